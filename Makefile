@@ -1,0 +1,52 @@
+# Everything happens in .venv/; `make run` and `make test` need Python >= 3.11 and a package index, no more.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: run test check bench soak lock clean
+.DELETE_ON_ERROR:
+
+run: .venv/run.stamp
+	@$(BIN)/python -m jobs.sample
+
+test: .venv/test.stamp
+	@$(BIN)/python -m pytest
+
+check: .venv/test.stamp
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+bench: .venv/test.stamp
+	@$(BIN)/python -m tests.benchmarks
+
+soak: .venv/test.stamp
+	@$(BIN)/python -m pytest -m soak
+
+lock:  # rewrites both lock files from pyproject.toml
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile pyproject.toml --extra build -q --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra build --extra test -c requirements.lock -q --universal \
+	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o tests/requirements.lock
+
+clean:
+	rm -rf .venv
+
+.venv/venv.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 run")'
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/run.stamp: .venv/venv.stamp requirements.lock pyproject.toml
+	@echo "setting up .venv (once)"
+	@$(PIP) -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@$(BIN)/python -m compileall -q engine jobs
+	@touch $@
+
+.venv/test.stamp: .venv/run.stamp tests/requirements.lock
+	@echo "setting up the test tools (once)"
+	@$(PIP) -r tests/requirements.lock
+	@touch $@

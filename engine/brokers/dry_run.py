@@ -1,0 +1,35 @@
+"""A broker that never sends anything anywhere."""
+
+from __future__ import annotations
+
+from engine.errors import BrokerRejected
+from engine.orders import BrokerOrder, OrderIntent
+
+NOT_FOUND = 404
+
+
+class DryRunBroker:
+    """Accepts every order and routes none; there is nothing to cancel or to look up afterwards."""
+
+    def place_order(self, *, intent: OrderIntent) -> BrokerOrder:
+        """Describe the order that would have been sent."""
+        client_order_id = intent.client_intent_id or ""
+        return BrokerOrder(
+            broker_order_id="",
+            client_order_id=client_order_id,
+            order_status="dry_run",
+            symbol=intent.symbol,
+            side=intent.side,
+        )
+
+    def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:
+        """Refuse: a dry run has no orders. Raises ``BrokerRejected``."""
+        raise _no_such_order(broker_order_id)
+
+    def get_order_status(self, *, broker_order_id: str) -> BrokerOrder:
+        """Refuse: a dry run has no orders. Raises ``BrokerRejected``."""
+        raise _no_such_order(broker_order_id)
+
+
+def _no_such_order(broker_order_id: str) -> BrokerRejected:
+    return BrokerRejected(f"order {broker_order_id} does not exist: a dry run sends none", status=NOT_FOUND)

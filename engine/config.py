@@ -1,0 +1,234 @@
+"""Settings: read once from the environment, strictly, into frozen objects.
+
+A value that can't be read, a limit that isn't a number and a name that is no setting are all errors: a
+typing mistake must never loosen a limit. ``SETTINGS`` is the whole list.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.errors import ConfigurationError
+
+ON_WORDS = frozenset({"1", "true", "yes", "on"})
+OFF_WORDS = frozenset({"0", "false", "no", "off"})
+QUANTITY_BOUND = 1e9
+SIGNIFICANT_DIGITS = 15
+DECIMALS = 9
+
+Projection = Literal["worst_case", "net"]
+
+
+def _flag(name: str, text: str) -> bool:
+    word = text.strip().lower()
+    if word in ON_WORDS:
+        return True
+    if word in OFF_WORDS:
+        return False
+    raise ConfigurationError(
+        f"{name} is {text!r}; expected 1, true, yes or on, or 0, false, no or off. "
+        f"Nothing runs until it is one of these, or unset."
+    )
+
+
+def _quantity(name: str, text: str) -> float:
+    try:
+        number = Decimal(text.strip())
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number < 0 or number >= Decimal(10) ** 9 or not _representable(number):
+        raise ConfigurationError(
+            f"{name} is {text!r}; expected a number from 0 to below 1e9 with at most {DECIMALS} decimals and "
+            f"{SIGNIFICANT_DIGITS} significant digits. Write it as, say, 100 or 0.5."
+        )
+    return float(number)
+
+
+def _representable(number: Decimal) -> bool:
+    _, digits, exponent = number.normalize().as_tuple()
+    return isinstance(exponent, int) and -exponent <= DECIMALS and len(digits) <= SIGNIFICANT_DIGITS
+
+
+def _count(name: str, text: str) -> int:
+    if not text.strip().isascii() or not text.strip().isdigit() or len(text.strip()) > DECIMALS:
+        raise ConfigurationError(
+            f"{name} is {text!r}; expected a whole number from 0 to 999999999. Write it as, say, 50."
+        )
+    return int(text)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf or "_" in text:
+        raise ConfigurationError(
+            f"{name} is {text!r}; expected a number of seconds, 0 or more. Write it as, say, 2 or 0.5."
+        )
+    return seconds
+
+
+def _projection(name: str, text: str) -> str:
+    word = text.strip().lower()
+    if word not in {"worst_case", "net"}:
+        raise ConfigurationError(f"{name} is {text!r}; expected worst_case or net.")
+    return word
+
+
+def _text(name: str, text: str) -> str:
+    if not text.strip():
+        raise ConfigurationError(f"{name} is blank; write a value, or unset it.")
+    return text.strip()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment variable: how it is read, what it is when unset, and what it means."""
+
+    name: str
+    parse: Callable[[str, str], Any]
+    default: str | None
+    meaning: str
+
+
+SETTINGS = (
+    Setting("EXEC_DRY_RUN", _flag, "1", "judge and record, send nothing; only 0 asks for live orders"),
+    Setting("EXEC_DATA_DIR", _text, "./data", "folder of inbox, archive, quarantine, runs and engine.db"),
+    Setting("EXEC_MAX_POSITION_QTY", _quantity, "100", "largest position per account and symbol, in shares"),
+    Setting("EXEC_MAX_DAILY_TRADES", _count, "50", "trades per account and session"),
+    Setting("EXEC_POSITION_PROJECTION", _projection, "worst_case", "worst_case (any subset of fills) or net"),
+    Setting("EXEC_RISK_FAIL_OPEN", _flag, "0", "skip a rule whose data is unavailable (not recommended)"),
+    Setting("EXEC_INTENT_MAX_AGE_S", _seconds, None, "refuse intents created longer ago than this"),
+    Setting("EXEC_POSITIONS_MAX_AGE_S", _seconds, None, "positions older than this are unavailable"),
+    Setting("EXEC_DECISION_MAX_AGE_S", _seconds, "900", "a resumed run sends nothing decided longer ago"),
+    Setting("EXEC_INBOX_SETTLE_S", _seconds, "2", "leave files alone that are younger than this"),
+    Setting("EXEC_CALENDAR", _text, "XNYS", "exchange_calendars name of the sessions"),
+    Setting("EXEC_BROKER_ACCOUNT_ID", _text, None, "the one account that may trade; unset: any"),
+    Setting("EXECUTION_HALTED", _text, None, "kill switch: anything but 0, false, no or off is ON"),
+    Setting("EXECUTION_HALTED_FILE", _text, None, "kill switch: a file whose first line says the same"),
+    Setting("EXECUTION_HALTED_DOC", _text, None, "kill switch: a Firestore document (not built yet: ON)"),
+    Setting("EXEC_KILL_SWITCH", _text, None, "deprecated name of EXECUTION_HALTED"),
+    Setting("EXEC_KILL_SWITCH_FILE", _text, None, "deprecated name of EXECUTION_HALTED_FILE"),
+    Setting("EXEC_KILL_SWITCH_DOC", _text, None, "deprecated name of EXECUTION_HALTED_DOC"),
+)
+NOT_BUILT_YET = {
+    "DATABASE_URL": "positions from PostgreSQL",
+    "FIREBASE_PROJECT_ID": "ledger and counts from Firestore",
+    "GOOGLE_CLOUD_PROJECT": "ledger and counts from Firestore",
+    "EXEC_ACCOUNTS_FILE": "several broker accounts",
+}
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def read_setting(name: str, env: Mapping[str, str]) -> Any:
+    """Give one setting's parsed value, its default where it is unset or empty, or None.
+
+    Raises ``ConfigurationError`` where the value can't be read.
+    """
+    setting = _BY_NAME[name]
+    text = env.get(name, "")
+    if not text:
+        if setting.default is None:
+            return None
+        text = setting.default
+    return setting.parse(name, text)
+
+
+def check_names(env: Mapping[str, str]) -> None:
+    """Refuse names that look like settings and are none, and settings that aren't built yet.
+
+    Raises ``ConfigurationError``.
+    """
+    for name in env:
+        if name in NOT_BUILT_YET and env[name].strip():
+            raise ConfigurationError(
+                f"{name} is set, which asks for {NOT_BUILT_YET[name]}: not built yet. "
+                f"Unset it to use the embedded store in the data folder."
+            )
+        if name.startswith(("EXEC_", "EXECUTION_")) and name not in _BY_NAME and name not in NOT_BUILT_YET:
+            close = get_close_matches(name, _BY_NAME, n=1)
+            hint = f"Did you mean {close[0]}?" if close else "Unset it."
+            raise ConfigurationError(f"{name} is no setting of the engine. {hint}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskConfig:
+    """The limits that intents are judged by.
+
+    ``max_position_qty``: shares per account and symbol, 0 to below 1e9. ``max_daily_trades``: per account
+    and session. ``fail_open``: skip a rule whose data is unavailable. ``position_projection``:
+    ``worst_case`` or ``net``. ``intent_max_age_s``: seconds, None for no limit. ``accounts``: the accounts
+    that may trade, empty for any. Raises ``ConfigurationError`` for anything that is not a limit.
+    """
+
+    max_position_qty: float = 100.0
+    max_daily_trades: int = 50
+    fail_open: bool = False
+    position_projection: Projection = "worst_case"
+    intent_max_age_s: float | None = None
+    accounts: frozenset[str] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_position_qty, bool) or isinstance(self.max_daily_trades, bool):
+            raise ConfigurationError("a limit is True or False; expected a number.")
+        _quantity("max_position_qty", str(self.max_position_qty))
+        _count("max_daily_trades", str(self.max_daily_trades))
+        _projection("position_projection", self.position_projection)
+        if self.intent_max_age_s is not None:
+            _seconds("intent_max_age_s", str(self.intent_max_age_s))
+        if not isinstance(self.fail_open, bool):
+            raise ConfigurationError(f"fail_open is {self.fail_open!r}; expected True or False.")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> RiskConfig:
+        """Read the limits from environment variables (``os.environ`` by default).
+
+        Raises ``ConfigurationError``.
+        """
+        env = os.environ if env is None else env
+        account = read_setting("EXEC_BROKER_ACCOUNT_ID", env)
+        return cls(
+            max_position_qty=read_setting("EXEC_MAX_POSITION_QTY", env),
+            max_daily_trades=read_setting("EXEC_MAX_DAILY_TRADES", env),
+            fail_open=read_setting("EXEC_RISK_FAIL_OPEN", env),
+            position_projection=read_setting("EXEC_POSITION_PROJECTION", env),
+            intent_max_age_s=read_setting("EXEC_INTENT_MAX_AGE_S", env),
+            accounts=frozenset([account] if account else []),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What a run needs to know besides its limits; ages and delays in seconds."""
+
+    data_dir: Path
+    dry_run: bool
+    calendar: str
+    inbox_settle_s: float
+    decision_max_age_s: float
+    positions_max_age_s: float | None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> RunSettings:
+        """Read the settings of a run from environment variables (``os.environ`` by default).
+
+        Raises ``ConfigurationError``, also for unknown names and for settings that aren't built yet.
+        """
+        env = os.environ if env is None else env
+        check_names(env)
+        return cls(
+            data_dir=Path(read_setting("EXEC_DATA_DIR", env)),
+            dry_run=read_setting("EXEC_DRY_RUN", env),
+            calendar=read_setting("EXEC_CALENDAR", env),
+            inbox_settle_s=read_setting("EXEC_INBOX_SETTLE_S", env),
+            decision_max_age_s=read_setting("EXEC_DECISION_MAX_AGE_S", env),
+            positions_max_age_s=read_setting("EXEC_POSITIONS_MAX_AGE_S", env),
+        )

@@ -1,0 +1,89 @@
+"""Everything that can stop the engine, as one tree.
+
+::
+
+    EngineError
+    ├── ConfigurationError      a setting or limit is wrong; nothing runs          exit 2
+    ├── UsageError              a command was asked for what it can't do           exit 2
+    ├── UnreadableFile          an intent or positions file can't be parsed
+    ├── DataUnavailable         a store can't say; the rules that need it refuse
+    ├── RecordError             a run folder is damaged or contradicts itself      exit 1
+    │   └── AlreadyWritten      a sealed file exists already
+    ├── RunInProgress           another job holds this data folder                 exit 1
+    ├── RunStopped              SIGTERM: stopped between two steps, resumable      exit 1
+    └── BrokerError             the broker refused, or nobody knows what it did
+        ├── BrokerRejected      it answered and said no
+        └── OutcomeUnknown      no answer, half an answer, or a 5xx after sending
+
+A refused row is not in here: it is data, with a reason in its own column.
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Base of all errors that the engine raises on purpose; its text is fit for an operator."""
+
+    exit_code = 1
+
+
+class ConfigurationError(EngineError):
+    """A setting is wrong: running again without changing it is useless."""
+
+    exit_code = 2
+
+
+class UsageError(EngineError):
+    """A command was asked for something that it can't do."""
+
+    exit_code = 2
+
+
+class UnreadableFile(EngineError):
+    """A file can't be parsed as what its name says it is.
+
+    ``message`` says where and what; ``remedy`` says what to do about it.
+    """
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(f"{message}. {remedy}")
+        self.message = message
+        self.remedy = remedy
+
+
+class DataUnavailable(EngineError):
+    """A source of risk data can't be read; ``str()`` says which and why."""
+
+
+class RecordError(EngineError):
+    """A run folder lacks or contradicts what it must contain."""
+
+
+class AlreadyWritten(RecordError):
+    """A sealed file exists already: files of a run are written once."""
+
+
+class RunInProgress(EngineError):
+    """Another job is at work in the same data folder."""
+
+
+class RunStopped(EngineError):
+    """The job was asked to stop (SIGTERM); what is unfinished is resumed by the next run."""
+
+
+class BrokerError(EngineError):
+    """A broker did not do what it was asked for."""
+
+
+class BrokerRejected(BrokerError):
+    """The broker answered and refused: ``status`` (HTTP), ``code`` and ``message`` as it gave them."""
+
+    def __init__(self, message: str, *, status: int, code: int | None = None) -> None:
+        super().__init__(message if code is None else f"{message} (code {code})")
+        self.message = message
+        self.status = status
+        self.code = code
+
+
+class OutcomeUnknown(BrokerError):
+    """Nobody knows whether the broker acted: never send again before looking."""

@@ -1,0 +1,31 @@
+"""What the decision function knows about the world: a snapshot, taken once and handed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskInputs:
+    """The state of the accounts when a batch is judged.
+
+    ``as_of``: timezone-aware moment of judgement (the only clock the rules know).
+    ``trading_date``: the session that ``as_of`` belongs to.
+    ``positions``: ``broker_account_id, symbol, qty`` (float64, signed shares); no row means flat.
+    ``daily_trades``: ``broker_account_id, trades`` (today's ledger documents); no row means none.
+    ``working_orders``: ``broker_account_id, symbol, side, remaining_qty``; one row per open order.
+    ``kill_switch``: True refuses every row that is not a cancel.
+
+    A frame that is None is *unavailable*, which refuses the rows whose rules need it. So does a NaN, or
+    a second position row for the same key, for that key alone.
+    """
+
+    as_of: pd.Timestamp
+    trading_date: date
+    positions: pd.DataFrame | None
+    daily_trades: pd.DataFrame | None
+    working_orders: pd.DataFrame | None
+    kill_switch: bool = False

@@ -1,0 +1,1 @@
+"""The gate: the rule book and the scan that judges a batch."""
