@@ -1,0 +1,237 @@
+"""What makes a row an intent: the rules of the contract, column by column.
+
+The reader of files asks them to quarantine bad rows with a reason, the gate asks them again before it
+decides (rule ``invalid_intent``): nothing relies on somebody else having looked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from engine.columns import Column, Columns, FlagColumn, NumberColumn, TextColumn, TimeColumn
+from engine.quantity import BOUND, NOT_A_QUANTITY, Mask, to_units
+from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, SYMBOL_PATTERN, TEXT_LENGTH, Field
+
+DIGITS = "at most 9 decimals and 15 significant digits"
+_PATTERNS = {
+    "client_intent_id": (ID_PATTERN, "1 to 48 characters of A-Z a-z 0-9 _ -"),
+    "target_intent_id": (ID_PATTERN, "1 to 48 characters of A-Z a-z 0-9 _ -"),
+    "symbol": (SYMBOL_PATTERN, "1 to 32 characters of A-Z 0-9 . / -"),
+    "asset_class": (r"[A-Z_]{1,32}", "a word such as EQUITY"),
+}
+_PLAIN_TEXT = rf"[^\x00-\x1f\x7f]{{1,{TEXT_LENGTH}}}"
+_UNNEEDED_BY_CANCELS = frozenset({"symbol", "side", "qty"})
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule and the rows that break it: ``rule`` ends the sentence "expected …", ``remedy`` is one."""
+
+    field: str
+    rule: str
+    remedy: str
+    rows: Mask
+
+
+def violations(columns: Columns, rows: int) -> Iterator[Violation]:
+    """Yield each broken rule with its rows; a field that no row has may be absent from ``columns``."""
+    for violation in _all_rules(columns, rows):
+        if violation.rows.any():
+            yield violation
+
+
+def is_well_formed(field: str, value: object) -> bool:
+    """Tell whether a value is text that the named text field may hold."""
+    return isinstance(value, str) and _text_rule(FIELD_BY_NAME[field])[1](value)
+
+
+def _all_rules(columns: Columns, rows: int) -> Iterator[Violation]:
+    is_cancel = _says(columns, rows, "action", "cancel")
+    for field in INTENT_FIELDS:
+        column = columns.get(field.name)
+        if field.required and field.name != "qty":
+            missing = ~_given(columns, rows, field.name)
+            if field.name in _UNNEEDED_BY_CANCELS:
+                missing &= ~is_cancel
+            yield Violation(field.name, "a value", f"Add {field.name}.", missing)
+        if column is not None:
+            yield from _one_field(field, column)
+    yield from _how_much(columns, rows, is_cancel)
+    yield from _prices_of_types(columns, rows)
+    yield from _legs_of_classes(columns, rows)
+    target = _given(columns, rows, "target_intent_id")
+    yield Violation(
+        "target_intent_id",
+        "the id of the intent to cancel",
+        "Add target_intent_id, the client_intent_id of the order that is to be cancelled.",
+        is_cancel & ~target,
+    )
+    yield Violation(
+        "target_intent_id",
+        "no target, since action is new",
+        "Set action to cancel, or drop target_intent_id.",
+        ~is_cancel & target,
+    )
+
+
+def _one_field(field: Field, column: Column) -> Iterator[Violation]:
+    if isinstance(column, TextColumn):
+        expected, test = _text_rule(field)
+        yield Violation(field.name, expected, f"Write {expected}.", column.given() & ~column.where(test))
+    elif isinstance(column, NumberColumn):
+        yield from _number_rules(field, column)
+    elif isinstance(column, TimeColumn):
+        yield Violation(
+            field.name,
+            "a date and time with a zone",
+            "Write it as 2026-03-02T14:30:00Z, or with an offset such as -05:00.",
+            column.bad,
+        )
+    elif isinstance(column, FlagColumn):
+        yield Violation(field.name, "true or false", "Write true or false.", column.bad)
+
+
+@cache
+def _text_rule(field: Field) -> tuple[str, Callable[[str], bool]]:
+    if field.choices:
+        words = ", ".join(field.choices[:-1]) + " or " + field.choices[-1]
+        return words, frozenset(field.choices).__contains__
+    pattern, expected = _PATTERNS.get(field.name, (_PLAIN_TEXT, f"text of 1 to {TEXT_LENGTH} characters"))
+    matcher = re.compile(pattern).fullmatch
+    return expected, lambda text: matcher(text) is not None
+
+
+def _number_rules(field: Field, column: NumberColumn) -> Iterator[Violation]:
+    numbers = column.numbers
+    if column.bad is not None:
+        yield Violation(
+            field.name,
+            "a positive decimal number" if field.kind == "quantity" else "a decimal number",
+            "Write digits with a decimal point, such as 1.5, or drop the row and send it again.",
+            column.bad,
+        )
+    given = ~np.isnan(numbers)
+    if not given.any():
+        return
+    if field.kind == "number":
+        yield Violation(
+            field.name, "a finite number", "Write a finite number, or leave it out.", np.isinf(numbers)
+        )
+        return
+    units = to_units(numbers)
+    if bool(((units > 0) == given).all()):
+        return
+    in_range = (numbers > 0) & (numbers < BOUND)
+    yield Violation(
+        field.name,
+        "a number above 0 and below 1e9",
+        "Write how much as a positive number; side says the direction."
+        if field.name == "qty"
+        else "Write a positive number, or leave it out.",
+        given & ~in_range,
+    )
+    inexact = in_range & ((units == NOT_A_QUANTITY) | (units <= 0))
+    yield Violation(field.name, f"a number of {DIGITS}", "Round it.", inexact)
+
+
+def _how_much(columns: Columns, rows: int, is_cancel: Mask) -> Iterator[Violation]:
+    qty = _given(columns, rows, "qty")
+    notional = _given(columns, rows, "notional")
+    yield Violation(
+        "qty", "a value", "Add qty in shares, or notional in USD instead.", ~is_cancel & ~qty & ~notional
+    )
+    yield Violation("notional", "no notional beside qty", "Give one of the two.", qty & notional)
+
+
+def _prices_of_types(columns: Columns, rows: int) -> Iterator[Violation]:
+    needs = {
+        "limit_price": ("limit", "stop_limit"),
+        "stop_price": ("stop", "stop_limit"),
+    }
+    for field, order_types in needs.items():
+        given = _given(columns, rows, field)
+        needed = _says(columns, rows, "order_type", *order_types)
+        yield Violation(
+            field,
+            f"a price, since order_type is {' or '.join(order_types)}",
+            f"Add {field}, or set order_type to one that needs none.",
+            needed & ~given,
+        )
+        yield Violation(
+            field,
+            f"no {field} unless order_type is {' or '.join(order_types)}",
+            f"Set order_type to {order_types[0]}, or drop {field} (for comparing there is reference_price).",
+            given & ~needed & _known_type(columns, rows),
+        )
+    trailing = _says(columns, rows, "order_type", "trailing_stop")
+    price, percent = _given(columns, rows, "trail_price"), _given(columns, rows, "trail_percent")
+    yield Violation(
+        "trail_price",
+        "exactly one of trail_price and trail_percent, since order_type is trailing_stop",
+        "Give one of the two.",
+        trailing & (price == percent),
+    )
+    yield Violation(
+        "trail_price",
+        "no trail unless order_type is trailing_stop",
+        "Set order_type to trailing_stop, or drop the trail.",
+        ~trailing & (price | percent) & _known_type(columns, rows),
+    )
+
+
+def _legs_of_classes(columns: Columns, rows: int) -> Iterator[Violation]:
+    profit = _given(columns, rows, "take_profit_limit_price")
+    loss = _given(columns, rows, "stop_loss_stop_price")
+    both = _says(columns, rows, "order_class", "bracket", "oco")
+    one = _says(columns, rows, "order_class", "oto")
+    simple = _says(columns, rows, "order_class", "simple")
+    yield Violation(
+        "order_class",
+        "take_profit_limit_price and stop_loss_stop_price, since order_class is bracket or oco",
+        "Add both prices, or set order_class to oto or simple.",
+        both & ~(profit & loss),
+    )
+    yield Violation(
+        "order_class",
+        "exactly one of take_profit_limit_price and stop_loss_stop_price, since order_class is oto",
+        "Give one of the two, or set order_class to bracket.",
+        one & (profit == loss),
+    )
+    yield Violation(
+        "order_class",
+        "no exit prices, since order_class is simple",
+        "Set order_class to bracket, oto or oco, or drop the exit prices.",
+        simple & (profit | loss),
+    )
+    yield Violation(
+        "stop_loss_limit_price",
+        "a stop_loss_stop_price beside it",
+        "Add stop_loss_stop_price, or drop stop_loss_limit_price.",
+        _given(columns, rows, "stop_loss_limit_price") & ~loss,
+    )
+
+
+def _known_type(columns: Columns, rows: int) -> Mask:
+    return _says(columns, rows, "order_type", *FIELD_BY_NAME["order_type"].choices)
+
+
+def _given(columns: Columns, rows: int, name: str) -> Mask:
+    column = columns.get(name)
+    if column is None or isinstance(column, FlagColumn):
+        return np.zeros(rows, dtype=bool)
+    return column.given if isinstance(column, TimeColumn) else column.given()
+
+
+def _says(columns: Columns, rows: int, name: str, *words: str) -> Mask:
+    """Give the rows whose ``name`` is one of ``words``; an absent or missing one says its default."""
+    column = columns.get(name)
+    by_default = FIELD_BY_NAME[name].default in words
+    if not isinstance(column, TextColumn):
+        return np.full(rows, by_default)
+    says = column.where(frozenset(words).__contains__)
+    return says | ~column.given() if by_default else says

@@ -1,0 +1,65 @@
+"""Quantities as exact integers: int64 units of 1e-9 of a share.
+
+A float64 carries every number below 1e9 that has at most 9 decimals and 15 significant digits, but sums
+of such floats do not: 0.1 + 0.2 > 0.3. All sums and comparisons of quantities are therefore made in units.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+UNITS = 1_000_000_000
+BOUND = 1e9
+NOT_A_QUANTITY = np.iinfo(np.int64).min
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+def to_units(numbers: Floats) -> Ints:
+    """Convert float64 numbers, exactly, or to ``NOT_A_QUANTITY`` where that can't be done.
+
+    That is for NaN, infinities, 1e9 and above in absolute value, and numbers that need more than 9
+    decimals or more than 15 significant digits.
+    """
+    units, exact = _scaled(numbers)
+    units[~exact] = NOT_A_QUANTITY
+    return units
+
+
+def round_to_units(numbers: Floats) -> Ints:
+    """Convert float64 numbers to the nearest unit; ``NOT_A_QUANTITY`` for NaN and from 1e9 on.
+
+    For figures that others computed (a broker's position), which may carry float noise.
+    """
+    units, _ = _scaled(numbers)
+    units[~(np.abs(numbers) < BOUND)] = NOT_A_QUANTITY
+    return units
+
+
+def to_shares(units: Ints) -> Floats:
+    """Convert units back to float64 shares, the nearest float to the exact decimal."""
+    shares = units / UNITS
+    large = np.flatnonzero((units >= 2**53) | (units <= -(2**53)))
+    if len(large):  # beyond what a float64 holds exactly, Python's division of integers still rounds once
+        shares[large] = [unit / UNITS for unit in units[large].tolist()]
+    return np.asarray(shares)
+
+
+def _scaled(numbers: Floats) -> tuple[Ints, Mask]:
+    """Scale by a power of ten that keeps the product below 1e15, where float64 is exact to the digit.
+
+    15 significant digits leave 9 decimals below 1e6, 8 below 1e7, 7 below 1e8 and 6 below 1e9.
+    """
+    size = np.abs(numbers)
+    usable = size < BOUND
+    safe = numbers if usable.all() else np.where(usable, numbers, 0.0)
+    if not (size >= 1e6).any():
+        scaled = np.rint(safe * 1e9)
+        return scaled.astype(np.int64), usable & (scaled / 1e9 == safe)
+    decimals = 9 - (size >= 1e6).astype(np.int64) - (size >= 1e7) - (size >= 1e8)
+    power = 10.0**decimals
+    scaled = np.rint(safe * power)
+    return scaled.astype(np.int64) * 10 ** (9 - decimals), usable & (scaled / power == safe)

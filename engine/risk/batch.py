@@ -1,0 +1,126 @@
+"""A batch of intents as the rules see it: typed columns, read once from a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine.columns import (
+    Column,
+    Columns,
+    TextColumn,
+    TimeColumn,
+    constant_text,
+    flag_column,
+    number_column,
+    text_column,
+    time_column,
+)
+from engine.contract import is_well_formed
+from engine.quantity import Ints, Mask, to_units
+from engine.risk.identity import Identity, identify
+from engine.schema import DECISION_FIELDS, FIELD_BY_NAME
+
+_READERS: dict[str, Callable[[pd.Series], Column]] = {
+    "text": text_column,
+    "upper": text_column,
+    "enum": text_column,
+    "quantity": number_column,
+    "number": number_column,
+    "time": time_column,
+    "flag": flag_column,
+}
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """The well-formed texts of a column, numbered from 0; rows without one have code -1."""
+
+    codes: Ints
+    code_of: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Columns of a batch, and what several rules ask of them. Rows are by position, not by index."""
+
+    rows: int
+    columns: Columns
+    client_intent_ids: pd.Series | None
+
+    @classmethod
+    def of(cls, intents: pd.DataFrame) -> Batch:
+        """Read a frame; a column that is absent or a field's columns of any dtype are all allowed."""
+        columns = {
+            name: _READERS[FIELD_BY_NAME[name].kind](intents[name])
+            for name in DECISION_FIELDS
+            if name in intents.columns and name != "client_intent_id"
+        }
+        ids = intents["client_intent_id"] if "client_intent_id" in intents.columns else None
+        return cls(len(intents), columns, ids)
+
+    def text(self, name: str) -> TextColumn:
+        """Give a text column; an absent one says its default everywhere."""
+        column = self.columns.get(name)
+        if isinstance(column, TextColumn):
+            return column
+        return constant_text(FIELD_BY_NAME[name].default, self.rows)
+
+    def time(self, name: str) -> TimeColumn | None:
+        """Give a column of moments, None where no row has it."""
+        column = self.columns.get(name)
+        return column if isinstance(column, TimeColumn) and column.given.any() else None
+
+    @cached_property
+    def accounts(self) -> Numbered:
+        """The batch's accounts."""
+        return _numbered(self.text("broker_account_id"), "broker_account_id")
+
+    @cached_property
+    def symbols(self) -> Numbered:
+        """The batch's symbols."""
+        return _numbered(self.text("symbol"), "symbol")
+
+    @cached_property
+    def is_cancel(self) -> Mask:
+        """Rows that withdraw an earlier order instead of placing one."""
+        return self.text("action").where("cancel".__eq__)
+
+    @cached_property
+    def side(self) -> Any:
+        """+1 for a buy, -1 for a sell, 0 for neither (int8)."""
+        side = self.text("side")
+        sign = [
+            {"buy": 1, "sell": -1}.get(value, 0) if isinstance(value, str) else 0 for value in side.values
+        ]
+        return np.array([*sign, 0], dtype=np.int8)[side.codes]
+
+    @cached_property
+    def qty_units(self) -> Ints:
+        """Quantity in units of 1e-9; negative where it isn't known: none, wrong, or by notional."""
+        column = self.columns.get("qty")
+        if column is None or isinstance(column, TextColumn | TimeColumn):
+            return np.full(self.rows, -1, dtype=np.int64)
+        numbers = getattr(column, "numbers", np.full(self.rows, np.nan))
+        units = to_units(numbers)
+        units[units == 0] = -1
+        return units
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Which rows carry the same client intent id for the same account, and which have a valid one."""
+        return identify(self.client_intent_ids, self.text("broker_account_id"))
+
+
+def _numbered(column: TextColumn, field: str) -> Numbered:
+    code_of: dict[str, int] = {}
+    codes = [
+        code_of.setdefault(str(value), len(code_of)) if is_well_formed(field, value) else -1
+        for value in column.values
+    ]
+    return Numbered(np.array([*codes, -1], dtype=np.int64)[column.codes], code_of)

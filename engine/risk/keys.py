@@ -1,0 +1,84 @@
+"""Finding a batch's accounts and positions in the frames of the risk inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from engine.columns import text_column
+from engine.quantity import Ints
+from engine.risk.batch import Batch
+
+_DENSE_BOUND = 2_000_000
+
+
+@dataclass(frozen=True)
+class AccountKeys:
+    """The accounts of a batch: a code each, from 0 to below ``count``."""
+
+    account: Ints
+    code_of: dict[str, int]
+    count: int
+
+    @classmethod
+    def of(cls, batch: Batch) -> AccountKeys:
+        """Number the well-formed accounts of a batch; any other has code -1."""
+        accounts = batch.accounts
+        return cls(accounts.codes, accounts.code_of, len(accounts.code_of))
+
+    def codes(self, frame: pd.DataFrame) -> Ints | None:
+        """Give a frame's rows as account codes, -1 for other accounts; None where a row names none."""
+        return _codes(frame, "broker_account_id", self.code_of)
+
+
+@dataclass(frozen=True)
+class PositionKeys:
+    """The (account, symbol) pairs of a batch: a code each, from 0 to below ``count``; -1 for no such pair."""
+
+    key: Ints
+    accounts: dict[str, int]
+    symbols: dict[str, int]
+    pairs: Ints | None
+    count: int
+
+    @classmethod
+    def of(cls, batch: Batch) -> PositionKeys:
+        """Number the pairs: densely while that is small, else only those that occur."""
+        accounts, symbols = batch.accounts, batch.symbols
+        pair = _pairs(accounts.codes, symbols.codes, len(symbols.code_of))
+        possible = len(accounts.code_of) * len(symbols.code_of)
+        if possible <= _DENSE_BOUND:
+            return cls(pair, accounts.code_of, symbols.code_of, None, possible)
+        pairs, key = np.unique(pair, return_inverse=True)
+        missing = int(len(pairs) > 0 and pairs[0] < 0)
+        return cls(key - missing, accounts.code_of, symbols.code_of, pairs[missing:], len(pairs) - missing)
+
+    def codes(self, frame: pd.DataFrame) -> Ints | None:
+        """Give a frame's rows as codes, -1 for pairs not in the batch; None where a row names no pair."""
+        account = _codes(frame, "broker_account_id", self.accounts)
+        symbol = _codes(frame, "symbol", self.symbols, upper=True)
+        if account is None or symbol is None:
+            return None
+        pair = _pairs(account, symbol, len(self.symbols))
+        if self.pairs is None:
+            return pair
+        place = np.minimum(np.searchsorted(self.pairs, pair), max(len(self.pairs) - 1, 0))
+        return np.where(self.pairs[place] == pair, place, -1) if len(self.pairs) else np.full(len(pair), -1)
+
+
+def _pairs(account: Ints, symbol: Ints, symbols: int) -> Ints:
+    return np.where((account < 0) | (symbol < 0), -1, account * symbols + symbol)
+
+
+def _codes(frame: pd.DataFrame, name: str, code_of: dict[str, int], *, upper: bool = False) -> Ints | None:
+    """Look a column up; a missing or malformed key could be anybody's, so then nothing is known."""
+    if len(frame) == 0:
+        return np.zeros(0, dtype=np.int64)
+    column = text_column(frame[name])
+    texts = [value.strip() if isinstance(value, str) else "" for value in column.values]
+    if "" in texts or not column.given().all():
+        return None
+    codes = [code_of.get(text.upper() if upper else text, -1) for text in texts]
+    return np.array([*codes, -1], dtype=np.int64)[column.codes]

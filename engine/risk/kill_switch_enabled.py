@@ -1,0 +1,17 @@
+"""Rule: nothing new leaves while the kill switch is on.
+
+Source: SEED (kill switch); RTS 6 Art. 12 (kill functionality). Cancels are exempt: a switch that also
+stops cancels makes things worse (freqtrade #4837, vn.py #323).
+"""
+
+from __future__ import annotations
+
+from engine.config import RiskConfig
+from engine.inputs import RiskInputs
+from engine.risk.batch import Batch
+from engine.risk.verdicts import FAIL, PASS, Verdicts, everywhere
+
+
+def kill_switch_enabled(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verdicts:
+    """Fail every row while ``inputs.kill_switch`` is on; anything but a plain False is on."""
+    return everywhere(PASS if inputs.kill_switch is False else FAIL, batch.rows)

@@ -1,0 +1,114 @@
+"""Rule: no account's position in a symbol grows beyond the limit, whatever fills.
+
+Worst case (default): a buy is judged as if every working and allowed buy had filled and no sell, a sell the
+other way round, so no subset of fills breaches the limit, and a position that is over it may still shrink.
+Net: SEED's rule on the position that results if everything fills. The verdict is given by
+``engine.risk.scan``. Source: SEED (max position size); FIA 2024 (position limits include working orders).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from engine.columns import number_column, text_column
+from engine.inputs import RiskInputs
+from engine.quantity import NOT_A_QUANTITY, UNITS, Floats, Ints, Mask, round_to_units
+from engine.risk.batch import Batch
+from engine.risk.keys import PositionKeys
+
+LARGEST_SUM = 4 * UNITS * UNITS
+"""Sums of working orders stop here, far above any limit and far below where an int64 wraps."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Position and working orders per key, in units; a position is held, if at all, as the source says.
+
+    ``beyond_sells`` and ``beyond_buys`` (float64 shares) are what went over ``LARGEST_SUM``: for figures.
+    """
+
+    key: Ints
+    position: Ints
+    position_known: Mask
+    buys: Ints
+    sells: Ints
+    known: Mask
+    beyond_buys: Floats
+    beyond_sells: Floats
+
+
+def exposure(batch: Batch, inputs: RiskInputs, *, worst_case: bool) -> Exposure:
+    """Lay positions and working orders out by the batch's keys."""
+    keys = PositionKeys.of(batch)
+    position, position_known = _positions(keys, inputs.positions)
+    buys, sells, working_known = _working(keys, inputs.working_orders)
+    if not worst_case:
+        buys, sells = buys - sells, np.zeros_like(sells)
+    capped_buys, beyond_buys = _capped(buys)
+    capped_sells, beyond_sells = _capped(sells)
+    return Exposure(
+        keys.key,
+        position,
+        position_known,
+        capped_buys,
+        capped_sells,
+        position_known & working_known,
+        beyond_buys,
+        beyond_sells,
+    )
+
+
+def _positions(keys: PositionKeys, positions: pd.DataFrame | None) -> tuple[Ints, Mask]:
+    held = np.zeros(keys.count, dtype=np.int64)
+    codes = None if positions is None else keys.codes(positions)
+    if codes is None or positions is None:
+        return held, np.zeros(keys.count, dtype=bool)
+    wanted = codes >= 0
+    codes = codes[wanted]
+    units = round_to_units(_numbers(positions, "qty")[wanted])
+    held[codes] = units
+    known = np.bincount(codes, minlength=keys.count) <= 1
+    known[codes[units == NOT_A_QUANTITY]] = False
+    return held, known
+
+
+def _working(keys: PositionKeys, orders: pd.DataFrame | None) -> tuple[Ints, Ints, Mask]:
+    """Sum the open buys and sells per key as Python integers, which never wrap."""
+    nothing = np.zeros(keys.count, dtype=np.int64)
+    codes = None if orders is None else keys.codes(orders)
+    if codes is None or orders is None:
+        return nothing, nothing, np.zeros(keys.count, dtype=bool)
+    wanted = codes >= 0
+    codes = codes[wanted]
+    units = round_to_units(_numbers(orders, "remaining_qty")[wanted])
+    side = text_column(orders["side"])
+    is_buy, is_sell = side.where("buy".__eq__)[wanted], side.where("sell".__eq__)[wanted]
+    usable = (units >= 0) & (is_buy | is_sell)
+    known = np.ones(keys.count, dtype=bool)
+    known[codes[~usable]] = False
+    return (
+        _sums(codes[usable & is_buy], units[usable & is_buy], keys.count),
+        _sums(codes[usable & is_sell], units[usable & is_sell], keys.count),
+        known,
+    )
+
+
+def _sums(codes: Ints, units: Ints, count: int) -> Ints:
+    """Sum per key in int64 while that surely fits, else in Python integers (object dtype)."""
+    fits = len(units) == 0 or int(units.max()) * len(units) < LARGEST_SUM
+    sums = np.zeros(count, dtype=np.int64 if fits else object)
+    np.add.at(sums, codes, units if fits else units.astype(object))
+    return sums
+
+
+def _capped(sums: Ints) -> tuple[Ints, Floats]:
+    capped = np.clip(sums, -LARGEST_SUM, LARGEST_SUM).astype(np.int64)
+    return capped, ((sums - capped) / UNITS).astype(np.float64)
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> Floats:
+    """Give a column's numbers, NaN for what is none."""
+    return number_column(frame[name]).numbers

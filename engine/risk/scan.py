@@ -1,0 +1,107 @@
+"""The sequential rules, in one function: the definition of what the gate allows.
+
+Intents are taken one after the other. Each is judged against the state left by the *allowed* intents
+before it; a refused one leaves no trace. Rules that look at one row only were judged before and come in as
+``open_row``. The function is plain Python over lists and, unchanged, numba over numpy arrays; so it calls
+nothing and uses no features that the two would read differently.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def scan(
+    open_row: Any,
+    is_order: Any,
+    first_row: Any,
+    account: Any,
+    trades: Any,
+    trades_limit: Any,
+    skip_trades: Any,
+    key: Any,
+    side: Any,
+    qty: Any,
+    position: Any,
+    buys: Any,
+    sells: Any,
+    known: Any,
+    limit: Any,
+    worst_case: Any,
+    skip_position: Any,
+    id_taken: Any,
+    repeated_out: Any,
+    trades_out: Any,
+    trades_before_out: Any,
+    position_out: Any,
+    projected_out: Any,
+    allowed_out: Any,
+) -> None:
+    """Judge every row in order and fill the columns whose names end in ``_out``.
+
+    Per row: ``open_row`` (no other rule refuses it), ``is_order`` (False for a cancel), ``first_row`` (the
+    first row with the same id), ``account`` and ``key`` (codes, -1 for none), ``side`` (+1, -1, 0), ``qty``
+    (units, negative for unknown). Per account: ``trades`` counted so far, -1 for unknown. Per key:
+    ``position``, ``buys``, ``sells`` (units; under the net projection ``buys`` holds buys less sells) and
+    whether they are ``known``. Verdicts: 0 pass, 1 fail, 2 off, 3 unavailable. Figures that can't be had
+    stay as they came in. The state (``trades, buys, sells, known, id_taken``) is changed in place.
+    """
+    for row in range(len(open_row)):
+        repeated = id_taken[first_row[row]]
+        repeated_out[row] = 1 if repeated else 0
+        passes = open_row[row] and not repeated
+        if not is_order[row]:
+            trades_out[row] = 2
+            position_out[row] = 2
+            allowed_out[row] = passes
+            if passes:
+                id_taken[first_row[row]] = True
+            continue
+
+        a = account[row]
+        counted = a >= 0 and trades[a] >= 0
+        if counted:
+            trades_before_out[row] = trades[a]
+            trades_out[row] = 1 if trades[a] >= trades_limit else 0
+            passes = passes and trades[a] < trades_limit
+        else:
+            trades_out[row] = 3
+            passes = passes and skip_trades
+
+        k = key[row]
+        q = qty[row]
+        s = side[row]
+        measured = k >= 0 and q > 0 and s != 0 and known[k]
+        if not measured:
+            position_out[row] = 3
+            passes = passes and skip_position
+        else:
+            if not worst_case:
+                now = position[k] + buys[k]
+                projected = now + s * q
+                shrinks = (s < 0 and now >= q) or (s > 0 and -now >= q)
+                within = shrinks or (projected <= limit and projected >= -limit)
+            elif s > 0:
+                projected = position[k] + buys[k] + q
+                within = projected <= limit
+            else:
+                projected = position[k] - sells[k] - q
+                within = projected >= -limit
+            projected_out[row] = projected
+            position_out[row] = 0 if within else 1
+            passes = passes and within
+
+        allowed_out[row] = passes
+        if passes:
+            id_taken[first_row[row]] = True
+            if counted:
+                trades[a] += 1
+            if measured:
+                if not worst_case:
+                    buys[k] += s * q
+                elif s > 0:
+                    buys[k] += q
+                else:
+                    sells[k] += q
+            elif k >= 0:
+                known[k] = False

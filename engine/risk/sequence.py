@@ -1,0 +1,139 @@
+"""Around the scan: its arrays laid out from batch, inputs and limits, its answers turned into columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from engine.config import RiskConfig
+from engine.inputs import RiskInputs
+from engine.quantity import NOT_A_QUANTITY, Floats, Ints, Mask, to_shares, to_units
+from engine.risk.batch import Batch
+from engine.risk.compiled import compiled, use_compiled
+from engine.risk.duplicate_intent import first_rows
+from engine.risk.keys import AccountKeys
+from engine.risk.max_daily_trades_exceeded import trades_so_far
+from engine.risk.max_position_size_exceeded import Exposure, exposure
+from engine.risk.scan import scan
+from engine.risk.verdicts import UNAVAILABLE, Verdicts
+
+T = TypeVar("T")
+_STATEFUL = ("duplicate_intent", "max_daily_trades_exceeded", "max_position_size_exceeded")
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """The scan's answers: a verdict per rule and row, the figures, and which rules raised."""
+
+    allowed: Mask
+    verdicts: Mapping[str, Verdicts]
+    figures: Mapping[str, Floats]
+    raised: Mapping[str, str]
+
+
+def judge_in_sequence(batch: Batch, inputs: RiskInputs, config: RiskConfig, open_row: Mask) -> Sequence:
+    """Judge the rules that depend on what was allowed before. ``open_row``: no other rule refuses the row."""
+    raised: dict[str, str] = {}
+    worst_case = config.position_projection == "worst_case"
+    accounts = AccountKeys.of(batch)
+    first_row = _attempt("duplicate_intent", lambda: first_rows(batch), raised)
+    trades = _attempt("max_daily_trades_exceeded", lambda: trades_so_far(batch, inputs), raised)
+    held = _attempt(
+        "max_position_size_exceeded", lambda: exposure(batch, inputs, worst_case=worst_case), raised
+    )
+    if first_row is None:
+        first_row = np.arange(batch.rows, dtype=np.int32)
+        open_row = np.zeros(batch.rows, dtype=bool)
+    if trades is None:
+        trades = np.full(accounts.count, -1, dtype=np.int64)
+    if held is None:
+        held = _nothing_known(batch.rows)
+
+    repeated, trades_verdict, position_verdict = (np.zeros(batch.rows, dtype=np.int8) for _ in range(3))
+    trades_before, projected = (np.full(batch.rows, NOT_A_QUANTITY, dtype=np.int64) for _ in range(2))
+    allowed = np.zeros(batch.rows, dtype=bool)
+    columns = (
+        open_row,
+        ~batch.is_cancel,
+        first_row,
+        accounts.account,
+        trades,
+        config.max_daily_trades,
+        config.fail_open and "max_daily_trades_exceeded" not in raised,
+        held.key,
+        batch.side,
+        batch.qty_units,
+        held.position,
+        held.buys,
+        held.sells,
+        held.known.copy(),
+        int(to_units(np.array([config.max_position_qty], dtype=np.float64))[0]),
+        worst_case,
+        config.fail_open and "max_position_size_exceeded" not in raised,
+        np.zeros(batch.rows, dtype=bool),
+    )
+    out = (repeated, trades_verdict, trades_before, position_verdict, projected, allowed)
+    if _attempt("duplicate_intent", lambda: _run_scan(columns, out, batch.rows), raised) is None:
+        allowed[:] = False
+        raised.update(dict.fromkeys(_STATEFUL, raised["duplicate_intent"]))
+    for rule, verdict in zip(_STATEFUL, (repeated, trades_verdict, position_verdict), strict=True):
+        if rule in raised:
+            verdict[:] = UNAVAILABLE
+    return Sequence(
+        allowed,
+        dict(zip(_STATEFUL, (repeated, trades_verdict, position_verdict), strict=True)),
+        _figures(batch, config, held, trades_before, projected, worst_case=worst_case),
+        raised,
+    )
+
+
+def _run_scan(columns: tuple[object, ...], out: tuple[np.ndarray, ...], rows: int) -> bool:
+    if use_compiled(rows):
+        compiled(scan)(*columns, *out)
+        return True
+    # Plain Python reads and writes lists several times faster than numpy arrays, one item at a time.
+    lists = [column.tolist() for column in out]
+    scan(*(c.tolist() if isinstance(c, np.ndarray) else c for c in columns), *lists)
+    for column, values in zip(out, lists, strict=True):
+        column[:] = values
+    return True
+
+
+def _figures(
+    batch: Batch,
+    config: RiskConfig,
+    held: Exposure,
+    trades_before: Ints,
+    projected: Ints,
+    *,
+    worst_case: bool,
+) -> dict[str, Floats]:
+    current_by_key = np.where(held.position_known, to_shares(held.position), np.nan)
+    current_qty = np.append(current_by_key, np.nan)[held.key]
+    projected_qty = np.where(projected == NOT_A_QUANTITY, np.nan, to_shares(projected))
+    if held.beyond_buys.any() or held.beyond_sells.any():
+        up, down = np.append(held.beyond_buys, 0.0)[held.key], np.append(held.beyond_sells, 0.0)[held.key]
+        projected_qty = projected_qty + (np.where(batch.side > 0, up, -down) if worst_case else up)
+    return {
+        "current_qty": current_qty,
+        "projected_qty": projected_qty,
+        "position_limit_qty": np.full(batch.rows, config.max_position_qty, dtype=np.float64),
+        "trades_today": np.where(trades_before == NOT_A_QUANTITY, np.nan, trades_before),
+        "trades_limit": np.full(batch.rows, config.max_daily_trades, dtype=np.float64),
+    }
+
+
+def _nothing_known(rows: int) -> Exposure:
+    ints, mask, floats = np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0)
+    return Exposure(np.full(rows, -1, np.int64), ints, mask, ints, ints, mask, floats, floats)
+
+
+def _attempt(rule: str, prepare: Callable[[], T], raised: dict[str, str]) -> T | None:
+    try:
+        return prepare()
+    except Exception as error:
+        raised[rule] = f"{type(error).__name__}: {error}"
+        return None

@@ -1,0 +1,145 @@
+"""Columns, types, units and keys of every frame the engine reads or writes: the one place.
+
+``INTENT_FIELDS`` is the contract's list of what an intent may say, in the order in which problems are
+reported and in which the sealed batch keeps its columns. The rules between fields are in ``contract``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kind = Literal["text", "upper", "enum", "quantity", "number", "flag", "time", "json"]
+
+SIDES = ("buy", "sell")
+ACTIONS = ("new", "cancel")
+ORDER_TYPES = ("market", "limit", "stop", "stop_limit", "trailing_stop")
+TIMES_IN_FORCE = ("day", "gtc", "opg", "cls", "ioc", "fok")
+ORDER_CLASSES = ("simple", "bracket", "oto", "oco")
+
+ID_PATTERN = r"[A-Za-z0-9_-]{1,48}"
+SYMBOL_PATTERN = r"[A-Z0-9./-]{1,32}"
+TEXT_LENGTH = 128
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an intent.
+
+    ``kind``: ``text`` (trimmed), ``upper`` (text in capitals), ``enum`` (one of ``choices``, lower-case),
+    ``quantity`` (a positive float64 below 1e9 with at most 9 decimals and 15 significant digits, prices
+    included), ``number`` (any finite float64), ``flag``, ``time`` (with a zone) or ``json`` (an object).
+    """
+
+    name: str
+    kind: Kind
+    required: bool = False
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+INTENT_FIELDS = (
+    Field("client_intent_id", "text"),
+    Field("strategy_id", "text", required=True),
+    Field("broker_account_id", "text", required=True),
+    Field("symbol", "upper", required=True),
+    Field("side", "enum", required=True, choices=SIDES),
+    Field("qty", "quantity", required=True),
+    Field("notional", "quantity"),
+    Field("asset_class", "upper", default="EQUITY"),
+    Field("order_type", "enum", default="market", choices=ORDER_TYPES),
+    Field("time_in_force", "enum", default="day", choices=TIMES_IN_FORCE),
+    Field("limit_price", "quantity"),
+    Field("stop_price", "quantity"),
+    Field("trail_price", "quantity"),
+    Field("trail_percent", "quantity"),
+    Field("extended_hours", "flag", default="false"),
+    Field("order_class", "enum", default="simple", choices=ORDER_CLASSES),
+    Field("take_profit_limit_price", "quantity"),
+    Field("stop_loss_stop_price", "quantity"),
+    Field("stop_loss_limit_price", "quantity"),
+    Field("estimated_slippage", "number"),
+    Field("reference_price", "quantity"),
+    Field("created_at", "time"),
+    Field("valid_until", "time"),
+    Field("action", "enum", default="new", choices=ACTIONS),
+    Field("target_intent_id", "text"),
+    Field("metadata", "json"),
+)
+FIELD_BY_NAME = {field.name: field for field in INTENT_FIELDS}
+
+# What the decision function reads of a batch; the rest is for people, brokers and the ledger.
+DECISION_FIELDS = tuple(field.name for field in INTENT_FIELDS if field.kind != "json")
+
+SOURCE_COLUMNS = ("source_file", "source_row", "content_hash")
+"""Where a row came from: file name in the archive, 1-based row (line) in it, int64 hash of its content."""
+
+FIGURES = ("current_qty", "projected_qty", "position_limit_qty", "trades_today", "trades_limit")
+VERDICTS = ("pass", "fail", "off", "unavailable")
+RESULT_STATUSES = (
+    "rejected",
+    "dry_run",
+    "placed",
+    "broker_rejected",
+    "halted",
+    "expired",
+    "unresolved",
+)
+
+
+def intents_schema() -> pa.Schema:
+    """Give the Arrow schema of ``intents.parquet``, the sealed batch."""
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    types = {
+        "text": text,
+        "upper": text,
+        "enum": text,
+        "quantity": pa.float64(),
+        "number": pa.float64(),
+        "flag": pa.bool_(),
+        "time": pa.timestamp("us", tz="UTC"),
+        "json": pa.string(),
+    }
+    columns = [(field.name, types[field.kind]) for field in INTENT_FIELDS]
+    columns[0] = ("client_intent_id", pa.string())
+    return pa.schema(
+        [*columns, ("source_file", text), ("source_row", pa.int64()), ("content_hash", pa.int64())]
+    )
+
+
+def inputs_schemas() -> dict[str, pa.Schema]:
+    """Give the Arrow schemas of the recorded risk inputs, by file stem."""
+    import pyarrow as pa
+
+    key = ("broker_account_id", pa.string())
+    return {
+        "positions": pa.schema([key, ("symbol", pa.string()), ("qty", pa.float64())]),
+        "daily_trades": pa.schema([key, ("trades", pa.float64())]),
+        "working_orders": pa.schema(
+            [key, ("symbol", pa.string()), ("side", pa.string()), ("remaining_qty", pa.float64())]
+        ),
+    }
+
+
+def results_schema() -> pa.Schema:
+    """Give the Arrow schema of ``results.parquet``: what became of each intent."""
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int8(), pa.string())
+    return pa.schema(
+        [
+            ("client_intent_id", pa.string()),
+            ("status", text),
+            ("reason", text),
+            ("broker_order_id", pa.string()),
+            ("order_status", text),
+            ("filled_qty", pa.float64()),
+            ("filled_avg_price", pa.float64()),
+            ("message", pa.dictionary(pa.int32(), pa.string())),
+        ]
+    )
