@@ -1,0 +1,1 @@
+"""Intent files to a batch: read, type, check, identify."""

@@ -1,0 +1,69 @@
+"""What is wrong with a row or a file: place, value, rule, remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+WHOLE_FILE = 0
+_LONGEST_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One broken rule. ``row`` is 1-based as the file's reader counts, 0 for the file as a whole.
+
+    ``rule`` ends the sentence "expected …"; ``value`` is None where the field is missing.
+    """
+
+    file: str
+    row: int
+    field: str
+    value: object
+    rule: str
+    remedy: str
+
+    @property
+    def message(self) -> str:
+        """The problem in words, as in ``intents.csv:17: qty is '1,5'; expected a positive decimal …``."""
+        if self.row == WHOLE_FILE:
+            return f"{self.file}: {self.rule}. {self.remedy}"
+        said = "is missing" if self.value is None else f"is {shown(self.value)}"
+        return f"{self.file}:{self.row}: {self.field} {said}; expected {self.rule}. {self.remedy}"
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A row that went into quarantine, with everything that is wrong with it and what it held."""
+
+    problems: tuple[Problem, ...]
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def first(self) -> Problem:
+        """The problem that is shown where there is room for one."""
+        return self.problems[0]
+
+    def record(self) -> dict[str, Any]:
+        """Give the row as it is written into the quarantine."""
+        first = self.first
+        record = {
+            "file": first.file,
+            "row": first.row,
+            "field": first.field,
+            "value": None if first.value is None else str(first.value),
+            "rule": first.rule,
+            "remedy": first.remedy,
+            "message": first.message,
+            "raw": dict(self.raw),
+        }
+        if len(self.problems) > 1:
+            record["also"] = [problem.message for problem in self.problems[1:]]
+        return record
+
+
+def shown(value: object) -> str:
+    """Give a value as it is shown in a message, shortened where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

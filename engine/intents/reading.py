@@ -1,0 +1,199 @@
+"""One intent file to rows: read, typed, checked against the contract, good rows apart from bad ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.columns import Column, FlagColumn, NumberColumn, TextColumn, TimeColumn
+from engine.contract import Violation, violations
+from engine.errors import UnreadableFile
+from engine.intents.formats import RawTable, read_raw
+from engine.intents.identity import content_digests, content_hashes, derived_ids
+from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow
+from engine.intents.typed import metadata_objects, trimmed_text, typed_column
+from engine.quantity import Mask
+from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, intents_schema
+
+_TYPED = [field for field in INTENT_FIELDS if field.name not in {"client_intent_id", "metadata"}]
+
+
+@dataclass(frozen=True)
+class IntentFile:
+    """What a file held: ``rows`` dropped are the table's rows plus the refused ones.
+
+    ``table`` has ``schema.intents_schema()`` in the order of the file. A file that can't be parsed at all
+    counts as one refused row; ``unreadable`` tells that case. ``distinct_ids``: all ids were derived, so no
+    two rows of the file can share one.
+    """
+
+    name: str
+    rows: int
+    table: pa.Table
+    refused: list[RefusedRow]
+    unreadable: bool = False
+    distinct_ids: bool = False
+
+
+def read_intent_file(name: str, content: bytes, *, file_time_us: int, trading_date: date) -> IntentFile:
+    """Read a file's content. ``file_time_us`` (microseconds since 1970 UTC) is the default ``created_at``.
+
+    Never raises for what a strategy wrote: that comes back as refused rows, each with its reasons.
+    """
+    try:
+        raw = read_raw(name, content)
+    except UnreadableFile as error:
+        rule = error.message.removeprefix(f"{name}: ")
+        problem = Problem(name, WHOLE_FILE, "file", None, rule, error.remedy)
+        return IntentFile(name, 1, intents_schema().empty_table(), [RefusedRow((problem,))], unreadable=True)
+    columns = {
+        field.name: typed_column(field.kind, raw.columns[field.name])
+        for field in _TYPED
+        if field.name in raw.columns
+    }
+    ids = _explicit_ids(raw)
+    metadata, bad_metadata = _metadata(raw)
+    problems = _problems(name, raw, columns, ids, bad_metadata)
+    good = np.ones(raw.rows, dtype=bool)
+    good[list(problems)] = False
+    refused = [RefusedRow(tuple(found), held) for found, held in problems.values()]
+    if not good.all():
+        columns = {field: _taken(column, good) for field, column in columns.items()}
+        ids = ids.filter(pa.array(good))
+        metadata = None if metadata is None else [metadata[row] for row in np.flatnonzero(good)]
+    kept = int(good.sum())
+    digests = content_digests(columns, metadata, kept, trading_date)
+    arrays = {field.name: _arrow(field.name, columns.get(field.name), kept) for field in _TYPED}
+    arrays["client_intent_id"] = _ids(ids, digests)
+    arrays["created_at"] = _created_at(columns.get("created_at"), kept, file_time_us)
+    arrays["metadata"] = pa.array(["{}"] * kept if metadata is None else metadata, type=pa.string())
+    arrays["source_file"] = pa.DictionaryArray.from_arrays(np.zeros(kept, dtype=np.int32), [name])
+    arrays["source_row"] = pa.array(raw.row_numbers[good])
+    arrays["content_hash"] = pa.array(content_hashes(digests))
+    schema = intents_schema()
+    table = pa.Table.from_arrays([arrays[field] for field in schema.names], schema=schema)
+    return IntentFile(
+        name,
+        raw.rows + len(raw.refused),
+        table,
+        _by_row(raw.refused + refused),
+        distinct_ids=ids.null_count == kept,
+    )
+
+
+def _problems(
+    name: str, raw: RawTable, columns: Mapping[str, Column], ids: pa.Array, bad_metadata: Mask
+) -> dict[int, tuple[list[Problem], dict[str, Any]]]:
+    """Give all that is wrong with each bad row, and what that row held."""
+    well_formed = pc.match_substring_regex(ids, f"^{ID_PATTERN}$")
+    found = [
+        Violation(
+            "client_intent_id",
+            "1 to 48 characters of A-Z a-z 0-9 _ -",
+            "Shorten or clean the id, or leave it out to have one derived.",
+            ~pc.fill_null(well_formed, True).to_numpy(zero_copy_only=False),
+        ),
+        *violations(columns, raw.rows),
+        Violation(
+            "metadata", "a JSON object", 'Write it as {"key": "value"}, or leave it out.', bad_metadata
+        ),
+    ]
+    bad = np.flatnonzero(np.logical_or.reduce([violation.rows for violation in found])).tolist()
+    problems: dict[int, tuple[list[Problem], dict[str, Any]]] = {
+        row: ([], held) for row, held in zip(bad, raw.raw(bad), strict=True)
+    }
+    for violation in found:
+        for row in np.flatnonzero(violation.rows).tolist():
+            noted, held = problems[row]
+            value = held.get(violation.field)
+            value = None if isinstance(value, str) and not value.strip() else value
+            number = int(raw.row_numbers[row])
+            noted.append(Problem(name, number, violation.field, value, violation.rule, violation.remedy))
+    return problems
+
+
+def _explicit_ids(raw: RawTable) -> pa.Array:
+    column = raw.columns.get("client_intent_id")
+    return pa.nulls(raw.rows, pa.string()) if column is None else trimmed_text(column)
+
+
+def _ids(explicit: pa.Array, digests: bytes) -> pa.Array:
+    if explicit.null_count == 0:
+        return explicit
+    needed = pc.is_null(explicit).to_numpy(zero_copy_only=False)
+    return pc.coalesce(explicit, derived_ids(digests, needed))
+
+
+def _metadata(raw: RawTable) -> tuple[list[str] | None, Mask]:
+    """Give canonical JSON text per row, unknown columns included; None where no row has any."""
+    unknown = sorted(set(raw.columns) - set(FIELD_BY_NAME))
+    given = raw.columns.get("metadata")
+    bad = np.zeros(raw.rows, dtype=bool)
+    if given is None and not unknown:
+        return None, bad
+    objects: list[dict[str, object] | None] = [None] * raw.rows
+    if given is not None:
+        objects, bad = metadata_objects(given)
+    extras = [(name, raw.columns[name].to_pylist()) for name in unknown]
+    return [
+        _canonical(
+            {**(own or {}), **{name: values[row] for name, values in extras if values[row] is not None}}
+        )
+        for row, own in enumerate(objects)
+    ], bad
+
+
+def _canonical(value: dict[str, object]) -> str:
+    return "{}" if not value else json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def _arrow(name: str, column: Column | None, rows: int) -> pa.Array:
+    """Give a typed column as the Arrow array of the sealed batch, defaults filled in."""
+    kind = intents_schema().field(name).type
+    default = FIELD_BY_NAME[name].default
+    if isinstance(column, TextColumn):
+        codes, values = np.asarray(column.codes, dtype=np.int32), [str(value) for value in column.values]
+        if default is not None and (codes < 0).any():
+            values = values if default in values else [*values, default]
+            codes = np.where(codes < 0, np.int32(values.index(default)), codes)
+        indices = pa.array(codes, mask=codes < 0) if (codes < 0).any() else pa.array(codes)
+        return pa.DictionaryArray.from_arrays(indices, pa.array(values, type=pa.string()))
+    if isinstance(column, NumberColumn):
+        return pa.array(column.numbers, from_pandas=True)
+    if isinstance(column, TimeColumn):
+        return pa.array(column.us, mask=~column.given).cast(kind)
+    if isinstance(column, FlagColumn):
+        return pa.array(column.flags)
+    if default is None:
+        return pa.nulls(rows, kind)
+    if pa.types.is_boolean(kind):
+        return pa.array(np.zeros(rows, dtype=bool))
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, dtype=np.int32), [default])
+
+
+def _created_at(column: Column | None, rows: int, file_time_us: int) -> pa.Array:
+    us = np.full(rows, file_time_us, dtype=np.int64)
+    if isinstance(column, TimeColumn):
+        us = np.where(column.given, column.us, us)
+    return pa.array(us).cast(pa.timestamp("us", tz="UTC"))
+
+
+def _taken(column: Column, rows: Mask) -> Column:
+    if isinstance(column, TextColumn):
+        return TextColumn(column.codes[rows], column.values)
+    if isinstance(column, NumberColumn):
+        return NumberColumn(column.numbers[rows])
+    if isinstance(column, TimeColumn):
+        return TimeColumn(column.us[rows], column.given[rows], column.bad[rows])
+    return FlagColumn(column.flags[rows], column.bad[rows])
+
+
+def _by_row(refused: list[RefusedRow]) -> list[RefusedRow]:
+    return sorted(refused, key=lambda row: row.first.row)

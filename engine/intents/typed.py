@@ -1,0 +1,191 @@
+"""Raw columns to typed ones: text is trimmed, symbols upper-cased, enums lower-cased, text read as numbers.
+
+A value that can't be read becomes a *bad* one; ``engine.contract`` then says what was expected.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.columns import (
+    MISSING,
+    NOT_TEXT,
+    Column,
+    FlagColumn,
+    NumberColumn,
+    TextColumn,
+    TimeColumn,
+)
+from engine.config import OFF_WORDS, ON_WORDS
+from engine.intents.formats import ODD
+from engine.quantity import Mask
+from engine.schema import Kind
+
+_NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?\s*$"
+_ZONED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)? ?(Z|[+-]\d\d(:?\d\d)?)", re.IGNORECASE)
+
+
+def typed_column(kind: Kind, array: pa.Array) -> Column:
+    """Read a raw column as a field's kind."""
+    if pa.types.is_dictionary(array.type) and not _is_text(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+        array = array.cast(pa.string())
+    return _BY_KIND[kind](array)
+
+
+def trimmed_text(array: pa.Array) -> pa.Array:
+    """Give a text column trimmed, blank ones null; what is no text carries the mark ``ODD``."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_integer(array.type):
+        array = array.cast(pa.string())
+    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
+        return pa.array([None if value is None else ODD for value in array.to_pylist()], type=pa.string())
+    text = pc.utf8_trim_whitespace(array.cast(pa.string()))
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+def _text(array: pa.Array, case: Callable[[str], str] = str) -> TextColumn:
+    if pa.types.is_integer(array.type):
+        array = array.cast(pa.string())
+    if not _is_text(array.type):
+        return TextColumn(np.where(_given(array), 0, MISSING).astype(np.int8), [NOT_TEXT])
+    codes, texts = _encoded(array)
+    values: list[object] = []
+    place: dict[str, int] = {}
+    for text in texts:
+        value = case(text.strip())
+        if value and value not in place:
+            place[value] = len(values)
+            values.append(NOT_TEXT if value.startswith(ODD) else value)
+    renumbered = np.array([*(place.get(case(text.strip()), MISSING) for text in texts), MISSING])
+    return TextColumn(renumbered[codes].astype(np.int32), values)
+
+
+def _number(array: pa.Array) -> NumberColumn:
+    if pa.types.is_null(array.type):
+        return NumberColumn(np.full(len(array), np.nan))
+    if pa.types.is_decimal(array.type) or pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        return NumberColumn(_floats(array.cast(pa.float64(), safe=False)))
+    if not _is_text(array.type):
+        return NumberColumn(np.full(len(array), np.nan), _given(array))
+    codes, texts = _encoded(array)
+    values = pa.array(texts, type=pa.string())
+    numeric = pc.match_substring_regex(values, _NUMBER)
+    trimmed = pc.utf8_trim_whitespace(values)
+    plain = pc.if_else(pc.starts_with(trimmed, "+"), pc.utf8_slice_codeunits(trimmed, 1), trimmed)
+    numbers = _floats(pc.if_else(numeric, plain, pa.scalar(None, pa.string())).cast(pa.float64()))
+    bad = ~numeric.to_numpy(zero_copy_only=False) & (pc.utf8_length(trimmed).to_numpy() > 0)
+    bad = np.append(bad, False)[codes]
+    return NumberColumn(np.append(numbers, np.nan)[codes], bad if bad.any() else None)
+
+
+def _flag(array: pa.Array) -> FlagColumn:
+    if pa.types.is_boolean(array.type):
+        flags = pc.fill_null(array, False).to_numpy(zero_copy_only=False)
+        return FlagColumn(flags, np.zeros(len(array), dtype=bool))
+    if pa.types.is_integer(array.type):
+        array = array.cast(pa.string())
+    if not _is_text(array.type):
+        return FlagColumn(np.zeros(len(array), dtype=bool), _given(array))
+    codes, texts = _encoded(array)
+    words = [text.removeprefix(ODD).strip().lower() for text in texts]
+    flags = np.array([*(word in ON_WORDS for word in words), False])
+    bad = np.array([*(bool(word) and word not in ON_WORDS | OFF_WORDS for word in words), False])
+    return FlagColumn(flags[codes], bad[codes])
+
+
+def _time(array: pa.Array) -> TimeColumn:
+    given = _given(array)
+    if pa.types.is_timestamp(array.type) and array.type.tz is not None:
+        us = array.cast(pa.timestamp("us", tz="UTC"), safe=False)
+        return TimeColumn(_integers(us), given, np.zeros(len(array), dtype=bool))
+    if not _is_text(array.type):
+        return TimeColumn(np.zeros(len(array), dtype=np.int64), given, given)
+    codes, texts = _encoded(array)
+    us_of, bad_of = _moments([text.strip() for text in texts])
+    blank = np.array([*(not text.strip() for text in texts), True])
+    return TimeColumn(us_of[codes], ~blank[codes], bad_of[codes])
+
+
+def _moments(texts: list[str]) -> tuple[np.ndarray, Mask]:
+    """Read distinct texts as int64 microseconds; a last element stands for missing ones."""
+    import pandas as pd
+
+    zoned = [_ZONED.fullmatch(text) is not None for text in texts]
+    wanted = [text.upper() if is_zoned else None for text, is_zoned in zip(texts, zoned, strict=True)]
+    moments = pd.to_datetime(pd.Series(wanted, dtype=object), utc=True, format="ISO8601", errors="coerce")
+    bad = [bool(text) for text in texts] & moments.isna().to_numpy()
+    us = moments.dt.as_unit("us").fillna(pd.Timestamp(0, tz="UTC")).astype("int64").to_numpy()
+    return np.append(us, 0), np.append(bad, False)
+
+
+def metadata_objects(array: pa.Array) -> tuple[list[dict[str, object] | None], Mask]:
+    """Read a metadata column: objects, or text that is a JSON object. Also gives the rows with neither."""
+    objects: list[dict[str, object] | None] = []
+    bad = np.zeros(len(array), dtype=bool)
+    for row, given in enumerate(array.to_pylist()):
+        value = given
+        if isinstance(given, str):
+            value = _json_or_none(given.removeprefix(ODD)) if given.strip() else None
+            bad[row] = value is None and bool(given.strip())
+        if isinstance(value, list) and all(isinstance(pair, tuple) for pair in value) and value:
+            value = dict(value)
+        bad[row] |= not (value is None or isinstance(value, dict))
+        objects.append(value if isinstance(value, dict) else None)
+    return objects, bad
+
+
+def _json_or_none(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _encoded(array: pa.Array) -> tuple[np.ndarray, list[str]]:
+    """Give the code of each value, -1 where null, and the distinct values."""
+    encoded = array if pa.types.is_dictionary(array.type) else pc.dictionary_encode(array)
+    codes = pc.fill_null(encoded.indices, MISSING).to_numpy(zero_copy_only=False)
+    return codes, encoded.dictionary.to_pylist()
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind)
+        or (
+            pa.types.is_dictionary(kind)
+            and (pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type))
+        )
+    )
+
+
+def _given(array: pa.Array) -> Mask:
+    given: Mask = pc.is_valid(array).to_numpy(zero_copy_only=False)
+    return given
+
+
+def _floats(array: pa.Array) -> np.ndarray:
+    return np.asarray(pc.fill_null(array, np.nan).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _integers(array: pa.Array) -> np.ndarray:
+    return np.asarray(pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False))
+
+
+_BY_KIND: dict[Kind, Callable[[pa.Array], Column]] = {
+    "text": _text,
+    "upper": lambda array: _text(array, str.upper),
+    "enum": lambda array: _text(array, str.lower),
+    "quantity": _number,
+    "number": _number,
+    "flag": _flag,
+    "time": _time,
+}
