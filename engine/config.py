@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from engine.errors import ConfigurationError
 
 ON_WORDS = frozenset({"1", "true", "yes", "on"})
 OFF_WORDS = frozenset({"0", "false", "no", "off"})
-QUANTITY_BOUND = 1e9
+_DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 SIGNIFICANT_DIGITS = 15
 DECIMALS = 9
 
@@ -39,11 +40,9 @@ def _flag(name: str, text: str) -> bool:
 
 
 def _quantity(name: str, text: str) -> float:
-    try:
-        number = Decimal(text.strip())
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite() or number < 0 or number >= Decimal(10) ** 9 or not _representable(number):
+    word = text.strip()
+    number = Decimal(word) if _DECIMAL.fullmatch(word) else Decimal("NaN")
+    if not number.is_finite() or number >= Decimal(10) ** 9 or not _representable(number):
         raise ConfigurationError(
             f"{name} is {text!r}; expected a number from 0 to below 1e9 with at most {DECIMALS} decimals and "
             f"{SIGNIFICANT_DIGITS} significant digits. Write it as, say, 100 or 0.5."
@@ -52,8 +51,11 @@ def _quantity(name: str, text: str) -> float:
 
 
 def _representable(number: Decimal) -> bool:
-    _, digits, exponent = number.normalize().as_tuple()
-    return isinstance(exponent, int) and -exponent <= DECIMALS and len(digits) <= SIGNIFICANT_DIGITS
+    """Tell whether a float64 carries the number exactly, by its digits without those zeros that say nothing."""
+    _, digits, exponent = number.as_tuple()
+    significant = "".join(map(str, digits)).strip("0")
+    behind_the_point = -int(exponent) - (len(digits) - len("".join(map(str, digits)).rstrip("0")))
+    return not significant or (behind_the_point <= DECIMALS and len(significant) <= SIGNIFICANT_DIGITS)
 
 
 def _count(name: str, text: str) -> int:

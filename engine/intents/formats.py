@@ -323,7 +323,7 @@ def _read_parquet(name: str, content: bytes) -> RawTable:
 
 
 def _is_plain_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 _READERS: dict[str, Callable[[str, bytes], RawTable]] = {

@@ -1,0 +1,105 @@
+"""Which session a moment belongs to.
+
+XNYS comes from a shipped table of the weekdays on which New York does not trade (exchange_calendars takes
+0.25 s to say the same); every other calendar is asked of that library. ``tests/engine/make_calendar.py``
+writes the table anew, ``tests/engine/test_calendar.py`` compares it with the library day by day.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from engine.errors import ConfigurationError
+
+NEW_YORK = ZoneInfo("America/New_York")
+DAY_ROLLS_AT_HOUR = 20  # the end of extended hours in New York
+FIRST_DAY = date(2010, 1, 1)
+LAST_DAY = date(2045, 12, 31)
+TABLE = Path(__file__).parent / "calendars" / "XNYS.csv"
+
+_SHIPPED = "XNYS"
+_ONE_DAY = timedelta(days=1)
+_SATURDAY = 5
+_REASON_LENGTH = 200
+
+
+def trading_date(moment: datetime, calendar: str = _SHIPPED) -> date:
+    """Give the session that a moment (timezone-aware; a ``pd.Timestamp`` will do) belongs to.
+
+    The day is New York's and rolls at 20:00 there; 20:00:00 itself belongs to the next day. A day that is
+    no session belongs to the next session. ``calendar`` is a name of exchange_calendars.
+
+    Raises ``ValueError`` for a moment without a zone, and ``ConfigurationError`` for an unknown calendar
+    and for a moment outside what the calendar covers (XNYS: 2010 to 2045): there it would be a guess.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(
+            f"the moment is {moment!s}, without a zone; expected one that says where its clock hangs. "
+            f"Give it one, such as tz_localize('UTC')."
+        )
+    if not FIRST_DAY.year <= moment.year <= LAST_DAY.year:
+        raise _not_covered(calendar, f"{moment:%Y-%m-%d}", "the calendars are read from 2010 to 2045")
+    local = moment.astimezone(NEW_YORK)
+    day = local.date() + _ONE_DAY if local.hour >= DAY_ROLLS_AT_HOUR else local.date()
+    return _next_shipped_session(day) if calendar == _SHIPPED else _next_session(day, calendar)
+
+
+def check_calendar(name: str) -> None:
+    """Refuse a name that is no calendar. Raises ``ConfigurationError``; costs nothing for XNYS."""
+    if name == _SHIPPED:
+        return
+    from exchange_calendars import get_calendar_names
+
+    names = get_calendar_names()
+    if name not in names:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name.upper(), names, n=1)
+        hint = f"Did you mean {close[0]}?" if close else "Write XNYS for New York, XLON for London."
+        raise ConfigurationError(f"EXEC_CALENDAR is {name!r}; expected a name of exchange_calendars. {hint}")
+
+
+def _next_shipped_session(day: date) -> date:
+    closed = _closed_weekdays()
+    session = day
+    while session.weekday() >= _SATURDAY or session in closed:
+        session += _ONE_DAY
+    if not FIRST_DAY <= day <= session <= LAST_DAY:
+        raise _not_covered(_SHIPPED, day.isoformat(), f"the table goes from {FIRST_DAY} to {LAST_DAY}")
+    return session
+
+
+@cache
+def _closed_weekdays() -> frozenset[date]:
+    _, *days = TABLE.read_text(encoding="ascii").split()
+    return frozenset(map(date.fromisoformat, days))
+
+
+@cache
+def _next_session(day: date, calendar: str) -> date:
+    """Ask the library, looking less far ahead where it knows no more: some calendars end this year."""
+    check_calendar(calendar)
+    from exchange_calendars import get_calendar
+    from exchange_calendars.errors import CalendarError
+
+    why = "it has no session within a month"
+    for days_ahead in (31, 7, 0):
+        try:
+            known = get_calendar(calendar, start=day - _ONE_DAY, end=day + timedelta(days=days_ahead))
+        except (CalendarError, ValueError, NotImplementedError) as error:
+            why = str(error)[:_REASON_LENGTH].rstrip(".")
+            continue
+        sessions: list[date] = [session for session in known.sessions.date if session >= day]
+        if sessions:
+            return sessions[0]
+    raise _not_covered(calendar, day.isoformat(), why)
+
+
+def _not_covered(calendar: str, day: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"EXEC_CALENDAR is {calendar}, which can't say what session {day} belongs to: {why}. "
+        f"Check the date; if it is right, update the engine or choose a calendar that covers it."
+    )

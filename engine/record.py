@@ -1,0 +1,103 @@
+"""The form of what is kept: Parquet and JSON, and the hash that says whether content is the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.errors import RecordError
+
+_UNCOMPRESSED = {"client_intent_id", "content_hash"}
+
+
+def table_bytes(table: pa.Table) -> pa.Buffer:
+    """Give a table as Parquet. Ids and hashes, which no compression shortens, are stored plainly."""
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    names = table.schema.names
+    pq.write_table(
+        table,
+        sink,
+        compression={name: "none" if name in _UNCOMPRESSED else "zstd" for name in names},
+        use_dictionary=[name for name in names if name not in _UNCOMPRESSED],
+        write_statistics=[name for name in names if name not in _UNCOMPRESSED],
+    )
+    return sink.getvalue()
+
+
+def read_table(name: str, content: bytes, columns: list[str] | None = None) -> pa.Table:
+    """Read a recorded Parquet file. Raises ``RecordError`` where it is damaged."""
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(pa.BufferReader(content), columns=columns)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise RecordError(f"{name} is damaged ({error}).") from None
+
+
+def json_bytes(value: dict[str, Any]) -> bytes:
+    """Give a JSON object as text that people can read."""
+    return (json.dumps(value, indent=2, default=str) + "\n").encode()
+
+
+def read_json(name: str, content: bytes) -> dict[str, Any]:
+    """Read a recorded JSON object. Raises ``RecordError`` where it is damaged."""
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise RecordError(f"{name} is damaged ({error}).") from None
+    if not isinstance(value, dict):
+        raise RecordError(f"{name} is damaged (not a JSON object).")
+    return value
+
+
+def content_hash(table: pa.Table) -> str:
+    """Give the SHA-256 of a table's names, types and values: the same whoever wrote the file, and how.
+
+    Dictionary-coded text counts as the text it stands for; what lies below nulls does not count.
+    """
+    digest = hashlib.sha256()
+    for field, column in zip(table.schema, table.columns, strict=True):
+        array = _plain(column.combine_chunks())
+        valid = pc.is_valid(array).to_numpy(zero_copy_only=False)
+        digest.update(f"{field.name}\0{array.type}\0{len(array)}\0".encode())
+        digest.update(_memory(np.packbits(valid)))
+        if pa.types.is_string(array.type):
+            digest.update(_memory(_values(pc.binary_length(array), 0)))
+            digest.update(_characters(array))
+        elif pa.types.is_boolean(array.type):
+            digest.update(_memory(np.packbits(_values(array, False))))
+        elif not pa.types.is_null(array.type):
+            fixed = array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array
+            digest.update(_memory(_values(fixed, 0)))
+    return digest.hexdigest()
+
+
+def _values(array: pa.Array, where_null: object) -> Any:
+    return pc.fill_null(array, where_null).to_numpy(zero_copy_only=False)
+
+
+def _memory(values: Any) -> memoryview:
+    return memoryview(np.ascontiguousarray(values))
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return array.cast(pa.string()) if pa.types.is_large_string(array.type) else array
+
+
+def _characters(array: pa.Array) -> memoryview:
+    """Give the concatenated text of a string array, without what lies below nulls and outside slices."""
+    joined = pa.concat_arrays([pc.fill_null(array, "")])
+    _, starts, characters = joined.buffers()
+    if characters is None or len(joined) == 0:
+        return memoryview(b"")
+    ends = np.frombuffer(starts, dtype=np.int32)[joined.offset : joined.offset + len(joined) + 1]
+    return memoryview(characters)[int(ends[0]) : int(ends[-1])]

@@ -1,0 +1,171 @@
+"""The inbox: where strategies drop files, and how files leave it without one ever being lost."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import EngineError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HASH_CHARACTERS = 16
+_UNFINISHED_ENDINGS = (".tmp", ".part")
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A file as it was found: ``name`` below the inbox with ``/``, and what tells it from a later one."""
+
+    name: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @property
+    def mtime_us(self) -> int:
+        """When it was last written, in microseconds since 1970 UTC."""
+        return self.mtime_ns // 1000
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """A folder with any sub-folders; names that start with . or _ or end in .tmp or .part are left alone."""
+
+    root: Path
+
+    def waiting(self) -> list[Dropped]:
+        """Give the regular files that are there, by name."""
+        found = []
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+            for name in names:
+                if name.startswith((".", "_")) or name.lower().endswith(_UNFINISHED_ENDINGS):
+                    continue
+                path = Path(folder) / name
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    found.append(_dropped(path.relative_to(self.root).as_posix(), status))
+        return sorted(found, key=lambda file: file.name)
+
+    def read(self, file: Dropped) -> bytes | None:
+        """Give a file's content, None where it has changed or gone since it was found.
+
+        Raises ``EngineError`` where it can't be read.
+        """
+        path = self.root / file.name
+        try:
+            with path.open("rb") as opened:
+                content = opened.read()
+                same = _dropped(file.name, os.fstat(opened.fileno())) == file
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise EngineError(f"{path} can't be read ({error.strerror}); mend its permissions.") from None
+        return content if same and len(content) == file.size else None
+
+    def remove(self, file: Dropped) -> bool:
+        """Remove a file that was consumed; tell whether it was still the same one.
+
+        It is moved aside first and looked at then: a file that was put in its place meanwhile is put back.
+        """
+        path = self.root / file.name
+        aside = path.with_name(f".consumed-{path.name}")
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return False
+        if _dropped(file.name, aside.stat()) == file:
+            aside.unlink()
+            return True
+        self._put_back(aside, path)
+        return False
+
+    def recover(self) -> None:
+        """Put back what a job that died while removing it had moved aside."""
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                if name.startswith(".consumed-"):
+                    self._put_back(Path(folder) / name, Path(folder) / name.removeprefix(".consumed-"))
+
+    @staticmethod
+    def _put_back(aside: Path, path: Path) -> None:
+        place, attempt = path, 1
+        while True:
+            try:
+                os.link(aside, place)
+            except FileExistsError:
+                attempt += 1
+                place = path.with_name(f"{path.stem}-{attempt}{path.suffix}")
+                continue
+            aside.unlink()
+            return
+
+
+def hash_of(content: bytes) -> str:
+    """Give the short content hash that names of kept files carry."""
+    return hashlib.sha256(content).hexdigest()[:_HASH_CHARACTERS]
+
+
+def name_with_hash(name: str, digest: str) -> str:
+    """Put a content hash into a file name, before its endings, unless it is there: ``a.<hash>.csv.gz``."""
+    path = PurePosixPath(name)
+    if f".{digest}." in f"{path.name}.":
+        return name
+    stem, dot, endings = path.name.partition(".")
+    return str(path.with_name(f"{stem}.{digest}{dot}{endings}"))
+
+
+def drop_file(name: str, content: bytes, inbox: Path) -> Path:
+    """Put a file into the inbox, whole, under a name that carries its hash, so that it needs no settling.
+
+    The same content under the same name is one file. Raises ``UsageError`` for a name that isn't looked at.
+    """
+    if name.startswith((".", "_")) or name.lower().endswith(_UNFINISHED_ENDINGS) or "/" in name or not name:
+        raise UsageError(f"{name!r} is a name that the inbox leaves alone; give the file another one.")
+    inbox.mkdir(parents=True, exist_ok=True)
+    path = inbox / name_with_hash(name, hash_of(content))
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with hidden.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    hidden.replace(path)
+    return path
+
+
+def drop_intents(intents: pd.DataFrame | Sequence[Any], inbox: str | Path, *, name: str = "intents") -> Path:
+    """Drop order intents for the next run; the file appears whole, and the same content makes one file.
+
+    ``intents``: a frame with the columns of an intent (written as Parquet), or a list of mappings or
+    ``OrderIntent`` (written as JSON Lines). Nothing is judged here; the run does. Gives the file's path.
+    """
+    if hasattr(intents, "to_parquet"):
+        content = intents.to_parquet(index=False)
+        return drop_file(f"{name}.parquet", content, Path(inbox))
+    import orjson
+
+    records = [_record(intent) for intent in intents]
+    lines = [orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY, default=str) for record in records]
+    return drop_file(f"{name}.jsonl", b"".join(line + b"\n" for line in lines), Path(inbox))
+
+
+def _record(intent: Any) -> dict[str, Any]:
+    if is_dataclass(intent) and not isinstance(intent, type):
+        return {name: value for name, value in asdict(intent).items() if value is not None}
+    if isinstance(intent, Mapping):
+        return dict(intent)
+    raise UsageError(f"{intent!r} is no intent; give a mapping or an OrderIntent.")
+
+
+def _dropped(name: str, status: os.stat_result) -> Dropped:
+    return Dropped(name, status.st_size, status.st_mtime_ns, status.st_ino)

@@ -1,0 +1,136 @@
+"""The kill switch: on where any source says so, and on where a source can't be understood.
+
+Sources are the environment (``EXECUTION_HALTED``), a file (``EXECUTION_HALTED_FILE``, a mounted ConfigMap
+key, say) and a Firestore document (``EXECUTION_HALTED_DOC``), each also under its deprecated name. Every one
+that is set counts.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.config import OFF_WORDS, ON_WORDS
+
+FILE_SIZE_LIMIT = 4096
+
+_WORD_SETTINGS = ("EXECUTION_HALTED", "EXEC_KILL_SWITCH")
+_FILE_SETTINGS = ("EXECUTION_HALTED_FILE", "EXEC_KILL_SWITCH_FILE")
+_DOCUMENT_SETTINGS = ("EXECUTION_HALTED_DOC", "EXEC_KILL_SWITCH_DOC")
+_SHOWN_LENGTH = 60
+# Neither waits for the writer of a FIFO nor makes a terminal ours.
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+@dataclass(frozen=True)
+class KillSwitchState:
+    """What the switch says now; ``why`` is fit for an operator: source, value and how to switch it off."""
+
+    on: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class KillSwitch:
+    """All sources of the kill switch that are set.
+
+    ``fixed`` holds a sentence for each source that is on for as long as this process lives (environment
+    variables and what isn't built yet), ``files`` the setting and path of each file to be read.
+    """
+
+    fixed: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> KillSwitch:
+        """Find the sources in environment variables (``os.environ`` by default); an empty one is unset."""
+        env = os.environ if env is None else env
+        words = [_why_word_is_on(name, env[name]) for name in _WORD_SETTINGS if env.get(name)]
+        documents = [
+            f"The kill switch is on: {name} is {_shown(env[name])}, and reading a Firestore document isn't "
+            f"built yet. Unset {name} and use EXECUTION_HALTED or EXECUTION_HALTED_FILE."
+            for name in _DOCUMENT_SETTINGS
+            if env.get(name)
+        ]
+        return cls(
+            fixed=tuple(why for why in [*words, *documents] if why),
+            files=tuple((name, env[name].strip()) for name in _FILE_SETTINGS if env.get(name)),
+        )
+
+    def read(self) -> KillSwitchState:
+        """Say whether the switch is on now. Reads the files anew, never waits and never raises."""
+        reasons = [*self.fixed, *filter(None, (_why_file_is_on(*source) for source in self.files))]
+        if reasons:
+            return KillSwitchState(on=True, why=" ".join(reasons))
+        return KillSwitchState(on=False, why="No kill switch is on.")
+
+
+def _why_word_is_on(name: str, text: str) -> str | None:
+    word = text.strip().lower()
+    if word in OFF_WORDS:
+        return None
+    known = "" if word in ON_WORDS else ", which is no word for off"
+    return (
+        f"The kill switch is on: {name} is {_shown(text)}{known}. "
+        f"Set it to 0 or unset it, and start again, to switch it off."
+    )
+
+
+def _why_file_is_on(name: str, path: str) -> str | None:
+    try:
+        why = _why_contents_are_on(_contents(path))
+    except OSError as error:
+        why = f"can't be read ({error.strerror or error})"
+    except UnicodeDecodeError:
+        why = "is not UTF-8 text"
+    except Exception as error:  # a fault in here must never let an order pass
+        why = f"can't be read ({error})"
+    if why is None:
+        return None
+    return (
+        f"The kill switch is on: the file {path!r} ({name}) {why}. Write 0 as its only line to switch it off."
+    )
+
+
+def _contents(path: str) -> bytes:
+    """Read a regular file, one byte further than it may be long; anything else raises ``OSError``."""
+    descriptor = os.open(path, _OPEN_FLAGS)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise OSError("it is a directory")
+        if not stat.S_ISREG(mode):
+            raise OSError("it is no regular file")
+        contents = b""
+        while len(contents) <= FILE_SIZE_LIMIT:
+            more = os.read(descriptor, FILE_SIZE_LIMIT + 1 - len(contents))
+            if not more:
+                break
+            contents += more
+        return contents
+    finally:
+        os.close(descriptor)
+
+
+def _why_contents_are_on(contents: bytes) -> str | None:
+    if len(contents) > FILE_SIZE_LIMIT:
+        return f"is longer than {FILE_SIZE_LIMIT} bytes"
+    if not contents:
+        return "is empty"
+    first, _, rest = contents.decode("utf-8-sig").partition("\n")
+    word = first.strip().lower()
+    if not word:
+        return "has a blank first line"
+    if word in ON_WORDS:
+        return f"says {_shown(first)}"
+    if word not in OFF_WORDS:
+        return f"says {_shown(first)}, which is no word for off"
+    if rest.strip():
+        return f"says {_shown(first)} and then more, {_shown(rest.strip())}"
+    return None
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…")

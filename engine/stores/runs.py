@@ -1,0 +1,105 @@
+"""Run folders: the files of one run, and finding runs again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from engine.errors import AlreadyWritten, RecordError
+from engine.record import json_bytes, read_json, read_table, table_bytes
+from engine.stores.objects import Objects
+
+START = "run.json"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's files. What exists in the folder is the state of the run; no file is ever changed."""
+
+    objects: Objects
+    trading_date: date
+    run_id: str
+
+    @property
+    def key(self) -> str:
+        """The folder's key, with a slash at its end."""
+        return f"runs/{self.trading_date.isoformat()}/{self.run_id}/"
+
+    def names(self) -> set[str]:
+        """Give the names of the files that exist."""
+        return {key.removeprefix(self.key) for key in self.objects.list(self.key)}
+
+    def write(self, name: str, content: dict[str, Any] | pa.Table) -> None:
+        """Write a new file, whole. Raises ``AlreadyWritten``."""
+        whole = table_bytes(content) if isinstance(content, pa.Table) else json_bytes(content)
+        self.objects.put(self.key + name, whole)
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file. Raises ``RecordError``."""
+        return read_json(self.key + name, self.objects.read(self.key + name))
+
+    def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Read a Parquet file. Raises ``RecordError``."""
+        return read_table(self.key + name, self.objects.read(self.key + name), columns)
+
+    def remove(self, name: str) -> None:
+        """Remove what a stage wrote before the file that would have sealed it."""
+        self.objects.delete(self.key + name)
+
+    @cached_property
+    def start(self) -> dict[str, Any]:
+        """What a resumed run must not change: ``run.json``."""
+        return self.json(START)
+
+
+@dataclass(frozen=True)
+class RunFolders:
+    """All runs in one place."""
+
+    objects: Objects
+
+    def create(self, trading_date: date, run_id: str, start: dict[str, Any]) -> RunFolder:
+        """Begin a run under ``run_id``, or with a suffix where that is taken."""
+        name, attempt = run_id, 1
+        while True:
+            folder = RunFolder(self.objects, trading_date, name)
+            try:
+                folder.write(START, {"run_id": name, **start})
+            except AlreadyWritten:
+                attempt += 1
+                name = f"{run_id}-{attempt}"
+                continue
+            return folder
+
+    def all(self) -> list[RunFolder]:
+        """Give every run, oldest first."""
+        return self._below("runs/")
+
+    def of_day(self, trading_date: date) -> list[RunFolder]:
+        """Give a session's runs, oldest first."""
+        return self._below(f"runs/{trading_date.isoformat()}/")
+
+    def unfinished(self) -> list[RunFolder]:
+        """Give the runs that have begun and lack their manifest, oldest first."""
+        keys = set(self.objects.list("runs/"))
+        return [run for run in _folders(self.objects, keys) if run.key + MANIFEST not in keys]
+
+    def _below(self, prefix: str) -> list[RunFolder]:
+        return _folders(self.objects, set(self.objects.list(prefix)))
+
+
+def _folders(objects: Objects, keys: set[str]) -> list[RunFolder]:
+    starts = sorted(key for key in keys if key.endswith("/" + START))
+    folders = []
+    for key in starts:
+        _, day, run_id, _ = key.split("/")
+        try:
+            folders.append(RunFolder(objects, date.fromisoformat(day), run_id))
+        except ValueError:
+            raise RecordError(f"{key}: {day} is no date; move the folder out of runs/.") from None
+    return folders
