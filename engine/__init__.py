@@ -1,7 +1,92 @@
-"""To be written."""
+"""An execution engine that runs as a batch job.
 
-from engine.config import RiskConfig
-from engine.inputs import RiskInputs
-from engine.risk import evaluate
+Strategies only say what they want: order intents, dropped as files. The engine alone decides whether, when
+and how an order is placed, and leaves behind a record that explains every decision. The flow, and where
+each step lives::
 
-__all__ = ["RiskConfig", "RiskInputs", "evaluate"]
+    intent files -> collect -> sealed batch -> risk inputs -> decide -> route -> results
+                    collecting  run folder     deciding       risk      routing
+
+    run           the stages of a run and how to resume one; ``world`` is everything outside, handed in
+    collecting    inbox -> batch; uses ``intents`` (file text -> checked rows -> one sealed order)
+    deciding      stores -> recorded inputs -> ``risk.evaluate`` -> decisions
+    routing       decisions -> results; brokers come in here
+    execution     the same gate for one intent at a time: ``RiskManager``, ``ExecutionEngine``
+
+    risk          the rule book, one file per rule, and the sequential scan
+    contract      what makes a row an intent; asked by the reader of files and again by the gate
+    columns       frames of any dtype -> typed numpy columns; ``quantity``: exact units of 1e-9
+    schema        columns, dtypes and units of every frame
+    config        settings and limits, read once, strictly, frozen
+
+    stores        run folders, inbox, embedded store, kill switch, lock
+    brokers       the protocol, the dry run, Alpaca
+
+``risk``, ``intents``, ``contract``, ``columns``, ``quantity``, ``schema``, ``inputs``, ``ledger`` are pure:
+no I/O, no clock, no environment; import-linter holds them to it. A run's state is which files exist in its
+folder; each is written once, whole (``stores.objects``). ``DECISIONS.md`` says why things are as they are.
+
+The names below are the public ones; each is loaded when it is first used, since a run is short.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.brokers.alpaca import AlpacaBroker
+    from engine.brokers.dry_run import DryRunBroker
+    from engine.brokers.protocol import Broker
+    from engine.config import RiskConfig, RunSettings
+    from engine.execution import ExecutionEngine, ExecutionResult, RiskDecision, RiskManager
+    from engine.inputs import RiskInputs
+    from engine.orders import BrokerOrder, OrderIntent
+    from engine.risk import evaluate
+    from engine.stores.inbox import drop_intents
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AlpacaBroker": "engine.brokers.alpaca",
+    "Broker": "engine.brokers.protocol",
+    "BrokerOrder": "engine.orders",
+    "DryRunBroker": "engine.brokers.dry_run",
+    "ExecutionEngine": "engine.execution",
+    "ExecutionResult": "engine.execution",
+    "OrderIntent": "engine.orders",
+    "RiskConfig": "engine.config",
+    "RiskDecision": "engine.execution",
+    "RiskInputs": "engine.inputs",
+    "RiskManager": "engine.execution",
+    "RunSettings": "engine.config",
+    "drop_intents": "engine.stores.inbox",
+    "evaluate": "engine.risk",
+}
+
+__all__ = [
+    "AlpacaBroker",
+    "Broker",
+    "BrokerOrder",
+    "DryRunBroker",
+    "ExecutionEngine",
+    "ExecutionResult",
+    "OrderIntent",
+    "RiskConfig",
+    "RiskDecision",
+    "RiskInputs",
+    "RiskManager",
+    "RunSettings",
+    "drop_intents",
+    "evaluate",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home at first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

@@ -51,7 +51,7 @@ def _quantity(name: str, text: str) -> float:
 
 
 def _representable(number: Decimal) -> bool:
-    """Tell whether a float64 carries the number exactly, by its digits without those zeros that say nothing."""
+    """Tell whether a float64 carries the number exactly: by its digits, less zeros that say nothing."""
     _, digits, exponent = number.as_tuple()
     significant = "".join(map(str, digits)).strip("0")
     behind_the_point = -int(exponent) - (len(digits) - len("".join(map(str, digits)).rstrip("0")))

@@ -43,7 +43,22 @@ def read_table(name: str, content: bytes, columns: list[str] | None = None) -> p
 
 def json_bytes(value: dict[str, Any]) -> bytes:
     """Give a JSON object as text that people can read."""
-    return (json.dumps(value, indent=2, default=str) + "\n").encode()
+    import orjson
+
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # integers beyond 64 bits, half a surrogate pair: what strategies can put into a file
+        return (json.dumps(value, indent=2, default=str) + "\n").encode()
+
+
+def json_line(value: dict[str, Any]) -> bytes:
+    """Give a JSON object as one line."""
+    import orjson
+
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        return (json.dumps(value, default=str) + "\n").encode()
 
 
 def read_json(name: str, content: bytes) -> dict[str, Any]:
@@ -55,6 +70,13 @@ def read_json(name: str, content: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RecordError(f"{name} is damaged (not a JSON object).")
     return value
+
+
+def file_hash(name: str, content: bytes) -> str:
+    """Give the hash of a recorded file: of the values of a table, of the bytes of anything else."""
+    if name.endswith(".parquet"):
+        return content_hash(read_table(name, content))
+    return hashlib.sha256(content).hexdigest()
 
 
 def content_hash(table: pa.Table) -> str:
@@ -84,7 +106,7 @@ def _values(array: pa.Array, where_null: object) -> Any:
 
 
 def _memory(values: Any) -> memoryview:
-    return memoryview(np.ascontiguousarray(values))
+    return np.ascontiguousarray(values).data
 
 
 def _plain(array: pa.Array) -> pa.Array:

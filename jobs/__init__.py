@@ -1,1 +1,1 @@
-"""To be written."""
+"""The commands: each a thin outside of what the engine does."""

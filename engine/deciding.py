@@ -1,0 +1,143 @@
+"""Stages: what is known about the accounts is recorded, then the batch is judged by that record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from engine.collecting import BATCH
+from engine.config import RiskConfig
+from engine.errors import DataUnavailable
+from engine.inputs import RiskInputs
+from engine.risk import evaluate
+from engine.schema import DECISION_FIELDS, inputs_schemas
+from engine.stores.runs import RunFolder
+from engine.world import World
+
+INPUTS = "inputs.json"
+DECISIONS = "decisions.parquet"
+FRAMES = ("positions", "daily_trades", "working_orders")
+
+
+def record_inputs(folder: RunFolder, world: World) -> None:
+    """Read the stores once for the accounts of the batch; ``inputs.json`` comes last and seals the snapshot.
+
+    A store that fails leaves no file, and ``inputs.json`` says why: that data is unavailable, not empty. A
+    dry run has no working orders.
+    """
+    world.progress("reading positions and counts", 0, 1)
+    as_of = as_of_of(folder)
+    settings = folder.start["settings"]
+    accounts = accounts_of(folder)
+    sources: dict[str, Callable[[], pd.DataFrame]] = {
+        "positions": lambda: world.positions.positions(
+            accounts, as_of=as_of, max_age_s=settings["positions_max_age_s"]
+        ),
+        "daily_trades": lambda: world.ledger.trade_counts(accounts, folder.trading_date),
+        "working_orders": lambda: inputs_schemas()["working_orders"].empty_table().to_pandas(),
+    }
+    unavailable = {}
+    for name, source in sources.items():
+        try:
+            table = pa.Table.from_pandas(source(), schema=inputs_schemas()[name], preserve_index=False)
+        except Exception as error:
+            why = str(error) if isinstance(error, DataUnavailable) else f"{type(error).__name__}: {error}"
+            unavailable[name] = why
+            world.log.event(
+                "risk_data_unavailable", f"{name} can't be had: {why}", severity="ERROR", source=name
+            )
+        else:
+            folder.write(f"{name}.parquet", table.replace_schema_metadata(None))
+    switch = world.kill_switch()
+    if switch.on:
+        world.log.event("kill_switch_on", switch.why, severity="WARNING")
+    folder.write(
+        INPUTS,
+        {
+            "read_at": world.clock().isoformat(),
+            "kill_switch": switch.on,
+            "kill_switch_why": switch.why,
+            "unavailable": unavailable,
+        },
+    )
+    world.progress("reading positions and counts", 1, 1)
+
+
+def decide(folder: RunFolder, world: World) -> None:
+    """Judge the sealed batch by the sealed inputs and write ``decisions.parquet``."""
+    world.progress("deciding", 0, 1)
+    decisions = decisions_of(folder, config_of(folder), inputs_of(folder))
+    for rule, error in decisions.attrs.get("raised", {}).items():
+        world.log.event(
+            "rule_raised", f"rule {rule} raised {error}; it refuses", severity="CRITICAL", rule=rule
+        )
+    table = pa.Table.from_pandas(decisions, preserve_index=False).replace_schema_metadata(None)
+    names = table.schema.names
+    ids = table.schema.get_field_index("client_intent_id")
+    table = table.set_column(ids, names[ids], table[names[ids]].cast(pa.string()))
+    folder.write(DECISIONS, table)
+    _log(world, decisions)
+    world.progress("deciding", 1, 1)
+
+
+def decisions_of(folder: RunFolder, config: RiskConfig, inputs: RiskInputs) -> pd.DataFrame:
+    """Judge a recorded batch; with the recorded inputs and limits this gives the recorded decisions."""
+    intents = folder.table(BATCH, list(DECISION_FIELDS)).to_pandas()
+    return evaluate(intents, inputs, config)
+
+
+def inputs_of(folder: RunFolder) -> RiskInputs:
+    """Give the recorded snapshot as the decision function takes it."""
+    sealed = folder.json(INPUTS)
+    frames = {
+        name: None if name in sealed["unavailable"] else folder.table(f"{name}.parquet").to_pandas()
+        for name in FRAMES
+    }
+    return RiskInputs(
+        as_of=as_of_of(folder),
+        trading_date=folder.trading_date,
+        kill_switch=bool(sealed["kill_switch"]),
+        **frames,
+    )
+
+
+def config_of(folder: RunFolder) -> RiskConfig:
+    """Give the limits that a run was started with."""
+    recorded: dict[str, Any] = dict(folder.start["config"])
+    return RiskConfig(**{**recorded, "accounts": frozenset(recorded["accounts"])})
+
+
+def as_of_of(folder: RunFolder) -> pd.Timestamp:
+    """Give the moment that a run judges by."""
+    return pd.Timestamp(folder.start["as_of"])
+
+
+def accounts_of(folder: RunFolder) -> list[str]:
+    """Give the accounts of a batch, in alphabetical order."""
+    column = folder.table(BATCH, ["broker_account_id"])["broker_account_id"]
+    return sorted(account for account in column.unique().to_pylist() if account)
+
+
+def _log(world: World, decisions: pd.DataFrame) -> None:
+    checks = [name for name in decisions.columns if name.startswith("check_")]
+    columns = [decisions[name].tolist() for name in ("client_intent_id", "allowed", "reason", *checks)]
+    world.log.events(
+        "risk_decision",
+        (
+            (
+                f"{intent_id} allowed" if allowed else f"{intent_id} refused: {reason}",
+                {
+                    "intent_id": intent_id,
+                    "allowed": allowed,
+                    "reason": reason,
+                    "checks": {
+                        name.removeprefix("check_"): v for name, v in zip(checks, verdicts, strict=True)
+                    },
+                },
+            )
+            for intent_id, allowed, reason, *verdicts in zip(*columns, strict=True)
+        ),
+    )

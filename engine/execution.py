@@ -1,0 +1,204 @@
+"""The gate for one intent at a time: the same reader, the same rules, the same answers as a batch of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from engine.brokers.protocol import Broker
+from engine.calendar import trading_date
+from engine.config import RiskConfig, RunSettings
+from engine.errors import ConfigurationError, DataUnavailable
+from engine.inputs import RiskInputs
+from engine.intents.reading import IntentFile, read_intent_file
+from engine.log import wall_clock
+from engine.orders import BrokerOrder, OrderIntent
+from engine.risk import RULE_BOOK, evaluate
+from engine.schema import FIGURES
+from engine.stores.embedded import EmbeddedStore
+from engine.stores.kill_switch import KillSwitch, KillSwitchState
+from engine.stores.protocols import LedgerStore, PositionStore
+
+_WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskDecision:
+    """A verdict on one intent.
+
+    ``reason`` is ``ok`` or the first failing rule; ``checks`` has every rule's verdict (pass, fail, off,
+    unavailable), ``figures`` what they were judged by (NaN where unavailable), ``messages`` what is wrong
+    with the intent itself.
+    """
+
+    allowed: bool
+    reason: str
+    checks: Mapping[str, str]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    messages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionResult:
+    """What became of one intent; ``status`` is one of ``schema.RESULT_STATUSES``."""
+
+    status: str
+    risk: RiskDecision
+    client_intent_id: str
+    broker_order: BrokerOrder | None = None
+    message: str = ""
+
+
+class RiskManager:
+    """Judges intents by the limits, the stores and the kill switch that it was given.
+
+    Left out, limits and switch come from the environment and the stores are the embedded one in
+    ``EXEC_DATA_DIR``. Raises ``ConfigurationError`` for settings that can't be read.
+    """
+
+    def __init__(
+        self,
+        config: RiskConfig | None = None,
+        *,
+        positions: PositionStore | None = None,
+        ledger: LedgerStore | None = None,
+        kill_switch: Callable[[], KillSwitchState] | None = None,
+        clock: Callable[[], datetime] = wall_clock,
+    ) -> None:
+        self.settings = RunSettings.from_env()
+        self.config = RiskConfig.from_env() if config is None else config
+        embedded = EmbeddedStore(self.settings.data_dir / "engine.db")
+        self._positions = embedded if positions is None else positions
+        self._ledger = embedded if ledger is None else ledger
+        self._kill_switch = KillSwitch.from_env().read if kill_switch is None else kill_switch
+        self._clock = clock
+
+    def validate(self, *, intent: OrderIntent, working_orders: pd.DataFrame | None = None) -> RiskDecision:
+        """Judge one intent. ``working_orders`` are open orders to count in, as in ``RiskInputs``."""
+        return self.judge(self.read(intent), working_orders)
+
+    def read(self, intent: OrderIntent) -> IntentFile:
+        """Read an intent as a file with one row: trimmed, checked, given an id."""
+        import orjson
+
+        said = {name: value for name, value in asdict(intent).items() if value is not None}
+        now = self._clock()
+        return read_intent_file(
+            "intent.json",
+            orjson.dumps(said, default=str, option=orjson.OPT_SERIALIZE_NUMPY),
+            file_time_us=round(now.timestamp() * 1e6),
+            trading_date=trading_date(now, self.settings.calendar),
+        )
+
+    def judge(self, row: IntentFile, working_orders: pd.DataFrame | None) -> RiskDecision:
+        """Judge an intent that was read."""
+        if row.refused:
+            messages = tuple(problem.message for problem in row.refused[0].problems)
+            checks = {rule.name: "unavailable" for rule in RULE_BOOK} | {"invalid_intent": "fail"}
+            return RiskDecision(allowed=False, reason="invalid_intent", checks=checks, messages=messages)
+        intents = row.table.to_pandas()
+        decision = evaluate(intents, self._inputs(intents, working_orders), self.config).iloc[0]
+        return RiskDecision(
+            allowed=bool(decision["allowed"]),
+            reason=str(decision["reason"]),
+            checks={rule.name: str(decision[f"check_{rule.name}"]) for rule in RULE_BOOK},
+            figures={name: float(decision[name]) for name in FIGURES},
+        )
+
+    def _inputs(self, intents: pd.DataFrame, working_orders: pd.DataFrame | None) -> RiskInputs:
+        now = pd.Timestamp(self._clock())
+        session = trading_date(now, self.settings.calendar)
+        accounts = [str(intents["broker_account_id"].iloc[0])]
+        if working_orders is None:
+            working_orders = pd.DataFrame(columns=list(_WORKING))
+        return RiskInputs(
+            as_of=now,
+            trading_date=session,
+            positions=_or_unavailable(
+                lambda: self._positions.positions(
+                    accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
+                )
+            ),
+            daily_trades=_or_unavailable(lambda: self._ledger.trade_counts(accounts, session)),
+            working_orders=working_orders,
+            kill_switch=self._kill_switch().on,
+        )
+
+
+class ExecutionEngine:
+    """Judges intents one after the other and, in a dry run, sends none.
+
+    The intents that one engine has allowed count as working orders for the ones after them, so that a
+    sequence of calls is judged as the batch of the same intents would be. Raises ``ConfigurationError``
+    where ``dry_run`` is off: routing isn't built yet.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        broker_name: str,
+        dry_run: bool | None = None,
+        risk: RiskManager | None = None,
+    ) -> None:
+        self.risk = RiskManager() if risk is None else risk
+        self.dry_run = self.risk.settings.dry_run if dry_run is None else dry_run
+        if self.dry_run is not True:
+            raise ConfigurationError(
+                "dry_run is off, which asks for live orders: routing them isn't built yet. Leave dry_run on."
+            )
+        self.broker = broker
+        self.broker_name = broker_name
+        self._working: list[dict[str, Any]] = []
+        self._said: dict[str, int] = {}
+
+    def execute_intent(self, *, intent: OrderIntent) -> ExecutionResult:
+        """Judge one intent and say what became of it: ``rejected`` or, in a dry run, ``dry_run``."""
+        row = self._with_own_id(self.risk.read(intent))
+        decision = self.risk.judge(row, pd.DataFrame(self._working, columns=list(_WORKING)))
+        if not decision.allowed:
+            client_intent_id = "" if row.refused else row.table["client_intent_id"][0].as_py()
+            return ExecutionResult(
+                status="rejected",
+                risk=decision,
+                client_intent_id=client_intent_id,
+                message=" ".join(decision.messages),
+            )
+        said = row.table.slice(0, 1).to_pylist()[0]
+        if said["action"] != "cancel":
+            self._working.append(
+                {name: said["qty" if name == "remaining_qty" else name] for name in _WORKING}
+            )
+        return ExecutionResult(
+            status="dry_run",
+            risk=decision,
+            client_intent_id=said["client_intent_id"],
+            broker_order=None,
+            message="not sent: dry run",
+        )
+
+    def _with_own_id(self, row: IntentFile) -> IntentFile:
+        """Tell an intent that is said again from the one before, as rows of one file are told apart."""
+        if row.refused or not row.distinct_ids:
+            return row
+        import pyarrow as pa
+        from xxhash import xxh3_128_hexdigest
+
+        derived = row.table["client_intent_id"][0].as_py()
+        again = self._said.get(derived, 0)
+        self._said[derived] = again + 1
+        if not again:
+            return row
+        own = xxh3_128_hexdigest(bytes.fromhex(derived) + again.to_bytes(8, "little"))
+        return replace(row, table=row.table.set_column(0, "client_intent_id", pa.array([own])))
+
+
+def _or_unavailable(read: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
+    try:
+        return read()
+    except DataUnavailable:
+        return None

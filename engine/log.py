@@ -1,0 +1,53 @@
+"""Log events: one JSON object a line, with the keys that Cloud Logging reads (severity, message, time)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
+
+
+def wall_clock() -> datetime:
+    """Give the present moment, UTC; handed in as the clock wherever time matters."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """Writes events to a stream, each with the fields of ``about`` (a run id, say).
+
+    A terminal gets warnings and errors as plain sentences: somebody sits there and has the table on stdout.
+    """
+
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    clock: Callable[[], datetime] = wall_clock
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_fields(self, **fields: Any) -> EventLog:
+        """Give a log that adds these fields to every event."""
+        return EventLog(self.stream, self.clock, {**self.about, **fields})
+
+    def event(self, event: str, message: str, *, severity: Severity = "INFO", **fields: Any) -> None:
+        """Write one event."""
+        self.events(event, [(message, fields)], severity=severity)
+
+    def events(
+        self, event: str, rows: Iterable[tuple[str, Mapping[str, Any]]], *, severity: Severity = "INFO"
+    ) -> None:
+        """Write many events of one kind, each with its message and its own fields."""
+        if self.stream.isatty():
+            if severity not in {"DEBUG", "INFO", "NOTICE"}:
+                self.stream.writelines(f"{severity.lower()}: {message}\n" for message, _ in rows)
+            return
+        import orjson
+
+        head = {"severity": severity, "time": self.clock().isoformat(), "event": event, **self.about}
+        self.stream.writelines(
+            orjson.dumps({**head, "message": message, **fields}, default=str).decode() + "\n"
+            for message, fields in rows
+        )
+        self.stream.flush()

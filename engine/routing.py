@@ -1,0 +1,100 @@
+"""Stage: decisions to results. In a dry run nothing is sent, and everything else is as it would be.
+
+Sending to a broker comes with the routing of live orders; until then a live run refuses to start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from engine.quantity import Mask
+from engine.schema import RESULT_STATUSES, results_schema
+from engine.stores.kill_switch import KillSwitchState
+
+ORDERS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What can become of an intent; ``reason`` None keeps the decision's."""
+
+    status: str
+    reason: str | None
+    message: str
+
+
+OUTCOMES = (
+    Outcome("rejected", None, ""),
+    Outcome("dry_run", None, "not sent: dry run"),
+    Outcome("halted", "kill_switch_enabled", "not sent: the kill switch went on before its turn"),
+    Outcome("expired", "decision_expired", "not sent: its session is over, or its decision too old by now"),
+    Outcome("expired", "intent_expired", "not sent: valid_until passed before its turn"),
+)
+REJECTED, DRY_RUN, HALTED, DECISION_EXPIRED, INTENT_EXPIRED = range(len(OUTCOMES))
+
+
+def dry_run(
+    intents: pa.Table,
+    decisions: pd.DataFrame,
+    *,
+    now: datetime,
+    decision_expired: bool,
+    kill_switch: Callable[[], KillSwitchState],
+) -> pa.Table:
+    """Say what would have become of each intent: one row per decision, in its order.
+
+    ``intents`` needs ``valid_until`` and ``action``. ``decision_expired``: the session is over, or the
+    decisions are older than a resumed run may act on. The switch is read before every few dozen orders;
+    cancels pass it.
+    """
+    allowed = decisions["allowed"].to_numpy()
+    is_order = ~_is_cancel(intents)
+    outcome = np.where(allowed, DRY_RUN, REJECTED)
+    outcome[allowed & is_order & _lapsed(intents, now)] = INTENT_EXPIRED
+    if decision_expired:
+        outcome[allowed] = DECISION_EXPIRED
+    turns = np.flatnonzero((outcome == DRY_RUN) & is_order)
+    for start in range(0, len(turns), ORDERS_AT_ONCE):
+        if kill_switch().on:
+            outcome[turns[start:]] = HALTED
+            break
+    return _results(decisions, outcome)
+
+
+def _is_cancel(intents: pa.Table) -> Mask:
+    return np.asarray(intents["action"].cast(pa.string()).to_numpy(zero_copy_only=False) == "cancel")
+
+
+def _lapsed(intents: pa.Table, now: datetime) -> Mask:
+    return np.asarray((intents["valid_until"].to_pandas() < pd.Timestamp(now)).to_numpy(dtype=bool))
+
+
+def _results(decisions: pd.DataFrame, outcome: npt.NDArray[np.int64]) -> pa.Table:
+    reasons = list(decisions["reason"].cat.categories)
+    reason = decisions["reason"].cat.codes.to_numpy().copy()
+    for code, kind in enumerate(OUTCOMES):
+        if kind.reason is not None:
+            if kind.reason not in reasons:
+                reasons.append(kind.reason)
+            reason[outcome == code] = reasons.index(kind.reason)
+    status = np.array([RESULT_STATUSES.index(kind.status) for kind in OUTCOMES], dtype=np.int8)[outcome]
+    rows, schema = len(decisions), results_schema()
+    coded = pa.DictionaryArray.from_arrays
+    columns = {
+        "client_intent_id": pa.array(decisions["client_intent_id"]).cast(pa.string()),
+        "status": coded(pa.array(status), list(RESULT_STATUSES)),
+        "reason": coded(pa.array(reason), reasons),
+        "broker_order_id": pa.nulls(rows, pa.string()),
+        "order_status": pa.nulls(rows, schema.field("order_status").type),
+        "filled_qty": pa.array(np.zeros(rows)),
+        "filled_avg_price": pa.nulls(rows, pa.float64()),
+        "message": coded(pa.array(outcome.astype(np.int32)), [kind.message for kind in OUTCOMES]),
+    }
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)

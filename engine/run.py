@@ -1,0 +1,234 @@
+"""A run: a folder, and the stages that fill it one file after the other.
+
+To resume a run is to look for the first missing file and to go on there. A stage that writes several files
+is sealed by its last one; what an interrupted one left behind is removed and made again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine import __version__
+from engine.calendar import check_calendar, trading_date
+from engine.collecting import BATCH, COLLECTED, collect, put_away
+from engine.config import RiskConfig, RunSettings
+from engine.deciding import DECISIONS, FRAMES, INPUTS, decide, record_inputs
+from engine.errors import ConfigurationError, RunStopped, UsageError
+from engine.record import file_hash
+from engine.routing import dry_run
+from engine.stores.runs import MANIFEST, RunFolder
+from engine.world import World
+
+RESULTS = "results.parquet"
+_SLOT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+
+EXIT_DONE, EXIT_HALTED, EXIT_UNRESOLVED = 0, 3, 4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run; ``seal`` is its last file, ``drafts`` the files that it writes before."""
+
+    seal: str
+    do: Callable[[RunFolder, World], None]
+    drafts: tuple[str, ...] = ()
+
+
+def start(settings: RunSettings, config: RiskConfig, world: World, *, slot: str = "adhoc") -> RunFolder:
+    """Begin a run: its folder with ``run.json``, which fixes what a resumed run must not change.
+
+    Raises what ``check_start`` raises.
+    """
+    check_start(settings, slot=slot)
+    as_of = world.clock()
+    folder = world.runs.create(
+        trading_date(as_of, settings.calendar),
+        f"{as_of:%Y%m%dT%H%M%SZ}-{slot}",
+        {
+            "mode": "dry",
+            "slot": slot,
+            "as_of": as_of.isoformat(),
+            "accounts": sorted(config.accounts),
+            "hosts": [],
+            "config": {**asdict(config), "accounts": sorted(config.accounts)},
+            "settings": {
+                "calendar": settings.calendar,
+                "inbox_settle_s": settings.inbox_settle_s,
+                "decision_max_age_s": settings.decision_max_age_s,
+                "positions_max_age_s": settings.positions_max_age_s,
+            },
+            "code_version": code_version(),
+        },
+    )
+    _with_run_id(world, folder).log.event(
+        "run_started",
+        f"run {folder.run_id} begins as a dry run",
+        mode="dry",
+        trading_date=folder.trading_date,
+    )
+    return folder
+
+
+def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
+    """Refuse what can't run, before anything is touched.
+
+    Raises ``UsageError`` for a slot that is no name, ``ConfigurationError`` for an unknown calendar and for
+    a live run: not built yet.
+    """
+    if not _SLOT.fullmatch(slot):
+        raise UsageError(f"slot is {slot!r}; expected a name of a-z, 0-9 and -, such as open or 1545.")
+    if not settings.dry_run:
+        raise ConfigurationError(
+            "EXEC_DRY_RUN is 0, which asks for live orders: routing them isn't built yet, so nothing was "
+            "touched. Unset EXEC_DRY_RUN to judge and record without sending."
+        )
+    check_calendar(settings.calendar)
+
+
+def finish(folder: RunFolder, world: World, *, until: str = MANIFEST) -> None:
+    """Do what is missing of a run, up to and including the file ``until``.
+
+    Raises ``RunStopped`` where the job was asked to stop between two stages.
+    """
+    world = _with_run_id(world, folder)
+    for stage in STAGES:
+        if world.stopping():
+            raise RunStopped(
+                f"Stopped before {stage.seal} of run {folder.run_id}; the next run goes on there."
+            )
+        names = folder.names()
+        if stage.seal not in names:
+            for draft in stage.drafts:
+                if draft in names:
+                    folder.remove(draft)
+            stage.do(folder, world)
+        if stage.seal == BATCH:
+            put_away(folder, world)
+        if stage.seal == until:
+            return
+
+
+def route(folder: RunFolder, world: World) -> None:
+    """Carry the decisions out, which in a dry run is to say so, and write ``results.parquet``."""
+    now = world.clock()
+    world.progress("writing results", 0, 1)
+    decisions = folder.table(DECISIONS).to_pandas()
+    results = dry_run(
+        folder.table(BATCH, ["valid_until", "action"]),
+        decisions,
+        now=now,
+        decision_expired=_decision_expired(folder, now),
+        kill_switch=world.kill_switch,
+    )
+    folder.write(RESULTS, results)
+    accepted = results.filter(pc.equal(results["status"].cast(pa.string()), "dry_run"))
+    world.log.events(
+        "dry_run_accept",
+        (
+            (f"{intent_id} would be sent", {"intent_id": intent_id})
+            for intent_id in accepted["client_intent_id"].to_pylist()
+        ),
+    )
+    world.progress("writing results", 1, 1)
+
+
+def write_manifest(folder: RunFolder, world: World) -> None:
+    """Count what the sealed files say, compare it, and write ``manifest.json``, the end of the run."""
+    rows = folder.json(COLLECTED)["rows"]
+    decisions = folder.table(DECISIONS, ["allowed", "reason"])
+    results = folder.table(RESULTS, ["status"])
+    batched = folder.table(BATCH, ["action"]).num_rows
+    allowed = int(pc.sum(decisions["allowed"]).as_py() or 0)
+    by_status = _counts(results["status"])
+    identities = [
+        _identity("rows dropped = batched + quarantined + duplicate", rows["dropped"],
+                  rows["batched"] + rows["quarantined"] + rows["duplicate"]),
+        _identity("rows batched = rows of the sealed batch", rows["batched"], batched),
+        _identity("rows batched = decisions", batched, decisions.num_rows),
+        _identity("decisions = results", decisions.num_rows, results.num_rows),
+        _identity("allowed = sent + explained", allowed, results.num_rows - by_status.get("rejected", 0)),
+    ]  # fmt: skip
+    broken = [identity["name"] for identity in identities if not identity["holds"]]
+    halted = folder.json(INPUTS)["kill_switch"] or by_status.get("halted", 0) > 0
+    exit_code = EXIT_UNRESOLVED if broken else EXIT_HALTED if halted else EXIT_DONE
+    reasons = decisions.filter(pc.invert(decisions["allowed"]))["reason"]
+    names = sorted(folder.names())
+    manifest = {
+        "run_id": folder.run_id,
+        "trading_date": folder.trading_date.isoformat(),
+        "mode": folder.start["mode"],
+        "finished_at": world.clock().isoformat(),
+        "code_version": code_version(),
+        "exit_code": exit_code,
+        "rows": rows,
+        "decisions": {
+            "allowed": allowed,
+            "refused": decisions.num_rows - allowed,
+            "by_reason": _counts(reasons),
+        },
+        "results": {"by_status": by_status},
+        "orders": {"sent": 0, "adopted": 0},
+        "fills": 0,
+        "identities": identities,
+        "content": {name: file_hash(name, folder.objects.read(folder.key + name)) for name in names},
+    }
+    for name in broken:
+        world.log.event("identity_failed", f"{name} does not hold", severity="CRITICAL", identity=name)
+    folder.write(MANIFEST, manifest)
+    world.log.event(
+        "run_finished",
+        f"run {folder.run_id}: {rows['dropped']} rows dropped, {allowed} allowed, exit code {exit_code}",
+        exit_code=exit_code,
+    )
+
+
+STAGES = (
+    Stage(BATCH, collect, drafts=(COLLECTED,)),
+    Stage(INPUTS, record_inputs, drafts=tuple(f"{name}.parquet" for name in FRAMES)),
+    Stage(DECISIONS, decide),
+    Stage(RESULTS, route),
+    Stage(MANIFEST, write_manifest),
+)
+
+
+@cache
+def code_version() -> str:
+    """Give the version and a hash of the engine's source, which tells any two states of the code apart."""
+    import hashlib
+    from pathlib import Path
+
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+def _decision_expired(folder: RunFolder, now: datetime) -> bool:
+    settings = folder.start["settings"]
+    decided_at = datetime.fromisoformat(folder.json(INPUTS)["read_at"])
+    too_old = now - decided_at > timedelta(seconds=settings["decision_max_age_s"])
+    return too_old or trading_date(now, settings["calendar"]) != folder.trading_date
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    counts = {pair["values"]: pair["counts"] for pair in column.cast(pa.string()).value_counts().to_pylist()}
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _identity(name: str, left: int, right: int) -> dict[str, Any]:
+    return {"name": name, "left": left, "right": right, "holds": left == right}
+
+
+def _with_run_id(world: World, folder: RunFolder) -> World:
+    from dataclasses import replace
+
+    return replace(world, log=world.log.with_fields(run_id=folder.run_id))

@@ -1,0 +1,47 @@
+"""What a run touches, handed in as one: places, stores, kill switch, clock and log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.log import EventLog, wall_clock
+from engine.stores.inbox import Inbox
+from engine.stores.kill_switch import KillSwitchState
+from engine.stores.objects import Objects
+from engine.stores.protocols import LedgerStore, PositionStore
+from engine.stores.runs import RunFolders
+
+
+def _never() -> bool:
+    return False
+
+
+def _unseen(step: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The edges of a run.
+
+    ``objects`` holds run folders, archive and quarantine. ``kill_switch`` is read anew whenever it matters.
+    ``stopping`` says whether the job was asked to end between two steps; ``progress`` is told the step, and
+    how much of it is done.
+    """
+
+    objects: Objects
+    inbox: Inbox
+    positions: PositionStore
+    ledger: LedgerStore
+    kill_switch: Callable[[], KillSwitchState]
+    log: EventLog
+    clock: Callable[[], datetime] = wall_clock
+    stopping: Callable[[], bool] = _never
+    progress: Callable[[str, int, int], None] = _unseen
+
+    @property
+    def runs(self) -> RunFolders:
+        """The run folders."""
+        return RunFolders(self.objects)

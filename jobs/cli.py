@@ -1,0 +1,134 @@
+"""The command line. Each command is imported when it is called: the job is short, and so is its start."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from engine import __version__
+from engine.errors import EngineError
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
+_SLOT = click.option("--slot", default="adhoc", show_default=True, help="The scheduled time's name.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="execution-engine")
+def cli() -> None:
+    r"""Judge order intents against risk limits, as a batch job.
+
+    Strategies drop files into the inbox of the data folder (EXEC_DATA_DIR, default ./data); `run` collects
+    them, decides on every row, and leaves a folder that explains each decision.
+
+    \b
+    Exit codes: 0 done (refusals included), 1 failed and safe to run again, 2 usage or configuration,
+    3 halted, 4 done but something is unresolved or does not add up.
+    """
+
+
+@cli.command()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--format", "kind", type=click.Choice(["json", "jsonl", "csv", "parquet"]), default="jsonl",
+              show_default=True, help="What standard input holds.")  # fmt: skip
+@_JSON
+def drop(files: tuple[str, ...], kind: str, *, as_json: bool) -> None:
+    """Put intent FILES, or standard input (-), into the inbox, whole."""
+    from jobs.drop import drop as command
+
+    sys.exit(command(files or ("-",), kind=kind, as_json=as_json))
+
+
+@cli.command()
+@_SLOT
+@_JSON
+def collect(*, slot: str, as_json: bool) -> None:
+    """Seal what waits in the inbox into a batch; the next `run` decides on it."""
+    from jobs.run import collect as command
+
+    sys.exit(command(slot=slot, as_json=as_json))
+
+
+@cli.command()
+@_SLOT
+@_JSON
+def run(*, slot: str, as_json: bool) -> None:
+    """Finish what is unfinished, then collect, decide and record a batch of its own."""
+    from jobs.run import run as command
+
+    sys.exit(command(slot=slot, as_json=as_json))
+
+
+@cli.command()
+@click.option("--runs", "count", default=10, show_default=True, help="How many runs to show.")
+@_JSON
+def status(*, count: int, as_json: bool) -> None:
+    """Show the latest runs, what waits in the inbox, and the kill switch."""
+    from jobs.status import status as command
+
+    sys.exit(command(count=count, as_json=as_json))
+
+
+@cli.command()
+@click.argument("intent_id")
+@_JSON
+def explain(intent_id: str, *, as_json: bool) -> None:
+    """Tell one intent's whole story: its source, every rule's verdict, what became of it.
+
+    INTENT_ID may be shortened to its first characters.
+    """
+    from jobs.explain import explain as command
+
+    sys.exit(command(intent_id, as_json=as_json))
+
+
+@cli.group()
+def positions() -> None:
+    """The position book of the embedded store."""
+
+
+@positions.command("load")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@_JSON
+def load_positions(file: str, *, as_json: bool) -> None:
+    """Load FILE (CSV, JSON or Parquet) as the whole book of each account that it names.
+
+    Columns: broker_account_id, symbol, qty, and optionally avg_price, market_value.
+    """
+    from jobs.positions import load
+
+    sys.exit(load(file, as_json=as_json))
+
+
+@positions.command("show")
+@click.option("--account", help="Only this account.")
+@_JSON
+def show_positions(*, account: str | None, as_json: bool) -> None:
+    """Show the position book."""
+    from jobs.positions import show
+
+    sys.exit(show(account, as_json=as_json))
+
+
+def main() -> None:
+    """Run the command line; every expected failure is one line on stderr and an exit code."""
+    wants_json = "--json" in sys.argv
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except EngineError as error:
+        _fail(str(error), error.exit_code, wants_json=wants_json)
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror}.", 1, wants_json=wants_json)
+
+
+def _fail(message: str, exit_code: int, *, wants_json: bool) -> None:
+    click.echo(f"error: {message}", err=True)
+    if wants_json:
+        click.echo(json.dumps({"error": message, "exit_code": exit_code}))
+    sys.exit(exit_code)

@@ -1,0 +1,33 @@
+"""``drop``: files, or standard input, into the inbox."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from engine.stores.inbox import drop_file
+from jobs.world import read_setup
+
+
+def drop(files: Sequence[str], *, kind: str, as_json: bool) -> int:
+    """Copy each file into the inbox under a name that carries its hash; gives the exit code."""
+    inbox = read_setup().inbox.root
+    paths = []
+    for file in files:
+        if file == "-":
+            if sys.stdin.isatty():
+                click.echo(f"reading {kind} from the keyboard; end with Ctrl-D", err=True)
+            paths.append(drop_file(f"stdin.{kind}", sys.stdin.buffer.read(), inbox))
+        else:
+            paths.append(drop_file(Path(file).name, Path(file).read_bytes(), inbox))
+    if as_json:
+        click.echo(json.dumps({"exit_code": 0, "dropped": [str(path) for path in paths]}))
+        return 0
+    for path in paths:
+        click.echo(f"dropped {path}")
+    click.echo("The next `execution-engine run` judges them.")
+    return 0

@@ -1,0 +1,128 @@
+"""What a run did, as tables for a person: what came in, what was allowed, what was refused and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.collecting import COLLECTED
+from engine.stores.runs import MANIFEST, RunFolder
+from jobs import recorded
+from jobs.run import folder_path
+from jobs.tables import print_table, say
+from jobs.wording import order, why_refused
+
+_REFUSED_SHOWN = 20
+_MESSAGES_SHOWN = 10
+_ID_SHOWN = 12
+
+
+def print_run(folder: RunFolder, *, resumed: bool = False) -> None:
+    """Print a finished run."""
+    manifest = folder.json(MANIFEST)
+    say()
+    _print_heading(folder, "finished what an earlier run left" if resumed else "")
+    _print_intake(folder.json(COLLECTED))
+    if manifest["rows"]["batched"]:
+        _print_decisions(folder, manifest)
+    _print_notes(folder.json(COLLECTED))
+    _print_end(folder, manifest)
+
+
+def print_collected(folder: RunFolder) -> None:
+    """Print a batch that was sealed and not yet decided on."""
+    collected = folder.json(COLLECTED)
+    say()
+    _print_heading(folder, "collected, not yet decided")
+    _print_intake(collected)
+    _print_notes(collected)
+    say(f"Sealed in {folder_path(folder)}. `execution-engine run` decides on it.")
+
+
+def _print_heading(folder: RunFolder, note: str) -> None:
+    mode = "dry run, nothing is sent" if folder.start["mode"] == "dry" else "live"
+    parts = [f"Run {folder.run_id}", mode, f"session {folder.trading_date}", *([note] if note else [])]
+    say(" · ".join(parts), style="bold")
+
+
+def _print_intake(collected: dict[str, Any]) -> None:
+    counts = ("rows", "batched", "quarantined", "duplicate")
+    if not collected["files"]:
+        say("Nothing came in: the inbox holds no file that is ready.")
+        return
+    rows = [(file["name"], *(file[count] for count in counts)) for file in collected["files"]]
+    if len(rows) > 1:
+        rows.append(("all files", *(sum(row[i] for row in rows) for i in range(1, 5))))
+    print_table("What came in", ("file", *counts), rows, right=counts)
+
+
+def _print_decisions(folder: RunFolder, manifest: dict[str, Any]) -> None:
+    statuses = manifest["results"]["by_status"]
+    outcome = ", ".join(f"{count} {_in_words(status)}" for status, count in statuses.items())
+    reasons = manifest["decisions"]["by_reason"]
+    table = [("allowed", "", manifest["decisions"]["allowed"])]
+    table += [("refused", reason, count) for reason, count in reasons.items()]
+    print_table("What was decided", ("decision", "reason", "intents"), table, right=("intents",))
+    frame = recorded.intents(folder)
+    refused = frame[~frame["allowed"]]
+    if len(refused):
+        context = recorded.context(folder)
+        title = "What was refused"
+        if len(refused) > _REFUSED_SHOWN:
+            title += f" (the first {_REFUSED_SHOWN} of {len(refused)})"
+        rows = [
+            (
+                row["client_intent_id"][:_ID_SHOWN],
+                row["strategy_id"],
+                row["broker_account_id"],
+                order(row),
+                f"{row['reason']}: {why_refused(row, context)}",
+            )
+            for row in recorded.rows(refused.head(_REFUSED_SHOWN))
+        ]
+        print_table(title, ("intent", "strategy", "account", "order", "why"), rows)
+    say(f"Results: {outcome}.")
+
+
+def _print_notes(collected: dict[str, Any]) -> None:
+    _print_list(
+        "Quarantined (the row stands, with every reason, below quarantine/)",
+        [record["message"] for record in collected["refused"]],
+    )
+    _print_list(
+        "Recognised as dropped before, not taken twice",
+        [duplicate["message"] for duplicate in collected["duplicates"]],
+    )
+    _print_list(
+        "Left in the inbox", [f"{file['name']}: {file['why']}; run again" for file in collected["left"]]
+    )
+
+
+def _print_list(title: str, messages: list[str]) -> None:
+    if not messages:
+        return
+    say()
+    say(f"{title}: {len(messages)}", style="bold")
+    for message in messages[:_MESSAGES_SHOWN]:
+        say(f"  {message}")
+    if len(messages) > _MESSAGES_SHOWN:
+        say(f"  … and {len(messages) - _MESSAGES_SHOWN} more")
+
+
+def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
+    say()
+    broken = [identity for identity in manifest["identities"] if not identity["holds"]]
+    for identity in broken:
+        say(
+            f"DOES NOT ADD UP: {identity['name']}: {identity['left']} and {identity['right']}",
+            style="bold red",
+        )
+    if not broken:
+        say("Every row is accounted for.")
+    say(f"Record: {folder_path(folder)}")
+    root = getattr(folder.objects, "root", "")
+    say(f"Files:  {root}/archive/{folder.trading_date}/ and {root}/quarantine/{folder.trading_date}/")
+    say("One intent's whole story: execution-engine explain INTENT")
+
+
+def _in_words(status: str) -> str:
+    return {"dry_run": "would be sent", "rejected": "refused"}.get(status, status)

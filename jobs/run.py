@@ -1,0 +1,89 @@
+"""``run`` and ``collect``: what an earlier run left unfinished first, then a run of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from engine.collecting import BATCH, COLLECTED
+from engine.run import check_start, finish, start
+from engine.stores.lock import exclusive
+from engine.stores.runs import MANIFEST, RunFolder
+from jobs.progress import progress_bar
+from jobs.world import read_setup
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run of this command, and the unfinished ones that it ended on the way."""
+
+    own: RunFolder
+    resumed: list[RunFolder]
+
+
+def run(*, slot: str, as_json: bool) -> int:
+    """Do a whole run and print what became of it; gives the exit code."""
+    outcome = _work(slot, until=MANIFEST)
+    manifests = [folder.json(MANIFEST) for folder in (*outcome.resumed, outcome.own)]
+    exit_code = max(int(manifest["exit_code"]) for manifest in manifests)
+    if as_json:
+        click.echo(json.dumps({**summary(outcome.own), "exit_code": exit_code, "resumed": _resumed(outcome)}))
+        return exit_code
+    from jobs.report import print_run
+
+    for folder in outcome.resumed:
+        print_run(folder, resumed=True)
+    print_run(outcome.own)
+    return exit_code
+
+
+def collect(*, slot: str, as_json: bool) -> int:
+    """Seal a batch and stop there; the next ``run`` decides on it."""
+    outcome = _work(slot, until=BATCH)
+    collected = outcome.own.json(COLLECTED)
+    if as_json:
+        head = {"run_id": outcome.own.run_id, "trading_date": outcome.own.trading_date.isoformat()}
+        body = {"folder": folder_path(outcome.own), "exit_code": 0, "rows": collected["rows"]}
+        click.echo(json.dumps({**head, **body, "resumed": _resumed(outcome)}))
+        return 0
+    from jobs.report import print_collected
+
+    print_collected(outcome.own)
+    return 0
+
+
+def summary(folder: RunFolder) -> dict[str, Any]:
+    """Give what ``--json`` says of a finished run."""
+    manifest = folder.json(MANIFEST)
+    keys = ("run_id", "trading_date", "exit_code", "rows", "decisions", "results", "orders", "fills")
+    return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}}
+
+
+def folder_path(folder: RunFolder) -> str:
+    """Give a run folder's place as a person would type it."""
+    root = getattr(folder.objects, "root", None)
+    return str(root / folder.key) if root is not None else folder.key
+
+
+def _work(slot: str, *, until: str) -> Outcome:
+    setup = read_setup()
+    check_start(setup.settings, slot=slot)
+    with (
+        exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"),
+        progress_bar() as progress,
+    ):
+        world = setup.world(progress=progress)
+        resumed = world.runs.unfinished()
+        for folder in resumed:
+            finish(folder, world)
+        own = start(setup.settings, setup.config, world, slot=slot)
+        finish(own, world, until=until)
+    return Outcome(own, resumed)
+
+
+def _resumed(outcome: Outcome) -> list[dict[str, Any]]:
+    return [summary(folder) for folder in outcome.resumed]

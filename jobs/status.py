@@ -1,0 +1,50 @@
+"""``status``: the latest runs, what waits, and whether the kill switch is on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from engine.stores.objects import LocalObjects
+from engine.stores.runs import MANIFEST, RunFolder, RunFolders
+from jobs.tables import print_table, say
+from jobs.world import read_setup
+
+
+def status(*, count: int, as_json: bool) -> int:
+    """Print the state of the data folder; gives the exit code."""
+    setup = read_setup()
+    switch = setup.kill_switch.read()
+    waiting = [file.name for file in setup.inbox.waiting()]
+    runs = [_describe(folder) for folder in RunFolders(LocalObjects(setup.data_dir)).all()[-count:]]
+    if as_json:
+        body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "runs": runs}
+        body |= {"kill_switch": {"on": switch.on, "why": switch.why}, "dry_run": setup.settings.dry_run}
+        click.echo(json.dumps({"exit_code": 0, **body}))
+        return 0
+    if runs:
+        numbers = ("dropped", "allowed", "refused", "quarantined", "duplicate")
+        rows = [
+            (run["run_id"], run["trading_date"], run["state"], *(run.get(n, "") for n in numbers))
+            for run in runs
+        ]
+        print_table("Runs, latest last", ("run", "session", "state", *numbers), rows, right=numbers)
+    else:
+        say(f"No runs yet in {setup.data_dir}.")
+    shown = ", ".join(waiting[:5]) + (", …" if len(waiting) > 5 else "")
+    say(f"Inbox: {f'{len(waiting)} waiting ({shown})' if waiting else 'empty'}")
+    say(switch.why if switch.on else "Kill switch: off", style="bold red" if switch.on else None)
+    return 0
+
+
+def _describe(folder: RunFolder) -> dict[str, Any]:
+    head = {"run_id": folder.run_id, "trading_date": folder.trading_date.isoformat()}
+    if MANIFEST not in folder.names():
+        return {**head, "state": "unfinished; the next run ends it"}
+    manifest = folder.json(MANIFEST)
+    state = {0: "done", 3: "halted", 4: "does not add up"}.get(manifest["exit_code"], "unknown")
+    figures = {key: manifest["rows"][key] for key in ("dropped", "quarantined", "duplicate")}
+    decisions = {key: manifest["decisions"][key] for key in ("allowed", "refused")}
+    return {**head, "state": state, "exit_code": manifest["exit_code"], **figures, **decisions}

@@ -1,0 +1,123 @@
+"""Decisions in words: what was asked, and why it was refused, with the figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from engine.columns import is_missing
+
+Row = Mapping[str, Any]
+"""One intent's columns: those of the batch, of the decisions and of the results."""
+
+
+def number(value: float | None) -> str:
+    """Give a number as a person would write it, exactly."""
+    if value is None or math.isnan(value):
+        return "unknown"
+    text = f"{value:,.9f}".rstrip("0").rstrip(".")
+    return text if text not in {"-0", ""} else "0"
+
+
+def order(row: Row) -> str:
+    """Give the order in a few words: ``buy 60 SPY, limit 412.5``."""
+    if row["action"] == "cancel":
+        return f"cancel {row['target_intent_id']}"
+    much = number(row["qty"]) if not math.isnan(row["qty"]) else f"{number(row['notional'])} USD of"
+    prices = [
+        f"{name} {number(row[column])}"
+        for name, column in (("limit", "limit_price"), ("stop", "stop_price"), ("trail", "trail_price"))
+        if not math.isnan(row[column])
+    ]
+    if not math.isnan(row["trail_percent"]):
+        prices.append(f"trail {number(row['trail_percent'])} %")
+    return ", ".join([f"{row['side']} {much} {row['symbol']}", *(prices or [str(row["order_type"])])])
+
+
+def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
+    """Say in a sentence what a rule found, with its figures.
+
+    ``context``: ``as_of``, ``config``, ``kill_switch_why``, ``unavailable`` (why, by source) of the run.
+    """
+    answer = row[f"check_{rule}"]
+    if answer == "off":
+        return "does not apply to cancels" if row["action"] == "cancel" else "not configured"
+    if answer == "unavailable":
+        return _unavailable(rule, row, context)
+    if rule == "kill_switch_enabled":
+        return str(context["kill_switch_why"]) if answer == "fail" else "the kill switch was off"
+    if rule == "invalid_intent":
+        return (
+            "the row breaks the intent contract" if answer == "fail" else "the row keeps the intent contract"
+        )
+    if rule == "account_not_configured":
+        names = ", ".join(context["config"]["accounts"])
+        return f"{row['broker_account_id']} is {'not ' if answer == 'fail' else ''}among {names}"
+    if rule == "duplicate_intent":
+        return "an intent before it has this id" if answer == "fail" else "no intent before it has this id"
+    if rule == "intent_expired":
+        return _expiry(row, context)
+    if rule == "max_daily_trades_exceeded":
+        limit = number(row["trades_limit"])
+        return f"{number(row['trades_today'])} trades counted before it, limit {limit} a session"
+    if rule == "max_position_size_exceeded":
+        return _position(row, context)
+    return str(answer)
+
+
+def why_refused(row: Row, context: Mapping[str, Any]) -> str:
+    """Say why an intent was refused, with the figures."""
+    reason = str(row["reason"])
+    if reason != "risk_data_unavailable":
+        return verdict(reason, row, context)
+    checks = [name.removeprefix("check_") for name in row if name.startswith("check_")]
+    return "; ".join(verdict(rule, row, context) for rule in checks if row[f"check_{rule}"] == "unavailable")
+
+
+def _position(row: Row, context: Mapping[str, Any]) -> str:
+    asked = row["qty"] if row["side"] == "buy" else -row["qty"]
+    pending = row["projected_qty"] - row["current_qty"] - asked
+    limit = number(row["position_limit_qty"])
+    parts = f"{number(row['current_qty'])} held"
+    if abs(pending) >= 5e-10:
+        kind = "buys" if row["side"] == "buy" else "sells"
+        what = (
+            f"allowed and working {kind}" if context["config"]["position_projection"] != "net" else "pending"
+        )
+        parts += f", {_signed(pending)} {what} before it"
+    return f"{parts}, {_signed(asked)} with it: {number(row['projected_qty'])}, limit {limit} either way"
+
+
+def _signed(value: float) -> str:
+    return ("+" if value >= 0 else "") + number(value)
+
+
+def _expiry(row: Row, context: Mapping[str, Any]) -> str:
+    as_of, valid_until = context["as_of"], row["valid_until"]
+    if not is_missing(valid_until):
+        return f"valid until {moment(valid_until)}, judged at {moment(as_of)}"
+    age = context["config"]["intent_max_age_s"]
+    if age is None:
+        return "it has no valid_until, and no age limit is set"
+    return f"created {moment(row['created_at'])}, judged at {moment(as_of)}, oldest allowed {number(age)} s"
+
+
+def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
+    sources = {
+        "max_daily_trades_exceeded": ("daily_trades", "working_orders"),
+        "max_position_size_exceeded": ("positions", "working_orders"),
+    }.get(rule, ())
+    why = [f"{name}: {context['unavailable'][name]}" for name in sources if name in context["unavailable"]]
+    if not why and rule == "max_position_size_exceeded" and math.isnan(row["qty"]):
+        why = [
+            "an order by notional has no known quantity without the gate's own price, which isn't built yet"
+        ]
+    if not why:
+        why = ["the figures for this account or symbol are missing, stale or contradictory"]
+    return f"could not be judged ({'; '.join(why)})"
+
+
+def moment(value: Any) -> str:
+    """Give a moment to the second, UTC."""
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC"
