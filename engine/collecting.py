@@ -21,11 +21,9 @@ from engine.intents.assembling import KNOWN_SCHEMA, Assembled, assemble
 from engine.intents.problems import RefusedRow
 from engine.intents.reading import IntentFile, read_intent_file
 from engine.stores.inbox import Dropped, hash_of, name_with_hash
-from engine.stores.runs import MANIFEST, RunFolder
+from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RESULTS, RunFolder
 from engine.world import World
 
-BATCH = "intents.parquet"
-COLLECTED = "collected.json"
 _SENT = ("dry_run", "placed", "unresolved")
 
 
@@ -90,7 +88,7 @@ def known_rows(folder: RunFolder, world: World) -> pa.Table:
         by_status = manifest["results"]["by_status"]
         if manifest["mode"] != folder.start["mode"] or not any(by_status.get(status) for status in _SENT):
             continue
-        status = run.table("results.parquet", ["status"])["status"].cast(pa.string())
+        status = run.table(RESULTS, ["status"])["status"].cast(pa.string())
         columns = ["broker_account_id", "client_intent_id", "content_hash", "source_file", "source_row"]
         sent = run.table(BATCH, columns).filter(pc.is_in(status, pa.array(_SENT)))
         place = pc.binary_join_element_wise(

@@ -8,18 +8,13 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from engine.collecting import BATCH
 from engine.config import RiskConfig
 from engine.errors import DataUnavailable
 from engine.inputs import RiskInputs
 from engine.risk import evaluate
 from engine.schema import DECISION_FIELDS, inputs_schemas
-from engine.stores.runs import RunFolder
+from engine.stores.runs import BATCH, DECISIONS, INPUT_FRAMES, INPUTS, RunFolder
 from engine.world import World
-
-INPUTS = "inputs.json"
-DECISIONS = "decisions.parquet"
-FRAMES = ("positions", "daily_trades", "working_orders")
 
 
 def record_inputs(folder: RunFolder, world: World) -> None:
@@ -94,7 +89,7 @@ def inputs_of(folder: RunFolder) -> RiskInputs:
     sealed = folder.json(INPUTS)
     frames = {
         name: None if name in sealed["unavailable"] else folder.table(f"{name}.parquet").to_pandas()
-        for name in FRAMES
+        for name in INPUT_FRAMES
     }
     return RiskInputs(
         as_of=as_of_of(folder),

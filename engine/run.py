@@ -18,16 +18,15 @@ import pyarrow.compute as pc
 
 from engine import __version__
 from engine.calendar import check_calendar, trading_date
-from engine.collecting import BATCH, COLLECTED, collect, put_away
+from engine.collecting import collect, put_away
 from engine.config import RiskConfig, RunSettings
-from engine.deciding import DECISIONS, FRAMES, INPUTS, decide, record_inputs
+from engine.deciding import decide, record_inputs
 from engine.errors import ConfigurationError, RunStopped, UsageError
 from engine.record import file_hash
 from engine.routing import dry_run
-from engine.stores.runs import MANIFEST, RunFolder
+from engine.stores.runs import BATCH, COLLECTED, DECISIONS, INPUT_FRAMES, INPUTS, MANIFEST, RESULTS, RunFolder
 from engine.world import World
 
-RESULTS = "results.parquet"
 _SLOT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 EXIT_DONE, EXIT_HALTED, EXIT_UNRESOLVED = 0, 3, 4
@@ -192,7 +191,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
 
 STAGES = (
     Stage(BATCH, collect, drafts=(COLLECTED,)),
-    Stage(INPUTS, record_inputs, drafts=tuple(f"{name}.parquet" for name in FRAMES)),
+    Stage(INPUTS, record_inputs, drafts=tuple(f"{name}.parquet" for name in INPUT_FRAMES)),
     Stage(DECISIONS, decide),
     Stage(RESULTS, route),
     Stage(MANIFEST, write_manifest),

@@ -9,12 +9,11 @@ from typing import Any
 import click
 import pyarrow.compute as pc
 
-from engine.collecting import BATCH, COLLECTED
 from engine.columns import is_missing
 from engine.errors import UsageError
 from engine.risk import RULE_BOOK
 from engine.stores.objects import LocalObjects
-from engine.stores.runs import MANIFEST, RunFolder, RunFolders
+from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder, RunFolders
 from jobs import recorded
 from jobs.run import folder_path
 from jobs.tables import say
@@ -46,7 +45,7 @@ def explain(intent_id: str, *, as_json: bool) -> int:
     if not stories:
         raise UsageError(
             f"no finished run has an intent {intent_id!r}. `execution-engine status` shows the runs, whose "
-            f"results.parquet has the ids; a row in quarantine or recognised as a duplicate is not among them."
+            f"results.parquet has the ids; quarantined and duplicate rows are not among them."
         )
     ids = sorted({story.row["client_intent_id"] for story in stories})
     if len(ids) > 1:
@@ -105,7 +104,9 @@ def _print(story: Story) -> None:
     say(f"  Row {row['source_row']} of {row['source_file']}, created {moment(row['created_at'])}.")
     say(f"  The file is kept as {root}/archive/{folder.trading_date}/{story.file['kept_as']}.")
     batched = folder.json(MANIFEST)["rows"]["batched"]
-    say(f"  It was number {story.place + 1} of {batched} in run {folder.run_id}, session {folder.trading_date}.")
+    say(
+        f"  It was number {story.place + 1} of {batched} in run {folder.run_id}, session {folder.trading_date}."
+    )
     for again in story.duplicates:
         say(f"  Said again and not taken twice: {again['file']}:{again['row']}.")
     say()

@@ -7,10 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from engine.collecting import BATCH
-from engine.deciding import DECISIONS, INPUTS, as_of_of
-from engine.run import RESULTS
-from engine.stores.runs import RunFolder
+from engine.deciding import as_of_of
+from engine.stores.runs import BATCH, DECISIONS, INPUTS, RESULTS, RunFolder
 
 
 def intents(folder: RunFolder) -> pd.DataFrame:

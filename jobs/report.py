@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.collecting import COLLECTED
-from engine.stores.runs import MANIFEST, RunFolder
+from engine.stores.runs import COLLECTED, MANIFEST, RunFolder
 from jobs import recorded
 from jobs.run import folder_path
 from jobs.tables import print_table, say

@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from engine.collecting import BATCH, COLLECTED
 from engine.run import check_start, finish, start
 from engine.stores.lock import exclusive
-from engine.stores.runs import MANIFEST, RunFolder
+from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder
 from jobs.progress import progress_bar
 from jobs.world import read_setup
 

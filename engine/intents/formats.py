@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -67,11 +66,11 @@ def read_raw(name: str, content: bytes) -> RawTable:
 
     Raises ``UnreadableFile`` where it can't be parsed as a whole.
     """
-    path = PurePath(name.lower())
-    if path.suffix == ".gz":
-        path = path.with_suffix("")
+    ending = name.lower()
+    if ending.endswith(".gz"):
+        ending = ending.removesuffix(".gz")
         content = _unpacked(name, content)
-    reader = _READERS.get(path.suffix)
+    reader = _READERS.get("." + ending.rpartition(".")[2])
     if reader is None:
         raise UnreadableFile(f"{name}: unknown kind of file", remedy=_ONE_FORMAT)
     content = content.removeprefix(_BOM)

@@ -14,6 +14,12 @@ from engine.record import json_bytes, read_json, read_table, table_bytes
 from engine.stores.objects import Objects
 
 START = "run.json"
+COLLECTED = "collected.json"
+BATCH = "intents.parquet"
+INPUT_FRAMES = ("positions", "daily_trades", "working_orders")
+INPUTS = "inputs.json"
+DECISIONS = "decisions.parquet"
+RESULTS = "results.parquet"
 MANIFEST = "manifest.json"
 
 
