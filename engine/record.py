@@ -36,7 +36,7 @@ def read_table(name: str, content: bytes, columns: list[str] | None = None) -> p
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(pa.BufferReader(content), columns=columns)
+        return pq.ParquetFile(pa.BufferReader(content)).read(columns=columns)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise RecordError(f"{name} is damaged ({error}).") from None
 

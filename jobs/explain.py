@@ -9,7 +9,6 @@ from typing import Any
 import click
 import pyarrow.compute as pc
 
-from engine.columns import is_missing
 from engine.errors import UsageError
 from engine.risk import RULE_BOOK
 from engine.stores.objects import LocalObjects
@@ -75,7 +74,7 @@ def _stories(folder: RunFolder, intent_id: str) -> list[Story]:
     collected = folder.json(COLLECTED)
     files = {file["name"]: file for file in collected["files"]}
     context = recorded.context(folder)
-    rows = recorded.rows(recorded.intents(folder).iloc[places])
+    rows = recorded.rows(folder, places)
     return [
         Story(
             folder,
@@ -97,27 +96,26 @@ def _print(story: Story) -> None:
     row, folder = story.row, story.folder
     root = getattr(folder.objects, "root", "")
     say()
-    say(f"Intent {row['client_intent_id']}", style="bold")
+    say(f"Intent {row['client_intent_id']}", bold=True)
     say(f"{row['strategy_id']} asked for {row['broker_account_id']}: {order(row)}, {row['time_in_force']}.")
     say()
-    say("Where it came from", style="bold")
+    say("Where it came from", bold=True)
     say(f"  Row {row['source_row']} of {row['source_file']}, created {moment(row['created_at'])}.")
     say(f"  The file is kept as {root}/archive/{folder.trading_date}/{story.file['kept_as']}.")
     batched = folder.json(MANIFEST)["rows"]["batched"]
-    say(
-        f"  It was number {story.place + 1} of {batched} in run {folder.run_id}, session {folder.trading_date}."
-    )
+    told = f"Number {story.place + 1} of {batched} in run {folder.run_id}"
+    say(f"  {told}, session {folder.trading_date}.")
     for again in story.duplicates:
         say(f"  Said again and not taken twice: {again['file']}:{again['row']}.")
     say()
-    say(f"What the gate found, as of {moment(story.context['as_of'])}", style="bold")
+    say(f"What the gate found, as of {moment(story.context['as_of'])}", bold=True)
     width = max(len(rule.name) for rule in RULE_BOOK)
     for rule in RULE_BOOK:
         answer = row[f"check_{rule.name}"]
-        style = {"fail": "bold red", "unavailable": "bold yellow"}.get(answer)
-        say(f"  {answer:<11} {rule.name:<{width}}  {verdict(rule.name, row, story.context)}", style=style)
+        color = {"fail": "red", "unavailable": "yellow"}.get(answer)
+        say(f"  {answer:<11} {rule.name:<{width}}  {verdict(rule.name, row, story.context)}", color=color)
     say()
-    say("What became of it", style="bold")
+    say("What became of it", bold=True)
     if row["allowed"]:
         say(f"  Allowed. Result: {row['status']} ({row['message']}).")
     else:
@@ -127,7 +125,7 @@ def _print(story: Story) -> None:
 
 
 def _record(story: Story) -> dict[str, Any]:
-    row = {name: (None if is_missing(value) else value) for name, value in story.row.items()}
+    row = dict(story.row)
     checks = {rule.name: row.pop(f"check_{rule.name}") for rule in RULE_BOOK}
     sentences = {rule.name: verdict(rule.name, story.row, story.context) for rule in RULE_BOOK}
     return {"run_id": story.folder.run_id, **row, "checks": checks, "sentences": sentences}

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
+import numpy as np
+import pyarrow as pa
 
 from engine.deciding import as_of_of
 from engine.stores.runs import BATCH, DECISIONS, INPUTS, RESULTS, RunFolder
 
 
-def intents(folder: RunFolder) -> pd.DataFrame:
-    """Give batch, decisions and results of a run side by side, in the sealed order."""
-    decisions = folder.table(DECISIONS).to_pandas().drop(columns="client_intent_id")
-    results = folder.table(RESULTS).to_pandas().drop(columns=["client_intent_id", "reason"])
-    return pd.concat([folder.table(BATCH).to_pandas(), decisions, results], axis=1)
+def rows(folder: RunFolder, places: Sequence[int]) -> list[dict[str, Any]]:
+    """Give some intents of a run: batch, decision and result columns of the rows at ``places``."""
+    wanted = pa.array(places, type=pa.int64())
+    parts = [folder.table(name).take(wanted).to_pylist() for name in (RESULTS, BATCH, DECISIONS)]
+    return [{**result, **intent, **decision} for result, intent, decision in zip(*parts, strict=True)]
 
 
-def rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Give a frame's rows, few as they are by now, as dictionaries."""
-    yield from frame.to_dict(orient="records")
+def judged(folder: RunFolder, *, allowed: bool, at_most: int) -> tuple[list[dict[str, Any]], int]:
+    """Give the first allowed or refused intents of a run, and how many there are."""
+    verdicts = folder.table(DECISIONS, ["allowed"])["allowed"].to_numpy()
+    places = np.flatnonzero(verdicts == allowed)
+    return rows(folder, places[:at_most].tolist()), len(places)
 
 
 def context(folder: RunFolder) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from jobs.run import folder_path
 from jobs.tables import print_table, say
 from jobs.wording import order, why_refused
 
-_REFUSED_SHOWN = 20
+_INTENTS_SHOWN = 20
 _MESSAGES_SHOWN = 10
 _ID_SHOWN = 12
 
@@ -40,7 +40,7 @@ def print_collected(folder: RunFolder) -> None:
 def _print_heading(folder: RunFolder, note: str) -> None:
     mode = "dry run, nothing is sent" if folder.start["mode"] == "dry" else "live"
     parts = [f"Run {folder.run_id}", mode, f"session {folder.trading_date}", *([note] if note else [])]
-    say(" · ".join(parts), style="bold")
+    say(" · ".join(parts), bold=True)
 
 
 def _print_intake(collected: dict[str, Any]) -> None:
@@ -61,25 +61,31 @@ def _print_decisions(folder: RunFolder, manifest: dict[str, Any]) -> None:
     table = [("allowed", "", manifest["decisions"]["allowed"])]
     table += [("refused", reason, count) for reason, count in reasons.items()]
     print_table("What was decided", ("decision", "reason", "intents"), table, right=("intents",))
-    frame = recorded.intents(folder)
-    refused = frame[~frame["allowed"]]
-    if len(refused):
-        context = recorded.context(folder)
-        title = "What was refused"
-        if len(refused) > _REFUSED_SHOWN:
-            title += f" (the first {_REFUSED_SHOWN} of {len(refused)})"
-        rows = [
-            (
-                row["client_intent_id"][:_ID_SHOWN],
-                row["strategy_id"],
-                row["broker_account_id"],
-                order(row),
-                f"{row['reason']}: {why_refused(row, context)}",
-            )
-            for row in recorded.rows(refused.head(_REFUSED_SHOWN))
-        ]
-        print_table(title, ("intent", "strategy", "account", "order", "why"), rows)
+    _print_intents(folder, "What was allowed", allowed=True)
+    _print_intents(folder, "What was refused", allowed=False)
+    say()
     say(f"Results: {outcome}.")
+
+
+def _print_intents(folder: RunFolder, title: str, *, allowed: bool) -> None:
+    rows, count = recorded.judged(folder, allowed=allowed, at_most=_INTENTS_SHOWN)
+    if not rows:
+        return
+    if count > len(rows):
+        title += f" (the first {len(rows)} of {count})"
+    context = recorded.context(folder)
+    cells = [
+        [
+            row["client_intent_id"][:_ID_SHOWN],
+            row["strategy_id"],
+            row["broker_account_id"],
+            order(row),
+            row["message"] if allowed else f"{row['reason']}: {why_refused(row, context)}",
+        ]
+        for row in rows
+    ]
+    last = "outcome" if allowed else "why"
+    print_table(title, ("intent", "strategy", "account", "order", last), cells)
 
 
 def _print_notes(collected: dict[str, Any]) -> None:
@@ -100,7 +106,7 @@ def _print_list(title: str, messages: list[str]) -> None:
     if not messages:
         return
     say()
-    say(f"{title}: {len(messages)}", style="bold")
+    say(f"{title}: {len(messages)}", bold=True)
     for message in messages[:_MESSAGES_SHOWN]:
         say(f"  {message}")
     if len(messages) > _MESSAGES_SHOWN:
@@ -113,7 +119,7 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
     for identity in broken:
         say(
             f"DOES NOT ADD UP: {identity['name']}: {identity['left']} and {identity['right']}",
-            style="bold red",
+            color="red",
         )
     if not broken:
         say("Every row is accounted for.")

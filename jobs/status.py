@@ -33,9 +33,10 @@ def status(*, count: int, as_json: bool) -> int:
         print_table("Runs, latest last", ("run", "session", "state", *numbers), rows, right=numbers)
     else:
         say(f"No runs yet in {setup.data_dir}.")
+    say()
     shown = ", ".join(waiting[:5]) + (", …" if len(waiting) > 5 else "")
     say(f"Inbox: {f'{len(waiting)} waiting ({shown})' if waiting else 'empty'}")
-    say(switch.why if switch.on else "Kill switch: off", style="bold red" if switch.on else None)
+    say(switch.why if switch.on else "Kill switch: off", color="red" if switch.on else None)
     return 0
 
 

@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING
+import shutil
+from collections.abc import Sequence
 
-if TYPE_CHECKING:
-    from rich.console import Console
+import click
 
 _WIDTH_OFF_TERMINAL = 140
-
-
-@cache
-def console() -> Console:
-    """Give the console on stdout; off a terminal lines are wide and carry no colours."""
-    from rich.console import Console
-
-    if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(width=int(os.environ.get("COLUMNS", _WIDTH_OFF_TERMINAL)), highlight=False)
+_NARROWEST = 30
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()
 ) -> None:
-    """Print a table; the columns named in ``right`` are numbers."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
+    """Print a table; the columns named in ``right`` are numbers, the last one is wrapped to fit the line."""
+    from tabulate import tabulate
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    console().print(table)
+    cells = [[str(cell) for cell in row] for row in rows]
+    before = sum(max(len(line[i]) for line in [list(columns), *cells]) + 2 for i in range(len(columns) - 1))
+    room = max(_NARROWEST, shutil.get_terminal_size((_WIDTH_OFF_TERMINAL, 24)).columns - before)
+    say()
+    say(title, bold=True)
+    click.echo(
+        tabulate(
+            cells,
+            headers=columns,
+            tablefmt="simple",
+            disable_numparse=True,
+            colalign=["right" if column in right else "left" for column in columns] if cells else None,
+            maxcolwidths=[*[None] * (len(columns) - 1), room],
+        )
+    )
 
 
-def say(text: str = "", *, style: str | None = None) -> None:
-    """Print a line; what looks like markup is printed as it is."""
-    console().print(text, style=style, markup=False, soft_wrap=True)
+def say(text: str = "", *, bold: bool = False, color: str | None = None) -> None:
+    """Print a line; off a terminal styles are left out."""
+    click.echo(click.style(text, bold=bold, fg=color) if bold or color else text)

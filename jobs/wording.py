@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from engine.columns import is_missing
-
 Row = Mapping[str, Any]
-"""One intent's columns: those of the batch, of the decisions and of the results."""
+"""One intent's columns: those of the batch, of the decisions and of the results; None where missing."""
 
 
 def number(value: float | None) -> str:
     """Give a number as a person would write it, exactly."""
-    if value is None or math.isnan(value):
+    if value is None:
         return "unknown"
     text = f"{value:,.9f}".rstrip("0").rstrip(".")
     return text if text not in {"-0", ""} else "0"
@@ -24,13 +21,13 @@ def order(row: Row) -> str:
     """Give the order in a few words: ``buy 60 SPY, limit 412.5``."""
     if row["action"] == "cancel":
         return f"cancel {row['target_intent_id']}"
-    much = number(row["qty"]) if not math.isnan(row["qty"]) else f"{number(row['notional'])} USD of"
+    much = number(row["qty"]) if row["qty"] is not None else f"{number(row['notional'])} USD of"
     prices = [
         f"{name} {number(row[column])}"
         for name, column in (("limit", "limit_price"), ("stop", "stop_price"), ("trail", "trail_price"))
-        if not math.isnan(row[column])
+        if row[column] is not None
     ]
-    if not math.isnan(row["trail_percent"]):
+    if row["trail_percent"] is not None:
         prices.append(f"trail {number(row['trail_percent'])} %")
     return ", ".join([f"{row['side']} {much} {row['symbol']}", *(prices or [str(row["order_type"])])])
 
@@ -95,7 +92,7 @@ def _signed(value: float) -> str:
 
 def _expiry(row: Row, context: Mapping[str, Any]) -> str:
     as_of, valid_until = context["as_of"], row["valid_until"]
-    if not is_missing(valid_until):
+    if valid_until is not None:
         return f"valid until {moment(valid_until)}, judged at {moment(as_of)}"
     age = context["config"]["intent_max_age_s"]
     if age is None:
@@ -109,7 +106,7 @@ def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
         "max_position_size_exceeded": ("positions", "working_orders"),
     }.get(rule, ())
     why = [f"{name}: {context['unavailable'][name]}" for name in sources if name in context["unavailable"]]
-    if not why and rule == "max_position_size_exceeded" and math.isnan(row["qty"]):
+    if not why and rule == "max_position_size_exceeded" and row["qty"] is None:
         why = [
             "an order by notional has no known quantity without the gate's own price, which isn't built yet"
         ]
