@@ -170,28 +170,29 @@ def _json_lines(records: list[dict[str, Any]]) -> bytes:
 
 
 def _log(world: World, batch: Assembled, refused: list[RefusedRow], left: list[dict[str, str]]) -> None:
-    received = zip(*(batch.table[name].to_pylist() for name in _RECEIVED), strict=True)
-    world.log.events(
-        "intent_received",
-        (
-            (f"{file}:{row}: {account} {symbol}", {"intent_id": intent_id, "strategy_id": strategy})
-            for intent_id, strategy, account, symbol, file, row in received
-        ),
-    )
-    world.log.events(
+    log = world.log
+    log.for_each("intent_received", batch.table.num_rows, lambda: _received(batch.table))
+    log.for_each(
         "intent_quarantined",
-        ((row.first.message, {"file": row.first.file, "row": row.first.row}) for row in refused),
+        len(refused),
+        lambda: ((row.first.message, {"file": row.first.file, "row": row.first.row}) for row in refused),
         severity="WARNING",
     )
-    world.log.events(
+    log.for_each(
         "intent_duplicate",
-        ((again.message, {"intent_id": again.client_intent_id}) for again in batch.duplicates),
+        len(batch.duplicates),
+        lambda: ((again.message, {"intent_id": again.client_intent_id}) for again in batch.duplicates),
         severity="NOTICE",
     )
     for file in left:
-        world.log.event(
-            "file_left", f"{file['name']} is left for a later run: {file['why']}", file=file["name"]
-        )
+        log.event("file_left", f"{file['name']} is left for a later run: {file['why']}", file=file["name"])
+
+
+def _received(table: pa.Table) -> Iterable[tuple[str, dict[str, Any]]]:
+    for intent_id, strategy, account, symbol, file, row in zip(
+        *(table[name].to_pylist() for name in _RECEIVED), strict=True
+    ):
+        yield f"{file}:{row}: {account} {symbol}", {"intent_id": intent_id, "strategy_id": strategy}
 
 
 _RECEIVED = (

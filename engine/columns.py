@@ -158,7 +158,7 @@ def time_column(series: pd.Series) -> TimeColumn:
         if getattr(value, "tzinfo", None) is None:
             bad[row] = True
         else:
-            us[row] = pd.Timestamp(value).as_unit("us").value
+            us[row] = microseconds(pd.Timestamp(value))
     return TimeColumn(us, given, bad)
 
 
@@ -172,6 +172,11 @@ def flag_column(series: pd.Series) -> FlagColumn:
         [not (isinstance(value, bool | np.bool_) or is_missing(value)) for value in values], dtype=bool
     )
     return FlagColumn(flags, bad)
+
+
+def microseconds(moment: pd.Timestamp) -> int:
+    """Give a moment with a zone as microseconds since 1970 UTC (``.value`` would be nanoseconds)."""
+    return int(moment.tz_convert("UTC").as_unit("us").asm8.astype(np.int64))
 
 
 def is_missing(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -117,22 +117,14 @@ def accounts_of(folder: RunFolder) -> list[str]:
 
 
 def _log(world: World, decisions: pd.DataFrame) -> None:
-    checks = [name for name in decisions.columns if name.startswith("check_")]
-    columns = [decisions[name].tolist() for name in ("client_intent_id", "allowed", "reason", *checks)]
-    world.log.events(
-        "risk_decision",
-        (
-            (
-                f"{intent_id} allowed" if allowed else f"{intent_id} refused: {reason}",
-                {
-                    "intent_id": intent_id,
-                    "allowed": allowed,
-                    "reason": reason,
-                    "checks": {
-                        name.removeprefix("check_"): v for name, v in zip(checks, verdicts, strict=True)
-                    },
-                },
-            )
-            for intent_id, allowed, reason, *verdicts in zip(*columns, strict=True)
-        ),
-    )
+    world.log.for_each("risk_decision", len(decisions), lambda: _events(decisions))
+
+
+def _events(decisions: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
+    rules = [name.removeprefix("check_") for name in decisions.columns if name.startswith("check_")]
+    names = ["client_intent_id", "allowed", "reason", *(f"check_{rule}" for rule in rules)]
+    columns = [decisions[name].tolist() for name in names]
+    for intent_id, allowed, reason, *verdicts in zip(*columns, strict=True):
+        message = f"{intent_id} allowed" if allowed else f"{intent_id} refused: {reason}"
+        checks = dict(zip(rules, verdicts, strict=True))
+        yield message, {"intent_id": intent_id, "allowed": allowed, "reason": reason, "checks": checks}

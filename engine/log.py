@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+ROWS_AT_MOST = 10_000
 Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -35,13 +36,35 @@ class EventLog:
         """Write one event."""
         self.events(event, [(message, fields)], severity=severity)
 
+    def for_each(
+        self,
+        event: str,
+        count: int,
+        rows: Callable[[], Iterable[tuple[str, Mapping[str, Any]]]],
+        *,
+        severity: Severity = "INFO",
+    ) -> None:
+        """Write an event for each of ``count`` rows, or one for them all where they are very many.
+
+        ``rows`` is asked only if somebody reads them: a million lines take longer than deciding on a million
+        intents, and the run's folder has every row.
+        """
+        if count > ROWS_AT_MOST:
+            message = (
+                f"{count} rows; events for each are left out above {ROWS_AT_MOST}, the run's folder has them"
+            )
+            self.event(event, message, severity=severity, count=count)
+        elif count and not self._hidden(severity):
+            self.events(event, rows(), severity=severity)
+
     def events(
         self, event: str, rows: Iterable[tuple[str, Mapping[str, Any]]], *, severity: Severity = "INFO"
     ) -> None:
         """Write many events of one kind, each with its message and its own fields."""
+        if self._hidden(severity):
+            return
         if self.stream.isatty():
-            if severity not in {"DEBUG", "INFO", "NOTICE"}:
-                self.stream.writelines(f"{severity.lower()}: {message}\n" for message, _ in rows)
+            self.stream.writelines(f"{severity.lower()}: {message}\n" for message, _ in rows)
             return
         import orjson
 
@@ -51,3 +74,6 @@ class EventLog:
             for message, fields in rows
         )
         self.stream.flush()
+
+    def _hidden(self, severity: Severity) -> bool:
+        return self.stream.isatty() and severity in {"DEBUG", "INFO", "NOTICE"}

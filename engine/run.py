@@ -128,13 +128,11 @@ def route(folder: RunFolder, world: World) -> None:
         kill_switch=world.kill_switch,
     )
     folder.write(RESULTS, results)
-    accepted = results.filter(pc.equal(results["status"].cast(pa.string()), "dry_run"))
-    world.log.events(
+    accepted = results.filter(pc.equal(results["status"].cast(pa.string()), "dry_run"))["client_intent_id"]
+    world.log.for_each(
         "dry_run_accept",
-        (
-            (f"{intent_id} would be sent", {"intent_id": intent_id})
-            for intent_id in accepted["client_intent_id"].to_pylist()
-        ),
+        len(accepted),
+        lambda: ((f"{id_} would be sent", {"intent_id": id_}) for id_ in accepted.to_pylist()),
     )
     world.progress("writing results", 1, 1)
 

@@ -50,7 +50,7 @@ class RawTable:
     def raw(self, rows: list[int]) -> list[dict[str, Any]]:
         """Give some rows as they stood in the file, without what they left out."""
         wanted = pa.array(rows, type=pa.int64())
-        columns = {name: column.take(wanted).to_pylist() for name, column in self.columns.items()}
+        columns = {name: _python_values(column.take(wanted)) for name, column in self.columns.items()}
         return [
             {
                 name: values[i].removeprefix(ODD) if isinstance(values[i], str) else values[i]
@@ -59,6 +59,13 @@ class RawTable:
             }
             for i in range(len(rows))
         ]
+
+
+def _python_values(array: pa.Array) -> list[Any]:
+    try:
+        return list(array.to_pylist())
+    except (ValueError, OverflowError):  # a moment beyond what Python's datetime can hold
+        return list(array.cast(pa.string()).to_pylist())
 
 
 def read_raw(name: str, content: bytes) -> RawTable:

@@ -31,6 +31,10 @@ _NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?\s*$"
 _ZONED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)? ?(Z|[+-]\d\d(:?\d\d)?)", re.IGNORECASE)
 
 
+# The years 1 to 9999, which is what dates are in Python, JSON and most databases.
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+
+
 def typed_column(kind: Kind, array: pa.Array) -> Column:
     """Read a raw column as a field's kind."""
     if pa.types.is_dictionary(array.type) and not _is_text(array.type):
@@ -105,8 +109,8 @@ def _flag(array: pa.Array) -> FlagColumn:
 def _time(array: pa.Array) -> TimeColumn:
     given = _given(array)
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
-        us = array.cast(pa.timestamp("us", tz="UTC"), safe=False)
-        return TimeColumn(_integers(us), given, np.zeros(len(array), dtype=bool))
+        us = _integers(array.cast(pa.timestamp("us", tz="UTC"), safe=False))
+        return TimeColumn(us, given, given & ((us < _FIRST_US) | (us > _LAST_US)))
     if not _is_text(array.type):
         return TimeColumn(np.zeros(len(array), dtype=np.int64), given, given)
     codes, texts = _encoded(array)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.columns import microseconds
 from engine.config import RiskConfig
 from engine.inputs import RiskInputs
 from engine.risk.batch import Batch
@@ -19,7 +20,7 @@ def intent_expired(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verd
 
     With an age limit, a row that doesn't say when it was created is unavailable.
     """
-    as_of_us = inputs.as_of.tz_convert("UTC").as_unit("us").value
+    as_of_us = microseconds(inputs.as_of)
     verdicts = everywhere(PASS, batch.rows)
     if config.intent_max_age_s is not None:
         created = batch.time("created_at")

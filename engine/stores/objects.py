@@ -38,7 +38,7 @@ class Objects(Protocol):
 class LocalObjects:
     """Objects as files below a folder.
 
-    A file is written under a hidden name, flushed to the disk and linked to its own name, which fails where
+    A file is written under a hidden name of its own, flushed to the disk and linked to its own name, which fails where
     that exists: after a crash at any instant it is there whole or not at all.
     """
 
@@ -48,18 +48,19 @@ class LocalObjects:
     def put(self, key: str, content: Content) -> None:
         """Keep a new object; see ``Objects``."""
         path = self.root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = path.with_name(f".{path.name}.tmp")
-        with hidden.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _make_folder(path.parent)
+        # A name of its own: an old draft may be a second name of a sealed object, and opening it would empty that.
+        draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         try:
-            os.link(hidden, path)
+            with draft.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, path)
         except FileExistsError:
             raise AlreadyWritten(f"{path} exists already; files of record are written once.") from None
         finally:
-            hidden.unlink()
+            draft.unlink(missing_ok=True)
         _flush_folder(path.parent)
 
     def read(self, key: str) -> bytes:
@@ -80,6 +81,14 @@ class LocalObjects:
     def delete(self, key: str) -> None:
         """Remove an object; see ``Objects``."""
         (self.root / key).unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _flush_folder(folder.parent)
 
 
 def _flush_folder(folder: Path) -> None:

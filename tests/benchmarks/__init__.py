@@ -1,0 +1,1 @@
+"""Figures, each with its yardstick measured in the same run: ``make bench``."""
