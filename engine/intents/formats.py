@@ -10,8 +10,9 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import UnreadableFile
+from engine.intents.json_lines import read_in_bulk
 from engine.intents.problems import Problem, RefusedRow
 from engine.schema import INTENT_FIELDS
 
@@ -32,6 +34,7 @@ _FEW_TEXTS = {field.name for field in INTENT_FIELDS if field.kind in {"text", "u
 }
 _BOM = b"\xef\xbb\xbf"
 _LINES_AT_ONCE = 50_000
+_BULK_BYTES = 1 << 20
 _ONE_FORMAT = "Give the file one of the endings .json .jsonl .csv .parquet, each may be followed by .gz."
 
 
@@ -81,7 +84,7 @@ def read_raw(name: str, content: bytes) -> RawTable:
     if reader is None:
         raise UnreadableFile(f"{name}: unknown kind of file", remedy=_ONE_FORMAT)
     content = content.removeprefix(_BOM)
-    if not content.strip():
+    if not content[:1024].strip() and not content.strip():
         return RawTable(0, {}, np.zeros(0, dtype=np.int64))
     return reader(name, content)
 
@@ -105,22 +108,42 @@ def _read_json(name: str, content: bytes) -> RawTable:
 
 
 def _read_json_lines(name: str, content: bytes) -> RawTable:
+    bulk = read_in_bulk(content) if len(content) >= _BULK_BYTES else None
+    if bulk is None:
+        return _read_records(name, list(enumerate(content.split(b"\n"), start=1)))
+    plain = RawTable(len(bulk.plain), bulk.columns, bulk.plain + 1)
+    if not len(bulk.odd):
+        return plain
+    lines = content.split(b"\n")
+    return _in_file_order(plain, _read_records(name, [(row + 1, lines[row]) for row in bulk.odd.tolist()]))
+
+
+def _read_records(name: str, lines: list[tuple[int, bytes]]) -> RawTable:
+    """Read lines, each with its number, one object at a time."""
     import orjson
 
-    lines = content.split(b"\n")
     builder = _RecordColumns(name)
     with _no_garbage_collection():
         for start in range(0, len(lines), _LINES_AT_ONCE):
-            chunk = lines[start : start + _LINES_AT_ONCE]
-            numbers = list(range(start + 1, start + len(chunk) + 1))
+            chunk = [(number, line) for number, line in lines[start : start + _LINES_AT_ONCE] if line.strip()]
             try:
-                records = list(map(orjson.loads, chunk))
-            except orjson.JSONDecodeError:  # also for a blank line, such as the one behind the last
-                filled = [(n, line) for n, line in zip(numbers, chunk, strict=True) if line.strip()]
-                numbers = [number for number, _ in filled]
-                records = [_parse_line(name, number, line) for number, line in filled]
-            builder.add(numbers, records)
+                records = [orjson.loads(line) for _, line in chunk]
+            except orjson.JSONDecodeError:
+                records = [_parse_line(name, number, line) for number, line in chunk]
+            builder.add([number for number, _ in chunk], records)
     return builder.table()
+
+
+def _in_file_order(first: RawTable, second: RawTable) -> RawTable:
+    """Put two parts of one file together."""
+    numbers = np.concatenate([first.row_numbers, second.row_numbers])
+    order = pa.array(np.argsort(numbers, kind="stable"))
+    columns = {}
+    for name in {**first.columns, **second.columns}:
+        parts = [part.columns.get(name, pa.nulls(part.rows)) for part in (first, second)]
+        columns[name] = _joined(parts).take(order)
+    rows = first.rows + second.rows
+    return RawTable(rows, columns, numbers[order.to_numpy()], first.refused + second.refused)
 
 
 @contextmanager
@@ -199,10 +222,13 @@ class _RecordColumns:
 
 
 def _columns_of(records: list[dict[str, Any]]) -> dict[str, Sequence[Any]]:
-    shapes = {tuple(record) for record in records}
-    if len(shapes) == 1:
-        return dict(zip(shapes.pop(), zip(*map(dict.values, records), strict=True), strict=True))
-    names = dict.fromkeys(name for shape in sorted(shapes) for name in shape)
+    if not records:
+        return {}
+    names = tuple(records[0])
+    if len(names) > 1 and set(map(len, records)) == {len(names)}:
+        with suppress(KeyError):  # all have the same keys: taken row by row, in one go
+            return dict(zip(names, zip(*map(itemgetter(*names), records), strict=True), strict=True))
+    names = tuple(dict.fromkeys(name for record in records for name in record))
     return {name: [record.get(name) for record in records] for name in names}
 
 

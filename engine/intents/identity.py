@@ -61,17 +61,16 @@ def derived_ids(digests: bytes, needed: npt.NDArray[np.bool_]) -> pa.Array:
 
     first_halves = pd.Series(content_hashes(digests))
     repeated = np.flatnonzero(needed & first_halves.duplicated(keep=False).to_numpy())
-    if len(repeated):
-        parts = [digests[i : i + _DIGEST_BYTES] for i in range(0, len(digests), _DIGEST_BYTES)]
-        occurrences: dict[bytes, int] = {}
-        for row in repeated.tolist():
-            digest = parts[row]
-            occurrence = occurrences.get(digest, 0)
-            occurrences[digest] = occurrence + 1
-            if occurrence:
-                parts[row] = xxh3_128_digest(digest + occurrence.to_bytes(8, "little"))
-        digests = b"".join(parts)
-    characters = pa.py_buffer(digests.hex().encode())
+    told_apart = bytearray(digests)
+    occurrences: dict[bytes, int] = {}
+    for row in repeated.tolist():
+        place = slice(row * _DIGEST_BYTES, (row + 1) * _DIGEST_BYTES)
+        digest = digests[place]
+        occurrence = occurrences.get(digest, 0)
+        occurrences[digest] = occurrence + 1
+        if occurrence:
+            told_apart[place] = xxh3_128_digest(digest + occurrence.to_bytes(8, "little"))
+    characters = pa.py_buffer(told_apart.hex().encode())
     rows = len(digests) // _DIGEST_BYTES
     starts = np.arange(0, (rows + 1) * 2 * _DIGEST_BYTES, 2 * _DIGEST_BYTES, dtype=np.int64)
     long_text = pa.Array.from_buffers(pa.large_string(), rows, [None, pa.py_buffer(starts), characters])
