@@ -24,7 +24,7 @@ _PATTERNS = {
     "symbol": (SYMBOL_PATTERN, "1 to 32 characters of A-Z 0-9 . / -"),
     "asset_class": (r"[A-Z_]{1,32}", "a word such as EQUITY"),
 }
-_PLAIN_TEXT = rf"[^\x00-\x1f\x7f]{{1,{TEXT_LENGTH}}}"
+_PLAIN_TEXT = rf"(?!\s)[^\x00-\x1f\x7f]{{1,{TEXT_LENGTH}}}(?<!\s)"
 _UNNEEDED_BY_CANCELS = frozenset({"symbol", "side", "qty"})
 
 
@@ -101,7 +101,8 @@ def _text_rule(field: Field) -> tuple[str, Callable[[str], bool]]:
     if field.choices:
         words = ", ".join(field.choices[:-1]) + " or " + field.choices[-1]
         return words, frozenset(field.choices).__contains__
-    pattern, expected = _PATTERNS.get(field.name, (_PLAIN_TEXT, f"text of 1 to {TEXT_LENGTH} characters"))
+    plain = (_PLAIN_TEXT, f"1 to {TEXT_LENGTH} characters of text without blanks around it")
+    pattern, expected = _PATTERNS.get(field.name, plain)
     matcher = re.compile(pattern).fullmatch
     return expected, lambda text: matcher(text) is not None
 

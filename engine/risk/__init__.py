@@ -122,9 +122,16 @@ def evaluate(
 
 
 def _ids(intents: pd.DataFrame) -> object:
-    if "client_intent_id" in intents.columns:
-        return intents["client_intent_id"]
-    return pd.Series([None] * len(intents), index=intents.index, dtype=object)
+    """Give the ids as they came; a missing one is empty text, since no cell of a decision is missing."""
+    if "client_intent_id" not in intents.columns:
+        return np.full(len(intents), "", dtype=object)
+    ids = intents["client_intent_id"]
+    missing = ids.isna().to_numpy()
+    if not missing.any():
+        return ids
+    filled = ids.astype(object).to_numpy(copy=True)
+    filled[missing] = ""
+    return filled
 
 
 def _of_right_size(verdicts: Verdicts, rows: int) -> Verdicts:

@@ -67,9 +67,10 @@ def _identify_compiled(
     starts = np.frombuffer(offsets, dtype=np.int64)[text.offset : text.offset + len(text) + 1]
     content = np.frombuffer(characters, dtype=np.uint8) if characters is not None else np.zeros(1, np.uint8)
     size = 1 << (2 * len(ids)).bit_length()
-    wrong = np.zeros(len(ids), dtype=bool)
+    wrong = text.is_null().to_numpy(zero_copy_only=False)
     if bool(compiled(any_forbidden)(content)):
-        wrong = ~pc.match_substring_regex(text, f"^(?:{ID_PATTERN})$").to_numpy(zero_copy_only=False)
+        proper = pc.fill_null(pc.match_substring_regex(text, f"^(?:{ID_PATTERN})$"), False)
+        wrong = ~proper.to_numpy(zero_copy_only=False)
     table = np.full(size, -1, dtype=np.int64)
     compiled(match_ids)(starts, content, accounts, wrong, table, first_row, valid)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.columns import microseconds
+from engine.columns import is_missing, microseconds
 from engine.config import RiskConfig
 from engine.inputs import RiskInputs
 from engine.risk.batch import Batch
@@ -18,8 +18,11 @@ from engine.risk.verdicts import FAIL, PASS, UNAVAILABLE, Verdicts, everywhere
 def intent_expired(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verdicts:
     """Fail rows past ``valid_until``, or created more than ``config.intent_max_age_s`` before ``as_of``.
 
-    With an age limit, a row that doesn't say when it was created is unavailable.
+    What can't be told is unavailable: a moment without a zone, with an age limit a row that doesn't say when
+    it was created, and every row where nobody says what time it is.
     """
+    if is_missing(inputs.as_of):
+        return everywhere(UNAVAILABLE, batch.rows)
     as_of_us = microseconds(inputs.as_of)
     verdicts = everywhere(PASS, batch.rows)
     if config.intent_max_age_s is not None:
@@ -31,5 +34,6 @@ def intent_expired(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verd
             verdicts[known] = np.where(young[known], PASS, FAIL)
     valid_until = batch.time("valid_until")
     if valid_until is not None:
+        verdicts[valid_until.bad & (verdicts == PASS)] = UNAVAILABLE
         verdicts[valid_until.given & ~valid_until.bad & (valid_until.us < as_of_us)] = FAIL
     return verdicts

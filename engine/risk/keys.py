@@ -68,6 +68,11 @@ class PositionKeys:
         return np.where(self.pairs[place] == pair, place, -1) if len(self.pairs) else np.full(len(pair), -1)
 
 
+def names_every_symbol(frame: pd.DataFrame) -> bool:
+    """Tell whether every row says what it is about; one that doesn't makes the whole frame doubtful."""
+    return _codes(frame, "symbol", {}) is not None
+
+
 def _pairs(account: Ints, symbol: Ints, symbols: int) -> Ints:
     return np.where((account < 0) | (symbol < 0), -1, account * symbols + symbol)
 

@@ -14,7 +14,7 @@ from engine.columns import number_column
 from engine.inputs import RiskInputs
 from engine.quantity import Ints
 from engine.risk.batch import Batch
-from engine.risk.keys import AccountKeys
+from engine.risk.keys import AccountKeys, names_every_symbol
 
 UNKNOWN = -1
 _LARGEST = 2.0**53
@@ -27,7 +27,7 @@ def trades_so_far(batch: Batch, inputs: RiskInputs) -> Ints:
         return np.full(keys.count, UNKNOWN, dtype=np.int64)
     trades, known = _ledger_trades(keys, inputs.daily_trades)
     working = keys.codes(inputs.working_orders)
-    if working is None:
+    if working is None or not names_every_symbol(inputs.working_orders):
         return np.full(keys.count, UNKNOWN, dtype=np.int64)
     trades += np.bincount(working[working >= 0], minlength=keys.count)
     trades[~known] = UNKNOWN

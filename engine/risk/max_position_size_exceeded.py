@@ -20,14 +20,14 @@ from engine.risk.batch import Batch
 from engine.risk.keys import PositionKeys
 
 LARGEST_SUM = 4 * UNITS * UNITS
-"""Sums of working orders stop here, far above any limit and far below where an int64 wraps."""
+"""Working orders beyond this sum are unavailable: far above any limit, far below where an int64 wraps."""
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """Position and working orders per key, in units; a position is held, if at all, as the source says.
+    """Position and working orders per key, in units, and whether they are known.
 
-    ``beyond_sells`` and ``beyond_buys`` (float64 shares) are what went over ``LARGEST_SUM``: for figures.
+    Under the net projection ``buys`` holds buys less sells and ``sells`` nothing.
     """
 
     key: Ints
@@ -36,8 +36,6 @@ class Exposure:
     buys: Ints
     sells: Ints
     known: Mask
-    beyond_buys: Floats
-    beyond_sells: Floats
 
 
 def exposure(batch: Batch, inputs: RiskInputs, *, worst_case: bool) -> Exposure:
@@ -47,18 +45,7 @@ def exposure(batch: Batch, inputs: RiskInputs, *, worst_case: bool) -> Exposure:
     buys, sells, working_known = _working(keys, inputs.working_orders)
     if not worst_case:
         buys, sells = buys - sells, np.zeros_like(sells)
-    capped_buys, beyond_buys = _capped(buys)
-    capped_sells, beyond_sells = _capped(sells)
-    return Exposure(
-        keys.key,
-        position,
-        position_known,
-        capped_buys,
-        capped_sells,
-        position_known & working_known,
-        beyond_buys,
-        beyond_sells,
-    )
+    return Exposure(keys.key, position, position_known, buys, sells, position_known & working_known)
 
 
 def _positions(keys: PositionKeys, positions: pd.DataFrame | None) -> tuple[Ints, Mask]:
@@ -76,7 +63,7 @@ def _positions(keys: PositionKeys, positions: pd.DataFrame | None) -> tuple[Ints
 
 
 def _working(keys: PositionKeys, orders: pd.DataFrame | None) -> tuple[Ints, Ints, Mask]:
-    """Sum the open buys and sells per key as Python integers, which never wrap."""
+    """Sum the open buys and sells per key."""
     nothing = np.zeros(keys.count, dtype=np.int64)
     codes = None if orders is None else keys.codes(orders)
     if codes is None or orders is None:
@@ -89,24 +76,19 @@ def _working(keys: PositionKeys, orders: pd.DataFrame | None) -> tuple[Ints, Int
     usable = (units >= 0) & (is_buy | is_sell)
     known = np.ones(keys.count, dtype=bool)
     known[codes[~usable]] = False
-    return (
-        _sums(codes[usable & is_buy], units[usable & is_buy], keys.count),
-        _sums(codes[usable & is_sell], units[usable & is_sell], keys.count),
-        known,
-    )
+    buys = _sums(codes[usable & is_buy], units[usable & is_buy], keys.count)
+    sells = _sums(codes[usable & is_sell], units[usable & is_sell], keys.count)
+    known &= (buys <= LARGEST_SUM) & (sells <= LARGEST_SUM)
+    return buys, sells, known
 
 
 def _sums(codes: Ints, units: Ints, count: int) -> Ints:
-    """Sum per key in int64 while that surely fits, else in Python integers (object dtype)."""
-    fits = len(units) == 0 or int(units.max()) * len(units) < LARGEST_SUM
-    sums = np.zeros(count, dtype=np.int64 if fits else object)
-    np.add.at(sums, codes, units if fits else units.astype(object))
+    """Sum per key; a sum that might come near to wrapping is cut off just above ``LARGEST_SUM``."""
+    sums = np.zeros(count, dtype=np.int64)
+    np.add.at(sums, codes, units)
+    roughly = np.bincount(codes, weights=units, minlength=count)
+    sums[roughly > LARGEST_SUM] = LARGEST_SUM + 1
     return sums
-
-
-def _capped(sums: Ints) -> tuple[Ints, Floats]:
-    capped = np.clip(sums, -LARGEST_SUM, LARGEST_SUM).astype(np.int64)
-    return capped, ((sums - capped) / UNITS).astype(np.float64)
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> Floats:

@@ -85,7 +85,7 @@ def judge_in_sequence(batch: Batch, inputs: RiskInputs, config: RiskConfig, open
     return Sequence(
         allowed,
         dict(zip(_STATEFUL, (repeated, trades_verdict, position_verdict), strict=True)),
-        _figures(batch, config, held, trades_before, projected, worst_case=worst_case),
+        _figures(config, held, trades_before, projected),
         raised,
     )
 
@@ -102,33 +102,22 @@ def _run_scan(columns: tuple[object, ...], out: tuple[np.ndarray, ...], rows: in
     return True
 
 
-def _figures(
-    batch: Batch,
-    config: RiskConfig,
-    held: Exposure,
-    trades_before: Ints,
-    projected: Ints,
-    *,
-    worst_case: bool,
-) -> dict[str, Floats]:
+def _figures(config: RiskConfig, held: Exposure, trades_before: Ints, projected: Ints) -> dict[str, Floats]:
     current_by_key = np.where(held.position_known, to_shares(held.position), np.nan)
     current_qty = np.append(current_by_key, np.nan)[held.key]
     projected_qty = np.where(projected == NOT_A_QUANTITY, np.nan, to_shares(projected))
-    if held.beyond_buys.any() or held.beyond_sells.any():
-        up, down = np.append(held.beyond_buys, 0.0)[held.key], np.append(held.beyond_sells, 0.0)[held.key]
-        projected_qty = projected_qty + (np.where(batch.side > 0, up, -down) if worst_case else up)
     return {
         "current_qty": current_qty,
         "projected_qty": projected_qty,
-        "position_limit_qty": np.full(batch.rows, config.max_position_qty, dtype=np.float64),
+        "position_limit_qty": np.full(len(projected), config.max_position_qty, dtype=np.float64),
         "trades_today": np.where(trades_before == NOT_A_QUANTITY, np.nan, trades_before),
-        "trades_limit": np.full(batch.rows, config.max_daily_trades, dtype=np.float64),
+        "trades_limit": np.full(len(projected), config.max_daily_trades, dtype=np.float64),
     }
 
 
 def _nothing_known(rows: int) -> Exposure:
-    ints, mask, floats = np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0)
-    return Exposure(np.full(rows, -1, np.int64), ints, mask, ints, ints, mask, floats, floats)
+    ints, mask = np.zeros(0, np.int64), np.zeros(0, bool)
+    return Exposure(np.full(rows, -1, np.int64), ints, mask, ints, ints, mask)
 
 
 def _attempt(rule: str, prepare: Callable[[], T], raised: dict[str, str]) -> T | None:

@@ -202,7 +202,22 @@ def test_an_order_whose_quantity_is_none_is_invalid(qty: Any) -> None:
     assert decision["current_qty"] == 0
 
 
-@pytest.mark.parametrize("qty", [1e-9, 0.1, 0.123456789, 100, 999_999_999.123456, np.float64(2), np.int64(3)])
+@pytest.mark.parametrize(
+    "qty",
+    [
+        1e-9,
+        0.1,
+        4.1,
+        0.123456789,
+        8834364.03574182,
+        55518835.3822552,
+        555374904.747271,
+        100,
+        999_999_999.123456,
+        np.float64(2),
+        np.int64(3),
+    ],
+)
 def test_an_order_whose_quantity_has_at_most_nine_decimals_and_fifteen_digits_is_valid(qty: Any) -> None:
     assert decide(order("buy", qty))["check_invalid_intent"].tolist() == ["pass"]
 
@@ -641,7 +656,16 @@ def test_a_position_without_a_key_makes_every_position_unavailable(key: tuple[An
 
 @pytest.mark.parametrize(
     ("side", "qty"),
-    [("buy", np.nan), ("sell", np.nan), ("buy", -1), ("buy", 2e10), ("buy", np.inf), ("long", 1), (None, 1)],
+    [
+        ("buy", np.nan),
+        ("sell", np.nan),
+        ("buy", -1),
+        ("buy", -1e-9),
+        ("buy", 2e10),
+        ("buy", np.inf),
+        ("long", 1),
+        (None, 1),
+    ],
 )
 def test_a_working_order_of_unknown_size_or_side_makes_its_symbol_unavailable(side: Any, qty: float) -> None:
     inputs = book(working_orders=working(("paper", "SPY", side, qty), ("paper", "QQQ", "buy", 1)))

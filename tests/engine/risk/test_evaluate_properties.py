@@ -261,6 +261,35 @@ def test_sums_that_would_wrap_an_int64_never_allow_an_order(
     assert decisions["allowed"].tolist() == [within]
 
 
+@st.composite
+def quantities(draw: st.DrawFn) -> float:
+    """Every number that the contract takes for a quantity can come out of here."""
+    decimals = draw(st.integers(0, 9))
+    digits = draw(st.integers(1, min(15, 9 + decimals)))
+    return float(Decimal(draw(st.integers(1, 10**digits - 1))).scaleb(-decimals))
+
+
+@given(quantities(), st.sampled_from((1, -1)))
+@slow_machines_welcome
+def test_every_quantity_fits_a_limit_of_its_size_and_not_one_unit_more(qty: float, sign: int) -> None:
+    order = {
+        "strategy_id": "momentum",
+        "broker_account_id": "paper",
+        "symbol": "SPY",
+        "side": "buy" if sign > 0 else "sell",
+    }
+    intents = pd.DataFrame(
+        [order | {"client_intent_id": "one", "qty": qty}, order | {"client_intent_id": "two", "qty": 1e-9}]
+    )
+    inputs = flat_book(
+        positions=pd.DataFrame(columns=["broker_account_id", "symbol", "qty"]),
+        working_orders=pd.DataFrame(columns=["broker_account_id", "symbol", "side", "remaining_qty"]),
+    )
+    decisions = evaluate(intents, inputs, RiskConfig(max_position_qty=qty))
+    assert decisions["reason"].tolist() == ["ok", "max_position_size_exceeded"]
+    assert decisions["projected_qty"].iloc[0] == sign * qty
+
+
 # 4. The shape of the answer
 
 
@@ -466,11 +495,41 @@ def test_a_large_batch_gets_the_answers_that_its_rows_would_get_uncompiled(proje
             "qty": random.choice([0.1, 0.2, 0.3, 1e-9, 50.0, 99.9, np.nan], rows),
         }
     )
-    config = RiskConfig(max_daily_trades=30_000, position_projection=projection)
+    config = RiskConfig(max_daily_trades=100_000, position_projection=projection)
     compiled = evaluate(intents, flat_book(), config)
     with compiled_from(rows + 1):
         assert_same_answer(compiled, evaluate(intents, flat_book(), config))
-    assert compiled["reason"].nunique() == 5
+    reasons = {"ok", "invalid_intent", "duplicate_intent", "max_position_size_exceeded"}
+    assert reasons <= set(compiled["reason"])
+
+
+@pytest.mark.parametrize("compile_from_rows", [0, 100_000])
+@pytest.mark.parametrize("odd", [["", "x" * 49, None], ["", "x" * 49, None, "two words", "id\n", "ü"]])
+def test_compiled_code_holds_ids_to_the_same_contract(odd: list[str | None], compile_from_rows: int) -> None:
+    ids = ["one", "x" * 48, *odd, "one", "x" * 48]
+    order = {"strategy_id": "m", "broker_account_id": "paper", "symbol": "SPY", "side": "buy", "qty": 1.0}
+    intents = pd.DataFrame([order] * len(ids)).assign(client_intent_id=pd.Series(ids, dtype="str"))
+    with compiled_from(compile_from_rows):
+        decisions = evaluate(intents, flat_book(), GENEROUS)
+    assert decisions["reason"].tolist() == [
+        *["ok"] * 2,
+        *["invalid_intent"] * len(odd),
+        *["duplicate_intent"] * 2,
+    ]
+
+
+@pytest.mark.parametrize("compile_from_rows", [0, 100_000])
+def test_a_null_id_is_no_id_whatever_arrow_keeps_in_its_place(compile_from_rows: int) -> None:
+    text = pa.array(["one", "two", "three"], pa.large_string())
+    second_is_null = pa.py_buffer(bytes([0b101]))
+    ids = pa.Array.from_buffers(pa.large_string(), 3, [second_is_null, *text.buffers()[1:]])
+    order = {"strategy_id": "m", "broker_account_id": "paper", "symbol": "SPY", "side": "buy", "qty": 1.0}
+    intents = pd.DataFrame([order] * 3).assign(
+        client_intent_id=pd.array(pa.chunked_array([ids]), pd.StringDtype("pyarrow", na_value=np.nan))
+    )
+    with compiled_from(compile_from_rows):
+        decisions = evaluate(intents, flat_book(), GENEROUS)
+    assert decisions["reason"].tolist() == ["ok", "invalid_intent", "ok"]
 
 
 # 8. Later rows have no say in earlier ones
