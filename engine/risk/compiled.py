@@ -1,7 +1,8 @@
 """Numba, where it pays: functions that run as they are for small batches and compiled for large ones.
 
 Loading numba costs a quarter of a second, more than a small batch takes uncompiled, so it is loaded at
-the first large one. Both forms are the same function and tests hold them to the same answers.
+the first large one; once it is there, it serves medium ones too. Both forms are the same function and tests
+hold them to the same answers.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from functools import cache
 from typing import Any
 
 COMPILE_FROM_ROWS = 100_000
+USE_COMPILED_FROM_ROWS = 2_000
 
 
 def use_compiled(rows: int) -> bool:
     """Tell whether a batch of this many rows is worth compiled code."""
-    return rows >= COMPILE_FROM_ROWS
+    return rows >= (USE_COMPILED_FROM_ROWS if compiled.cache_info().currsize else COMPILE_FROM_ROWS)
 
 
 @cache

@@ -114,7 +114,7 @@ def intent_file(kind: str, rows: int, *, bad: bool) -> bytes:
 
 
 def _position(rows: int) -> float:
-    return float(max(100, round(rows / 2_500)))
+    return float(max(100, round(rows / 1_000)))
 
 
 def _symbols(random: np.random.Generator, rows: int) -> Any:

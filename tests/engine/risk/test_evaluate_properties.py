@@ -465,6 +465,7 @@ def test_no_order_is_allowed_while_a_required_column_is_absent(
 def compiled_from(rows: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("engine.risk.compiled.COMPILE_FROM_ROWS", rows)
+        patch.setattr("engine.risk.compiled.USE_COMPILED_FROM_ROWS", rows)
         yield
 
 
