@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,24 +28,46 @@ def _shows_nothing(step: str, done: int, total: int) -> None:
 
 
 class _Bar:
+    """A line per step; it appears by itself, since one long step tells nothing while it works."""
+
     def __init__(self) -> None:
-        self._begin = time.monotonic()
-        self._progress: Any = None
+        import threading
+
+        self._lock = threading.Lock()
+        self._steps: dict[str, tuple[int, int]] = {}
         self._tasks: dict[str, Any] = {}
+        self._progress: Any = None
+        self._timer = threading.Timer(_PATIENCE_S, self._show)
+        self._timer.daemon = True
+        self._timer.start()
 
     def tell(self, step: str, done: int, total: int) -> None:
-        if self._progress is None:
-            if time.monotonic() - self._begin < _PATIENCE_S:
-                return
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._progress = Progress(console=Console(stderr=True), transient=True)
-            self._progress.start()
-        if step not in self._tasks:
-            self._tasks[step] = self._progress.add_task(step, total=total)
-        self._progress.update(self._tasks[step], completed=done, total=total)
+        with self._lock:
+            self._steps[step] = (done, total)
+            self._update()
 
     def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self._timer.cancel()
+        with self._lock:
+            if self._progress is not None:
+                self._progress.stop()
+            self._steps.clear()
+
+    def _show(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
+
+        with self._lock:
+            if self._steps:
+                columns = (SpinnerColumn(), *Progress.get_default_columns()[:2], TimeElapsedColumn())
+                self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+                self._progress.start()
+                self._update()
+
+    def _update(self) -> None:
+        if self._progress is None:
+            return
+        for step, (done, total) in self._steps.items():
+            if step not in self._tasks:
+                self._tasks[step] = self._progress.add_task(step, total=total)
+            self._progress.update(self._tasks[step], completed=done, total=total)

@@ -157,7 +157,7 @@ def dry_run_of_100() -> Iterator[Figure]:
 
 def cost_per_intent() -> Iterator[Figure]:
     """Decide on batches from a hundred to ten million intents."""
-    before = None
+    before: float | None = None
     for rows in (100, 1_000, 10_000, 100_000, MILLION, 10 * MILLION):
         frame, inputs, config = _frame(rows), data.inputs(), data.limits(rows)
         evaluate(frame, inputs, config)
