@@ -21,7 +21,7 @@ def wall_clock() -> datetime:
 class EventLog:
     """Writes events to a stream, each with the fields of ``about`` (a run id, say).
 
-    A terminal gets warnings and errors as plain sentences: somebody sits there and has the table on stdout.
+    A terminal gets errors only, as plain sentences: somebody sits there and has the report on stdout.
     """
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
@@ -76,4 +76,4 @@ class EventLog:
         self.stream.flush()
 
     def _hidden(self, severity: Severity) -> bool:
-        return self.stream.isatty() and severity in {"DEBUG", "INFO", "NOTICE"}
+        return self.stream.isatty() and severity not in {"ERROR", "CRITICAL"}
