@@ -220,7 +220,7 @@ def project(row: Row, state: State, inputs: RiskInputs, config: RiskConfig) -> D
     working = working_quantities(row, inputs)
     if held is None or working is None or key_of(row) in state.unknown_quantity:
         return None
-    if row.get("side") not in ("buy", "sell") or given(row, "notional") or not is_quantity(row.get("qty")):
+    if row.get("side") not in ("buy", "sell") or not is_quantity(row.get("qty")):
         return None
     buys = working[0] + state.buys.get(key_of(row), Decimal(0))
     sells = working[1] + state.sells.get(key_of(row), Decimal(0))
@@ -230,11 +230,14 @@ def project(row: Row, state: State, inputs: RiskInputs, config: RiskConfig) -> D
         projected = held + buys + signed_qty(row)
     else:
         projected = held - sells + signed_qty(row)
-    return None if abs(projected) > LARGEST_SUM else projected
+    return projected
 
 
 def working_quantities(row: Row, inputs: RiskInputs) -> tuple[Decimal, Decimal] | None:
-    """Sum the working buys and the working sells of the row's account and symbol."""
+    """Sum the working buys and the working sells of the row's account and symbol.
+
+    None where one of them can't be read, or where a sum is beyond what the engine's integers are meant for.
+    """
     if inputs.working_orders is None:
         return None
     orders = records(inputs.working_orders)
@@ -248,6 +251,8 @@ def working_quantities(row: Row, inputs: RiskInputs) -> tuple[Decimal, Decimal] 
         if order["side"] not in ("buy", "sell") or qty is None or not 0 <= qty < QUANTITY_BOUND:
             return None
         sums[order["side"]] += in_units(qty)
+    if max(sums.values()) > LARGEST_SUM:
+        return None
     return sums["buy"], sums["sell"]
 
 

@@ -97,6 +97,7 @@ INVALID_SHAPES: tuple[Row, ...] = (
     {"take_profit_limit_price": 12.0},
     {"order_class": "oto", "take_profit_limit_price": 12.0, "stop_loss_limit_price": 8.0},
     {"target_intent_id": "intent-0"},
+    {"notional": 1000.0},
 )
 BAD_AMOUNTS: tuple[Any, ...] = (
     0,

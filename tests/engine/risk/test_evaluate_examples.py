@@ -686,8 +686,10 @@ def test_a_working_order_without_a_key_makes_all_of_them_unavailable() -> None:
 @pytest.mark.parametrize("orders", [5, 10, 19, 20, 37, 40])
 def test_working_orders_whose_sum_would_wrap_an_int64_allow_nothing(side: str, orders: int) -> None:
     huge = working(*[("paper", "SPY", side, 999_999_999)] * orders)
-    decisions = decide(order(side, 1), inputs=book(working_orders=huge), max_position_qty=999_999_999)
-    assert decisions["allowed"].tolist() == [False]
+    rows = order(side, 1), order("sell" if side == "buy" else "buy", 1)
+    decisions = decide(*rows, inputs=book(working_orders=huge), max_position_qty=999_999_999)
+    assert decisions["reason"].tolist() == ["risk_data_unavailable"] * 2
+    assert decisions["projected_qty"].isna().all()
 
 
 def test_a_notional_order_is_refused_for_want_of_a_price() -> None:

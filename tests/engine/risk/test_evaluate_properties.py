@@ -70,6 +70,14 @@ def differences(case: Case, decisions: pd.DataFrame) -> list[str]:
     ]
 
 
+@contextmanager
+def compiled_from(rows: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.risk.compiled.COMPILE_FROM_ROWS", rows)
+        patch.setattr("engine.risk.compiled.USE_COMPILED_FROM_ROWS", rows)
+        yield
+
+
 # 1. The oracle
 
 
@@ -236,29 +244,43 @@ def test_no_subset_of_fills_takes_a_position_beyond_its_limit(case: Case) -> Non
         assert start - working[1] - sells >= min(-limit, start - working[1])
 
 
+huge_orders = st.tuples(st.sampled_from(("buy", "buy", "sell")), st.sampled_from((9e8, 999_999_999.0, 1.0)))
+
+
 @given(
-    st.lists(st.sampled_from((9e8, 999_999_999.0, 1.0)), min_size=1, max_size=30),
-    st.sampled_from(("buy", "sell")),
+    st.lists(huge_orders, max_size=30),
+    st.lists(huge_orders, min_size=1, max_size=8),
     st.sampled_from((0.0, 9e8, -9e8)),
     st.sampled_from(("worst_case", "net")),
+    st.sampled_from((0, 100_000)),
 )
 @slow_machines_welcome
-def test_sums_that_would_wrap_an_int64_never_allow_an_order(
-    working: list[float], side: str, held: float, projection: Any
+def test_huge_sums_neither_wrap_an_int64_nor_lose_count(
+    working: list[tuple[str, float]],
+    wanted: list[tuple[str, float]],
+    held: float,
+    projection: Any,
+    compile_from_rows: int,
 ) -> None:
     key = {"broker_account_id": "paper", "symbol": "SPY"}
-    order = key | {"strategy_id": "momentum", "client_intent_id": "one", "side": side, "qty": 9e8}
+    intents = pd.DataFrame(
+        [
+            key | {"strategy_id": "momentum", "client_intent_id": f"intent-{nth}", "side": side, "qty": qty}
+            for nth, (side, qty) in enumerate(wanted)
+        ]
+    )
     inputs = flat_book(
         positions=pd.DataFrame([key | {"qty": held}]),
-        working_orders=pd.DataFrame([key | {"side": side, "remaining_qty": qty} for qty in working]),
+        working_orders=pd.DataFrame(
+            [(*key.values(), *order) for order in working],
+            columns=["broker_account_id", "symbol", "side", "remaining_qty"],
+        ),
     )
     config = RiskConfig(max_position_qty=999_999_999, position_projection=projection)
-    sign = 1 if side == "buy" else -1
-    within = abs(held + sign * (sum(working) + 9e8)) <= 999_999_999
-
-    decisions = evaluate(pd.DataFrame([order]), inputs, config)
-
-    assert decisions["allowed"].tolist() == [within]
+    case = Case(intents, inputs, config)
+    with compiled_from(compile_from_rows):
+        wrong = differences(case, evaluate(case.intents, case.inputs, case.config))
+    assert not wrong, "\n".join([*wrong, repr(case)])
 
 
 @st.composite
@@ -459,14 +481,6 @@ def test_no_order_is_allowed_while_a_required_column_is_absent(
 
 
 # 7. The compiled form, which large batches get
-
-
-@contextmanager
-def compiled_from(rows: int) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.risk.compiled.COMPILE_FROM_ROWS", rows)
-        patch.setattr("engine.risk.compiled.USE_COMPILED_FROM_ROWS", rows)
-        yield
 
 
 @given(cases(), st.sampled_from(("str", "category", "object")))
