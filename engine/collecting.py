@@ -10,17 +10,19 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.calendar import trading_date
 from engine.errors import AlreadyWritten, EngineError
 from engine.intents.assembling import KNOWN_SCHEMA, Assembled, assemble
 from engine.intents.problems import RefusedRow
 from engine.intents.reading import IntentFile, read_intent_file
-from engine.stores.inbox import Dropped, hash_of, name_with_hash
+from engine.stores.inbox import LONGEST_NAME, Dropped, hash_of, name_with_hash
 from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RESULTS, RunFolder
 from engine.world import World
 
@@ -30,14 +32,13 @@ _SENT = ("dry_run", "placed", "unresolved")
 def collect(folder: RunFolder, world: World) -> None:
     """Read what waits in the inbox, write ``collected.json`` and seal ``intents.parquet``."""
     world.inbox.recover()
-    settle_s = float(folder.start["settings"]["inbox_settle_s"])
     files, entries, left = [], [], []
     waiting = world.inbox.waiting()
     for done, dropped in enumerate(waiting):
         world.progress("reading files", done, len(waiting))
-        content, why_left = _content(dropped, world, settle_s)
+        content, why_left = _content(dropped, world, folder)
         if content is None:
-            left.append({"name": dropped.name, "why": why_left})
+            left.append({"name": dropped.printable_name, "why": why_left})
             continue
         file = read_intent_file(
             dropped.name, content, file_time_us=dropped.mtime_us, trading_date=folder.trading_date
@@ -72,8 +73,9 @@ def put_away(folder: RunFolder, world: World) -> None:
     for entry in collected["files"]:
         refused = by_file.get(entry["name"])
         if refused:
-            key = f"quarantine/{folder.trading_date.isoformat()}/{entry['kept_as']}.reasons.jsonl"
-            _keep(world, key, _json_lines(refused))
+            reasons = _json_lines(refused)
+            name = f"{entry['kept_as']}.reasons.{hash_of(reasons)}.jsonl"
+            _keep(world, f"quarantine/{folder.trading_date.isoformat()}/{name}", reasons)
         identity = Dropped(entry["name"], entry["size"], entry["mtime_ns"], entry["inode"])
         world.inbox.remove(identity)
 
@@ -109,8 +111,13 @@ def known_rows(folder: RunFolder, world: World) -> pa.Table:
     return pa.concat_tables(parts).combine_chunks()
 
 
-def _content(dropped: Dropped, world: World, settle_s: float) -> tuple[bytes | None, str]:
+def _content(dropped: Dropped, world: World, folder: RunFolder) -> tuple[bytes | None, str]:
     """Give a file's content, or None and why the file is left for a later run."""
+    settings = folder.start["settings"]
+    if trading_date(world.clock(), settings["calendar"]) != folder.trading_date:
+        return None, "the session of this run is over, and the file belongs to the next one"
+    if dropped.printable_name != dropped.name or len(PurePath(dropped.name).name.encode()) > LONGEST_NAME:
+        return None, f"its name is not UTF-8, or longer than {LONGEST_NAME} bytes; give it another one"
     try:
         content = world.inbox.read(dropped)
     except EngineError as error:
@@ -118,7 +125,7 @@ def _content(dropped: Dropped, world: World, settle_s: float) -> tuple[bytes | N
         return None, str(error)
     if content is None:
         return None, "it changed while it was read"
-    age_s = world.clock().timestamp() - dropped.mtime_ns / 1e9
+    settle_s, age_s = settings["inbox_settle_s"], world.clock().timestamp() - dropped.mtime_ns / 1e9
     if age_s < settle_s and name_with_hash(dropped.name, hash_of(content)) != dropped.name:
         return None, f"it is younger than {settle_s:g} s (EXEC_INBOX_SETTLE_S)"
     return content, ""

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from math import isnan
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -146,7 +149,10 @@ def time_column(series: pd.Series) -> TimeColumn:
     dtype = series.dtype
     if isinstance(dtype, pd.DatetimeTZDtype):
         given = series.notna().to_numpy()
-        us = series.dt.tz_convert("UTC").dt.as_unit("us").astype("int64").to_numpy()
+        try:
+            us = series.dt.tz_convert("UTC").dt.as_unit("us").astype("int64").to_numpy()
+        except (OverflowError, ValueError):  # a moment too far away to be counted in microseconds
+            return TimeColumn(np.zeros(len(series), dtype=np.int64), given, given)
         return TimeColumn(us, given, np.zeros(len(series), dtype=bool))
     us = np.zeros(len(series), dtype=np.int64)
     given = np.zeros(len(series), dtype=bool)
@@ -155,10 +161,10 @@ def time_column(series: pd.Series) -> TimeColumn:
         if is_missing(value):
             continue
         given[row] = True
-        if getattr(value, "tzinfo", None) is None:
-            bad[row] = True
-        else:
+        if isinstance(value, datetime) and value.utcoffset() is not None:
             us[row] = microseconds(pd.Timestamp(value))
+        else:
+            bad[row] = True
     return TimeColumn(us, given, bad)
 
 
@@ -181,7 +187,9 @@ def microseconds(moment: pd.Timestamp) -> int:
 
 def is_missing(value: object) -> bool:
     """Tell None, NaN, NaT and NA from values."""
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and isnan(value))
+    if isinstance(value, float | np.floating):
+        return isnan(value)
+    return value is None or value is pd.NA or value is pd.NaT
 
 
 def _text_or_not(value: object) -> object:
@@ -189,13 +197,13 @@ def _text_or_not(value: object) -> object:
 
 
 def _as_float(value: object) -> float | None:
-    if isinstance(value, bool | np.bool_ | str | bytes):
+    if isinstance(value, bool | np.bool_ | np.timedelta64) or not isinstance(value, Real | Decimal):
         return None
     try:
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
     except OverflowError:
         return np.inf
-    except (TypeError, ValueError):
+    except ValueError:  # a signaling NaN
         return None
 
 

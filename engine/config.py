@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import get_close_matches
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,8 +24,11 @@ OFF_WORDS = frozenset({"0", "false", "no", "off"})
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 SIGNIFICANT_DIGITS = 15
 DECIMALS = 9
+LONGEST_S = 1e9
+"""About 31 years: as good as none, and far from where dates end."""
 
 Projection = Literal["worst_case", "net"]
+PROJECTIONS = ("worst_case", "net")
 
 
 def _flag(name: str, text: str) -> bool:
@@ -71,16 +75,17 @@ def _seconds(name: str, text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < math.inf or "_" in text:
+    if not 0 <= seconds <= LONGEST_S or "_" in text:
         raise ConfigurationError(
-            f"{name} is {text!r}; expected a number of seconds, 0 or more. Write it as, say, 2 or 0.5."
+            f"{name} is {text!r}; expected a number of seconds from 0 to {LONGEST_S:g}. "
+            f"Write it as, say, 2 or 0.5."
         )
     return seconds
 
 
 def _projection(name: str, text: str) -> str:
     word = text.strip().lower()
-    if word not in {"worst_case", "net"}:
+    if word not in PROJECTIONS:
         raise ConfigurationError(f"{name} is {text!r}; expected worst_case or net.")
     return word
 
@@ -179,13 +184,19 @@ class RiskConfig:
     accounts: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_position_qty, bool) or isinstance(self.max_daily_trades, bool):
-            raise ConfigurationError("a limit is True or False; expected a number.")
-        _quantity("max_position_qty", str(self.max_position_qty))
-        _count("max_daily_trades", str(self.max_daily_trades))
-        _projection("position_projection", self.position_projection)
-        if self.intent_max_age_s is not None:
-            _seconds("intent_max_age_s", str(self.intent_max_age_s))
+        limits = {"max_position_qty": _quantity, "max_daily_trades": _count, "intent_max_age_s": _seconds}
+        for name, parse in limits.items():
+            limit = getattr(self, name)
+            if isinstance(limit, bool) or not isinstance(limit, Real | None):
+                raise ConfigurationError(f"{name} is {limit!r}; expected a number.")
+            if limit is not None or name != "intent_max_age_s":
+                object.__setattr__(self, name, parse(name, str(limit)))
+        if self.position_projection not in PROJECTIONS:
+            raise ConfigurationError(
+                f"position_projection is {self.position_projection!r}; expected worst_case or net."
+            )
+        if not isinstance(self.accounts, frozenset) or not all(isinstance(a, str) for a in self.accounts):
+            raise ConfigurationError(f"accounts is {self.accounts!r}; expected a frozenset of account ids.")
         if not isinstance(self.fail_open, bool):
             raise ConfigurationError(f"fail_open is {self.fail_open!r}; expected True or False.")
 

@@ -18,13 +18,33 @@ from engine.quantity import BOUND, NOT_A_QUANTITY, Mask, to_units
 from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, SYMBOL_PATTERN, TEXT_LENGTH, Field
 
 DIGITS = "at most 9 decimals and 15 significant digits"
-_PATTERNS = {
-    "client_intent_id": (ID_PATTERN, "1 to 48 characters of A-Z a-z 0-9 _ -"),
-    "target_intent_id": (ID_PATTERN, "1 to 48 characters of A-Z a-z 0-9 _ -"),
-    "symbol": (SYMBOL_PATTERN, "1 to 32 characters of A-Z 0-9 . / -"),
-    "asset_class": (r"[A-Z_]{1,32}", "a word such as EQUITY"),
+ID_RULE = "an id of 1 to 48 characters, each a letter of A-Z or a-z, a digit, _ or -"
+
+
+@dataclass(frozen=True)
+class _Text:
+    """What a text field may hold, as a pattern and in words."""
+
+    pattern: str
+    rule: str
+    remedy: str
+
+
+_TEXTS = {
+    "client_intent_id": _Text(ID_PATTERN, ID_RULE, "Correct the id, or leave it out to have one derived."),
+    "target_intent_id": _Text(ID_PATTERN, ID_RULE, "Copy the client_intent_id of the order to cancel."),
+    "symbol": _Text(
+        SYMBOL_PATTERN,
+        "a symbol of 1 to 32 characters, each a letter of A-Z, a digit, a dot, a slash or a hyphen",
+        "Write it as the broker does, such as BRK.B or BTC/USD.",
+    ),
+    "asset_class": _Text(r"[A-Z_]{1,32}", "a word of A-Z and _", "Write EQUITY, say, or leave it out."),
 }
-_PLAIN_TEXT = rf"(?!\s)[^\x00-\x1f\x7f]{{1,{TEXT_LENGTH}}}(?<!\s)"
+_PLAIN_TEXT = _Text(
+    rf"(?!\s)[^\x00-\x1f\x7f]{{1,{TEXT_LENGTH}}}(?<!\s)",
+    f"one line of text, 1 to {TEXT_LENGTH} characters without blanks around them",
+    "Write it as plain text, no longer than that.",
+)
 _UNNEEDED_BY_CANCELS = frozenset({"symbol", "side", "qty"})
 
 
@@ -47,7 +67,7 @@ def violations(columns: Columns, rows: int) -> Iterator[Violation]:
 
 def is_well_formed(field: str, value: object) -> bool:
     """Tell whether a value is text that the named text field may hold."""
-    return isinstance(value, str) and _text_rule(FIELD_BY_NAME[field])[1](value)
+    return isinstance(value, str) and _text_test(FIELD_BY_NAME[field])(value)
 
 
 def _all_rules(columns: Columns, rows: int) -> Iterator[Violation]:
@@ -58,7 +78,7 @@ def _all_rules(columns: Columns, rows: int) -> Iterator[Violation]:
             missing = ~_given(columns, rows, field.name)
             if field.name in _UNNEEDED_BY_CANCELS:
                 missing &= ~is_cancel
-            yield Violation(field.name, "a value", f"Add {field.name}.", missing)
+            yield Violation(field.name, _words(field).rule, f"Add {field.name}.", missing)
         if column is not None:
             yield from _one_field(field, column)
     yield from _how_much(columns, rows, is_cancel)
@@ -73,16 +93,17 @@ def _all_rules(columns: Columns, rows: int) -> Iterator[Violation]:
     )
     yield Violation(
         "target_intent_id",
-        "no target, since action is new",
-        "Set action to cancel, or drop target_intent_id.",
+        "none, since action is new",
+        "Set action to cancel, or leave target_intent_id out.",
         ~is_cancel & target,
     )
 
 
 def _one_field(field: Field, column: Column) -> Iterator[Violation]:
     if isinstance(column, TextColumn):
-        expected, test = _text_rule(field)
-        yield Violation(field.name, expected, f"Write {expected}.", column.given() & ~column.where(test))
+        words = _words(field)
+        wrong = column.given() & ~column.where(_text_test(field))
+        yield Violation(field.name, words.rule, words.remedy, wrong)
     elif isinstance(column, NumberColumn):
         yield from _number_rules(field, column)
     elif isinstance(column, TimeColumn):
@@ -93,18 +114,23 @@ def _one_field(field: Field, column: Column) -> Iterator[Violation]:
             column.bad,
         )
     elif isinstance(column, FlagColumn):
-        yield Violation(field.name, "true or false", "Write true or false.", column.bad)
+        yield Violation(field.name, "true or false", "Write one of the two, or leave it out.", column.bad)
 
 
 @cache
-def _text_rule(field: Field) -> tuple[str, Callable[[str], bool]]:
+def _words(field: Field) -> _Text:
+    if not field.choices:
+        return _TEXTS.get(field.name, _PLAIN_TEXT)
+    remedy = "Write one of these words." if field.required else "Write one of these words, or leave it out."
+    return _Text("", ", ".join(field.choices[:-1]) + " or " + field.choices[-1], remedy)
+
+
+@cache
+def _text_test(field: Field) -> Callable[[str], bool]:
     if field.choices:
-        words = ", ".join(field.choices[:-1]) + " or " + field.choices[-1]
-        return words, frozenset(field.choices).__contains__
-    plain = (_PLAIN_TEXT, f"1 to {TEXT_LENGTH} characters of text without blanks around it")
-    pattern, expected = _PATTERNS.get(field.name, plain)
-    matcher = re.compile(pattern).fullmatch
-    return expected, lambda text: matcher(text) is not None
+        return frozenset(field.choices).__contains__
+    matcher = re.compile(_words(field).pattern).fullmatch
+    return lambda text: matcher(text) is not None
 
 
 def _number_rules(field: Field, column: NumberColumn) -> Iterator[Violation]:
@@ -113,16 +139,14 @@ def _number_rules(field: Field, column: NumberColumn) -> Iterator[Violation]:
         yield Violation(
             field.name,
             "a positive decimal number" if field.kind == "quantity" else "a decimal number",
-            "Write digits with a decimal point, such as 1.5, or drop the row and send it again.",
+            "Write digits with a decimal point, such as 1.5, and send the row again.",
             column.bad,
         )
     given = ~np.isnan(numbers)
     if not given.any():
         return
     if field.kind == "number":
-        yield Violation(
-            field.name, "a finite number", "Write a finite number, or leave it out.", np.isinf(numbers)
-        )
+        yield Violation(field.name, "a finite number", "Correct it, or leave it out.", np.isinf(numbers))
         return
     units = to_units(numbers)
     if bool(((units > 0) == given).all()):
@@ -144,9 +168,14 @@ def _how_much(columns: Columns, rows: int, is_cancel: Mask) -> Iterator[Violatio
     qty = _given(columns, rows, "qty")
     notional = _given(columns, rows, "notional")
     yield Violation(
-        "qty", "a value", "Add qty in shares, or notional in USD instead.", ~is_cancel & ~qty & ~notional
+        "qty",
+        "a positive number",
+        "Add qty in shares, or notional in USD instead.",
+        ~is_cancel & ~qty & ~notional,
     )
-    yield Violation("notional", "no notional beside qty", "Give one of the two.", qty & notional)
+    yield Violation(
+        "notional", "none, since there is a qty", "Leave out the one that is not meant.", qty & notional
+    )
 
 
 def _prices_of_types(columns: Columns, rows: int) -> Iterator[Violation]:
@@ -165,54 +194,56 @@ def _prices_of_types(columns: Columns, rows: int) -> Iterator[Violation]:
         )
         yield Violation(
             field,
-            f"no {field} unless order_type is {' or '.join(order_types)}",
-            f"Set order_type to {order_types[0]}, or drop {field} (for comparing there is reference_price).",
+            f"none unless order_type is {' or '.join(order_types)}",
+            f"Set order_type to {order_types[0]}, or leave {field} out (reference_price is for comparing).",
             given & ~needed & _known_type(columns, rows),
         )
     trailing = _says(columns, rows, "order_type", "trailing_stop")
     price, percent = _given(columns, rows, "trail_price"), _given(columns, rows, "trail_percent")
     yield Violation(
         "trail_price",
-        "exactly one of trail_price and trail_percent, since order_type is trailing_stop",
+        "either trail_price or trail_percent, since order_type is trailing_stop",
         "Give one of the two.",
         trailing & (price == percent),
     )
-    yield Violation(
-        "trail_price",
-        "no trail unless order_type is trailing_stop",
-        "Set order_type to trailing_stop, or drop the trail.",
-        ~trailing & (price | percent) & _known_type(columns, rows),
-    )
+    for field, given in (("trail_price", price), ("trail_percent", percent)):
+        yield Violation(
+            field,
+            "none unless order_type is trailing_stop",
+            f"Set order_type to trailing_stop, or leave {field} out.",
+            ~trailing & given & _known_type(columns, rows),
+        )
 
 
 def _legs_of_classes(columns: Columns, rows: int) -> Iterator[Violation]:
-    profit = _given(columns, rows, "take_profit_limit_price")
-    loss = _given(columns, rows, "stop_loss_stop_price")
+    legs = {name: _given(columns, rows, name) for name in ("take_profit_limit_price", "stop_loss_stop_price")}
     both = _says(columns, rows, "order_class", "bracket", "oco")
     one = _says(columns, rows, "order_class", "oto")
     simple = _says(columns, rows, "order_class", "simple")
+    profit, loss = legs.values()
+    for name, given in legs.items():
+        yield Violation(
+            name,
+            "a price, since order_class is bracket or oco",
+            f"Add {name}, or set order_class to oto or simple.",
+            both & ~given,
+        )
+        yield Violation(
+            name,
+            "none, since order_class is simple",
+            f"Set order_class to bracket, oto or oco, or leave {name} out.",
+            simple & given,
+        )
     yield Violation(
         "order_class",
-        "take_profit_limit_price and stop_loss_stop_price, since order_class is bracket or oco",
-        "Add both prices, or set order_class to oto or simple.",
-        both & ~(profit & loss),
-    )
-    yield Violation(
-        "order_class",
-        "exactly one of take_profit_limit_price and stop_loss_stop_price, since order_class is oto",
+        "either take_profit_limit_price or stop_loss_stop_price beside it",
         "Give one of the two, or set order_class to bracket.",
         one & (profit == loss),
     )
     yield Violation(
-        "order_class",
-        "no exit prices, since order_class is simple",
-        "Set order_class to bracket, oto or oco, or drop the exit prices.",
-        simple & (profit | loss),
-    )
-    yield Violation(
         "stop_loss_limit_price",
-        "a stop_loss_stop_price beside it",
-        "Add stop_loss_stop_price, or drop stop_loss_limit_price.",
+        "none without stop_loss_stop_price",
+        "Add stop_loss_stop_price, or leave stop_loss_limit_price out.",
         _given(columns, rows, "stop_loss_limit_price") & ~loss,
     )
 

@@ -37,7 +37,7 @@ def record_inputs(folder: RunFolder, world: World) -> None:
     unavailable = {}
     for name, source in sources.items():
         try:
-            table = pa.Table.from_pandas(source(), schema=inputs_schemas()[name], preserve_index=False)
+            table = as_recorded(name, source())
         except Exception as error:
             why = str(error) if isinstance(error, DataUnavailable) else f"{type(error).__name__}: {error}"
             unavailable[name] = why
@@ -45,7 +45,7 @@ def record_inputs(folder: RunFolder, world: World) -> None:
                 "risk_data_unavailable", f"{name} can't be had: {why}", severity="ERROR", source=name
             )
         else:
-            folder.write(f"{name}.parquet", table.replace_schema_metadata(None))
+            folder.write(f"{name}.parquet", table)
     switch = world.kill_switch()
     if switch.on:
         world.log.event("kill_switch_on", switch.why, severity="WARNING")
@@ -59,6 +59,12 @@ def record_inputs(folder: RunFolder, world: World) -> None:
         },
     )
     world.progress("reading positions and counts", 1, 1)
+
+
+def as_recorded(name: str, frame: pd.DataFrame) -> pa.Table:
+    """Give what a store said, of ``positions`` say, as the record keeps it; raises where that can't be."""
+    table = pa.Table.from_pandas(frame, schema=inputs_schemas()[name], preserve_index=False)
+    return table.replace_schema_metadata(None)
 
 
 def decide(folder: RunFolder, world: World) -> None:

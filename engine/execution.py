@@ -12,11 +12,13 @@ import pandas as pd
 from engine.brokers.protocol import Broker
 from engine.calendar import trading_date
 from engine.config import RiskConfig, RunSettings
-from engine.errors import ConfigurationError, DataUnavailable
+from engine.deciding import as_recorded
+from engine.errors import ConfigurationError
 from engine.inputs import RiskInputs
 from engine.intents.reading import IntentFile, read_intent_file
 from engine.log import wall_clock
 from engine.orders import BrokerOrder, OrderIntent
+from engine.record import json_line
 from engine.risk import RULE_BOOK, evaluate
 from engine.schema import FIGURES
 from engine.stores.embedded import EmbeddedStore
@@ -83,13 +85,11 @@ class RiskManager:
 
     def read(self, intent: OrderIntent) -> IntentFile:
         """Read an intent as a file with one row: trimmed, checked, given an id."""
-        import orjson
-
         said = {name: value for name, value in asdict(intent).items() if value is not None}
         now = self._clock()
         return read_intent_file(
             "intent.json",
-            orjson.dumps(said, default=str, option=orjson.OPT_SERIALIZE_NUMPY),
+            json_line(said),
             file_time_us=round(now.timestamp() * 1e6),
             trading_date=trading_date(now, self.settings.calendar),
         )
@@ -119,11 +119,14 @@ class RiskManager:
             as_of=now,
             trading_date=session,
             positions=_or_unavailable(
+                "positions",
                 lambda: self._positions.positions(
                     accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
-                )
+                ),
             ),
-            daily_trades=_or_unavailable(lambda: self._ledger.trade_counts(accounts, session)),
+            daily_trades=_or_unavailable(
+                "daily_trades", lambda: self._ledger.trade_counts(accounts, session)
+            ),
             working_orders=working_orders,
             kill_switch=self._kill_switch().on,
         )
@@ -132,9 +135,9 @@ class RiskManager:
 class ExecutionEngine:
     """Judges intents one after the other and, in a dry run, sends none.
 
-    The intents that one engine has allowed count as working orders for the ones after them, so that a
-    sequence of calls is judged as the batch of the same intents would be. Raises ``ConfigurationError``
-    where ``dry_run`` is off: routing isn't built yet.
+    The intents that one engine has allowed count as working orders for the ones after them, and their ids as
+    taken, so that a sequence of calls is judged as the batch of the same intents would be. Raises
+    ``ConfigurationError`` where ``dry_run`` is off: routing isn't built yet.
     """
 
     def __init__(
@@ -155,20 +158,24 @@ class ExecutionEngine:
         self.broker_name = broker_name
         self._working: list[dict[str, Any]] = []
         self._said: dict[str, int] = {}
+        self._taken: set[tuple[str, str]] = set()
 
     def execute_intent(self, *, intent: OrderIntent) -> ExecutionResult:
         """Judge one intent and say what became of it: ``rejected`` or, in a dry run, ``dry_run``."""
         row = self._with_own_id(self.risk.read(intent))
         decision = self.risk.judge(row, pd.DataFrame(self._working, columns=list(_WORKING)))
+        said = {"client_intent_id": ""} if row.refused else row.table.slice(0, 1).to_pylist()[0]
+        own = (said.get("broker_account_id", ""), said["client_intent_id"])
+        if own in self._taken:
+            decision = _as_repeated(decision)
         if not decision.allowed:
-            client_intent_id = "" if row.refused else row.table["client_intent_id"][0].as_py()
             return ExecutionResult(
                 status="rejected",
                 risk=decision,
-                client_intent_id=client_intent_id,
+                client_intent_id=said["client_intent_id"],
                 message=" ".join(decision.messages),
             )
-        said = row.table.slice(0, 1).to_pylist()[0]
+        self._taken.add(own)
         if said["action"] != "cancel":
             self._working.append(
                 {name: said["qty" if name == "remaining_qty" else name] for name in _WORKING}
@@ -197,8 +204,23 @@ class ExecutionEngine:
         return replace(row, table=row.table.set_column(0, "client_intent_id", pa.array([own])))
 
 
-def _or_unavailable(read: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
+def _or_unavailable(name: str, read: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
+    """Ask a store as a run does: whatever it raises, or gives instead of a frame, is unavailable."""
     try:
-        return read()
-    except DataUnavailable:
+        frame: pd.DataFrame = as_recorded(name, read()).to_pandas()
+    except Exception:
         return None
+    return frame
+
+
+def _as_repeated(decision: RiskDecision) -> RiskDecision:
+    """Give the verdict on an intent whose id was allowed before."""
+    names = [rule.name for rule in RULE_BOOK]
+    before = names[: names.index("duplicate_intent")]
+    refused_before = any(decision.checks[name] in {"fail", "unavailable"} for name in before)
+    return replace(
+        decision,
+        allowed=False,
+        reason=decision.reason if refused_before else "duplicate_intent",
+        checks={**decision.checks, "duplicate_intent": "fail"},
+    )

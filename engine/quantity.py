@@ -12,6 +12,7 @@ import numpy.typing as npt
 UNITS = 1_000_000_000
 BOUND = 1e9
 NOT_A_QUANTITY = np.iinfo(np.int64).min
+_POWERS = np.array([1e9, 1e8, 1e7, 1e6])  # as written: 10.0**9 computed by vectors need not be exact
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -30,12 +31,13 @@ def to_units(numbers: Floats) -> Ints:
 
 
 def round_to_units(numbers: Floats) -> Ints:
-    """Convert float64 numbers to the nearest unit; ``NOT_A_QUANTITY`` for NaN and from 1e9 on.
+    """Convert float64 numbers to the nearest number of 9 decimals and 15 significant digits, in units.
 
-    For figures that others computed (a broker's position), which may carry float noise.
+    ``NOT_A_QUANTITY`` for NaN and from 1e9 on. For figures that others computed (a broker's position), which
+    may carry float noise; from 1e6 on that is in the ninth decimal and before.
     """
     units, _ = _scaled(numbers)
-    units[~(np.abs(numbers) < BOUND)] = NOT_A_QUANTITY
+    units[~(np.abs(numbers) < BOUND) | (np.abs(units) >= BOUND * UNITS)] = NOT_A_QUANTITY
     return units
 
 
@@ -59,7 +61,7 @@ def _scaled(numbers: Floats) -> tuple[Ints, Mask]:
     if not (size >= 1e6).any():
         scaled = np.rint(safe * 1e9)
         return scaled.astype(np.int64), usable & (scaled / 1e9 == safe)
-    decimals = 9 - (size >= 1e6).astype(np.int64) - (size >= 1e7) - (size >= 1e8)
-    power = 10.0**decimals
+    fewer = (size >= 1e6).astype(np.int64) + (size >= 1e7) + (size >= 1e8)
+    power = _POWERS[fewer]
     scaled = np.rint(safe * power)
-    return scaled.astype(np.int64) * 10 ** (9 - decimals), usable & (scaled / power == safe)
+    return scaled.astype(np.int64) * 10**fewer, usable & (scaled / power == safe)

@@ -56,7 +56,7 @@ def json_line(value: dict[str, Any]) -> bytes:
     import orjson
 
     try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(value, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:
         return (json.dumps(value, default=str) + "\n").encode()
 

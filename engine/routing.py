@@ -35,7 +35,7 @@ OUTCOMES = (
     Outcome("dry_run", None, "not sent: dry run"),
     Outcome("halted", "kill_switch_enabled", "not sent: the kill switch went on before its turn"),
     Outcome("expired", "decision_expired", "not sent: its session is over, or its decision too old by now"),
-    Outcome("expired", "intent_expired", "not sent: valid_until passed before its turn"),
+    Outcome("expired", "intent_expired", "not sent: it was too old, or past its valid_until, by its turn"),
 )
 REJECTED, DRY_RUN, HALTED, DECISION_EXPIRED, INTENT_EXPIRED = range(len(OUTCOMES))
 
@@ -44,20 +44,20 @@ def dry_run(
     intents: pa.Table,
     decisions: pd.DataFrame,
     *,
-    now: datetime,
+    lapsed: Mask,
     decision_expired: bool,
     kill_switch: Callable[[], KillSwitchState],
 ) -> pa.Table:
     """Say what would have become of each intent: one row per decision, in its order.
 
-    ``intents`` needs ``valid_until`` and ``action``. ``decision_expired``: the session is over, or the
-    decisions are older than a resumed run may act on. The switch is read before every few dozen orders;
-    cancels pass it.
+    ``intents`` needs ``action``. ``lapsed``: the rows whose time is over by now. ``decision_expired``: the
+    session is over, or the decisions are older than a resumed run may act on. The switch is read before
+    every few dozen orders; cancels pass it.
     """
     allowed = decisions["allowed"].to_numpy()
     is_order = ~_is_cancel(intents)
     outcome = np.where(allowed, DRY_RUN, REJECTED)
-    outcome[allowed & is_order & _lapsed(intents, now)] = INTENT_EXPIRED
+    outcome[allowed & is_order & lapsed] = INTENT_EXPIRED
     if decision_expired:
         outcome[allowed] = DECISION_EXPIRED
     turns = np.flatnonzero((outcome == DRY_RUN) & is_order)
@@ -68,12 +68,20 @@ def dry_run(
     return _results(decisions, outcome)
 
 
+def lapsed(intents: pa.Table, now: datetime, max_age_s: float | None) -> Mask:
+    """Give the rows past ``valid_until``, or older than ``max_age_s``: a resumed run may come to them late.
+
+    ``intents`` needs ``created_at`` and ``valid_until``.
+    """
+    over = np.asarray((intents["valid_until"].to_pandas() < pd.Timestamp(now)).to_numpy(dtype=bool))
+    if max_age_s is not None:
+        oldest = pd.Timestamp(now) - pd.Timedelta(seconds=max_age_s)
+        over = over | ~(intents["created_at"].to_pandas() >= oldest).to_numpy(dtype=bool)
+    return over
+
+
 def _is_cancel(intents: pa.Table) -> Mask:
     return np.asarray(intents["action"].cast(pa.string()).to_numpy(zero_copy_only=False) == "cancel")
-
-
-def _lapsed(intents: pa.Table, now: datetime) -> Mask:
-    return np.asarray((intents["valid_until"].to_pandas() < pd.Timestamp(now)).to_numpy(dtype=bool))
 
 
 def _results(decisions: pd.DataFrame, outcome: npt.NDArray[np.int64]) -> pa.Table:

@@ -23,7 +23,7 @@ from engine.config import RiskConfig, RunSettings
 from engine.deciding import decide, record_inputs
 from engine.errors import ConfigurationError, RunStopped, UsageError
 from engine.record import file_hash
-from engine.routing import dry_run
+from engine.routing import dry_run, lapsed
 from engine.stores.runs import BATCH, COLLECTED, DECISIONS, INPUT_FRAMES, INPUTS, MANIFEST, RESULTS, RunFolder
 from engine.world import World
 
@@ -120,10 +120,11 @@ def route(folder: RunFolder, world: World) -> None:
     now = world.clock()
     world.progress("writing results", 0, 1)
     decisions = folder.table(DECISIONS).to_pandas()
+    intents = folder.table(BATCH, ["created_at", "valid_until", "action"])
     results = dry_run(
-        folder.table(BATCH, ["valid_until", "action"]),
+        intents,
         decisions,
-        now=now,
+        lapsed=lapsed(intents, now, folder.start["config"]["intent_max_age_s"]),
         decision_expired=_decision_expired(folder, now),
         kill_switch=world.kill_switch,
     )
@@ -157,7 +158,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
     halted = folder.json(INPUTS)["kill_switch"] or by_status.get("halted", 0) > 0
     exit_code = EXIT_UNRESOLVED if broken else EXIT_HALTED if halted else EXIT_DONE
     reasons = decisions.filter(pc.invert(decisions["allowed"]))["reason"]
-    names = sorted(folder.names())
+    keys = {name: folder.key + name for name in sorted(folder.names())}
     manifest = {
         "run_id": folder.run_id,
         "trading_date": folder.trading_date.isoformat(),
@@ -175,7 +176,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
         "orders": {"sent": 0, "adopted": 0},
         "fills": 0,
         "identities": identities,
-        "content": {name: file_hash(name, folder.objects.read(folder.key + name)) for name in names},
+        "content": {name: file_hash(key, folder.objects.read(key)) for name, key in keys.items()},
     }
     for name in broken:
         world.log.event("identity_failed", f"{name} does not hold", severity="CRITICAL", identity=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import click
@@ -17,12 +18,11 @@ _SLOT = click.option("--slot", default="adhoc", show_default=True, help="The sch
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="execution-engine")
 def cli() -> None:
-    r"""Judge order intents against risk limits, as a batch job.
+    """Judge order intents against risk limits, as a batch job.
 
     Strategies drop files into the inbox of the data folder (EXEC_DATA_DIR, default ./data); `run` collects
     them, decides on every row, and leaves a folder that explains each decision.
 
-    \b
     Exit codes: 0 done (refusals included), 1 failed and safe to run again, 2 usage or configuration,
     3 halted, 4 done but something is unresolved or does not add up.
     """
@@ -120,9 +120,14 @@ def main() -> None:
         sys.exit(1)
     except click.ClickException as error:
         error.show()
+        if wants_json:
+            click.echo(json.dumps({"error": error.format_message(), "exit_code": error.exit_code}))
         sys.exit(error.exit_code)
     except EngineError as error:
         _fail(str(error), error.exit_code, wants_json=wants_json)
+    except BrokenPipeError:  # whoever read the output, `head` say, has gone; the work itself is done
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror}.", 1, wants_json=wants_json)
 

@@ -46,6 +46,8 @@ def explain(intent_id: str, *, as_json: bool) -> int:
             f"no finished run has an intent {intent_id!r}. `execution-engine status` shows the runs, whose "
             f"results.parquet has the ids; quarantined and duplicate rows are not among them."
         )
+    exact = [story for story in stories if story.row["client_intent_id"] == intent_id]
+    stories = exact or stories  # an id may be the beginning of another run's ids
     ids = sorted({story.row["client_intent_id"] for story in stories})
     if len(ids) > 1:
         raise UsageError(

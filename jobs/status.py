@@ -17,7 +17,7 @@ def status(*, count: int, as_json: bool) -> int:
     """Print the state of the data folder; gives the exit code."""
     setup = read_setup()
     switch = setup.kill_switch.read()
-    waiting = [file.name for file in setup.inbox.waiting()]
+    waiting = [file.printable_name for file in setup.inbox.waiting()]
     runs = [_describe(folder) for folder in RunFolders(LocalObjects(setup.data_dir)).all()[-count:]]
     if as_json:
         body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "runs": runs}

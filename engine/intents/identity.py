@@ -26,15 +26,15 @@ Words = npt.NDArray[np.uint64]
 
 
 def content_digests(
-    columns: Mapping[str, Column], metadata: list[str] | None, rows: int, trading_date: date
+    columns: Mapping[str, Column], metadata: Words | None, rows: int, trading_date: date
 ) -> bytes:
     """Give 16 bytes per row: a hash of the trading date and of all the row's fields but its id.
 
-    A field that is missing counts as its default. ``metadata`` is canonical JSON text per row.
+    A field that is missing counts as its default. ``metadata`` is a hash per row, None where all have none.
     """
     words = [_column_words(field.name, field.default, columns.get(field.name)) for field in _FIELDS]
     if metadata is not None:
-        words[-1] = np.array([_hash(text) for text in metadata], dtype=np.uint64)
+        words[-1] = metadata
     parts: list[bytes] = []
     for start in range(0, rows, _ROWS_AT_ONCE):
         stop = min(start + _ROWS_AT_ONCE, rows)
@@ -84,8 +84,8 @@ def _column_words(name: str, default: str | None, column: Column | None) -> Word
         hashes = [_hash(str(value)) for value in column.values]
         return np.array([*hashes, _missing(name, default)], dtype=np.uint64)[column.codes]
     if isinstance(column, NumberColumn):
-        numbers = column.numbers
-        return np.where(np.isnan(numbers), np.uint64(0), numbers.view(np.uint64))
+        numbers = column.numbers + 0.0  # of two zeros one
+        return np.where(np.isnan(numbers), np.uint64(0), ~numbers.view(np.uint64))
     if isinstance(column, TimeColumn):
         return np.where(column.given, column.us.view(np.uint64) + np.uint64(1), np.uint64(0))
     if isinstance(column, FlagColumn):
@@ -94,8 +94,6 @@ def _column_words(name: str, default: str | None, column: Column | None) -> Word
 
 
 def _missing(name: str, default: str | None) -> int:
-    if name == "metadata":
-        return _hash("{}")
     return _hash(default) if default is not None and name != "extended_hours" else 0
 
 

@@ -64,6 +64,6 @@ class RefusedRow:
 
 
 def shown(value: object) -> str:
-    """Give a value as it is shown in a message, shortened where it is long."""
-    text = repr(value)
+    """Give a value as it is shown in a message, shortened where it is long; only text stands in quotes."""
+    text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

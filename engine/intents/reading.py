@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -13,12 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.columns import Column, FlagColumn, NumberColumn, TextColumn, TimeColumn
-from engine.contract import Violation, violations
+from engine.contract import ID_RULE, Violation, violations
 from engine.errors import UnreadableFile
-from engine.intents.formats import RawTable, read_raw
+from engine.intents.formats import read_raw
 from engine.intents.identity import content_digests, content_hashes, derived_ids
+from engine.intents.metadata import Metadata, metadata_of
 from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow
-from engine.intents.typed import metadata_objects, trimmed_text, typed_column
+from engine.intents.raw_table import RawTable
+from engine.intents.typed import trimmed_text, typed_column
 from engine.quantity import Mask
 from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, intents_schema
 
@@ -48,32 +49,40 @@ def read_intent_file(name: str, content: bytes, *, file_time_us: int, trading_da
     Never raises for what a strategy wrote: that comes back as refused rows, each with its reasons.
     """
     try:
-        raw = read_raw(name, content)
+        return _read(name, content, file_time_us, trading_date)
     except UnreadableFile as error:
-        rule = error.message.removeprefix(f"{name}: ")
-        problem = Problem(name, WHOLE_FILE, "file", None, rule, error.remedy)
-        return IntentFile(name, 1, intents_schema().empty_table(), [RefusedRow((problem,))], unreadable=True)
+        rule, remedy = error.message.removeprefix(f"{name}: "), error.remedy
+    except Exception as error:  # one strange file must not keep the others from being read, run after run
+        rule = f"the engine can't cope with it ({type(error).__name__}: {error})"
+        remedy = "Write it in another format, and report this."
+    problem = Problem(name, WHOLE_FILE, "file", None, rule, remedy)
+    return IntentFile(name, 1, intents_schema().empty_table(), [RefusedRow((problem,))], unreadable=True)
+
+
+def _read(name: str, content: bytes, file_time_us: int, trading_date: date) -> IntentFile:
+    raw = read_raw(name, content)
     columns = {
         field.name: typed_column(field.kind, raw.columns[field.name])
         for field in _TYPED
         if field.name in raw.columns
     }
     ids = _explicit_ids(raw)
-    metadata, bad_metadata = _metadata(raw)
-    problems = _problems(name, raw, columns, ids, bad_metadata)
+    metadata = _metadata(raw)
+    problems = _problems(name, raw, columns, ids, metadata)
     good = np.ones(raw.rows, dtype=bool)
     good[list(problems)] = False
     refused = [RefusedRow(tuple(found), held) for found, held in problems.values()]
     if not good.all():
         columns = {field: _taken(column, good) for field, column in columns.items()}
         ids = ids.filter(pa.array(good))
-        metadata = None if metadata is None else [metadata[row] for row in np.flatnonzero(good)]
+        metadata = None if metadata is None else metadata.of(good)
     kept = int(good.sum())
-    digests = content_digests(columns, metadata, kept, trading_date)
+    digests = content_digests(columns, None if metadata is None else metadata.words, kept, trading_date)
     arrays = {field.name: _arrow(field.name, columns.get(field.name), kept) for field in _TYPED}
     arrays["client_intent_id"] = _ids(ids, digests)
     arrays["created_at"] = _created_at(columns.get("created_at"), kept, file_time_us)
-    arrays["metadata"] = pa.array(["{}"] * kept if metadata is None else metadata, type=pa.string())
+    texts = ["{}"] * kept if metadata is None else metadata.texts
+    arrays["metadata"] = pa.array(texts, type=pa.string())
     arrays["source_file"] = pa.DictionaryArray.from_arrays(np.zeros(kept, dtype=np.int32), [name])
     arrays["source_row"] = pa.array(raw.row_numbers[good])
     arrays["content_hash"] = pa.array(content_hashes(digests))
@@ -89,22 +98,24 @@ def read_intent_file(name: str, content: bytes, *, file_time_us: int, trading_da
 
 
 def _problems(
-    name: str, raw: RawTable, columns: Mapping[str, Column], ids: pa.Array, bad_metadata: Mask
+    name: str, raw: RawTable, columns: Mapping[str, Column], ids: pa.Array, metadata: Metadata | None
 ) -> dict[int, tuple[list[Problem], dict[str, Any]]]:
     """Give all that is wrong with each bad row, and what that row held."""
     well_formed = pc.match_substring_regex(ids, f"^{ID_PATTERN}$")
     found = [
         Violation(
             "client_intent_id",
-            "1 to 48 characters of A-Z a-z 0-9 _ -",
-            "Shorten or clean the id, or leave it out to have one derived.",
+            ID_RULE,
+            "Correct the id, or leave it out to have one derived.",
             ~pc.fill_null(well_formed, True).to_numpy(zero_copy_only=False),
         ),
         *violations(columns, raw.rows),
-        Violation(
-            "metadata", "a JSON object", 'Write it as {"key": "value"}, or leave it out.', bad_metadata
-        ),
     ]
+    if metadata is not None:
+        remedy = 'Write it as {"key": "value"}, each key once, or leave it out.'
+        found.append(Violation("metadata", "a JSON object", remedy, metadata.bad))
+        remedy = "Rename one of the two: both are kept in metadata."
+        found.append(Violation("metadata", "no key that is also a column", remedy, metadata.clashing))
     bad = np.flatnonzero(np.logical_or.reduce([violation.rows for violation in found])).tolist()
     problems: dict[int, tuple[list[Problem], dict[str, Any]]] = {
         row: ([], held) for row, held in zip(bad, raw.raw(bad), strict=True)
@@ -131,27 +142,10 @@ def _ids(explicit: pa.Array, digests: bytes) -> pa.Array:
     return pc.coalesce(explicit, derived_ids(digests, needed))
 
 
-def _metadata(raw: RawTable) -> tuple[list[str] | None, Mask]:
-    """Give canonical JSON text per row, unknown columns included; None where no row has any."""
-    unknown = sorted(set(raw.columns) - set(FIELD_BY_NAME))
+def _metadata(raw: RawTable) -> Metadata | None:
+    unknown = {name: column for name, column in raw.columns.items() if name not in FIELD_BY_NAME}
     given = raw.columns.get("metadata")
-    bad = np.zeros(raw.rows, dtype=bool)
-    if given is None and not unknown:
-        return None, bad
-    objects: list[dict[str, object] | None] = [None] * raw.rows
-    if given is not None:
-        objects, bad = metadata_objects(given)
-    extras = [(name, raw.columns[name].to_pylist()) for name in unknown]
-    return [
-        _canonical(
-            {**(own or {}), **{name: values[row] for name, values in extras if values[row] is not None}}
-        )
-        for row, own in enumerate(objects)
-    ], bad
-
-
-def _canonical(value: dict[str, object]) -> str:
-    return "{}" if not value else json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return None if given is None and not unknown else metadata_of(given, unknown, raw.rows)
 
 
 def _arrow(name: str, column: Column | None, rows: int) -> pa.Array:

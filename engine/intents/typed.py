@@ -5,7 +5,6 @@ A value that can't be read becomes a *bad* one; ``engine.contract`` then says wh
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 
@@ -23,7 +22,7 @@ from engine.columns import (
     TimeColumn,
 )
 from engine.config import OFF_WORDS, ON_WORDS
-from engine.intents.formats import ODD
+from engine.intents.raw_table import ODD
 from engine.quantity import Mask
 from engine.schema import Kind
 
@@ -65,12 +64,18 @@ def _text(array: pa.Array, case: Callable[[str], str] = str) -> TextColumn:
     values: list[object] = []
     place: dict[str, int] = {}
     for text in texts:
-        value = case(text.strip())
+        value = _trimmed(text, case)
         if value and value not in place:
             place[value] = len(values)
             values.append(NOT_TEXT if value.startswith(ODD) else value)
-    renumbered = np.array([*(place.get(case(text.strip()), MISSING) for text in texts), MISSING])
+    renumbered = np.array([*(place.get(_trimmed(text, case), MISSING) for text in texts), MISSING])
     return TextColumn(renumbered[codes].astype(np.int32), values)
+
+
+def _trimmed(text: str, case: Callable[[str], str]) -> str:
+    """Trim text and change its case, that of ASCII alone: the ligature "ﬁ" is no way to write FI."""
+    trimmed = text.strip()
+    return case(trimmed) if trimmed.isascii() else trimmed
 
 
 def _number(array: pa.Array) -> NumberColumn:
@@ -109,14 +114,23 @@ def _flag(array: pa.Array) -> FlagColumn:
 def _time(array: pa.Array) -> TimeColumn:
     given = _given(array)
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
-        us = _integers(array.cast(pa.timestamp("us", tz="UTC"), safe=False))
-        return TimeColumn(us, given, given & ((us < _FIRST_US) | (us > _LAST_US)))
+        us, wrapped = _microseconds(array)
+        return TimeColumn(us, given, given & (wrapped | ~_within_years(us)))
     if not _is_text(array.type):
         return TimeColumn(np.zeros(len(array), dtype=np.int64), given, given)
     codes, texts = _encoded(array)
     us_of, bad_of = _moments([text.strip() for text in texts])
     blank = np.array([*(not text.strip() for text in texts), True])
     return TimeColumn(us_of[codes], ~blank[codes], bad_of[codes])
+
+
+def _microseconds(array: pa.Array) -> tuple[np.ndarray, Mask]:
+    """Give moments as int64 microseconds, and which of them are too far away for that."""
+    us = array.cast(pa.timestamp("us", tz="UTC"), safe=False)
+    if array.type.unit in {"us", "ns"}:
+        return _integers(us), np.zeros(len(array), dtype=bool)
+    back = us.cast(array.type, safe=False)
+    return _integers(us), _integers(back) != _integers(array)
 
 
 def _moments(texts: list[str]) -> tuple[np.ndarray, Mask]:
@@ -126,32 +140,16 @@ def _moments(texts: list[str]) -> tuple[np.ndarray, Mask]:
     zoned = [_ZONED.fullmatch(text) is not None for text in texts]
     wanted = [text.upper() if is_zoned else None for text, is_zoned in zip(texts, zoned, strict=True)]
     moments = pd.to_datetime(pd.Series(wanted, dtype=object), utc=True, format="ISO8601", errors="coerce")
-    bad = [bool(text) for text in texts] & moments.isna().to_numpy()
     us = moments.dt.as_unit("us").fillna(pd.Timestamp(0, tz="UTC")).astype("int64").to_numpy()
+    bad = np.array([bool(text) for text in texts], dtype=bool) & (
+        moments.isna().to_numpy() | ~_within_years(us)
+    )
     return np.append(us, 0), np.append(bad, False)
 
 
-def metadata_objects(array: pa.Array) -> tuple[list[dict[str, object] | None], Mask]:
-    """Read a metadata column: objects, or text that is a JSON object. Also gives the rows with neither."""
-    objects: list[dict[str, object] | None] = []
-    bad = np.zeros(len(array), dtype=bool)
-    for row, given in enumerate(array.to_pylist()):
-        value = given
-        if isinstance(given, str):
-            value = _json_or_none(given.removeprefix(ODD)) if given.strip() else None
-            bad[row] = value is None and bool(given.strip())
-        if isinstance(value, list) and all(isinstance(pair, tuple) for pair in value) and value:
-            value = dict(value)
-        bad[row] |= not (value is None or isinstance(value, dict))
-        objects.append(value if isinstance(value, dict) else None)
-    return objects, bad
-
-
-def _json_or_none(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+def _within_years(us: np.ndarray) -> Mask:
+    within: Mask = (us >= _FIRST_US) & (us <= _LAST_US)
+    return within
 
 
 def _encoded(array: pa.Array) -> tuple[np.ndarray, list[str]]:

@@ -15,6 +15,9 @@ from engine.errors import EngineError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+LONGEST_NAME = 180
+"""In bytes; file systems take 255, and kept files get hashes and endings on top."""
+
 _HASH_CHARACTERS = 16
 _UNFINISHED_ENDINGS = (".tmp", ".part")
 
@@ -27,6 +30,11 @@ class Dropped:
     size: int
     mtime_ns: int
     inode: int
+
+    @property
+    def printable_name(self) -> str:
+        """The name with bytes that are no UTF-8 written out, fit for records and messages."""
+        return self.name.encode(errors="backslashreplace").decode()
 
     @property
     def mtime_us(self) -> int:
@@ -49,12 +57,16 @@ class Inbox:
                 if name.startswith((".", "_")) or name.lower().endswith(_UNFINISHED_ENDINGS):
                     continue
                 path = Path(folder) / name
+                below = path.relative_to(self.root).as_posix()
                 try:
                     status = path.stat()
                 except FileNotFoundError:
                     continue
+                except OSError:  # such as a link to itself; reading it says so
+                    found.append(Dropped(below, 0, 0, 0))
+                    continue
                 if stat.S_ISREG(status.st_mode):
-                    found.append(_dropped(path.relative_to(self.root).as_posix(), status))
+                    found.append(_dropped(below, status))
         return sorted(found, key=lambda file: file.name)
 
     def read(self, file: Dropped) -> bytes | None:
@@ -80,15 +92,14 @@ class Inbox:
         """
         path = self.root / file.name
         aside = path.with_name(f".consumed-{path.name}")
+        # A job that died in here has left it aside: it must neither come back nor be written over.
+        if os.path.lexists(aside) and self._end_removal(file, aside, path):
+            return True
         try:
             path.rename(aside)
         except FileNotFoundError:
             return False
-        if _dropped(file.name, aside.stat()) == file:
-            aside.unlink()
-            return True
-        self._put_back(aside, path)
-        return False
+        return self._end_removal(file, aside, path)
 
     def recover(self) -> None:
         """Put back what a job that died while removing it had moved aside."""
@@ -97,6 +108,13 @@ class Inbox:
                 if name.startswith(".consumed-"):
                     self._put_back(Path(folder) / name, Path(folder) / name.removeprefix(".consumed-"))
 
+    def _end_removal(self, file: Dropped, aside: Path, path: Path) -> bool:
+        if _dropped(file.name, aside.stat()) == file:
+            aside.unlink()
+            return True
+        self._put_back(aside, path)
+        return False
+
     @staticmethod
     def _put_back(aside: Path, path: Path) -> None:
         place, attempt = path, 1
@@ -104,6 +122,9 @@ class Inbox:
             try:
                 os.link(aside, place)
             except FileExistsError:
+                if place.samefile(aside):  # put back by a job that died before the next step
+                    aside.unlink()
+                    return
                 attempt += 1
                 place = path.with_name(f"{path.stem}-{attempt}{path.suffix}")
                 continue
@@ -130,7 +151,9 @@ def drop_file(name: str, content: bytes, inbox: Path) -> Path:
 
     The same content under the same name is one file. Raises ``UsageError`` for a name that isn't looked at.
     """
-    if name.startswith((".", "_")) or name.lower().endswith(_UNFINISHED_ENDINGS) or "/" in name or not name:
+    left_alone = name.startswith((".", "_")) or name.lower().endswith(_UNFINISHED_ENDINGS)
+    too_long = len(os.fsencode(name)) > LONGEST_NAME - _HASH_CHARACTERS - 1
+    if left_alone or too_long or "/" in name or not name:
         raise UsageError(f"{name!r} is a name that the inbox leaves alone; give the file another one.")
     inbox.mkdir(parents=True, exist_ok=True)
     path = inbox / name_with_hash(name, hash_of(content))
@@ -152,11 +175,10 @@ def drop_intents(intents: pd.DataFrame | Sequence[Any], inbox: str | Path, *, na
     if hasattr(intents, "to_parquet"):
         content = intents.to_parquet(index=False)
         return drop_file(f"{name}.parquet", content, Path(inbox))
-    import orjson
+    from engine.record import json_line
 
-    records = [_record(intent) for intent in intents]
-    lines = [orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY, default=str) for record in records]
-    return drop_file(f"{name}.jsonl", b"".join(line + b"\n" for line in lines), Path(inbox))
+    lines = [json_line(_record(intent)) for intent in intents]
+    return drop_file(f"{name}.jsonl", b"".join(lines), Path(inbox))
 
 
 def _record(intent: Any) -> dict[str, Any]:

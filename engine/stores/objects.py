@@ -38,7 +38,7 @@ class Objects(Protocol):
 class LocalObjects:
     """Objects as files below a folder.
 
-    A file is written under a hidden name of its own, flushed to the disk and linked to its own name, which fails where
+    A file is written under a hidden name, flushed to the disk and linked to its own name, which fails where
     that exists: after a crash at any instant it is there whole or not at all.
     """
 
@@ -49,7 +49,7 @@ class LocalObjects:
         """Keep a new object; see ``Objects``."""
         path = self.root / key
         _make_folder(path.parent)
-        # A name of its own: an old draft may be a second name of a sealed object, and opening it would empty that.
+        # A new name each time: the draft of a killed job may be a sealed object's second name.
         draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         try:
             with draft.open("xb") as file:

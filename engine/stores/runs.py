@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -100,12 +101,21 @@ class RunFolders:
 
 
 def _folders(objects: Objects, keys: set[str]) -> list[RunFolder]:
-    starts = sorted(key for key in keys if key.endswith("/" + START))
     folders = []
-    for key in starts:
-        _, day, run_id, _ = key.split("/")
+    for key in keys:
+        if not key.endswith("/" + START):
+            continue
         try:
+            _, day, run_id, _ = key.split("/")
             folders.append(RunFolder(objects, date.fromisoformat(day), run_id))
         except ValueError:
-            raise RecordError(f"{key}: {day} is no date; move the folder out of runs/.") from None
-    return folders
+            raise RecordError(
+                f"{key} is not at runs/<trading date>/<run id>/; move the folder out of runs/."
+            ) from None
+    return sorted(folders, key=_age)
+
+
+def _age(folder: RunFolder) -> tuple[date, list[str | int]]:
+    """Order runs by day and moment; of one moment, ``…-open`` before ``…-open-2`` before ``…-open-10``."""
+    parts = re.split(r"(\d+)", folder.run_id)
+    return folder.trading_date, [int(part) if part.isdecimal() else part for part in parts]

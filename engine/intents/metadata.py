@@ -1,0 +1,184 @@
+"""Metadata: what a row says beyond the contract's fields, as JSON for people and as a hash for identity.
+
+The ``metadata`` column and all unknown columns are one object per row. It is kept as it was given; for
+identity it counts by what it says: 1, 1.0 and the text "1" are the same, nulls and the order of keys don't
+count. So a row keeps its id when its file is written in another format, or grows by a row that turns a
+column of integers into one of floats.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from xxhash import xxh3_64_intdigest
+
+from engine.columns import MISSING
+from engine.intents.raw_table import python_values
+from engine.quantity import Mask
+
+Words = npt.NDArray[np.uint64]
+
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_MAY_SAY_MORE = frozenset("-0123456789TtFf")
+_ALL_BITS = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """``texts``: canonical JSON per row; ``words``: a hash per row of what it says, 0 for nothing.
+
+    ``bad`` marks rows whose metadata is no object, ``clashing`` those that say one thing in two places.
+    """
+
+    texts: list[str]
+    words: Words
+    bad: Mask
+    clashing: Mask
+
+    def of(self, rows: Mask) -> Metadata:
+        """Give the metadata of some rows."""
+        texts = [self.texts[row] for row in np.flatnonzero(rows)]
+        return Metadata(texts, self.words[rows], self.bad[rows], self.clashing[rows])
+
+
+def metadata_of(given: pa.Array | None, unknown: Mapping[str, pa.Array], rows: int) -> Metadata:
+    """Read the metadata column, if there is one, together with the unknown columns."""
+    columns = {name: _Distinct.of(unknown[name]) for name in sorted(unknown)}
+    clashing = np.zeros(rows, dtype=bool)
+    if given is None:
+        nowhere = np.zeros(rows, dtype=bool)
+        return Metadata(_texts_of(columns, rows), _words_of(columns, rows), nowhere, clashing)
+    objects, bad = _objects(given)
+    for name, column in columns.items():
+        for row in np.flatnonzero(column.codes != MISSING).tolist():
+            clashing[row] |= name in objects[row]
+            objects[row][name] = column.values[column.codes[row]]
+    words = [sum(map(_member_hash, said, said.values())) & _ALL_BITS for said in objects]
+    texts = [_json_text(said) for said in objects]
+    bad |= np.array([text is None for text in texts], dtype=bool)
+    return Metadata([text or "{}" for text in texts], np.array(words, dtype=np.uint64), bad, clashing)
+
+
+@dataclass(frozen=True)
+class _Distinct:
+    """A column by code: ``values[codes[i]]`` is row i's value, code -1 a missing one."""
+
+    codes: npt.NDArray[np.int64]
+    values: Sequence[Any]
+
+    @classmethod
+    def of(cls, array: pa.Array) -> _Distinct:
+        try:
+            encoded = array if pa.types.is_dictionary(array.type) else pc.dictionary_encode(array)
+        except pa.ArrowNotImplementedError:  # nested types
+            values = python_values(array)
+            return cls(np.where(pc.is_valid(array), np.arange(len(array)), MISSING), values)
+        codes = pc.fill_null(encoded.indices.cast(pa.int64()), MISSING).to_numpy(zero_copy_only=False)
+        return cls(codes, python_values(encoded.dictionary))
+
+
+def _words_of(columns: Mapping[str, _Distinct], rows: int) -> Words:
+    words = np.zeros(rows, dtype=np.uint64)
+    for name, column in columns.items():
+        hashes = [_member_hash(name, value) for value in column.values]
+        words += np.array([*hashes, 0], dtype=np.uint64)[column.codes]
+    return words
+
+
+def _texts_of(columns: Mapping[str, _Distinct], rows: int) -> list[str]:
+    """Give the JSON of rows that have unknown columns only, each distinct value written once."""
+    members = []
+    for name, column in columns.items():
+        texts = [_member_text(name, value) for value in column.values]
+        members.append(np.array([*texts, ""], dtype=object)[column.codes].tolist())
+    joined = ["{" + ",".join(filter(None, said)) + "}" for said in zip(*members, strict=True)]
+    return joined if members else ["{}"] * rows
+
+
+def _member_text(name: str, value: Any) -> str:
+    return (_json_text({name: value}) or "{}")[1:-1]
+
+
+def _json_text(value: dict[str, Any]) -> str | None:
+    """Give canonical JSON, None for what is nested too deeply to be written."""
+    import orjson
+
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # beyond orjson: integers of more than 64 bits, half a surrogate pair, odd keys
+        try:
+            return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+        except (RecursionError, TypeError):
+            return None
+
+
+def _objects(array: pa.Array) -> tuple[list[dict[str, Any]], Mask]:
+    """Read a metadata column: objects, or text that is a JSON object. Also gives the rows with neither."""
+    is_map = pa.types.is_map(array.type)
+    objects: list[dict[str, Any]] = []
+    bad = np.zeros(len(array), dtype=bool)
+    for row, given in enumerate(python_values(array)):
+        value = given
+        if isinstance(given, str):
+            value = _parsed(given) if given.strip() else {}
+        elif is_map and given is not None:
+            value = {str(key): held for key, held in given}
+            bad[row] = len(value) != len(given)
+        if value is not None and not isinstance(value, dict):
+            bad[row] = True
+        objects.append(value if isinstance(value, dict) else {})
+    return objects, bad
+
+
+def _parsed(text: str) -> object:
+    """Parse text as JSON; text that is none stays text."""
+    try:
+        return json.loads(text, object_pairs_hook=_each_key_once)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
+
+
+def _member_hash(name: str, value: Any) -> int:
+    said = _said(value)
+    if said is None:
+        return 0
+    return int(xxh3_64_intdigest(f"{name}\0{said}".encode(errors="surrogatepass")))
+
+
+def _said(value: Any) -> str | None:
+    """Give what a value says as text that is the same in every format, None for nothing."""
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, dict):
+        members = {str(key): _said(held) for key, held in value.items()}
+        return json.dumps({key: said for key, said in members.items() if said is not None}, sort_keys=True)
+    if isinstance(value, list | tuple):
+        return json.dumps([_said(held) for held in value])
+    text = "" if value is None else str(value).strip()
+    if not text or text[0] not in _MAY_SAY_MORE:
+        return text or None
+    number = _JSON_NUMBER.fullmatch(text)
+    if number:
+        return _number(float(text)) if number[1] or number[2] else text
+    return text.lower() if text.lower() in {"true", "false"} else text
+
+
+def _number(value: float) -> str | None:
+    if isnan(value):
+        return None
+    return str(int(value)) if abs(value) < 2**53 and value == int(value) else repr(value)

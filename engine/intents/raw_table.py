@@ -1,0 +1,71 @@
+"""What a file held, column by column, before anything is interpreted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from engine.intents.problems import RefusedRow
+
+ODD = "\x00"
+"""Marks a value in a column of text that is not of the column's kind, as JSON: no field's rule admits it."""
+
+
+@dataclass
+class RawTable:
+    """A file's rows as Arrow arrays by column name, with the number of each row in its file (from 1).
+
+    ``refused`` are the records that have no columns at all, such as a CSV line with a field too many.
+    """
+
+    rows: int
+    columns: dict[str, pa.Array]
+    row_numbers: npt.NDArray[np.int64]
+    refused: list[RefusedRow] = field(default_factory=list)
+
+    def raw(self, rows: list[int]) -> list[dict[str, Any]]:
+        """Give some rows as they stood in the file, without what they left out."""
+        wanted = pa.array(rows, type=pa.int64())
+        columns = {name: python_values(column.take(wanted)) for name, column in self.columns.items()}
+        return [
+            {name: values[i] for name, values in columns.items() if values[i] is not None}
+            for i in range(len(rows))
+        ]
+
+
+def python_values(array: pa.Array) -> list[Any]:
+    """Give an array's values; one that Python has no type for (a moment in the year 20000) as text."""
+    try:
+        values = array.to_pylist()
+    except (ValueError, OverflowError):
+        values = [_value_or_text(array.slice(i, 1)) for i in range(len(array))]
+    return [plain(value) if isinstance(value, str) else value for value in values]
+
+
+def plain(text: str) -> Any:
+    """Give the value that a text stands for, which is the text itself unless it is marked ``ODD``."""
+    import orjson
+
+    if not text.startswith(ODD):
+        return text
+    said = text.removeprefix(ODD)
+    try:
+        return orjson.loads(said)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(said)  # NaN, infinity, half a surrogate pair
+    except (ValueError, RecursionError):
+        return text
+
+
+def _value_or_text(one: pa.Array) -> Any:
+    try:
+        return one.to_pylist()[0]
+    except (ValueError, OverflowError):
+        return one.to_string(skip_new_lines=True).strip("[] ")

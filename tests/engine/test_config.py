@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.config import NOT_BUILT_YET, SETTINGS, RiskConfig, RunSettings, read_setting
+from engine.errors import ConfigurationError
+
+WORDS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+NO_WORDS = ["y", "n", "2", "-1", "flase", "ture", "enabled", "none", "null", "1.0", "0 0", "01", " ", "\t"]
+NO_QUANTITIES = [
+    "nan",
+    "NaN",
+    "inf",
+    "-inf",
+    "Infinity",
+    "-1",
+    "-0.5",
+    "+5",
+    "abc",
+    "",
+    "2e10",
+    "1e9",
+    "1_000",
+]
+NO_QUANTITIES += [
+    "1,5",
+    "1e400",
+    "1e-10",
+    "0.1234567891",
+    "1234567.123456789",
+    "0x10",
+    "1e",
+    ".",
+    "٣",
+    "--1",
+    " ",
+]
+NO_COUNTS = ["nan", "inf", "-1", "1.5", "5.0", "1e3", "abc", "1_000", "9999999999", "²", "٣", " ", "0x1"]
+NO_SECONDS = ["nan", "inf", "-1", "-0.1", "abc", "1_0", "2s", "1e10", "1e400", " "]
+
+
+def settings(**env: str) -> RunSettings:
+    return RunSettings.from_env(env)
+
+
+def limits(**env: str) -> RiskConfig:
+    return RiskConfig.from_env(env)
+
+
+# --- what holds without a word
+
+
+def test_without_settings_the_limits_are_those_of_the_specification() -> None:
+    config = limits()
+    assert config == RiskConfig()
+    assert (config.max_position_qty, config.max_daily_trades, config.fail_open) == (100.0, 50, False)
+    assert (config.position_projection, config.intent_max_age_s) == ("worst_case", None)
+    assert config.accounts == frozenset()
+
+
+def test_without_settings_it_is_a_dry_run_below_data() -> None:
+    assert settings() == RunSettings(
+        data_dir=Path("data"),
+        dry_run=True,
+        calendar="XNYS",
+        inbox_settle_s=2.0,
+        decision_max_age_s=900.0,
+        positions_max_age_s=None,
+    )
+
+
+@pytest.mark.parametrize("setting", [setting for setting in SETTINGS if "HALTED" not in setting.name])
+def test_an_empty_setting_is_unset(setting: Any) -> None:
+    assert read_setting(setting.name, {setting.name: ""}) == read_setting(setting.name, {})
+
+
+def test_every_setting_has_a_meaning_and_a_default_that_it_can_read_itself() -> None:
+    for setting in SETTINGS:
+        assert setting.meaning
+        if setting.default is not None:
+            setting.parse(setting.name, setting.default)
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXEC_MAX_DAILY_TRADES", "7")
+    monkeypatch.setenv("EXEC_INBOX_SETTLE_S", "0.5")
+    assert RiskConfig.from_env().max_daily_trades == 7
+    assert RunSettings.from_env().inbox_settle_s == 0.5
+
+
+# --- each one, read strictly
+
+READ: dict[str, Callable[[str], Any]] = {
+    "EXEC_MAX_POSITION_QTY": lambda text: limits(EXEC_MAX_POSITION_QTY=text).max_position_qty,
+    "EXEC_MAX_DAILY_TRADES": lambda text: limits(EXEC_MAX_DAILY_TRADES=text).max_daily_trades,
+    "EXEC_RISK_FAIL_OPEN": lambda text: limits(EXEC_RISK_FAIL_OPEN=text).fail_open,
+    "EXEC_POSITION_PROJECTION": lambda text: limits(EXEC_POSITION_PROJECTION=text).position_projection,
+    "EXEC_INTENT_MAX_AGE_S": lambda text: limits(EXEC_INTENT_MAX_AGE_S=text).intent_max_age_s,
+    "EXEC_BROKER_ACCOUNT_ID": lambda text: limits(EXEC_BROKER_ACCOUNT_ID=text).accounts,
+    "EXEC_DRY_RUN": lambda text: settings(EXEC_DRY_RUN=text).dry_run,
+    "EXEC_DATA_DIR": lambda text: settings(EXEC_DATA_DIR=text).data_dir,
+    "EXEC_CALENDAR": lambda text: settings(EXEC_CALENDAR=text).calendar,
+    "EXEC_INBOX_SETTLE_S": lambda text: settings(EXEC_INBOX_SETTLE_S=text).inbox_settle_s,
+    "EXEC_DECISION_MAX_AGE_S": lambda text: settings(EXEC_DECISION_MAX_AGE_S=text).decision_max_age_s,
+    "EXEC_POSITIONS_MAX_AGE_S": lambda text: settings(EXEC_POSITIONS_MAX_AGE_S=text).positions_max_age_s,
+}
+GOOD = [
+    *[("EXEC_DRY_RUN", word, meant) for word, meant in WORDS.items()],
+    *[("EXEC_RISK_FAIL_OPEN", f" {word.upper()}\n", meant) for word, meant in WORDS.items()],
+    ("EXEC_MAX_POSITION_QTY", "0", 0.0),
+    ("EXEC_MAX_POSITION_QTY", " 1e2 ", 100.0),
+    ("EXEC_MAX_POSITION_QTY", "0.000000001", 1e-9),
+    ("EXEC_MAX_POSITION_QTY", "999999999", 999999999.0),
+    ("EXEC_MAX_POSITION_QTY", "1.500000000000000000", 1.5),
+    ("EXEC_MAX_DAILY_TRADES", "0", 0),
+    ("EXEC_MAX_DAILY_TRADES", " 007 ", 7),
+    ("EXEC_POSITION_PROJECTION", " NET ", "net"),
+    ("EXEC_INTENT_MAX_AGE_S", "0", 0.0),
+    ("EXEC_INTENT_MAX_AGE_S", "1e9", 1e9),
+    ("EXEC_BROKER_ACCOUNT_ID", " paper ", frozenset({"paper"})),
+    ("EXEC_DATA_DIR", " /var/data ", Path("/var/data")),
+    ("EXEC_CALENDAR", "XLON", "XLON"),
+    ("EXEC_INBOX_SETTLE_S", "0.5", 0.5),
+    ("EXEC_DECISION_MAX_AGE_S", "60", 60.0),
+    ("EXEC_POSITIONS_MAX_AGE_S", "60", 60.0),
+]
+BAD = [
+    *[(name, text) for name in ("EXEC_DRY_RUN", "EXEC_RISK_FAIL_OPEN") for text in NO_WORDS],
+    *[("EXEC_MAX_POSITION_QTY", text) for text in NO_QUANTITIES if text],
+    *[("EXEC_MAX_DAILY_TRADES", text) for text in NO_COUNTS],
+    *[(name, text) for name in READ if name.endswith("_S") for text in NO_SECONDS],
+    *[("EXEC_POSITION_PROJECTION", text) for text in ("worst", "gross", "worst-case", " ")],
+    *[(name, " ") for name in ("EXEC_BROKER_ACCOUNT_ID", "EXEC_DATA_DIR", "EXEC_CALENDAR")],
+]
+
+
+@pytest.mark.parametrize(("name", "text", "meant"), GOOD)
+def test_a_value_is_read_as_what_it_means(name: str, text: str, meant: Any) -> None:
+    value = READ[name](text)
+    assert (value, type(value)) == (meant, type(meant) if not isinstance(meant, Path) else type(value))
+
+
+@pytest.mark.parametrize(("name", "text"), BAD)
+def test_a_value_that_cannot_be_read_is_an_error_that_names_setting_and_value(name: str, text: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        READ[name](text)
+    assert error.value.exit_code == 2
+    assert str(error.value).startswith(f"{name} is {text!r}; expected" if text.strip() else f"{name} is ")
+
+
+def test_every_setting_is_tested_here_or_is_one_of_the_kill_switch() -> None:
+    switches = {
+        setting.name for setting in SETTINGS if "HALTED" in setting.name or "KILL_SWITCH" in setting.name
+    }
+    assert {setting.name for setting in SETTINGS} == set(READ) | switches
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("EXEC_DRYRUN", "EXEC_DRY_RUN"),
+        ("EXEC_MAX_POSITON_QTY", "EXEC_MAX_POSITION_QTY"),
+        ("EXECUTION_HALT", "EXECUTION_HALTED"),
+        ("EXEC_DAILY_TRADES", "EXEC_MAX_DAILY_TRADES"),
+    ],
+)
+def test_a_name_that_is_no_setting_is_an_error_with_a_suggestion(name: str, meant: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"{name} is no setting of the engine\. Did you mean {meant}\?"
+    ):
+        settings(**{name: "1"})
+
+
+def test_a_name_like_no_setting_is_an_error_too() -> None:
+    with pytest.raises(ConfigurationError, match=r"EXEC_ZZZ is no setting of the engine\. Unset it\."):
+        settings(EXEC_ZZZ="1")
+
+
+@pytest.mark.parametrize("name", ["exec_dry_run", "EXECUTABLE", "PATH", "MY_EXEC_DRY_RUN"])
+def test_other_variables_of_the_environment_do_not_matter(name: str) -> None:
+    assert settings(**{name: "nonsense"}) == settings()
+
+
+@pytest.mark.parametrize("name", NOT_BUILT_YET)
+def test_what_is_not_built_yet_is_an_error_and_never_passed_over(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{name} is set, which asks for .*: not built yet"):
+        settings(**{name: "something"})
+
+
+@pytest.mark.parametrize("name", NOT_BUILT_YET)
+def test_what_is_not_built_yet_may_be_empty(name: str) -> None:
+    assert settings(**{name: ""}) == settings()
+
+
+# --- limits made in Python
+
+
+@pytest.mark.parametrize(
+    ("limit", "meant"),
+    [(7, 7.0), (0.1, 0.1), (1e-9, 1e-9), (np.float64(2.5), 2.5), (np.int64(3), 3.0), (0, 0.0)],
+)
+def test_a_position_limit_is_any_number_that_a_quantity_may_be(limit: Any, meant: float) -> None:
+    config = RiskConfig(max_position_qty=limit)
+    assert (config.max_position_qty, type(config.max_position_qty)) == (meant, float)
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0, -0.0001, 2e10, 1e9, 0.1 + 0.2, 1e-10])
+def test_a_position_limit_that_is_no_quantity_is_an_error(limit: float) -> None:
+    with pytest.raises(ConfigurationError, match="max_position_qty is"):
+        RiskConfig(max_position_qty=limit)
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, float("nan"), 10**9])
+def test_a_trade_limit_that_is_no_count_is_an_error(limit: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_daily_trades is"):
+        RiskConfig(max_daily_trades=limit)
+
+
+def test_a_trade_limit_may_be_an_integer_of_numpy() -> None:
+    limit: Any = np.int64(3)
+    config = RiskConfig(max_daily_trades=limit)
+    assert (config.max_daily_trades, type(config.max_daily_trades)) == (3, int)
+
+
+@pytest.mark.parametrize("age", [-1.0, float("nan"), float("inf"), 1e10])
+def test_an_age_that_is_no_time_is_an_error(age: float) -> None:
+    with pytest.raises(ConfigurationError, match="intent_max_age_s is"):
+        RiskConfig(intent_max_age_s=age)
+
+
+@pytest.mark.parametrize("name", ["max_position_qty", "max_daily_trades", "intent_max_age_s"])
+@pytest.mark.parametrize("value", [True, False, "100", Decimal(100), b"1", [1]])
+def test_a_limit_that_is_no_number_is_an_error(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} is .*; expected a number"):
+        RiskConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["max_position_qty", "max_daily_trades"])
+def test_a_limit_cannot_be_left_out(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} is 'None'"):
+        RiskConfig(**{name: None})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("word", ["NET", "worst_case ", "WORST_CASE", "", None, 1])
+def test_a_projection_that_is_not_written_out_is_an_error(word: Any) -> None:
+    with pytest.raises(ConfigurationError, match="position_projection is"):
+        RiskConfig(position_projection=word)
+
+
+@pytest.mark.parametrize("value", [0, 1, "false", None])
+def test_fail_open_is_true_or_false(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="fail_open is"):
+        RiskConfig(fail_open=value)
+
+
+@pytest.mark.parametrize("accounts", ["paper", ["paper"], {"paper"}, frozenset({1}), None])
+def test_accounts_are_a_frozen_set_of_text(accounts: Any) -> None:
+    with pytest.raises(ConfigurationError, match="accounts is"):
+        RiskConfig(accounts=accounts)
+
+
+def test_limits_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        RiskConfig().max_position_qty = 1e6  # type: ignore[misc]
