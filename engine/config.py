@@ -130,6 +130,11 @@ NOT_BUILT_YET = {
     "DATABASE_URL": "positions from PostgreSQL",
     "FIREBASE_PROJECT_ID": "ledger and counts from Firestore",
     "GOOGLE_CLOUD_PROJECT": "ledger and counts from Firestore",
+    "EXEC_STORE": "live orders on the embedded store",
+    "EXEC_TENANT_ID": "a ledger below a tenant in Firestore",
+    "EXEC_HEARTBEAT_DOC": "a heartbeat in Firestore",
+    "EXEC_RISK_DATA_TIMEOUT_S": "stores that are servers",
+    "EXEC_SETTLE_S": "settlement at a broker",
     "EXEC_ACCOUNTS_FILE": "several broker accounts",
 }
 _BY_NAME = {setting.name: setting for setting in SETTINGS}

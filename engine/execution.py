@@ -98,8 +98,11 @@ class RiskManager:
         """Judge an intent that was read."""
         if row.refused:
             messages = tuple(problem.message for problem in row.refused[0].problems)
-            checks = {rule.name: "unavailable" for rule in RULE_BOOK} | {"invalid_intent": "fail"}
-            return RiskDecision(allowed=False, reason="invalid_intent", checks=checks, messages=messages)
+            halted = self._kill_switch().on
+            known = {"kill_switch_enabled": "fail" if halted else "pass", "invalid_intent": "fail"}
+            checks = {rule.name: "unavailable" for rule in RULE_BOOK} | known
+            reason = "kill_switch_enabled" if halted else "invalid_intent"
+            return RiskDecision(allowed=False, reason=reason, checks=checks, messages=messages)
         intents = row.table.to_pandas()
         decision = evaluate(intents, self._inputs(intents, working_orders), self.config).iloc[0]
         return RiskDecision(

@@ -59,7 +59,7 @@ def dry_run(
     outcome = np.where(allowed, DRY_RUN, REJECTED)
     outcome[allowed & is_order & lapsed] = INTENT_EXPIRED
     if decision_expired:
-        outcome[allowed] = DECISION_EXPIRED
+        outcome[allowed & is_order] = DECISION_EXPIRED
     turns = np.flatnonzero((outcome == DRY_RUN) & is_order)
     for start in range(0, len(turns), ORDERS_AT_ONCE):
         if kill_switch().on:

@@ -27,8 +27,7 @@ class Outcome:
 def run(*, slot: str, as_json: bool) -> int:
     """Do a whole run and print what became of it; gives the exit code."""
     outcome = _work(slot, until=MANIFEST)
-    manifests = [folder.json(MANIFEST) for folder in (*outcome.resumed, outcome.own)]
-    exit_code = max(int(manifest["exit_code"]) for manifest in manifests)
+    exit_code = _exit_code([*outcome.resumed, outcome.own])
     if as_json:
         click.echo(json.dumps({**summary(outcome.own), "exit_code": exit_code, "resumed": _resumed(outcome)}))
         return exit_code
@@ -43,16 +42,19 @@ def run(*, slot: str, as_json: bool) -> int:
 def collect(*, slot: str, as_json: bool) -> int:
     """Seal a batch and stop there; the next ``run`` decides on it."""
     outcome = _work(slot, until=BATCH)
-    collected = outcome.own.json(COLLECTED)
+    exit_code = _exit_code(outcome.resumed)
     if as_json:
         head = {"run_id": outcome.own.run_id, "trading_date": outcome.own.trading_date.isoformat()}
-        body = {"folder": folder_path(outcome.own), "exit_code": 0, "rows": collected["rows"]}
+        rows = outcome.own.json(COLLECTED)["rows"]
+        body = {"folder": folder_path(outcome.own), "exit_code": exit_code, "rows": rows}
         click.echo(json.dumps({**head, **body, "resumed": _resumed(outcome)}))
-        return 0
-    from jobs.report import print_collected
+        return exit_code
+    from jobs.report import print_collected, print_run
 
+    for folder in outcome.resumed:
+        print_run(folder, resumed=True)
     print_collected(outcome.own)
-    return 0
+    return exit_code
 
 
 def summary(folder: RunFolder) -> dict[str, Any]:
@@ -86,3 +88,8 @@ def _work(slot: str, *, until: str) -> Outcome:
 
 def _resumed(outcome: Outcome) -> list[dict[str, Any]]:
     return [summary(folder) for folder in outcome.resumed]
+
+
+def _exit_code(finished: list[RunFolder]) -> int:
+    """Give the worst of the runs' exit codes."""
+    return max((int(folder.json(MANIFEST)["exit_code"]) for folder in finished), default=0)

@@ -123,7 +123,7 @@ FILES = st.dictionaries(
 
 
 @given(runs=st.lists(FILES, min_size=1, max_size=4))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=40)
 def test_every_dropped_row_is_batched_or_quarantined_or_a_duplicate_and_never_two_of_them(
     runs: list[dict[str, list[Row] | None]],
 ) -> None:

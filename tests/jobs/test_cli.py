@@ -48,6 +48,11 @@ class Done:
         return found
 
     @property
+    def told(self) -> str:
+        """What was printed for people, on one line: where tables are wrapped depends on the terminal."""
+        return " ".join(self.out.split())
+
+    @property
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.err.splitlines()]
 
@@ -125,7 +130,7 @@ def test_dropped_files_wait_in_the_inbox_byte_for_byte(cli: Command, data: Path,
     names = waiting(data)
     assert [name.split(".")[0] for name in names] == ["a", "b"]
     assert all((data / "inbox" / name).read_bytes() == content for name in names)
-    assert all(f"dropped {data / 'inbox' / name}" in done.out for name in names)
+    assert all(f"dropped {data / 'inbox' / name}" in done.told for name in names)
 
 
 @pytest.mark.parametrize("args", [("drop",), ("drop", "-"), ("drop", "-", "--format", "jsonl")])
@@ -204,27 +209,27 @@ def test_a_run_tells_people_what_came_in_and_what_became_of_it(cli: Command, dat
         "Every row is accounted for.",
         f"Record: {data}/runs/",
     ):
-        assert told in " ".join(done.out.split())
+        assert told in done.told
 
 
 def test_a_run_tells_of_duplicates_and_the_remedy(cli: Command) -> None:
     for _ in range(2):
         cli("drop", stdin=jsonl(order()))
         done = cli("run")
-    assert "Recognised as dropped before, not taken twice: 1" in done.out
-    assert "To mean it again, give it a client_intent_id or a created_at of its own." in done.out
+    assert "Recognised as dropped before, not taken twice: 1" in done.told
+    assert "To mean it again, give it a client_intent_id or a created_at of its own." in done.told
 
 
 def test_a_run_tells_of_files_that_it_left(cli: Command, data: Path) -> None:
     cli("drop", stdin=jsonl(order()))
     (data / "inbox" / "young.json").write_bytes(b"[]")
     done = cli("run")
-    assert "young.json: it is younger than 2 s (EXEC_INBOX_SETTLE_S); run again" in done.out
+    assert "young.json: it is younger than 2 s (EXEC_INBOX_SETTLE_S); run again" in done.told
 
 
 def test_text_of_strategies_is_printed_as_it_is(cli: Command) -> None:
     cli("drop", stdin=jsonl(order(strategy_id="[bold]m[/bold] %s {x}", qty=500)))
-    assert "[bold]m[/bold] %s {x}" in cli("run").out
+    assert "[bold]m[/bold] %s {x}" in cli("run").told
 
 
 def test_standard_error_holds_log_lines_only_each_with_what_the_log_needs() -> None:
@@ -280,9 +285,9 @@ def test_a_collected_batch_is_told_of_to_people(cli: Command) -> None:
     cli("drop", stdin=jsonl(order()))
     done = cli("collect")
     assert done.code == 0
-    assert "collected, not yet decided" in done.out
-    assert "`execution-engine run` decides on it." in done.out
-    assert "finished what an earlier run left" in cli("run").out
+    assert "collected, not yet decided" in done.told
+    assert "`execution-engine run` decides on it." in done.told
+    assert "finished what an earlier run left" in cli("run").told
 
 
 def test_a_resumed_run_keeps_the_settings_that_it_was_started_with(cli: Command) -> None:
@@ -350,7 +355,7 @@ def test_a_run_that_does_not_add_up_ends_with_4_and_tells_so(cli: Command) -> No
     (folder / "collected.json").write_text(json.dumps(collected))
     done = cli("run")
     assert done.code == 4
-    assert "DOES NOT ADD UP: rows dropped = batched + quarantined + duplicate: 2 and 1" in done.out
+    assert "DOES NOT ADD UP: rows dropped = batched + quarantined + duplicate: 2 and 1" in done.told
 
 
 @pytest.mark.parametrize(
@@ -456,7 +461,7 @@ def test_a_damaged_engine_db_refuses_orders_and_ends_the_run_well(cli: Command, 
     (data / "engine.db").write_bytes(b"garbage")
     done = cli("run")
     assert done.code == 0
-    assert "risk_data_unavailable: could not be judged" in done.out
+    assert "risk_data_unavailable: could not be judged" in done.told
 
 
 def test_output_that_nobody_reads_is_no_traceback() -> None:
@@ -511,9 +516,9 @@ def test_a_stage_for_each_step_that_sigterm_is_tried_at() -> None:
 def test_the_status_before_anything_happened(cli: Command, data: Path) -> None:
     done = cli("status")
     assert (done.code, done.err) == (0, "")
-    assert f"No runs yet in {data}." in done.out
-    assert "Inbox: empty" in done.out
-    assert "Kill switch: off" in done.out
+    assert f"No runs yet in {data}." in done.told
+    assert "Inbox: empty" in done.told
+    assert "Kill switch: off" in done.told
     assert not data.exists()
 
 
@@ -529,8 +534,8 @@ def test_the_status_shows_runs_inbox_and_kill_switch(cli: Command, data: Path) -
     assert first.split()[1:] == [first.split()[1], "done", "3", "1", "1", "1", "0"]
     assert "halted" in second
     assert "unfinished; the next run ends it" in third
-    assert f"Inbox: 1 waiting ({waiting(data)[0]})" in done.out
-    assert "The kill switch is on: EXECUTION_HALTED is '1'." in done.out
+    assert f"Inbox: 1 waiting ({waiting(data)[0]})" in done.told
+    assert "The kill switch is on: EXECUTION_HALTED is '1'." in done.told
 
 
 def test_the_status_for_machines(cli: Command, data: Path) -> None:
@@ -563,7 +568,7 @@ def test_the_status_shows_as_many_runs_as_wanted_latest_last(cli: Command) -> No
 def test_the_status_shows_names_that_are_not_utf_8(cli: Command, data: Path) -> None:
     (data / "inbox").mkdir(parents=True)
     (data / "inbox" / os.fsdecode(b"caf\xe9.json")).write_bytes(b"[]")
-    assert r"caf\udce9.json" in cli("status").out
+    assert r"caf\udce9.json" in cli("status").told
 
 
 def test_a_damaged_record_is_named_by_the_status(cli: Command) -> None:
@@ -598,16 +603,16 @@ def test_an_allowed_intent_is_explained_from_its_source_to_its_result(
         "momentum asked for paper: buy 1 SPY, market, day.",
         "Row 1 of stdin.",
         f"The file is kept as {data}/archive/",
-        "pass        max_position_size_exceeded  0 held, +1 with it: 1, limit 100 either way",
+        "pass max_position_size_exceeded 0 held, +1 with it: 1, limit 100 either way",
         "Allowed. Result: dry_run (not sent: dry run).",
     ):
-        assert told in done.out
+        assert told in done.told
     kept = next(line for line in done.out.splitlines() if "kept as" in line).split("kept as ")[1].rstrip(".")
     assert b"allowed-1" in Path(kept).read_bytes()
 
 
 def test_an_intent_that_was_said_again_is_explained_with_where(cli: Command, explained: list[str]) -> None:
-    assert "Said again and not taken twice: stdin." in cli("explain", "allowed-1").out
+    assert "Said again and not taken twice: stdin." in cli("explain", "allowed-1").told
 
 
 def test_a_refused_intent_is_explained_with_the_figures(cli: Command, explained: list[str]) -> None:
@@ -615,9 +620,9 @@ def test_a_refused_intent_is_explained_with_the_figures(cli: Command, explained:
     assert done.code == 0
     assert (
         "Refused by max_position_size_exceeded: 0 held, +1 allowed and working buys before it, +500"
-        in done.out
+        in done.told
     )
-    assert "Result: rejected; nothing was sent." in done.out
+    assert "Result: rejected; nothing was sent." in done.told
 
 
 def test_an_intent_is_explained_for_machines(cli: Command, explained: list[str]) -> None:
@@ -635,7 +640,7 @@ def test_an_intent_is_explained_for_machines(cli: Command, explained: list[str])
 
 
 def test_the_first_characters_of_an_id_will_do(cli: Command, explained: list[str]) -> None:
-    assert "Intent refused-1" in cli("explain", "refu").out
+    assert "Intent refused-1" in cli("explain", "refu").told
 
 
 def test_too_few_characters_of_an_id_are_a_usage_error(cli: Command, explained: list[str]) -> None:
@@ -658,7 +663,7 @@ def test_a_whole_id_is_meant_where_it_is_also_the_beginning_of_others(cli: Comma
         cli("run")
     done = cli("explain", "order-1")
     assert done.code == 0
-    assert "Intent order-10" not in done.out
+    assert "Intent order-10" not in done.told
 
 
 def test_an_intent_that_nobody_knows_is_a_usage_error(cli: Command) -> None:
@@ -691,7 +696,7 @@ def test_every_kind_of_intent_can_be_explained(cli: Command, row: Row) -> None:
     assert cli("run").code == 0
     done = cli("explain", "kind")
     assert done.code == 0
-    assert "What the gate found" in done.out
+    assert "What the gate found" in done.told
     assert json.loads(cli("explain", "kind", "--json").out)["exit_code"] == 0
 
 
@@ -705,7 +710,7 @@ def test_a_loaded_book_is_what_orders_are_judged_by(cli: Command, tmp_path: Path
     (tmp_path / "book.csv").write_text(BOOK)
     done = cli("positions", "load", tmp_path / "book.csv")
     assert (done.code, done.err) == (0, "")
-    assert "3 positions are now the whole book of other, paper" in done.out
+    assert "3 positions are now the whole book of other, paper" in done.told
     cli("drop", stdin=jsonl(order(qty=41)))
     assert cli("run", "--json").json["decisions"]["by_reason"] == {"max_position_size_exceeded": 1}
 
@@ -737,13 +742,13 @@ def test_the_book_of_one_account_can_be_shown(cli: Command, tmp_path: Path) -> N
     cli("positions", "load", tmp_path / "book.csv")
     said = cli("positions", "show", "--account", "paper", "--json").json["positions"]
     assert {row["broker_account_id"] for row in said} == {"paper"}
-    assert "No positions of nobody" in cli("positions", "show", "--account", "nobody").out
+    assert "No positions of nobody" in cli("positions", "show", "--account", "nobody").told
 
 
 def test_an_empty_book_says_how_to_fill_it(cli: Command, data: Path) -> None:
     done = cli("positions", "show")
     assert done.code == 0
-    assert "execution-engine positions load FILE" in done.out
+    assert "execution-engine positions load FILE" in done.told
     assert not data.exists()
 
 
@@ -781,19 +786,19 @@ def test_a_damaged_book_is_named(cli: Command, data: Path) -> None:
 def test_every_command_has_help(cli: Command, command: str, flag: str) -> None:
     done = cli(*command.split(), flag)
     assert (done.code, done.err) == (0, "")
-    assert f"Usage: execution-engine {command}".rstrip() in done.out
-    assert "\\b" not in done.out
+    assert f"Usage: execution-engine {command}".rstrip() in done.told
+    assert "\\b" not in done.told
 
 
 def test_the_help_names_every_command_and_exit_code(cli: Command) -> None:
-    said = " ".join(cli("--help").out.split())
+    said = cli("--help").told
     assert all(command.split()[0] in said for command in COMMANDS)
     assert all(f"{code} " in said for code in range(5))
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command != "positions"])
 def test_every_command_can_speak_to_machines(cli: Command, command: str) -> None:
-    assert "--json" in cli(*command.split(), "--help").out
+    assert "--json" in cli(*command.split(), "--help").told
 
 
 def test_the_version_can_be_asked_for(cli: Command) -> None:
