@@ -24,7 +24,7 @@ bench: .venv/test.stamp
 soak: .venv/test.stamp
 	@$(BIN)/python -m pytest -m soak
 
-lock:  # rewrites both lock files from pyproject.toml
+lock: .venv/venv.stamp  # rewrites both lock files from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile pyproject.toml --extra build -q --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header -o requirements.lock

@@ -126,6 +126,8 @@ SETTINGS = (
     Setting("EXEC_KILL_SWITCH_FILE", _text, None, "deprecated name of EXECUTION_HALTED_FILE"),
     Setting("EXEC_KILL_SWITCH_DOC", _text, None, "deprecated name of EXECUTION_HALTED_DOC"),
 )
+_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
+"""Names that Kubernetes sets for every service, one called execution-engine, say."""
 NOT_BUILT_YET = {
     "DATABASE_URL": "positions from PostgreSQL",
     "FIREBASE_PROJECT_ID": "ledger and counts from Firestore",
@@ -165,6 +167,8 @@ def check_names(env: Mapping[str, str]) -> None:
                 f"{name} is set, which asks for {NOT_BUILT_YET[name]}: not built yet. "
                 f"Unset it to use the embedded store in the data folder."
             )
+        if _SERVICE_LINK.search(name):
+            continue
         if name.startswith(("EXEC_", "EXECUTION_")) and name not in _BY_NAME and name not in NOT_BUILT_YET:
             close = get_close_matches(name, _BY_NAME, n=1)
             hint = f"Did you mean {close[0]}?" if close else "Unset it."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
@@ -16,7 +16,7 @@ from engine.deciding import as_recorded
 from engine.errors import ConfigurationError
 from engine.inputs import RiskInputs
 from engine.intents.reading import IntentFile, read_intent_file
-from engine.log import wall_clock
+from engine.log import EventLog, wall_clock
 from engine.orders import BrokerOrder, OrderIntent
 from engine.record import json_line
 from engine.risk import RULE_BOOK, evaluate
@@ -82,6 +82,10 @@ class RiskManager:
     def validate(self, *, intent: OrderIntent, working_orders: pd.DataFrame | None = None) -> RiskDecision:
         """Judge one intent. ``working_orders`` are open orders to count in, as in ``RiskInputs``."""
         return self.judge(self.read(intent), working_orders)
+
+    def session(self) -> date:
+        """Give the session that it is now."""
+        return trading_date(self._clock(), self.settings.calendar)
 
     def read(self, intent: OrderIntent) -> IntentFile:
         """Read an intent as a file with one row: trimmed, checked, given an id."""
@@ -150,6 +154,7 @@ class ExecutionEngine:
         broker_name: str,
         dry_run: bool | None = None,
         risk: RiskManager | None = None,
+        log: EventLog | None = None,
     ) -> None:
         self.risk = RiskManager() if risk is None else risk
         self.dry_run = self.risk.settings.dry_run if dry_run is None else dry_run
@@ -159,18 +164,24 @@ class ExecutionEngine:
             )
         self.broker = broker
         self.broker_name = broker_name
+        self._log = EventLog() if log is None else log
+        self._session: date | None = None
         self._working: list[dict[str, Any]] = []
         self._said: dict[str, int] = {}
         self._taken: set[tuple[str, str]] = set()
 
     def execute_intent(self, *, intent: OrderIntent) -> ExecutionResult:
         """Judge one intent and say what became of it: ``rejected`` or, in a dry run, ``dry_run``."""
+        session = self.risk.session()
+        if session != self._session:  # yesterday's orders neither work nor count any more
+            self._session, self._working = session, []
         row = self._with_own_id(self.risk.read(intent))
         decision = self.risk.judge(row, pd.DataFrame(self._working, columns=list(_WORKING)))
         said = {"client_intent_id": ""} if row.refused else row.table.slice(0, 1).to_pylist()[0]
         own = (said.get("broker_account_id", ""), said["client_intent_id"])
         if own in self._taken:
             decision = _as_repeated(decision)
+        self._log_decision(intent, said["client_intent_id"], decision)
         if not decision.allowed:
             return ExecutionResult(
                 status="rejected",
@@ -188,8 +199,23 @@ class ExecutionEngine:
             risk=decision,
             client_intent_id=said["client_intent_id"],
             broker_order=None,
-            message="not sent: dry run",
+            message="would be sent; this was a dry run",
         )
+
+    def _log_decision(self, intent: OrderIntent, intent_id: str, decision: RiskDecision) -> None:
+        log = self._log.with_fields(intent_id=intent_id, strategy_id=intent.strategy_id)
+        log.event("intent_received", f"{intent.broker_account_id} {intent.side} {intent.symbol}")
+        said = "allowed" if decision.allowed else f"refused: {decision.reason}"
+        message = " ".join([f"{intent_id or 'an intent'} {said}", *decision.messages])
+        log.event(
+            "risk_decision",
+            message,
+            allowed=decision.allowed,
+            reason=decision.reason,
+            checks=dict(decision.checks),
+        )
+        if decision.allowed:
+            log.event("dry_run_accept", f"{intent_id} would be sent")
 
     def _with_own_id(self, row: IntentFile) -> IntentFile:
         """Tell an intent that is said again from the one before, as rows of one file are told apart."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -66,14 +67,18 @@ class EventLog:
         if self.stream.isatty():
             self.stream.writelines(f"{severity.lower()}: {message}\n" for message, _ in rows)
             return
-        import orjson
-
         head = {"severity": severity, "time": self.clock().isoformat(), "event": event, **self.about}
-        self.stream.writelines(
-            orjson.dumps({**head, "message": message, **fields}, default=str).decode() + "\n"
-            for message, fields in rows
-        )
+        self.stream.writelines(_line({**head, "message": message, **fields}) for message, fields in rows)
         self.stream.flush()
 
     def _hidden(self, severity: Severity) -> bool:
         return self.stream.isatty() and severity not in {"ERROR", "CRITICAL"}
+
+
+def _line(event: dict[str, Any]) -> str:
+    import orjson
+
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE).decode()
+    except TypeError:  # half a surrogate pair, an integer beyond 64 bits: what strategies can say
+        return json.dumps(event, default=str) + "\n"

@@ -32,7 +32,7 @@ class Outcome:
 
 OUTCOMES = (
     Outcome("rejected", None, ""),
-    Outcome("dry_run", None, "not sent: dry run"),
+    Outcome("dry_run", None, "would be sent; this was a dry run"),
     Outcome("halted", "kill_switch_enabled", "not sent: the kill switch went on before its turn"),
     Outcome("expired", "decision_expired", "not sent: its session is over, or its decision too old by now"),
     Outcome("expired", "intent_expired", "not sent: it was too old, or past its valid_until, by its turn"),

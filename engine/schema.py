@@ -24,6 +24,9 @@ ID_PATTERN = r"[A-Za-z0-9_-]{1,48}"
 SYMBOL_PATTERN = r"[A-Z0-9./-]{1,32}"
 TEXT_LENGTH = 128
 
+FILE_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
+"""What names of intent files end in; each may be followed by ``.gz``."""
+
 
 @dataclass(frozen=True)
 class Field:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 
 import click
@@ -125,15 +124,17 @@ def main() -> None:
         sys.exit(error.exit_code)
     except EngineError as error:
         _fail(str(error), error.exit_code, wants_json=wants_json)
-    except BrokenPipeError:  # whoever read the output, `head` say, has gone; the work itself is done
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror}.", 1, wants_json=wants_json)
 
 
 def _fail(message: str, exit_code: int, *, wants_json: bool) -> None:
-    click.echo(f"error: {message}", err=True)
+    if sys.stderr.isatty() or not {"run", "collect"} & set(sys.argv):
+        click.echo(f"error: {message}", err=True)
+    else:
+        from engine.log import EventLog
+
+        EventLog().event("run_failed", message, severity="ERROR", exit_code=exit_code)
     if wants_json:
         click.echo(json.dumps({"error": message, "exit_code": exit_code}))
     sys.exit(exit_code)

@@ -16,6 +16,7 @@ from jobs.world import read_setup
 def drop(files: Sequence[str], *, kind: str, as_json: bool) -> int:
     """Copy each file into the inbox under a name that carries its hash; gives the exit code."""
     inbox = read_setup().inbox.root
+    before = set(inbox.iterdir()) if inbox.is_dir() else set()
     paths = []
     for file in files:
         if file == "-":
@@ -25,9 +26,10 @@ def drop(files: Sequence[str], *, kind: str, as_json: bool) -> int:
         else:
             paths.append(drop_file(Path(file).name, Path(file).read_bytes(), inbox))
     if as_json:
-        click.echo(json.dumps({"exit_code": 0, "dropped": [str(path) for path in paths]}))
+        known = [str(path) for path in paths if path in before]
+        click.echo(json.dumps({"exit_code": 0, "dropped": [str(p) for p in paths], "already_there": known}))
         return 0
     for path in paths:
-        click.echo(f"dropped {path}")
+        click.echo(f"already in the inbox: {path}" if path in before else f"dropped {path}")
     click.echo("The next `execution-engine run` judges them.")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,13 +40,10 @@ def explain(intent_id: str, *, as_json: bool) -> int:
 
     Raises ``UsageError`` where no run, or more than one intent, answers to the id.
     """
-    objects = LocalObjects(read_setup().data_dir)
-    stories = [story for folder in RunFolders(objects).all() for story in _stories(folder, intent_id)]
+    folders = RunFolders(LocalObjects(read_setup().data_dir)).all()
+    stories = [story for folder in folders for story in _stories(folder, intent_id)]
     if not stories:
-        raise UsageError(
-            f"no finished run has an intent {intent_id!r}. `execution-engine status` shows the runs, whose "
-            f"results.parquet has the ids; quarantined and duplicate rows are not among them."
-        )
+        return _explain_set_aside(intent_id, folders, as_json=as_json)
     exact = [story for story in stories if story.row["client_intent_id"] == intent_id]
     stories = exact or stories  # an id may be the beginning of another run's ids
     ids = sorted({story.row["client_intent_id"] for story in stories})
@@ -83,15 +81,46 @@ def _stories(folder: RunFolder, intent_id: str) -> list[Story]:
             place,
             row,
             files[row["source_file"]],
-            [
-                again
-                for again in collected["duplicates"]
-                if again["client_intent_id"] == row["client_intent_id"]
-            ],
+            [again for again in collected["duplicates"] if _same_intent(again, row)],
             context,
         )
         for place, row in zip(places, rows, strict=True)
     ]
+
+
+def _same_intent(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one[name] == other[name] for name in ("broker_account_id", "client_intent_id"))
+
+
+def _explain_set_aside(intent_id: str, folders: list[RunFolder], *, as_json: bool) -> int:
+    """Tell what became of an id that no finished run decided on. Raises ``UsageError`` where none has it."""
+    aside = [told for folder in folders for told in _set_aside(folder, intent_id)]
+    if not aside:
+        raise UsageError(
+            f"no run has an intent {intent_id!r}. `execution-engine status` shows the runs; the ids of their "
+            f"intents are in results.parquet, what is wrong with rows that have none is below quarantine/."
+        )
+    if as_json:
+        click.echo(json.dumps({"exit_code": 0, "stories": [], "set_aside": aside}))
+        return 0
+    for told in aside:
+        say(f"Run {told['run_id']}: {told['what']}: {told['message']}")
+    return 0
+
+
+def _set_aside(folder: RunFolder, intent_id: str) -> list[dict[str, str]]:
+    names = folder.names()
+    if not {COLLECTED, BATCH} <= names:
+        return []
+    collected = folder.json(COLLECTED)
+    refused = [row for row in collected["refused"] if str(row["raw"].get("client_intent_id")) == intent_id]
+    again = [row for row in collected["duplicates"] if row["client_intent_id"] == intent_id]
+    told = [("quarantined", row["message"]) for row in refused]
+    told += [("duplicate", row["message"]) for row in again]
+    if MANIFEST not in names:
+        ids = folder.table(BATCH, ["client_intent_id"])["client_intent_id"].to_pylist()
+        told += [("not decided yet", "the next run goes on with it")] * ids.count(intent_id)
+    return [{"run_id": folder.run_id, "what": what, "message": message} for what, message in told]
 
 
 def _print(story: Story) -> None:
@@ -119,7 +148,7 @@ def _print(story: Story) -> None:
     say()
     say("What became of it", bold=True)
     if row["allowed"]:
-        say(f"  Allowed. Result: {row['status']} ({row['message']}).")
+        say(f"  Allowed: {row['message']}.")
     else:
         say(f"  Refused by {row['reason']}: {why_refused(row, story.context)}.")
         say("  Result: rejected; nothing was sent.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.stores.runs import COLLECTED, MANIFEST, RunFolder
+from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RunFolder
 from jobs import recorded
 from jobs.run import folder_path
 from jobs.tables import print_table, say
@@ -115,6 +115,14 @@ def _print_list(title: str, messages: list[str]) -> None:
 
 def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
     say()
+    inputs = folder.json(INPUTS)
+    if inputs["kill_switch"]:
+        say(inputs["kill_switch_why"], color="red")
+    for name, why in inputs["unavailable"].items():
+        say(f"Unavailable: {name}: {why}", color="red")
+    is_empty = "positions" not in inputs["unavailable"] and not folder.table("positions.parquet").num_rows
+    if manifest["rows"]["batched"] and is_empty:
+        say("No positions are on record for these accounts: every one counts as flat.")
     broken = [identity for identity in manifest["identities"] if not identity["holds"]]
     for identity in broken:
         say(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -33,9 +35,13 @@ def run(*, slot: str, as_json: bool) -> int:
         return exit_code
     from jobs.report import print_run
 
-    for folder in outcome.resumed:
-        print_run(folder, resumed=True)
-    print_run(outcome.own)
+    try:
+        for folder in outcome.resumed:
+            print_run(folder, resumed=True)
+        print_run(outcome.own)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the report, `head` say, has gone; the work is done all the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return exit_code
 
 

@@ -91,13 +91,13 @@ def _signed(value: float) -> str:
 
 
 def _expiry(row: Row, context: Mapping[str, Any]) -> str:
-    as_of, valid_until = context["as_of"], row["valid_until"]
-    if valid_until is not None:
-        return f"valid until {moment(valid_until)}, judged at {moment(as_of)}"
-    age = context["config"]["intent_max_age_s"]
-    if age is None:
+    valid_until, age = row["valid_until"], context["config"]["intent_max_age_s"]
+    limits = [] if valid_until is None else [f"valid until {moment(valid_until)}"]
+    if age is not None:
+        limits.append(f"created {moment(row['created_at'])}, oldest allowed {number(age)} s")
+    if not limits:
         return "it has no valid_until, and no age limit is set"
-    return f"created {moment(row['created_at'])}, judged at {moment(as_of)}, oldest allowed {number(age)} s"
+    return f"{'; '.join(limits)}; judged at {moment(context['as_of'])}"
 
 
 def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:

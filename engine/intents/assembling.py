@@ -23,6 +23,7 @@ class Duplicate:
 
     file: str
     row: int
+    broker_account_id: str
     client_intent_id: str
     said_in: str
 
@@ -36,6 +37,7 @@ class Duplicate:
         return {
             "file": self.file,
             "row": self.row,
+            "broker_account_id": self.broker_account_id,
             "client_intent_id": self.client_intent_id,
             "said_in": self.said_in,
             "message": self.message,
@@ -85,12 +87,12 @@ def assemble(files: Sequence[IntentFile], known: pa.Table) -> Assembled:
     conflicts: list[RefusedRow] = []
     aside = table.take(pa.array(repeated))
     files_, rows = aside["source_file"].to_pylist(), aside["source_row"].to_pylist()
-    ids = aside["client_intent_id"].to_pylist()
+    ids, accounts = aside["client_intent_id"].to_pylist(), aside["broker_account_id"].to_pylist()
     origins = _origins(table, known, first[repeated])
     same = hashes[first[repeated]] == hashes[places[repeated]]
     for i, is_same in enumerate(same.tolist()):
         if is_same:
-            duplicates.append(Duplicate(files_[i], rows[i], ids[i], origins[i]))
+            duplicates.append(Duplicate(files_[i], rows[i], accounts[i], ids[i], origins[i]))
         else:
             conflicts.append(_conflict(aside, i, origins[i]))
     keep = np.ones(table.num_rows, dtype=bool)

@@ -17,14 +17,13 @@ import pyarrow as pa
 
 from engine.errors import UnreadableFile
 from engine.intents.json_records import read_json, read_json_lines
-from engine.intents.problems import Problem, RefusedRow
+from engine.intents.problems import Problem, RefusedRow, shown
 from engine.intents.raw_table import RawTable
-from engine.schema import FIELD_BY_NAME, INTENT_FIELDS
+from engine.schema import FIELD_BY_NAME, FILE_ENDINGS, INTENT_FIELDS
 
 if TYPE_CHECKING:
     from pyarrow import csv
 
-FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 
 _FEW_TEXTS = {field.name for field in INTENT_FIELDS if field.kind in {"text", "upper", "enum"}} - {
     "client_intent_id"
@@ -42,7 +41,7 @@ def read_raw(name: str, content: bytes) -> RawTable:
     if ending.endswith(".gz"):
         ending = ending.removesuffix(".gz")
         content = _unpacked(name, content)
-    reader = next((_READERS[known] for known in FORMATS if ending.endswith(known)), None)
+    reader = next((_READERS[known] for known in FILE_ENDINGS if ending.endswith(known)), None)
     if reader is None:
         raise UnreadableFile(f"{name}: unknown kind of file", remedy=_ONE_FORMAT)
     content = content.removeprefix(_BOM)
@@ -80,9 +79,8 @@ def _read_csv(name: str, content: bytes) -> RawTable:
             ),
         )
     except pa.ArrowException as error:
-        raise UnreadableFile(f"{name}: not CSV ({error})", remedy="Write UTF-8 text with commas.") from None
-    is_header = table.num_rows or ragged or FIELD_BY_NAME.keys() & {column.strip() for column in header}
-    if table.column_names != header or not is_header:
+        raise UnreadableFile(f"{name}: not CSV ({error})", remedy="Save it as UTF-8, with commas.") from None
+    if table.column_names != header:
         raise UnreadableFile(f"{name}: no plain header", remedy="Write column names with commas first.")
     lines = _record_lines(content, 1 + table.num_rows + len(ragged))
     columns = {
@@ -134,7 +132,9 @@ def _csv_header(name: str, content: bytes) -> list[str]:
     text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
     try:
         header = next(record for record in standard_csv.reader(text) if record)
-    except (UnicodeDecodeError, StopIteration, standard_csv.Error) as error:
+    except UnicodeDecodeError:
+        raise UnreadableFile(f"{name}: not UTF-8 text", remedy="Save it as UTF-8, with commas.") from None
+    except (StopIteration, standard_csv.Error) as error:
         raise UnreadableFile(f"{name}: no header ({error})", remedy="Write column names first.") from None
     names = [column.strip() for column in header]
     for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
@@ -144,6 +144,11 @@ def _csv_header(name: str, content: bytes) -> list[str]:
     if twice or "" in names:
         what = f"column {twice[0]} stands twice" if twice else "a column has no name"
         raise UnreadableFile(f"{name}: {what} in the header", remedy="Name each column once.")
+    if FIELD_BY_NAME.keys().isdisjoint(names):  # then it is a row, which would be lost
+        raise UnreadableFile(
+            f"{name}: no column of an intent in the header, which is {shown(','.join(header))}",
+            remedy="Write column names first, such as strategy_id,broker_account_id,symbol,side,qty.",
+        )
     return header
 
 
@@ -158,7 +163,8 @@ def _read_parquet(name: str, content: bytes) -> RawTable:
         coded = [field.name for field in schema if field.name in _FEW_TEXTS and _is_plain_text(field.type)]
         table = pq.read_table(pa.BufferReader(content), read_dictionary=coded).unify_dictionaries()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadableFile(f"{name}: not Parquet ({error})", remedy="Write it again, whole.") from None
+        what = f"not Parquet ({str(error).rstrip('.')})"
+        raise UnreadableFile(f"{name}: {what}", remedy="Write it again, whole.") from None
     columns = {column: _of_common_type(table.column(column)) for column in table.column_names}
     return RawTable(table.num_rows, columns, np.arange(1, table.num_rows + 1, dtype=np.int64))
 

@@ -44,7 +44,9 @@ def python_values(array: pa.Array) -> list[Any]:
         values = array.to_pylist()
     except (ValueError, OverflowError):
         values = [_value_or_text(array.slice(i, 1)) for i in range(len(array))]
-    return [plain(value) if isinstance(value, str) else value for value in values]
+    if not pa.types.is_string(array.type):
+        return list(values)
+    return [plain(value) if value is not None and value.startswith(ODD) else value for value in values]
 
 
 def plain(text: str) -> Any:

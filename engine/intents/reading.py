@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.columns import Column, FlagColumn, NumberColumn, TextColumn, TimeColumn
+from engine.columns import MISSING, Column, FlagColumn, NumberColumn, TextColumn, TimeColumn
 from engine.contract import ID_RULE, Violation, violations
 from engine.errors import UnreadableFile
 from engine.intents.formats import read_raw
@@ -181,7 +181,10 @@ def _created_at(column: Column | None, rows: int, file_time_us: int) -> pa.Array
 
 def _taken(column: Column, rows: Mask) -> Column:
     if isinstance(column, TextColumn):
-        return TextColumn(column.codes[rows], column.values)
+        codes = column.codes[rows]
+        used = np.bincount(codes[codes >= 0], minlength=len(column.values)) > 0
+        renumbered = np.append(np.cumsum(used) - 1, MISSING)
+        return TextColumn(renumbered[codes], [column.values[code] for code in np.flatnonzero(used).tolist()])
     if isinstance(column, NumberColumn):
         return NumberColumn(column.numbers[rows])
     if isinstance(column, TimeColumn):

@@ -50,7 +50,7 @@ def trimmed_text(array: pa.Array) -> pa.Array:
     if pa.types.is_integer(array.type):
         array = array.cast(pa.string())
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
-        return pa.array([None if value is None else ODD for value in array.to_pylist()], type=pa.string())
+        return pc.if_else(pc.is_valid(array), ODD, pa.scalar(None, pa.string()))
     text = pc.utf8_trim_whitespace(array.cast(pa.string()))
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
@@ -61,15 +61,13 @@ def _text(array: pa.Array, case: Callable[[str], str] = str) -> TextColumn:
     if not _is_text(array.type):
         return TextColumn(np.where(_given(array), 0, MISSING).astype(np.int8), [NOT_TEXT])
     codes, texts = _encoded(array)
-    values: list[object] = []
-    place: dict[str, int] = {}
-    for text in texts:
-        value = _trimmed(text, case)
-        if value and value not in place:
-            place[value] = len(values)
-            values.append(NOT_TEXT if value.startswith(ODD) else value)
-    renumbered = np.array([*(place.get(_trimmed(text, case), MISSING) for text in texts), MISSING])
-    return TextColumn(renumbered[codes].astype(np.int32), values)
+    trimmed = [_trimmed(text, case) for text in texts]
+    spelled = [ODD if text.startswith(ODD) else text for text in trimmed]
+    place = {text: code for code, text in enumerate(dict.fromkeys(filter(None, spelled)))}
+    renumbered = np.array([*(place.get(text, MISSING) for text in spelled), MISSING])
+    return TextColumn(
+        renumbered[codes].astype(np.int32), [NOT_TEXT if text == ODD else text for text in place]
+    )
 
 
 def _trimmed(text: str, case: Callable[[str], str]) -> str:

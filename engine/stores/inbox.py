@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, UsageError
+from engine.schema import FILE_ENDINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +127,8 @@ class Inbox:
                     aside.unlink()
                     return
                 attempt += 1
-                place = path.with_name(f"{path.stem}-{attempt}{path.suffix}")
+                stem, dot, endings = path.name.partition(".")
+                place = path.with_name(f"{stem}-{attempt}{dot}{endings}")
                 continue
             aside.unlink()
             return
@@ -155,6 +157,10 @@ def drop_file(name: str, content: bytes, inbox: Path) -> Path:
     too_long = len(os.fsencode(name)) > LONGEST_NAME - _HASH_CHARACTERS - 1
     if left_alone or too_long or "/" in name or not name:
         raise UsageError(f"{name!r} is a name that the inbox leaves alone; give the file another one.")
+    if not name.lower().removesuffix(".gz").endswith(FILE_ENDINGS):
+        raise UsageError(
+            f"{name!r} is of no known kind; give it one of the endings {' '.join(FILE_ENDINGS)}."
+        )
     inbox.mkdir(parents=True, exist_ok=True)
     path = inbox / name_with_hash(name, hash_of(content))
     hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")

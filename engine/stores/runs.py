@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -48,11 +49,21 @@ class RunFolder:
 
     def json(self, name: str) -> dict[str, Any]:
         """Read a JSON file. Raises ``RecordError``."""
-        return read_json(self.key + name, self.objects.read(self.key + name))
+        content: dict[str, Any] = self._read(name, read_json)
+        return content
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Read a Parquet file. Raises ``RecordError``."""
-        return read_table(self.key + name, self.objects.read(self.key + name), columns)
+        return self._read(name, lambda key, content: read_table(key, content, columns))
+
+    def _read(self, name: str, form: Callable[[str, bytes], Any]) -> Any:
+        try:
+            return form(self.key + name, self.objects.read(self.key + name))
+        except RecordError as error:
+            raise RecordError(
+                f"{error} Move the folder {self.key} out of runs/ and run again; the files it had taken in "
+                f"are in archive/{self.trading_date}/ or still in the inbox: drop them again."
+            ) from None
 
     def remove(self, name: str) -> None:
         """Remove what a stage wrote before the file that would have sealed it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from math import inf, nan
 from typing import Any
@@ -18,7 +19,7 @@ from engine.schema import FIELD_BY_NAME, INTENT_FIELDS
 
 Row = dict[str, Any]
 
-READERS = {
+READERS: dict[str, Callable[[pd.Series], Column]] = {
     "text": text_column,
     "upper": text_column,
     "enum": text_column,
@@ -353,11 +354,12 @@ def test_no_rows_break_no_rule() -> None:
 
 
 def sentences() -> list[tuple[str, str, str]]:
+    odd: tuple[Any, ...] = (None, "", "long", -1.0, 1e-10, inf, True, [])
     rows = [
         {**MARKET, field: value}
         for field in FIELD_BY_NAME
         if FIELD_BY_NAME[field].kind != "json"
-        for value in (None, "", "long", -1.0, 1e-10, inf, True, [])
+        for value in odd
     ]
     rows += [{**BRACKET, "order_class": word} for word in ("oto", "simple", "oco")]
     rows += [{**MARKET, "order_type": word} for word in FIELD_BY_NAME["order_type"].choices]

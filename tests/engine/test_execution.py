@@ -78,7 +78,9 @@ def test_the_example_works_in_an_empty_folder_and_leaves_it_empty(tmp_path: Path
     done = subprocess.run(
         [sys.executable, "-c", EXAMPLE], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert (done.stdout, done.stderr, done.returncode) == ("dry_run True ok\n", "", 0)
+    assert (done.stdout, done.returncode) == ("dry_run True ok\n", 0)
+    events = [orjson.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert events == ["intent_received", "risk_decision", "dry_run_accept"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -73,7 +73,11 @@ def test_results_have_one_row_per_decision_in_its_order_and_the_columns_of_the_c
     assert results["client_intent_id"].to_pylist() == ["id0", "id1", "id2"]
     assert results["filled_qty"].to_pylist() == [0.0, 0.0, 0.0]
     assert results["broker_order_id"].null_count == 3
-    assert results["message"].to_pylist() == ["not sent: dry run", "", "not sent: dry run"]
+    assert results["message"].to_pylist() == [
+        "would be sent; this was a dry run",
+        "",
+        "would be sent; this was a dry run",
+    ]
 
 
 def test_no_decisions_give_no_results() -> None:

@@ -113,6 +113,10 @@ def waiting(data: Path) -> list[str]:
 def one_line_error(done: Done) -> str:
     """Give the error that a command ended with; there must be nothing else on stderr."""
     (line,) = done.err.splitlines()
+    if line.startswith("{"):  # of a job, whose standard error is a log
+        told = json.loads(line)
+        assert (told["severity"], told["event"]) == ("ERROR", "run_failed")
+        return str(told["message"])
     assert line.startswith("error: ")
     assert "Traceback" not in done.err
     return line.removeprefix("error: ")
@@ -146,7 +150,9 @@ def test_standard_input_may_hold_another_format(cli: Command) -> None:
 
 def test_dropping_says_for_machines_where_files_went(cli: Command, data: Path) -> None:
     done = cli("drop", "--json", stdin=jsonl(order()))
-    assert done.json == {"exit_code": 0, "dropped": [str(data / "inbox" / name) for name in waiting(data)]}
+    paths = [str(data / "inbox" / name) for name in waiting(data)]
+    assert done.json == {"exit_code": 0, "dropped": paths, "already_there": []}
+    assert cli("drop", "--json", stdin=jsonl(order())).json["already_there"] == paths
 
 
 def test_dropping_the_same_file_twice_makes_one(cli: Command, data: Path) -> None:
@@ -604,7 +610,7 @@ def test_an_allowed_intent_is_explained_from_its_source_to_its_result(
         "Row 1 of stdin.",
         f"The file is kept as {data}/archive/",
         "pass max_position_size_exceeded 0 held, +1 with it: 1, limit 100 either way",
-        "Allowed. Result: dry_run (not sent: dry run).",
+        "Allowed: would be sent; this was a dry run.",
     ):
         assert told in done.told
     kept = next(line for line in done.out.splitlines() if "kept as" in line).split("kept as ")[1].rstrip(".")
@@ -646,7 +652,7 @@ def test_the_first_characters_of_an_id_will_do(cli: Command, explained: list[str
 def test_too_few_characters_of_an_id_are_a_usage_error(cli: Command, explained: list[str]) -> None:
     done = cli("explain", "ref")
     assert done.code == 2
-    assert "no finished run has an intent 'ref'" in one_line_error(done)
+    assert "no run has an intent 'ref'" in one_line_error(done)
 
 
 def test_characters_that_several_ids_begin_with_are_a_usage_error(cli: Command) -> None:
@@ -669,7 +675,7 @@ def test_a_whole_id_is_meant_where_it_is_also_the_beginning_of_others(cli: Comma
 def test_an_intent_that_nobody_knows_is_a_usage_error(cli: Command) -> None:
     done = cli("explain", "nowhere")
     assert done.code == 2
-    assert "no finished run has an intent 'nowhere'" in one_line_error(done)
+    assert "no run has an intent 'nowhere'" in one_line_error(done)
 
 
 def test_an_intent_that_was_refused_and_dropped_again_has_two_stories_latest_first(cli: Command) -> None:

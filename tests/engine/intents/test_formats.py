@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from engine.errors import UnreadableFile
-from engine.intents.formats import FORMATS, read_raw
+from engine.intents.formats import read_raw
+from engine.schema import FILE_ENDINGS
 from tests.engine.intents.files import ENDINGS, HEADER, order, orders_with, parquet, written
 
 BOM = b"\xef\xbb\xbf"
@@ -51,7 +52,7 @@ def test_the_ending_of_the_name_says_the_format(ending: str, packed: str) -> Non
 
 
 def test_the_endings_are_the_ones_that_are_documented() -> None:
-    assert FORMATS == ENDINGS
+    assert FILE_ENDINGS == ENDINGS
 
 
 @pytest.mark.parametrize("name", ["intents.txt", "intents", "intents.csv.zip", "a.xlsx", "csv"])
@@ -130,24 +131,24 @@ def test_a_quote_within_a_value_is_a_character_like_others() -> None:
 @pytest.mark.parametrize(
     ("content", "taken", "ragged"),
     [
-        ("a,b\n1,2\n3,4", [2, 3], []),
-        ("a,b\n1,2\n3,4\n", [2, 3], []),
-        ("a,b\r\n1,2\r\n3,4\r\n", [2, 3], []),
-        ("a,b\r1,2\r3,4\r", [2, 3], []),
-        ("a,b\n1,2\r3,4\r\n5,6\n", [2, 3, 4], []),
-        ("\n\na,b\n1,2\n", [4], []),
-        ("a,b\n\n1,2\n\n\n3,4\n\n", [3, 6], []),
-        ("a,b\r\n\r\n1,2\r\n\r\n3,4\r\n", [3, 5], []),
-        ('a,b\n1,"2"\n3,4\n', [2, 3], []),
-        ('a,b\n1,"2\n2\n2"\n3,4\n', [2, 5], []),
-        ('a,b\n1,"2\r\n2"\r\n3,4\n', [2, 4], []),
-        ('a,b\n\n1,"2\n2"\n\n3,4\n', [3, 6], []),
-        ('"a","b\nb"\n1,2\n', [3], []),
-        ("a,b\n1\n3,4\n5,6,7\n8,9\n", [3, 5], [2, 4]),
-        ("a,b\n\n1\n\n3,4\n", [5], [3]),
-        ('a,b\n1,"2\n2"\n3\n\n5,6\n', [2, 6], [4]),
-        ('a,b\n1,5"\n\n3,4\n', [2, 4], []),
-        ("a,b\n1,2\n \n3,4\n", [2, 4], [3]),
+        ("qty,b\n1,2\n3,4", [2, 3], []),
+        ("qty,b\n1,2\n3,4\n", [2, 3], []),
+        ("qty,b\r\n1,2\r\n3,4\r\n", [2, 3], []),
+        ("qty,b\r1,2\r3,4\r", [2, 3], []),
+        ("qty,b\n1,2\r3,4\r\n5,6\n", [2, 3, 4], []),
+        ("\n\nqty,b\n1,2\n", [4], []),
+        ("qty,b\n\n1,2\n\n\n3,4\n\n", [3, 6], []),
+        ("qty,b\r\n\r\n1,2\r\n\r\n3,4\r\n", [3, 5], []),
+        ('qty,b\n1,"2"\n3,4\n', [2, 3], []),
+        ('qty,b\n1,"2\n2\n2"\n3,4\n', [2, 5], []),
+        ('qty,b\n1,"2\r\n2"\r\n3,4\n', [2, 4], []),
+        ('qty,b\n\n1,"2\n2"\n\n3,4\n', [3, 6], []),
+        ('"qty","b\nb"\n1,2\n', [3], []),
+        ("qty,b\n1\n3,4\n5,6,7\n8,9\n", [3, 5], [2, 4]),
+        ("qty,b\n\n1\n\n3,4\n", [5], [3]),
+        ('qty,b\n1,"2\n2"\n3\n\n5,6\n', [2, 6], [4]),
+        ('qty,b\n1,5"\n\n3,4\n', [2, 4], []),
+        ("qty,b\n1,2\n \n3,4\n", [2, 4], [3]),
     ],
 )
 def test_the_number_of_a_row_is_the_line_on_which_it_begins(

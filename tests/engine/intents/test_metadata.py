@@ -190,7 +190,7 @@ def test_the_name_of_a_column_counts() -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_row_with_metadata_has_the_same_id_in_every_format(ending: str) -> None:
-    row = order(signal="breakout", z=2.5, metadata={"why": ["a", 1], "deep": {"x": 1.0}})
+    row = order(signal="breakout", z=2.5, metadata={"why": ["a", "1"], "deep": {"x": 1.0}})
     assert ids(read_rows(ending, row)) == ids(read_rows(".jsonl", row))
 
 

@@ -1,0 +1,289 @@
+"""Several files to one batch: one order whatever the listing, duplicates and conflicts told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.intents.assembling import KNOWN_SCHEMA, Assembled, assemble
+from engine.intents.reading import IntentFile
+from engine.schema import intents_schema
+from tests.engine.intents.files import HALF_PAST_TWO, Row, ids, order, read, read_rows, written
+
+REMEDY = "To mean it again, give it a client_intent_id or a created_at of its own."
+EARLIER, LATER = "2026-03-02T14:00:00Z", "2026-03-02T15:00:00Z"
+NOTHING_KNOWN = KNOWN_SCHEMA.empty_table()
+
+
+def file(name: str, *rows: Row) -> IntentFile:
+    return read(name, written("." + name.rpartition(".")[2], list(rows)))
+
+
+def sent(*files: IntentFile) -> pa.Table:
+    """Give rows of an earlier run of the day that were sent."""
+    parts = [
+        pa.table(
+            [
+                one.table["broker_account_id"].cast(pa.string()),
+                one.table["client_intent_id"],
+                one.table["content_hash"],
+                pa.array(
+                    [f"{one.name}:{row} of run 1" for row in one.table["source_row"].to_pylist()], pa.string()
+                ),
+            ],
+            schema=KNOWN_SCHEMA,
+        )
+        for one in files
+    ]
+    return pa.concat_tables(parts).combine_chunks()
+
+
+def places(batch: Assembled) -> list[tuple[str, int]]:
+    table = batch.table
+    return list(zip(table["source_file"].to_pylist(), table["source_row"].to_pylist(), strict=True))
+
+
+def duplicates(batch: Assembled) -> list[tuple[str, int, str]]:
+    return [(again.file, again.row, again.said_in) for again in batch.duplicates]
+
+
+def conflicts(batch: Assembled) -> list[tuple[str, int]]:
+    return [(refused.first.file, refused.first.row) for refused in batch.conflicts]
+
+
+# 1. Order
+
+
+def test_rows_are_sealed_by_the_moment_they_were_created_then_by_file_then_by_row() -> None:
+    one = file("b.jsonl", order(symbol="A", created_at=LATER), order(symbol="B", created_at=HALF_PAST_TWO))
+    other = file(
+        "a.jsonl", order(symbol="C", created_at=HALF_PAST_TWO), order(symbol="D", created_at=EARLIER)
+    )
+    assert places(assemble([one, other], NOTHING_KNOWN)) == [
+        ("a.jsonl", 2),
+        ("a.jsonl", 1),
+        ("b.jsonl", 2),
+        ("b.jsonl", 1),
+    ]
+
+
+def test_rows_of_one_moment_keep_the_order_of_their_file_even_from_10_on() -> None:
+    rows = [order(symbol=f"S{i}") for i in range(12)]
+    assert places(assemble([file("a.jsonl", *rows)], NOTHING_KNOWN)) == [("a.jsonl", i) for i in range(1, 13)]
+
+
+def test_a_batch_of_no_files_or_of_empty_files_has_the_schema_of_a_batch() -> None:
+    for files in ([], [read("a.csv", "")], [read_rows(".jsonl", order(side="long"))]):
+        batch = assemble(files, NOTHING_KNOWN)
+        assert (batch.table.num_rows, batch.table.schema) == (0, intents_schema())
+        assert (batch.duplicates, batch.conflicts) == ([], [])
+
+
+def test_a_batch_of_several_files_has_the_schema_of_a_batch() -> None:
+    batch = assemble([file("a.jsonl", order()), file("b.csv", order(symbol="QQQ"))], NOTHING_KNOWN)
+    assert batch.table.schema == intents_schema()
+    batch.table.validate(full=True)
+
+
+# 2. Duplicates
+
+
+def test_the_same_row_in_another_file_is_a_duplicate_of_the_first() -> None:
+    batch = assemble([file("b.jsonl", order()), file("a.csv", order())], NOTHING_KNOWN)
+    assert places(batch) == [("a.csv", 2)]
+    assert duplicates(batch) == [("b.jsonl", 1, "a.csv:2")]
+
+
+def test_a_duplicate_is_told_with_its_place_the_other_place_and_the_remedy() -> None:
+    (again,) = assemble([file("a.jsonl", order()), file("b.jsonl", order())], NOTHING_KNOWN).duplicates
+    assert again.message == f"b.jsonl:1: the same order as a.jsonl:1. {REMEDY}"
+    assert again.record() == {
+        "file": "b.jsonl",
+        "row": 1,
+        "broker_account_id": "paper",
+        "client_intent_id": ids(file("a.jsonl", order()))[0],
+        "said_in": "a.jsonl:1",
+        "message": again.message,
+    }
+
+
+def test_the_remedies_work() -> None:
+    first = file("a.jsonl", order())
+    for said in ({"client_intent_id": "mine-1"}, {"created_at": HALF_PAST_TWO}):
+        assert duplicates(assemble([first, file("b.jsonl", order(**said))], NOTHING_KNOWN)) == []
+
+
+def test_a_file_that_grew_is_dropped_again_with_its_new_rows_only() -> None:
+    before = file("a.jsonl", order(), order())
+    after = file("b.jsonl", order(), order(), order(), order(symbol="QQQ"))
+    batch = assemble([before, after], NOTHING_KNOWN)
+    assert places(batch) == [("a.jsonl", 1), ("a.jsonl", 2), ("b.jsonl", 3), ("b.jsonl", 4)]
+    assert duplicates(batch) == [("b.jsonl", 1, "a.jsonl:1"), ("b.jsonl", 2, "a.jsonl:2")]
+
+
+def test_an_id_and_its_content_said_again_in_one_file_is_a_duplicate() -> None:
+    batch = assemble([file("a.jsonl", *[order(client_intent_id="mine-1")] * 3)], NOTHING_KNOWN)
+    assert places(batch) == [("a.jsonl", 1)]
+    assert duplicates(batch) == [("a.jsonl", 2, "a.jsonl:1"), ("a.jsonl", 3, "a.jsonl:1")]
+
+
+def test_the_row_that_was_created_first_stands_not_the_one_that_is_listed_first() -> None:
+    one = file("a.jsonl", order(client_intent_id="mine-1", symbol="A", created_at=LATER))
+    other = file("b.jsonl", order(client_intent_id="mine-1", symbol="B", created_at=EARLIER))
+    batch = assemble([one, other], NOTHING_KNOWN)
+    assert places(batch) == [("b.jsonl", 1)]
+    assert conflicts(batch) == [("a.jsonl", 1)]
+
+
+# 3. Conflicts
+
+
+def test_an_id_used_for_another_order_is_a_conflict_and_the_first_one_stands() -> None:
+    rows = [order(client_intent_id="mine-1"), order(client_intent_id="mine-1", qty=2), order()]
+    batch = assemble([file("a.jsonl", *rows)], NOTHING_KNOWN)
+    assert places(batch) == [("a.jsonl", 1), ("a.jsonl", 3)]
+    assert conflicts(batch) == [("a.jsonl", 2)]
+    assert duplicates(batch) == []
+
+
+def test_a_conflict_is_told_with_its_place_the_other_place_and_the_remedy() -> None:
+    one = file("a.jsonl", order(client_intent_id="mine-1"))
+    other = file("b.jsonl", order(client_intent_id="mine-1", qty=2, note="x"))
+    (refused,) = assemble([one, other], NOTHING_KNOWN).conflicts
+    assert refused.first.message == (
+        "b.jsonl:1: client_intent_id is 'mine-1'; expected an id that no other order has; "
+        "a.jsonl:1 used it for another one. Give this order an id of its own, or leave the id out."
+    )
+    assert (refused.raw["qty"], refused.raw["metadata"]) == (2.0, '{"note":"x"}')
+    assert "limit_price" not in refused.raw
+
+
+def test_duplicates_and_conflicts_are_both_held_against_the_row_that_stands() -> None:
+    rows = [order(client_intent_id="m"), order(client_intent_id="m", qty=2), order(client_intent_id="m")]
+    batch = assemble([file("a.jsonl", *rows, rows[1])], NOTHING_KNOWN)
+    assert (places(batch), duplicates(batch)) == ([("a.jsonl", 1)], [("a.jsonl", 3, "a.jsonl:1")])
+    assert conflicts(batch) == [("a.jsonl", 2), ("a.jsonl", 4)]
+
+
+def test_one_id_for_two_accounts_is_two_orders() -> None:
+    rows = [order(client_intent_id="m", broker_account_id=account) for account in ("paper", "second")]
+    batch = assemble([file("a.jsonl", *rows)], NOTHING_KNOWN)
+    assert (len(places(batch)), batch.duplicates, batch.conflicts) == (2, [], [])
+
+
+def test_account_and_id_are_two_things_and_not_one_text() -> None:
+    rows = [
+        order(broker_account_id="a", client_intent_id="b-c"),
+        order(broker_account_id="a b", client_intent_id="c"),
+        order(broker_account_id="a-b", client_intent_id="c"),
+    ]
+    assert len(places(assemble([file("a.jsonl", *rows)], NOTHING_KNOWN))) == 3
+
+
+# 4. Rows of earlier runs
+
+
+def test_a_row_that_was_sent_before_is_a_duplicate_of_it() -> None:
+    known = sent(file("old.csv", order(symbol="QQQ"), order()))
+    batch = assemble([file("a.jsonl", order(), order(), order(symbol="IWM"))], known)
+    assert places(batch) == [("a.jsonl", 2), ("a.jsonl", 3)]
+    assert duplicates(batch) == [("a.jsonl", 1, "old.csv:3 of run 1")]
+
+
+def test_an_id_that_was_sent_for_another_order_is_a_conflict() -> None:
+    known = sent(file("old.jsonl", order(client_intent_id="mine-1")))
+    (refused,) = assemble([file("a.jsonl", order(client_intent_id="mine-1", qty=2))], known).conflicts
+    assert "old.jsonl:1 of run 1 used it for another one" in refused.first.message
+
+
+def test_what_was_sent_before_stands_even_if_it_was_created_later() -> None:
+    known = sent(file("old.jsonl", order(client_intent_id="mine-1", created_at=LATER)))
+    batch = assemble([file("a.jsonl", order(client_intent_id="mine-1", created_at=EARLIER))], known)
+    assert (places(batch), conflicts(batch)) == ([], [("a.jsonl", 1)])
+
+
+def test_an_order_of_another_account_is_not_known() -> None:
+    known = sent(file("old.jsonl", order(client_intent_id="mine-1", broker_account_id="second")))
+    assert places(assemble([file("a.jsonl", order(client_intent_id="mine-1"))], known)) == [("a.jsonl", 1)]
+
+
+def test_a_single_file_of_derived_ids_is_held_against_what_is_known_too() -> None:
+    one = file("a.jsonl", order())
+    assert one.distinct_ids
+    assert duplicates(assemble([one], sent(file("old.jsonl", order())))) == [
+        ("a.jsonl", 1, "old.jsonl:1 of run 1")
+    ]
+
+
+# 5. For all batches
+
+
+ROWS = st.builds(
+    order,
+    symbol=st.sampled_from(["SPY", "QQQ"]),
+    broker_account_id=st.sampled_from(["paper", "second"]),
+    client_intent_id=st.sampled_from([None, None, "mine-1", "mine-2"]),
+    created_at=st.sampled_from([None, EARLIER, LATER]),
+    side=st.sampled_from(["buy", "buy", "buy", "long"]),
+)
+FILES = st.lists(st.lists(ROWS, max_size=5), min_size=1, max_size=4).map(
+    lambda contents: [file(f"{'cab'[i % 3]}{i}.jsonl", *rows) for i, rows in enumerate(contents)]
+)
+
+
+def summary(batch: Assembled) -> tuple[Any, ...]:
+    return (
+        batch.table.to_pylist(),
+        [again.record() for again in batch.duplicates],
+        [refused.record() for refused in batch.conflicts],
+    )
+
+
+@given(FILES, st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=100)
+def test_the_batch_does_not_depend_on_the_order_in_which_files_are_listed(
+    files: list[IntentFile], random: Any
+) -> None:
+    shuffled = random.sample(files, len(files))
+    assert summary(assemble(shuffled, NOTHING_KNOWN)) == summary(assemble(files, NOTHING_KNOWN))
+
+
+@given(FILES, st.integers(0, 3))
+@settings(deadline=None, max_examples=100)
+def test_every_row_is_in_the_batch_or_a_duplicate_or_a_conflict(files: list[IntentFile], old: int) -> None:
+    known = sent(*files[:old]) if old else NOTHING_KNOWN
+    batch = assemble(files[old:], known)
+    found = [*places(batch), *[(file, row) for file, row, _ in duplicates(batch)], *conflicts(batch)]
+    rows = [(one.name, row) for one in files[old:] for row in one.table["source_row"].to_pylist()]
+    assert sorted(found) == sorted(rows)
+
+
+@given(FILES)
+@settings(deadline=None, max_examples=100)
+def test_no_two_rows_of_a_batch_share_account_and_id(files: list[IntentFile]) -> None:
+    table = assemble(files, NOTHING_KNOWN).table
+    keys = list(
+        zip(table["broker_account_id"].to_pylist(), table["client_intent_id"].to_pylist(), strict=True)
+    )
+    assert len(set(keys)) == len(keys)
+
+
+@given(FILES)
+@settings(deadline=None, max_examples=50)
+def test_dropping_everything_again_gives_no_new_row(files: list[IntentFile]) -> None:
+    if not any(one.table.num_rows for one in files):
+        return
+    batch = assemble(files, NOTHING_KNOWN)
+    seen = IntentFile("batch", batch.table.num_rows, batch.table, [])
+    again = assemble(files, sent(seen))
+    assert again.table.num_rows == 0
+    assert len(again.duplicates) == batch.table.num_rows + len(batch.duplicates)
+
+
+def test_coded_columns_keep_their_type() -> None:
+    batch = assemble([file(f"{i}.jsonl", order(symbol=f"S{i}")) for i in range(3)], NOTHING_KNOWN)
+    assert batch.table["symbol"].type == pa.dictionary(pa.int32(), pa.string())
+    assert batch.table["symbol"].to_pylist() == ["S0", "S1", "S2"]
