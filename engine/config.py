@@ -170,7 +170,7 @@ def check_names(env: Mapping[str, str]) -> None:
         if _SERVICE_LINK.search(name):
             continue
         if name.startswith(("EXEC_", "EXECUTION_")) and name not in _BY_NAME and name not in NOT_BUILT_YET:
-            close = get_close_matches(name, _BY_NAME, n=1)
+            close = get_close_matches(name, _BY_NAME, n=1, cutoff=0.85)
             hint = f"Did you mean {close[0]}?" if close else "Unset it."
             raise ConfigurationError(f"{name} is no setting of the engine. {hint}")
 

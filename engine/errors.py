@@ -5,7 +5,7 @@
     EngineError
     ├── ConfigurationError      a setting or limit is wrong; nothing runs          exit 2
     ├── UsageError              a command was asked for what it can't do           exit 2
-    ├── UnreadableFile          an intent or positions file can't be parsed
+    ├── UnreadableFile          an intent or positions file can't be parsed      exit 2
     ├── DataUnavailable         a store can't say; the rules that need it refuse
     ├── RecordError             a run folder is damaged or contradicts itself      exit 1
     │   └── AlreadyWritten      a sealed file exists already
@@ -44,6 +44,8 @@ class UnreadableFile(EngineError):
 
     ``message`` says where and what; ``remedy`` says what to do about it.
     """
+
+    exit_code = 2
 
     def __init__(self, message: str, *, remedy: str) -> None:
         super().__init__(f"{message}. {remedy}")

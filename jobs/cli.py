@@ -115,8 +115,8 @@ def main() -> None:
     wants_json = "--json" in sys.argv
     try:
         cli(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(1)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _fail("Interrupted. Nothing is lost; run again and it goes on.", 1, wants_json=wants_json)
     except click.ClickException as error:
         error.show()
         if wants_json:

@@ -97,8 +97,9 @@ def _explain_set_aside(intent_id: str, folders: list[RunFolder], *, as_json: boo
     aside = [told for folder in folders for told in _set_aside(folder, intent_id)]
     if not aside:
         raise UsageError(
-            f"no run has an intent {intent_id!r}. `execution-engine status` shows the runs; the ids of their "
-            f"intents are in results.parquet, what is wrong with rows that have none is below quarantine/."
+            f"no run has an intent {intent_id!r} (the first {_SHORTEST} characters of an id will do). "
+            f"`execution-engine status` shows the runs; their ids are in results.parquet, what is "
+            f"wrong with rows that have none is below quarantine/."
         )
     if as_json:
         click.echo(json.dumps({"exit_code": 0, "stories": [], "set_aside": aside}))

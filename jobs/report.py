@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RunFolder
@@ -89,9 +90,10 @@ def _print_intents(folder: RunFolder, title: str, *, allowed: bool) -> None:
 
 
 def _print_notes(collected: dict[str, Any]) -> None:
+    refused = sorted(collected["refused"], key=lambda record: bool(record["row"]))  # whole files first
     _print_list(
-        "Quarantined (the row stands, with every reason, below quarantine/)",
-        [record["message"] for record in collected["refused"]],
+        "Quarantined (below quarantine/, each row with all that is wrong with it)",
+        [record["message"] for record in refused],
     )
     _print_list(
         "Recognised as dropped before, not taken twice",
@@ -132,7 +134,7 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
     if not broken:
         say("Every row is accounted for.")
     say(f"Record: {folder_path(folder)}")
-    root = getattr(folder.objects, "root", "")
+    root = Path(getattr(folder.objects, "root", "")).absolute()
     say(f"Files:  {root}/archive/{folder.trading_date}/ and {root}/quarantine/{folder.trading_date}/")
     say("One intent's whole story: execution-engine explain INTENT")
 

@@ -73,7 +73,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
 def folder_path(folder: RunFolder) -> str:
     """Give a run folder's place as a person would type it."""
     root = getattr(folder.objects, "root", None)
-    return str(root / folder.key) if root is not None else folder.key
+    return str(root.absolute() / folder.key) if root is not None else folder.key
 
 
 def _work(slot: str, *, until: str) -> Outcome:

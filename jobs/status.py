@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from engine.stores.lock import holder
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import MANIFEST, RunFolder, RunFolders
 from jobs.tables import print_table, say
@@ -18,7 +19,8 @@ def status(*, count: int, as_json: bool) -> int:
     setup = read_setup()
     switch = setup.kill_switch.read()
     waiting = [file.printable_name for file in setup.inbox.waiting()]
-    runs = [_describe(folder) for folder in RunFolders(LocalObjects(setup.data_dir)).all()[-count:]]
+    at_work = holder(setup.data_dir)
+    runs = [_describe(folder, at_work) for folder in RunFolders(LocalObjects(setup.data_dir)).all()[-count:]]
     if as_json:
         body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "runs": runs}
         body |= {"kill_switch": {"on": switch.on, "why": switch.why}, "dry_run": setup.settings.dry_run}
@@ -40,10 +42,10 @@ def status(*, count: int, as_json: bool) -> int:
     return 0
 
 
-def _describe(folder: RunFolder) -> dict[str, Any]:
+def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:
     head = {"run_id": folder.run_id, "trading_date": folder.trading_date.isoformat()}
     if MANIFEST not in folder.names():
-        return {**head, "state": "unfinished; the next run ends it"}
+        return {**head, "state": f"running: {at_work}" if at_work else "unfinished; the next run ends it"}
     manifest = folder.json(MANIFEST)
     state = {0: "done", 3: "halted", 4: "does not add up"}.get(manifest["exit_code"], "unknown")
     figures = {key: manifest["rows"][key] for key in ("dropped", "quarantined", "duplicate")}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Sequence
 
 import click
 
 _WIDTH_OFF_TERMINAL = 140
 _NARROWEST = 30
+_HEADER_PADDING, _GAP = 2, 2  # as tabulate lays its plain tables out
 
 
 def print_table(
@@ -18,10 +20,18 @@ def print_table(
     from tabulate import tabulate
 
     cells = [[str(cell) for cell in row] for row in rows]
-    before = sum(max(len(line[i]) for line in [list(columns), *cells]) + 2 for i in range(len(columns) - 1))
-    room = max(_NARROWEST, shutil.get_terminal_size((_WIDTH_OFF_TERMINAL, 24)).columns - before)
+    named = [len(column) + _HEADER_PADDING for column in columns]
+    widths = [max([width, *(len(row[i]) for row in cells)]) for i, width in enumerate(named)]
+    line = shutil.get_terminal_size((_WIDTH_OFF_TERMINAL, 24)).columns
+    room = line - sum(widths[:-1]) - _GAP * (len(columns) - 1)
     say()
     say(title, bold=True)
+    wraps = columns[-1] not in right
+    if wraps and room < min(_NARROWEST, widths[-1]):
+        for row in cells:
+            say("  ".join(row[:-1]))
+            say(textwrap.fill(row[-1], line - 4, initial_indent="    ", subsequent_indent="    "))
+        return
     click.echo(
         tabulate(
             cells,
@@ -29,7 +39,7 @@ def print_table(
             tablefmt="simple",
             disable_numparse=True,
             colalign=["right" if column in right else "left" for column in columns] if cells else None,
-            maxcolwidths=[*[None] * (len(columns) - 1), room],
+            maxcolwidths=[*[None] * (len(columns) - 1), room if wraps else None],
         )
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.config import RiskConfig, RunSettings
+from engine.errors import ConfigurationError
 from engine.log import EventLog
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.inbox import Inbox
@@ -54,6 +55,9 @@ def read_setup(env: Mapping[str, str] | None = None) -> Setup:
     """Read all settings. Raises ``ConfigurationError``."""
     env = os.environ if env is None else env
     settings = RunSettings.from_env(env)
+    if settings.data_dir.exists() and not settings.data_dir.is_dir():
+        where = str(settings.data_dir)
+        raise ConfigurationError(f"EXEC_DATA_DIR is {where!r}, which is no folder; name a folder.")
     return Setup(
         settings,
         RiskConfig.from_env(env),

@@ -140,15 +140,16 @@ def _csv_header(name: str, content: bytes) -> list[str]:
     for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if len(names) == 1 and separator in names[0]:
             raise UnreadableFile(f"{name}: columns separated by {word}", remedy="Separate them by commas.")
+    if not FIELD_BY_NAME.keys() & set(names):  # then it is a row, which would be lost
+        found = shown(", ".join(names))
+        raise UnreadableFile(
+            f"{name}: the first line names no field of an intent, but {found}",
+            remedy="Begin with a header: strategy_id,broker_account_id,symbol,side,qty.",
+        )
     twice = sorted({column for column in names if names.count(column) > 1})
     if twice or "" in names:
         what = f"column {twice[0]} stands twice" if twice else "a column has no name"
         raise UnreadableFile(f"{name}: {what} in the header", remedy="Name each column once.")
-    if FIELD_BY_NAME.keys().isdisjoint(names):  # then it is a row, which would be lost
-        raise UnreadableFile(
-            f"{name}: no column of an intent in the header, which is {shown(','.join(header))}",
-            remedy="Write column names first, such as strategy_id,broker_account_id,symbol,side,qty.",
-        )
     return header
 
 

@@ -28,6 +28,7 @@ _KIND_OF = {field.name: field.kind for field in INTENT_FIELDS}
 _NUMBERS = {"quantity", "number"}
 _LINES_AT_ONCE = 50_000
 _BULK_BYTES = 1 << 20
+_MOST_COLUMNS = 1_000
 _QUOTE, _COLON, _SPACE = b'": '
 
 
@@ -245,11 +246,11 @@ class _RecordColumns:
         if not set(map(type, records)) <= {dict}:
             numbers, records = self._without_refused(numbers, records)
         try:
-            columns = {name: _array(name, values) for name, values in _columns_of(records).items()}
+            columns = {name: _array(name, values) for name, values in self._columns_of(records).items()}
         except RecursionError:
             records = [_TooDeep() if _is_too_deep(record) else record for record in records]
             numbers, records = self._without_refused(numbers, records)
-            columns = {name: _array(name, values) for name, values in _columns_of(records).items()}
+            columns = {name: _array(name, values) for name, values in self._columns_of(records).items()}
         for name, column in columns.items():
             self._chunks.setdefault(name, [pa.nulls(len(self._numbers))]).append(column)
         self._numbers += numbers
@@ -261,6 +262,21 @@ class _RecordColumns:
         columns = {name: _joined(name, chunks) for name, chunks in self._chunks.items()}
         numbers = np.array(self._numbers, dtype=np.int64)
         return RawTable(len(numbers), columns, numbers, self._refused)
+
+    def _columns_of(self, records: list[dict[str, Any]]) -> dict[str, Sequence[Any]]:
+        if not records:
+            return {}
+        names = tuple(records[0])
+        if len(names) > 1 and set(map(len, records)) == {len(names)}:
+            with suppress(KeyError):  # all have the same keys: taken row by row, in one go
+                return dict(zip(names, zip(*map(itemgetter(*names), records), strict=True), strict=True))
+        names = tuple(dict.fromkeys(name for record in records for name in record))
+        if len(self._chunks.keys() | names) > _MOST_COLUMNS:  # a cell for each row under each would not fit
+            raise UnreadableFile(
+                f"{self._name}: more than {_MOST_COLUMNS} different keys",
+                remedy="Use the same keys in each row, and put what varies into metadata.",
+            )
+        return {name: [record.get(name) for record in records] for name in names}
 
     def _without_refused(self, numbers: list[int], records: list[Any]) -> tuple[list[int], list[Any]]:
         kept = []
@@ -282,17 +298,6 @@ class _RecordColumns:
         rule, remedy = "an object", 'Write it as {"strategy_id": …, …}.'
         value = "null" if record is None else record
         return RefusedRow((Problem(self._name, number, "row", value, rule, remedy),), {"value": record})
-
-
-def _columns_of(records: list[dict[str, Any]]) -> dict[str, Sequence[Any]]:
-    if not records:
-        return {}
-    names = tuple(records[0])
-    if len(names) > 1 and set(map(len, records)) == {len(names)}:
-        with suppress(KeyError):  # all have the same keys: taken row by row, in one go
-            return dict(zip(names, zip(*map(itemgetter(*names), records), strict=True), strict=True))
-    names = tuple(dict.fromkeys(name for record in records for name in record))
-    return {name: [record.get(name) for record in records] for name in names}
 
 
 def _array(name: str, values: Sequence[Any]) -> pa.Array:

@@ -19,18 +19,34 @@ def exclusive(data_dir: Path, *, since: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     data_dir.mkdir(parents=True, exist_ok=True)
-    holder = data_dir / ".lock.holder"
+    note = data_dir / ".lock.holder"
     try:
         with FileLock(data_dir / ".lock", timeout=0):
-            holder.write_text(f"process {os.getpid()}, at work since {since}")
+            note.write_text(f"process {os.getpid()}, at work since {since}")
             yield
             with suppress(OSError):
-                holder.unlink()
+                note.unlink()
     except Timeout:
-        try:
-            who = holder.read_text()
-        except OSError:
-            who = "another process"
         raise RunInProgress(
-            f"{data_dir} is in use by {who}. Nothing was done; wait until it has ended and run again."
+            f"{data_dir} is in use by {_who(data_dir)}. Nothing was done; wait for its end, then run again."
         ) from None
+
+
+def holder(data_dir: Path) -> str | None:
+    """Say who is at work in a data folder, None where nobody is."""
+    from filelock import FileLock, Timeout
+
+    if not (data_dir / ".lock").exists():
+        return None
+    try:
+        with FileLock(data_dir / ".lock", timeout=0):
+            return None
+    except Timeout:
+        return _who(data_dir)
+
+
+def _who(data_dir: Path) -> str:
+    try:
+        return (data_dir / ".lock.holder").read_text()
+    except OSError:
+        return "another process"

@@ -280,3 +280,17 @@ def test_accounts_are_a_frozen_set_of_text(accounts: Any) -> None:
 def test_limits_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         RiskConfig().max_position_qty = 1e6  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "EXECUTION_ENGINE_SERVICE_HOST",
+        "EXECUTION_ENGINE_SERVICE_PORT",
+        "EXECUTION_ENGINE_SERVICE_PORT_HTTP",
+        "EXECUTION_ENGINE_PORT",
+        "EXECUTION_ENGINE_PORT_8080_TCP_ADDR",
+    ],
+)
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_mistake(name: str) -> None:
+    assert RunSettings.from_env({name: "10.0.0.1"}) == RunSettings.from_env({})

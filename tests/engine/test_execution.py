@@ -389,3 +389,11 @@ def test_a_dry_run_calls_no_broker() -> None:
     )
     said = [intent(), intent(qty=500), intent(**CANCEL)]
     assert [engine.execute_intent(intent=one).status for one in said] == ["dry_run", "rejected", "dry_run"]
+
+
+def test_a_new_session_begins_without_the_orders_of_the_one_before() -> None:
+    times = [NOON]
+    engine = engine_with(manager(RiskConfig(max_daily_trades=1), clock=lambda: times[-1]))
+    assert [engine.execute_intent(intent=intent()).status for _ in range(2)] == ["dry_run", "rejected"]
+    times.append(NOON + timedelta(days=1))
+    assert engine.execute_intent(intent=intent()).status == "dry_run"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.quantity import BOUND, NOT_A_QUANTITY, UNITS, round_to_units, to_shares, to_units
 
-many = settings(deadline=None, max_examples=500)
+many = settings(deadline=None, max_examples=250)
 
 
 def is_quantity(number: Decimal) -> bool:

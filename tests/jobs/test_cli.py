@@ -458,7 +458,7 @@ def test_a_data_folder_that_cannot_be_written_is_one_clear_line(
 def test_a_data_folder_that_is_a_file_is_one_clear_line(cli: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = cli("run", EXEC_DATA_DIR=str(tmp_path / "file"))
-    assert done.code == 1
+    assert done.code == 2
     assert str(tmp_path / "file") in one_line_error(done)
 
 
@@ -763,7 +763,7 @@ def test_a_book_that_cannot_be_read_is_refused_whole(cli: Command, tmp_path: Pat
     cli("positions", "load", tmp_path / "book.csv")
     (tmp_path / "bad.csv").write_text("broker_account_id,symbol,qty\npaper,SPY,1\npaper,QQQ,many\n")
     done = cli("positions", "load", tmp_path / "bad.csv")
-    assert done.code == 1
+    assert done.code == 2
     assert "bad.csv:3: qty is 'many'; expected" in done.err
     assert "Nothing was loaded" in done.err
     assert "Traceback" not in done.err
@@ -810,3 +810,47 @@ def test_every_command_can_speak_to_machines(cli: Command, command: str) -> None
 def test_the_version_can_be_asked_for(cli: Command) -> None:
     done = cli("--version")
     assert (done.code, done.out) == (0, "execution-engine, version 0.1.0\n")
+
+
+def test_a_quarantined_intent_is_explained_by_what_is_wrong_with_it(cli: Command) -> None:
+    cli("drop", stdin=jsonl(order(client_intent_id="bad-one", qty=-1)))
+    cli("run")
+    done = cli("explain", "bad-one")
+    assert done.code == 0
+    assert "quarantined" in done.out
+    assert "qty is -1" in done.out
+
+
+def test_an_intent_that_is_not_decided_yet_is_explained_as_such(cli: Command) -> None:
+    cli("drop", stdin=jsonl(order(client_intent_id="soon")))
+    cli("collect")
+    assert "not decided yet" in cli("explain", "soon").out
+
+
+def test_a_repetition_in_another_account_is_not_told_as_ones_own(cli: Command) -> None:
+    rows = [order(client_intent_id="same", broker_account_id=account) for account in ("one", "two", "two")]
+    cli("drop", stdin=jsonl(*rows))
+    cli("run")
+    stories = cli("explain", "same").out.split("Intent same")[1:]
+    assert ["Said again" in story for story in sorted(stories, key=lambda story: "for two" in story)] == [
+        False,
+        True,
+    ]
+
+
+def test_the_report_says_why_an_empty_run_ends_with_3(cli: Command) -> None:
+    done = cli("run", EXECUTION_HALTED="1")
+    assert done.code == 3
+    assert "EXECUTION_HALTED" in done.out
+
+
+def test_the_report_says_that_there_is_no_book(cli: Command) -> None:
+    cli("drop", stdin=jsonl(order()))
+    assert "counts as flat" in cli("run").out
+
+
+def test_a_file_of_unknown_kind_is_not_dropped(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    done = cli("drop", str(tmp_path / "notes.txt"))
+    assert done.code == 2
+    assert ".csv" in one_line_error(done)

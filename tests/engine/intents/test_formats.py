@@ -190,6 +190,8 @@ def test_a_very_long_value_is_read_like_any_other() -> None:
         ("symbol;side;qty\nSPY;buy;1,5\n", "columns separated by semicolons"),
         ("symbol\tside\tqty\nSPY\tbuy\t1\n", "columns separated by tabs"),
         ("symbol|side|qty\nSPY|buy|1\n", "columns separated by bars"),
+        (f"{ROW}\n{ROW}\n", "the first line names no field of an intent, but 'momentum, paper, SPY, buy, 1'"),
+        (f"{ROW}\n", "the first line names no field of an intent"),
     ],
 )
 def test_a_header_that_names_no_columns_makes_the_file_unreadable(content: str, expected: str) -> None:

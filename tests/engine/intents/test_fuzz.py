@@ -66,7 +66,7 @@ WORDS += [
     "x" * 130,
 ]
 
-fuzzed = settings(deadline=None, max_examples=120)
+fuzzed = settings(deadline=None, max_examples=80)
 
 
 def check(file: IntentFile) -> None:
@@ -104,7 +104,7 @@ def test_any_bytes_are_rows_or_one_unreadable_file(content: bytes, ending: str) 
     st.lists(PIECES, max_size=40).map(b"".join), st.sampled_from([".csv", ".json", ".jsonl"]), st.booleans()
 )
 @example(b"qty\n\r1\r", ".csv", False)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 def test_any_pieces_of_a_format_are_rows_or_one_unreadable_file(
     content: bytes, ending: str, packed: bool
 ) -> None:

@@ -138,6 +138,13 @@ def test_a_row_that_is_nested_too_deeply_to_be_kept_is_refused_alone(levels: int
     assert refusals("a.jsonl", f"{GOOD}\n{nested(levels)}\n{GOOD}") == [f"a.jsonl:2: {message}"]
 
 
+def test_a_file_with_another_key_in_each_row_is_unreadable_and_not_a_table_that_fills_the_memory() -> None:
+    rows = [json.dumps(order(**{f"k{i}": 1})) for i in range(1_100)]
+    assert "more than 1000 different keys" in complaint("a.jsonl", "\n".join(rows))
+    assert "more than 1000 different keys" in complaint("a.json", "[" + ",".join(rows) + "]")
+    assert len(raw("a.jsonl", "\n".join(rows[:900]))) == 900
+
+
 def test_a_row_that_is_nested_reasonably_is_kept() -> None:
     assert raw("a.jsonl", nested(100)) == [json.loads(nested(100))]
 
@@ -213,7 +220,7 @@ def as_json(value: Any, colon: str) -> tuple[str, bool]:
     st.lists(st.lists(st.tuples(KEYS, PAIRS), max_size=4).map(tuple), min_size=1, max_size=4),
     st.sampled_from([":", " :", ": ", "\t: "]),
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 def test_exactly_the_rows_in_which_a_key_stands_twice_are_refused(rows: list[Any], colon: str) -> None:
     lines = [as_json(row, colon) for row in rows]
     expected = [number for number, (_, twice) in enumerate(lines, start=1) if twice]
@@ -309,7 +316,7 @@ def wrong_fields(file: IntentFile) -> dict[int, list[str]]:
 @given(
     st.lists(ROWS, min_size=2, max_size=5), st.sampled_from([".jsonl", ".json"]), st.sampled_from([1, 2, 50])
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 def test_what_becomes_of_a_row_does_not_depend_on_its_neighbours(
     rows: list[Row], ending: str, at_once: int
 ) -> None:
@@ -347,7 +354,7 @@ ODD_CELLS = st.lists(st.tuples(st.integers(0, 11), FIELDS, ODD_VALUES), max_size
     ODD_CELLS,
     st.booleans(),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 def test_reading_in_bulk_gives_what_reading_line_by_line_gives(
     rows: list[Row], odd: list[tuple[int, str, Any]], ends_with_newline: bool
 ) -> None:
