@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 import click
@@ -44,6 +45,7 @@ def drop(files: tuple[str, ...], kind: str, *, as_json: bool) -> None:
 @_JSON
 def collect(*, slot: str, as_json: bool) -> None:
     """Seal what waits in the inbox into a batch; the next `run` decides on it."""
+    signal.signal(signal.SIGTERM, _ended_before_it_began)
     from jobs.run import collect as command
 
     sys.exit(command(slot=slot, as_json=as_json))
@@ -54,6 +56,7 @@ def collect(*, slot: str, as_json: bool) -> None:
 @_JSON
 def run(*, slot: str, as_json: bool) -> None:
     """Finish what is unfinished, then collect, decide and record a batch of its own."""
+    signal.signal(signal.SIGTERM, _ended_before_it_began)
     from jobs.run import run as command
 
     sys.exit(command(slot=slot, as_json=as_json))
@@ -108,6 +111,11 @@ def show_positions(*, account: str | None, as_json: bool) -> None:
     from jobs.positions import show
 
     sys.exit(show(account, as_json=as_json))
+
+
+def _ended_before_it_began(*_: object) -> None:
+    """End at once on a SIGTERM that comes while the job still loads; later ones wait for a step's end."""
+    _fail("Stopped before anything began; run again.", 1, wants_json="--json" in sys.argv)
 
 
 def main() -> None:

@@ -854,3 +854,18 @@ def test_a_file_of_unknown_kind_is_not_dropped(cli: Command, tmp_path: Path) -> 
     done = cli("drop", str(tmp_path / "notes.txt"))
     assert done.code == 2
     assert ".csv" in one_line_error(done)
+
+
+def test_a_sigterm_while_the_job_is_still_loading_ends_with_1(data: Path, tmp_path: Path) -> None:
+    slow = tmp_path / "pandas.py"  # stands in the way of the import, so that the signal surely comes before
+    slow.write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(30)\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv[1:] = ['run']; from jobs.cli import main; main()"],
+        env={**os.environ, "EXEC_DATA_DIR": str(data), "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "Stopped before anything began" in done.stderr
