@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, UsageError
 from engine.schema import FILE_ENDINGS
+from engine.stores.objects import flush_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,6 +113,7 @@ class Inbox:
     def _end_removal(self, file: Dropped, aside: Path, path: Path) -> bool:
         if _dropped(file.name, aside.stat()) == file:
             aside.unlink()
+            flush_folder(aside.parent)
             return True
         self._put_back(aside, path)
         return False

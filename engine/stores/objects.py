@@ -61,7 +61,7 @@ class LocalObjects:
             raise AlreadyWritten(f"{path} exists already; files of record are written once.") from None
         finally:
             draft.unlink(missing_ok=True)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
 
     def read(self, key: str) -> bytes:
         """Give an object's content; see ``Objects``."""
@@ -88,10 +88,11 @@ def _make_folder(folder: Path) -> None:
         return
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _flush_folder(folder.parent)
+    flush_folder(folder.parent)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Bring a folder's list of names to the disk, so that it outlives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
