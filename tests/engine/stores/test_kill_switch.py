@@ -54,7 +54,9 @@ def test_words_for_on_are_on_trimmed_and_in_any_case(name: str, word: str) -> No
     assert read(**{name: f" {word.title()} "}).on
 
 
-@pytest.mark.parametrize("word", [" ", "\n", "halted", "2", "flase", "0 1", "00", "off!", "\ufeff0", "０"])  # noqa: RUF001
+@pytest.mark.parametrize(
+    "word", [" ", "\n", "halted", "2", "flase", "0 1", "00", "off!", "\ufeff0", "\uff10"]
+)
 def test_blanks_and_unknown_words_are_on(word: str) -> None:
     assert read(EXECUTION_HALTED=word).on
 
@@ -225,10 +227,10 @@ def test_the_file_is_read_anew_each_time(switch_file: Path) -> None:
 
 def test_reading_leaves_no_file_open(switch_file: Path, tmp_path: Path) -> None:
     switch_file.write_text("0")
-    before = len(os.listdir("/dev/fd"))  # noqa: PTH208
+    before = len(list(Path("/dev/fd").iterdir()))
     for path in (switch_file, tmp_path, tmp_path / "missing"):
         read_file(path)
-    assert len(os.listdir("/dev/fd")) == before  # noqa: PTH208
+    assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 def test_the_environment_is_fixed_once_it_was_read() -> None:

@@ -104,7 +104,7 @@ BAD_QUANTITIES = [
     "1,5",
     "1_000",
     "0x10",
-    "１",  # noqa: RUF001
+    "\uff11",
     "nan",
     "inf",
     "-Infinity",
