@@ -869,3 +869,28 @@ def test_a_sigterm_while_the_job_is_still_loading_ends_with_1(data: Path, tmp_pa
     )
     assert done.returncode == 1
     assert "Stopped before anything began" in done.stderr
+
+
+def test_an_intent_that_is_too_old_is_told_by_its_age_and_not_only_by_its_deadline(cli: Command) -> None:
+    aged = order(created_at="2020-01-02T15:00:00Z", valid_until="2099-01-02T15:00:00Z")
+    cli("drop", stdin=jsonl(aged))
+    said = cli("run", EXEC_INTENT_MAX_AGE_S="60").out
+    assert "intent_expired" in said
+    assert "oldest allowed 60 s" in " ".join(said.split())
+
+
+def test_files_that_are_lost_whole_are_told_before_single_rows(cli: Command, data: Path) -> None:
+    cli("drop", stdin=jsonl(*[order(qty=-1)] * 15))
+    (data / "inbox" / "zz.txt").write_text("no intents")
+    said = cli("run", EXEC_INBOX_SETTLE_S="0").out
+    assert said.index("zz.txt: unknown kind of file") < said.index("qty is -1")
+
+
+def test_a_damaged_file_of_an_unfinished_run_is_named_with_what_to_do(cli: Command, data: Path) -> None:
+    cli("drop", stdin=jsonl(order()))
+    cli("collect")
+    (batch,) = data.glob("runs/*/*/intents.parquet")
+    batch.write_bytes(b"junk")
+    told = one_line_error(cli("run"))
+    assert "intents.parquet" in told
+    assert "out of runs/" in told

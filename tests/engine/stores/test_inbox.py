@@ -249,6 +249,14 @@ def test_a_file_that_comes_back_makes_room_for_the_one_in_its_place(inbox: Inbox
     assert contents(inbox) == {"a.json": b"[2]", "a-2.json": b"[1]"}
 
 
+def test_a_file_that_comes_back_keeps_the_endings_that_say_its_kind(inbox: Inbox) -> None:
+    put(inbox, "a.csv.gz", b"old")
+    died_aside(inbox, "a.csv.gz")
+    put(inbox, "a.csv.gz", b"new")
+    inbox.recover()
+    assert contents(inbox) == {"a.csv.gz": b"new", "a-2.csv.gz": b"old"}
+
+
 def test_a_file_that_was_put_back_by_a_killed_job_is_one_file(inbox: Inbox) -> None:
     put(inbox, "a.json", b"[1]")
     os.link(inbox.root / "a.json", inbox.root / ".consumed-a.json")
