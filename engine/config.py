@@ -24,8 +24,10 @@ OFF_WORDS = frozenset({"0", "false", "no", "off"})
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 SIGNIFICANT_DIGITS = 15
 DECIMALS = 9
+_SHORTEST_TIMEOUT_S, _LONGEST_TIMEOUT_S = 0.1, 600
 LONGEST_S = 1e9
 """About 31 years: as good as none, and far from where dates end."""
+PAPER_HOST = "https://paper-api.alpaca.markets"
 
 Projection = Literal["worst_case", "net"]
 PROJECTIONS = ("worst_case", "net")
@@ -96,18 +98,76 @@ def _text(name: str, text: str) -> str:
     return text.strip()
 
 
+def _timeout(name: str, text: str) -> float:
+    seconds = _seconds(name, text)
+    if not _SHORTEST_TIMEOUT_S <= seconds <= _LONGEST_TIMEOUT_S:
+        raise ConfigurationError(
+            f"{name} is {text!r}; expected a number of seconds from {_SHORTEST_TIMEOUT_S} to "
+            f"{_LONGEST_TIMEOUT_S}: no run may wait for ever. Write it as, say, 10."
+        )
+    return seconds
+
+
+def _database_url(name: str, text: str) -> str:
+    """Take what libpq takes; its value is part of no message, since it may hold a password."""
+    url = text.strip()
+    scheme, found, _ = url.partition("://")
+    if (found and scheme not in {"postgres", "postgresql"}) or (not found and "=" not in url):
+        raise ConfigurationError(
+            f"{name} is no address of a PostgreSQL database; expected "
+            f"postgresql://user:password@host/database (without a driver such as +psycopg2 in it)."
+        )
+    return url
+
+
+def _store(name: str, text: str) -> str:
+    word = text.strip().lower()
+    if word != "embedded":
+        raise ConfigurationError(
+            f"{name} is {text!r}; expected embedded, which says that a live run may keep positions or ledger "
+            f"in the data folder. Unset it to use DATABASE_URL and a Firestore project."
+        )
+    return word
+
+
+def _path_part(name: str, text: str) -> str:
+    part = text.strip()
+    if not part or "/" in part or part in {".", ".."} or re.fullmatch("__.*__", part):
+        raise ConfigurationError(
+            f"{name} is {text!r}; expected one part of a Firestore path: a name without a slash, "
+            f"such as acme."
+        )
+    return part
+
+
+def _document(name: str, text: str) -> str:
+    path = text.strip().strip("/")
+    parts = path.split("/")
+    if len(parts) % 2 or not all(parts):
+        raise ConfigurationError(
+            f"{name} is {text!r}; expected the path of a Firestore document, collection/document, such as "
+            f"ops/market_ingest."
+        )
+    return path
+
+
 @dataclass(frozen=True)
 class Setting:
-    """One environment variable: how it is read, what it is when unset, and what it means."""
+    """One environment variable: how it is read, what it is when unset, and what it means.
+
+    ``secret``: its value is never shown; of a URL, all but the password is.
+    """
 
     name: str
     parse: Callable[[str, str], Any]
     default: str | None
     meaning: str
+    secret: bool = False
 
 
 SETTINGS = (
     Setting("EXEC_DRY_RUN", _flag, "1", "judge and record, send nothing; only 0 asks for live orders"),
+    Setting("AGENT_MODE", _text, None, "only LIVE lets live orders through; a dry run doesn't ask"),
     Setting("EXEC_DATA_DIR", _text, "./data", "folder of inbox, archive, quarantine, runs and engine.db"),
     Setting("EXEC_MAX_POSITION_QTY", _quantity, "100", "largest position per account and symbol, in shares"),
     Setting("EXEC_MAX_DAILY_TRADES", _count, "50", "trades per account and session"),
@@ -119,9 +179,24 @@ SETTINGS = (
     Setting("EXEC_INBOX_SETTLE_S", _seconds, "2", "leave files alone that are younger than this"),
     Setting("EXEC_CALENDAR", _text, "XNYS", "exchange_calendars name of the sessions"),
     Setting("EXEC_BROKER_ACCOUNT_ID", _text, None, "the one account that may trade; unset: any"),
+    Setting("DATABASE_URL", _database_url, None, "positions in PostgreSQL; unset: in engine.db", secret=True),
+    Setting("FIREBASE_PROJECT_ID", _path_part, None, "ledger and counts in Firestore; unset: in engine.db"),
+    Setting("GOOGLE_CLOUD_PROJECT", _path_part, None, "the same, where FIREBASE_PROJECT_ID is unset"),
+    Setting("EXEC_TENANT_ID", _path_part, None, "keep the ledger below tenants/<this>/ in Firestore"),
+    Setting("EXEC_STORE", _store, None, "embedded: a live run may use engine.db for what is unset above"),
+    Setting(
+        "EXEC_RISK_DATA_TIMEOUT_S", _timeout, "10", "what a store doesn't say in this time is unavailable"
+    ),
+    Setting(
+        "EXEC_HEARTBEAT_DOC", _document, None, "Firestore document with the market data's last moment (ts)"
+    ),
+    Setting("MARKETDATA_STALE_THRESHOLD_S", _seconds, "120", "live: oldest market data in that document"),
+    Setting("ALPACA_API_KEY", _text, None, "key of the Alpaca account", secret=True),
+    Setting("ALPACA_SECRET_KEY", _text, None, "its secret", secret=True),
+    Setting("ALPACA_TRADING_HOST", _text, PAPER_HOST, "where orders go; a live host has to be named here"),
     Setting("EXECUTION_HALTED", _text, None, "kill switch: anything but 0, false, no or off is ON"),
     Setting("EXECUTION_HALTED_FILE", _text, None, "kill switch: a file whose first line says the same"),
-    Setting("EXECUTION_HALTED_DOC", _text, None, "kill switch: a Firestore document (not built yet: ON)"),
+    Setting("EXECUTION_HALTED_DOC", _text, None, "kill switch: a Firestore document, field enabled"),
     Setting("EXEC_KILL_SWITCH", _text, None, "deprecated name of EXECUTION_HALTED"),
     Setting("EXEC_KILL_SWITCH_FILE", _text, None, "deprecated name of EXECUTION_HALTED_FILE"),
     Setting("EXEC_KILL_SWITCH_DOC", _text, None, "deprecated name of EXECUTION_HALTED_DOC"),
@@ -129,13 +204,6 @@ SETTINGS = (
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
 """Names that Kubernetes sets for every service, one called execution-engine, say."""
 NOT_BUILT_YET = {
-    "DATABASE_URL": "positions from PostgreSQL",
-    "FIREBASE_PROJECT_ID": "ledger and counts from Firestore",
-    "GOOGLE_CLOUD_PROJECT": "ledger and counts from Firestore",
-    "EXEC_STORE": "live orders on the embedded store",
-    "EXEC_TENANT_ID": "a ledger below a tenant in Firestore",
-    "EXEC_HEARTBEAT_DOC": "a heartbeat in Firestore",
-    "EXEC_RISK_DATA_TIMEOUT_S": "stores that are servers",
     "EXEC_SETTLE_S": "settlement at a broker",
     "EXEC_ACCOUNTS_FILE": "several broker accounts",
 }
@@ -161,18 +229,23 @@ def check_names(env: Mapping[str, str]) -> None:
 
     Raises ``ConfigurationError``.
     """
+    for error in wrong_names(env).values():
+        raise error
+
+
+def wrong_names(env: Mapping[str, str]) -> dict[str, ConfigurationError]:
+    """Give what is wrong with names that look like settings and are none, or aren't built yet, by name."""
+    found = {}
     for name in env:
         if name in NOT_BUILT_YET and env[name].strip():
-            raise ConfigurationError(
-                f"{name} is set, which asks for {NOT_BUILT_YET[name]}: not built yet. "
-                f"Unset it to use the embedded store in the data folder."
-            )
-        if _SERVICE_LINK.search(name):
-            continue
-        if name.startswith(("EXEC_", "EXECUTION_")) and name not in _BY_NAME and name not in NOT_BUILT_YET:
+            found[name] = f"{name} is set, which asks for {NOT_BUILT_YET[name]}: not built yet. Unset it."
+        elif name.startswith(("EXEC_", "EXECUTION_")) and not (
+            name in _BY_NAME or name in NOT_BUILT_YET or _SERVICE_LINK.search(name)
+        ):
             close = get_close_matches(name, _BY_NAME, n=1, cutoff=0.85)
             hint = f"Did you mean {close[0]}?" if close else "Unset it."
-            raise ConfigurationError(f"{name} is no setting of the engine. {hint}")
+            found[name] = f"{name} is no setting of the engine. {hint}"
+    return {name: ConfigurationError(message) for name, message in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,11 +301,59 @@ class RiskConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoreSettings:
+    """Where positions and ledger are kept, each chosen for itself; None: in the data folder's ``engine.db``.
+
+    ``embedded_is_meant``: a live run may use that file as well. ``timeout_s``: bound of every answer.
+    """
+
+    data_dir: Path
+    database_url: str | None = field(default=None, repr=False)
+    firestore_project: str | None = None
+    tenant_id: str | None = None
+    embedded_is_meant: bool = False
+    timeout_s: float = 10.0
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> StoreSettings:
+        """Read them from environment variables. Raises ``ConfigurationError``."""
+        own, platform = (read_setting(name, env) for name in ("FIREBASE_PROJECT_ID", "GOOGLE_CLOUD_PROJECT"))
+        return cls(
+            data_dir=Path(read_setting("EXEC_DATA_DIR", env)),
+            database_url=read_setting("DATABASE_URL", env),
+            firestore_project=own or platform,
+            tenant_id=read_setting("EXEC_TENANT_ID", env),
+            embedded_is_meant=read_setting("EXEC_STORE", env) is not None,
+            timeout_s=read_setting("EXEC_RISK_DATA_TIMEOUT_S", env),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSettings:
+    """What the live gate asks of the environment; ``heartbeat_document`` is None where there is none."""
+
+    agent_mode: str
+    heartbeat_document: str | None
+    marketdata_stale_threshold_s: float
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> GateSettings:
+        """Read them from environment variables. Raises ``ConfigurationError``."""
+        return cls(
+            agent_mode=read_setting("AGENT_MODE", env) or "",
+            heartbeat_document=read_setting("EXEC_HEARTBEAT_DOC", env),
+            marketdata_stale_threshold_s=read_setting("MARKETDATA_STALE_THRESHOLD_S", env),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """What a run needs to know besides its limits; ages and delays in seconds."""
 
     data_dir: Path
     dry_run: bool
+    stores: StoreSettings
+    gate: GateSettings
     calendar: str
     inbox_settle_s: float
     decision_max_age_s: float
@@ -249,6 +370,8 @@ class RunSettings:
         return cls(
             data_dir=Path(read_setting("EXEC_DATA_DIR", env)),
             dry_run=read_setting("EXEC_DRY_RUN", env),
+            stores=StoreSettings.from_env(env),
+            gate=GateSettings.from_env(env),
             calendar=read_setting("EXEC_CALENDAR", env),
             inbox_settle_s=read_setting("EXEC_INBOX_SETTLE_S", env),
             decision_max_age_s=read_setting("EXEC_DECISION_MAX_AGE_S", env),

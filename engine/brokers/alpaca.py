@@ -1,52 +1,51 @@
-"""Alpaca's Trading API v2, as far as a single order goes.
+"""Alpaca's Trading API v2, as far as a single order goes, and the account and clock around it.
 
 What becomes of a request, where POST and DELETE change something at the broker and GET does not::
 
     the broker's reply                       POST, DELETE      GET
-    2xx with an order (DELETE: 204)          the order         the order
+    2xx with what was asked (DELETE: 204)    the order         the order, account or clock
     3xx (never followed), 4xx (429 too)      BrokerRejected    BrokerRejected
     5xx, another 2xx, half a reply, none     OutcomeUnknown    BrokerError: nothing was changed, ask again
 
-Every request is sent once. Repeating, pacing and recording belong to the session, which is handed in.
+Every request is sent once. Repeating, pacing and recording belong to the session, which is handed in. No
+message and no ``repr`` shows a key, or more of an account number than its last four characters.
 """
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import os
 import re
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from ipaddress import IPv4Network, ip_address
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeVar
 
 import requests
 import urllib3
 
-from engine.errors import BrokerError, BrokerRejected, ConfigurationError, OutcomeUnknown, UsageError
+from engine.brokers.account import BrokerAccount, BrokerClock
+from engine.brokers.alpaca_account import parse_account, parse_clock
+from engine.brokers.alpaca_orders import differences, order_path, order_payload, parse_order
+from engine.brokers.alpaca_replies import cause, one_line, readable, refusal, without_account_numbers
+from engine.config import PAPER_HOST
+from engine.errors import BrokerError, ConfigurationError, OutcomeUnknown
 from engine.orders import BrokerOrder, OrderIntent
 
-PAPER_HOST = "https://paper-api.alpaca.markets"
-SNIPPET_LENGTH = 300
 
-_NUMBERS = ("qty", "notional", "limit_price", "stop_price", "trail_price", "trail_percent")
-_DECIMAL = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _HOST = re.compile(
     r"(?P<scheme>https?)://(?P<name>[a-z0-9-]+(\.[a-z0-9-]+)*|\[::1\])(:(?P<port>\d{1,5}))?/?",
     re.ASCII | re.IGNORECASE,
 )
 _HIGHEST_PORT = 65535
-_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-z!][^>]*>", re.IGNORECASE | re.DOTALL)
+_DONE, _REDIRECTED, _FAILED = 200, 300, 500  # where the families of HTTP statuses begin
 
-_DONE, _REDIRECTED, _REFUSED, _FAILED = 200, 300, 400, 500  # where the families of HTTP statuses begin
+_Asked = TypeVar("_Asked")
 
 
 class AlpacaBroker:
-    """Places, cancels and looks up orders at Alpaca.
+    """Places, cancels and looks up orders at Alpaca, and asks for its account and clock.
 
     ``api_key``, ``secret_key`` and ``trading_host`` come from ``ALPACA_API_KEY``, ``ALPACA_SECRET_KEY`` and
     ``ALPACA_TRADING_HOST`` where not given; the host is the paper host unless another is named.
@@ -88,10 +87,10 @@ class AlpacaBroker:
         payload = order_payload(intent)
         place = f"{self._place('POST', '/v2/orders')} (client_order_id {payload['client_order_id']})"
         reply = self._send("POST", "/v2/orders", place=place, payload=payload)
-        order = self._order_in(reply, "POST", place=place)
-        differences = _differences(intent, order)
-        if differences:
-            raise self._unclear("POST", place, f"the reply describes another order: {_one_line(differences)}")
+        order = self._read(reply, "POST", place, "order", parse_order)
+        wrong = differences(intent, order)
+        if wrong:
+            raise self._unclear("POST", place, f"the reply describes another order: {one_line(wrong)}")
         return order
 
     def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:
@@ -119,11 +118,23 @@ class AlpacaBroker:
         (nothing was changed; ask again), and ``UsageError`` for an id that is none.
         """
         path = order_path(broker_order_id)
-        place = self._place("GET", path)
-        order = self._order_in(self._send("GET", path, place=place), "GET", place=place)
+        order = self._get(path, "order", parse_order)
         if order.broker_order_id.lower() != broker_order_id.strip().lower():
+            place = self._place("GET", path)
             raise self._unclear("GET", place, f"the reply describes order {order.broker_order_id}")
         return order
+
+    def get_account(self) -> BrokerAccount:
+        """Give the account that the keys belong to.
+
+        Raises ``BrokerRejected`` (401, 403: the keys are not for this host), and ``BrokerError`` where there
+        is no readable answer.
+        """
+        return self._get("/v2/account", "account", lambda body: parse_account(self._keys.removed_from(body)))
+
+    def get_clock(self) -> BrokerClock:
+        """Give Alpaca's time and the next opening and closing of the US market; raises as ``get_account``."""
+        return self._get("/v2/clock", "clock", lambda body: parse_clock(self._keys.removed_from(body)))
 
     def _place(self, method: str, path: str) -> str:
         return f"{method} {self.trading_host}{path}"
@@ -146,22 +157,31 @@ class AlpacaBroker:
                 proxies=self._proxies,
             )
         except (OSError, urllib3.exceptions.HTTPError) as error:  # what requests raises is an OSError
-            raise self._unclear(method, place, f"no answer ({_cause(error)})") from error
+            raise self._unclear(method, place, f"no answer ({cause(error)})") from error
         if _REDIRECTED <= reply.status_code < _FAILED:
-            raise refusal(reply.status_code, self._keys.removed_from(reply.content))
+            raise refusal(reply.status_code, self._showable(reply))
         if not _DONE <= reply.status_code < _REDIRECTED:
             raise self._unclear(method, place, self._said(reply))
         return reply
 
-    def _order_in(self, reply: requests.Response, method: str, *, place: str) -> BrokerOrder:
+    def _get(self, path: str, what: str, parse: Callable[[bytes], _Asked]) -> _Asked:
+        place = self._place("GET", path)
+        return self._read(self._send("GET", path, place=place), "GET", place, what, parse)
+
+    def _read(
+        self, reply: requests.Response, method: str, place: str, what: str, parse: Callable[[bytes], _Asked]
+    ) -> _Asked:
         try:
-            return parse_order(reply.content)
+            return parse(reply.content)
         except ValueError as error:
-            what = f"the reply is no order ({error}): {self._said(reply)}"
-            raise self._unclear(method, place, what) from error
+            wrong = f"the reply is no {what} ({error}): {self._said(reply)}"
+            raise self._unclear(method, place, wrong) from error
 
     def _said(self, reply: requests.Response) -> str:
-        return f"HTTP {reply.status_code}: {readable(self._keys.removed_from(reply.content))}"
+        return f"HTTP {reply.status_code}: {readable(self._showable(reply))}"
+
+    def _showable(self, reply: requests.Response) -> bytes:
+        return without_account_numbers(self._keys.removed_from(reply.content))
 
     def _unclear(self, method: str, place: str, what: str) -> BrokerError:
         text = self._keys.removed_from(f"{place}: {what.rstrip('.')}".encode()).decode()
@@ -241,188 +261,3 @@ def _is_loopback(name: str) -> bool:
         return ip_address(name) in IPv4Network("127.0.0.0/8")
     except ValueError:
         return False
-
-
-def order_path(broker_order_id: str) -> str:
-    """Give the path of an order, quoted.
-
-    Raises ``UsageError`` for a blank id, and for one of dots: ``DELETE /v2/orders/.`` is ``DELETE
-    /v2/orders/`` once the path is normalised, and that cancels every order.
-    """
-    name = broker_order_id.strip()
-    if not name.strip("."):
-        raise UsageError(
-            f"broker_order_id is {broker_order_id!r}; expected the id that the broker gave an order."
-        )
-    return f"/v2/orders/{quote(name, safe='')}"
-
-
-def decimal_text(value: float) -> str:
-    """Write a number as the shortest decimal that means it, without exponent: 1e-9 is ``0.000000001``.
-
-    Raises ``ValueError`` where it is not finite or not a number.
-    """
-    if isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number")
-    return format(Decimal(repr(float(value))).normalize(), "f")
-
-
-def order_payload(intent: OrderIntent) -> dict[str, Any]:
-    """Give the body of ``POST /v2/orders``: numbers as decimal text, what is None left out.
-
-    Raises ``UsageError`` for a cancel, a missing ``client_intent_id`` and a number that is none.
-    """
-    if intent.action != "new":
-        raise UsageError(
-            f"intent {intent.client_intent_id} has the action {intent.action!r}: no order comes of it. "
-            f"Find the order of {intent.target_intent_id} and use cancel_order."
-        )
-    if not intent.client_intent_id:
-        raise UsageError(
-            f"an intent of {intent.strategy_id} for {intent.symbol} has no client_intent_id, and an order "
-            f"without one could not be found again. Give it one."
-        )
-    payload: dict[str, Any] = {
-        "client_order_id": intent.client_intent_id,
-        "symbol": intent.symbol,
-        "side": intent.side,
-        "type": intent.order_type,
-        "time_in_force": intent.time_in_force,
-        "extended_hours": bool(intent.extended_hours),
-        **_decimals(intent, {name: name for name in _NUMBERS}),
-    }
-    if intent.order_class != "simple":
-        payload["order_class"] = intent.order_class
-    legs = {
-        "take_profit": _decimals(intent, {"limit_price": "take_profit_limit_price"}),
-        "stop_loss": _decimals(
-            intent, {"stop_price": "stop_loss_stop_price", "limit_price": "stop_loss_limit_price"}
-        ),
-    }
-    return payload | {name: leg for name, leg in legs.items() if leg}
-
-
-def _decimals(intent: OrderIntent, fields: Mapping[str, str]) -> dict[str, str]:
-    texts = {}
-    for key, name in fields.items():
-        value = getattr(intent, name)
-        if value is None:
-            continue
-        try:
-            texts[key] = decimal_text(value)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise UsageError(
-                f"intent {intent.client_intent_id}: {name} is {value!r}; expected a finite number, or None."
-            ) from error
-    return texts
-
-
-def _differences(intent: OrderIntent, order: BrokerOrder) -> str:
-    """Say where a reply describes another order than the one sent ("" where it does not).
-
-    ``BTCUSD`` and ``BTC/USD`` are one symbol: Alpaca takes both and answers the latter.
-    """
-    pairs = {
-        "client_order_id": (intent.client_intent_id, order.client_order_id),
-        "symbol": (intent.symbol.upper().replace("/", ""), order.symbol.upper().replace("/", "")),
-        "side": (intent.side.lower(), order.side.lower()),
-    }
-    return ", ".join(
-        f"{name} {theirs or 'absent'!r} instead of {ours!r}"
-        for name, (ours, theirs) in pairs.items()
-        if ours != theirs
-    )
-
-
-def parse_order(body: bytes) -> BrokerOrder:
-    """Read an order; fields and statuses that are not known here are kept as they are.
-
-    Raises ``ValueError``, saying what is wrong, where the body is not an order.
-    """
-    try:
-        # Decimals stay text, be they sent as JSON strings or as JSON numbers.
-        reply = json.loads(body, parse_float=str, parse_constant=str)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("it is not JSON") from error
-    if type(reply) is not dict:
-        raise ValueError("it is not a JSON object")
-    return BrokerOrder(
-        broker_order_id=_text(reply, "id"),
-        client_order_id=_text(reply, "client_order_id"),
-        order_status=_text(reply, "status"),
-        symbol=_text(reply, "symbol", default=""),
-        side=_text(reply, "side", default=""),
-        filled_qty=_figure(reply, "filled_qty") or 0.0,
-        filled_avg_price=_figure(reply, "filled_avg_price"),
-        raw=reply,
-    )
-
-
-def _text(reply: Mapping[str, Any], field: str, *, default: str | None = None) -> str:
-    value = reply.get(field)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, str) or (not value and default is None):
-        raise ValueError(f"its {field} is {_shown(value)}")
-    return value
-
-
-def _figure(reply: Mapping[str, Any], field: str) -> float | None:
-    value = reply.get(field)
-    if value is None:
-        return None
-    if not _DECIMAL.fullmatch(str(value)) or not math.isfinite(float(str(value))):
-        raise ValueError(f"its {field} is {_shown(value)}")
-    return float(value)
-
-
-def _shown(value: object) -> str:
-    return readable(repr(value).encode())
-
-
-def refusal(status: int, body: bytes) -> BrokerRejected:
-    """Read a 3xx or 4xx reply: the broker's words and code where there are any, and a known remedy."""
-    try:
-        reply = json.loads(body)
-    except (ValueError, RecursionError):
-        reply = None
-    reply = reply if isinstance(reply, dict) else {}
-    message, code = reply.get("message"), str(reply.get("code"))
-    if isinstance(message, str) and message.strip():
-        message = _one_line(message)
-    else:
-        message = f"HTTP {status}: {readable(body)}"
-    number = int(code) if re.fullmatch(r"\d{1,9}", code, re.ASCII) else None
-    remedy = _remedy(status, number)
-    return BrokerRejected(
-        f"{message.rstrip('.')}. {remedy}" if remedy else message, status=status, code=number
-    )
-
-
-def _remedy(status: int, code: int | None) -> str:
-    if status < _REFUSED:
-        return "Redirects are not followed, they would carry the keys elsewhere. Check ALPACA_TRADING_HOST."
-    if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and code is None):
-        return "Check that ALPACA_API_KEY and ALPACA_SECRET_KEY are valid and belong to ALPACA_TRADING_HOST."
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return "The request was turned away before it was looked at, so nothing came of it."
-    return ""
-
-
-def readable(body: bytes) -> str:
-    """Shorten a reply of any kind to one line of plain text."""
-    text = body[:8_000].decode("utf-8", "replace")
-    if text.lstrip().startswith("<"):
-        text = html.unescape(_MARKUP.sub(" ", text))
-    return _one_line(text) or "an empty reply"
-
-
-def _one_line(text: str) -> str:
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return text if len(text) <= SNIPPET_LENGTH else text[: SNIPPET_LENGTH - 1] + "…"
-
-
-def _cause(error: Exception) -> str:
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    reason = error if reason is None else reason
-    return _one_line(f"{type(reason).__name__}: {reason}")

@@ -1,0 +1,62 @@
+"""How far this machine's clock is from the broker's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from engine.brokers.account import BrokerClock
+from engine.errors import UsageError
+
+
+class TellsTheTime(Protocol):
+    """A broker with a clock."""
+
+    def get_clock(self) -> BrokerClock:
+        """Give the broker's time; raises ``BrokerError`` where there is none to be had."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClockSkew:
+    """Our clock is ``ahead_s`` seconds ahead of the broker's (behind: negative), give or take ``within_s``.
+
+    To fail closed, ask for ``worst_s <= limit``; a large ``within_s`` is a slow reply, not a wrong clock.
+    """
+
+    ahead_s: float
+    within_s: float
+
+    @property
+    def worst_s(self) -> float:
+        """The largest skew, in either direction, that the measurement leaves possible."""
+        return abs(self.ahead_s) + self.within_s
+
+    def __str__(self) -> str:
+        side = "ahead of" if self.ahead_s >= 0 else "behind"
+        return f"{abs(self.ahead_s):.3f} s {side} the broker's clock, give or take {self.within_s:.3f} s"
+
+
+def measure_clock_skew(broker: TellsTheTime, now: Callable[[], datetime]) -> ClockSkew:
+    """Ask the broker for its time, once, and compare it with the middle of the request.
+
+    The broker reads its clock at some moment of the request, so ``within_s`` is half of what that took on
+    ``now``; infinite where ``now`` went back meanwhile, since then nothing was measured. The errors of
+    ``get_clock`` pass through; ``UsageError`` for a ``now`` without a timezone.
+    """
+    before = _aware(now())
+    theirs = broker.get_clock().timestamp
+    half_s = (_aware(now()) - before).total_seconds() / 2
+    ahead_s = (before - theirs).total_seconds() + half_s
+    return ClockSkew(ahead_s, half_s if half_s >= 0 else math.inf)
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.utcoffset() is None:
+        raise UsageError(
+            f"now() gave {moment.isoformat()}; expected a moment with a timezone. Use datetime.now(UTC)."
+        )
+    return moment
