@@ -8,14 +8,17 @@ import pytest
 
 from tests.desk import Desk
 
-_OURS = ("EXEC_", "EXECUTION_", "ALPACA_", "AGENT_", "FIREBASE_", "GOOGLE_", "DATABASE_URL")
+pytest_plugins = ["tests.servers.fixtures"]
+
+_OURS = ("EXEC_", "EXECUTION_", "ALPACA_", "AGENT_", "FIREBASE_", "GOOGLE_", "DATABASE_URL", "MARKETDATA_")
+_OTHER_SERVERS = ("FIRESTORE_", "CLOUDSDK_", "PG")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside() -> Iterator[None]:
     """Keep the settings of whoever runs the tests out of them."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(_OURS)]:
+        for name in [name for name in os.environ if name.startswith(_OURS + _OTHER_SERVERS)]:
             patch.delenv(name)
         yield
 
