@@ -1,33 +1,121 @@
-"""What a run asks of the stores of risk data; each is one query for all accounts of a batch."""
+"""What the engine asks of its stores, whichever they are; ``tests/engine/stores/contract`` holds them to it.
+
+Each call is bounded in time. Reading raises ``DataUnavailable``, writing ``EngineError``; both say which
+store, why, and what to do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Protocol
 
 import pandas as pd
+
+POSITION_COLUMNS = ("broker_account_id", "symbol", "qty", "avg_price", "market_value", "updated_at")
 
 
 class PositionStore(Protocol):
     """Where the positions of the accounts are kept."""
 
+    @property
+    def place(self) -> str:
+        """Where the store is, for people; holds no secret."""
+        ...
+
+    def check(self) -> str:
+        """Read something cheap and say what was found. Raises ``DataUnavailable``."""
+        ...
+
     def positions(
         self, accounts: Sequence[str], *, as_of: pd.Timestamp, max_age_s: float | None = None
     ) -> pd.DataFrame:
-        """Give ``broker_account_id, symbol, qty`` of these accounts; a stale one has qty NaN.
+        """Give ``broker_account_id, symbol, qty`` (float64, signed shares) of these accounts, in one query.
 
-        Raises ``DataUnavailable``.
+        ``qty`` is NaN, which is unavailable, where the row was updated more than ``max_age_s`` away from
+        ``as_of`` (timezone-aware; None: any age will do). An account that the store knows to be unknown or
+        ambiguous has one row without a symbol, which makes all of it unavailable.
+        """
+        ...
+
+    def all_positions(self) -> pd.DataFrame:
+        """Give every position: ``POSITION_COLUMNS``, by account and symbol.
+
+        ``avg_price`` and ``market_value`` are NaN where unknown, ``updated_at`` is in UTC.
+        """
+        ...
+
+    def load_positions(
+        self, frame: pd.DataFrame, *, updated_at: datetime, replace_accounts: bool = True
+    ) -> int:
+        """Write positions, all or none, and give how many.
+
+        ``frame``: ``broker_account_id, symbol, qty`` and, where known, ``avg_price, market_value``; one row
+        per account and symbol. It is the whole book of every account that it names, so that symbols which
+        it doesn't name are removed; ``replace_accounts`` off keeps them.
         """
         ...
 
 
 class LedgerStore(Protocol):
-    """Where the trades of the accounts are kept."""
+    """Where the trades of the accounts are kept: one document per order, ``engine.ledger`` says which."""
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for people; holds no secret."""
+        ...
+
+    def check(self) -> str:
+        """Read something cheap and say what was found. Raises ``DataUnavailable``."""
+        ...
 
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
-        """Give ``broker_account_id, trades`` of a session, for accounts that have some.
+        """Count the documents of a session: ``broker_account_id, trades`` (int64).
 
-        Raises ``DataUnavailable``.
+        Of ``accounts``, those without a document may be left out.
+        """
+        ...
+
+    def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
+        """Give an order's document, None where it has none."""
+        ...
+
+    def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:
+        """Merge documents into the ledger (``merge_ledger_document``); give how many stored ones changed.
+
+        Each names its ``broker_order_id``; the merged one must have ``broker_account_id`` and
+        ``trading_date`` (ISO text), and hold nothing but what JSON can (no NaN). A document that can't be
+        kept is refused before anything is written. A write that fails half-way may be repeated.
+        """
+        ...
+
+
+class AgentStateStore(Protocol):
+    """Where the state of the agent (``engine.gate``) is kept between runs."""
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for people; holds no secret."""
+        ...
+
+    def agent_state(self) -> dict[str, Any] | None:
+        """Give what is kept, None where nothing ever was."""
+        ...
+
+    def replace_agent_state(self, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None) -> bool:
+        """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); tell whether it was.
+
+        ``new`` holds nothing but what JSON can. Of several that try at the same time, one succeeds.
+        """
+        ...
+
+
+class DocumentStore(Protocol):
+    """Where documents of others are read: the kill switch's and the market data's heartbeat."""
+
+    def document(self, path: str) -> dict[str, Any] | None:
+        """Give the document at ``collection/document``, None where there is none.
+
+        Raises ``DataUnavailable``, also for a path that names no document.
         """
         ...

@@ -1,0 +1,77 @@
+"""Work that must not keep a job waiting: each piece in a thread of its own, each for so many seconds.
+
+A server that hangs can hold a library for longer than the library was told. What is not done in time is
+given up: its thread is left behind as a daemon, which ends with the process and keeps nothing from ending.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from engine.errors import DataUnavailable
+
+T = TypeVar("T")
+GRACE_S = 1.0
+"""What to add to the bound of work that has the same bound within itself: its own words say more."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a piece of work: a value or an error, and the seconds it took."""
+
+    value: Any
+    error: Exception | None
+    took_s: float
+
+    def get(self) -> Any:
+        """Give the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def within(timeout_s: float, work: Callable[[], T], *, whose: str) -> T:
+    """Give what ``work`` gives; raises what it raises, or ``DataUnavailable`` after ``timeout_s`` seconds.
+
+    ``whose`` names what was asked, for the message.
+    """
+    value: T = at_once({whose: work}, timeout_s)[whose].get()
+    return value
+
+
+def at_once(works: Mapping[str, Callable[[], Any]], timeout_s: float) -> dict[str, Answer]:
+    """Do all ``works`` at the same time; what is not done after ``timeout_s`` seconds is unavailable."""
+    begun_at = time.monotonic()
+    answers: dict[str, Answer] = {}
+    threads = [
+        threading.Thread(target=_do, args=(name, work, answers, begun_at), daemon=True, name=name)
+        for name, work in works.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, begun_at + timeout_s - time.monotonic()))
+    late = {
+        name: Answer(
+            None,
+            DataUnavailable(
+                f"{name}: no answer within {timeout_s:g} s. See that it is up and can be reached; where it "
+                f"is only slow, raise EXEC_RISK_DATA_TIMEOUT_S."
+            ),
+            timeout_s,
+        )
+        for name in works
+    }
+    return {**late, **answers}
+
+
+def _do(name: str, work: Callable[[], Any], answers: dict[str, Answer], begun_at: float) -> None:
+    try:
+        value, error = work(), None
+    except Exception as raised:
+        value, error = None, raised
+    answers[name] = Answer(value, error, time.monotonic() - begun_at)

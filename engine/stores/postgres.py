@@ -1,0 +1,363 @@
+"""Positions in PostgreSQL: ``public.broker_positions``, in either of the two forms of ``postgres_schema``.
+
+Rows leave the server as one piece of CSV and enter a frame through pyarrow, without becoming Python objects.
+An account is never pasted into a query. Where accounts are uuids, the name that an intent uses is looked for
+among ids, external ids and labels of ``public.broker_accounts``; one that means no account there, or several,
+is unavailable and never flat.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from engine.errors import EngineError
+from engine.stores.postgres_schema import Tables, usable_tables
+from engine.stores.postgres_server import Server, Unusable
+
+if TYPE_CHECKING:
+    import psycopg
+
+# Types of the frames: text (str), number (float64), moment (UTC; on its way as microseconds since 1970).
+_POSITIONS = {"broker_account_id": "text", "symbol": "text", "qty": "number"}
+_BOOK = {**_POSITIONS, "avg_price": "number", "market_value": "number", "updated_at": "moment"}
+_BOOK_ORDER = 'ORDER BY broker_account_id COLLATE "C", symbol COLLATE "C"'
+
+_LONGEST_AGE_S = 1e9  # 31 years: as good as none, and far from where the calendar ends
+_LABELS_SHOWN = 20
+
+# The rows are given under the name that was asked for, whatever the column's own idea of equality is.
+_BY_TEXT = """
+SELECT wanted.name AS broker_account_id, held.symbol::text AS symbol, {qty} AS qty
+FROM unnest(%(accounts)s::text[]) AS wanted (name)
+JOIN public.broker_positions AS held ON held.broker_account_id::text = wanted.name
+"""
+_MATCHED = """
+WITH wanted AS (SELECT name FROM unnest(%(accounts)s::text[]) AS given (name)),
+named AS (
+    SELECT wanted.name, a.id FROM wanted JOIN public.broker_accounts AS a ON a.id::text = lower(wanted.name)
+    UNION
+    SELECT wanted.name, a.id FROM wanted JOIN public.broker_accounts AS a
+        ON a.external_account_id::text = wanted.name
+    UNION
+    SELECT wanted.name, a.id FROM wanted JOIN public.broker_accounts AS a ON a.label::text = wanted.name
+),
+matched AS (SELECT name, min(id::text)::uuid AS id FROM named GROUP BY name HAVING count(*) = 1)
+"""
+_BY_UUID = (
+    _MATCHED
+    + """
+SELECT wanted.name AS broker_account_id, held.symbol::text AS symbol, {qty} AS qty
+FROM wanted
+LEFT JOIN matched USING (name)
+LEFT JOIN public.broker_positions AS held ON held.broker_account_id = matched.id
+WHERE matched.id IS NULL OR held.broker_account_id IS NOT NULL
+"""
+)
+_ALL = """
+SELECT {account} AS broker_account_id, held.symbol::text AS symbol, held.qty, {avg_price} AS avg_price,
+    {market_value} AS market_value, {updated_at} AS updated_at
+FROM public.broker_positions AS held
+{join}
+"""
+_SHOWN_ACCOUNT = "coalesce(nullif(a.label::text, ''), nullif(a.external_account_id::text, ''), {id}::text)"
+_ACCOUNT_OF_ROW = _SHOWN_ACCOUNT.format(id="held.broker_account_id")
+
+_LOADING = """
+CREATE TEMPORARY TABLE loading (
+    broker_account_id {account} NOT NULL, symbol text NOT NULL, qty numeric NOT NULL,
+    avg_price numeric, market_value numeric
+) ON COMMIT DROP
+"""
+# Two loads of one account, each blind to what the other hasn't committed, would leave a mixture of both.
+_ONE_LOAD_AT_A_TIME = "LOCK TABLE public.broker_positions IN SHARE ROW EXCLUSIVE MODE"
+_DELETE = """
+DELETE FROM public.broker_positions AS held
+WHERE held.broker_account_id IN (SELECT broker_account_id FROM pg_temp.loading) AND NOT EXISTS (
+    SELECT FROM pg_temp.loading AS new
+    WHERE new.broker_account_id = held.broker_account_id AND new.symbol = held.symbol
+)
+"""
+_UPSERT = """
+INSERT INTO public.broker_positions
+    (broker_account_id, symbol, qty, avg_price, market_value, updated_at, raw)
+SELECT broker_account_id, symbol, qty, avg_price, market_value, {moment}, NULL
+FROM pg_temp.loading
+ON CONFLICT (broker_account_id, symbol) DO UPDATE SET
+    qty = excluded.qty, avg_price = excluded.avg_price, market_value = excluded.market_value,
+    updated_at = excluded.updated_at, raw = excluded.raw
+"""
+_NOT_KEPT = """
+SELECT new.broker_account_id::text, new.symbol, new.qty::text, held.qty::text
+FROM pg_temp.loading AS new
+LEFT JOIN public.broker_positions AS held USING (broker_account_id, symbol)
+WHERE held.qty::text::numeric IS DISTINCT FROM new.qty
+LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class PostgresStore:
+    """Positions in the PostgreSQL database at ``url`` (libpq's URL or key=value form, taken as it is).
+
+    Each call makes a connection of its own, so that a store may be shared by threads, and ends within
+    ``timeout_s``, whatever the server does. Raises ``DataUnavailable`` for reading, ``EngineError`` for
+    writing, and ``ConfigurationError`` for a ``url`` that isn't one.
+    """
+
+    url: str = field(repr=False)
+    timeout_s: float = 10.0
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for people; holds no secret."""
+        return self.server.place
+
+    @property
+    def server(self) -> Server:
+        """The server, for what isn't about positions."""
+        return Server(self.url, self.timeout_s)
+
+    def positions(
+        self, accounts: Sequence[str], *, as_of: pd.Timestamp, max_age_s: float | None = None
+    ) -> pd.DataFrame:
+        """Give the positions of ``accounts``: ``broker_account_id, symbol, qty`` (float64, signed shares).
+
+        ``qty`` is NaN, which is unavailable, where the row was updated at an unknown time, or more than
+        ``max_age_s`` away from ``as_of`` (timezone-aware; None: any age will do). An account that
+        ``broker_accounts`` doesn't know, or knows several of, has one row without a symbol.
+        """
+        age = timedelta(seconds=_LONGEST_AGE_S if max_age_s is None else min(max_age_s, _LONGEST_AGE_S))
+        bounds = {"first": _utc(as_of - age), "last": _utc(as_of + age)}
+        wanted = list(dict.fromkeys(accounts))
+        if not wanted:
+            return _frame(b"", _POSITIONS)
+
+        def read(cursor: psycopg.Cursor[Any]) -> pd.DataFrame:
+            tables = usable_tables(cursor)
+            qty = "held.qty" if max_age_s is None else _fresh_qty(tables)
+            query = (_BY_UUID if tables.by_uuid else _BY_TEXT).format(qty=qty)
+            return _queried(cursor, query, {"accounts": wanted, **bounds}, _POSITIONS)
+
+        return self.server.read(read)
+
+    def all_positions(self) -> pd.DataFrame:
+        """Give every position: ``POSITION_COLUMNS``, by account and symbol.
+
+        ``avg_price`` and ``market_value`` are NaN where unknown, ``updated_at`` is in UTC. An account that
+        is a uuid is shown by its label, else its external id, else its uuid.
+        """
+
+        def read(cursor: psycopg.Cursor[Any]) -> pd.DataFrame:
+            query = _all_positions_query(usable_tables(cursor))
+            return _queried(cursor, query, {}, _BOOK, order=_BOOK_ORDER)
+
+        return self.server.read(read)
+
+    def load_positions(
+        self, frame: pd.DataFrame, *, updated_at: datetime, replace_accounts: bool = True
+    ) -> int:
+        """Write positions, all or none, and give how many.
+
+        ``frame``: ``broker_account_id, symbol, qty`` and, where known, ``avg_price, market_value``; one row
+        per account and symbol. It is the whole book of every account that it names, so that symbols which
+        it doesn't name vanish; with ``replace_accounts=False`` they stay. ``updated_at`` is timezone-aware.
+        """
+        moment = _utc(updated_at)
+        rows = self._rows(frame)
+
+        def write(cursor: psycopg.Cursor[Any]) -> int:
+            tables = usable_tables(cursor)
+            written = _under_uuids(cursor, rows) if tables.by_uuid else rows
+            cursor.execute(_ONE_LOAD_AT_A_TIME)
+            cursor.execute(_LOADING.format(account="uuid" if tables.by_uuid else "text"))
+            with cursor.copy("COPY pg_temp.loading FROM STDIN") as copy:
+                for row in written:
+                    copy.write_row(row)
+            if replace_accounts:
+                cursor.execute(_DELETE)
+            cursor.execute(_UPSERT.format(moment=_as_kept(tables, "%s")), [moment])
+            _check_kept(cursor)
+            return len(written)
+
+        return self.server.write(write)
+
+    def check(self) -> str:
+        """Try the connection and the table, and say in a phrase what is there. Raises ``DataUnavailable``."""
+
+        def read(cursor: psycopg.Cursor[Any]) -> str:
+            tables = usable_tables(cursor)
+            _queried(cursor, f"{_all_positions_query(tables)} LIMIT 1", {}, _BOOK)
+            accounts = "SELECT count(DISTINCT broker_account_id) FROM public.broker_positions"
+            if tables.by_uuid:
+                accounts = "SELECT count(*) FROM public.broker_accounts"
+            positions = "SELECT count(*) FROM public.broker_positions"
+            found = cursor.execute(f"SELECT current_setting('server_version'), ({accounts}), ({positions})")
+            version, accounts_found, positions_found = found.fetchall()[0]
+            tls = "on" if cursor.connection.pgconn.ssl_in_use else "off"
+            return (
+                f"PostgreSQL {version.split()[0]}, {accounts_found} account{'s' * (accounts_found != 1)}, "
+                f"{positions_found} position{'s' * (positions_found != 1)}, TLS {tls}"
+            )
+
+        return self.server.read(read)
+
+    def _rows(self, frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+        keys = ["broker_account_id", "symbol"]
+        repeated = frame.duplicated(keys)
+        if repeated.any():
+            account, symbol = frame.loc[repeated, keys].iloc[0]
+            raise EngineError(
+                f"positions of {account} name {symbol} twice; expected one row per account and symbol. "
+                f"Nothing was written; drop one of the two."
+            )
+        numbers = [_numbers(frame, name) for name in ("qty", "avg_price", "market_value")]
+        rows = list(zip(frame["broker_account_id"].tolist(), frame["symbol"].tolist(), *numbers, strict=True))
+        for account, symbol, qty, *_ in rows:
+            if qty is None:
+                raise EngineError(
+                    f"{self.place}: can't be written (the position of {account} in {symbol} has no qty). "
+                    f"Nothing of this write was kept; give it one, 0 for flat, and load again."
+                )
+        return rows
+
+
+def _fresh_qty(tables: Tables) -> str:
+    if "updated_at" not in tables.positions:
+        raise Unusable(
+            "EXEC_POSITIONS_MAX_AGE_S is set and public.broker_positions has no column updated_at",
+            remedy="run `execution-engine init-db`, which adds it, and load the positions anew.",
+        )
+    first, last = (_as_kept(tables, f"%({name})s") for name in ("first", "last"))
+    return f"CASE WHEN held.updated_at BETWEEN {first} AND {last} THEN held.qty END"
+
+
+def _as_kept(tables: Tables, moment: str) -> str:
+    """Give a moment as the table keeps it; a column without a zone is taken to be in UTC."""
+    zone = " AT TIME ZONE 'UTC'" if tables.positions.get("updated_at") == "timestamp" else ""
+    return f"({moment}::timestamptz{zone})"
+
+
+def _all_positions_query(tables: Tables) -> str:
+    there = {
+        name: f"held.{name}" if name in tables.positions else "NULL" for name in ("avg_price", "market_value")
+    }
+    moment = "NULL"
+    if "updated_at" in tables.positions:
+        us = "(extract(epoch FROM held.updated_at) * 1000000)::bigint"
+        moment = f"CASE WHEN isfinite(held.updated_at) THEN {us} END"
+    account, join = "held.broker_account_id::text", ""
+    if tables.by_uuid:
+        account = _ACCOUNT_OF_ROW
+        join = "LEFT JOIN public.broker_accounts AS a ON a.id = held.broker_account_id"
+    return _ALL.format(account=account, join=join, updated_at=moment, **there)
+
+
+def _queried(
+    cursor: psycopg.Cursor[Any], query: str, values: dict[str, Any], types: dict[str, str], *, order: str = ""
+) -> pd.DataFrame:
+    """Give a query's rows as a frame.
+
+    The server makes one value of CSV of them: COPY, which hands them on one by one, takes twice the time.
+    Text is quoted and NULL is not, so that an empty text and none stay apart.
+    """
+    cells = [
+        f"""coalesce('"' || replace({name}, '"', '""') || '"', '')"""
+        if kind == "text"
+        else f"coalesce({name}::text, '')"
+        for name, kind in types.items()
+    ]
+    line = " || ',' || ".join(cells)
+    # The last line too ends with a newline: without one pyarrow 26 takes an empty last cell for a quoted one.
+    cursor.execute(f"SELECT string_agg({line} || E'\\n', '' {order}) FROM ({query}) AS found", values)
+    reply = cursor.pgresult
+    if reply is None:
+        raise ValueError("there is no reply")
+    return _frame(reply.get_value(0, 0) or b"", types)
+
+
+def _frame(rows: bytes, types: dict[str, str]) -> pd.DataFrame:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    kinds = {"text": pa.string(), "number": pa.float64(), "moment": pa.int64()}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in types.items()])
+    table = schema.empty_table()
+    if rows:  # pyarrow takes no columns from an empty file, be they named or not
+        table = csv.read_csv(
+            pa.BufferReader(rows),
+            read_options=csv.ReadOptions(column_names=schema.names, use_threads=False),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=schema,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+    kinds["moment"] = pa.timestamp("us", tz="UTC")
+    frame: pd.DataFrame = table.cast(pa.schema([(n, kinds[kind]) for n, kind in types.items()])).to_pandas()
+    return frame
+
+
+def _under_uuids(cursor: psycopg.Cursor[Any], rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Give the rows with each account's uuid in place of its name, which must mean one account."""
+    names = list(dict.fromkeys(row[0] for row in rows))
+    found = f"{_MATCHED} SELECT name, count(*), min(id::text) FROM named GROUP BY name"
+    meant = {name: (accounts, id_) for name, accounts, id_ in cursor.execute(found, {"accounts": names})}
+    for name in names:
+        accounts, _ = meant.get(name, (0, None))
+        if accounts != 1:
+            what = "means no account" if accounts == 0 else f"means {accounts} accounts"
+            raise Unusable(
+                f"{name!r} {what} of public.broker_accounts", remedy=f"use one of: {_known_labels(cursor)}."
+            )
+    written: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for name, symbol, *numbers in rows:
+        id_ = meant[name][1]
+        if (id_, symbol) in written:
+            raise Unusable(
+                f"two names of the account {id_}, one of them {name!r}, have a row for {symbol}",
+                remedy="use one name per account, with one row per symbol.",
+            )
+        written[id_, symbol] = (id_, symbol, *numbers)
+    return list(written.values())
+
+
+def _known_labels(cursor: psycopg.Cursor[Any]) -> str:
+    shown = _SHOWN_ACCOUNT.format(id="a.id")
+    query = f"SELECT DISTINCT {shown} AS shown FROM public.broker_accounts AS a ORDER BY shown LIMIT %s"
+    labels = [label for (label,) in cursor.execute(query, [_LABELS_SHOWN + 1])]
+    more = " and more" if len(labels) > _LABELS_SHOWN else ""
+    return f"{', '.join(labels[:_LABELS_SHOWN])}{more}" if labels else "no account, the table is empty"
+
+
+def _check_kept(cursor: psycopg.Cursor[Any]) -> None:
+    """Read back: a column of few decimals rounds without a word, and a trigger may do anything."""
+    lost = cursor.execute(_NOT_KEPT).fetchone()
+    if lost is not None:
+        account, symbol, sent, kept = lost
+        raise Unusable(
+            f"the qty {sent} of {account} in {symbol} would be kept as {kept}",
+            remedy="let public.broker_positions keep qty as numeric without precision, or double precision.",
+        )
+
+
+def _utc(moment: datetime) -> str:
+    if moment.tzinfo is None:
+        raise ValueError(
+            f"the moment is {moment!s}, without a zone. Give it one, such as tz_localize('UTC')."
+        )
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> list[float | None]:
+    if name not in frame and name != "qty":
+        return [None] * len(frame)
+    numbers = frame[name].to_numpy(dtype="float64", na_value=math.nan).tolist()
+    return [None if math.isnan(number) else number for number in numbers]

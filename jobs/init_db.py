@@ -1,0 +1,30 @@
+"""``init-db``: the tables that the engine needs in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from engine.errors import ConfigurationError
+from engine.stores import postgres_schema
+from engine.stores.postgres import PostgresStore
+from jobs.world import read_setup
+
+
+def init_db(*, as_json: bool) -> int:
+    """Make what is missing and say what was done; gives the exit code. Raises ``ConfigurationError``."""
+    store = read_setup().stores.positions
+    if not isinstance(store, PostgresStore):
+        raise ConfigurationError(
+            "DATABASE_URL is not set; expected the address of a PostgreSQL database, such as "
+            "postgresql://user:password@host:5432/database. Set it and run init-db again; the embedded store "
+            "needs none, the first write makes its file."
+        )
+    done = postgres_schema.init_db(store)
+    if as_json:
+        click.echo(json.dumps({"exit_code": 0, "done": done, "place": store.place}))
+        return 0
+    for sentence in done or [f"Nothing to do: {store.place} has what the engine needs."]:
+        click.echo(sentence)
+    return 0
