@@ -1,4 +1,4 @@
-"""The embedded store: positions and ledger in one SQLite file, for one machine.
+"""The embedded store: positions, ledger and the agent's state in one SQLite file, for one machine.
 
 The file keeps SQLite's rollback journal, not its write-ahead log, and is written with ``synchronous=EXTRA``:
 a job that is killed, or a machine that loses its power, leaves the book before or after a write, never
@@ -23,16 +23,23 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from engine.errors import DataUnavailable, EngineError
-from engine.ledger import merge_ledger_document
+from engine.ledger import checked_document, checked_ledger_document, ledger_keys, merge_ledger_document
+from engine.stores.protocols import POSITION_COLUMNS
 
 if TYPE_CHECKING:
     import sqlite3
 
 BUSY_TIMEOUT_S = 5.0
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The layout of the file; 1 had no ``agent_state``. It is read as it is, and renewed by a write."""
 
-POSITION_COLUMNS = ("broker_account_id", "symbol", "qty", "avg_price", "market_value", "updated_at")
 
+_AGENT_STATE_TABLE = """
+CREATE TABLE agent_state (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    document TEXT NOT NULL
+)
+"""
 _SCHEMA = f"""
 BEGIN;
 CREATE TABLE broker_positions (
@@ -52,6 +59,7 @@ CREATE TABLE ledger_trades (
     document TEXT NOT NULL
 );
 CREATE INDEX ledger_trades_by_session ON ledger_trades (trading_date, broker_account_id);
+{_AGENT_STATE_TABLE};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
@@ -67,6 +75,9 @@ ON CONFLICT (broker_order_id) DO UPDATE SET
     broker_account_id = excluded.broker_account_id, trading_date = excluded.trading_date,
     document = excluded.document
 """
+_WRITE_AGENT_STATE = """
+INSERT INTO agent_state VALUES (1, ?) ON CONFLICT (only) DO UPDATE SET document = excluded.document
+"""
 # Beyond so many accounts everything is read and sifted here: SQLite limits the variables of a query.
 _ACCOUNTS_PER_QUERY = 500
 _LONGEST_AGE_S = 1e9  # 31 years: as good as none, and far from where the calendar ends
@@ -74,7 +85,7 @@ _LONGEST_AGE_S = 1e9  # 31 years: as good as none, and far from where the calend
 
 @dataclass(frozen=True)
 class EmbeddedStore:
-    """Positions and ledger in the SQLite file at ``path``, which the first write makes.
+    """Positions, ledger and agent state in the SQLite file at ``path``, which the first write makes.
 
     Where there is no file, the book is empty. Reading raises ``DataUnavailable``, writing ``EngineError``,
     where the file is damaged, can't be opened or stays locked for ``BUSY_TIMEOUT_S``. Each call opens the
@@ -82,6 +93,20 @@ class EmbeddedStore:
     """
 
     path: Path
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for people."""
+        return str(self.path)
+
+    def check(self) -> str:
+        """Read something cheap and say what was found. Raises ``DataUnavailable``."""
+        if not self._exists_or_unavailable():
+            return "no file yet: positions and ledger are empty; the first write makes it"
+        ((positions, trades),) = self._read(
+            "SELECT (SELECT count(*) FROM broker_positions), (SELECT count(*) FROM ledger_trades)", ()
+        )
+        return f"{positions} positions, {trades} trades"
 
     def positions(
         self, accounts: Sequence[str], *, as_of: pd.Timestamp, max_age_s: float | None = None
@@ -175,10 +200,11 @@ class EmbeddedStore:
         ``trading_date`` (ISO text), by which it is counted, and hold nothing but what JSON can (no NaN).
         Raises ``EngineError``.
         """
+        checked = [checked_ledger_document(new) for new in documents]
         changed: set[str] = set()
         with self._writing() as connection:
-            for new in documents:
-                order_id = _ledger_key(new, "broker_order_id")
+            for new in checked:
+                order_id = new["broker_order_id"]
                 found = connection.execute(
                     "SELECT document FROM ledger_trades WHERE broker_order_id = ?", (order_id,)
                 ).fetchone()
@@ -186,10 +212,28 @@ class EmbeddedStore:
                 document = merge_ledger_document(old, new)
                 if document == old:
                     continue
-                account, session = _ledger_key(document, "broker_account_id"), _session(document)
-                connection.execute(_WRITE_DOCUMENT, (order_id, account, session, _json(document)))
+                keys = ledger_keys(document)
+                connection.execute(_WRITE_DOCUMENT, (*keys, _json(document)))
                 changed.add(order_id)
         return len(changed)
+
+    def agent_state(self) -> dict[str, Any] | None:
+        """Give the agent's state, None where none was ever kept. Raises ``DataUnavailable``."""
+        rows = self._read("SELECT document FROM agent_state", (), since=2)
+        return self._document(rows[0][0]) if rows else None
+
+    def replace_agent_state(self, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None) -> bool:
+        """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); tell whether it was.
+
+        ``new`` holds nothing but what JSON can. Raises ``EngineError``.
+        """
+        text = _json(checked_document(new, "the agent's state"))
+        with self._writing() as connection:
+            found = connection.execute("SELECT document FROM agent_state").fetchone()
+            is_as_expected = (self._document(found[0]) if found else None) == replacing
+            if is_as_expected:
+                connection.execute(_WRITE_AGENT_STATE, (text,))
+        return is_as_expected
 
     def _read_for_accounts(
         self,
@@ -213,17 +257,16 @@ class EmbeddedStore:
         chosen = set(wanted)
         return [row for row in rows if row[0] in chosen] if sifting else rows
 
-    def _read(self, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
-        try:
-            if not self._exists():
-                return []
-        except OSError as error:
-            raise self._unavailable(error) from error
+    def _read(self, query: str, values: tuple[str, ...], *, since: int = 1) -> list[tuple[Any, ...]]:
+        """Give the rows; none where there is no file, or one older than the layout that has the table."""
+        if not self._exists_or_unavailable():
+            return []
         import sqlite3
 
         try:
             with closing(self._connect()) as connection:
-                self._check_version(connection)
+                if self._version(connection) < since:
+                    return []
                 return connection.execute(query, values).fetchall()
         except (sqlite3.Error, OSError, ValueError) as error:
             raise self._unavailable(error) from error
@@ -239,6 +282,12 @@ class EmbeddedStore:
         if not stat.S_ISREG(mode):
             raise OSError("it is no regular file")
         return True
+
+    def _exists_or_unavailable(self) -> bool:
+        try:
+            return self._exists()
+        except OSError as error:
+            raise self._unavailable(error) from error
 
     def _connect(self) -> sqlite3.Connection:
         """Open the file for reading and writing (to read may mean to roll back), never making one."""
@@ -257,9 +306,11 @@ class EmbeddedStore:
             if not self._exists():
                 self._make()
             with closing(self._connect()) as connection:
-                self._check_version(connection)
                 connection.execute("PRAGMA synchronous = EXTRA")
                 connection.execute("BEGIN IMMEDIATE")
+                if self._version(connection) < SCHEMA_VERSION:
+                    connection.execute(_AGENT_STATE_TABLE)
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 yield connection
                 connection.execute("COMMIT")
         except (sqlite3.Error, OSError, ValueError) as error:
@@ -282,10 +333,13 @@ class EmbeddedStore:
         finally:
             draft.unlink(missing_ok=True)
 
-    def _check_version(self, connection: sqlite3.Connection) -> None:
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """Give the layout of the file, which is one that this engine knows."""
+        version: int
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != SCHEMA_VERSION:
-            raise OSError(f"it has the layout {version} where this engine reads {SCHEMA_VERSION}")
+        if not 1 <= version <= SCHEMA_VERSION:
+            raise OSError(f"it has the layout {version} where this engine reads 1 to {SCHEMA_VERSION}")
+        return version
 
     def _frame(self, rows: list[tuple[Any, ...]], types: Mapping[str, str]) -> pd.DataFrame:
         columns = zip(*rows, strict=True) if rows else [()] * len(types)
@@ -297,9 +351,11 @@ class EmbeddedStore:
 
     def _document(self, text: str) -> dict[str, Any]:
         try:
-            document: dict[str, Any] = json.loads(text)
+            document = json.loads(text)
         except ValueError as error:
             raise self._unavailable(error) from error
+        if not isinstance(document, dict):
+            raise self._unavailable(ValueError(f"a document is {text!r:.80}, which is no map"))
         return document
 
     def _unavailable(self, error: Exception) -> DataUnavailable:
@@ -331,35 +387,5 @@ def _utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _ledger_key(document: Mapping[str, Any], field: str) -> str:
-    value = document.get(field)
-    if not isinstance(value, str) or not value.strip():
-        raise EngineError(
-            f"ledger document {document.get('broker_order_id', '')}: {field} is {value!r}; expected text. "
-            f"Nothing of this write was kept; look the order up at the broker and sync again."
-        )
-    return value
-
-
-def _session(document: Mapping[str, Any]) -> str:
-    text = _ledger_key(document, "trading_date")
-    try:
-        plain = date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        plain = False
-    if not plain:
-        raise EngineError(
-            f"ledger document {document['broker_order_id']}: trading_date is {text!r}; expected a session "
-            f"such as 2026-03-02. Nothing of this write was kept; correct it and sync again."
-        )
-    return text
-
-
 def _json(document: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(document, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise EngineError(
-            f"ledger document {document['broker_order_id']} can't be kept as JSON ({error}). Nothing of this "
-            f"write was kept; leave out what has no value, write decimals and moments as text, sync again."
-        ) from error
+    return json.dumps(document, ensure_ascii=False, allow_nan=False)

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import StrEnum
 from functools import reduce
 from typing import Any
 
@@ -11,7 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import EngineError
-from engine.ledger import FILL_FIELDS, merge_ledger_document
+from engine.ledger import (
+    FILL_FIELDS,
+    LEVELS,
+    checked_document,
+    checked_ledger_document,
+    ledger_document,
+    ledger_keys,
+    merge_ledger_document,
+)
+from engine.orders import BrokerOrder, OrderIntent
 
 NAMES = st.sampled_from(["symbol", "note", "trading_date", "raw_fill", "metadata", "a", "b"])
 LEAVES = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
@@ -122,3 +135,209 @@ def test_anything_but_a_map_with_fields_replaces_what_was_there(value: object) -
 def test_a_filled_qty_that_is_no_quantity_is_refused(qty: object) -> None:
     with pytest.raises(EngineError, match=r"ledger document o-1: filled_qty is .*; expected a finite number"):
         merge_ledger_document(fill(4), fill(4) | {"filled_qty": qty})
+
+
+# --- an order with fills becomes a document
+
+FILLED_AT = datetime(2026, 3, 2, 10, 30, 5, 123456, tzinfo=timezone(timedelta(hours=-5)))
+RAW_FILL = {"price": "500.10", "cum_qty": "4"}
+RAW_ORDER = {"id": "o-1", "filled_qty": "4", "legs": None}
+
+
+def intent(**said: Any) -> OrderIntent:
+    row = {
+        "strategy_id": "momentum",
+        "broker_account_id": "paper",
+        "symbol": "SPY",
+        "side": "buy",
+        "qty": 10.0,
+    }
+    return OrderIntent(**{**row, "client_intent_id": "i-1", **said})
+
+
+def order(**said: Any) -> BrokerOrder:
+    known = {"broker_order_id": "o-1", "client_order_id": "i-1", "order_status": "partially_filled"}
+    return BrokerOrder(**{**known, "filled_qty": 4.0, "filled_avg_price": 500.1, "raw": RAW_ORDER, **said})
+
+
+def document_of(wanted: OrderIntent, placed: BrokerOrder, **said: Any) -> dict[str, Any] | None:
+    fills = {"trading_date": date(2026, 3, 2), "filled_at": FILLED_AT, "raw_fill": RAW_FILL}
+    return ledger_document(wanted, placed, **{**fills, **said})
+
+
+PLAIN = {
+    "client_intent_id": "i-1",
+    "strategy_id": "momentum",
+    "broker_account_id": "paper",
+    "symbol": "SPY",
+    "side": "buy",
+    "qty": 10.0,
+    "asset_class": "EQUITY",
+    "order_type": "market",
+    "time_in_force": "day",
+    "extended_hours": False,
+    "order_class": "simple",
+    "action": "new",
+    "broker_order_id": "o-1",
+    "trading_date": "2026-03-02",
+    "filled_qty": 4.0,
+    "filled_avg_price": 500.1,
+    "filled_at": "2026-03-02T15:30:05.123456+00:00",
+    "raw_broker_order": RAW_ORDER,
+    "raw_fill": RAW_FILL,
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "placed", "differs"),
+    [
+        ({}, {}, {}),
+        ({"limit_price": 501.5, "order_type": "limit"}, {}, {"limit_price": 501.5, "order_type": "limit"}),
+        ({"qty": None, "notional": 5000.0}, {}, {"qty": None, "notional": 5000.0}),
+        ({"limit_price": math.nan}, {}, {}),
+        ({"metadata": {"signal": "x"}}, {}, {"metadata": {"signal": "x"}}),
+        ({"created_at": FILLED_AT}, {}, {"created_at": "2026-03-02T15:30:05.123456+00:00"}),
+        ({"client_intent_id": None}, {"client_order_id": "sent"}, {"client_intent_id": "sent"}),
+        ({}, {"symbol": "spy", "side": "sell"}, {}),
+        ({}, {"filled_qty": 10}, {"filled_qty": 10.0}),
+        ({}, {"filled_avg_price": None}, {"filled_avg_price": None}),
+        ({}, {"raw": {}}, {"raw_broker_order": None}),
+    ],
+)
+def test_the_document_of_an_order_with_fills(
+    wanted: dict[str, Any], placed: dict[str, Any], differs: dict[str, Any]
+) -> None:
+    document = document_of(intent(**wanted), order(**placed))
+    assert document == {name: value for name, value in (PLAIN | differs).items() if value is not None}
+    assert checked_ledger_document(document) == document
+    assert ledger_keys(document) == ("o-1", "paper", "2026-03-02")
+
+
+def test_its_numbers_are_numbers_and_those_of_the_raw_blobs_stay_text() -> None:
+    document = document_of(intent(), order(filled_qty=4)) or {}
+    assert [type(document[name]) for name in ("qty", "filled_qty", "filled_avg_price")] == [float] * 3
+    assert document["raw_fill"]["price"] == "500.10"
+
+
+@pytest.mark.parametrize("filled_qty", [0, 0.0, math.nan, -1])
+def test_an_order_without_fills_has_no_document(filled_qty: float) -> None:
+    assert document_of(intent(), order(filled_qty=filled_qty)) is None
+
+
+def test_a_moment_without_a_zone_is_refused() -> None:
+    with pytest.raises(EngineError, match=r"ledger document o-1: filled_at is .*, without a zone"):
+        document_of(intent(), order(), filled_at=FILLED_AT.replace(tzinfo=None))
+
+
+def test_the_same_moment_in_another_zone_is_the_same_document() -> None:
+    assert document_of(intent(), order()) == document_of(
+        intent(), order(), filled_at=FILLED_AT.astimezone(UTC)
+    )
+
+
+# --- what a document may hold
+
+
+class Word(StrEnum):
+    BUY = "buy"
+
+
+class Shown(str):
+    def __str__(self) -> str:
+        return "as it is shown"
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ((1, (2,)), [1, [2]]),
+        (OrderedDict(a=OrderedDict()), {"a": {}}),
+        (Word.BUY, "buy"),
+        (Shown("sell"), "sell"),
+        (True, True),
+        (2**63 - 1, 2**63 - 1),
+        (None, None),
+    ],
+)
+def test_what_a_document_holds_is_copied_into_plain_values(value: object, kept: object) -> None:
+    (copied,) = checked_document({"field": value}, "it").values()
+    assert copied == kept
+    assert type(copied) is type(kept)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"a": {"b": math.nan}}, "it can't be kept: a.b is nan; expected a finite number"),
+        ({"a": [1, {"b": -math.inf}]}, "a.b is -inf; expected a finite number"),
+        ({"a": 2**63}, "a is 9223372036854775808; expected a whole number of 64 bits, or text"),
+        ({"a": Decimal(1)}, "a is Decimal('1'); expected what JSON holds: decimals and moments as text"),
+        ({"a": FILLED_AT}, "expected what JSON holds: decimals and moments as text"),
+        ({"a": b"x"}, "a is b'x'; expected what JSON holds"),
+        ({"a": {1}}, "a is {1}; expected what JSON holds"),
+        ({"a": "\ud800"}, "expected text that is Unicode"),
+        ({"a": {"": 1}}, "a field in a is called ''; expected text, not empty"),
+        ({"a": {"\ud800": 1}}, "is called '\\ud800'; expected text"),
+        ({"__a__": 1}, "a field in it is called '__a__'; expected text, not empty nor __of this form__"),
+        ({1: 1}, "a field in it is called 1; expected text"),
+        ({"a": {"b" * 1000: 1}}, "at most 1000 bytes with the maps around it"),
+    ],
+)
+def test_what_no_store_can_keep_is_refused_with_field_value_and_rule(
+    document: dict[Any, Any], message: str
+) -> None:
+    with pytest.raises(EngineError) as raised:
+        checked_document(document, "it")
+    assert message in str(raised.value)
+    assert str(raised.value).endswith("correct that, or leave it out, and try again.")
+
+
+def test_a_list_in_a_list_counts_as_two_levels() -> None:
+    value: list[Any] = []
+    for _ in range(LEVELS // 2 - 1):
+        value = [value]
+    checked_document({"a": value}, "it")
+    with pytest.raises(EngineError, match=f"at most {LEVELS} maps and lists within each other"):
+        checked_document({"a": [[value]]}, "it")
+
+
+def test_a_document_that_holds_itself_is_refused() -> None:
+    document: dict[str, Any] = {}
+    document["a"] = document
+    with pytest.raises(EngineError, match="maps and lists within each other"):
+        checked_document(document, "it")
+
+
+@pytest.mark.parametrize(
+    "order_id", ["a/b", "/", ".", "..", "__a__", "____", "a" * 1501, "ü" * 751, "", " ", None, 1]
+)
+def test_an_order_id_that_names_no_document_is_refused(order_id: object) -> None:
+    with pytest.raises(EngineError, match=r"ledger document .*: broker_order_id is "):
+        checked_ledger_document(fill(4) | {"broker_order_id": order_id})
+
+
+@pytest.mark.parametrize("order_id", ["a", "...", "__", "__a", "a" * 1500, "ü b", "904837e3-3b76"])
+def test_an_order_id_that_names_a_document_is_taken(order_id: str) -> None:
+    assert checked_ledger_document({"broker_order_id": order_id}) == {"broker_order_id": order_id}
+
+
+def test_a_document_lacking_a_key_may_be_merged_but_not_kept() -> None:
+    document = checked_ledger_document({"broker_order_id": "o-1", "trading_date": "2026-03-02"})
+    with pytest.raises(EngineError, match="ledger document o-1: broker_account_id is None; expected text"):
+        ledger_keys(document)
+
+
+@given(DOCUMENTS)
+def test_checking_changes_nothing_in_a_plain_document(document: dict[str, Any]) -> None:
+    document = {name: value for name, value in document.items() if name != "trading_date"}
+    whole = document | {"broker_order_id": "o-1"}
+    if all(-(2**63) <= n < 2**63 for n in integers_in(whole)):
+        assert checked_ledger_document(whole) == whole
+
+
+def integers_in(value: object) -> Iterable[int]:
+    if isinstance(value, int):
+        yield value
+    if isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from integers_in(inner)

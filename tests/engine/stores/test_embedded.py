@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import os
 import random
 import signal
@@ -9,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 
 from engine.errors import DataUnavailable, EngineError
 from engine.stores import embedded
-from engine.stores.embedded import POSITION_COLUMNS, EmbeddedStore
+from engine.stores.embedded import SCHEMA_VERSION, EmbeddedStore
 
 NOON = pd.Timestamp("2026-03-02T17:00:00.123456", tz="UTC")
 SESSION = date(2026, 3, 2)
@@ -58,53 +58,6 @@ def counted(store: EmbeddedStore, *accounts: str, day: date = SESSION) -> dict[s
     return dict(zip(frame["broker_account_id"], frame["trades"], strict=True))
 
 
-# --- positions
-
-
-def test_positions_come_back_as_they_were_loaded(store: EmbeddedStore) -> None:
-    loaded = store.load_positions(
-        book(("paper", "SPY", 0.1), ("paper", "QQQ", -3), ("b", "SPY", 0)), updated_at=NOON
-    )
-    assert loaded == 3
-    assert held(store, "paper", "b") == [("b", "SPY", 0.0), ("paper", "QQQ", -3.0), ("paper", "SPY", 0.1)]
-
-
-def test_only_the_accounts_asked_for_are_given(store: EmbeddedStore) -> None:
-    store.load_positions(book(("a", "SPY", 1), ("b", "SPY", 2)), updated_at=NOON)
-    assert held(store, "b", "b", "unknown") == [("b", "SPY", 2.0)]
-
-
-def test_no_accounts_give_no_positions(store: EmbeddedStore) -> None:
-    store.load_positions(book(("a", "SPY", 1)), updated_at=NOON)
-    assert held(store) == []
-
-
-def test_an_account_id_is_compared_as_it_is_and_never_as_sql(store: EmbeddedStore) -> None:
-    store.load_positions(book(("a", "SPY", 1), ("a' OR '1'='1", "SPY", 2)), updated_at=NOON)
-    assert held(store, "a' OR '1'='1") == [("a' OR '1'='1", "SPY", 2.0)]
-    assert held(store, "A") == []
-
-
-@pytest.mark.parametrize("filled", [False, True])
-def test_frames_have_the_same_types_filled_or_empty(store: EmbeddedStore, filled: bool) -> None:
-    if filled:
-        store.load_positions(book(("a", "SPY", 1)), updated_at=NOON)
-        store.write_ledger([trade("o-1", account="a")])
-    assert store.positions(["a"], as_of=NOON).dtypes.astype(str).to_dict() == {
-        "broker_account_id": "str",
-        "symbol": "str",
-        "qty": "float64",
-    }
-    assert store.trade_counts(["a"], SESSION).dtypes.astype(str).to_dict() == {
-        "broker_account_id": "str",
-        "trades": "int64",
-    }
-    types = ["str", "str", "float64", "float64", "float64", "datetime64[us, UTC]"]
-    assert store.all_positions().dtypes.astype(str).to_dict() == dict(
-        zip(POSITION_COLUMNS, types, strict=True)
-    )
-
-
 def test_more_accounts_than_a_query_has_variables_are_read_in_one_query(
     store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,155 +75,6 @@ def test_more_accounts_than_a_query_has_variables_are_read_in_one_query(
     assert held(store, *accounts) == [("account-39999", "SPY", 7.0)]
     assert counted(store, *accounts) == {"account-3": 1}
     assert len(queries) == 2
-
-
-@pytest.mark.parametrize(
-    ("age_s", "available"), [(0, True), (60, True), (60.000001, False), (-60, True), (-61, False)]
-)
-def test_rows_further_than_the_age_limit_from_now_are_unavailable(
-    store: EmbeddedStore, age_s: float, available: bool
-) -> None:
-    store.load_positions(book(("a", "SPY", 1)), updated_at=NOON - timedelta(seconds=age_s))
-    (row,) = held(store, "a", max_age_s=60)
-    assert (row[2] == 1.0) == available
-    assert math.isnan(row[2]) != available
-
-
-def test_a_stale_row_leaves_fresh_ones_alone(store: EmbeddedStore) -> None:
-    store.load_positions(book(("a", "SPY", 1)), updated_at=NOON - timedelta(hours=1))
-    store.load_positions(book(("b", "SPY", 2)), updated_at=NOON)
-    frame = store.positions(["a", "b"], as_of=NOON, max_age_s=60).set_index("broker_account_id")
-    assert frame["qty"].isna().to_dict() == {"a": True, "b": False}
-
-
-@pytest.mark.parametrize("max_age_s", [None, 1e9, 1e300])
-def test_without_an_age_limit_worth_the_name_any_age_will_do(
-    store: EmbeddedStore, max_age_s: float | None
-) -> None:
-    store.load_positions(book(("a", "SPY", 1)), updated_at=datetime(2000, 1, 1, tzinfo=UTC))
-    assert held(store, "a", max_age_s=max_age_s) == [("a", "SPY", 1.0)]
-
-
-def test_ages_are_the_same_in_any_zone(store: EmbeddedStore) -> None:
-    store.load_positions(book(("a", "SPY", 1)), updated_at=NOON.tz_convert("Asia/Tokyo"))
-    frame = store.positions(["a"], as_of=NOON.tz_convert("America/New_York"), max_age_s=0)
-    assert frame["qty"].tolist() == [1.0]
-
-
-def test_a_load_without_a_zone_is_an_error(store: EmbeddedStore) -> None:
-    with pytest.raises(ValueError, match="without a zone"):
-        store.load_positions(book(("a", "SPY", 1)), updated_at=datetime.fromisoformat("2026-03-02"))
-
-
-def test_a_load_is_the_whole_book_of_each_account_it_names(store: EmbeddedStore) -> None:
-    store.load_positions(book(("a", "SPY", 1), ("a", "QQQ", 2), ("b", "SPY", 3)), updated_at=NOON)
-    store.load_positions(book(("a", "SPY", 5)), updated_at=NOON)
-    assert held(store, "a", "b") == [("a", "SPY", 5.0), ("b", "SPY", 3.0)]
-
-
-def test_a_load_that_replaces_no_accounts_keeps_symbols_it_doesnt_name(store: EmbeddedStore) -> None:
-    store.load_positions(book(("a", "SPY", 1), ("a", "QQQ", 2)), updated_at=NOON)
-    store.load_positions(book(("a", "SPY", 5)), updated_at=NOON, replace_accounts=False)
-    assert held(store, "a") == [("a", "QQQ", 2.0), ("a", "SPY", 5.0)]
-
-
-def test_all_positions_shows_prices_where_known_and_when_it_was_updated(store: EmbeddedStore) -> None:
-    store.load_positions(
-        book(("b", "SPY", 1), ("a", "SPY", 2)).assign(avg_price=[500.5, None], market_value=[None, 3.0]),
-        updated_at=NOON,
-    )
-    frame = store.all_positions()
-    assert frame["broker_account_id"].tolist() == ["a", "b"]
-    assert frame["avg_price"].fillna(-1).tolist() == [-1, 500.5]
-    assert frame["market_value"].fillna(-1).tolist() == [3.0, -1]
-    assert frame["updated_at"].tolist() == [NOON, NOON]
-
-
-@pytest.mark.parametrize("qty", [math.nan, None])
-def test_a_position_without_a_quantity_is_refused_and_nothing_is_written(
-    store: EmbeddedStore, qty: Any
-) -> None:
-    store.load_positions(book(("a", "SPY", 1)), updated_at=NOON)
-    with pytest.raises(
-        EngineError, match=r"engine\.db: can't be written .*qty.* Nothing of this write was kept"
-    ):
-        store.load_positions(book(("a", "QQQ", 2), ("a", "SPY", qty)), updated_at=NOON)
-    assert held(store, "a") == [("a", "SPY", 1.0)]
-
-
-def test_two_rows_for_one_key_are_refused(store: EmbeddedStore) -> None:
-    with pytest.raises(EngineError, match="positions of a name SPY twice"):
-        store.load_positions(book(("a", "SPY", 1), ("a", "SPY", 1)), updated_at=NOON)
-
-
-# --- ledger
-
-
-def test_partial_fills_4_7_10_are_one_document_and_one_trade(store: EmbeddedStore) -> None:
-    for filled in (4, 7, 10):
-        store.write_ledger([trade("o-1", filled=filled)])
-    assert store.ledger_document("o-1") == trade("o-1", filled=10)
-    assert counted(store, "paper") == {"paper": 1}
-
-
-def test_partial_fills_in_one_write_are_one_document(store: EmbeddedStore) -> None:
-    assert store.write_ledger([trade("o-1", filled=filled) for filled in (4, 10, 7)]) == 1
-    assert store.ledger_document("o-1") == trade("o-1", filled=10)
-
-
-def test_syncing_again_the_next_day_changes_nothing(store: EmbeddedStore) -> None:
-    store.write_ledger([trade("o-1")])
-    assert store.write_ledger([trade("o-1", day="2026-03-03")]) == 0
-    assert counted(store, "paper", day=date(2026, 3, 3)) == {}
-    assert counted(store, "paper") == {"paper": 1}
-
-
-def test_trades_are_counted_per_account_and_session(store: EmbeddedStore) -> None:
-    store.write_ledger(
-        [
-            trade("o-1"),
-            trade("o-2"),
-            trade("o-3", account="b"),
-            trade("o-4", account="c"),
-            trade("o-5", day="2026-02-27"),
-        ]
-    )
-    assert counted(store, "paper", "b", "idle") == {"paper": 2, "b": 1}
-
-
-def test_an_order_without_fills_has_no_document(store: EmbeddedStore) -> None:
-    store.write_ledger([trade("o-1")])
-    assert store.ledger_document("o-2") is None
-
-
-def test_fields_of_an_earlier_write_stay(store: EmbeddedStore) -> None:
-    store.write_ledger([trade("o-1") | {"strategy_id": "momentum", "metadata": {"a": 1}}])
-    store.write_ledger([{"broker_order_id": "o-1", "metadata": {"b": "ü"}}])
-    assert store.ledger_document("o-1") == trade("o-1") | {
-        "strategy_id": "momentum",
-        "metadata": {"a": 1, "b": "ü"},
-    }
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"broker_order_id": ""},
-        {"broker_account_id": None},
-        {"trading_date": "20260302"},
-        {"trading_date": "2026-03-02T10:00"},
-        {"trading_date": "yesterday"},
-        {"filled_qty": math.nan},
-        {"limit_price": math.nan},
-        {"filled_at": datetime(2026, 3, 2, tzinfo=UTC)},
-    ],
-)
-def test_a_document_that_cant_be_kept_is_refused_and_none_of_its_batch_is_kept(
-    store: EmbeddedStore, fault: dict[str, Any]
-) -> None:
-    with pytest.raises(EngineError, match="ledger document"):
-        store.write_ledger([trade("o-1"), trade("o-2") | fault])
-    assert store.ledger_document("o-1") is None
 
 
 # --- the file
@@ -335,11 +139,12 @@ def lose_the_tables(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE broker_positions")
         connection.execute("DROP TABLE ledger_trades")
+        connection.execute("DROP TABLE agent_state")
 
 
 def give_it_a_newer_layout(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
 
 
 DAMAGES = [
@@ -372,6 +177,8 @@ def test_a_damaged_file_is_unavailable_and_never_an_empty_book(
         lambda: filled_store.trade_counts(["a"], SESSION),
         filled_store.all_positions,
         lambda: filled_store.ledger_document("o-1"),
+        filled_store.agent_state,
+        filled_store.check,
     )
     for read in reads:
         with pytest.raises(DataUnavailable, match=r"engine\.db: can't be read \(.+\)\. See that the file is"):
@@ -399,6 +206,74 @@ def test_a_document_that_is_no_json_is_unavailable(store: EmbeddedStore) -> None
         store.ledger_document("o-1")
     with pytest.raises(EngineError):
         store.write_ledger([trade("o-1", filled=2)])
+
+
+def test_a_document_that_is_no_map_is_unavailable(store: EmbeddedStore) -> None:
+    store.replace_agent_state({"state": "INIT"}, replacing=None)
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("UPDATE agent_state SET document = '[]'")
+    with pytest.raises(DataUnavailable, match="which is no map"):
+        store.agent_state()
+
+
+def test_it_says_where_it_is_and_what_is_in_it(store: EmbeddedStore) -> None:
+    assert store.place == str(store.path)
+    assert store.check().startswith("no file yet")
+    store.load_positions(book(("a", "SPY", 1), ("a", "QQQ", 1)), updated_at=NOON)
+    store.write_ledger([trade("o-1")])
+    assert store.check() == "2 positions, 1 trades"
+
+
+# --- a file of the first layout
+
+
+@pytest.fixture
+def old_store(store: EmbeddedStore) -> EmbeddedStore:
+    store.load_positions(book(("paper", "SPY", 1)), updated_at=NOON)
+    store.write_ledger([trade("o-1")])
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.executescript("DROP TABLE agent_state; PRAGMA user_version = 1")
+    return store
+
+
+def layout(store: EmbeddedStore) -> int:
+    with closing(sqlite3.connect(store.path)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def test_a_file_of_the_first_layout_is_read_as_it_is(old_store: EmbeddedStore) -> None:
+    before = old_store.path.read_bytes()
+    assert held(old_store, "paper") == [("paper", "SPY", 1.0)]
+    assert counted(old_store, "paper") == {"paper": 1}
+    assert old_store.agent_state() is None
+    assert old_store.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store: store.replace_agent_state({"state": "INIT"}, replacing=None),
+        lambda store: store.write_ledger([trade("o-2")]),
+        lambda store: store.load_positions(book(("b", "SPY", 1)), updated_at=NOON),
+    ],
+)
+def test_a_file_of_the_first_layout_is_renewed_by_a_write_and_keeps_what_it_had(
+    old_store: EmbeddedStore, write: Callable[[EmbeddedStore], object]
+) -> None:
+    assert write(old_store)
+    assert layout(old_store) == SCHEMA_VERSION
+    assert held(old_store, "paper") == [("paper", "SPY", 1.0)]
+    assert old_store.ledger_document("o-1") == trade("o-1")
+    kept = old_store.agent_state()
+    assert old_store.replace_agent_state({"state": "READY"}, replacing=kept)
+
+
+def test_a_write_that_fails_leaves_the_first_layout(old_store: EmbeddedStore) -> None:
+    before = old_store.path.read_bytes()
+    with pytest.raises(EngineError):
+        old_store.write_ledger([{"broker_order_id": "o-2"}])
+    assert old_store.path.read_bytes() == before
 
 
 def test_a_file_that_stays_locked_is_unavailable_within_the_timeout(

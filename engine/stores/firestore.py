@@ -1,0 +1,272 @@
+"""Firestore: the ledger, the agent's state, and documents of others.
+
+Where things are, below ``tenants/<tenant_id>/`` where there is a tenant::
+
+    ledger_trades/<broker_order_id>    one document per order
+    execution_agent/state              the agent's state
+
+Documents of others (kill switch, heartbeat) are at the path that their setting names, from the root on.
+The library is imported when it is first needed, and connected to once per process and project.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pandas as pd
+
+from engine.errors import ConfigurationError, DataUnavailable
+from engine.ledger import checked_document, checked_ledger_document
+from engine.stores.firestore_client import (
+    Deadline,
+    asked,
+    connected,
+    emulator_host,
+    is_contention,
+    may_pass,
+    never,
+    pause,
+    read_within,
+    write_within,
+)
+from engine.stores.firestore_writing import WRITES_PER_REQUEST, LedgerWriting, decoded, encoded, in_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.cloud.firestore import (
+        Client,
+        CollectionReference,
+        DocumentReference,
+        DocumentSnapshot,
+    )
+
+LEDGER = "ledger_trades"
+AGENT_STATE = ("execution_agent", "state")
+TENANTS = "tenants"
+
+T = TypeVar("T")
+
+_COUNTS_AT_ONCE = 16
+_DOCUMENTS_PER_TIMEOUT = 2 * WRITES_PER_REQUEST
+_RESERVED = re.compile(r"__.*__", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class FirestoreStore:
+    """Ledger, agent state and documents in the Firestore of ``project``, or in the emulator's.
+
+    The emulator is what ``FIRESTORE_EMULATOR_HOST`` names; otherwise Application Default Credentials say who
+    we are. A call takes at most ``timeout_s`` seconds, and the import of the library. Reading raises
+    ``DataUnavailable``, writing ``EngineError``. A store may be shared by threads. Raises
+    ``ConfigurationError`` for a tenant that can't be part of a path.
+    """
+
+    project: str
+    tenant_id: str | None = None
+    timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.tenant_id is not None and not _is_segment(self.tenant_id):
+            raise ConfigurationError(
+                f"EXEC_TENANT_ID is {self.tenant_id!r}; expected the name of a document: text without a "
+                f"slash, not ., .. or __of this form__. Correct it, or unset it where there are no tenants."
+            )
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for people."""
+        tenant = f" (tenant {self.tenant_id})" if self.tenant_id is not None else ""
+        emulator = emulator_host()
+        where = f" on the emulator at {emulator}" if emulator else ""
+        return f"Firestore project {self.project}{tenant}{where}"
+
+    def check(self) -> str:
+        """Read something cheap, at most one document, and say what was read. Raises ``DataUnavailable``."""
+
+        def read(client: Client, deadline: Deadline) -> None:
+            query = self._ledger(client).limit(1)
+            asked(lambda left_s: query.get(retry=never(), timeout=left_s), deadline)
+
+        self._reading(read)
+        return "reads the ledger" + (f" of tenant {self.tenant_id}" if self.tenant_id is not None else "")
+
+    def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
+        """Count the ledger documents of a session: ``broker_account_id, trades`` (int64).
+
+        Firestore counts, for all accounts at the same time; one count that fails fails the call. Two filters
+        for equality need no index but the ones that Firestore makes for every field by itself. Of
+        ``accounts``, those without a document have no row. Raises ``DataUnavailable``.
+        """
+        wanted = list(dict.fromkeys(accounts))
+        trades = self._reading(partial(self._counts, wanted, trading_date.isoformat())) if wanted else []
+        rows = [(account, count) for account, count in zip(wanted, trades, strict=True) if count]
+        return pd.DataFrame(
+            {
+                "broker_account_id": pd.Series([account for account, _ in rows], dtype="str"),
+                "trades": pd.Series([count for _, count in rows], dtype="int64"),
+            }
+        )
+
+    def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
+        """Give an order's ledger document, None where it has none. Raises ``DataUnavailable``."""
+        if not _is_segment(broker_order_id):
+            return None  # no document can have that name
+
+        def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
+            snapshot = _snapshot(self._ledger(client).document(broker_order_id), deadline)
+            return decoded(snapshot) if snapshot.exists else None
+
+        return self._reading(read)
+
+    def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:
+        """Merge documents into the ledger and give how many of the stored ones changed.
+
+        As ``set(…, merge=True)`` with the rules of ``merge_ledger_document``, and safe against others who
+        write at the same time. What can't be kept is refused before anything is written. Above 1,000 orders
+        the time that it may take grows with their number. Raises ``EngineError``: some of the documents may
+        have been kept then, and writing them again is safe.
+        """
+        news: dict[str, list[dict[str, Any]]] = {}
+        for new in documents:
+            document = checked_ledger_document(new)
+            news.setdefault(document["broker_order_id"], []).append(document)
+        if not news:
+            return 0
+
+        def write(client: Client, deadline: Deadline) -> int:
+            writing = LedgerWriting(client, self._ledger(client), self.place, deadline, self.timeout_s)
+            return writing.merge(news)
+
+        return self._writing(write, times=math.ceil(len(news) / _DOCUMENTS_PER_TIMEOUT))
+
+    def agent_state(self) -> dict[str, Any] | None:
+        """Give the agent's state, None where none was ever kept. Raises ``DataUnavailable``."""
+
+        def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
+            snapshot = _snapshot(self._agent_state(client), deadline)
+            return decoded(snapshot) if snapshot.exists else None
+
+        return self._reading(read)
+
+    def replace_agent_state(self, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None) -> bool:
+        """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); tell whether it was.
+
+        ``new`` holds nothing but what JSON can. Where the answer to a write is lost, what is kept then tells
+        whether it was made. Raises ``EngineError``.
+        """
+        document = checked_document(new, "the agent's state")
+        return self._writing(partial(self._replace_state, document, replacing))
+
+    def document(self, path: str) -> dict[str, Any] | None:
+        """Give the document at ``path``, such as ``ops/kill_switch``, from the root on.
+
+        None where it is missing. Its moments are timezone-aware. Raises ``DataUnavailable``.
+        """
+        segments = path.split("/")
+        if len(segments) % 2 or not all(map(_is_segment, segments)):
+            raise DataUnavailable(
+                f"{self.place}: {path!r} is no path of a document; expected collection/document, such as "
+                f"ops/kill_switch, or deeper by two parts. Correct the setting that names it."
+            )
+
+        def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
+            return _snapshot(client.document(*segments), deadline).to_dict()
+
+        return self._reading(read)
+
+    def _reading(self, read: Callable[[Client, Deadline], T]) -> T:
+        def body(deadline: Deadline) -> T:
+            with connected(self.project, deadline) as client:
+                return read(client, deadline)
+
+        return read_within(self.timeout_s, self.place, body)
+
+    def _writing(self, write: Callable[[Client, Deadline], T], *, times: int = 1) -> T:
+        def body(deadline: Deadline) -> T:
+            with connected(self.project, deadline) as client:
+                return write(client, deadline)
+
+        return write_within(self.timeout_s, self.place, body, times=times)
+
+    def _ledger(self, client: Client) -> CollectionReference:
+        return client.collection(*self._tenant(), LEDGER)
+
+    def _agent_state(self, client: Client) -> DocumentReference:
+        return client.document(*self._tenant(), *AGENT_STATE)
+
+    def _tenant(self) -> tuple[str, ...]:
+        return () if self.tenant_id is None else (TENANTS, self.tenant_id)
+
+    def _counts(self, accounts: Sequence[str], session: str, client: Client, deadline: Deadline) -> list[int]:
+        ledger = self._ledger(client)
+        works = [partial(self._count, ledger, account, session, deadline) for account in accounts]
+        return in_threads(works, _COUNTS_AT_ONCE, deadline)
+
+    def _count(self, ledger: CollectionReference, account: str, session: str, deadline: Deadline) -> int:
+        from google.cloud.firestore import FieldFilter
+
+        query = ledger.where(filter=FieldFilter("broker_account_id", "==", account))
+        # Its types say that get is called on the class, and that rows are results.
+        count: Any = query.where(filter=FieldFilter("trading_date", "==", session)).count(alias="trades")
+        answer = asked(lambda left_s: list(count.get(retry=never(), timeout=left_s)), deadline)
+        values = [result.value for row in answer for result in row if result.alias == "trades"]
+        if len(values) != 1 or not (values[0] >= 0 and float(values[0]).is_integer()):
+            raise DataUnavailable(
+                f"{self.place}: the trades of account {account} are {values}; expected one whole number from "
+                f"0 on. See that nothing on the way alters its answers."
+            )
+        return int(values[0])
+
+    def _replace_state(
+        self,
+        new: dict[str, Any],
+        replacing: Mapping[str, Any] | None,
+        client: Client,
+        deadline: Deadline,
+    ) -> bool:
+        from google.cloud.firestore import DELETE_FIELD, LastUpdateOption
+
+        reference = self._agent_state(client)
+        patience = Deadline.after(0.3 * deadline.left_s())
+        is_unclear = False
+        attempt = 0
+        while True:
+            snapshot = _snapshot(reference, deadline)
+            kept = decoded(snapshot) if snapshot.exists else None
+            if kept != replacing:
+                return is_unclear and kept == new
+            if kept == new:
+                return True
+            try:
+                if kept is None:
+                    reference.create(encoded(new), retry=never(), timeout=deadline.left_s())
+                else:
+                    gone = dict.fromkeys(kept.keys() - new.keys(), DELETE_FIELD)
+                    fields = {client.field_path(name): value for name, value in (encoded(new) | gone).items()}
+                    option = LastUpdateOption(snapshot.update_time)
+                    reference.update(fields, option=option, retry=never(), timeout=deadline.left_s())
+            except Exception as error:
+                is_unclear |= may_pass(error)
+                if not (is_contention(error) or may_pass(error)) or patience.is_over():
+                    raise
+            else:
+                return True
+            pause(attempt, deadline)
+            attempt += 1
+
+
+def _snapshot(reference: DocumentReference, deadline: Deadline) -> DocumentSnapshot[DocumentReference]:
+    return asked(lambda left_s: reference.get(retry=never(), timeout=left_s), deadline)
+
+
+def _is_segment(text: str) -> bool:
+    return (
+        bool(text.strip()) and "/" not in text and text not in {".", ".."} and not _RESERVED.fullmatch(text)
+    )

@@ -1,0 +1,314 @@
+"""Firestore's client library, held to our rules: loaded late, never waiting longer than it may, in words.
+
+Left alone the library retries for a minute and more, also where the connection is refused, and looks for
+credentials on the network. Here every request gets ``retry=NEVER`` and the seconds that are left; ``asked``
+repeats it for a short while where the fault is of the kind that passes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from engine.errors import DataUnavailable, EngineError
+from engine.stores.deadlines import within
+
+if TYPE_CHECKING:
+    from google.api_core.retry import Retry
+    from google.auth.credentials import Credentials
+    from google.cloud.firestore import Client
+
+EMULATOR = "FIRESTORE_EMULATOR_HOST"
+
+T = TypeVar("T")
+
+_PATIENCE = 0.3  # of the time that is left: for faults that pass, such as a connection that was reset
+_CREDENTIALS_SHARE = 0.6  # of the time that is left: to find credentials, so that their absence can be told
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+_CAUSE_LENGTH = 200
+_CREDENTIALS_REMEDY = (
+    "Set GOOGLE_APPLICATION_CREDENTIALS to a key file, run `gcloud auth application-default login`, or give "
+    "the job a service account (workload identity)."
+)
+# The same words as those of ``deadlines``: which of the two is first is a matter of luck.
+_SLOW_REMEDY = "See that it is up and can be reached; where it is only slow, raise EXEC_RISK_DATA_TIMEOUT_S."
+_REPEAT = "Some of this write may have been kept; repeating it is safe."
+_WHAT_GRPC_MEANS = {
+    "Connection refused": "connection refused",
+    "Connection reset": "the connection was reset",
+    "Broken pipe": "the connection was reset",
+    "Socket closed": "the connection was closed",
+    "parsing HTTP/2": "the answer is no HTTP/2",
+    "Trying to connect an http1.x server": "the answer is no HTTP/2",
+    "address lookup failed": "no such host",
+    "No route to host": "no route to the host",
+    "Network is unreachable": "the network is unreachable",
+}
+
+
+class NoCredentials(Exception):
+    """Nothing says who we are."""
+
+
+@dataclass
+class _Connection:
+    client: Client
+    users: int = 1
+    has_failed: bool = False
+
+
+_Key = tuple[str, str | None]  # project and emulator
+_connections: dict[_Key, _Connection] = {}
+_making = threading.Lock()  # held for as long as it takes to find credentials
+_counting = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The moment, of the monotonic clock, by which an answer is of use."""
+
+    at_s: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """Give the deadline that is so many seconds away."""
+        return cls(time.monotonic() + seconds)
+
+    def left_s(self) -> float:
+        """Give the seconds that are left; never quite none, so that a request ends with its own error."""
+        return max(0.001, self.at_s - time.monotonic())
+
+    def is_over(self) -> bool:
+        """Tell whether it is too late."""
+        return time.monotonic() >= self.at_s
+
+
+def load_library() -> None:
+    """Import the library, a quarter of a second, before any deadline runs."""
+    # C code of gRPC and its helpers would otherwise speak on stderr, past our log, of connections it lost.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    import_module("google.cloud.firestore")
+
+
+def emulator_host() -> str | None:
+    """Give the address of the emulator that is to be used, None for the real Firestore."""
+    return os.environ.get(EMULATOR, "").strip() or None
+
+
+@contextmanager
+def connected(project: str, deadline: Deadline) -> Iterator[Client]:
+    """Hand out this process's client for a project, which is shared by all threads.
+
+    One that failed is let go, and closed once nobody uses it, so that the next call connects anew: gRPC would
+    wait for a connection that hangs for 20 s. Raises ``NoCredentials``, and what the library does.
+    """
+    key = (project, emulator_host())
+    connection = _joined(key) or _connection_made(key, deadline)
+    try:
+        yield connection.client
+    except EngineError:
+        raise
+    except Exception:
+        connection.has_failed = True
+        raise
+    finally:
+        _leave(key, connection)
+
+
+def _joined(key: _Key) -> _Connection | None:
+    with _counting:
+        connection = _connections.get(key)
+        if connection is not None:
+            connection.users += 1
+        return connection
+
+
+def _connection_made(key: _Key, deadline: Deadline) -> _Connection:
+    if not _making.acquire(timeout=deadline.left_s()):
+        raise TimeoutError
+    try:
+        connection = _joined(key)  # somebody else was faster
+        if connection is None:
+            connection = _Connection(_new_client(*key, deadline))
+            with _counting:
+                _connections[key] = connection
+        return connection
+    finally:
+        _making.release()
+
+
+def _leave(key: _Key, connection: _Connection) -> None:
+    with _counting:
+        connection.users -= 1
+        if connection.has_failed and _connections.get(key) is connection:
+            del _connections[key]
+        is_done_with = connection.has_failed and connection.users == 0
+    if is_done_with:
+        # The client's own close() leaves the channel open, and gRPC gives its connection to the next one.
+        connection.client._firestore_api.transport.close()
+
+
+def never() -> Retry:
+    """Give the ``retry=`` of every request: not at all; of None the library makes errors of its own."""
+    from google.api_core.retry import Retry
+
+    return Retry(predicate=lambda _: False)
+
+
+def asked(ask: Callable[[float], T], deadline: Deadline) -> T:
+    """Give what ``ask`` gives within the seconds that it is handed; again where the fault may pass.
+
+    Only for what may be done twice: reading.
+    """
+    patience = Deadline.after(_PATIENCE * deadline.left_s())
+    attempt = 0
+    while True:
+        try:
+            return ask(deadline.left_s())
+        except Exception as error:
+            if not may_pass(error) or patience.is_over():
+                raise
+        pause(attempt, patience)
+        attempt += 1
+
+
+def pause(attempt: int, deadline: Deadline) -> None:
+    """Wait before the next attempt, longer each time, and never in step with others."""
+    longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(attempt, 10))
+    time.sleep(min(random.uniform(longest_s / 2, longest_s), deadline.left_s()))
+
+
+def may_pass(error: Exception) -> bool:
+    """Tell whether the fault is of the kind that passes by itself; of a write it says that nobody knows."""
+    from google.api_core import exceptions as api
+
+    passing = (
+        api.Aborted,
+        api.ServiceUnavailable,
+        api.InternalServerError,
+        api.Unknown,
+        api.TooManyRequests,
+        api.Cancelled,
+    )
+    return isinstance(error, passing)
+
+
+def is_contention(error: Exception) -> bool:
+    """Tell whether a write failed because somebody else's came first."""
+    from google.api_core import exceptions as api
+
+    return isinstance(error, api.AlreadyExists | api.FailedPrecondition | api.NotFound | api.Aborted)
+
+
+def read_within(timeout_s: float, place: str, read: Callable[[Deadline], T]) -> T:
+    """Give what ``read`` gives; what goes wrong is ``DataUnavailable``, after ``timeout_s`` at the latest."""
+    load_library()
+    deadline = _own_deadline(timeout_s)
+    try:
+        return within(timeout_s, lambda: read(deadline), whose=place)
+    except EngineError:
+        raise
+    except Exception as error:
+        raise DataUnavailable(f"{place}: {in_words(error, 'read', timeout_s)}") from error
+
+
+def write_within(timeout_s: float, place: str, write: Callable[[Deadline], T], *, times: int = 1) -> T:
+    """Give what ``write`` gives; what goes wrong is ``EngineError``, after ``timeout_s`` at the latest.
+
+    A long write may take ``times`` as long, where a single request may not.
+    """
+    load_library()
+    deadline = _own_deadline(times * timeout_s)
+    try:
+        return within(times * timeout_s, lambda: write(deadline), whose=place)
+    except DataUnavailable as error:
+        raise EngineError(f"{error} {_REPEAT}") from error
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineError(f"{place}: {in_words(error, 'written', timeout_s)} {_REPEAT}") from error
+
+
+def in_words(error: Exception, what: str, timeout_s: float) -> str:
+    """Say what a fault is, and what to do about it; ``what`` couldn't be done: read, or written."""
+    from google.api_core import exceptions as api
+
+    if isinstance(error, api.DeadlineExceeded | TimeoutError):
+        return f"no answer within {timeout_s:g} s. {_SLOW_REMEDY}"
+    return f"can't be {what} ({_said(error)}). {_remedy(error)}"
+
+
+def _remedy(error: Exception) -> str:
+    from google.api_core import exceptions as api
+    from google.auth.exceptions import GoogleAuthError
+
+    about_credentials = (NoCredentials, GoogleAuthError, api.Unauthenticated)
+    if isinstance(error, about_credentials) or "metadata from plugin" in str(error):
+        return _CREDENTIALS_REMEDY
+    if isinstance(error, api.PermissionDenied):
+        return "Grant the job's account the role roles/datastore.user on the project."
+    if isinstance(error, api.NotFound):
+        return "See that the project is the right one and has a Firestore database (default)."
+    if isinstance(error, api.FailedPrecondition):
+        return "See that the database is in native mode and has the index that the message asks for."
+    if isinstance(error, api.TooManyRequests):
+        return "Wait, or raise the project's quota."
+    if may_pass(error):
+        return "See that it is up and can be reached from here (network, proxy, firewall), and run again."
+    return "See that it is a Firestore in native mode, and that nothing on the way alters its answers."
+
+
+def _said(error: Exception) -> str:
+    """Give what happened; what gRPC says around it is for its own developers."""
+    said = " ".join(str(getattr(error, "message", "") or error).split())
+    for sign, words in _WHAT_GRPC_MEANS.items():
+        if sign in said:
+            return words
+    return said[:_CAUSE_LENGTH].rstrip(". ") or type(error).__name__
+
+
+def _own_deadline(timeout_s: float) -> Deadline:
+    """End a little before the thread is given up: the library knows better what it was waiting for."""
+    return Deadline.after(0.95 * timeout_s)
+
+
+def _new_client(project: str, emulator: str | None, deadline: Deadline) -> Client:
+    from google.cloud.firestore import Client
+
+    if emulator is not None:
+        return Client(project=project)
+    os.environ.pop(EMULATOR, None)  # empty is unset for us, and an address without a host for the library
+    timeout_s = _CREDENTIALS_SHARE * deadline.left_s()
+    try:
+        credentials = within(timeout_s, _credentials, whose="credentials")
+    except DataUnavailable:
+        raise NoCredentials(f"no credentials were found within {timeout_s:.2g} s") from None
+    return Client(project=project, credentials=credentials)
+
+
+def _credentials() -> Credentials:
+    """Look for credentials as the library would. The last place is a server of Google's own machines."""
+    import google.auth
+    from google.auth.exceptions import DefaultCredentialsError
+
+    try:
+        found: tuple[Any, Any] = google.auth.default(scopes=list(_scopes()))
+    except DefaultCredentialsError as error:
+        first_sentence = str(error).split(". ", 1)[0].rstrip(".")
+        raise NoCredentials(first_sentence) from error
+    credentials: Credentials = found[0]
+    return credentials
+
+
+def _scopes() -> tuple[str, ...]:
+    from google.cloud.firestore import Client
+
+    return tuple(Client.SCOPE)
