@@ -20,7 +20,8 @@ class RiskInputs:
     ``kill_switch``: True refuses every row that is not a cancel.
 
     A frame that is None is *unavailable*, which refuses the rows whose rules need it. So does a NaN, or
-    a second position row for the same key, for that key alone.
+    a second position row for the same key, for that key alone, and a position row that names no symbol for
+    its whole account; one that names no account could be anybody's.
     """
 
     as_of: pd.Timestamp

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from engine.columns import text_column
-from engine.quantity import Ints
+from engine.quantity import Ints, Mask
 from engine.risk.batch import Batch
 
 _DENSE_BOUND = 2_000_000
@@ -67,10 +67,28 @@ class PositionKeys:
         place = np.minimum(np.searchsorted(self.pairs, pair), max(len(self.pairs) - 1, 0))
         return np.where(self.pairs[place] == pair, place, -1) if len(self.pairs) else np.full(len(pair), -1)
 
+    def of_accounts(self, accounts: Ints) -> Mask:
+        """Mark the pairs of some accounts, given as codes (-1: none of the batch's)."""
+        pairs = np.arange(self.count) if self.pairs is None else self.pairs
+        wanted = np.zeros(len(self.accounts) + 1, dtype=bool)
+        wanted[accounts] = True
+        wanted[-1] = False
+        return np.asarray(wanted[pairs // max(len(self.symbols), 1)])
+
+    def accounts_in_doubt(self, frame: pd.DataFrame) -> tuple[Ints | None, pd.DataFrame]:
+        """Give the accounts of the rows that name no symbol, as codes, and the other rows.
+
+        The codes are None where such a row names no account either.
+        """
+        named = _named(frame, "symbol")
+        if named.all():
+            return np.zeros(0, dtype=np.int64), frame
+        return _codes(frame[~named], "broker_account_id", self.accounts), frame[named]
+
 
 def names_every_symbol(frame: pd.DataFrame) -> bool:
     """Tell whether every row says what it is about; one that doesn't makes the whole frame doubtful."""
-    return _codes(frame, "symbol", {}) is not None
+    return bool(_named(frame, "symbol").all())
 
 
 def _pairs(account: Ints, symbol: Ints, symbols: int) -> Ints:
@@ -81,9 +99,16 @@ def _codes(frame: pd.DataFrame, name: str, code_of: dict[str, int], *, upper: bo
     """Look a column up; a missing or malformed key could be anybody's, so then nothing is known."""
     if len(frame) == 0:
         return np.zeros(0, dtype=np.int64)
-    column = text_column(frame[name])
-    texts = [value.strip() if isinstance(value, str) else "" for value in column.values]
-    if "" in texts or not column.given().all():
+    if not _named(frame, name).all():
         return None
+    column = text_column(frame[name])
+    texts = [str(value).strip() for value in column.values]
     codes = [code_of.get(text.upper() if upper else text, -1) for text in texts]
     return np.array([*codes, -1], dtype=np.int64)[column.codes]
+
+
+def _named(frame: pd.DataFrame, name: str) -> Mask:
+    """Mark the rows that say something in a column of keys."""
+    return (
+        text_column(frame[name]).where(lambda text: bool(text.strip())) if len(frame) else np.zeros(0, bool)
+    )

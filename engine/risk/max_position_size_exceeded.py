@@ -49,9 +49,14 @@ def exposure(batch: Batch, inputs: RiskInputs, *, worst_case: bool) -> Exposure:
 
 
 def _positions(keys: PositionKeys, positions: pd.DataFrame | None) -> tuple[Ints, Mask]:
+    """Lay the positions out by key. A row without a symbol could be any: its account is then unknown."""
     held = np.zeros(keys.count, dtype=np.int64)
-    codes = None if positions is None else keys.codes(positions)
-    if codes is None or positions is None:
+    doubtful: Ints | None = None
+    codes: Ints | None = None
+    if positions is not None:
+        doubtful, positions = keys.accounts_in_doubt(positions)
+        codes = keys.codes(positions)
+    if codes is None or doubtful is None or positions is None:
         return held, np.zeros(keys.count, dtype=bool)
     wanted = codes >= 0
     codes = codes[wanted]
@@ -59,6 +64,7 @@ def _positions(keys: PositionKeys, positions: pd.DataFrame | None) -> tuple[Ints
     held[codes] = units
     known = np.bincount(codes, minlength=keys.count) <= 1
     known[codes[units == NOT_A_QUANTITY]] = False
+    known[keys.of_accounts(doubtful)] = False
     return held, known
 
 

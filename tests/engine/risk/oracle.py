@@ -203,7 +203,10 @@ def position_held(row: Row, inputs: RiskInputs) -> Decimal | None:
     if inputs.positions is None:
         return None
     positions = records(inputs.positions)
-    if has_null_key(positions, "broker_account_id", "symbol"):
+    if has_null_key(positions, "broker_account_id"):
+        return None
+    own = [each for each in positions if each["broker_account_id"] == row["broker_account_id"]]
+    if has_null_key(own, "symbol"):
         return None
     held = [number(each["qty"]) for each in positions if key_of(each) == key_of(row)]
     if len(held) > 1:

@@ -182,7 +182,9 @@ def test_no_order_is_allowed_where_an_input_is_missing(rows: list[Row], data: st
     decisions = evaluate(intents, replace(book, **{name: damaged}), GENEROUS)
 
     hit = pd.Series(True, index=intents.index)
-    if column not in ("broker_account_id", "symbol"):  # a missing key could be anybody's
+    if name == "positions" and column == "symbol":  # it could be any of this account
+        hit = intents["broker_account_id"] == frame.iloc[nth]["broker_account_id"]
+    elif column not in ("broker_account_id", "symbol"):  # a missing key could be anybody's
         for key in ("broker_account_id", "symbol") if name != "daily_trades" else ("broker_account_id",):
             hit &= intents[key] == frame.iloc[nth][key]
     assert (decisions["reason"] == "risk_data_unavailable").tolist() == hit.tolist()
