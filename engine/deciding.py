@@ -13,15 +13,19 @@ from engine.errors import DataUnavailable
 from engine.inputs import RiskInputs
 from engine.risk import evaluate
 from engine.schema import DECISION_FIELDS, inputs_schemas
+from engine.stores.deadlines import GRACE_S, Answer, at_once
+from engine.stores.kill_switch import KillSwitchState
 from engine.stores.runs import BATCH, DECISIONS, INPUT_FRAMES, INPUTS, RunFolder
 from engine.world import World
+
+_SWITCH = "the kill switch"
 
 
 def record_inputs(folder: RunFolder, world: World) -> None:
     """Read the stores once for the accounts of the batch; ``inputs.json`` comes last and seals the snapshot.
 
-    A store that fails leaves no file, and ``inputs.json`` says why: that data is unavailable, not empty. A
-    dry run has no working orders.
+    All are asked at the same time. A store that fails, or gives no answer in time, leaves no file, and
+    ``inputs.json`` says why: that data is unavailable, not empty. A dry run has no working orders.
     """
     world.progress("reading positions and counts", 0, 1)
     as_of = as_of_of(folder)
@@ -34,10 +38,12 @@ def record_inputs(folder: RunFolder, world: World) -> None:
         "daily_trades": lambda: world.ledger.trade_counts(accounts, folder.trading_date),
         "working_orders": lambda: inputs_schemas()["working_orders"].empty_table().to_pandas(),
     }
+    answers = at_once({**sources, _SWITCH: world.kill_switch}, world.risk_data_timeout_s + GRACE_S)
+    switch = _switch(answers.pop(_SWITCH))
     unavailable = {}
-    for name, source in sources.items():
+    for name, answer in answers.items():
         try:
-            table = as_recorded(name, source())
+            table = as_recorded(name, answer.get())
         except Exception as error:
             why = str(error) if isinstance(error, DataUnavailable) else f"{type(error).__name__}: {error}"
             unavailable[name] = why
@@ -46,19 +52,27 @@ def record_inputs(folder: RunFolder, world: World) -> None:
             )
         else:
             folder.write(f"{name}.parquet", table)
-    switch = world.kill_switch()
     if switch.on:
         world.log.event("kill_switch_on", switch.why, severity="WARNING")
     folder.write(
         INPUTS,
         {
             "read_at": world.clock().isoformat(),
+            "read_from": {"positions": world.positions.place, "daily_trades": world.ledger.place},
             "kill_switch": switch.on,
             "kill_switch_why": switch.why,
             "unavailable": unavailable,
         },
     )
     world.progress("reading positions and counts", 1, 1)
+
+
+def _switch(answer: Answer) -> KillSwitchState:
+    """Take a switch that gives no answer for on."""
+    if answer.error is None:
+        state: KillSwitchState = answer.value
+        return state
+    return KillSwitchState(on=True, why=f"The kill switch is on: it can't be read ({answer.error})")
 
 
 def as_recorded(name: str, frame: pd.DataFrame) -> pa.Table:

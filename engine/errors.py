@@ -10,6 +10,7 @@
     ├── RecordError             a run folder is damaged or contradicts itself      exit 1
     │   └── AlreadyWritten      a sealed file exists already
     ├── RunInProgress           another job holds this data folder                 exit 1
+    ├── GateClosed              live trading is refused, with every reason         exit 3
     ├── RunStopped              SIGTERM: stopped between two steps, resumable      exit 1
     └── BrokerError             the broker refused, or nobody knows what it did
         ├── BrokerRejected      it answered and said no
@@ -19,6 +20,8 @@ A refused row is not in here: it is data, with a reason in its own column.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class EngineError(Exception):
@@ -71,6 +74,23 @@ class RunInProgress(EngineError):
 
 class RunStopped(EngineError):
     """The job was asked to stop (SIGTERM); what is unfinished is resumed by the next run."""
+
+
+class GateClosed(EngineError):
+    """Live trading is refused; ``refusals`` are all (reason, why), the first of which is the reason."""
+
+    exit_code = 3
+
+    def __init__(self, refusals: Sequence[tuple[str, str]]) -> None:
+        (reason, why), *others = refusals
+        also = "".join(f" Also {also}: {because}" for also, because in others)
+        super().__init__(f"Live trading is refused: {reason}. {why}{also} The inbox is untouched.")
+        self.refusals = tuple(refusals)
+
+    @property
+    def reason(self) -> str:
+        """The first reason."""
+        return self.refusals[0][0]
 
 
 class BrokerError(EngineError):

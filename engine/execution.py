@@ -21,7 +21,8 @@ from engine.orders import BrokerOrder, OrderIntent
 from engine.record import json_line
 from engine.risk import RULE_BOOK, evaluate
 from engine.schema import FIGURES
-from engine.stores.embedded import EmbeddedStore
+from engine.stores.chosen import choose_stores
+from engine.stores.deadlines import GRACE_S, Answer, at_once
 from engine.stores.kill_switch import KillSwitch, KillSwitchState
 from engine.stores.protocols import LedgerStore, PositionStore
 
@@ -58,8 +59,8 @@ class ExecutionResult:
 class RiskManager:
     """Judges intents by the limits, the stores and the kill switch that it was given.
 
-    Left out, limits and switch come from the environment and the stores are the embedded one in
-    ``EXEC_DATA_DIR``. Raises ``ConfigurationError`` for settings that can't be read.
+    What is left out comes from the environment, as for a run. Raises ``ConfigurationError`` for settings that
+    can't be read.
     """
 
     def __init__(
@@ -73,10 +74,12 @@ class RiskManager:
     ) -> None:
         self.settings = RunSettings.from_env()
         self.config = RiskConfig.from_env() if config is None else config
-        embedded = EmbeddedStore(self.settings.data_dir / "engine.db")
-        self._positions = embedded if positions is None else positions
-        self._ledger = embedded if ledger is None else ledger
-        self._kill_switch = KillSwitch.from_env().read if kill_switch is None else kill_switch
+        stores = choose_stores(self.settings.stores)
+        self._positions = stores.positions if positions is None else positions
+        self._ledger = stores.ledger if ledger is None else ledger
+        reader = stores.documents.document if stores.documents else None
+        own_switch = KillSwitch.from_env(read_document=reader).read
+        self._kill_switch = own_switch if kill_switch is None else kill_switch
         self._clock = clock
 
     def validate(self, *, intent: OrderIntent, working_orders: pd.DataFrame | None = None) -> RiskDecision:
@@ -122,18 +125,20 @@ class RiskManager:
         accounts = [str(intents["broker_account_id"].iloc[0])]
         if working_orders is None:
             working_orders = pd.DataFrame(columns=list(_WORKING))
+        answers = at_once(
+            {
+                "positions": lambda: self._positions.positions(
+                    accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
+                ),
+                "daily_trades": lambda: self._ledger.trade_counts(accounts, session),
+            },
+            self.settings.stores.timeout_s + GRACE_S,
+        )
         return RiskInputs(
             as_of=now,
             trading_date=session,
-            positions=_or_unavailable(
-                "positions",
-                lambda: self._positions.positions(
-                    accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
-                ),
-            ),
-            daily_trades=_or_unavailable(
-                "daily_trades", lambda: self._ledger.trade_counts(accounts, session)
-            ),
+            positions=_or_unavailable("positions", answers["positions"]),
+            daily_trades=_or_unavailable("daily_trades", answers["daily_trades"]),
             working_orders=working_orders,
             kill_switch=self._kill_switch().on,
         )
@@ -233,10 +238,10 @@ class ExecutionEngine:
         return replace(row, table=row.table.set_column(0, "client_intent_id", pa.array([own])))
 
 
-def _or_unavailable(name: str, read: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
-    """Ask a store as a run does: whatever it raises, or gives instead of a frame, is unavailable."""
+def _or_unavailable(name: str, answer: Answer) -> pd.DataFrame | None:
+    """Take a store's answer as a run does: whatever it raised, or gave instead of a frame, is unavailable."""
     try:
-        frame: pd.DataFrame = as_recorded(name, read()).to_pandas()
+        frame: pd.DataFrame = as_recorded(name, answer.get()).to_pandas()
     except Exception:
         return None
     return frame

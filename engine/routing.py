@@ -19,6 +19,8 @@ from engine.schema import RESULT_STATUSES, results_schema
 from engine.stores.kill_switch import KillSwitchState
 
 ORDERS_AT_ONCE = 64
+SWITCH_READS_AT_MOST = 100
+"""In a dry run: reading a switch that is a document takes a request, and nothing is sent meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,12 @@ def dry_run(
     if decision_expired:
         outcome[allowed & is_order] = DECISION_EXPIRED
     turns = np.flatnonzero((outcome == DRY_RUN) & is_order)
-    for start in range(0, len(turns), ORDERS_AT_ONCE):
-        if kill_switch().on:
+    step = max(ORDERS_AT_ONCE, -(-len(turns) // SWITCH_READS_AT_MOST))
+    for start in range(0, len(turns), step):
+        switch = kill_switch()
+        if switch.on:
             outcome[turns[start:]] = HALTED
-            break
+            return _results(decisions, outcome, halted_by=switch.why)
     return _results(decisions, outcome)
 
 
@@ -84,7 +88,7 @@ def _is_cancel(intents: pa.Table) -> Mask:
     return np.asarray(intents["action"].cast(pa.string()).to_numpy(zero_copy_only=False) == "cancel")
 
 
-def _results(decisions: pd.DataFrame, outcome: npt.NDArray[np.int64]) -> pa.Table:
+def _results(decisions: pd.DataFrame, outcome: npt.NDArray[np.int64], *, halted_by: str = "") -> pa.Table:
     reasons = list(decisions["reason"].cat.categories)
     reason = decisions["reason"].cat.codes.to_numpy().copy()
     for code, kind in enumerate(OUTCOMES):
@@ -93,6 +97,8 @@ def _results(decisions: pd.DataFrame, outcome: npt.NDArray[np.int64]) -> pa.Tabl
                 reasons.append(kind.reason)
             reason[outcome == code] = reasons.index(kind.reason)
     status = np.array([RESULT_STATUSES.index(kind.status) for kind in OUTCOMES], dtype=np.int8)[outcome]
+    messages = [kind.message for kind in OUTCOMES]
+    messages[HALTED] = f"{messages[HALTED]}. {halted_by}"
     rows, schema = len(decisions), results_schema()
     coded = pa.DictionaryArray.from_arrays
     columns = {
@@ -103,6 +109,6 @@ def _results(decisions: pd.DataFrame, outcome: npt.NDArray[np.int64]) -> pa.Tabl
         "order_status": pa.nulls(rows, schema.field("order_status").type),
         "filled_qty": pa.array(np.zeros(rows)),
         "filled_avg_price": pa.nulls(rows, pa.float64()),
-        "message": coded(pa.array(outcome.astype(np.int32)), [kind.message for kind in OUTCOMES]),
+        "message": coded(pa.array(outcome.astype(np.int32)), messages),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)

@@ -24,6 +24,8 @@ from engine.deciding import decide, record_inputs
 from engine.errors import ConfigurationError, RunStopped, UsageError
 from engine.record import file_hash
 from engine.routing import dry_run, lapsed
+from engine.stores.chosen import check_stores_are_named
+from engine.stores.kill_switch import KillSwitchState
 from engine.stores.runs import BATCH, COLLECTED, DECISIONS, INPUT_FRAMES, INPUTS, MANIFEST, RESULTS, RunFolder
 from engine.world import World
 
@@ -47,6 +49,8 @@ def start(settings: RunSettings, config: RiskConfig, world: World, *, slot: str 
     Raises what ``check_start`` raises.
     """
     check_start(settings, slot=slot)
+    if not settings.dry_run:
+        refuse_to_route()
     as_of = world.clock()
     folder = world.runs.create(
         trading_date(as_of, settings.calendar),
@@ -80,16 +84,21 @@ def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
     """Refuse what can't run, before anything is touched.
 
     Raises ``UsageError`` for a slot that is no name, ``ConfigurationError`` for an unknown calendar and for
-    a live run: not built yet.
+    a live run on stores that nobody named.
     """
     if not _SLOT.fullmatch(slot):
         raise UsageError(f"slot is {slot!r}; expected a name of a-z, 0-9 and -, such as open or 1545.")
-    if not settings.dry_run:
-        raise ConfigurationError(
-            "EXEC_DRY_RUN is 0, which asks for live orders: routing them isn't built yet, so nothing was "
-            "touched. Unset EXEC_DRY_RUN to judge and record without sending."
-        )
     check_calendar(settings.calendar)
+    if not settings.dry_run:
+        check_stores_are_named(settings.stores)
+
+
+def refuse_to_route() -> None:
+    """Say that what would come behind the live gate isn't there. Raises ``ConfigurationError``."""
+    raise ConfigurationError(
+        "EXEC_DRY_RUN is 0 and the gate is open, but routing live orders isn't built yet, so nothing was "
+        "touched. Unset EXEC_DRY_RUN to judge and record without sending."
+    )
 
 
 def finish(folder: RunFolder, world: World, *, until: str = MANIFEST) -> None:
@@ -126,7 +135,7 @@ def route(folder: RunFolder, world: World) -> None:
         decisions,
         lapsed=lapsed(intents, now, folder.start["config"]["intent_max_age_s"]),
         decision_expired=_decision_expired(folder, now),
-        kill_switch=world.kill_switch,
+        kill_switch=_told(world),
     )
     folder.write(RESULTS, results)
     accepted = results.filter(pc.equal(results["status"].cast(pa.string()), "dry_run"))["client_intent_id"]
@@ -136,6 +145,18 @@ def route(folder: RunFolder, world: World) -> None:
         lambda: ((f"{id_} would be sent", {"intent_id": id_}) for id_ in accepted.to_pylist()),
     )
     world.progress("writing results", 1, 1)
+
+
+def _told(world: World) -> Callable[[], KillSwitchState]:
+    """Give the kill switch, which tells the log when it is on."""
+
+    def read() -> KillSwitchState:
+        switch = world.kill_switch()
+        if switch.on:
+            world.log.event("kill_switch_on", switch.why, severity="WARNING")
+        return switch
+
+    return read
 
 
 def write_manifest(folder: RunFolder, world: World) -> None:

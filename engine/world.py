@@ -27,6 +27,7 @@ class World:
     """The edges of a run.
 
     ``objects`` holds run folders, archive and quarantine. ``kill_switch`` is read anew whenever it matters.
+    What a store or the switch doesn't say in ``risk_data_timeout_s`` is unavailable, or on.
     ``stopping`` says whether the job was asked to end between two steps; ``progress`` is told the step, and
     how much of it is done.
     """
@@ -38,6 +39,7 @@ class World:
     kill_switch: Callable[[], KillSwitchState]
     log: EventLog
     clock: Callable[[], datetime] = wall_clock
+    risk_data_timeout_s: float = 10.0
     stopping: Callable[[], bool] = _never
     progress: Callable[[str, int, int], None] = _unseen
 

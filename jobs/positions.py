@@ -1,4 +1,4 @@
-"""``positions load`` and ``positions show``: the book of the embedded store."""
+"""``positions load`` and ``positions show``: the book of whichever store is set."""
 
 from __future__ import annotations
 
@@ -16,24 +16,21 @@ from jobs.world import read_setup
 
 def load(file: str, *, as_json: bool) -> int:
     """Load a file as the whole book of each account that it names; gives the exit code."""
-    setup = read_setup()
+    store = read_setup().stores.positions
     frame = read_positions_file(Path(file))
-    setup.data_dir.mkdir(parents=True, exist_ok=True)
-    setup.store.load_positions(frame, updated_at=wall_clock())
+    store.load_positions(frame, updated_at=wall_clock())
     accounts = sorted(frame["broker_account_id"].unique())
     if as_json:
         click.echo(json.dumps({"exit_code": 0, "positions": len(frame), "accounts": accounts}))
     else:
-        click.echo(
-            f"{len(frame)} positions are now the whole book of {', '.join(accounts)} in {setup.store.path}"
-        )
+        click.echo(f"{len(frame)} positions are now the whole book of {', '.join(accounts)} in {store.place}")
     return 0
 
 
 def show(account: str | None, *, as_json: bool) -> int:
     """Print the book; gives the exit code."""
-    setup = read_setup()
-    frame = setup.store.all_positions()
+    store = read_setup().stores.positions
+    frame = store.all_positions()
     if account is not None:
         frame = frame[frame["broker_account_id"] == account]
     if as_json:
@@ -42,7 +39,7 @@ def show(account: str | None, *, as_json: bool) -> int:
         return 0
     if frame.empty:
         whose = "No positions" if account is None else f"No positions of {account}"
-        click.echo(f"{whose} in {setup.store.path}. Load some with `execution-engine positions load FILE`.")
+        click.echo(f"{whose} in {store.place}. Load some with `execution-engine positions load FILE`.")
         return 0
     rows = [
         (row.broker_account_id, row.symbol, number(row.qty), f"{row.updated_at:%Y-%m-%d %H:%M:%S} UTC")

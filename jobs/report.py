@@ -75,6 +75,8 @@ def _print_intents(folder: RunFolder, title: str, *, allowed: bool) -> None:
     if count > len(rows):
         title += f" (the first {len(rows)} of {count})"
     context = recorded.context(folder)
+    # The whole story of a source that was down stands once, below.
+    context = {**context, "unavailable": dict.fromkeys(context["unavailable"], "see below")}
     cells = [
         [
             row["client_intent_id"][:_ID_SHOWN],

@@ -1,20 +1,23 @@
 """The kill switch: on where any source says so, and on where a source can't be understood.
 
 Sources are the environment (``EXECUTION_HALTED``), a file (``EXECUTION_HALTED_FILE``, a mounted ConfigMap
-key, say) and a Firestore document (``EXECUTION_HALTED_DOC``), each also under its deprecated name. Every one
-that is set counts.
+key, say) and a Firestore document (``EXECUTION_HALTED_DOC``, its field ``enabled``), each also under its
+deprecated name. Every one that is set counts.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from engine.config import OFF_WORDS, ON_WORDS
 
 FILE_SIZE_LIMIT = 4096
+DOCUMENT_FIELD = "enabled"
+Document = Mapping[str, Any]
 
 _WORD_SETTINGS = ("EXECUTION_HALTED", "EXEC_KILL_SWITCH")
 _FILE_SETTINGS = ("EXECUTION_HALTED_FILE", "EXEC_KILL_SWITCH_FILE")
@@ -37,34 +40,69 @@ class KillSwitch:
     """All sources of the kill switch that are set.
 
     ``fixed`` holds a sentence for each source that is on for as long as this process lives (environment
-    variables and what isn't built yet), ``files`` the setting and path of each file to be read.
+    variables), ``files`` and ``documents`` the setting and path of each file and document to be read.
+    ``read_document`` gives a document, None where there is none, and may raise; it is bounded in time.
     """
 
     fixed: tuple[str, ...]
     files: tuple[tuple[str, str], ...]
+    documents: tuple[tuple[str, str], ...] = ()
+    read_document: Callable[[str], Document | None] | None = None
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None) -> KillSwitch:
+    def from_env(
+        cls,
+        env: Mapping[str, str] | None = None,
+        *,
+        read_document: Callable[[str], Document | None] | None = None,
+    ) -> KillSwitch:
         """Find the sources in environment variables (``os.environ`` by default); an empty one is unset."""
         env = os.environ if env is None else env
         words = [_why_word_is_on(name, env[name]) for name in _WORD_SETTINGS if env.get(name)]
-        documents = [
-            f"The kill switch is on: {name} is {_shown(env[name])}, and reading a Firestore document isn't "
-            f"built yet. Unset {name} and use EXECUTION_HALTED or EXECUTION_HALTED_FILE."
-            for name in _DOCUMENT_SETTINGS
-            if env.get(name)
-        ]
         return cls(
-            fixed=tuple(why for why in [*words, *documents] if why),
+            fixed=tuple(why for why in words if why),
             files=tuple((name, env[name].strip()) for name in _FILE_SETTINGS if env.get(name)),
+            documents=tuple((name, env[name].strip()) for name in _DOCUMENT_SETTINGS if env.get(name)),
+            read_document=read_document,
         )
 
     def read(self) -> KillSwitchState:
-        """Say whether the switch is on now. Reads the files anew, never waits and never raises."""
+        """Say whether the switch is on now. Reads files and documents anew and never raises."""
         reasons = [*self.fixed, *filter(None, (_why_file_is_on(*source) for source in self.files))]
+        if not reasons:  # a document takes a request: not asked where the answer is known
+            reasons = [why for why in (self._why_document_is_on(*d) for d in self.documents) if why]
         if reasons:
             return KillSwitchState(on=True, why=" ".join(reasons))
         return KillSwitchState(on=False, why="No kill switch is on.")
+
+    def _why_document_is_on(self, name: str, path: str) -> str | None:
+        if self.read_document is None:
+            why = "can't be read without a Firestore project (set FIREBASE_PROJECT_ID)"
+        else:
+            try:
+                why = _why_field_is_on(self.read_document(path))
+            except Exception as error:
+                why = f"can't be read ({str(error).rstrip('.')})"
+        if not why:
+            return None
+        return (
+            f"The kill switch is on: the document {_shown(path)} ({name}) {why}. "
+            f"Set its field {DOCUMENT_FIELD} to false to switch it off."
+        )
+
+
+def _why_field_is_on(document: Document | None) -> str:
+    if document is None:
+        return "does not exist"
+    if DOCUMENT_FIELD not in document:
+        return f"has no field {DOCUMENT_FIELD}"
+    value = document[DOCUMENT_FIELD]
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if value is False or (value == 0 and isinstance(value, int)) or word in OFF_WORDS:
+        return ""
+    if value is True or (value == 1 and isinstance(value, int)) or word in ON_WORDS:
+        return f"says {DOCUMENT_FIELD}: {value!r}"
+    return f"says {DOCUMENT_FIELD}: {_shown(value)}, which is no word for off"
 
 
 def _why_word_is_on(name: str, text: str) -> str | None:
@@ -132,5 +170,7 @@ def _why_contents_are_on(contents: bytes) -> str | None:
     return None
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…")
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    short = text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…"
+    return repr(short) if isinstance(value, str) else short

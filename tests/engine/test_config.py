@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.config import NOT_BUILT_YET, SETTINGS, RiskConfig, RunSettings, read_setting
+from engine.config import (
+    NOT_BUILT_YET,
+    PAPER_HOST,
+    SETTINGS,
+    GateSettings,
+    RiskConfig,
+    RunSettings,
+    StoreSettings,
+    read_setting,
+)
 from engine.errors import ConfigurationError
 
 WORDS = {
@@ -77,11 +86,26 @@ def test_without_settings_it_is_a_dry_run_below_data() -> None:
     assert settings() == RunSettings(
         data_dir=Path("data"),
         dry_run=True,
+        stores=StoreSettings(
+            data_dir=Path("data"),
+            database_url=None,
+            firestore_project=None,
+            tenant_id=None,
+            embedded_is_meant=False,
+            timeout_s=10.0,
+        ),
+        gate=GateSettings(agent_mode="", heartbeat_document=None, marketdata_stale_threshold_s=120.0),
         calendar="XNYS",
         inbox_settle_s=2.0,
         decision_max_age_s=900.0,
         positions_max_age_s=None,
     )
+
+
+def test_without_settings_the_broker_is_the_paper_host_without_keys() -> None:
+    names = ("ALPACA_TRADING_HOST", "ALPACA_API_KEY", "ALPACA_SECRET_KEY")
+    assert [read_setting(name, {}) for name in names] == [PAPER_HOST, None, None]
+    assert PAPER_HOST == "https://paper-api.alpaca.markets"
 
 
 @pytest.mark.parametrize("setting", [setting for setting in SETTINGS if "HALTED" not in setting.name])
@@ -118,7 +142,23 @@ READ: dict[str, Callable[[str], Any]] = {
     "EXEC_INBOX_SETTLE_S": lambda text: settings(EXEC_INBOX_SETTLE_S=text).inbox_settle_s,
     "EXEC_DECISION_MAX_AGE_S": lambda text: settings(EXEC_DECISION_MAX_AGE_S=text).decision_max_age_s,
     "EXEC_POSITIONS_MAX_AGE_S": lambda text: settings(EXEC_POSITIONS_MAX_AGE_S=text).positions_max_age_s,
+    "DATABASE_URL": lambda text: settings(DATABASE_URL=text).stores.database_url,
+    "FIREBASE_PROJECT_ID": lambda text: settings(FIREBASE_PROJECT_ID=text).stores.firestore_project,
+    "GOOGLE_CLOUD_PROJECT": lambda text: settings(GOOGLE_CLOUD_PROJECT=text).stores.firestore_project,
+    "EXEC_TENANT_ID": lambda text: settings(EXEC_TENANT_ID=text).stores.tenant_id,
+    "EXEC_STORE": lambda text: settings(EXEC_STORE=text).stores.embedded_is_meant,
+    "EXEC_RISK_DATA_TIMEOUT_S": lambda text: settings(EXEC_RISK_DATA_TIMEOUT_S=text).stores.timeout_s,
+    "AGENT_MODE": lambda text: settings(AGENT_MODE=text).gate.agent_mode,
+    "EXEC_HEARTBEAT_DOC": lambda text: settings(EXEC_HEARTBEAT_DOC=text).gate.heartbeat_document,
+    "MARKETDATA_STALE_THRESHOLD_S": lambda text: (
+        settings(MARKETDATA_STALE_THRESHOLD_S=text).gate.marketdata_stale_threshold_s
+    ),
+    "ALPACA_API_KEY": lambda text: read_setting("ALPACA_API_KEY", {"ALPACA_API_KEY": text}),
+    "ALPACA_SECRET_KEY": lambda text: read_setting("ALPACA_SECRET_KEY", {"ALPACA_SECRET_KEY": text}),
+    "ALPACA_TRADING_HOST": lambda text: read_setting("ALPACA_TRADING_HOST", {"ALPACA_TRADING_HOST": text}),
 }
+FIRESTORE_NAMES = ("FIREBASE_PROJECT_ID", "GOOGLE_CLOUD_PROJECT", "EXEC_TENANT_ID")
+TIMEOUTS = ("EXEC_RISK_DATA_TIMEOUT_S",)
 GOOD = [
     *[("EXEC_DRY_RUN", word, meant) for word, meant in WORDS.items()],
     *[("EXEC_RISK_FAIL_OPEN", f" {word.upper()}\n", meant) for word, meant in WORDS.items()],
@@ -138,12 +178,34 @@ GOOD = [
     ("EXEC_INBOX_SETTLE_S", "0.5", 0.5),
     ("EXEC_DECISION_MAX_AGE_S", "60", 60.0),
     ("EXEC_POSITIONS_MAX_AGE_S", "60", 60.0),
+    ("DATABASE_URL", " postgresql://u:p%40ss@db:5432/x\n", "postgresql://u:p%40ss@db:5432/x"),
+    ("DATABASE_URL", "postgres://db/x", "postgres://db/x"),
+    ("DATABASE_URL", "host=db dbname=x", "host=db dbname=x"),
+    *[(name, " acme-1 ", "acme-1") for name in FIRESTORE_NAMES],
+    ("EXEC_STORE", "embedded", True),
+    ("EXEC_STORE", " Embedded\n", True),
+    ("EXEC_RISK_DATA_TIMEOUT_S", "0.1", 0.1),
+    ("EXEC_RISK_DATA_TIMEOUT_S", "600", 600.0),
+    ("AGENT_MODE", "LIVE", "LIVE"),
+    ("AGENT_MODE", "live", "live"),
+    ("EXEC_HEARTBEAT_DOC", "ops/market_ingest", "ops/market_ingest"),
+    ("EXEC_HEARTBEAT_DOC", " /tenants/acme/ops/market_ingest ", "tenants/acme/ops/market_ingest"),
+    ("MARKETDATA_STALE_THRESHOLD_S", "0", 0.0),
+    ("MARKETDATA_STALE_THRESHOLD_S", "30.5", 30.5),
+    ("ALPACA_API_KEY", " PK1 ", "PK1"),
+    ("ALPACA_SECRET_KEY", "s==", "s=="),
+    ("ALPACA_TRADING_HOST", " https://api.alpaca.markets\n", "https://api.alpaca.markets"),
 ]
 BAD = [
     *[(name, text) for name in ("EXEC_DRY_RUN", "EXEC_RISK_FAIL_OPEN") for text in NO_WORDS],
     *[("EXEC_MAX_POSITION_QTY", text) for text in NO_QUANTITIES if text],
     *[("EXEC_MAX_DAILY_TRADES", text) for text in NO_COUNTS],
     *[(name, text) for name in READ if name.endswith("_S") for text in NO_SECONDS],
+    *[(name, text) for name in TIMEOUTS for text in ("0", "0.09", "600.5", "1e9")],
+    *[(name, text) for name in FIRESTORE_NAMES for text in (" ", "a/b", "/", ".", "..", "__a__")],
+    *[("EXEC_STORE", text) for text in ("postgres", "firestore", "1", "true", "embeded", " ")],
+    *[("EXEC_HEARTBEAT_DOC", text) for text in ("ops", "ops/a/b", "ops//a/b", "/", " ")],
+    *[(name, " ") for name in READ if name.startswith(("ALPACA_", "AGENT_"))],
     *[("EXEC_POSITION_PROJECTION", text) for text in ("worst", "gross", "worst-case", " ")],
     *[(name, " ") for name in ("EXEC_BROKER_ACCOUNT_ID", "EXEC_DATA_DIR", "EXEC_CALENDAR")],
 ]
@@ -161,6 +223,37 @@ def test_a_value_that_cannot_be_read_is_an_error_that_names_setting_and_value(na
         READ[name](text)
     assert error.value.exit_code == 2
     assert str(error.value).startswith(f"{name} is {text!r}; expected" if text.strip() else f"{name} is ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3cret",
+        "mysql://u:s3cret@db/x",
+        "postgresql+psycopg2://u:s3cret@db/x",
+        "POSTGRESQL://u:s3cret@db/x",
+        "sqlite:///s3cret",
+        "://u:s3cret@db",
+        " ",
+    ],
+)
+def test_a_database_address_that_is_none_is_an_error_that_never_repeats_it(text: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        settings(DATABASE_URL=text)
+    assert str(error.value) == (
+        "DATABASE_URL is no address of a PostgreSQL database; expected postgresql://user:password@host/"
+        "database (without a driver such as +psycopg2 in it)."
+    )
+
+
+def test_settings_do_not_show_the_database_address_when_printed() -> None:
+    assert "s3cret" not in repr(settings(DATABASE_URL="postgresql://u:s3cret@db/x"))
+
+
+def test_the_project_named_for_firebase_comes_before_that_of_the_platform() -> None:
+    both = {"FIREBASE_PROJECT_ID": "own", "GOOGLE_CLOUD_PROJECT": "platform"}
+    assert settings(**both).stores.firestore_project == "own"
+    assert settings(**both | {"FIREBASE_PROJECT_ID": ""}).stores.firestore_project == "platform"
 
 
 def test_every_setting_is_tested_here_or_is_one_of_the_kill_switch() -> None:

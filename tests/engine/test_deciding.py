@@ -26,6 +26,8 @@ Read = Callable[[], Any]
 class Store:
     """Positions and counts that say, or raise, what a test wants."""
 
+    place = "a test's store"
+
     def __init__(self, *, positions: Read | None = None, trades: Read | None = None) -> None:
         self._positions = positions or (lambda: frame("broker_account_id", "symbol", "qty"))
         self._trades = trades or (lambda: frame("broker_account_id", "trades"))

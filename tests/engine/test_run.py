@@ -475,9 +475,16 @@ def test_a_slot_that_is_no_name_is_refused(desk: Desk, slot: str) -> None:
     assert not desk.data.exists()
 
 
-def test_a_live_run_is_refused_before_anything_is_touched(desk: Desk) -> None:
-    with pytest.raises(ConfigurationError, match="routing them isn't built yet"):
-        desk.begin(EXEC_DRY_RUN="0")
+@pytest.mark.parametrize(
+    ("store", "why"),
+    [
+        ("", "DATABASE_URL .* and FIREBASE_PROJECT_ID .* are not set"),
+        ("embedded", "routing live orders isn't built yet"),
+    ],
+)
+def test_a_live_run_is_refused_before_anything_is_touched(desk: Desk, store: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        desk.begin(EXEC_DRY_RUN="0", EXEC_STORE=store)
     assert not desk.data.exists()
 
 

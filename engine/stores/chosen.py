@@ -1,0 +1,60 @@
+"""Which stores are used: each chosen for itself by the settings, the embedded one where nothing is set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.config import StoreSettings
+from engine.errors import ConfigurationError
+from engine.stores.embedded import EmbeddedStore
+from engine.stores.protocols import AgentStateStore, DocumentStore, LedgerStore, PositionStore
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The stores of a command. The agent's state is kept with the ledger; documents are Firestore's alone."""
+
+    positions: PositionStore
+    ledger: LedgerStore
+    agent_state: AgentStateStore
+    documents: DocumentStore | None
+
+
+def choose_stores(settings: StoreSettings) -> Stores:
+    """Give the stores that the settings name. Nothing is connected to, and no library loaded, before use."""
+    embedded = EmbeddedStore(settings.data_dir / "engine.db")
+    positions: PositionStore = embedded
+    if settings.database_url is not None:
+        from engine.stores.postgres import PostgresStore
+
+        positions = PostgresStore(settings.database_url, timeout_s=settings.timeout_s)
+    if settings.firestore_project is None:
+        return Stores(positions, embedded, embedded, None)
+    from engine.stores.firestore import FirestoreStore
+
+    firestore = FirestoreStore(
+        settings.firestore_project, tenant_id=settings.tenant_id, timeout_s=settings.timeout_s
+    )
+    return Stores(positions, firestore, firestore, firestore)
+
+
+def check_stores_are_named(settings: StoreSettings) -> None:
+    """Refuse to trade live on a book that nobody named: an empty one would let everything pass.
+
+    Raises ``ConfigurationError`` where PostgreSQL or Firestore is missing and ``EXEC_STORE`` doesn't say
+    that the embedded store is meant.
+    """
+    missing = [
+        name
+        for name, value in (
+            ("DATABASE_URL (positions in PostgreSQL)", settings.database_url),
+            ("FIREBASE_PROJECT_ID (ledger in Firestore)", settings.firestore_project),
+        )
+        if value is None
+    ]
+    if missing and not settings.embedded_is_meant:
+        raise ConfigurationError(
+            f"EXEC_DRY_RUN is 0, and {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: "
+            f"a live run would begin with an empty book. Set what is missing, or EXEC_STORE=embedded to keep "
+            f"it in {settings.data_dir}/engine.db."
+        )
