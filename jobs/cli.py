@@ -9,7 +9,7 @@ import sys
 import click
 
 from engine import __version__
-from engine.errors import EngineError
+from engine.errors import EngineError, GateClosed
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 _SLOT = click.option("--slot", default="adhoc", show_default=True, help="The scheduled time's name.")
@@ -24,7 +24,7 @@ def cli() -> None:
     them, decides on every row, and leaves a folder that explains each decision.
 
     Exit codes: 0 done (refusals included), 1 failed and safe to run again, 2 usage or configuration,
-    3 halted, 4 done but something is unresolved or does not add up.
+    3 halted or the gate before live trading closed, 4 done but something is unresolved or does not add up.
     """
 
 
@@ -73,6 +73,49 @@ def status(*, count: int, as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--why", required=True, help="What happened; shown to whoever asks until `recover`.")
+@click.option("--by", help="Who halts; default: user, machine and process.")
+@_JSON
+def halt(*, why: str, by: str | None, as_json: bool) -> None:
+    """Refuse every live run from now on, until `recover`."""
+    from jobs.halt import halt as command
+
+    sys.exit(command(why=why, by=by, as_json=as_json))
+
+
+@cli.command()
+@click.option("--why", default="recovered by hand", show_default=True, help="What was mended.")
+@click.option("--by", help="Who recovers; default: user, machine and process.")
+@_JSON
+def recover(*, why: str, by: str | None, as_json: bool) -> None:
+    """End what `halt` began; the next live run still has to earn READY."""
+    from jobs.halt import recover as command
+
+    sys.exit(command(why=why, by=by, as_json=as_json))
+
+
+@cli.command("init-db")
+@_JSON
+def init_db(*, as_json: bool) -> None:
+    """Create what is missing in the database of DATABASE_URL, and say what was done."""
+    from jobs.init_db import init_db as command
+
+    sys.exit(command(as_json=as_json))
+
+
+@cli.command()
+@_JSON
+def doctor(*, as_json: bool) -> None:
+    """Show every setting, try every dependency, and say what to do about each problem.
+
+    Exits with 2 where a run could not start.
+    """
+    from jobs.doctor import doctor as command
+
+    sys.exit(command(as_json=as_json))
+
+
+@cli.command()
 @click.argument("intent_id")
 @_JSON
 def explain(intent_id: str, *, as_json: bool) -> None:
@@ -87,7 +130,7 @@ def explain(intent_id: str, *, as_json: bool) -> None:
 
 @cli.group()
 def positions() -> None:
-    """The position book of the embedded store."""
+    """The position book: PostgreSQL where DATABASE_URL is set, else the data folder's engine.db."""
 
 
 @positions.command("load")
@@ -130,19 +173,24 @@ def main() -> None:
         if wants_json:
             click.echo(json.dumps({"error": error.format_message(), "exit_code": error.exit_code}))
         sys.exit(error.exit_code)
+    except GateClosed as error:
+        reasons = [reason for reason, _ in error.refusals]
+        _fail(str(error), error.exit_code, wants_json=wants_json, event="trade_refused", reasons=reasons)
     except EngineError as error:
         _fail(str(error), error.exit_code, wants_json=wants_json)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror}.", 1, wants_json=wants_json)
 
 
-def _fail(message: str, exit_code: int, *, wants_json: bool) -> None:
+def _fail(
+    message: str, exit_code: int, *, wants_json: bool, event: str = "run_failed", **fields: object
+) -> None:
     if sys.stderr.isatty() or not {"run", "collect"} & set(sys.argv):
         click.echo(f"error: {message}", err=True)
     else:
         from engine.log import EventLog
 
-        EventLog().event("run_failed", message, severity="ERROR", exit_code=exit_code)
+        EventLog().event(event, message, severity="ERROR", exit_code=exit_code, **fields)
     if wants_json:
-        click.echo(json.dumps({"error": message, "exit_code": exit_code}))
+        click.echo(json.dumps({"error": message, "exit_code": exit_code, **fields}))
     sys.exit(exit_code)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from engine.run import check_start, finish, start
+from engine.run import check_start, finish, refuse_to_route, start
 from engine.stores.lock import exclusive
 from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder
 from jobs.progress import progress_bar
@@ -82,7 +83,10 @@ def _work(slot: str, *, until: str) -> Outcome:
     with (
         exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"),
         progress_bar() as progress,
+        nullcontext() if setup.settings.dry_run else setup.gate(setup.preflight()).opened(),
     ):
+        if not setup.settings.dry_run:
+            refuse_to_route()
         world = setup.world(progress=progress)
         resumed = world.runs.unfinished()
         for folder in resumed:

@@ -1,12 +1,15 @@
-"""``status``: the latest runs, what waits, and whether the kill switch is on."""
+"""``status``: the latest runs, what waits, the kill switch, and whether a live run would be let through."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import click
 
+from engine.agent import AgentState
+from engine.gate import Refusal
 from engine.stores.lock import holder
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import MANIFEST, RunFolder, RunFolders
@@ -20,10 +23,15 @@ def status(*, count: int, as_json: bool) -> int:
     switch = setup.kill_switch.read()
     waiting = [file.printable_name for file in setup.inbox.waiting()]
     at_work = holder(setup.data_dir)
+    gate = setup.gate(checks={})
+    kept = gate.kept()
+    agent, standing = _agent(*kept), gate.standing(kept)
     runs = [_describe(folder, at_work) for folder in RunFolders(LocalObjects(setup.data_dir)).all()[-count:]]
     if as_json:
         body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "runs": runs}
         body |= {"kill_switch": {"on": switch.on, "why": switch.why}, "dry_run": setup.settings.dry_run}
+        body |= {"agent": agent, "gate": {"closed_by": [asdict(refusal) for refusal in standing]}}
+        body |= {"stores": {"positions": setup.stores.positions.place, "ledger": setup.stores.ledger.place}}
         click.echo(json.dumps({"exit_code": 0, **body}))
         return 0
     if runs:
@@ -39,7 +47,26 @@ def status(*, count: int, as_json: bool) -> int:
     shown = ", ".join(waiting[:5]) + (", …" if len(waiting) > 5 else "")
     say(f"Inbox: {f'{len(waiting)} waiting ({shown})' if waiting else 'empty'}")
     say(switch.why if switch.on else "Kill switch: off", color="red" if switch.on else None)
+    _print_gate(agent, standing, dry_run=setup.settings.dry_run)
+    say(f"Positions: {setup.stores.positions.place} · ledger: {setup.stores.ledger.place}")
     return 0
+
+
+def _agent(kept: AgentState | None, why: str) -> dict[str, Any]:
+    """Give the agent's state for people."""
+    if kept is None:
+        return {"state": "unknown", "why": why, "transitions": []}
+    return {**kept.to_document(), "why": kept.why}
+
+
+def _print_gate(agent: dict[str, Any], standing: list[Refusal], *, dry_run: bool) -> None:
+    say(f"Agent: {agent['state']}, {agent['why']}", color="red" if agent["state"] == "HALTED" else None)
+    if dry_run:
+        say("Live trading: not asked for (EXEC_DRY_RUN is on)")
+    elif standing:
+        say(f"Live trading: refused, {', '.join(refusal.reason for refusal in standing)}", color="red")
+    else:
+        say("Live trading: the gate opens if the preflight holds (`execution-engine doctor` tries it)")
 
 
 def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.agent import Agent, whoever_acts
 from engine.config import RiskConfig, RunSettings
 from engine.errors import ConfigurationError
-from engine.log import EventLog
-from engine.stores.embedded import EmbeddedStore
+from engine.gate import Gate
+from engine.log import EventLog, wall_clock
+from engine.preflight import Check, broker_checks, market_data_check, store_checks
+from engine.stores.chosen import Stores, choose_stores
 from engine.stores.inbox import Inbox
 from engine.stores.kill_switch import KillSwitch
 from engine.stores.objects import LocalObjects
@@ -25,7 +28,7 @@ class Setup:
     settings: RunSettings
     config: RiskConfig
     kill_switch: KillSwitch
-    store: EmbeddedStore
+    stores: Stores
 
     @property
     def data_dir(self) -> Path:
@@ -37,15 +40,43 @@ class Setup:
         """Where strategies drop files."""
         return Inbox(self.data_dir / "inbox")
 
+    def agent(self, *, by: str | None = None, log: EventLog | None = None) -> Agent:
+        """Give the agent whose state the store of the ledger keeps; ``by`` is who acts."""
+        return Agent(self.stores.agent_state, log or EventLog(), by or whoever_acts())
+
+    def gate(self, checks: Mapping[str, Check]) -> Gate:
+        """Give what stands before a live run, with the checks of its preflight."""
+        return Gate(
+            agent=self.agent(),
+            agent_mode=self.settings.gate.agent_mode,
+            kill_switch=self.kill_switch.read,
+            checks=checks,
+            timeout_s=self.settings.stores.timeout_s,
+        )
+
+    def preflight(self, *, with_broker: bool = True) -> dict[str, Check]:
+        """Give the checks of a live run. Raises ``ConfigurationError`` without the broker's keys."""
+        checks = {
+            **store_checks(self.stores),
+            **market_data_check(self.settings.gate, self.stores.documents, wall_clock),
+        }
+        if not with_broker:
+            return checks
+        from engine.brokers.alpaca import AlpacaBroker
+
+        account, clock = AlpacaBroker(), AlpacaBroker()  # a session each: they are asked at the same time
+        return {**checks, **broker_checks(account.get_account, clock, wall_clock)}
+
     def world(self, *, progress: Callable[[str, int, int], None]) -> World:
-        """Give the edges of a run: the embedded store, the disk, the wall clock, SIGTERM."""
+        """Give the edges of a run: the stores, the disk, the wall clock, SIGTERM."""
         return World(
             objects=LocalObjects(self.data_dir),
             inbox=self.inbox,
-            positions=self.store,
-            ledger=self.store,
+            positions=self.stores.positions,
+            ledger=self.stores.ledger,
             kill_switch=self.kill_switch.read,
             log=EventLog(),
+            risk_data_timeout_s=self.settings.stores.timeout_s,
             stopping=_termination_asked(),
             progress=progress,
         )
@@ -58,12 +89,10 @@ def read_setup(env: Mapping[str, str] | None = None) -> Setup:
     if settings.data_dir.exists() and not settings.data_dir.is_dir():
         where = str(settings.data_dir)
         raise ConfigurationError(f"EXEC_DATA_DIR is {where!r}, which is no folder; name a folder.")
-    return Setup(
-        settings,
-        RiskConfig.from_env(env),
-        KillSwitch.from_env(env),
-        EmbeddedStore(settings.data_dir / "engine.db"),
-    )
+    stores = choose_stores(settings.stores)
+    read_document = stores.documents.document if stores.documents else None
+    switch = KillSwitch.from_env(env, read_document=read_document)
+    return Setup(settings, RiskConfig.from_env(env), switch, stores)
 
 
 def _termination_asked() -> Callable[[], bool]:

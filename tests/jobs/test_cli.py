@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -8,18 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from engine.run import STAGES
 from engine.stores.lock import exclusive
-from jobs.cli import main
 from tests.desk import Row, content_of, order
+from tests.jobs.command_line import SCRIPT, Command, jsonl, one_line_error, script, waiting
 
-SCRIPT = Path(sys.executable).with_name("execution-engine")
 RUN_KEYS = {
     "run_id",
     "trading_date",
@@ -32,94 +28,8 @@ RUN_KEYS = {
     "fills",
     "resumed",
 }
-COMMANDS = ["drop", "collect", "run", "status", "explain", "positions", "positions load", "positions show"]
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The one JSON object that was printed."""
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-    @property
-    def told(self) -> str:
-        """What was printed for people, on one line: where tables are wrapped depends on the terminal."""
-        return " ".join(self.out.split())
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.err.splitlines()]
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder of all commands of a test, which run in another folder that is empty."""
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.setenv("EXEC_DATA_DIR", str(tmp_path / "data"))
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def cli(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Give a function that runs a command in this process, as the installed script would."""
-
-    def run(*args: object, stdin: bytes = b"", **env: str) -> Done:
-        with monkeypatch.context() as patch:
-            for name, value in env.items():
-                patch.setenv(name, value)
-            patch.setattr("sys.argv", ["execution-engine", *map(str, args)])
-            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-            capsys.readouterr()
-            code: object = 0
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code or 0
-            assert isinstance(code, int)
-            said = capsys.readouterr()
-        return Done(code, said.out, said.err)
-
-    before = signal.getsignal(signal.SIGTERM)
-    yield run
-    signal.signal(signal.SIGTERM, before)
-
-
-def script(*args: object, stdin: bytes = b"", **env: str) -> Done:
-    """Run the installed command in a process of its own."""
-    done = subprocess.run(
-        [SCRIPT, *map(str, args)], input=stdin, capture_output=True, env={**os.environ, **env}, check=False
-    )
-    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-
-def jsonl(*rows: Row) -> bytes:
-    return content_of("a.jsonl", list(rows))
-
-
-def waiting(data: Path) -> list[str]:
-    return sorted(path.name for path in (data / "inbox").glob("*"))
-
-
-def one_line_error(done: Done) -> str:
-    """Give the error that a command ended with; there must be nothing else on stderr."""
-    (line,) = done.err.splitlines()
-    if line.startswith("{"):  # of a job, whose standard error is a log
-        told = json.loads(line)
-        assert (told["severity"], told["event"]) == ("ERROR", "run_failed")
-        return str(told["message"])
-    assert line.startswith("error: ")
-    assert "Traceback" not in done.err
-    return line.removeprefix("error: ")
+COMMANDS = ["drop", "collect", "run", "status", "halt", "recover", "doctor", "init-db", "explain"]
+COMMANDS += ["positions", "positions load", "positions show"]
 
 
 # --- drop
@@ -374,7 +284,11 @@ def test_a_run_that_does_not_add_up_ends_with_4_and_tells_so(cli: Command) -> No
         {"EXEC_MAX_DAILY_TRADES": "-1"},
         {"EXEC_DRYRUN": "1"},
         {"EXEC_CALENDAR": "NOWHERE"},
-        {"DATABASE_URL": "postgresql://localhost/x"},
+        {"DATABASE_URL": "mysql://localhost/x"},
+        {"EXEC_STORE": "postgres"},
+        {"EXEC_RISK_DATA_TIMEOUT_S": "0"},
+        {"EXEC_HEARTBEAT_DOC": "ops"},
+        {"MARKETDATA_STALE_THRESHOLD_S": "nan"},
     ],
 )
 @pytest.mark.parametrize("command", ["run", "collect"])
@@ -395,7 +309,7 @@ def test_asking_for_live_orders_ends_with_2_as_a_process() -> None:
         done = script("run", EXEC_DATA_DIR=folder, EXEC_DRY_RUN="0")
         assert not Path(folder).exists()
     assert (done.code, done.out) == (2, "")
-    assert "asks for live orders" in one_line_error(done)
+    assert "EXEC_DRY_RUN is 0, and DATABASE_URL" in one_line_error(done)
 
 
 def test_an_error_is_told_to_machines_too(cli: Command) -> None:
@@ -548,7 +462,17 @@ def test_the_status_for_machines(cli: Command, data: Path) -> None:
     cli("drop", stdin=jsonl(order()))
     run = cli("run", "--json").json
     said = cli("status", "--json").json
-    assert set(said) == {"exit_code", "data_dir", "inbox", "runs", "kill_switch", "dry_run"}
+    assert set(said) == {
+        "exit_code",
+        "data_dir",
+        "inbox",
+        "runs",
+        "kill_switch",
+        "dry_run",
+        "agent",
+        "gate",
+        "stores",
+    }
     assert said["runs"] == [
         {
             "run_id": run["run_id"],

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import math
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config import OFF_WORDS, ON_WORDS
+from engine.errors import DataUnavailable
 from engine.stores.kill_switch import FILE_SIZE_LIMIT, KillSwitch, KillSwitchState
 
 WORD_SETTINGS = ("EXECUTION_HALTED", "EXEC_KILL_SWITCH")
@@ -74,14 +78,141 @@ def test_any_one_source_is_enough_whatever_the_others_say(name: str, switch_file
     assert read(**(others | {name: "/no/such/thing"})).on
 
 
-def test_the_document_source_is_on_and_says_that_it_isnt_built_yet() -> None:
-    state = read(EXECUTION_HALTED_DOC="ops/kill_switch")
-    assert state == KillSwitchState(
-        on=True,
-        why="The kill switch is on: EXECUTION_HALTED_DOC is 'ops/kill_switch', and reading a Firestore "
-        "document isn't built yet. Unset EXECUTION_HALTED_DOC and use EXECUTION_HALTED or "
-        "EXECUTION_HALTED_FILE.",
+# --- the document
+
+
+class Documents:
+    """Firestore, as far as the switch asks it: gives what it holds, and remembers what it was asked for."""
+
+    def __init__(self, **held: Any) -> None:
+        self.held: dict[str, Any] = held
+        self.asked: list[str] = []
+
+    def document(self, path: str) -> Mapping[str, Any] | None:
+        self.asked.append(path)
+        found: Mapping[str, Any] | None = self.held.get(path)
+        return found
+
+
+def read_document(document: Any, name: str = "EXECUTION_HALTED_DOC") -> KillSwitchState:
+    documents = Documents(**{"ops/switch": document})
+    return KillSwitch.from_env({name: "ops/switch"}, read_document=documents.document).read()
+
+
+@pytest.mark.parametrize("name", DOCUMENT_SETTINGS)
+@pytest.mark.parametrize("value", [False, 0, *sorted(OFF_WORDS), " FALSE ", "Off\n"])
+def test_a_document_whose_field_is_false_or_a_word_for_off_is_off(name: str, value: Any) -> None:
+    assert read_document({"enabled": value, "enabled_by": "somebody"}, name) == KillSwitchState(
+        on=False, why="No kill switch is on."
     )
+
+
+@pytest.mark.parametrize("name", DOCUMENT_SETTINGS)
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ({"enabled": True}, "says enabled: True"),
+        ({"enabled": 1}, "says enabled: 1"),
+        *[({"enabled": word}, f"says enabled: {word!r}") for word in sorted(ON_WORDS)],
+        ({"enabled": " ON\n"}, r"says enabled: ' ON\n'"),
+        ({"enabled": None}, "says enabled: None, which is no word for off"),
+        ({"enabled": ""}, "says enabled: '', which is no word for off"),
+        ({"enabled": " "}, "says enabled: ' ', which is no word for off"),
+        ({"enabled": "halted"}, "says enabled: 'halted', which is no word for off"),
+        ({"enabled": 2}, "says enabled: 2, which is no word for off"),
+        ({"enabled": -1}, "says enabled: -1, which is no word for off"),
+        ({"enabled": 0.0}, "says enabled: 0.0, which is no word for off"),
+        ({"enabled": 1.0}, "says enabled: 1.0, which is no word for off"),
+        ({"enabled": math.nan}, "says enabled: nan, which is no word for off"),
+        ({"enabled": b"0"}, "says enabled: b'0', which is no word for off"),
+        ({"enabled": []}, "says enabled: [], which is no word for off"),
+        ({"enabled": [False]}, "says enabled: [False], which is no word for off"),
+        ({"enabled": {}}, "says enabled: {}, which is no word for off"),
+        ({"enabled": {"enabled": False}}, "says enabled: {'enabled': False}, which is no word for off"),
+        ({}, "has no field enabled"),
+        ({"Enabled": False}, "has no field enabled"),
+        ({"halted": False}, "has no field enabled"),
+        (None, "does not exist"),
+        (["enabled"], "can't be read (list indices must be integers or slices, not str)"),
+        (7, "can't be read (argument of type 'int' is not iterable)"),
+    ],
+)
+def test_a_document_that_says_anything_else_is_on_and_says_why(name: str, document: Any, why: str) -> None:
+    assert read_document(document, name) == KillSwitchState(
+        on=True,
+        why=f"The kill switch is on: the document 'ops/switch' ({name}) {why}. "
+        f"Set its field enabled to false to switch it off.",
+    )
+
+
+def test_a_long_value_is_not_shown_whole() -> None:
+    assert len(read_document({"enabled": "x" * 5000}).why) < 300
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (DataUnavailable("Firestore project p: no answer within 10 s."), "no answer within 10 s)"),
+        (RuntimeError("out of luck"), "out of luck"),
+        (TimeoutError(), "can't be read"),
+    ],
+)
+def test_a_document_that_cannot_be_read_is_on_and_never_an_exception(fault: Exception, why: str) -> None:
+    def fail(path: str) -> None:
+        raise fault
+
+    state = KillSwitch.from_env({"EXECUTION_HALTED_DOC": "ops/switch"}, read_document=fail).read()
+    assert state.on
+    assert "the document 'ops/switch' (EXECUTION_HALTED_DOC) can't be read" in state.why
+    assert why in state.why
+
+
+@pytest.mark.parametrize("name", DOCUMENT_SETTINGS)
+def test_a_document_without_a_project_to_read_it_from_is_on_and_says_so(name: str) -> None:
+    state = read(**{name: "ops/switch"})
+    assert state.on
+    assert f"the document 'ops/switch' ({name}) can't be read without a Firestore project" in state.why
+    assert "set FIREBASE_PROJECT_ID" in state.why
+
+
+def test_the_document_is_read_anew_each_time() -> None:
+    documents = Documents()
+    switch = KillSwitch.from_env({"EXECUTION_HALTED_DOC": " ops/switch "}, read_document=documents.document)
+    states = []
+    for held in ({"enabled": False}, {"enabled": True}, {"enabled": False}, None):
+        documents.held["ops/switch"] = held
+        states.append(switch.read().on)
+    assert states == [False, True, False, True]
+    assert documents.asked == ["ops/switch"] * 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "on"), [(False, False, False), (True, False, True), (False, True, True)]
+)
+def test_the_documents_of_old_and_new_name_both_count(old: bool, new: bool, on: bool) -> None:
+    documents = Documents(**{"ops/old": {"enabled": old}, "ops/new": {"enabled": new}})
+    env = {"EXEC_KILL_SWITCH_DOC": "ops/old", "EXECUTION_HALTED_DOC": "ops/new"}
+    assert KillSwitch.from_env(env, read_document=documents.document).read().on == on
+
+
+@pytest.mark.parametrize("name", [*WORD_SETTINGS, *FILE_SETTINGS])
+def test_the_document_is_not_asked_where_another_source_is_on_already(name: str) -> None:
+    documents = Documents(**{"ops/switch": {"enabled": False}})
+    env = {"EXECUTION_HALTED_DOC": "ops/switch", name: "/no/such/thing"}
+    switch = KillSwitch.from_env(env, read_document=documents.document)
+    assert switch.read().on
+    assert documents.asked == []
+
+
+@pytest.mark.parametrize("name", [*WORD_SETTINGS, *FILE_SETTINGS])
+def test_the_document_is_asked_where_another_source_is_off(name: str, switch_file: Path) -> None:
+    switch_file.write_text("0")
+    documents = Documents(**{"ops/switch": {"enabled": True}})
+    env = {"EXECUTION_HALTED_DOC": "ops/switch", name: "0" if name in WORD_SETTINGS else str(switch_file)}
+    assert KillSwitch.from_env(env, read_document=documents.document).read().on
+
+
+# --- the file
 
 
 @pytest.mark.parametrize("name", FILE_SETTINGS)

@@ -1,0 +1,170 @@
+"""The agent's state: what it is, who changed it and why, kept in the store of the ledger between runs.
+
+::
+
+    INIT ──preflight holds──> READY        a live run starts in INIT and earns READY
+      └────preflight fails──> DEGRADED     kept for ``status``; the next run examines anew
+    any ──unexpected end────> ERROR        likewise
+    any ──halt──> HALTED ──recover──> INIT only a person leads out of HALTED
+
+Several jobs, and a person who halts them, may change it at the same time: each change names the state that
+it was made upon, and is made again upon the new one where that is no longer the state. So a run that is
+still examining itself can't overwrite a halt.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from engine.errors import ConfigurationError, DataUnavailable, EngineError, GateClosed, RunStopped
+from engine.log import EventLog, wall_clock
+from engine.stores.protocols import AgentStateStore
+
+TRANSITIONS_KEPT = 20
+_ATTEMPTS = 50
+
+
+class State(StrEnum):
+    """What a live run asks the agent to be: READY, and nothing else."""
+
+    INIT = "INIT"
+    READY = "READY"
+    DEGRADED = "DEGRADED"
+    HALTED = "HALTED"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One change of state; ``at`` is ISO text in UTC, ``before`` is empty for the first one."""
+
+    at: str
+    before: str
+    after: str
+    why: str
+    by: str
+
+
+@dataclass(frozen=True)
+class AgentState:
+    """The state, and the latest changes that led to it, oldest first."""
+
+    state: State
+    transitions: tuple[Transition, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """Why it is in this state, who brought it there, and when."""
+        if not self.transitions:
+            return "no live run has been started yet"
+        last = self.transitions[-1]
+        return f"{last.why} ({last.by}, {datetime.fromisoformat(last.at):%Y-%m-%d %H:%M:%S} UTC)"
+
+    def to_document(self) -> dict[str, Any]:
+        """Give what a store keeps."""
+        return {"state": str(self.state), "transitions": [asdict(change) for change in self.transitions]}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any] | None) -> AgentState:
+        """Read what a store keeps; nothing is INIT. Raises ``ValueError`` where it makes no sense."""
+        if document is None:
+            return cls(State.INIT)
+        changes = tuple(Transition(**change) for change in document["transitions"])
+        for change in changes:
+            datetime.fromisoformat(change.at)
+        return cls(State(document["state"]), changes)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The agent as a command sees it: where its state is kept, who acts, and the log of every change."""
+
+    store: AgentStateStore
+    log: EventLog
+    by: str
+    clock: Callable[[], datetime] = wall_clock
+
+    def state(self) -> AgentState:
+        """Give the state that is kept. Raises ``DataUnavailable``."""
+        return self._read()[1]
+
+    def to(self, after: State, *, why: str) -> AgentState:
+        """Change the state, but not out of HALTED; gives what it is then.
+
+        Raises ``DataUnavailable`` where it can't be read and ``EngineError`` where it can't be kept.
+        """
+        return self._change(after, why, applies=lambda before: before is not State.HALTED)
+
+    def halt(self, *, why: str) -> AgentState:
+        """Change to HALTED; where it is HALTED, the first reason stays. Raises as ``to`` does."""
+        return self.to(State.HALTED, why=why)
+
+    def recover(self, *, why: str) -> AgentState:
+        """Lead out of HALTED, to INIT; any other state stays. Raises as ``to`` does."""
+        return self._change(State.INIT, why, applies=lambda before: before is State.HALTED)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Keep ERROR as the state where the work inside ends unexpectedly; lets the exception pass."""
+        try:
+            yield
+        except (RunStopped, ConfigurationError, GateClosed):
+            raise
+        except Exception as error:
+            what = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+            try:
+                self.to(State.ERROR, why=f"a run ended unexpectedly: {what.removesuffix(': ')}")
+            except EngineError as unkept:
+                self.log.event("state_transition", f"ERROR can't be kept: {unkept}", severity="ERROR")
+            raise
+
+    def _read(self) -> tuple[dict[str, Any] | None, AgentState]:
+        document = self.store.agent_state()
+        try:
+            return document, AgentState.from_document(document)
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataUnavailable(
+                f"{self.store.place}: the agent's state makes no sense ({type(error).__name__}: {error}). "
+                f"Look at what wrote there; nothing trades until it is repaired or removed."
+            ) from error
+
+    def _change(self, after: State, why: str, *, applies: Callable[[State], bool]) -> AgentState:
+        for _ in range(_ATTEMPTS):
+            document, now = self._read()
+            if not applies(now.state):
+                return now
+            before = str(now.state) if now.transitions else ""
+            change = Transition(self.clock().isoformat(), before, str(after), why, self.by)
+            new = AgentState(after, (*now.transitions, change)[-TRANSITIONS_KEPT:])
+            if self.store.replace_agent_state(new.to_document(), replacing=document):
+                self.log.event(
+                    "state_transition",
+                    f"agent {before or 'unknown'} -> {after}: {why}",
+                    severity="NOTICE" if after in {State.INIT, State.READY} else "WARNING",
+                    before=before,
+                    after=str(after),
+                    by=self.by,
+                    why=why,
+                )
+                return new
+        raise EngineError(
+            f"{self.store.place}: the agent's state could not be changed to {after}: others changed it "
+            f"at the same time, {_ATTEMPTS} times over. Nothing was changed; run again."
+        )
+
+
+def whoever_acts() -> str:
+    """Name who runs this process: user, machine, process."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}, process {os.getpid()}"

@@ -1,0 +1,141 @@
+"""What a live run examines before it trades, and ``doctor`` whenever it is asked.
+
+Each check gives a sentence that says what it found, or raises an ``EngineError`` that says what is wrong and
+what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from engine.brokers.account import BrokerAccount, why_it_cannot_trade
+from engine.brokers.clock_skew import TellsTheTime, measure_clock_skew
+from engine.config import GateSettings
+from engine.errors import ConfigurationError, DataUnavailable, EngineError
+from engine.stores.chosen import Stores
+from engine.stores.deadlines import GRACE_S, Answer, at_once
+from engine.stores.protocols import DocumentStore
+
+Check = Callable[[], str]
+HEARTBEAT_FIELD = "ts"
+CLOCK_SKEW_LIMIT_S = 5.0
+"""Far below any age limit of intents and decisions, far above what a kept clock drifts."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found; ``said`` is fit for an operator, and where it failed says what to do."""
+
+    name: str
+    passed: bool
+    said: str
+    took_s: float
+
+
+def examine(checks: Mapping[str, Check], timeout_s: float) -> list[Finding]:
+    """Do all checks at the same time, in ``timeout_s`` seconds and a little."""
+    answers = at_once(checks, timeout_s + GRACE_S)
+    return [
+        Finding(name, answer.error is None, _said(name, answer), answer.took_s)
+        for name, answer in answers.items()
+    ]
+
+
+def store_checks(stores: Stores) -> dict[str, Check]:
+    """Give the checks of the stores: that each can be read."""
+    return {"positions": stores.positions.check, "ledger": stores.ledger.check}
+
+
+def market_data_check(
+    settings: GateSettings, documents: DocumentStore | None, clock: Callable[[], datetime]
+) -> dict[str, Check]:
+    """Give the check of the market data's heartbeat, where a document is named."""
+    path = settings.heartbeat_document
+    if path is None:
+        return {}
+
+    def check() -> str:
+        if documents is None:
+            raise ConfigurationError(
+                f"EXEC_HEARTBEAT_DOC is {path!r}, and no Firestore project is set. Set FIREBASE_PROJECT_ID, "
+                f"or unset EXEC_HEARTBEAT_DOC."
+            )
+        return heartbeat(path, documents.document(path), clock(), settings.marketdata_stale_threshold_s)
+
+    return {"market data": check}
+
+
+def broker_checks(
+    account: Callable[[], BrokerAccount], clock_of_broker: TellsTheTime, clock: Callable[[], datetime]
+) -> dict[str, Check]:
+    """Give the checks of the broker: that the account may trade, and that its clock and ours agree."""
+
+    def account_can_trade() -> str:
+        found = account()
+        if why := why_it_cannot_trade(found):
+            raise DataUnavailable(why)
+        return f"account {found.shown_as} can trade"
+
+    def clocks_agree() -> str:
+        skew = measure_clock_skew(clock_of_broker, clock)
+        if not skew.worst_s <= CLOCK_SKEW_LIMIT_S:
+            raise DataUnavailable(
+                f"this machine's clock is {skew}, the limit {CLOCK_SKEW_LIMIT_S:g} s. Let NTP set it "
+                f"(chrony, systemd-timesyncd); where only the reply was slow, look at the network."
+            )
+        return str(skew)
+
+    return {"broker account": account_can_trade, "clock": clocks_agree}
+
+
+def heartbeat(path: str, document: Mapping[str, Any] | None, now: datetime, threshold_s: float) -> str:
+    """Say how old the market data is. Raises ``DataUnavailable`` where it is stale or can't be told.
+
+    ``document`` holds the moment of the latest data as ``ts``: a timestamp, or ISO text with a zone.
+    """
+    if document is None:
+        raise DataUnavailable(f"the heartbeat {path} does not exist. See that market data is coming in.")
+    said = document.get(HEARTBEAT_FIELD)
+    moment = _moment(said)
+    if moment is None:
+        raise DataUnavailable(
+            f"the heartbeat {path} has {HEARTBEAT_FIELD} {said!r}; expected a timestamp, or "
+            f"ISO text with a zone. Correct what writes it."
+        )
+    age_s = (now - moment).total_seconds()
+    if not -CLOCK_SKEW_LIMIT_S <= age_s <= threshold_s:
+        raise DataUnavailable(
+            f"the heartbeat {path} is {_age(age_s)}, the limit {threshold_s:g} s "
+            f"(MARKETDATA_STALE_THRESHOLD_S). See that market data is coming in."
+        )
+    return f"{path} is {_age(age_s)}"
+
+
+def _moment(value: object) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            return None
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        return None
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # a moment at either end of time
+        return None
+
+
+def _age(age_s: float) -> str:
+    return f"{age_s:.1f} s old" if age_s >= 0 else f"{-age_s:.1f} s ahead of this machine's clock"
+
+
+def _said(name: str, answer: Answer) -> str:
+    error = answer.error
+    if error is None:
+        return str(answer.value)
+    if isinstance(error, EngineError):
+        return str(error).removeprefix(f"{name}: ")  # where there was no answer, its name is in it already
+    return f"{type(error).__name__}: {error}. See the log."

@@ -1,0 +1,198 @@
+"""``doctor``: every setting and where it comes from, every dependency and whether it answers, what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import click
+
+from engine.config import SETTINGS, Setting, wrong_names
+from engine.errors import EngineError, RunInProgress
+from engine.preflight import Check, Finding, examine
+from engine.run import check_start
+from engine.stores.lock import holder
+from jobs.tables import print_table, say
+from jobs.world import Setup, read_setup
+
+_FOR_LIBRARIES = ("GOOGLE_APPLICATION_CREDENTIALS", "FIRESTORE_EMULATOR_HOST")
+_DATA_FOLDER = "data folder"
+_HIDDEN = "****"
+# An address may be wrong in any way, such as a password with an @ in it: rather too much is hidden.
+_USER_INFO = re.compile(r"(?<=://)([^:]*):.*@", re.DOTALL)
+_NO_PORT = re.compile(r"(?<=://)([^:@/?\[]*):(?!\d{0,5}([,/?]|\Z))[^@]*\Z", re.DOTALL)
+_PASSWORD_IN_QUERY = re.compile(r"((?:password|passwd|pwd)\s*=)[^&]*", re.DOTALL | re.IGNORECASE)
+_PASSWORD_AS_KEYWORD = re.compile(
+    r"((?:password|passwd|pwd)\s*=\s*)"
+    r"('(?:\\(?:.|\Z)|[^'\\])*'?\S*|(?:\\(?:.|\Z)|[^\\])*?(?=\s+\w+\s*=|\Z))",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A setting as it is shown; ``wrong`` says what is wrong with it."""
+
+    name: str
+    value: str
+    source: str
+    default: str
+    meaning: str
+    wrong: str = ""
+
+
+@dataclass
+class Examination:
+    """What was found; ``fatal`` are the problems because of which a run could not start."""
+
+    settings: list[Shown]
+    findings: list[Finding] = field(default_factory=list)
+    fatal: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
+def doctor(*, as_json: bool) -> int:
+    """Examine everything and print it; gives the exit code: 2 where a run could not start."""
+    found = _examine(dict(os.environ))
+    exit_code = 2 if found.fatal else 0
+    if as_json:
+        body: dict[str, Any] = {"exit_code": exit_code, "settings": [asdict(s) for s in found.settings]}
+        body |= {"dependencies": [asdict(f) for f in found.findings]}
+        click.echo(json.dumps({**body, "fatal": found.fatal, "problems": found.others}))
+    else:
+        _print(found)
+    return exit_code
+
+
+def _examine(env: dict[str, str]) -> Examination:
+    """Look at everything, also behind a wrong setting: it is left out for the rest."""
+    shown = [_shown(setting, env) for setting in SETTINGS]
+    found = Examination(shown + [_as_is(name, env) for name in _FOR_LIBRARIES if env.get(name)])
+    wrong = {each.name: each.wrong for each in shown if each.wrong}
+    wrong |= {name: str(error) for name, error in wrong_names(env).items()}
+    found.fatal += wrong.values()
+    try:
+        setup = read_setup({name: text for name, text in env.items() if name not in wrong})
+    except EngineError as error:
+        found.fatal.append(str(error))
+        return found
+    try:
+        check_start(setup.settings)
+    except EngineError as error:
+        found.fatal.append(str(error))
+    _try_dependencies(setup, env, found)
+    return found
+
+
+def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) -> None:
+    live = not setup.settings.dry_run
+    checks: dict[str, Check] = {_DATA_FOLDER: lambda: _data_folder(setup)}
+    try:
+        checks |= setup.preflight(with_broker=live or bool(env.get("ALPACA_API_KEY")))
+    except EngineError as error:
+        (found.fatal if live else found.others).append(str(error))
+        checks |= setup.preflight(with_broker=False)
+    checks["kill switch"] = lambda: _kill_switch(setup)
+    found.findings = examine(checks, setup.settings.stores.timeout_s)
+    for finding in found.findings:
+        if not finding.passed:
+            is_fatal = live or finding.name == _DATA_FOLDER
+            (found.fatal if is_fatal else found.others).append(f"{finding.name}: {finding.said}")
+    if not live:
+        return
+    gate = setup.gate(checks={})
+    refusals = gate.standing(gate.kept())
+    found.fatal += [each.why for each in refusals if each.reason != "kill_switch_enabled"]
+
+
+def _kill_switch(setup: Setup) -> str:
+    switch = setup.kill_switch.read()
+    if switch.on:
+        raise EngineError(switch.why)
+    return "off"
+
+
+def _data_folder(setup: Setup) -> str:
+    """Say whether a run can write below the data folder, making nothing."""
+    folder = setup.data_dir.absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise EngineError(
+            f"{existing} can't be written to. Give this user the right, or name another EXEC_DATA_DIR."
+        )
+    if at_work := holder(folder) if folder.exists() else None:
+        raise RunInProgress(f"{folder} is in use by {at_work}. Wait for its end.")
+    if existing != folder:
+        return f"{folder} does not exist yet; the first run makes it"
+    waiting = len(setup.inbox.waiting())
+    return (
+        f"{folder} can be written to; {waiting} {'file waits' if waiting == 1 else 'files wait'} in the inbox"
+    )
+
+
+def _shown(setting: Setting, env: Mapping[str, str]) -> Shown:
+    text = env.get(setting.name, "")
+    wrong = ""
+    if text and not setting.name.startswith(("EXECUTION_HALTED", "EXEC_KILL_SWITCH")):
+        try:
+            setting.parse(setting.name, text)
+        except EngineError as error:
+            wrong = str(error)
+    value = _masked(setting, text)
+    source = "environment" if text else "default" if setting.default is not None else "not set"
+    return Shown(
+        setting.name, value or setting.default or "", source, setting.default or "", setting.meaning, wrong
+    )
+
+
+def _as_is(name: str, env: Mapping[str, str]) -> Shown:
+    return Shown(name, env[name], "environment", "", "read by Google's library")
+
+
+def _masked(setting: Setting, text: str) -> str:
+    """Hide a secret: all of it, or of a database's address the password."""
+    if setting.name == "ALPACA_TRADING_HOST":  # a host has none of these; what has them may hold a key
+        return _HIDDEN if re.search("[@?#]", text) else text
+    if not setting.secret or not text:
+        return text
+    if setting.name != "DATABASE_URL":
+        return _HIDDEN
+    if "://" in text:
+        text = _PASSWORD_IN_QUERY.sub(rf"\1{_HIDDEN}", text)
+        return _NO_PORT.sub(rf"\1:{_HIDDEN}", _USER_INFO.sub(rf"\1:{_HIDDEN}@", text))
+    return _PASSWORD_AS_KEYWORD.sub(rf"\1{_HIDDEN}", text) if "=" in text else _HIDDEN
+
+
+def _print(found: Examination) -> None:
+    rows = [
+        (
+            each.name,
+            each.value or "-",
+            "WRONG" if each.wrong else each.source,
+            each.default if each.source == "environment" else "",
+            each.meaning,
+        )
+        for each in found.settings
+        if each.source != "not set" or not each.meaning.startswith("deprecated")
+    ]
+    print_table("Settings", ("setting", "value", "from", "default", "meaning"), rows)
+    answers = [
+        (finding.name, "ok" if finding.passed else "FAILED", f"{finding.took_s * 1e3:,.0f}", finding.said)
+        for finding in found.findings
+    ]
+    if answers:
+        print_table("Dependencies", ("what", "", "ms", "found"), answers, right=("ms",))
+    say()
+    problems = found.fatal + found.others
+    if not problems:
+        say("No problems: a run can start.")
+        return
+    say(f"Problems: {len(problems)}", bold=True)
+    for number, problem in enumerate(problems, 1):
+        say(f"  {number}. {problem}", color="red" if number <= len(found.fatal) else None)
+    say()
+    say("A run could not start." if found.fatal else "A run can start; what is unavailable refuses its rows.")

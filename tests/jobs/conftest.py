@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import io
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import main
+from tests.jobs.command_line import Command, Done
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder of all commands of a test, which run in another folder that is empty."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("EXEC_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def cli(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Give a function that runs a command in this process, as the installed script would."""
+
+    def run(*args: object, stdin: bytes = b"", **env: str) -> Done:
+        with monkeypatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(name, value)
+            patch.setattr("sys.argv", ["execution-engine", *map(str, args)])
+            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            capsys.readouterr()
+            code: object = 0
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code or 0
+            assert isinstance(code, int)
+            said = capsys.readouterr()
+        return Done(code, said.out, said.err)
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,890 @@
+"""Live trading as an operator meets it: the gate, ``halt`` and ``recover``, ``status`` and ``doctor``."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.agent import AgentState, State
+from engine.stores.embedded import EmbeddedStore
+from tests.desk import order
+from tests.engine.brokers.loopback import ACCOUNT, CLOCK
+from tests.jobs.command_line import Command, Done, jsonl, script, waiting
+
+API_KEY, SECRET_KEY = "PKTEST0123456789ABCD", "s3cr3t/NeverShown+Anywhere=="
+URL = "postgresql://u:p@db.example/book"
+Env = dict[str, str]
+UNTOUCHED = pytest.mark.usefixtures("untouched_inbox")
+
+
+class Alpaca(ThreadingHTTPServer):
+    """Stands in for Alpaca: an account, a clock so far behind ours, and a memory of what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), AlpacaHandler)
+        self.account = dict(ACCOUNT)
+        self.behind_s = 0.0
+        self.status = 200
+        self.hanging = threading.Event()
+        self.let_go = threading.Event()
+        self.seen: list[str] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that give up."""
+
+
+class AlpacaHandler(BaseHTTPRequestHandler):
+    server: Alpaca
+
+    def do_GET(self) -> None:
+        self._reply()
+
+    def do_POST(self) -> None:
+        self._reply()
+
+    def do_DELETE(self) -> None:
+        self._reply()
+
+    def _reply(self) -> None:
+        self.server.seen.append(f"{self.command} {self.path}")
+        if self.server.hanging.is_set():
+            self.server.let_go.wait(60)
+        now = datetime.now(UTC) - timedelta(seconds=self.server.behind_s)
+        body = {"/v2/account": self.server.account, "/v2/clock": CLOCK | {"timestamp": now.isoformat()}}
+        told = body[self.path] if self.server.status == 200 else {"message": "not now"}
+        raw = json.dumps(told).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *args: Any, **more: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def alpaca() -> Iterator[Alpaca]:
+    with Alpaca() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.let_go.set()
+        server.shutdown()
+
+
+@dataclass
+class Live:
+    """A machine on which everything lets live orders through: called, it runs a command with ``env``."""
+
+    cli: Command
+    data: Path
+    alpaca: Alpaca
+    env: Env
+
+    def __call__(self, *args: object, **env: str) -> Done:
+        return self.cli(*args, **self.env | env)
+
+
+@pytest.fixture
+def live(cli: Command, data: Path, alpaca: Alpaca) -> Live:
+    env = {
+        "EXEC_DRY_RUN": "0",
+        "EXEC_STORE": "embedded",
+        "AGENT_MODE": "LIVE",
+        "ALPACA_API_KEY": API_KEY,
+        "ALPACA_SECRET_KEY": SECRET_KEY,
+        "ALPACA_TRADING_HOST": alpaca.url,
+    }
+    return Live(cli, data, alpaca, env)
+
+
+@pytest.fixture
+def untouched_inbox(cli: Command, data: Path) -> Iterator[None]:
+    """An inbox with a file that waits: whatever a test does, it still waits there afterwards."""
+    cli("drop", stdin=jsonl(order()))
+    before = contents(data / "inbox")
+    yield
+    assert contents(data / "inbox") == before
+    assert not {path.name for path in data.iterdir()} & {"runs", "archive", "quarantine"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def a_port_nobody_listens_at() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def agent_of(data: Path) -> AgentState:
+    return AgentState.from_document(EmbeddedStore(data / "engine.db").agent_state())
+
+
+def last_event(done: Done) -> dict[str, Any]:
+    return done.events[-1]
+
+
+# --- what is no question of the gate: settings
+
+
+@UNTOUCHED
+@pytest.mark.parametrize("command", ["run", "collect"])
+@pytest.mark.parametrize(
+    ("env", "missing"),
+    [
+        ({}, ["DATABASE_URL", "FIREBASE_PROJECT_ID"]),
+        ({"DATABASE_URL": URL}, ["FIREBASE_PROJECT_ID"]),
+        ({"FIREBASE_PROJECT_ID": "p"}, ["DATABASE_URL"]),
+        ({"GOOGLE_CLOUD_PROJECT": "p"}, ["DATABASE_URL"]),
+    ],
+)
+def test_a_live_run_on_stores_that_nobody_named_ends_with_2_and_names_them(
+    live: Live, command: str, env: Env, missing: list[str]
+) -> None:
+    done = live(command, **{"EXEC_STORE": "", **env})
+    assert done.code == 2
+    said = last_event(done)["message"]
+    assert [name for name in ("DATABASE_URL", "FIREBASE_PROJECT_ID") if name in said] == missing
+    assert "EXEC_STORE=embedded" in said
+    assert [path.name for path in live.data.iterdir()] == ["inbox"]
+
+
+def test_a_live_run_on_stores_that_nobody_named_ends_with_2_as_a_process(tmp_path: Path) -> None:
+    done = script("run", "--json", EXEC_DATA_DIR=str(tmp_path / "data"), EXEC_DRY_RUN="0")
+    assert (done.code, done.json["exit_code"]) == (2, 2)
+    assert not (tmp_path / "data").exists()
+
+
+@UNTOUCHED
+@pytest.mark.parametrize("command", ["run", "collect"])
+@pytest.mark.parametrize(
+    ("env", "named"),
+    [
+        ({"ALPACA_API_KEY": ""}, "ALPACA_API_KEY"),
+        ({"ALPACA_SECRET_KEY": ""}, "ALPACA_SECRET_KEY"),
+        ({"ALPACA_TRADING_HOST": "http://api.alpaca.markets"}, "ALPACA_TRADING_HOST"),
+        ({"ALPACA_TRADING_HOST": "api.alpaca.markets"}, "ALPACA_TRADING_HOST"),
+        ({"EXEC_DRY_RUN": "nope"}, "EXEC_DRY_RUN"),
+        ({"AGENT_MODE": " "}, "AGENT_MODE"),
+        ({"EXEC_MAX_POSITION_QTY": "lots"}, "EXEC_MAX_POSITION_QTY"),
+        ({"DATABASE_URL": "mysql://u:p@db/x"}, "DATABASE_URL"),
+    ],
+)
+def test_a_live_run_with_a_setting_missing_or_wrong_ends_with_2_and_names_it(
+    live: Live, command: str, env: Env, named: str
+) -> None:
+    done = live(command, **env)
+    assert done.code == 2
+    assert last_event(done)["message"].startswith(named)
+    assert live.alpaca.seen == []
+
+
+# --- the gate, closed
+
+
+def switch_on(live: Live) -> None:
+    live.env["EXECUTION_HALTED"] = "1"
+
+
+def document_without_a_project(live: Live) -> None:
+    live.env["EXECUTION_HALTED_DOC"] = "ops/switch"
+
+
+def mode_not_set(live: Live) -> None:
+    live.env["AGENT_MODE"] = ""
+
+
+def mode_in_small_letters(live: Live) -> None:
+    live.env["AGENT_MODE"] = "live"
+
+
+def halted(live: Live) -> None:
+    assert live("halt", "--why", "flash crash").code == 0
+
+
+def account_blocked(live: Live) -> None:
+    live.alpaca.account["account_blocked"] = True
+
+
+def trading_blocked(live: Live) -> None:
+    live.alpaca.account["trading_blocked"] = True
+
+
+def broker_down(live: Live) -> None:
+    live.env["ALPACA_TRADING_HOST"] = f"http://127.0.0.1:{a_port_nobody_listens_at()}"
+
+
+def keys_not_accepted(live: Live) -> None:
+    live.alpaca.status = 401
+
+
+def broker_in_trouble(live: Live) -> None:
+    live.alpaca.status = 503
+
+
+def broker_hangs(live: Live) -> None:
+    live.env["EXEC_RISK_DATA_TIMEOUT_S"] = "0.1"
+    live.alpaca.hanging.set()
+
+
+def clock_a_minute_ahead(live: Live) -> None:
+    live.alpaca.behind_s = 60
+
+
+def clock_a_minute_behind(live: Live) -> None:
+    live.alpaca.behind_s = -60
+
+
+def store_down(live: Live) -> None:
+    live.env["DATABASE_URL"] = f"postgresql://u:p@127.0.0.1:{a_port_nobody_listens_at()}/x"
+
+
+def heartbeat_without_a_project(live: Live) -> None:
+    live.env["EXEC_HEARTBEAT_DOC"] = "ops/market_ingest"
+
+
+DEGRADED, HALTED = "agent_state_not_ready:DEGRADED", "agent_state_not_ready:HALTED"
+CLOSED = [
+    (switch_on, "kill_switch_enabled", "EXECUTION_HALTED is '1'"),
+    (document_without_a_project, "kill_switch_enabled", "can't be read without a Firestore project"),
+    (mode_not_set, "agent_mode_not_live", "AGENT_MODE is not set; set it to LIVE"),
+    (mode_in_small_letters, "agent_mode_not_live", "AGENT_MODE is 'live'; set it to LIVE, in capitals"),
+    (halted, HALTED, "The agent is HALTED: flash crash ("),
+    (account_blocked, DEGRADED, "account …FGHI cannot trade: account_blocked is true"),
+    (trading_blocked, DEGRADED, "account …FGHI cannot trade: trading_blocked is true"),
+    (broker_down, DEGRADED, "broker account: GET http://127.0.0.1:"),
+    (keys_not_accepted, DEGRADED, "broker account: "),
+    (broker_in_trouble, DEGRADED, "/v2/account: HTTP 503"),
+    (broker_hangs, DEGRADED, "broker account: no answer within 1.1 s"),
+    (clock_a_minute_ahead, DEGRADED, "clock: this machine's clock is "),
+    (clock_a_minute_behind, DEGRADED, "s behind the broker's clock"),
+    (store_down, DEGRADED, "positions: PostgreSQL database x at 127.0.0.1:"),
+    (heartbeat_without_a_project, DEGRADED, "no Firestore project is set. Set FIREBASE_PROJECT_ID"),
+]
+Closing = Callable[[Live], None]
+
+
+@UNTOUCHED
+@pytest.mark.parametrize("command", ["run", "collect"])
+@pytest.mark.parametrize(("closing", "reason", "why"), CLOSED)
+def test_a_closed_gate_ends_with_3_and_its_reason_first_and_leaves_the_inbox_untouched(
+    live: Live,
+    command: str,
+    closing: Closing,
+    reason: str,
+    why: str,
+) -> None:
+    closing(live)
+    done = live(command)
+    assert (done.code, done.out) == (3, "")
+    event = last_event(done)
+    assert (event["event"], event["severity"], event["exit_code"]) == ("trade_refused", "ERROR", 3)
+    assert event["reasons"] == [reason]
+    assert event["message"].startswith(f"Live trading is refused: {reason}. ")
+    assert why in event["message"]
+    assert "Traceback" not in done.err
+    assert SECRET_KEY not in done.err
+    assert all(request.startswith("GET ") for request in live.alpaca.seen)
+
+
+@UNTOUCHED
+@pytest.mark.parametrize(
+    ("closing", "state"),
+    [
+        (switch_on, State.INIT),
+        (mode_not_set, State.INIT),
+        (halted, State.HALTED),
+        (account_blocked, State.DEGRADED),
+        (broker_down, State.DEGRADED),
+    ],
+)
+def test_a_refused_run_leaves_the_state_that_says_why(live: Live, closing: Closing, state: State) -> None:
+    closing(live)
+    live("run")
+    assert agent_of(live.data).state is state
+
+
+@UNTOUCHED
+@pytest.mark.parametrize(
+    ("switch", "mode", "agent"), list(product(["", "1"], ["LIVE", "", "PAPER"], ["", "halted"]))
+)
+def test_all_that_closes_the_gate_is_told_in_order(live: Live, switch: str, mode: str, agent: str) -> None:
+    if agent:
+        live("halt", "--why", "drill")
+    expected = ["kill_switch_enabled"] * bool(switch) + ["agent_mode_not_live"] * (mode != "LIVE")
+    expected += [HALTED] * bool(agent)
+    done = live("run", EXECUTION_HALTED=switch, AGENT_MODE=mode)
+    if expected:
+        assert (done.code, last_event(done)["reasons"]) == (3, expected)
+    else:
+        assert done.code == 2
+
+
+@UNTOUCHED
+def test_all_findings_of_the_preflight_are_told_at_once(live: Live) -> None:
+    live.alpaca.account["trading_blocked"] = True
+    live.alpaca.behind_s = 60
+    said = last_event(live("run"))["message"]
+    assert "broker account: account …FGHI cannot trade" in said
+    assert "clock: this machine's clock is " in said
+
+
+@UNTOUCHED
+def test_a_refusal_is_told_to_machines_with_all_its_reasons(live: Live) -> None:
+    done = live("run", "--json", EXECUTION_HALTED="1", AGENT_MODE="")
+    assert done.json == {
+        "error": last_event(done)["message"],
+        "exit_code": 3,
+        "reasons": ["kill_switch_enabled", "agent_mode_not_live"],
+    }
+
+
+@UNTOUCHED
+@pytest.mark.parametrize("closing", [switch_on, mode_not_set, halted])
+def test_what_is_certain_beforehand_is_refused_without_asking_the_broker(
+    live: Live, closing: Closing
+) -> None:
+    closing(live)
+    live("run")
+    assert live.alpaca.seen == []
+
+
+@UNTOUCHED
+def test_a_state_that_cannot_be_read_closes_the_gate(live: Live) -> None:
+    (live.data / "engine.db").write_bytes(b"garbage")
+    done = live("run")
+    assert done.code == 3
+    assert last_event(done)["reasons"] == [DEGRADED]
+    assert f"{live.data}/engine.db" in last_event(done)["message"]
+
+
+@UNTOUCHED
+def test_a_kept_state_that_makes_no_sense_closes_the_gate(live: Live) -> None:
+    EmbeddedStore(live.data / "engine.db").replace_agent_state({"state": "GO"}, replacing=None)
+    done = live("run")
+    assert (done.code, last_event(done)["reasons"]) == (3, [DEGRADED])
+    assert "the agent's state makes no sense" in last_event(done)["message"]
+
+
+# --- the gate, open
+
+
+@UNTOUCHED
+@pytest.mark.parametrize("command", ["run", "collect"])
+def test_behind_an_open_gate_it_says_that_routing_is_not_built_yet(live: Live, command: str) -> None:
+    done = live(command)
+    assert (done.code, done.out) == (2, "")
+    assert "routing live orders isn't built yet" in last_event(done)["message"]
+    assert agent_of(live.data).state is State.READY
+    assert sorted(live.alpaca.seen) == ["GET /v2/account", "GET /v2/clock"]
+
+
+def test_behind_an_open_gate_it_says_so_as_a_process(live: Live, tmp_path: Path) -> None:
+    done = script("run", stdin=b"", EXEC_DATA_DIR=str(tmp_path / "data"), **live.env)
+    assert done.code == 2
+    assert "routing live orders isn't built yet" in last_event(done)["message"]
+
+
+def test_a_closed_gate_ends_with_3_as_a_process(live: Live, tmp_path: Path) -> None:
+    done = script("run", stdin=b"", **live.env | {"EXEC_DATA_DIR": str(tmp_path / "data"), "AGENT_MODE": ""})
+    assert (done.code, last_event(done)["reasons"]) == (3, ["agent_mode_not_live"])
+
+
+@UNTOUCHED
+def test_transitions_are_logged_with_before_after_by_and_why(live: Live) -> None:
+    events = [event for event in live("run").events if event["event"] == "state_transition"]
+    assert [(event["before"], event["after"], event["why"]) for event in events] == [
+        ("", "INIT", "a live run begins"),
+        ("INIT", "READY", "the preflight holds"),
+    ]
+    assert all(f"process {os.getpid()}" in event["by"] for event in events)
+
+
+@UNTOUCHED
+def test_what_a_run_found_degraded_is_examined_anew_by_the_next(live: Live) -> None:
+    live.alpaca.account["trading_blocked"] = True
+    assert live("run").code == 3
+    live.alpaca.account["trading_blocked"] = False
+    assert live("run").code == 2
+    assert agent_of(live.data).state is State.READY
+
+
+@pytest.mark.parametrize("closing", [mode_not_set, halted, account_blocked, broker_down, store_down])
+def test_a_dry_run_has_no_gate(live: Live, closing: Closing) -> None:
+    live.cli("drop", stdin=jsonl(order()))
+    closing(live)
+    assert live("run", EXEC_DRY_RUN="1").code == 0
+    assert waiting(live.data) == []
+    assert live.alpaca.seen == []
+
+
+# --- halt and recover
+
+
+def test_a_halt_is_told_in_words_with_why_who_and_how_to_end_it(cli: Command, data: Path) -> None:
+    done = cli("halt", "--why", "flash crash", "--by", "alice")
+    assert done.code == 0
+    assert done.told.startswith("The agent is HALTED, no live run starts: flash crash (alice, 20")
+    assert done.told.endswith("`execution-engine recover` ends that.")
+    assert (agent_of(data).state, agent_of(data).transitions[-1].by) == (State.HALTED, "alice")
+
+
+def test_a_halt_is_told_to_machines(cli: Command, data: Path) -> None:
+    said = cli("halt", "--why", "flash crash", "--json").json
+    assert said == {"exit_code": 0, "agent": agent_of(data).to_document()}
+    assert said["agent"]["state"] == "HALTED"
+
+
+def test_a_halt_is_logged_as_a_transition(cli: Command) -> None:
+    (event,) = cli("halt", "--why", "flash crash", "--by", "alice").events
+    assert (event["event"], event["after"], event["by"], event["why"]) == (
+        "state_transition",
+        "HALTED",
+        "alice",
+        "flash crash",
+    )
+
+
+def test_whoever_halts_is_named_where_nobody_says_who(cli: Command, data: Path) -> None:
+    cli("halt", "--why", "flash crash")
+    assert f"process {os.getpid()}" in agent_of(data).transitions[-1].by
+
+
+def test_of_two_halts_the_first_reason_stays_and_is_told(cli: Command, data: Path) -> None:
+    cli("halt", "--why", "flash crash")
+    done = cli("halt", "--why", "lunch")
+    assert done.code == 0
+    assert "The agent was HALTED before: flash crash (" in done.told
+    assert len(agent_of(data).transitions) == 1
+
+
+@pytest.mark.parametrize("args", [("halt",), ("halt", "--why", " \n"), ("halt", "--why", "")])
+def test_a_halt_without_a_reason_is_a_usage_error_that_halts_nothing(
+    cli: Command, data: Path, args: tuple[str, ...]
+) -> None:
+    done = cli(*args)
+    assert done.code == 2
+    assert "--why" in done.err
+    assert not data.exists()
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_a_blank_reason_to_recover_is_a_usage_error_that_changes_nothing(
+    cli: Command, data: Path, as_json: tuple[str, ...]
+) -> None:
+    cli("halt", "--why", "drill")
+    done = cli("recover", "--why", " ", *as_json)
+    assert done.code == 2
+    assert "--why is blank" in done.err
+    assert agent_of(data).state is State.HALTED
+
+
+def test_a_reason_of_several_lines_is_kept_as_one(cli: Command, data: Path) -> None:
+    cli("halt", "--why", " flash\n\tcrash ")
+    assert agent_of(data).transitions[-1].why == "flash crash"
+
+
+def test_a_halt_that_cannot_be_kept_says_so_and_what_stops_trading_instead(cli: Command, data: Path) -> None:
+    data.mkdir()
+    (data / "engine.db").write_bytes(b"garbage")
+    done = cli("halt", "--why", "flash crash", "--json")
+    assert (done.code, done.json["exit_code"]) == (1, 1)
+    assert done.json["error"].startswith(f"NOT HALTED. {data}/engine.db: ")
+    assert "set EXECUTION_HALTED=1" in done.json["error"]
+
+
+def test_recovering_leads_to_init_and_says_that_ready_has_to_be_earned(cli: Command, data: Path) -> None:
+    cli("halt", "--why", "drill")
+    done = cli("recover", "--why", "drill over", "--by", "bob")
+    assert (done.code, agent_of(data).state) == (0, State.INIT)
+    assert done.told == "The agent is INIT; the next live run earns READY by its preflight, or says why not."
+    last = agent_of(data).transitions[-1]
+    assert (last.why, last.by) == ("drill over", "bob")
+
+
+def test_recovering_says_that_the_kill_switch_is_still_on(cli: Command) -> None:
+    cli("halt", "--why", "drill")
+    assert "The kill switch is still on." in cli("recover", EXECUTION_HALTED="1").told
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_recovering_what_is_not_halted_changes_nothing(cli: Command, data: Path, as_json: bool) -> None:
+    done = cli("recover", *["--json"] * as_json)
+    assert done.code == 0
+    assert not data.exists()
+    if as_json:
+        assert done.json == {"exit_code": 0, "agent": {"state": "INIT", "transitions": []}}
+    else:
+        assert "The agent was not HALTED. It is INIT" in done.told
+        assert "Nothing changed." in done.told
+
+
+@UNTOUCHED
+def test_a_run_is_let_through_again_after_recovering(live: Live) -> None:
+    live("halt", "--why", "drill")
+    codes = [live("run").code]
+    live("recover")
+    assert [*codes, live("run").code] == [3, 2]
+
+
+def test_a_state_that_cannot_be_read_cannot_be_recovered(cli: Command, data: Path) -> None:
+    data.mkdir()
+    (data / "engine.db").write_bytes(b"garbage")
+    done = cli("recover")
+    assert done.code == 1
+    assert f"{data}/engine.db" in done.err
+
+
+# --- status
+
+
+def test_the_status_of_a_dry_run_tells_agent_and_stores(cli: Command, data: Path) -> None:
+    told = cli("status").told
+    assert "Agent: INIT, no live run has been started yet" in told
+    assert "Live trading: not asked for (EXEC_DRY_RUN is on)" in told
+    assert f"Positions: {data}/engine.db · ledger: {data}/engine.db" in told
+    assert not data.exists()
+
+
+def test_the_status_shows_a_halt_with_why_who_and_when(cli: Command) -> None:
+    cli("halt", "--why", "flash crash", "--by", "alice")
+    assert "Agent: HALTED, flash crash (alice, 20" in cli("status").told
+
+
+def test_the_status_tells_all_that_refuses_a_live_run_in_order(live: Live) -> None:
+    live("halt", "--why", "drill")
+    told = live("status", EXECUTION_HALTED="1", AGENT_MODE="").told
+    assert f"Live trading: refused, kill_switch_enabled, agent_mode_not_live, {HALTED}" in told
+
+
+def test_the_status_says_what_only_the_preflight_can_tell(live: Live) -> None:
+    told = live("status").told
+    assert "Live trading: the gate opens if the preflight holds" in told
+    assert live.alpaca.seen == []
+
+
+def test_the_status_shows_why_the_last_run_was_refused(live: Live) -> None:
+    live.alpaca.account["trading_blocked"] = True
+    live("run")
+    told = live("status").told
+    assert "Agent: DEGRADED, the preflight failed: broker account: account …FGHI cannot trade" in told
+
+
+def test_the_status_for_machines_tells_agent_gate_and_stores(live: Live) -> None:
+    live("halt", "--why", "drill")
+    said = live("status", "--json", AGENT_MODE="").json
+    assert (said["exit_code"], said["dry_run"]) == (0, False)
+    assert said["agent"] == {**agent_of(live.data).to_document(), "why": agent_of(live.data).why}
+    assert [refusal["reason"] for refusal in said["gate"]["closed_by"]] == ["agent_mode_not_live", HALTED]
+    assert all(refusal["why"] for refusal in said["gate"]["closed_by"])
+    assert said["stores"] == {"positions": f"{live.data}/engine.db", "ledger": f"{live.data}/engine.db"}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_status_survives_a_state_that_cannot_be_read(cli: Command, data: Path, as_json: bool) -> None:
+    data.mkdir()
+    (data / "engine.db").write_bytes(b"garbage")
+    done = cli("status", *["--json"] * as_json)
+    assert done.code == 0
+    if as_json:
+        assert done.json["agent"]["state"] == "unknown"
+    else:
+        assert f"Agent: unknown, The agent's state can't be read: {data}/engine.db" in done.told
+
+
+# --- doctor
+
+
+def problems(done: Done) -> list[str]:
+    """Give the numbered problems, each on one line whatever its table was wrapped to."""
+    said: dict[str, Any] = done.json
+    found: list[str] = [*said["fatal"], *said["problems"]]
+    return found
+
+
+def shown(done: Done, name: str) -> dict[str, Any]:
+    (found,) = (each for each in done.json["settings"] if each["name"] == name)
+    setting: dict[str, Any] = found
+    return setting
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_dry_run_and_makes_nothing(cli: Command, data: Path) -> None:
+    done = cli("doctor")
+    assert (done.code, done.err) == (0, "")
+    assert done.told.endswith("No problems: a run can start.")
+    assert not data.exists()
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_live_run(live: Live) -> None:
+    done = live("doctor")
+    assert done.code == 0
+    assert "No problems: a run can start." in done.told
+    assert "account …FGHI can trade" in done.told
+    assert not live.data.exists()
+
+
+def test_the_doctor_tries_every_dependency_and_tells_its_latency(live: Live) -> None:
+    found = live("doctor", "--json").json["dependencies"]
+    assert [each["name"] for each in found] == [
+        "data folder",
+        "positions",
+        "ledger",
+        "broker account",
+        "clock",
+        "kill switch",
+    ]
+    assert all(each["passed"] and each["said"] and each["took_s"] >= 0 for each in found)
+
+
+def test_the_doctor_names_three_things_that_are_wrong_at_once_each_with_a_remedy(live: Live) -> None:
+    live.alpaca.behind_s = 60
+    env = {"EXEC_MAX_DAILY_TRADES": "abc", "EXEC_MAX_POSITON_QTY": "5"}
+    done = live("doctor", "--json", **env)
+    assert (done.code, done.json["exit_code"]) == (2, 2)
+    wrong = problems(done)
+    assert len(wrong) == 3
+    assert wrong[0].startswith("EXEC_MAX_DAILY_TRADES is 'abc'; expected")
+    assert "Write it as, say, 50." in wrong[0]
+    assert wrong[1].endswith("Did you mean EXEC_MAX_POSITION_QTY?")
+    assert wrong[2].startswith("clock: this machine's clock is ")
+    assert "Let NTP set it" in wrong[2]
+
+
+def test_the_doctor_tells_people_all_problems_numbered_and_that_a_run_could_not_start(live: Live) -> None:
+    env = {"EXEC_MAX_DAILY_TRADES": "abc", "EXEC_ZZZ": "5", "AGENT_MODE": ""}
+    told = live("doctor", **env).told
+    assert "Problems: 3" in told
+    assert "1. EXEC_MAX_DAILY_TRADES is 'abc'" in told
+    assert "2. EXEC_ZZZ is no setting of the engine. Unset it." in told
+    assert "3. AGENT_MODE is not set; set it to LIVE" in told
+    assert told.endswith("A run could not start.")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"EXEC_DRY_RUN": "y"}, "EXEC_DRY_RUN is 'y'"),
+        ({"EXEC_DRYRUN": "1"}, "Did you mean EXEC_DRY_RUN?"),
+        ({"EXEC_SETTLE_S": "5"}, "not built yet"),
+        ({"EXEC_CALENDAR": "NOWHERE"}, "EXEC_CALENDAR is 'NOWHERE'"),
+        ({"DATABASE_URL": "s3cret"}, "DATABASE_URL is no address"),
+        ({"EXEC_DRY_RUN": "0"}, "DATABASE_URL (positions in PostgreSQL) and FIREBASE_PROJECT_ID"),
+        ({"EXEC_DRY_RUN": "0", "EXEC_STORE": "embedded"}, "ALPACA_API_KEY is not set"),
+    ],
+)
+def test_the_doctor_ends_with_2_where_a_run_would(cli: Command, data: Path, env: Env, said: str) -> None:
+    done = cli("doctor", "--json", **env)
+    assert done.code == 2
+    assert any(said in problem for problem in done.json["fatal"])
+    assert cli("run", **env).code == 2
+    assert not data.exists() or not (data / "runs").exists()
+
+
+@pytest.mark.parametrize(("closing", "reason", "why"), CLOSED)
+def test_the_doctor_ends_with_2_where_the_gate_is_closed_and_says_why_once(
+    live: Live, closing: Closing, reason: str, why: str
+) -> None:
+    closing(live)
+    done = live("doctor", "--json")
+    assert done.code == 2
+    assert len([problem for problem in done.json["fatal"] if why in problem]) == 1
+
+
+@pytest.mark.parametrize("closing", [switch_on, broker_down, account_blocked, store_down])
+def test_what_a_dry_run_can_do_without_is_a_problem_that_does_not_keep_it_from_starting(
+    live: Live, closing: Closing
+) -> None:
+    closing(live)
+    done = live("doctor", "--json", EXEC_DRY_RUN="1")
+    assert (done.code, done.json["fatal"]) == (0, [])
+    assert done.json["problems"]
+    told = live("doctor", EXEC_DRY_RUN="1").told
+    assert told.endswith("A run can start; what is unavailable refuses its rows.")
+
+
+@pytest.mark.parametrize(("dry_run", "code"), [("1", 0), ("0", 2)])
+def test_a_damaged_store_keeps_only_a_live_run_from_starting(live: Live, dry_run: str, code: int) -> None:
+    live.data.mkdir()
+    (live.data / "engine.db").write_bytes(b"garbage")
+    done = live("doctor", "--json", EXEC_DRY_RUN=dry_run)
+    assert done.code == code
+    assert any(f"ledger: {live.data}/engine.db: can't be read" in problem for problem in problems(done))
+
+
+@pytest.mark.parametrize("dry_run", ["1", "0"])
+def test_a_data_folder_that_cannot_be_made_keeps_any_run_from_starting(
+    cli: Command, tmp_path: Path, live: Live, dry_run: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    env = {"EXEC_DRY_RUN": dry_run, "EXEC_DATA_DIR": str(tmp_path / "file" / "data")}
+    done = cli("doctor", "--json", **env)
+    assert done.code == 2
+    assert any(f"data folder: {tmp_path}/file can't be written to" in each for each in done.json["fatal"])
+
+
+def test_the_doctor_does_not_ask_a_broker_that_a_dry_run_has_no_keys_for(cli: Command) -> None:
+    names = [each["name"] for each in cli("doctor", "--json").json["dependencies"]]
+    assert names == ["data folder", "positions", "ledger", "kill switch"]
+
+
+def test_each_setting_is_shown_with_value_source_and_default(cli: Command, data: Path) -> None:
+    done = cli("doctor", "--json", EXEC_MAX_DAILY_TRADES="7", EXEC_CALENDAR="")
+    facts = ("value", "source", "default")
+    assert [[shown(done, name)[fact] for fact in facts] for name in SHOWN] == list(SHOWN.values())
+    assert shown(done, "EXEC_DATA_DIR")["value"] == str(data)
+
+
+SHOWN = {
+    "EXEC_MAX_DAILY_TRADES": ["7", "environment", "50"],
+    "EXEC_MAX_POSITION_QTY": ["100", "default", "100"],
+    "EXEC_CALENDAR": ["XNYS", "default", "XNYS"],
+    "AGENT_MODE": ["", "not set", ""],
+}
+
+
+def test_a_wrong_setting_is_shown_as_such_in_the_table(cli: Command) -> None:
+    line = next(
+        line
+        for line in cli("doctor", EXEC_MAX_DAILY_TRADES="abc").out.splitlines()
+        if line.startswith("EXEC_MAX_DAILY_TRADES")
+    )
+    assert line.split()[1:4] == ["abc", "WRONG", "50"]
+
+
+# --- what the doctor never shows
+
+PLANTED = "hunter2"
+ADDRESSES = {
+    f"postgresql://u:{PLANTED}@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
+    f"postgresql://u:a%40{PLANTED}%2F@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
+    f"postgresql://u:a@{PLANTED}@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
+    f"postgresql://u:a:{PLANTED}@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
+    f"postgresql://u:a/{PLANTED}@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
+    f"postgresql://u:a?{PLANTED}#{PLANTED}@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
+    f"postgresql://u:{PLANTED}": "postgresql://u:****",
+    f"postgresql://127.0.0.1:1/book?user=u&password={PLANTED}&sslmode=disable": (
+        "postgresql://127.0.0.1:1/book?user=u&password=****&sslmode=disable"
+    ),
+    f"postgresql://127.0.0.1:1/book?password=a@{PLANTED}": "postgresql://127.0.0.1:1/book?password=****",
+    f"postgresql://127.0.0.1:1/book?sslpassword={PLANTED}": "postgresql://127.0.0.1:1/book?sslpassword=****",
+    f"postgresql+psycopg2://u:{PLANTED}@127.0.0.1:1/book": "postgresql+psycopg2://u:****@127.0.0.1:1/book",
+    f"mysql://u:{PLANTED}@127.0.0.1:1/book": "mysql://u:****@127.0.0.1:1/book",
+    f"host=127.0.0.1 port=1 password={PLANTED} user=u": "host=127.0.0.1 port=1 password=**** user=u",
+    f"host=127.0.0.1 port=1 password = {PLANTED} user=u": "host=127.0.0.1 port=1 password = **** user=u",
+    f"password='a {PLANTED}' host=127.0.0.1 port=1": "password=**** host=127.0.0.1 port=1",
+    rf"password='a\' {PLANTED}' host=127.0.0.1 port=1": "password=**** host=127.0.0.1 port=1",
+    rf"password=a\ b={PLANTED} host=127.0.0.1 port=1": "password=**** host=127.0.0.1 port=1",
+    f"password=a&{PLANTED} host=127.0.0.1 port=1": "password=**** host=127.0.0.1 port=1",
+    f"password=a@:/{PLANTED} host=127.0.0.1 port=1": "password=**** host=127.0.0.1 port=1",
+    f"password='{PLANTED} host=127.0.0.1": "password=****",
+    f"PASSWORD={PLANTED} host=127.0.0.1": "PASSWORD=**** host=127.0.0.1",
+    PLANTED: "****",
+}
+
+
+@pytest.mark.parametrize(("address", "masked"), list(ADDRESSES.items()))
+def test_the_password_of_the_database_is_never_shown_however_the_address_is_written(
+    cli: Command, address: str, masked: str
+) -> None:
+    done = cli("doctor", "--json", DATABASE_URL=address, EXEC_RISK_DATA_TIMEOUT_S="2")
+    assert shown(done, "DATABASE_URL")["value"] == masked
+    assert PLANTED not in done.out + done.err
+    done = cli("doctor", DATABASE_URL=address, EXEC_RISK_DATA_TIMEOUT_S="2")
+    assert masked in done.told
+    assert PLANTED not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u@127.0.0.1:1/book",
+        "postgresql://127.0.0.1:1,127.0.0.1:2/book",
+        "postgresql://u@[::1]:1/book?sslmode=disable",
+        "host=127.0.0.1 port=1 user=u",
+    ],
+)
+def test_an_address_without_a_password_is_shown_as_it_is(cli: Command, address: str) -> None:
+    done = cli("doctor", "--json", DATABASE_URL=address, EXEC_RISK_DATA_TIMEOUT_S="2")
+    assert shown(done, "DATABASE_URL")["value"] == address
+
+
+@pytest.mark.parametrize(
+    "key", [PLANTED, f"{PLANTED}==", f"a=b:{PLANTED}", f"https://{PLANTED}", f"x@{PLANTED}", f"{PLANTED} ü"]
+)
+@pytest.mark.parametrize("name", ["ALPACA_API_KEY", "ALPACA_SECRET_KEY"])
+def test_keys_are_never_shown_whatever_they_look_like(live: Live, name: str, key: str) -> None:
+    for as_json in ((), ("--json",)):
+        done = live("doctor", *as_json, **{name: key})
+        assert PLANTED not in done.out + done.err
+        assert "****" in done.out
+
+
+@pytest.mark.parametrize(
+    "host", [f"https://u:{PLANTED}@api.alpaca.markets", f"https://api.alpaca.markets?key={PLANTED}"]
+)
+def test_a_key_inside_the_host_is_never_shown(live: Live, host: str) -> None:
+    done = live("doctor", "--json", ALPACA_TRADING_HOST=host)
+    assert done.code == 2
+    assert PLANTED not in done.out + done.err
+
+
+# --- with Firestore
+
+
+@pytest.fixture
+def firestore(live: Live, firestore_project: str) -> Callable[[str, Any], None]:
+    """Let the live run keep its ledger in Firestore; gives a function that writes another's document."""
+    live.env["FIREBASE_PROJECT_ID"] = firestore_project
+
+    def write(path: str, document: dict[str, Any]) -> None:
+        from google.cloud.firestore import Client
+
+        Client(project=firestore_project).document(path).set(document)
+
+    return write
+
+
+Writes = Callable[[str, Any], None]
+
+
+def test_the_kill_switch_document_closes_and_opens_the_gate(live: Live, firestore: Writes) -> None:
+    live.env["EXECUTION_HALTED_DOC"] = "ops/switch"
+    said = []
+    for document in ({"enabled": True}, {"enabled": "FALSE"}, {"enabled": None}, {"enabled": 0}):
+        firestore("ops/switch", document)
+        said.append(live("run").code)
+    assert said == [3, 2, 3, 2]
+
+
+def test_a_heartbeat_opens_the_gate_only_while_it_is_fresh(live: Live, firestore: Writes) -> None:
+    live.env["EXEC_HEARTBEAT_DOC"] = "ops/market_ingest"
+    now = datetime.now(UTC)
+    said = []
+    for document in ({"ts": now}, {"ts": now - timedelta(seconds=300)}, {"ts": now.isoformat()}, {}):
+        firestore("ops/market_ingest", document)
+        said.append(live("run").code)
+    assert said == [2, 3, 2, 3]
+    assert "market data: the heartbeat ops/market_ingest has ts None" in live("status").told
+
+
+def test_a_halt_is_kept_in_firestore_for_every_machine(live: Live, firestore: Writes, tmp_path: Path) -> None:
+    live("halt", "--why", "flash crash")
+    done = live("run", EXEC_DATA_DIR=str(tmp_path / "another machine"))
+    assert (done.code, last_event(done)["reasons"]) == (3, [HALTED])
+    assert agent_of(live.data).transitions == ()
