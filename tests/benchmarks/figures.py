@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from io import StringIO
@@ -35,50 +32,10 @@ from engine.stores.kill_switch import KillSwitch
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.world import World
-from tests.benchmarks import data
+from tests.benchmarks import data, stores
+from tests.benchmarks.timing import Figure, Timing, best_of, quietly, rate_of, ratio_of
 
-Figure = dict[str, Any]
 MILLION = 1_000_000
-
-
-@dataclass(frozen=True)
-class Timing:
-    """The best of some repetitions: what the work takes when nobody disturbs it."""
-
-    seconds: float
-
-
-def best_of(times: int, work: Callable[[], object]) -> Timing:
-    """Time some work a few times."""
-    spans = []
-    for _ in range(times):
-        gc.collect()
-        begin = time.perf_counter()
-        work()
-        spans.append(time.perf_counter() - begin)
-    return Timing(min(spans))
-
-
-def rate_of(name: str, n: int, timing: Timing, *, at_least: float, **more: Any) -> Figure:
-    """Lay out a rate per second and what was asked of it."""
-    rate = n / timing.seconds
-    return {**_head(name, n, timing), "ratio": None, "asked": at_least, "met": rate >= at_least, **more}
-
-
-def ratio_of(name: str, n: int, timing: Timing, yardstick: Timing, *, at_most: float, **more: Any) -> Figure:
-    """Lay out a ratio to a yardstick of the same run and what was asked of it."""
-    ratio = timing.seconds / yardstick.seconds
-    return {
-        **_head(name, n, timing),
-        "ratio": round(ratio, 3),
-        "asked": at_most,
-        "met": ratio <= at_most,
-        **more,
-    }
-
-
-def _head(name: str, n: int, timing: Timing) -> Figure:
-    return {"name": name, "n": n, "seconds": round(timing.seconds, 4), "rate": round(n / timing.seconds)}
 
 
 def evaluate_a_million() -> Iterator[Figure]:
@@ -147,9 +104,9 @@ def dry_run_of_100() -> Iterator[Figure]:
         with tempfile.TemporaryDirectory() as folder:
             _drop(Path(folder), "intents.jsonl", content)
             env = {**os.environ, "EXEC_DATA_DIR": folder, "EXEC_INBOX_SETTLE_S": "0"}
-            spans.append(best_of(1, partial(_quietly, [str(command), "run"], env)).seconds)
+            spans.append(best_of(1, partial(quietly, [str(command), "run"], env)).seconds)
         imports = [sys.executable, "-c", "import pandas, pyarrow.parquet"]
-        bare.append(best_of(1, partial(_quietly, imports)).seconds)
+        bare.append(best_of(1, partial(quietly, imports)).seconds)
     against = "python -c 'import pandas, pyarrow.parquet'"
     name = "dry run of 100 intents"
     yield ratio_of(name, 100, Timing(min(spans)), Timing(min(bare)), at_most=1.6, against=against)
@@ -178,6 +135,9 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "collect": collect_a_million,
     "start": dry_run_of_100,
     "scale": cost_per_intent,
+    "postgres": stores.positions_from_postgres,
+    "firestore": stores.documents_to_firestore,
+    "servers": stores.dry_run_of_100_on_servers,
 }
 
 
@@ -254,7 +214,3 @@ def _measured(send: Any, work: Callable[..., None], arguments: tuple[Any, ...]) 
     status = Path("/proc/self/status").read_text()
     peak_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     send.send(peak_kib >> 10)
-
-
-def _quietly(command: list[str], env: dict[str, str] | None = None) -> None:
-    subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
