@@ -16,21 +16,12 @@ from engine.errors import EngineError, RunInProgress
 from engine.preflight import Check, Finding, examine
 from engine.run import check_start
 from engine.stores.lock import holder
+from engine.stores.postgres_server import HIDDEN, Server
 from jobs.tables import print_table, say
 from jobs.world import Setup, read_setup
 
 _FOR_LIBRARIES = ("GOOGLE_APPLICATION_CREDENTIALS", "FIRESTORE_EMULATOR_HOST")
 _DATA_FOLDER = "data folder"
-_HIDDEN = "****"
-# An address may be wrong in any way, such as a password with an @ in it: rather too much is hidden.
-_USER_INFO = re.compile(r"(?<=://)([^:]*):.*@", re.DOTALL)
-_NO_PORT = re.compile(r"(?<=://)([^:@/?\[]*):(?!\d{0,5}([,/?]|\Z))[^@]*\Z", re.DOTALL)
-_PASSWORD_IN_QUERY = re.compile(r"((?:password|passwd|pwd)\s*=)[^&]*", re.DOTALL | re.IGNORECASE)
-_PASSWORD_AS_KEYWORD = re.compile(
-    r"((?:password|passwd|pwd)\s*=\s*)"
-    r"('(?:\\(?:.|\Z)|[^'\\])*'?\S*|(?:\\(?:.|\Z)|[^\\])*?(?=\s+\w+\s*=|\Z))",
-    re.DOTALL | re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -155,16 +146,11 @@ def _as_is(name: str, env: Mapping[str, str]) -> Shown:
 
 def _masked(setting: Setting, text: str) -> str:
     """Hide a secret: all of it, or of a database's address the password."""
-    if setting.name == "ALPACA_TRADING_HOST":  # a host has none of these; what has them may hold a key
-        return _HIDDEN if re.search("[@?#]", text) else text
+    if setting.name == "ALPACA_TRADING_HOST" and re.search("[@?#]", text):
+        return HIDDEN  # a host has none of these; what has them may hold a key
     if not setting.secret or not text:
         return text
-    if setting.name != "DATABASE_URL":
-        return _HIDDEN
-    if "://" in text:
-        text = _PASSWORD_IN_QUERY.sub(rf"\1{_HIDDEN}", text)
-        return _NO_PORT.sub(rf"\1:{_HIDDEN}", _USER_INFO.sub(rf"\1:{_HIDDEN}@", text))
-    return _PASSWORD_AS_KEYWORD.sub(rf"\1{_HIDDEN}", text) if "=" in text else _HIDDEN
+    return Server(text, 1).address if setting.name == "DATABASE_URL" else HIDDEN
 
 
 def _print(found: Examination) -> None:

@@ -33,7 +33,6 @@ from engine.config import PAPER_HOST
 from engine.errors import BrokerError, ConfigurationError, OutcomeUnknown
 from engine.orders import BrokerOrder, OrderIntent
 
-
 _HOST = re.compile(
     r"(?P<scheme>https?)://(?P<name>[a-z0-9-]+(\.[a-z0-9-]+)*|\[::1\])(:(?P<port>\d{1,5}))?/?",
     re.ASCII | re.IGNORECASE,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 APPLICATION = "execution-engine"
+HIDDEN = "****"
 # The server gives up before we do, so that its reason arrives and it doesn't go on working for nobody.
 _STATEMENT_SHARE, _LOCK_SHARE = 0.8, 0.5
 # row_security off: a policy that would hide rows, and make an account look flat, is an error instead.
@@ -62,6 +63,25 @@ class Server:
         if "service" in known:
             where = f"{where} (service {known['service']})"
         return f"PostgreSQL database {known.get('dbname') or known.get('user', '')} at {where}"
+
+    @property
+    def address(self) -> str:
+        """What ``url`` says, as key=value and with every secret hidden; nothing of it where it is no address.
+
+        libpq itself says which of its parameters are secrets.
+        """
+        from psycopg import pq
+        from psycopg.conninfo import make_conninfo
+
+        try:
+            self.parameters()
+            options = pq.Conninfo.parse(self.url.encode())
+        except Exception:
+            return HIDDEN
+        given = [option for option in options if option.val is not None]
+        return make_conninfo(
+            **{o.keyword.decode(): HIDDEN if b"*" in o.dispchar else (o.val or b"").decode() for o in given}
+        )
 
     def parameters(self) -> dict[str, str]:
         """Give the parameters of the connection, with libpq's own defaults and ``PG…`` variables.

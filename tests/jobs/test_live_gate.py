@@ -770,58 +770,54 @@ def test_a_wrong_setting_is_shown_as_such_in_the_table(cli: Command) -> None:
 # --- what the doctor never shows
 
 PLANTED = "hunter2"
-ADDRESSES = {
-    f"postgresql://u:{PLANTED}@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
-    f"postgresql://u:a%40{PLANTED}%2F@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
-    f"postgresql://u:a@{PLANTED}@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
-    f"postgresql://u:a:{PLANTED}@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
-    f"postgresql://u:a/{PLANTED}@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
-    f"postgresql://u:a?{PLANTED}#{PLANTED}@127.0.0.1:1/book": "postgresql://u:****@127.0.0.1:1/book",
-    f"postgresql://u:{PLANTED}": "postgresql://u:****",
-    f"postgresql://127.0.0.1:1/book?user=u&password={PLANTED}&sslmode=disable": (
-        "postgresql://127.0.0.1:1/book?user=u&password=****&sslmode=disable"
-    ),
-    f"postgresql://127.0.0.1:1/book?password=a@{PLANTED}": "postgresql://127.0.0.1:1/book?password=****",
-    f"postgresql://127.0.0.1:1/book?sslpassword={PLANTED}": "postgresql://127.0.0.1:1/book?sslpassword=****",
-    f"postgresql+psycopg2://u:{PLANTED}@127.0.0.1:1/book": "postgresql+psycopg2://u:****@127.0.0.1:1/book",
-    f"mysql://u:{PLANTED}@127.0.0.1:1/book": "mysql://u:****@127.0.0.1:1/book",
-    f"host=127.0.0.1 port=1 password={PLANTED} user=u": "host=127.0.0.1 port=1 password=**** user=u",
-    f"host=127.0.0.1 port=1 password = {PLANTED} user=u": "host=127.0.0.1 port=1 password = **** user=u",
-    f"password='a {PLANTED}' host=127.0.0.1 port=1": "password=**** host=127.0.0.1 port=1",
-    rf"password='a\' {PLANTED}' host=127.0.0.1 port=1": "password=**** host=127.0.0.1 port=1",
-    rf"password=a\ b={PLANTED} host=127.0.0.1 port=1": "password=**** host=127.0.0.1 port=1",
-    f"password=a&{PLANTED} host=127.0.0.1 port=1": "password=**** host=127.0.0.1 port=1",
-    f"password=a@:/{PLANTED} host=127.0.0.1 port=1": "password=**** host=127.0.0.1 port=1",
-    f"password='{PLANTED} host=127.0.0.1": "password=****",
-    f"PASSWORD={PLANTED} host=127.0.0.1": "PASSWORD=**** host=127.0.0.1",
-    PLANTED: "****",
-}
+ADDRESSES = [
+    f"postgresql://u:{PLANTED}@127.0.0.1:1/book",
+    f"postgresql://u:a%40{PLANTED}%2F@127.0.0.1:1/book",
+    f"postgresql://u:a@{PLANTED}@127.0.0.1:1/book",
+    f"postgresql://u:a:{PLANTED}@127.0.0.1:1/book",
+    f"postgresql://u:a/{PLANTED}@127.0.0.1:1/book",
+    f"postgresql://u:a?{PLANTED}#{PLANTED}@127.0.0.1:1/book",
+    f"postgresql://u:{PLANTED}",
+    f"postgresql://127.0.0.1:1/book?user=u&password={PLANTED}&sslmode=disable",
+    f"postgresql://127.0.0.1:1/book?password=a@{PLANTED}",
+    f"postgresql://127.0.0.1:1/book?sslpassword={PLANTED}",
+    f"postgresql+psycopg2://u:{PLANTED}@127.0.0.1:1/book",
+    f"mysql://u:{PLANTED}@127.0.0.1:1/book",
+    f"host=127.0.0.1 port=1 password={PLANTED} user=u",
+    f"host=127.0.0.1 port=1 password = {PLANTED} user=u",
+    f"password='a {PLANTED}' host=127.0.0.1 port=1",
+    rf"password='a\' {PLANTED}' host=127.0.0.1 port=1",
+    rf"password=a\ b={PLANTED} host=127.0.0.1 port=1",
+    f"password=a&{PLANTED} host=127.0.0.1 port=1",
+    f"password=a@:/{PLANTED} host=127.0.0.1 port=1",
+    f"password='{PLANTED} host=127.0.0.1",
+    f"PASSWORD={PLANTED} host=127.0.0.1",
+    PLANTED,
+]
 
 
-@pytest.mark.parametrize(("address", "masked"), list(ADDRESSES.items()))
+@pytest.mark.parametrize("address", ADDRESSES)
 def test_the_password_of_the_database_is_never_shown_however_the_address_is_written(
-    cli: Command, address: str, masked: str
+    cli: Command, address: str
 ) -> None:
-    done = cli("doctor", "--json", DATABASE_URL=address, EXEC_RISK_DATA_TIMEOUT_S="2")
-    assert shown(done, "DATABASE_URL")["value"] == masked
-    assert PLANTED not in done.out + done.err
-    done = cli("doctor", DATABASE_URL=address, EXEC_RISK_DATA_TIMEOUT_S="2")
-    assert masked in done.told
-    assert PLANTED not in done.out + done.err
+    for as_json in ((), ("--json",)):
+        done = cli("doctor", *as_json, DATABASE_URL=address, EXEC_RISK_DATA_TIMEOUT_S="2")
+        assert PLANTED not in done.out + done.err
+        assert "****" in done.out
 
 
 @pytest.mark.parametrize(
-    "address",
+    ("address", "value"),
     [
-        "postgresql://u@127.0.0.1:1/book",
-        "postgresql://127.0.0.1:1,127.0.0.1:2/book",
-        "postgresql://u@[::1]:1/book?sslmode=disable",
-        "host=127.0.0.1 port=1 user=u",
+        ("postgresql://u@127.0.0.1:1/book", "user=u dbname=book host=127.0.0.1 port=1"),
+        ("postgresql://127.0.0.1:1,127.0.0.1:2/book", "dbname=book host=127.0.0.1,127.0.0.1 port=1,2"),
+        ("postgresql://u@[::1]:1/book?sslmode=disable", "user=u dbname=book host=::1 port=1 sslmode=disable"),
+        ("host=127.0.0.1 port=1 user=u", "user=u host=127.0.0.1 port=1"),
     ],
 )
-def test_an_address_without_a_password_is_shown_as_it_is(cli: Command, address: str) -> None:
+def test_an_address_is_shown_as_the_library_reads_it(cli: Command, address: str, value: str) -> None:
     done = cli("doctor", "--json", DATABASE_URL=address, EXEC_RISK_DATA_TIMEOUT_S="2")
-    assert shown(done, "DATABASE_URL")["value"] == address
+    assert shown(done, "DATABASE_URL")["value"] == value
 
 
 @pytest.mark.parametrize(
