@@ -147,7 +147,7 @@ class Agent:
             if self.store.replace_agent_state(new.to_document(), replacing=document):
                 self.log.event(
                     "state_transition",
-                    f"agent {before or 'unknown'} -> {after}: {why}",
+                    f"agent {f'{before} -> ' if before else ''}{after}: {why}",
                     severity="NOTICE" if after in {State.INIT, State.READY} else "WARNING",
                     before=before,
                     after=str(after),

@@ -13,7 +13,7 @@ from engine.errors import DataUnavailable
 from engine.inputs import RiskInputs
 from engine.risk import evaluate
 from engine.schema import DECISION_FIELDS, inputs_schemas
-from engine.stores.deadlines import GRACE_S, Answer, at_once
+from engine.stores.deadlines import Answer, at_once
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.runs import BATCH, DECISIONS, INPUT_FRAMES, INPUTS, RunFolder
 from engine.world import World
@@ -38,7 +38,7 @@ def record_inputs(folder: RunFolder, world: World) -> None:
         "daily_trades": lambda: world.ledger.trade_counts(accounts, folder.trading_date),
         "working_orders": lambda: inputs_schemas()["working_orders"].empty_table().to_pandas(),
     }
-    answers = at_once({**sources, _SWITCH: world.kill_switch}, world.risk_data_timeout_s + GRACE_S)
+    answers = at_once({**sources, _SWITCH: world.kill_switch}, world.risk_data_timeout_s, bounded_within=True)
     switch = _switch(answers.pop(_SWITCH))
     unavailable = {}
     for name, answer in answers.items():

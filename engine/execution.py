@@ -22,7 +22,7 @@ from engine.record import json_line
 from engine.risk import RULE_BOOK, evaluate
 from engine.schema import FIGURES
 from engine.stores.chosen import choose_stores
-from engine.stores.deadlines import GRACE_S, Answer, at_once
+from engine.stores.deadlines import Answer, at_once
 from engine.stores.kill_switch import KillSwitch, KillSwitchState
 from engine.stores.protocols import LedgerStore, PositionStore
 
@@ -132,7 +132,8 @@ class RiskManager:
                 ),
                 "daily_trades": lambda: self._ledger.trade_counts(accounts, session),
             },
-            self.settings.stores.timeout_s + GRACE_S,
+            self.settings.stores.timeout_s,
+            bounded_within=True,
         )
         return RiskInputs(
             as_of=now,

@@ -72,7 +72,7 @@ class Gate:
 
         What is certain before the preflight is refused without one.
         """
-        self._refuse(self.standing(self.kept()))
+        self._refuse(self.standing(self.kill_switch(), self.kept()))
         switch, agent, why = self._examined()
         self._refuse(refusals(switch, self.agent_mode, agent, why=why))
 
@@ -83,14 +83,14 @@ class Gate:
         except DataUnavailable as error:
             return None, f"The agent's state can't be read: {error}"
 
-    def standing(self, kept: tuple[AgentState | None, str]) -> list[Refusal]:
+    def standing(self, switch: KillSwitchState, kept: tuple[AgentState | None, str]) -> list[Refusal]:
         """Say what keeps the gate closed whatever a preflight would find; changes nothing."""
         agent, why = kept
         if agent is None:
             agent = AgentState(State.DEGRADED)
         elif agent.state is not State.HALTED:
             agent = AgentState(State.READY)  # any other is examined anew
-        return refusals(self.kill_switch(), self.agent_mode, agent, why=why)
+        return refusals(switch, self.agent_mode, agent, why=why)
 
     def _examined(self) -> tuple[KillSwitchState, AgentState, str]:
         """Do the preflight and keep what comes of it, with all that is wrong.

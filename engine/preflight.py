@@ -16,7 +16,7 @@ from engine.brokers.clock_skew import TellsTheTime, measure_clock_skew
 from engine.config import GateSettings
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
 from engine.stores.chosen import Stores
-from engine.stores.deadlines import GRACE_S, Answer, at_once
+from engine.stores.deadlines import Answer, at_once
 from engine.stores.protocols import DocumentStore
 
 Check = Callable[[], str]
@@ -37,7 +37,7 @@ class Finding:
 
 def examine(checks: Mapping[str, Check], timeout_s: float) -> list[Finding]:
     """Do all checks at the same time, in ``timeout_s`` seconds and a little."""
-    answers = at_once(checks, timeout_s + GRACE_S)
+    answers = at_once(checks, timeout_s, bounded_within=True)
     return [
         Finding(name, answer.error is None, _said(name, answer), answer.took_s)
         for name, answer in answers.items()
@@ -100,6 +100,11 @@ def heartbeat(path: str, document: Mapping[str, Any] | None, now: datetime, thre
         raise DataUnavailable(f"the heartbeat {path} does not exist. See that market data is coming in.")
     said = document.get(HEARTBEAT_FIELD)
     moment = _moment(said)
+    if HEARTBEAT_FIELD not in document:
+        raise DataUnavailable(
+            f"the heartbeat {path} has no field {HEARTBEAT_FIELD}, the moment of the latest market data. "
+            f"Correct what writes it."
+        )
     if moment is None:
         raise DataUnavailable(
             f"the heartbeat {path} has {HEARTBEAT_FIELD} {said!r}; expected a timestamp, or "
@@ -138,4 +143,4 @@ def _said(name: str, answer: Answer) -> str:
         return str(answer.value)
     if isinstance(error, EngineError):
         return str(error).removeprefix(f"{name}: ")  # where there was no answer, its name is in it already
-    return f"{type(error).__name__}: {error}. See the log."
+    return f"{type(error).__name__}: {error}. This is a defect of the check itself."

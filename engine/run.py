@@ -89,8 +89,14 @@ def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
     if not _SLOT.fullmatch(slot):
         raise UsageError(f"slot is {slot!r}; expected a name of a-z, 0-9 and -, such as open or 1545.")
     check_calendar(settings.calendar)
-    if not settings.dry_run:
-        check_stores_are_named(settings.stores)
+    if settings.dry_run:
+        return
+    check_stores_are_named(settings.stores)
+    if settings.gate.heartbeat_document and settings.stores.firestore_project is None:
+        raise ConfigurationError(
+            f"EXEC_HEARTBEAT_DOC is {settings.gate.heartbeat_document!r}, a document in Firestore, and no "
+            f"project is set. Set FIREBASE_PROJECT_ID, or unset EXEC_HEARTBEAT_DOC."
+        )
 
 
 def refuse_to_route() -> None:

@@ -185,7 +185,7 @@ def main() -> None:
 def _fail(
     message: str, exit_code: int, *, wants_json: bool, event: str = "run_failed", **fields: object
 ) -> None:
-    if sys.stderr.isatty() or not {"run", "collect"} & set(sys.argv):
+    if sys.stderr.isatty() or sys.argv[1:2] not in (["run"], ["collect"]):
         click.echo(f"error: {message}", err=True)
     else:
         from engine.log import EventLog

@@ -96,7 +96,7 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
     if not live:
         return
     gate = setup.gate(checks={})
-    refusals = gate.standing(gate.kept())
+    refusals = gate.standing(setup.kill_switch.read(), gate.kept())
     found.fatal += [each.why for each in refusals if each.reason != "kill_switch_enabled"]
 
 
@@ -141,7 +141,8 @@ def _shown(setting: Setting, env: Mapping[str, str]) -> Shown:
 
 
 def _as_is(name: str, env: Mapping[str, str]) -> Shown:
-    return Shown(name, env[name], "environment", "", "read by Google's library")
+    value = HIDDEN if "{" in env[name] else env[name]  # where a path is due, the key itself was pasted
+    return Shown(name, value, "environment", "", "read by Google's library")
 
 
 def _masked(setting: Setting, text: str) -> str:

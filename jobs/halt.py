@@ -23,10 +23,10 @@ def halt(*, why: str, by: str | None, as_json: bool) -> int:
             f"NOT HALTED. {error} To stop live trading without this store, set EXECUTION_HALTED=1, or write "
             f"1 into the file of EXECUTION_HALTED_FILE."
         ) from error
-    said = "was HALTED before" if was_halted else "is HALTED, no live run starts"
-    return _tell(
-        kept, f"The agent {said}: {kept.why}. `execution-engine recover` ends that.", as_json=as_json
-    )
+    text = f"The agent is HALTED, no live run starts: {kept.why}. `execution-engine recover` ends that."
+    if was_halted:
+        text = f"The agent was HALTED before, and its first reason stays: {kept.why}."
+    return _tell(kept, text, as_json=as_json)
 
 
 def recover(*, why: str, by: str | None, as_json: bool) -> int:
@@ -37,11 +37,7 @@ def recover(*, why: str, by: str | None, as_json: bool) -> int:
     was_halted = agent.state().state is State.HALTED
     kept = agent.recover(why=reason)
     if not was_halted:
-        return _tell(
-            kept,
-            f"The agent was not HALTED. It is {kept.state}: {kept.why}. Nothing changed.",
-            as_json=as_json,
-        )
+        return _tell(kept, f"The agent is {kept.state}, not HALTED: nothing to recover.", as_json=as_json)
     text = f"The agent is {kept.state}; the next live run earns READY by its preflight, or says why not."
     if setup.kill_switch.read().on:
         text += " The kill switch is still on."

@@ -80,12 +80,13 @@ def folder_path(folder: RunFolder) -> str:
 def _work(slot: str, *, until: str) -> Outcome:
     setup = read_setup()
     check_start(setup.settings, slot=slot)
+    gate = None if setup.settings.dry_run else setup.gate(setup.preflight())
     with (
         exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"),
         progress_bar() as progress,
-        nullcontext() if setup.settings.dry_run else setup.gate(setup.preflight()).opened(),
+        nullcontext() if gate is None else gate.opened(),
     ):
-        if not setup.settings.dry_run:
+        if gate is not None:
             refuse_to_route()
         world = setup.world(progress=progress)
         resumed = world.runs.unfinished()

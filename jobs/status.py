@@ -9,12 +9,14 @@ from typing import Any
 import click
 
 from engine.agent import AgentState
+from engine.errors import ConfigurationError
 from engine.gate import Refusal
+from engine.run import check_start
 from engine.stores.lock import holder
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import MANIFEST, RunFolder, RunFolders
 from jobs.tables import print_table, say
-from jobs.world import read_setup
+from jobs.world import Setup, read_setup
 
 
 def status(*, count: int, as_json: bool) -> int:
@@ -25,7 +27,7 @@ def status(*, count: int, as_json: bool) -> int:
     at_work = holder(setup.data_dir)
     gate = setup.gate(checks={})
     kept = gate.kept()
-    agent, standing = _agent(*kept), gate.standing(kept)
+    agent, standing = _agent(*kept), gate.standing(switch, kept)
     runs = [_describe(folder, at_work) for folder in RunFolders(LocalObjects(setup.data_dir)).all()[-count:]]
     if as_json:
         body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "runs": runs}
@@ -47,7 +49,7 @@ def status(*, count: int, as_json: bool) -> int:
     shown = ", ".join(waiting[:5]) + (", …" if len(waiting) > 5 else "")
     say(f"Inbox: {f'{len(waiting)} waiting ({shown})' if waiting else 'empty'}")
     say(switch.why if switch.on else "Kill switch: off", color="red" if switch.on else None)
-    _print_gate(agent, standing, dry_run=setup.settings.dry_run)
+    _print_gate(agent, standing, setup)
     say(f"Positions: {setup.stores.positions.place} · ledger: {setup.stores.ledger.place}")
     return 0
 
@@ -59,11 +61,19 @@ def _agent(kept: AgentState | None, why: str) -> dict[str, Any]:
     return {**kept.to_document(), "why": kept.why}
 
 
-def _print_gate(agent: dict[str, Any], standing: list[Refusal], *, dry_run: bool) -> None:
-    say(f"Agent: {agent['state']}, {agent['why']}", color="red" if agent["state"] == "HALTED" else None)
-    if dry_run:
+def _print_gate(agent: dict[str, Any], standing: list[Refusal], setup: Setup) -> None:
+    link = ". " if agent["state"] == "unknown" else ": "
+    say(f"Agent: {agent['state']}{link}{agent['why']}", color="red" if agent["state"] == "HALTED" else None)
+    if setup.settings.dry_run:
         say("Live trading: not asked for (EXEC_DRY_RUN is on)")
-    elif standing:
+        return
+    try:
+        check_start(setup.settings)
+        setup.preflight()
+    except ConfigurationError as error:
+        say(f"Live trading: can't start. {error}", color="red")
+        return
+    if standing:
         say(f"Live trading: refused, {', '.join(refusal.reason for refusal in standing)}", color="red")
     else:
         say("Live trading: the gate opens if the preflight holds (`execution-engine doctor` tries it)")

@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 from engine.errors import DataUnavailable
 
 T = TypeVar("T")
-GRACE_S = 1.0
-"""What to add to the bound of work that has the same bound within itself: its own words say more."""
+_GRACE_S = 1.0  # for work that has the same bound within itself: its own words say more
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,15 @@ def within(timeout_s: float, work: Callable[[], T], *, whose: str) -> T:
     return value
 
 
-def at_once(works: Mapping[str, Callable[[], Any]], timeout_s: float) -> dict[str, Answer]:
-    """Do all ``works`` at the same time; what is not done after ``timeout_s`` seconds is unavailable."""
+def at_once(
+    works: Mapping[str, Callable[[], Any]], timeout_s: float, *, bounded_within: bool = False
+) -> dict[str, Answer]:
+    """Do all ``works`` at the same time; what is not done after ``timeout_s`` seconds is unavailable.
+
+    ``bounded_within``: each has that bound within itself as well, and gets a moment more to say so.
+    """
     begun_at = time.monotonic()
+    patience_s = timeout_s + (_GRACE_S if bounded_within else 0)
     answers: dict[str, Answer] = {}
     threads = [
         threading.Thread(target=_do, args=(name, work, answers, begun_at), daemon=True, name=name)
@@ -54,7 +59,7 @@ def at_once(works: Mapping[str, Callable[[], Any]], timeout_s: float) -> dict[st
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(max(0.0, begun_at + timeout_s - time.monotonic()))
+        thread.join(max(0.0, begun_at + patience_s - time.monotonic()))
     late = {
         name: Answer(
             None,

@@ -504,11 +504,11 @@ def test_to_those_who_ask_nothing_stands_against_a_run_that_only_has_to_be_exami
     asked: LiveDesk, state: State
 ) -> None:
     asked.was(state)
-    assert asked.gate.standing(asked.gate.kept()) == []
+    assert asked.gate.standing(asked.switch(), asked.gate.kept()) == []
 
 
 def test_to_those_who_ask_all_is_told_that_is_certain_in_order(asked: LiveDesk) -> None:
     asked.was(State.HALTED)
     asked.switch, asked.mode = on, "PAPER"
-    found = [refusal.reason for refusal in asked.gate.standing(asked.gate.kept())]
+    found = [refusal.reason for refusal in asked.gate.standing(asked.switch(), asked.gate.kept())]
     assert found == ["kill_switch_enabled", "agent_mode_not_live", "agent_state_not_ready:HALTED"]
