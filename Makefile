@@ -42,7 +42,7 @@ clean:
 .venv/run.stamp: .venv/venv.stamp requirements.lock pyproject.toml
 	@echo "setting up .venv (once)"
 	@$(PIP) -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -C editable_mode=compat -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --config-settings editable_mode=compat -e .
 	@$(BIN)/python -m compileall -q engine jobs
 	@touch $@
 
