@@ -7,18 +7,21 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.agent import Agent, whoever_acts
 from engine.config import RiskConfig, RunSettings
 from engine.errors import ConfigurationError
-from engine.gate import Gate
 from engine.log import EventLog, wall_clock
-from engine.preflight import Check, broker_checks, market_data_check, store_checks
 from engine.stores.chosen import Stores, choose_stores
 from engine.stores.inbox import Inbox
 from engine.stores.kill_switch import KillSwitch
 from engine.stores.objects import LocalObjects
 from engine.world import World
+
+if TYPE_CHECKING:  # a dry run has no gate, and is short
+    from engine.agent import Agent
+    from engine.gate import Gate
+    from engine.preflight import Check
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,14 @@ class Setup:
 
     def agent(self, *, by: str | None = None, log: EventLog | None = None) -> Agent:
         """Give the agent whose state the store of the ledger keeps; ``by`` is who acts."""
+        from engine.agent import Agent, whoever_acts
+
         return Agent(self.stores.agent_state, log or EventLog(), by or whoever_acts())
 
     def gate(self, checks: Mapping[str, Check]) -> Gate:
         """Give what stands before a live run, with the checks of its preflight."""
+        from engine.gate import Gate
+
         return Gate(
             agent=self.agent(),
             agent_mode=self.settings.gate.agent_mode,
@@ -56,6 +63,8 @@ class Setup:
 
     def preflight(self, *, with_broker: bool = True) -> dict[str, Check]:
         """Give the checks of a live run. Raises ``ConfigurationError`` without the broker's keys."""
+        from engine.preflight import broker_checks, market_data_check, store_checks
+
         checks = {
             **store_checks(self.stores),
             **market_data_check(self.settings.gate, self.stores.documents, wall_clock),
