@@ -111,6 +111,17 @@ class Agent:
         """Lead out of HALTED, to INIT; any other state stays. Raises as ``to`` does."""
         return self._change(State.INIT, why, applies=lambda before: before is State.HALTED)
 
+    def begin(self) -> AgentState:
+        """Change to INIT, for a live run begins; a run before it that never ended is kept as ERROR first.
+
+        Raises as ``to`` does.
+        """
+        before = self.state()
+        was_examining = before.state is State.INIT and bool(before.transitions)
+        if was_examining and before.transitions[-1].before != State.HALTED:
+            self.to(State.ERROR, why="the run before ended in the middle of its preflight")
+        return self.to(State.INIT, why="a live run begins")
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Keep ERROR as the state where the work inside ends unexpectedly; lets the exception pass."""
@@ -118,7 +129,7 @@ class Agent:
             yield
         except (RunStopped, ConfigurationError, GateClosed):
             raise
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             what = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
             try:
                 self.to(State.ERROR, why=f"a run ended unexpectedly: {what.removesuffix(': ')}")

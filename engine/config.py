@@ -166,7 +166,9 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("EXEC_DRY_RUN", _flag, "1", "judge and record, send nothing; only 0 asks for live orders"),
+    Setting(
+        "EXEC_DRY_RUN", _flag, "1", "judge and record, send nothing; 0 (false, no, off) asks for live orders"
+    ),
     Setting("AGENT_MODE", _text, None, "only LIVE lets live orders through; a dry run doesn't ask"),
     Setting("EXEC_DATA_DIR", _text, "./data", "folder of inbox, archive, quarantine, runs and engine.db"),
     Setting("EXEC_MAX_POSITION_QTY", _quantity, "100", "largest position per account and symbol, in shares"),
@@ -335,6 +337,7 @@ class GateSettings:
     agent_mode: str
     heartbeat_document: str | None
     marketdata_stale_threshold_s: float
+    trading_host: str
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> GateSettings:
@@ -343,6 +346,7 @@ class GateSettings:
             agent_mode=read_setting("AGENT_MODE", env) or "",
             heartbeat_document=read_setting("EXEC_HEARTBEAT_DOC", env),
             marketdata_stale_threshold_s=read_setting("MARKETDATA_STALE_THRESHOLD_S", env),
+            trading_host=read_setting("ALPACA_TRADING_HOST", env),
         )
 
 

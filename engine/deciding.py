@@ -13,6 +13,7 @@ from engine.errors import DataUnavailable
 from engine.inputs import RiskInputs
 from engine.risk import evaluate
 from engine.schema import DECISION_FIELDS, inputs_schemas
+from engine.stores.chosen import identity_of
 from engine.stores.deadlines import Answer, at_once
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.runs import BATCH, DECISIONS, INPUT_FRAMES, INPUTS, RunFolder
@@ -28,16 +29,7 @@ def record_inputs(folder: RunFolder, world: World) -> None:
     ``inputs.json`` says why: that data is unavailable, not empty. A dry run has no working orders.
     """
     world.progress("reading positions and counts", 0, 1)
-    as_of = as_of_of(folder)
-    settings = folder.start["settings"]
-    accounts = accounts_of(folder)
-    sources: dict[str, Callable[[], pd.DataFrame]] = {
-        "positions": lambda: world.positions.positions(
-            accounts, as_of=as_of, max_age_s=settings["positions_max_age_s"]
-        ),
-        "daily_trades": lambda: world.ledger.trade_counts(accounts, folder.trading_date),
-        "working_orders": lambda: inputs_schemas()["working_orders"].empty_table().to_pandas(),
-    }
+    sources = _sources(folder, world)
     answers = at_once({**sources, _SWITCH: world.kill_switch}, world.risk_data_timeout_s, bounded_within=True)
     switch = _switch(answers.pop(_SWITCH))
     unavailable = {}
@@ -58,13 +50,45 @@ def record_inputs(folder: RunFolder, world: World) -> None:
         INPUTS,
         {
             "read_at": world.clock().isoformat(),
-            "read_from": {"positions": world.positions.place, "daily_trades": world.ledger.place},
             "kill_switch": switch.on,
             "kill_switch_why": switch.why,
             "unavailable": unavailable,
         },
     )
     world.progress("reading positions and counts", 1, 1)
+
+
+def stores_of(world: World) -> dict[str, str]:
+    """Name the stores that a run begins with; one that is resumed must not be judged by other books."""
+    return {"positions": identity_of(world.positions), "ledger": identity_of(world.ledger)}
+
+
+def _sources(folder: RunFolder, world: World) -> dict[str, Callable[[], pd.DataFrame]]:
+    """Give what each frame of the inputs is read by."""
+    accounts, as_of = accounts_of(folder), as_of_of(folder)
+    max_age_s = folder.start["settings"]["positions_max_age_s"]
+    now = stores_of(world)
+    begun_with = folder.start.get("stores", now)
+
+    def check_same(store: str) -> None:
+        if begun_with[store] != now[store]:
+            raise DataUnavailable(
+                f"this run began with {begun_with[store]}, and {now[store]} is set now. Its intents are "
+                f"refused; drop them again to have them judged by what is set now."
+            )
+
+    def positions() -> pd.DataFrame:
+        check_same("positions")
+        return world.positions.positions(accounts, as_of=as_of, max_age_s=max_age_s)
+
+    def daily_trades() -> pd.DataFrame:
+        check_same("ledger")
+        return world.ledger.trade_counts(accounts, folder.trading_date)
+
+    def working_orders() -> pd.DataFrame:
+        return inputs_schemas()["working_orders"].empty_table().to_pandas()
+
+    return {"positions": positions, "daily_trades": daily_trades, "working_orders": working_orders}
 
 
 def _switch(answer: Answer) -> KillSwitchState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
@@ -22,7 +23,7 @@ from engine.record import json_line
 from engine.risk import RULE_BOOK, evaluate
 from engine.schema import FIGURES
 from engine.stores.chosen import choose_stores
-from engine.stores.deadlines import Answer, at_once
+from engine.stores.deadlines import at_once
 from engine.stores.kill_switch import KillSwitch, KillSwitchState
 from engine.stores.protocols import LedgerStore, PositionStore
 
@@ -35,7 +36,7 @@ class RiskDecision:
 
     ``reason`` is ``ok`` or the first failing rule; ``checks`` has every rule's verdict (pass, fail, off,
     unavailable), ``figures`` what they were judged by (NaN where unavailable), ``messages`` what is wrong
-    with the intent itself.
+    with the intent itself, or why a store gave no answer.
     """
 
     allowed: bool
@@ -111,15 +112,20 @@ class RiskManager:
             reason = "kill_switch_enabled" if halted else "invalid_intent"
             return RiskDecision(allowed=False, reason=reason, checks=checks, messages=messages)
         intents = row.table.to_pandas()
-        decision = evaluate(intents, self._inputs(intents, working_orders), self.config).iloc[0]
+        inputs, unavailable = self._inputs(intents, working_orders)
+        decision = evaluate(intents, inputs, self.config).iloc[0]
         return RiskDecision(
             allowed=bool(decision["allowed"]),
             reason=str(decision["reason"]),
             checks={rule.name: str(decision[f"check_{rule.name}"]) for rule in RULE_BOOK},
             figures={name: float(decision[name]) for name in FIGURES},
+            messages=unavailable,
         )
 
-    def _inputs(self, intents: pd.DataFrame, working_orders: pd.DataFrame | None) -> RiskInputs:
+    def _inputs(
+        self, intents: pd.DataFrame, working_orders: pd.DataFrame | None
+    ) -> tuple[RiskInputs, tuple[str, ...]]:
+        """Read the stores as a run does; give also why something is unavailable."""
         now = pd.Timestamp(self._clock())
         session = trading_date(now, self.settings.calendar)
         accounts = [str(intents["broker_account_id"].iloc[0])]
@@ -135,14 +141,23 @@ class RiskManager:
             self.settings.stores.timeout_s,
             bounded_within=True,
         )
-        return RiskInputs(
+        frames: dict[str, pd.DataFrame | None] = {}
+        unavailable = []
+        for name, answer in answers.items():
+            try:
+                frames[name] = as_recorded(name, answer.get()).to_pandas()
+            except Exception as error:  # whatever a store raised, or gave instead of a frame
+                frames[name] = None
+                unavailable.append(f"{name} can't be had: {error}")
+        inputs = RiskInputs(
             as_of=now,
             trading_date=session,
-            positions=_or_unavailable("positions", answers["positions"]),
-            daily_trades=_or_unavailable("daily_trades", answers["daily_trades"]),
+            positions=frames["positions"],
+            daily_trades=frames["daily_trades"],
             working_orders=working_orders,
             kill_switch=self._kill_switch().on,
         )
+        return inputs, tuple(unavailable)
 
 
 class ExecutionEngine:
@@ -175,9 +190,17 @@ class ExecutionEngine:
         self._working: list[dict[str, Any]] = []
         self._said: dict[str, int] = {}
         self._taken: set[tuple[str, str]] = set()
+        self._one_at_a_time = threading.Lock()
 
     def execute_intent(self, *, intent: OrderIntent) -> ExecutionResult:
-        """Judge one intent and say what became of it: ``rejected`` or, in a dry run, ``dry_run``."""
+        """Judge one intent and say what became of it: ``rejected`` or, in a dry run, ``dry_run``.
+
+        Threads wait for one another: each intent is judged by what the ones before it have left.
+        """
+        with self._one_at_a_time:
+            return self._executed(intent)
+
+    def _executed(self, intent: OrderIntent) -> ExecutionResult:
         session = self.risk.session()
         if session != self._session:  # yesterday's orders neither work nor count any more
             self._session, self._working = session, []
@@ -237,15 +260,6 @@ class ExecutionEngine:
             return row
         own = xxh3_128_hexdigest(bytes.fromhex(derived) + again.to_bytes(8, "little"))
         return replace(row, table=row.table.set_column(0, "client_intent_id", pa.array([own])))
-
-
-def _or_unavailable(name: str, answer: Answer) -> pd.DataFrame | None:
-    """Take a store's answer as a run does: whatever it raised, or gave instead of a frame, is unavailable."""
-    try:
-        frame: pd.DataFrame = as_recorded(name, answer.get()).to_pandas()
-    except Exception:
-        return None
-    return frame
 
 
 def _as_repeated(decision: RiskDecision) -> RiskDecision:

@@ -98,7 +98,7 @@ class Gate:
         The state comes last: reading the switch may take a request, and a halt meanwhile has to win as well.
         """
         try:
-            self.agent.to(State.INIT, why="a live run begins")
+            self.agent.begin()
             failed = [finding for finding in examine(self.checks, self.timeout_s) if not finding.passed]
             switch = self.kill_switch()
             if not failed:

@@ -20,11 +20,11 @@ from engine import __version__
 from engine.calendar import check_calendar, trading_date
 from engine.collecting import collect, put_away
 from engine.config import RiskConfig, RunSettings
-from engine.deciding import decide, record_inputs
+from engine.deciding import decide, record_inputs, stores_of
 from engine.errors import ConfigurationError, RunStopped, UsageError
 from engine.record import file_hash
 from engine.routing import dry_run, lapsed
-from engine.stores.chosen import check_stores_are_named
+from engine.stores.chosen import check_addresses, check_emulator, check_stores_are_named
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.runs import BATCH, COLLECTED, DECISIONS, INPUT_FRAMES, INPUTS, MANIFEST, RESULTS, RunFolder
 from engine.world import World
@@ -61,6 +61,7 @@ def start(settings: RunSettings, config: RiskConfig, world: World, *, slot: str 
             "as_of": as_of.isoformat(),
             "accounts": sorted(config.accounts),
             "hosts": [],
+            "stores": stores_of(world),
             "config": {**asdict(config), "accounts": sorted(config.accounts)},
             "settings": {
                 "calendar": settings.calendar,
@@ -89,9 +90,11 @@ def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
     if not _SLOT.fullmatch(slot):
         raise UsageError(f"slot is {slot!r}; expected a name of a-z, 0-9 and -, such as open or 1545.")
     check_calendar(settings.calendar)
+    check_addresses(settings.stores)
     if settings.dry_run:
         return
     check_stores_are_named(settings.stores)
+    check_emulator(settings.stores, settings.gate.trading_host)
     if settings.gate.heartbeat_document and settings.stores.firestore_project is None:
         raise ConfigurationError(
             f"EXEC_HEARTBEAT_DOC is {settings.gate.heartbeat_document!r}, a document in Firestore, and no "

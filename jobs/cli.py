@@ -63,10 +63,11 @@ def run(*, slot: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--runs", "count", default=10, show_default=True, help="How many runs to show.")
+@click.option("--runs", "count", type=click.IntRange(min=1), default=10, show_default=True,
+              help="How many runs to show.")  # fmt: skip
 @_JSON
 def status(*, count: int, as_json: bool) -> None:
-    """Show the latest runs, what waits in the inbox, and the kill switch."""
+    """Show the latest runs, what waits in the inbox, the kill switch, and the gate before live trading."""
     from jobs.status import status as command
 
     sys.exit(command(count=count, as_json=as_json))

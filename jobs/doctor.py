@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,7 +21,8 @@ from engine.stores.postgres_server import HIDDEN, Server
 from jobs.tables import print_table, say
 from jobs.world import Setup, read_setup
 
-_FOR_LIBRARIES = ("GOOGLE_APPLICATION_CREDENTIALS", "FIRESTORE_EMULATOR_HOST")
+KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+_FOR_LIBRARIES = (KEY_FILE, "FIRESTORE_EMULATOR_HOST")
 _DATA_FOLDER = "data folder"
 
 
@@ -93,6 +95,11 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
         if not finding.passed:
             is_fatal = live or finding.name == _DATA_FOLDER
             (found.fatal if is_fatal else found.others).append(f"{finding.name}: {finding.said}")
+    if setup.config.fail_open:
+        found.others.append(
+            "EXEC_RISK_FAIL_OPEN is on: a rule whose data is unavailable lets everything pass. Unset it, "
+            "unless that is meant."
+        )
     if not live:
         return
     gate = setup.gate(checks={})
@@ -141,7 +148,8 @@ def _shown(setting: Setting, env: Mapping[str, str]) -> Shown:
 
 
 def _as_is(name: str, env: Mapping[str, str]) -> Shown:
-    value = HIDDEN if "{" in env[name] else env[name]  # where a path is due, the key itself was pasted
+    is_shown = name != KEY_FILE or Path(env[name]).is_file()  # else the key itself may have been pasted
+    value = env[name] if is_shown else f"{HIDDEN} (no such file)"
     return Shown(name, value, "environment", "", "read by Google's library")
 
 
@@ -168,7 +176,12 @@ def _print(found: Examination) -> None:
     ]
     print_table("Settings", ("setting", "value", "from", "default", "meaning"), rows)
     answers = [
-        (finding.name, "ok" if finding.passed else "FAILED", f"{finding.took_s * 1e3:,.0f}", finding.said)
+        (
+            finding.name,
+            "ok" if finding.passed else "FAILED",
+            f"{finding.took_s * 1e3:,.0f}",
+            finding.said if finding.passed else "see the problems below",
+        )
         for finding in found.findings
     ]
     if answers:

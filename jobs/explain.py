@@ -149,9 +149,9 @@ def _print(story: Story) -> None:
     say()
     say("What became of it", bold=True)
     if row["allowed"]:
-        say(f"  Allowed: {row['message']}.")
+        say(f"  Allowed: {row['message'].rstrip('.')}.")
     else:
-        say(f"  Refused by {row['reason']}: {why_refused(row, story.context)}.")
+        say(f"  Refused by {row['reason']}: {why_refused(row, story.context).rstrip('.')}.")
         say("  Result: rejected; nothing was sent.")
     say(f"  Record: {folder_path(folder)}")
 

@@ -3,45 +3,51 @@
 from __future__ import annotations
 
 import json
+import os
 
 import click
 
-from engine.agent import AgentState, State
-from engine.errors import EngineError, UsageError
+from engine.agent import Agent, AgentState, State, whoever_acts
+from engine.config import StoreSettings
+from engine.errors import ConfigurationError, EngineError, UsageError
+from engine.log import EventLog
+from engine.stores.chosen import choose_stores
+from engine.stores.embedded import EmbeddedStore
 from jobs.world import read_setup
 
 
 def halt(*, why: str, by: str | None, as_json: bool) -> int:
     """Halt the agent; gives the exit code."""
     reason = _said(why)
-    agent = read_setup().agent(by=by)
     try:
+        agent = _agent(by)
         was_halted = agent.state().state is State.HALTED
         kept = agent.halt(why=reason)
     except EngineError as error:
-        raise EngineError(
+        kind = ConfigurationError if isinstance(error, ConfigurationError) else EngineError
+        raise kind(
             f"NOT HALTED. {error} To stop live trading without this store, set EXECUTION_HALTED=1, or write "
             f"1 into the file of EXECUTION_HALTED_FILE."
         ) from error
-    text = f"The agent is HALTED, no live run starts: {kept.why}. `execution-engine recover` ends that."
+    text = f"The agent is HALTED: {kept.why}. `execution-engine recover` ends that."
     if was_halted:
         text = f"The agent was HALTED before, and its first reason stays: {kept.why}."
-    return _tell(kept, text, as_json=as_json)
+    return _tell(kept, text, agent, as_json=as_json)
 
 
 def recover(*, why: str, by: str | None, as_json: bool) -> int:
     """Lead the agent out of HALTED; gives the exit code."""
     reason = _said(why)
-    setup = read_setup()
-    agent = setup.agent(by=by)
+    agent = _agent(by)
     was_halted = agent.state().state is State.HALTED
     kept = agent.recover(why=reason)
     if not was_halted:
-        return _tell(kept, f"The agent is {kept.state}, not HALTED: nothing to recover.", as_json=as_json)
+        text = f"The agent is {kept.state}, not HALTED: nothing to recover."
+        return _tell(kept, text, agent, as_json=as_json)
     text = f"The agent is {kept.state}; the next live run earns READY by its preflight, or says why not."
-    if setup.kill_switch.read().on:
+    if read_setup().kill_switch.read().on:
         text += " The kill switch is still on."
-    return _tell(kept, text, as_json=as_json)
+    return _tell(kept, text, agent, as_json=as_json)
 
 
 def _said(why: str) -> str:
@@ -50,6 +56,22 @@ def _said(why: str) -> str:
     return " ".join(why.split())
 
 
-def _tell(kept: AgentState, text: str, *, as_json: bool) -> int:
-    click.echo(json.dumps({"exit_code": 0, "agent": kept.to_document()}) if as_json else text)
+def _agent(by: str | None) -> Agent:
+    """Give the agent by the settings of the stores alone: a mistake in others must not prevent a halt."""
+    stores = choose_stores(StoreSettings.from_env(os.environ))
+    return Agent(stores.agent_state, EventLog(), by or whoever_acts())
+
+
+def _tell(kept: AgentState, text: str, agent: Agent, *, as_json: bool) -> int:
+    """Say what is kept, and where: a halt counts for the live runs that look at the same place."""
+    place = agent.store.place
+    if as_json:
+        click.echo(json.dumps({"exit_code": 0, "agent": kept.to_document(), "kept_in": place}))
+        return 0
+    click.echo(text)
+    click.echo(f"Kept in {place}: no live run that keeps its ledger there starts while the agent is HALTED.")
+    if isinstance(agent.store, EmbeddedStore) and not os.environ.get("EXEC_STORE"):
+        click.echo(
+            "No Firestore project is set here: a live run with one looks there, and does not see this."
+        )
     return 0

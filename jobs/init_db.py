@@ -25,6 +25,7 @@ def init_db(*, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"exit_code": 0, "done": done, "place": store.place}))
         return 0
-    for sentence in done or [f"Nothing to do: {store.place} has what the engine needs."]:
+    for sentence in done:
         click.echo(sentence)
+    click.echo(f"{'Done' if done else 'Nothing to do'}: {store.place} has what the engine needs.")
     return 0

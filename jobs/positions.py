@@ -10,7 +10,7 @@ import click
 from engine.log import wall_clock
 from engine.stores.positions_file import read_positions_file
 from jobs.tables import print_table
-from jobs.wording import number
+from jobs.wording import moment, number
 from jobs.world import read_setup
 
 
@@ -42,7 +42,7 @@ def show(account: str | None, *, as_json: bool) -> int:
         click.echo(f"{whose} in {store.place}. Load some with `execution-engine positions load FILE`.")
         return 0
     rows = [
-        (row.broker_account_id, row.symbol, number(row.qty), f"{row.updated_at:%Y-%m-%d %H:%M:%S} UTC")
+        (row.broker_account_id, row.symbol, number(row.qty), moment(row.updated_at))
         for row in frame.itertuples()
     ]
     print_table("Positions", ("account", "symbol", "qty", "updated"), rows, right=("qty",))

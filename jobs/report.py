@@ -124,6 +124,7 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
         say(inputs["kill_switch_why"], color="red")
     for name, why in inputs["unavailable"].items():
         say(f"Unavailable: {name}: {why}", color="red")
+    _print_remedy(folder, manifest, inputs)
     is_empty = "positions" not in inputs["unavailable"] and not folder.table("positions.parquet").num_rows
     if manifest["rows"]["batched"] and is_empty:
         say("No positions are on record for these accounts: every one counts as flat.")
@@ -139,6 +140,16 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
     root = Path(getattr(folder.objects, "root", "")).absolute()
     say(f"Files:  {root}/archive/{folder.trading_date}/ and {root}/quarantine/{folder.trading_date}/")
     say("One intent's whole story: execution-engine explain INTENT")
+
+
+def _print_remedy(folder: RunFolder, manifest: dict[str, Any], inputs: dict[str, Any]) -> None:
+    """Say what missing data did to the rows: refused them, or let a rule be skipped."""
+    if not inputs["unavailable"]:
+        return
+    if folder.start["config"]["fail_open"]:
+        say("EXEC_RISK_FAIL_OPEN is on: the rules that needed it were SKIPPED, not passed.", color="red")
+    elif manifest["decisions"]["by_reason"].get("risk_data_unavailable"):
+        say("Once it is back, drop the archived files again (below): what was allowed is recognised.")
 
 
 def _in_words(status: str) -> str:

@@ -14,7 +14,7 @@ from engine.gate import Refusal
 from engine.run import check_start
 from engine.stores.lock import holder
 from engine.stores.objects import LocalObjects
-from engine.stores.runs import MANIFEST, RunFolder, RunFolders
+from engine.stores.runs import INPUTS, MANIFEST, RunFolder, RunFolders
 from jobs.tables import print_table, say
 from jobs.world import Setup, read_setup
 
@@ -48,7 +48,8 @@ def status(*, count: int, as_json: bool) -> int:
     say()
     shown = ", ".join(waiting[:5]) + (", …" if len(waiting) > 5 else "")
     say(f"Inbox: {f'{len(waiting)} waiting ({shown})' if waiting else 'empty'}")
-    say(switch.why if switch.on else "Kill switch: off", color="red" if switch.on else None)
+    said = f"ON. {switch.why}" if switch.on else "off"
+    say(f"Kill switch: {said}", color="red" if switch.on else None)
     _print_gate(agent, standing, setup)
     say(f"Positions: {setup.stores.positions.place} · ledger: {setup.stores.ledger.place}")
     return 0
@@ -84,7 +85,9 @@ def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:
     if MANIFEST not in folder.names():
         return {**head, "state": f"running: {at_work}" if at_work else "unfinished; the next run ends it"}
     manifest = folder.json(MANIFEST)
-    state = {0: "done", 3: "halted", 4: "does not add up"}.get(manifest["exit_code"], "unknown")
+    without = ", ".join(folder.json(INPUTS)["unavailable"])
+    done = f"done, without {without}" if without else "done"
+    state = {0: done, 3: "halted", 4: "does not add up"}.get(manifest["exit_code"], "unknown")
     figures = {key: manifest["rows"][key] for key in ("dropped", "quarantined", "duplicate")}
     decisions = {key: manifest["decisions"][key] for key in ("allowed", "refused")}
     return {**head, "state": state, "exit_code": manifest["exit_code"], **figures, **decisions}

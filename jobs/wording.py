@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pandas import NaT
+
 Row = Mapping[str, Any]
 """One intent's columns: those of the batch, of the decisions and of the results; None where missing."""
 
@@ -112,9 +114,11 @@ def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
         ]
     if not why:
         why = ["the figures for this account or symbol are missing, stale or contradictory"]
-    return f"could not be judged ({'; '.join(why)})"
+    return f"could not be judged ({'; '.join(reason.rstrip('.') for reason in why)})"
 
 
 def moment(value: Any) -> str:
-    """Give a moment to the second, UTC."""
+    """Give a moment to the second, UTC; what is none (NaT) is unknown."""
+    if isinstance(value, type(NaT)):
+        return "unknown"
     return f"{value:%Y-%m-%d %H:%M:%S} UTC"

@@ -115,13 +115,20 @@ class Desk:
     def settings(self, **env: str) -> RunSettings:
         return RunSettings.from_env({"EXEC_DATA_DIR": str(self.data), **env})
 
-    def begin(self, config: RiskConfig | None = None, *, slot: str = "test", **env: str) -> RunFolder:
+    def begin(
+        self,
+        config: RiskConfig | None = None,
+        *,
+        world: World | None = None,
+        slot: str = "test",
+        **env: str,
+    ) -> RunFolder:
         """Start a run, whose stages are yet to be done."""
-        return start(self.settings(**env), config or RiskConfig(), self.world(), slot=slot)
+        return start(self.settings(**env), config or RiskConfig(), world or self.world(), slot=slot)
 
     def run(self, config: RiskConfig | None = None, *, world: World | None = None, **env: str) -> RunFolder:
         """Do a whole run; the next one is a minute later."""
-        folder = self.begin(config, **env)
+        folder = self.begin(config, world=world, **env)
         finish(folder, world or self.world())
         self.later(minutes=1)
         return folder

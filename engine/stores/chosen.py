@@ -20,6 +20,11 @@ class Stores:
     documents: DocumentStore | None
 
 
+def identity_of(store: PositionStore | LedgerStore) -> str:
+    """Name a store so that a resumed run knows it again; the embedded one goes with its data folder."""
+    return store.path.name if isinstance(store, EmbeddedStore) else store.place
+
+
 def choose_stores(settings: StoreSettings) -> Stores:
     """Give the stores that the settings name. Nothing is connected to, and no library loaded, before use."""
     embedded = EmbeddedStore(settings.data_dir / "engine.db")
@@ -36,6 +41,28 @@ def choose_stores(settings: StoreSettings) -> Stores:
         settings.firestore_project, tenant_id=settings.tenant_id, timeout_s=settings.timeout_s
     )
     return Stores(positions, firestore, firestore, firestore)
+
+
+def check_addresses(settings: StoreSettings) -> None:
+    """Refuse an address that the database's own library can't read. Raises ``ConfigurationError``."""
+    if settings.database_url is not None:
+        from engine.stores.postgres_server import Server
+
+        Server(settings.database_url, settings.timeout_s).parameters()
+
+
+def check_emulator(settings: StoreSettings, trading_host: str) -> None:
+    """Refuse to trade at a real broker on the ledger of an emulator, which is empty at every start.
+
+    Raises ``ConfigurationError``.
+    """
+    from engine.stores.firestore_client import EMULATOR, emulator_host
+
+    if settings.firestore_project and emulator_host() and not trading_host.lower().startswith("http:"):
+        raise ConfigurationError(
+            f"{EMULATOR} is {emulator_host()!r}, EXEC_DRY_RUN is 0 and orders would go to a real broker: "
+            f"ledger, halt and kill switch would be the emulator's. Unset {EMULATOR}."
+        )
 
 
 def check_stores_are_named(settings: StoreSettings) -> None:

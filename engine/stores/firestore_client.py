@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from google.cloud.firestore import Client
 
 EMULATOR = "FIRESTORE_EMULATOR_HOST"
+KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 T = TypeVar("T")
 
@@ -301,9 +302,10 @@ def _credentials() -> Credentials:
 
     try:
         found: tuple[Any, Any] = google.auth.default(scopes=list(_scopes()))
-    except DefaultCredentialsError as error:
-        first_sentence = str(error).split(". ", 1)[0].rstrip(".")
-        raise NoCredentials(first_sentence) from error
+    except DefaultCredentialsError:  # its words may hold the key, where that was pasted in place of a path
+        named = os.environ.get(KEY_FILE)
+        why = f"{KEY_FILE} names no key file that can be read" if named else "no credentials were found"
+        raise NoCredentials(why) from None
     credentials: Credentials = found[0]
     return credentials
 

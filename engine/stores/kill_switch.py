@@ -62,7 +62,9 @@ class KillSwitch:
         return cls(
             fixed=tuple(why for why in words if why),
             files=tuple((name, env[name].strip()) for name in _FILE_SETTINGS if env.get(name)),
-            documents=tuple((name, env[name].strip()) for name in _DOCUMENT_SETTINGS if env.get(name)),
+            documents=tuple(
+                (name, env[name].strip().strip("/")) for name in _DOCUMENT_SETTINGS if env.get(name)
+            ),
             read_document=read_document,
         )
 

@@ -3,7 +3,7 @@
 Rows leave the server as one piece of CSV and enter a frame through pyarrow, without becoming Python objects.
 An account is never pasted into a query. Where accounts are uuids, the name that an intent uses is looked for
 among ids, external ids and labels of ``public.broker_accounts``; one that means no account there, or several,
-is unavailable and never flat.
+is unavailable and never flat. So are two names of one account: each would have the limits to itself.
 """
 
 from __future__ import annotations
@@ -31,11 +31,15 @@ _BOOK_ORDER = 'ORDER BY broker_account_id COLLATE "C", symbol COLLATE "C"'
 _LONGEST_AGE_S = 1e9  # 31 years: as good as none, and far from where the calendar ends
 _LABELS_SHOWN = 20
 
-# The rows are given under the name that was asked for, whatever the column's own idea of equality is.
+# The rows are given under the name that was asked for, whatever the column's own idea of equality is. A row
+# without an account could be anybody's: it is handed on as it is.
 _BY_TEXT = """
 SELECT wanted.name AS broker_account_id, held.symbol::text AS symbol, {qty} AS qty
 FROM unnest(%(accounts)s::text[]) AS wanted (name)
-JOIN public.broker_positions AS held ON held.broker_account_id::text = wanted.name
+JOIN public.broker_positions AS held ON btrim(held.broker_account_id::text, E' \\t\\r\\n') = wanted.name
+UNION ALL
+SELECT NULL, held.symbol::text, NULL FROM public.broker_positions AS held
+WHERE btrim(held.broker_account_id::text, E' \\t\\r\\n') = '' OR held.broker_account_id IS NULL
 """
 _MATCHED = """
 WITH wanted AS (SELECT name FROM unnest(%(accounts)s::text[]) AS given (name)),
@@ -47,7 +51,9 @@ named AS (
     UNION
     SELECT wanted.name, a.id FROM wanted JOIN public.broker_accounts AS a ON a.label::text = wanted.name
 ),
-matched AS (SELECT name, min(id::text)::uuid AS id FROM named GROUP BY name HAVING count(*) = 1)
+single AS (SELECT name, min(id::text)::uuid AS id FROM named GROUP BY name HAVING count(*) = 1),
+shared AS (SELECT id FROM single GROUP BY id HAVING count(*) > 1),
+matched AS (SELECT name, id FROM single WHERE id NOT IN (SELECT id FROM shared))
 """
 _BY_UUID = (
     _MATCHED
@@ -57,6 +63,8 @@ FROM wanted
 LEFT JOIN matched USING (name)
 LEFT JOIN public.broker_positions AS held ON held.broker_account_id = matched.id
 WHERE matched.id IS NULL OR held.broker_account_id IS NOT NULL
+UNION ALL
+SELECT NULL, held.symbol::text, NULL FROM public.broker_positions AS held WHERE held.broker_account_id IS NULL
 """
 )
 _ALL = """

@@ -68,7 +68,7 @@ class Server:
     def address(self) -> str:
         """What ``url`` says, as key=value and with every secret hidden; nothing of it where it is no address.
 
-        libpq itself says which of its parameters are secrets.
+        libpq itself says which of its parameters are secrets, and ``_is_secret`` adds what it forgets.
         """
         from psycopg import pq
         from psycopg.conninfo import make_conninfo
@@ -80,7 +80,7 @@ class Server:
             return HIDDEN
         given = [option for option in options if option.val is not None]
         return make_conninfo(
-            **{o.keyword.decode(): HIDDEN if b"*" in o.dispchar else (o.val or b"").decode() for o in given}
+            **{o.keyword.decode(): HIDDEN if _is_secret(o) else (o.val or b"").decode() for o in given}
         )
 
     def parameters(self) -> dict[str, str]:
@@ -203,9 +203,9 @@ class Server:
         elif not isinstance(error, Unusable):
             text = f"{type(error).__name__}: {text}"
         known = self.parameters()
-        for name in ("password", "sslpassword"):
-            if known.get(name):
-                text = text.replace(known[name], "***")
+        for option in psycopg.pq.Conninfo.get_defaults():
+            if _is_secret(option) and known.get(option.keyword.decode()):
+                text = text.replace(known[option.keyword.decode()], HIDDEN)
         return " ".join(text.split()).rstrip(".")
 
     def _remedy(self, error: Exception, privileges: str = "SELECT, INSERT, UPDATE, DELETE") -> str:
@@ -248,6 +248,11 @@ def _cause(text: str) -> str:
     """
     causes = re.findall(r"^.*connection to server .* failed: (.*)$", text, re.MULTILINE)
     return "; ".join(dict.fromkeys(causes)) or text
+
+
+def _is_secret(option: Any) -> bool:
+    """Tell whether a parameter may not be shown; libpq itself forgets the keys that SCRAM passes on."""
+    return b"*" in option.dispchar or option.keyword.endswith((b"password", b"_key", b"secret"))
 
 
 def _no_address() -> ConfigurationError:

@@ -94,7 +94,12 @@ def test_without_settings_it_is_a_dry_run_below_data() -> None:
             embedded_is_meant=False,
             timeout_s=10.0,
         ),
-        gate=GateSettings(agent_mode="", heartbeat_document=None, marketdata_stale_threshold_s=120.0),
+        gate=GateSettings(
+            agent_mode="",
+            heartbeat_document=None,
+            marketdata_stale_threshold_s=120.0,
+            trading_host="https://paper-api.alpaca.markets",
+        ),
         calendar="XNYS",
         inbox_settle_s=2.0,
         decision_max_age_s=900.0,

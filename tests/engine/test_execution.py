@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
+import time
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -397,3 +399,63 @@ def test_a_new_session_begins_without_the_orders_of_the_one_before() -> None:
     assert [engine.execute_intent(intent=intent()).status for _ in range(2)] == ["dry_run", "rejected"]
     times.append(NOON + timedelta(days=1))
     assert engine.execute_intent(intent=intent()).status == "dry_run"
+
+
+# --- the stores and the switch that the settings name
+
+
+def test_threads_that_share_an_engine_are_judged_one_after_the_other() -> None:
+    engine = engine_with()
+    together = threading.Barrier(4, timeout=30)
+    said: list[str] = []
+
+    def buy() -> None:
+        together.wait()
+        said.append(engine.execute_intent(intent=intent(qty=60)).status)
+
+    threads = [threading.Thread(target=buy) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(said) == ["dry_run", "rejected", "rejected", "rejected"]
+
+
+def test_positions_that_are_too_old_are_unavailable(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.hold(SPY=1)
+    monkeypatch.setenv("EXEC_POSITIONS_MAX_AGE_S", "60")
+    risk = manager(positions=desk.store, clock=lambda: NOON + timedelta(minutes=2))
+    assert risk.validate(intent=intent()).reason == "risk_data_unavailable"
+
+
+def test_a_store_that_gives_no_answer_is_unavailable_in_time_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = threading.Event()
+    monkeypatch.setenv("EXEC_RISK_DATA_TIMEOUT_S", "0.1")
+
+    def waits() -> pd.DataFrame:
+        done.wait(60)
+        return frame("broker_account_id", "symbol", "qty")
+
+    begun_at = time.monotonic()
+    decision = manager(positions=Store(positions=waits)).validate(intent=intent())
+    assert time.monotonic() - begun_at < 30
+    done.set()
+    assert decision.reason == "risk_data_unavailable"
+    assert decision.messages[0].startswith("positions can't be had: positions: no answer within 0.1 s")
+
+
+def test_the_switch_document_counts_for_one_intent_too(
+    firestore_project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from google.cloud import firestore
+
+    monkeypatch.setenv("FIREBASE_PROJECT_ID", firestore_project)
+    monkeypatch.setenv("EXECUTION_HALTED_DOC", "ops/kill")
+    document = firestore.Client(project=firestore_project).document("ops/kill")
+    said = []
+    for enabled in (False, True):
+        document.set({"enabled": enabled})
+        said.append(RiskManager(RiskConfig(), clock=lambda: NOON).validate(intent=intent()).reason)
+    assert said == ["ok", "kill_switch_enabled"]

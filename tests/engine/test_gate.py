@@ -129,8 +129,23 @@ def test_a_live_run_starts_in_init_and_earns_ready_by_its_preflight(live: LiveDe
 def test_whatever_an_earlier_run_left_is_examined_anew(live: LiveDesk, state: State) -> None:
     live.was(state)
     live.gate.pass_through()
-    assert live.changes() == [(str(state), "INIT"), ("INIT", "READY")]
+    unended = [("INIT", "ERROR")] if state is State.INIT else []
+    assert live.changes() == [*unended, ("ERROR" if unended else str(state), "INIT"), ("INIT", "READY")]
     assert live.examined == 1
+
+
+def test_a_run_that_never_ended_its_preflight_is_kept_as_an_error_first(live: LiveDesk) -> None:
+    live.was(State.INIT)
+    live.gate.pass_through()
+    (error,) = [change for change in live.gate.agent.state().transitions if change.after == "ERROR"]
+    assert error.why == "the run before ended in the middle of its preflight"
+
+
+def test_a_recovery_is_no_run_that_never_ended(live: LiveDesk) -> None:
+    live.was(State.HALTED)
+    live.gate.agent.recover(why="mended")
+    live.gate.pass_through()
+    assert "ERROR" not in [change.after for change in live.gate.agent.state().transitions]
 
 
 def test_ready_of_an_earlier_run_is_not_enough(live: LiveDesk) -> None:

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -290,3 +292,47 @@ def test_a_switch_that_gives_no_answer_is_on(desk: Desk) -> None:
     record_inputs(folder, desk.world(kill_switch=read, risk_data_timeout_s=0.1))
     answered.set()
     assert folder.json("inputs.json")["kill_switch"] is True
+
+
+# --- what makes the bounds hold
+
+
+def test_stores_and_switch_are_read_at_the_same_time(desk: Desk) -> None:
+    together = threading.Barrier(3, timeout=BOUND_S)
+
+    class Waiting:
+        place = "a store that waits for the others"
+
+        def positions(self, accounts: object, **_: object) -> pd.DataFrame:
+            together.wait()
+            return desk.store.positions(["paper"], as_of=pd.Timestamp(desk.now))
+
+        def trade_counts(self, accounts: object, trading_date: date) -> pd.DataFrame:
+            together.wait()
+            return desk.store.trade_counts(["paper"], trading_date)
+
+    def read() -> KillSwitchState:
+        if not asked:  # later reads are the routing's
+            asked.append(True)
+            together.wait()
+        return off()
+
+    asked: list[bool] = []
+    world = desk.world(positions=Waiting(), ledger=Waiting(), kill_switch=read, risk_data_timeout_s=BOUND_S)
+    desk.drop("a.jsonl", order())
+    assert reasons(desk.run(world=world)) == ["ok"]
+
+
+def test_a_run_that_is_resumed_is_not_judged_by_another_book(desk: Desk, tmp_path: Path) -> None:
+    class Elsewhere(PostgresStore):
+        place = "PostgreSQL database other at elsewhere"
+
+    desk.drop("a.jsonl", order())
+    folder = desk.begin()
+    finish(folder, desk.world(), until="intents.parquet")
+    finish(folder, desk.world(positions=Elsewhere("")))
+    assert outcomes(folder) == [("rejected", "risk_data_unavailable")]
+    why = folder.json("inputs.json")["unavailable"]["positions"]
+    assert why.startswith(
+        "this run began with engine.db, and PostgreSQL database other at elsewhere is set now."
+    )

@@ -13,6 +13,8 @@ import pytest
 
 from engine.run import STAGES
 from engine.stores.lock import exclusive
+from engine.stores.postgres import PostgresStore
+from jobs.world import read_setup
 from tests.desk import Row, content_of, order
 from tests.jobs.command_line import SCRIPT, Command, jsonl, one_line_error, script, waiting
 
@@ -818,3 +820,39 @@ def test_a_damaged_file_of_an_unfinished_run_is_named_with_what_to_do(cli: Comma
     told = one_line_error(cli("run"))
     assert "intents.parquet" in told
     assert "out of runs/" in told
+
+
+# --- stores that are down
+
+
+def test_a_run_without_a_store_says_how_its_rows_come_back(cli: Command, data: Path) -> None:
+    (data / "inbox").mkdir(parents=True)
+    (data / "inbox" / "a.jsonl").write_bytes(content_of("a.jsonl", [order()]))
+    nowhere = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", "EXEC_INBOX_SETTLE_S": "0"}
+    done = cli("run", **nowhere)
+    assert done.code == 0
+    assert "Once it is back, drop the archived files again (below)" in done.told
+    assert "done, without positions" in cli("status", **nowhere).told
+
+
+def test_a_run_that_fails_open_says_that_rules_were_skipped(cli: Command, data: Path) -> None:
+    (data / "inbox").mkdir(parents=True)
+    (data / "inbox" / "a.jsonl").write_bytes(content_of("a.jsonl", [order()]))
+    env = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", "EXEC_INBOX_SETTLE_S": "0"}
+    done = cli("run", **env, EXEC_RISK_FAIL_OPEN="1")
+    assert "the rules that needed it were SKIPPED, not passed" in done.told
+
+
+def test_an_address_that_cant_be_read_stops_a_run_before_it_starts(cli: Command, data: Path) -> None:
+    done = cli("run", DATABASE_URL="postgresql://u:p@ss@h:1/db")
+    assert done.code == 2
+    assert not data.exists()
+
+
+def test_the_timeout_of_the_settings_bounds_stores_and_run_alike(tmp_path: Path) -> None:
+    setup = read_setup(
+        {"EXEC_DATA_DIR": str(tmp_path), "EXEC_RISK_DATA_TIMEOUT_S": "3", "DATABASE_URL": "host=h"}
+    )
+    assert setup.world(progress=lambda *_: None).risk_data_timeout_s == 3
+    assert isinstance(setup.stores.positions, PostgresStore)
+    assert setup.stores.positions.timeout_s == 3

@@ -19,7 +19,7 @@ def test_it_says_what_it_did_and_the_second_time_that_there_is_nothing_to_do(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
     assert init_db(as_json=False) == 0
-    assert capsys.readouterr().out == "Created the table public.broker_positions.\n"
+    assert capsys.readouterr().out.startswith("Created the table public.broker_positions.\nDone: ")
     assert init_db(as_json=False) == 0
     said = capsys.readouterr().out
     assert said.startswith("Nothing to do: PostgreSQL database test_")

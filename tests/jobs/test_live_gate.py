@@ -435,15 +435,35 @@ def test_a_dry_run_has_no_gate(live: Live, closing: Closing) -> None:
 def test_a_halt_is_told_in_words_with_why_who_and_how_to_end_it(cli: Command, data: Path) -> None:
     done = cli("halt", "--why", "flash crash", "--by", "alice")
     assert done.code == 0
-    assert done.told.startswith("The agent is HALTED, no live run starts: flash crash (alice, 20")
-    assert done.told.endswith("`execution-engine recover` ends that.")
+    assert done.told.startswith("The agent is HALTED: flash crash (alice, 20")
+    assert "`execution-engine recover` ends that." in done.told
+    assert f"Kept in {data}/engine.db: no live run that keeps its ledger there starts" in done.told
     assert (agent_of(data).state, agent_of(data).transitions[-1].by) == (State.HALTED, "alice")
 
 
 def test_a_halt_is_told_to_machines(cli: Command, data: Path) -> None:
     said = cli("halt", "--why", "flash crash", "--json").json
-    assert said == {"exit_code": 0, "agent": agent_of(data).to_document()}
+    kept_in = f"{data}/engine.db"
+    assert said == {"exit_code": 0, "agent": agent_of(data).to_document(), "kept_in": kept_in}
     assert said["agent"]["state"] == "HALTED"
+
+
+def test_a_mistake_in_another_setting_does_not_prevent_a_halt(cli: Command, data: Path) -> None:
+    assert cli("halt", "--why", "flash crash", EXEC_MAX_POSTION_QTY="5", EXEC_MAX_DAILY_TRADES="x").code == 0
+    assert agent_of(data).state is State.HALTED
+
+
+def test_a_mistake_in_the_settings_of_the_stores_is_told_as_no_halt(cli: Command) -> None:
+    done = cli("halt", "--why", "flash crash", EXEC_TENANT_ID="a/b")
+    assert done.code == 2
+    assert "NOT HALTED. EXEC_TENANT_ID is 'a/b'" in done.err
+    assert "EXECUTION_HALTED=1" in done.err
+
+
+def test_a_halt_in_the_data_folder_says_that_a_run_on_firestore_does_not_see_it(cli: Command) -> None:
+    assert "No Firestore project is set here" in cli("halt", "--why", "flash crash").told
+    meant = cli("halt", "--why", "flash crash", EXEC_STORE="embedded").told
+    assert "No Firestore project is set here" not in meant
 
 
 def test_a_halt_is_logged_as_a_transition(cli: Command) -> None:
@@ -508,7 +528,8 @@ def test_recovering_leads_to_init_and_says_that_ready_has_to_be_earned(cli: Comm
     cli("halt", "--why", "drill")
     done = cli("recover", "--why", "drill over", "--by", "bob")
     assert (done.code, agent_of(data).state) == (0, State.INIT)
-    assert done.told == "The agent is INIT; the next live run earns READY by its preflight, or says why not."
+    said = "The agent is INIT; the next live run earns READY by its preflight, or says why not."
+    assert done.told.startswith(said)
     last = agent_of(data).transitions[-1]
     assert (last.why, last.by) == ("drill over", "bob")
 
@@ -524,9 +545,21 @@ def test_recovering_what_is_not_halted_changes_nothing(cli: Command, data: Path,
     assert done.code == 0
     assert not data.exists()
     if as_json:
-        assert done.json == {"exit_code": 0, "agent": {"state": "INIT", "transitions": []}}
+        assert done.json["agent"] == {"state": "INIT", "transitions": []}
     else:
         assert "The agent is INIT, not HALTED: nothing to recover." in done.told
+
+
+@UNTOUCHED
+def test_a_real_broker_and_an_emulators_ledger_do_not_go_together(live: Live) -> None:
+    done = live(
+        "run",
+        FIREBASE_PROJECT_ID="x",
+        FIRESTORE_EMULATOR_HOST="127.0.0.1:1",
+        ALPACA_TRADING_HOST="https://api.alpaca.markets",
+    )
+    assert done.code == 2
+    assert "Unset FIRESTORE_EMULATOR_HOST." in last_event(done)["message"]
 
 
 @UNTOUCHED

@@ -551,9 +551,12 @@ REMEDY = (
 @pytest.mark.parametrize(
     ("environment", "cause"),
     [
-        ({"NO_GCE_CHECK": "true"}, "Your default credentials were not found"),
-        ({"NO_GCE_CHECK": "true", "FIRESTORE_EMULATOR_HOST": ""}, "Your default credentials were not found"),
-        ({"GOOGLE_APPLICATION_CREDENTIALS": "/nowhere/key.json"}, "File /nowhere/key.json was not found"),
+        ({"NO_GCE_CHECK": "true"}, "no credentials were found"),
+        ({"NO_GCE_CHECK": "true", "FIRESTORE_EMULATOR_HOST": ""}, "no credentials were found"),
+        (
+            {"GOOGLE_APPLICATION_CREDENTIALS": '{"private_key": "pasted"}'},
+            "GOOGLE_APPLICATION_CREDENTIALS names no key file that can be read",
+        ),
     ],
 )
 def test_missing_credentials_are_said_with_the_remedy(

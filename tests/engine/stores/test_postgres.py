@@ -89,8 +89,11 @@ def test_a_name_that_means_no_account_or_several_is_unavailable_and_never_flat(
     assert held(uuid_store, name, "live") == sorted([(name, None, None), ("live", "SPY", 2.0)], key=str)
 
 
-def test_two_names_of_one_account_both_get_its_rows(uuid_store: PostgresStore) -> None:
-    assert held(uuid_store, "paper", "PA1") == [("PA1", "SPY", 1.0), ("paper", "SPY", 1.0)]
+@pytest.mark.parametrize("second", ["PA1", FIRST, FIRST.upper()])
+def test_two_names_of_one_account_are_unavailable_lest_each_has_the_limits(
+    uuid_store: PostgresStore, second: str
+) -> None:
+    assert sorted(held(uuid_store, "paper", second)) == sorted([("paper", None, None), (second, None, None)])
 
 
 def test_a_known_account_without_rows_is_flat(uuid_store: PostgresStore) -> None:
@@ -192,7 +195,7 @@ def test_a_row_without_a_symbol_is_given_without_one(store: PostgresStore) -> No
     assert held(store, "a") == [("a", "SPY", 2.0)]
 
 
-@pytest.mark.parametrize("account", ["a\nb", "a\r\nb", '"', "\\", "\\.", "NULL", "", " a ", "ü🜚", "{a,b}"])
+@pytest.mark.parametrize("account", ["a\nb", "a\r\nb", '"', "\\", "\\.", "NULL", "a b", "ü🜚", "{a,b}"])
 def test_an_account_may_be_any_text(store: PostgresStore, account: str) -> None:
     store.load_positions(book((account, "SPY", 1), ("a", "SPY", 2)), updated_at=NOON)
     assert held(store, account) == [(account, "SPY", 1.0)]
@@ -541,6 +544,24 @@ def test_what_a_server_repeats_of_the_password_is_masked(
     def telling(cursor: Any) -> None:
         cursor.execute(sql.SQL("SELECT {}::int").format(sql.Literal(postgres_server.password)))
 
-    with pytest.raises(DataUnavailable, match=r"invalid input syntax for type integer: \"\*\*\*\"") as caught:
+    with pytest.raises(DataUnavailable, match=r"invalid input syntax for type integer: \"\*{4}\"") as caught:
         store.server.read(telling)
     assert postgres_server.password not in str(caught.value)
+
+
+@pytest.mark.parametrize("account", ["' paper'", "E'paper\\n'"])
+def test_blanks_around_an_account_in_the_table_hide_none_of_its_rows(
+    store: PostgresStore, account: str
+) -> None:
+    run_sql(store.url, "DELETE FROM broker_positions")
+    run_sql(
+        store.url,
+        f"INSERT INTO broker_positions (broker_account_id, symbol, qty) VALUES ({account}, 'SPY', 90)",
+    )
+    assert held(store, "paper") == [("paper", "SPY", 90.0)]
+
+
+def test_a_row_without_an_account_is_handed_on_since_it_could_be_anybodys(store: PostgresStore) -> None:
+    run_sql(store.url, "INSERT INTO broker_positions (broker_account_id, symbol, qty) VALUES (' ', 'X', 1)")
+    frame = store.positions(["paper"], as_of=NOON)
+    assert frame[frame["symbol"] == "X"]["broker_account_id"].isna().tolist() == [True]
