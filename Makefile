@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test check bench soak lock clean
+.PHONY: run test check bench soak simulator lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -24,10 +24,16 @@ bench: .venv/test.stamp
 soak: .venv/test.stamp
 	@$(BIN)/python -m pytest -m soak
 
-lock: .venv/venv.stamp  # rewrites both lock files from pyproject.toml
+simulator: .venv/simulator.stamp
+	@$(BIN)/execution-engine serve-simulator
+
+lock: .venv/venv.stamp  # rewrites the lock files from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile pyproject.toml --extra build -q --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra build --extra simulator -c requirements.lock -q --universal \
+	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    -o replay/simulator/requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra build --extra test -c requirements.lock -q --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o tests/requirements.lock
 
@@ -44,6 +50,11 @@ clean:
 	@$(PIP) -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --config-settings editable_mode=compat -e .
 	@$(BIN)/python -m compileall -q engine jobs
+	@touch $@
+
+.venv/simulator.stamp: .venv/run.stamp replay/simulator/requirements.lock
+	@echo "setting up the simulator (once)"
+	@$(PIP) -r replay/simulator/requirements.lock
 	@touch $@
 
 .venv/test.stamp: .venv/run.stamp tests/requirements.lock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from typing import Any
 
 import click
 
@@ -127,6 +128,27 @@ def explain(intent_id: str, *, as_json: bool) -> None:
     from jobs.explain import explain as command
 
     sys.exit(command(intent_id, as_json=as_json))
+
+
+@cli.command("serve-simulator")
+@click.option("--port", default=8199, show_default=True, help="0 is a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="By default, this machine only.")
+@click.option("--key", default="test-key", show_default=True, help="The valid APCA-API-KEY-ID.")
+@click.option("--secret", default="test-secret", show_default=True, help="The valid APCA-API-SECRET-KEY.")
+@click.option("--cash", default="100000", show_default=True, help="The account's dollars at the start.")
+@click.option("--rate-limit", type=click.IntRange(min=1), help="Requests a minute; default: no limit.")
+@click.option("--seed", default=0, show_default=True, help="Of prices, partial fills and faults.")
+@click.option("--prices", type=click.Path(exists=True, dir_okay=False),
+              help="Bars, CSV or Parquet; default: a random walk.")  # fmt: skip
+@click.option("--speed", default=1.0, show_default=True, help="Simulated seconds a second.")
+@click.option("--wall-clock", is_flag=True, help="Follow the real time, so that the market closes, too.")
+@click.option("--partial-fills", default=0.1, show_default=True, help="The chance of a fill in parts.")
+def serve_simulator(**options: Any) -> None:
+    """Serve an Alpaca on this machine, for any Alpaca client, until Ctrl-C."""
+    from jobs.serve_simulator import Options
+    from jobs.serve_simulator import serve_simulator as command
+
+    sys.exit(command(Options(**options)))
 
 
 @cli.group()

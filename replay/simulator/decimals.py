@@ -1,0 +1,107 @@
+"""Numbers of requests and bodies: exact decimals, written as Alpaca writes them.
+
+Money is multiplied and added in a context that never has to round, so that sums over any number of fills
+come out to the last digit; only a quotient (an average price) is rounded, and where that is done is said.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
+
+EXACT = Context(prec=120, traps=[InvalidOperation, DivisionByZero, Overflow])
+ZERO = Decimal(0)
+ONE = Decimal(1)
+SHARE_STEP = Decimal("1e-9")
+CENT = Decimal("0.01")
+HUNDREDTH_OF_A_CENT = Decimal("0.0001")
+
+_LARGEST = Decimal(10) ** 15
+_DIGITS = 40
+_WRITTEN = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?", re.ASCII)
+
+
+def number(value: object) -> Decimal | None:
+    """Read a JSON number or a string that holds one; ``None`` for anything else and beyond 1e15."""
+    if isinstance(value, str):
+        if len(value) > 2 * _DIGITS or _WRITTEN.fullmatch(value) is None:
+            return None
+        decimal = Decimal(value)
+    elif isinstance(value, bool):
+        return None
+    elif isinstance(value, int):
+        if not -_LARGEST <= value <= _LARGEST:
+            return None
+        decimal = Decimal(value)
+    elif isinstance(value, float):
+        decimal = Decimal(repr(value))
+        if not decimal.is_finite():
+            return None
+    else:
+        return None
+    return decimal if -_LARGEST <= decimal <= _LARGEST and places(decimal) <= _DIGITS else None
+
+
+def plain(decimal: Decimal) -> str:
+    """Write a decimal without exponent and without trailing zeros: 200, 0.5, -12.25."""
+    text = format(decimal, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in {"-0", ""} else text
+
+
+def plain_or_none(decimal: Decimal | None) -> str | None:
+    """Write a decimal as ``plain`` does, and nothing as null."""
+    return None if decimal is None else plain(decimal)
+
+
+def places(decimal: Decimal) -> int:
+    """Count the decimals that a number needs: 2 for 1.50e0 is 1, whole numbers need none."""
+    exponent = decimal.as_tuple().exponent
+    if not isinstance(exponent, int):
+        raise TypeError(f"{decimal} has no decimals; expected a finite number. Check it where it is read.")
+    if exponent >= 0:
+        return 0
+    text = plain(decimal)
+    return len(text.partition(".")[2])
+
+
+def is_whole(decimal: Decimal) -> bool:
+    """Say whether it is a number of whole shares."""
+    return decimal == decimal.to_integral_value()
+
+
+def times(left: Decimal, right: Decimal) -> Decimal:
+    """Multiply without rounding."""
+    return EXACT.multiply(left, right)
+
+
+def plus(left: Decimal, right: Decimal) -> Decimal:
+    """Add without rounding."""
+    return EXACT.add(left, right)
+
+
+def minus(left: Decimal, right: Decimal) -> Decimal:
+    """Subtract without rounding."""
+    return EXACT.subtract(left, right)
+
+
+def ratio(dividend: Decimal, divisor: Decimal, step: Decimal) -> Decimal:
+    """Divide, rounded to the step (half to even)."""
+    return EXACT.divide(dividend, divisor).quantize(step, context=EXACT)
+
+
+def shares_for(money: Decimal, price: Decimal) -> Decimal:
+    """Give the shares that an amount buys, in billionths, rounded down."""
+    return EXACT.divide(money, price).quantize(SHARE_STEP, rounding=ROUND_FLOOR, context=EXACT)
+
+
+def tick(price: Decimal) -> Decimal:
+    """Give the smallest step of a price: a cent from one dollar on, a hundredth of that below (Rule 612)."""
+    return CENT if price >= ONE else HUNDREDTH_OF_A_CENT
+
+
+def on_tick(price: Decimal, *, up: bool) -> Decimal:
+    """Round a price to its tick, up or down, but never down to nothing."""
+    rounded = price.quantize(tick(price), rounding=ROUND_CEILING if up else ROUND_FLOOR)
+    return max(rounded, HUNDREDTH_OF_A_CENT)

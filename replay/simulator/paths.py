@@ -1,0 +1,90 @@
+"""A price over time as straight lines between knots, in whole millionths of a dollar and nanoseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MICRO = 1_000_000
+"""Units of a dollar in which paths give prices."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Path:
+    """Straight lines from knot to knot; before the first knot its price, after the last one its price.
+
+    ``offsets_ns`` are the knots' moments after ``start_ns``, strictly increasing; ``values`` their prices in
+    units of ``unit`` millionths of a dollar. Between knots the price is rounded down to a millionth, which
+    leaves each line only rising or only falling. Stretches of time are given by their first and last
+    nanosecond, both inclusive.
+    """
+
+    start_ns: int
+    offsets_ns: NDArray[np.int64]
+    values: NDArray[np.signedinteger[Any]]
+    unit: int = 1
+
+    def price(self, t_ns: int) -> int:
+        """Give the price at a moment, in millionths of a dollar."""
+        offset_ns = t_ns - self.start_ns
+        after = int(self.offsets_ns.searchsorted(offset_ns, side="right"))
+        if after == 0:
+            return int(self.values[0]) * self.unit
+        before_value = int(self.values[after - 1])
+        if after == len(self.values):
+            return before_value * self.unit
+        before_ns = int(self.offsets_ns[after - 1])
+        change = (int(self.values[after]) - before_value) * self.unit
+        return before_value * self.unit + change * (offset_ns - before_ns) // (
+            int(self.offsets_ns[after]) - before_ns
+        )
+
+    def extremes(self, first_ns: int, last_ns: int) -> tuple[int, int]:
+        """Give the lowest and the highest price of a stretch, in millionths of a dollar."""
+        at_first, at_last = self.price(first_ns), self.price(last_ns)
+        knots = self.values[self._knots(first_ns, last_ns)]
+        if not knots.size:
+            return min(at_first, at_last), max(at_first, at_last)
+        low, high = int(knots.min()) * self.unit, int(knots.max()) * self.unit
+        return min(at_first, at_last, low), max(at_first, at_last, high)
+
+    def first_at_or_below(self, level: int, first_ns: int, last_ns: int) -> int | None:
+        """Give the first nanosecond of a stretch at which the price is a level or less."""
+        return self._first(level, first_ns, last_ns, sign=1)
+
+    def first_at_or_above(self, level: int, first_ns: int, last_ns: int) -> int | None:
+        """Give the first nanosecond of a stretch at which the price is a level or more."""
+        return self._first(-level, first_ns, last_ns, sign=-1)
+
+    def _knots(self, first_ns: int, last_ns: int) -> slice:
+        first = self.offsets_ns.searchsorted(first_ns - self.start_ns, side="left")
+        last = self.offsets_ns.searchsorted(last_ns - self.start_ns, side="right")
+        return slice(int(first), int(last))
+
+    def _first(self, level: int, first_ns: int, last_ns: int, *, sign: int) -> int | None:
+        """Find where ``sign * price <= level``; what rises is looked at upside down."""
+        if sign * self.price(first_ns) <= level:
+            return first_ns
+        knots = self._knots(first_ns, last_ns)
+        there = sign * self.values[knots] <= level // self.unit
+        at = int(there.argmax()) if there.size else 0
+        if there.size and there[at]:
+            return self._crossing(sign * level, knots.start + at, falls=sign > 0)
+        if sign * self.price(last_ns) <= level:
+            return self._crossing(sign * level, knots.stop, falls=sign > 0)
+        return None
+
+    def _crossing(self, level: int, end: int, *, falls: bool) -> int:
+        """Give the first nanosecond at a level on the line that ends at a knot and crosses it."""
+        begin_ns = int(self.offsets_ns[end - 1])
+        span_ns = int(self.offsets_ns[end]) - begin_ns
+        begin = int(self.values[end - 1]) * self.unit
+        change = int(self.values[end]) * self.unit - begin
+        if falls:  # prices are rounded down: the first one below the level's next millionth
+            after_ns = (level + 1 - begin) * span_ns // change + 1
+        else:
+            after_ns = -((begin - level) * span_ns // change)
+        return self.start_ns + begin_ns + after_ns

@@ -1,0 +1,15 @@
+"""What the tests of this folder begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.replay.simulator.conformance.desk import Desk, opened
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with opened() as opened_desk:
+        yield opened_desk
