@@ -16,6 +16,6 @@
     market, bars, paths, tape                 prices; ``sessions``, ``clock``: time; ``assets``
 
 Nothing in the venue asks the wall clock or draws from another source of chance than the seed: the same
-requests at the same simulated times get the same answers. Evidence for what it does is graded as R (recorded),
-S (specified) or O (observed by others) in ``messages``.
+requests at the same simulated times get the same answers. ``messages`` grades the evidence for every error: R
+(recorded), S (specified), O (observed by others), U (ours).
 """

@@ -27,10 +27,6 @@ EXCEPTIONS: tuple[tuple[str, str], ...] = (
         "one of two schemas is asked for, and neither requires anything; fills are checked by themselves",
     ),
     (
-        r"max_options_trading_level: None is not .*",
-        "a level that was never set; the SDK has it optional, and no body of 2026 is recorded",
-    ),
-    (
         r"(start|end): '\d{4}-\d\d-\d\d' is not a 'date-time'",
         "the document's own text says date, and recordings and the SDK ask with dates",
     ),
