@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ import pytest
 from engine.errors import DataUnavailable, EngineError
 from engine.stores import embedded
 from engine.stores.embedded import SCHEMA_VERSION, EmbeddedStore
+from tests.engine.stores.trades import SESSION, counted, trade
 
 NOON = pd.Timestamp("2026-03-02T17:00:00.123456", tz="UTC")
-SESSION = date(2026, 3, 2)
 
 
 @pytest.fixture
@@ -39,23 +38,6 @@ def held(
 ) -> list[tuple[str, str, float]]:
     frame = store.positions(accounts, as_of=NOON, max_age_s=max_age_s)
     return sorted(frame.itertuples(index=False, name=None))
-
-
-def trade(
-    order: str, *, account: str = "paper", day: str = "2026-03-02", filled: float = 1
-) -> dict[str, Any]:
-    return {
-        "broker_order_id": order,
-        "broker_account_id": account,
-        "trading_date": day,
-        "filled_qty": filled,
-        "raw_fill": {"price": "500.10"},
-    }
-
-
-def counted(store: EmbeddedStore, *accounts: str, day: date = SESSION) -> dict[str, int]:
-    frame = store.trade_counts(accounts, day)
-    return dict(zip(frame["broker_account_id"], frame["trades"], strict=True))
 
 
 def test_more_accounts_than_a_query_has_variables_are_read_in_one_query(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,10 @@ from google.cloud.firestore_v1.types import RunAggregationQueryResponse
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
 from engine.stores import firestore_client
 from engine.stores.firestore import FirestoreStore
+from tests.engine.stores.trades import SESSION, counted, trade
 from tests.servers.firestore import FirestoreEmulator
 from tests.servers.proxy import Proxy
 
-SESSION = date(2026, 3, 2)
 AT_MOST_S = 6.0
 PATIENT_S = 60.0  # where something is to work, also on a machine that is busy
 
@@ -66,23 +66,6 @@ def proxy(
 def hasty_store(proxy: Proxy, firestore_project: str) -> FirestoreStore:
     """Waits for a second, behind the proxy."""
     return FirestoreStore(firestore_project, timeout_s=1)
-
-
-def trade(
-    order: str, *, account: str = "paper", day: str = "2026-03-02", filled: float = 1
-) -> dict[str, Any]:
-    return {
-        "broker_order_id": order,
-        "broker_account_id": account,
-        "trading_date": day,
-        "filled_qty": filled,
-        "raw_fill": {"price": "500.10"},
-    }
-
-
-def counted(store: FirestoreStore, *accounts: str) -> dict[str, int]:
-    frame = store.trade_counts(accounts, SESSION)
-    return dict(zip(frame["broker_account_id"], frame["trades"], strict=True))
 
 
 READS: dict[str, Callable[[FirestoreStore], object]] = {

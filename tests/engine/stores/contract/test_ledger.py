@@ -18,8 +18,7 @@ from engine.errors import EngineError
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.firestore import FirestoreStore
 from engine.stores.protocols import LedgerStore
-
-SESSION = date(2026, 3, 2)
+from tests.engine.stores.trades import SESSION, counted, trade
 
 
 @pytest.fixture(params=["embedded", "firestore"])
@@ -27,23 +26,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> LedgerStore:
     if request.param == "embedded":
         return EmbeddedStore(tmp_path / "engine.db")
     return FirestoreStore(request.getfixturevalue("firestore_project"), timeout_s=60)
-
-
-def trade(
-    order: str, *, account: str = "paper", day: str = "2026-03-02", filled: float = 1
-) -> dict[str, Any]:
-    return {
-        "broker_order_id": order,
-        "broker_account_id": account,
-        "trading_date": day,
-        "filled_qty": filled,
-        "raw_fill": {"price": "500.10"},
-    }
-
-
-def counted(store: LedgerStore, *accounts: str, day: date = SESSION) -> dict[str, int]:
-    frame = store.trade_counts(accounts, day)
-    return {account: n for account, n in zip(frame["broker_account_id"], frame["trades"], strict=True) if n}
 
 
 def test_partial_fills_4_7_10_are_one_document_and_one_trade(store: LedgerStore) -> None:
