@@ -57,8 +57,8 @@ def _simulator(options: Options) -> Simulator:
             f"--wall-clock has no other speed, and --speed is {options.speed:g}. Drop one of them."
         )
     try:
-        from replay.simulator.http_server import is_loopback
         from replay.simulator.server import Simulator
+        from replay.simulator.wire.http_server import is_loopback
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn", "httptools", "uvloop"):
             raise

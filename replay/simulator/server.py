@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.errors import EngineError
-from replay.simulator.adapter import InProcessAdapter
-from replay.simulator.app import build_app
-from replay.simulator.armed import Faults
-from replay.simulator.simulation import Keys, Simulation
+from replay.simulator.wire.adapter import InProcessAdapter
+from replay.simulator.wire.app import build_app
+from replay.simulator.wire.armed import Faults
+from replay.simulator.wire.simulation import Keys, Simulation
 
 if TYPE_CHECKING:
-    from replay.simulator.clock import SimulatedClock
-    from replay.simulator.surroundings import Market
-    from replay.simulator.venue import Venue
+    from replay.simulator.market.clock import SimulatedClock
+    from replay.simulator.market.surroundings import Market
+    from replay.simulator.venue.venue import Venue
 
 
 class SimulatorFailed(EngineError):
@@ -91,7 +91,7 @@ class Simulator:
         Raises UsageError if the port can't be had, and SimulatorFailed at the end if the simulator met an
         exception that it did not expect.
         """
-        from replay.simulator.http_server import served
+        from replay.simulator.wire.http_server import served
 
         with served(self.app, host, port) as address:
             yield address
@@ -99,10 +99,10 @@ class Simulator:
 
     def _begin(self) -> tuple[Venue, SimulatedClock]:
         # pandas and numba come with these; whoever brings a venue of their own does without.
-        from replay.simulator.assets import Assets
-        from replay.simulator.clock import SimulatedClock
-        from replay.simulator.market import Bars, RandomWalk
-        from replay.simulator.venue import Venue
+        from replay.simulator.market.assets import Assets
+        from replay.simulator.market.clock import SimulatedClock
+        from replay.simulator.market.prices import Bars, RandomWalk
+        from replay.simulator.venue.venue import Venue
 
         clock = SimulatedClock(self.clock, start_ns=self.start_ns, speed=self.speed)
         walk = RandomWalk(self.seed, clock.now_ns())

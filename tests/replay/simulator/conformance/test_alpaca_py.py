@@ -23,8 +23,8 @@ from alpaca.trading.enums import (
     TimeInForce,
 )
 
-from replay.simulator.faults import from_json
 from replay.simulator.server import Simulator
+from replay.simulator.wire.faults import from_json
 from tests.replay.simulator.conformance.desk import NOON_NS
 
 ORDER: dict[str, Any] = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from replay.simulator.app import ENDPOINTS
+from replay.simulator.wire.app import ENDPOINTS
 from tests.replay.simulator.conformance.desk import Desk, Exchange, opened
 from tests.replay.simulator.conformance.documents import trading_api
 from tests.replay.simulator.conformance.trading_api import TradingApi

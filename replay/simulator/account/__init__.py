@@ -1,0 +1,9 @@
+"""Money and shares.
+
+::
+
+    book        cash, positions and fills, exact to the last digit
+    standing    equity, margins, buying power
+    positions   the JSON body of a position
+    settings    what the user may configure
+"""

@@ -1,0 +1,184 @@
+"""The account's money and shares: every fill moves both, and nothing else does but a split.
+
+At any time, to the last digit: cash plus the cost of the positions is the opening cash plus what closing them
+has realised. Only the share of a cost that a partial close takes with it is rounded, and what is rounded off
+it stays with the position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from replay.simulator.decimals import EXACT, SHARE_STEP, ZERO, minus, plus, ratio, times
+from replay.simulator.market.surroundings import Asset
+from replay.simulator.orders.order import Order, Side
+
+_MONEY_STEP = Decimal("1e-13")
+_AVERAGE_STEP = Decimal("1e-9")
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution; ``cum_qty`` and ``leaves_qty`` are the order's right after it."""
+
+    id: str
+    order: Order
+    t_ns: int
+    qty: Decimal
+    price: Decimal
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    complete: bool
+
+
+@dataclass(slots=True)
+class Position:
+    """Shares of one symbol, negative when short; ``cost`` has the sign of ``qty``.
+
+    ``opening_qty`` and ``opening_cost`` are those the trading day began with; ``held`` is what open orders
+    that close the position keep for themselves.
+    """
+
+    asset: Asset
+    qty: Decimal = ZERO
+    cost: Decimal = ZERO
+    opening_qty: Decimal = ZERO
+    opening_cost: Decimal = ZERO
+    held: Decimal = ZERO
+
+    @property
+    def available(self) -> Decimal:
+        """Give the shares, long or short, that no open order keeps."""
+        return max(abs(self.qty) - self.held, ZERO)
+
+    def average_price(self) -> Decimal:
+        """Give the average price paid or got for a share, to nine decimals."""
+        return ratio(self.cost, self.qty, _AVERAGE_STEP)
+
+    def exposure_today(self) -> Decimal:
+        """Give the cost that the day has added."""
+        return max(abs(self.cost) - abs(self.opening_cost), ZERO)
+
+
+class Book:
+    """Cash, positions and fills of the account."""
+
+    def __init__(self, cash: Decimal) -> None:
+        self.opening_cash = cash
+        self.cash = cash
+        self.realised = ZERO
+        self.reserved = ZERO
+        self.exposure_today = ZERO
+        self.positions: dict[str, Position] = {}
+        self.fills: list[Fill] = []
+        self.places: dict[str, int] = {}
+        self._held: dict[str, Decimal] = {}
+        self._split_shares: dict[str, Decimal] = {}
+
+    def position(self, symbol: str) -> Position | None:
+        """Give the position in a symbol, ``None`` if there is none."""
+        return self.positions.get(symbol)
+
+    def record(self, fill: Fill) -> None:
+        """Move the money and the shares of one fill."""
+        order = fill.order
+        signed = fill.qty if order.side == "buy" else -fill.qty
+        self.places[fill.id] = len(self.fills)
+        self.fills.append(fill)
+        self.cash = minus(self.cash, times(signed, fill.price))
+        position = self.positions.get(order.symbol)
+        if position is None:
+            held = self._held.get(order.symbol, ZERO)
+            position = self.positions[order.symbol] = Position(order.asset, held=held)
+        self.exposure_today = minus(self.exposure_today, position.exposure_today())
+        self._move(position, signed, fill.price)
+        if position.qty == ZERO:
+            del self.positions[order.symbol]
+        else:
+            self.exposure_today = plus(self.exposure_today, position.exposure_today())
+
+    def hold(self, order: Order, shares: Decimal, money: Decimal) -> None:
+        """Let an order keep these shares and this buying power from others, instead of what it kept."""
+        if money != order.reserving:
+            self.reserved = plus(self.reserved, minus(money, order.reserving))
+            order.reserving = money
+        if shares != order.holding:
+            held = self._held.get(order.symbol, ZERO) + shares - order.holding
+            order.holding = shares
+            if held:
+                self._held[order.symbol] = held
+            else:
+                self._held.pop(order.symbol, None)
+            position = self.positions.get(order.symbol)
+            if position is not None:
+                position.held = held
+
+    def begin_day(self) -> None:
+        """Let the positions as they are be those the day begins with."""
+        self.exposure_today = ZERO
+        for position in self.positions.values():
+            position.opening_qty, position.opening_cost = position.qty, position.cost
+
+    def split(self, symbol: str, multiple: Decimal) -> None:
+        """Multiply the shares of a position, at the same cost, in whole billionths of a share."""
+        position = self.positions.get(symbol)
+        if position is None:
+            return
+        after = times(position.qty, multiple).quantize(SHARE_STEP, context=EXACT)
+        self._split_shares[symbol] = self._split_shares.get(symbol, ZERO) + after - position.qty
+        if not after:
+            self.realised = minus(self.realised, position.cost)
+            self.exposure_today = minus(self.exposure_today, position.exposure_today())
+            del self.positions[symbol]
+            return
+        position.qty = after
+        position.opening_qty = times(position.opening_qty, multiple).quantize(SHARE_STEP, context=EXACT)
+
+    def check(self) -> None:
+        """Compare cash and positions with all fills; raises ``AssertionError`` where they differ."""
+        cash, shares = self.opening_cash, dict(self._split_shares)
+        for fill in self.fills:
+            signed = fill.qty if fill.order.side == "buy" else -fill.qty
+            cash = minus(cash, times(signed, fill.price))
+            shares[fill.order.symbol] = shares.get(fill.order.symbol, ZERO) + signed
+        cost = ZERO
+        for position in self.positions.values():
+            cost = plus(cost, position.cost)
+        _same("cash", self.cash, cash)
+        _same("cash and cost", plus(self.cash, cost), plus(self.opening_cash, self.realised))
+        expected = {symbol: qty for symbol, qty in shares.items() if qty}
+        actual = {symbol: position.qty for symbol, position in self.positions.items()}
+        if actual != expected:
+            raise AssertionError(f"positions are {actual}; expected the sum of fills, {expected}.")
+
+    def _move(self, position: Position, signed: Decimal, price: Decimal) -> None:
+        before = position.qty
+        if before == ZERO or (before > ZERO) == (signed > ZERO):
+            position.qty = before + signed
+            position.cost = plus(position.cost, times(signed, price))
+            return
+        closed = min(abs(signed), abs(before))
+        closed_signed = closed if signed > ZERO else -closed
+        gone = position.cost
+        if closed != abs(before):
+            gone = EXACT.divide(times(position.cost, closed), abs(before)).quantize(
+                _MONEY_STEP, context=EXACT
+            )
+        position.cost = minus(position.cost, gone)
+        position.qty = before + closed_signed
+        self.realised = plus(self.realised, minus(times(-closed_signed, price), gone))
+        rest = signed - closed_signed
+        if rest:
+            position.opening_qty = position.opening_cost = ZERO
+            position.qty, position.cost = rest, times(rest, price)
+
+
+def side_that_closes(position: Position) -> Side:
+    """Give the side of the orders that make a position smaller."""
+    return "sell" if position.qty > ZERO else "buy"
+
+
+def _same(name: str, actual: Decimal, expected: Decimal) -> None:
+    if actual != expected:
+        raise AssertionError(f"{name} is {actual}; expected {expected} from the fills.")

@@ -1,0 +1,96 @@
+"""At what price and for how many shares an order fills."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from random import Random
+
+from replay.simulator.account.book import Book
+from replay.simulator.decimals import ONE, ZERO, on_tick, shares_for
+from replay.simulator.exchange.lifecycle import Lifecycle
+from replay.simulator.market.tape import Tape
+from replay.simulator.moments import MILLISECOND
+from replay.simulator.orders.order import Order
+
+MOST_SLIPPAGE = Decimal("0.0002")
+
+_STEPS = 1000
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 50, 500
+_NEVER_IN_PARTS = frozenset({"fok", "opg", "cls"})
+
+
+class Execution:
+    """Fills: with spread, slippage and now and then in parts, never beyond an order's limit."""
+
+    def __init__(
+        self, tape: Tape, book: Book, lifecycle: Lifecycle, chance: Random, partial_fill_probability: float
+    ) -> None:
+        self._tape = tape
+        self._book = book
+        self._lifecycle = lifecycle
+        self._chance = chance
+        self._partial_fill_probability = partial_fill_probability
+
+    def fill(self, order: Order, price: Decimal, t_ns: int, qty: Decimal | None = None) -> list[Order]:
+        """Fill an order, all of it, a part by chance, or ``qty`` shares; gives the legs this calls."""
+        shares = self._shares(order, price) if qty is None else min(qty, self._all(order, price))
+        if shares <= ZERO:  # a notional so small, or a position so split, that there is no share to trade
+            self._lifecycle.end_with_group(order, "canceled", t_ns)
+            return []
+        return self._lifecycle.fill(order, shares, price, t_ns)
+
+    def marketable(self, order: Order, t_ns: int) -> bool:
+        """Say whether the quote is at an order's limit or better."""
+        if order.side == "buy":
+            return self.allowed(order, self._tape.ask(order.symbol, t_ns))
+        return self.allowed(order, self._tape.bid(order.symbol, t_ns))
+
+    def allowed(self, order: Order, price: Decimal) -> bool:
+        """Say whether a price is no worse than an order's limit."""
+        limit = order.limit_price
+        if limit is None:
+            return True
+        return price <= limit if order.side == "buy" else price >= limit
+
+    def price_at_quote(self, order: Order, t_ns: int) -> Decimal:
+        """Give the price of trading at once: the other side's quote and some slippage."""
+        slippage = MOST_SLIPPAGE * self._chance.randrange(_STEPS) / _STEPS
+        if order.side == "buy":
+            price = on_tick(self._tape.ask(order.symbol, t_ns) * (ONE + slippage), up=True)
+        else:
+            price = on_tick(self._tape.bid(order.symbol, t_ns) * (ONE - slippage), up=False)
+        return _no_worse(order, price)
+
+    def price_on_path(self, order: Order, t_ns: int) -> Decimal:
+        """Give the price of an order that the path has come to: the path's, but no worse than its limit."""
+        price = self._tape.exact_price(order.symbol, t_ns)
+        return _no_worse(order, on_tick(price, up=order.side == "buy"))
+
+    def pause_ns(self) -> int:
+        """Draw the time until the rest of a partly filled order is tried."""
+        return self._chance.randint(_SHORTEST_PAUSE, _LONGEST_PAUSE) * MILLISECOND
+
+    def _shares(self, order: Order, price: Decimal) -> Decimal:
+        shares = self._all(order, price)
+        if order.fractional or shares <= ONE or order.time_in_force in _NEVER_IN_PARTS:
+            return shares
+        if self._chance.random() >= self._partial_fill_probability:
+            return shares
+        return Decimal(self._chance.randint(1, int(shares) - 1))
+
+    def _all(self, order: Order, price: Decimal) -> Decimal:
+        if order.notional is None:
+            return order.remaining
+        shares = shares_for(order.notional, price)
+        if not order.closing:
+            return shares
+        position = self._book.position(order.symbol)
+        if position is None:
+            return ZERO
+        return min(shares, abs(position.qty) - position.held + order.holding)
+
+
+def _no_worse(order: Order, price: Decimal) -> Decimal:
+    if order.limit_price is None:
+        return price
+    return min(price, order.limit_price) if order.side == "buy" else max(price, order.limit_price)

@@ -1,0 +1,176 @@
+"""What becomes of an order: filled, cancelled, expired, rejected, replaced; and of the orders in its group.
+
+Every change of a status goes through here, so that what an order keeps from others (shares of a position,
+buying power) and the index of open orders always follow it.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from replay.simulator.account.book import Book, Fill
+from replay.simulator.decimals import ZERO, plus, times
+from replay.simulator.orders.ids import Ids
+from replay.simulator.orders.index import OrderIndex
+from replay.simulator.orders.order import Group, Order, Status
+
+
+class Lifecycle:
+    """The statuses of all orders."""
+
+    def __init__(self, book: Book, index: OrderIndex, ids: Ids) -> None:
+        self._book = book
+        self._index = index
+        self._ids = ids
+
+    def enter(self, order: Order) -> None:
+        """Enter a new order and let it keep what it needs."""
+        self._index.add(order)
+        self.keep(order)
+
+    def enter_replacement(self, order: Order, replaced: Order) -> None:
+        """Enter an order that will take another's place; until then it keeps only what it needs besides."""
+        self._index.add(order)
+        order.active = False
+        shares, money = _needs(order)
+        self._book.hold(order, max(shares - replaced.holding, ZERO), max(money - replaced.reserving, ZERO))
+
+    def keep(self, order: Order) -> None:
+        """Let an order keep the shares or the buying power it needs as it stands."""
+        self._book.hold(order, *_needs(order))
+
+    def work(self, order: Order, t_ns: int, *, resubmitted: bool) -> None:
+        """Let an order be at work on the market."""
+        if order.status in {"pending_new", "accepted"}:
+            order.status = "new"
+        order.routed = True
+        order.updated_ns = t_ns
+        if resubmitted:
+            order.submitted_ns = t_ns
+            for leg in () if order.group is None else order.group.legs_of(order):
+                if leg.created_ns == order.created_ns:
+                    leg.submitted_ns = leg.updated_ns = t_ns
+
+    def fill(self, order: Order, qty: Decimal, price: Decimal, t_ns: int) -> list[Order]:
+        """Fill an order, in part or in full; gives the legs that this calls to work."""
+        order.filled_qty += qty
+        order.filled_value = plus(order.filled_value, times(qty, price))
+        complete = order.qty is None or order.filled_qty >= order.qty
+        order.updated_ns = t_ns
+        if complete:
+            order.status = "filled"
+            order.filled_ns = t_ns
+        elif order.status not in {"pending_cancel", "pending_replace"}:
+            order.status = "partially_filled"
+        self._book.record(
+            Fill(self._ids.new(), order, t_ns, qty, price, order.filled_qty, order.remaining, complete)
+        )
+        if complete:
+            self._index.close(order)
+        self.keep(order)
+        return self._after_fill(order.group, order, qty, t_ns) if order.group is not None else []
+
+    def trigger(self, order: Order, t_ns: int) -> None:
+        """Let a stop become an order at the market; the other exit of its group is cancelled."""
+        order.triggered = True
+        order.updated_ns = t_ns
+        if order.status == "held":
+            order.status = "new"
+        if order.group is not None and (other := order.group.other_exit(order)) is not None and other.open:
+            self.end(other, "canceled", t_ns)
+        self.keep(order)
+
+    def end(self, order: Order, status: Status, t_ns: int) -> None:
+        """Bring an order, and only this one, to an end that is no fill."""
+        order.status = status
+        order.updated_ns = t_ns
+        order.watch += 1
+        match status:
+            case "canceled":
+                order.canceled_ns = t_ns
+            case "expired":
+                order.expired_ns = t_ns
+            case "rejected":
+                order.failed_ns = t_ns
+            case "replaced":
+                order.replaced_ns = t_ns
+            case _:
+                raise ValueError(
+                    f"{status} is no end of an order; expected canceled, expired, rejected, replaced."
+                )
+        self._index.close(order)
+        self.keep(order)
+        if status != "replaced" and order.role == "take_profit" and order.group is not None:
+            other = order.group.other_exit(order)
+            if other is not None and other.open:  # it now keeps the shares that the two kept together
+                self.keep(other)
+
+    def end_with_group(self, order: Order, status: Status, t_ns: int) -> None:
+        """Bring an order and all open ones of its group to an end."""
+        for member in [order] if order.group is None else list(order.group.members.values()):
+            if member.open:
+                self.end(member, status, t_ns)
+
+    def fits(self, old: Order, new: Order) -> bool:
+        """Say whether the shares that a closing replacement needs are still there as it takes effect."""
+        if not new.closing or not old.active:
+            return True
+        position = self._book.position(new.symbol)
+        if position is None:
+            return False
+        given_back = new.holding + old.holding
+        if old.group is not None:
+            given_back = new.holding + sum((member.holding for member in old.group.members.values()), ZERO)
+        return new.remaining <= abs(position.qty) - position.held + given_back
+
+    def replace(self, old: Order, new: Order, t_ns: int) -> None:
+        """Let a new order take the place of an old one."""
+        old.replaced_by = new.id
+        new.hwm = old.hwm
+        self.end(old, "replaced", t_ns)
+        new.active = old.active
+        if old.group is not None and old.role is not None:
+            old.group.members[old.role] = new
+        self.keep(new)
+
+    def _after_fill(self, group: Group, order: Order, qty: Decimal, t_ns: int) -> list[Order]:
+        if order.role == "entry":
+            return self._call_exits(group, t_ns) if order.status == "filled" else []
+        other = group.other_exit(order)
+        if other is None or not other.open:
+            return []
+        if order.status == "filled":
+            self.end(other, "canceled", t_ns)
+        elif other.qty is not None:
+            other.qty -= qty
+            other.updated_ns = t_ns
+            self.keep(other)
+        return []
+
+    def _call_exits(self, group: Group, t_ns: int) -> list[Order]:
+        called = [exit_ for exit_ in group.exits() if exit_.open]
+        for exit_ in called:
+            exit_.active = True
+            exit_.routed = True
+            exit_.updated_ns = t_ns
+            if exit_.status == "held" and (exit_.role == "take_profit" or group.order_class == "oto"):
+                exit_.status = "new"
+            self.keep(exit_)
+        return called
+
+
+def _needs(order: Order) -> tuple[Decimal, Decimal]:
+    """Give the shares and the buying power that an order keeps from others."""
+    if not order.open:
+        return ZERO, ZERO
+    if not order.closing:
+        return ZERO, times(order.unit_cost, order.remaining) if order.notional is None else order.notional
+    if order.notional is not None:
+        return order.unit_cost, ZERO  # the shares it was expected to take
+    if not order.active:
+        return ZERO, ZERO
+    if order.role == "stop_loss" and order.group is not None:
+        other = order.group.other_exit(order)
+        if other is not None and other.open:  # the two close the same shares
+            return ZERO, ZERO
+    return order.remaining, ZERO

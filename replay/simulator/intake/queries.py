@@ -1,0 +1,72 @@
+"""Query parameters: text in, values out, or a refusal that names the parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from replay.simulator.intake import messages
+from replay.simulator.moments import read, read_day
+
+_FLAGS = {"true": True, "false": False, "1": True, "0": False, "t": True, "f": False}
+_MOST_DIGITS = 9
+
+
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """Read true or false; false if it isn't there. Raises ``Refusal`` for anything else."""
+    text = query.get(name)
+    if not text:
+        return False
+    value = _FLAGS.get(text.lower())
+    if value is None:
+        raise messages.BAD_PARAMETER(name)
+    return value
+
+
+def count(query: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """Read a whole number from 1 on, and take ``most`` for anything above it."""
+    text = query.get(name)
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()) or not text.strip("0"):
+        raise messages.BAD_PARAMETER(name)
+    digits = text.lstrip("0")
+    return most if len(digits) > _MOST_DIGITS else min(int(digits), most)
+
+
+def word(query: Mapping[str, str], name: str, allowed: frozenset[str], default: str) -> str:
+    """Read one of several words."""
+    text = query.get(name) or default
+    if text not in allowed:
+        raise messages.BAD_PARAMETER(name)
+    return text
+
+
+def moment(query: Mapping[str, str], name: str) -> int | None:
+    """Read a day or a moment, nanoseconds since 1970."""
+    text = query.get(name)
+    if not text:
+        return None
+    t_ns = read(text)
+    if t_ns is None:
+        raise messages.BAD_PARAMETER(name)
+    return t_ns
+
+
+def day(query: Mapping[str, str], name: str) -> date | None:
+    """Read a day, also at the head of a moment."""
+    text = query.get(name)
+    if not text:
+        return None
+    found = read_day(text)
+    if found is None:
+        raise messages.BAD_PARAMETER(name)
+    return found
+
+
+def words(query: Mapping[str, str], name: str) -> frozenset[str] | None:
+    """Read a list with commas between; ``None`` if it isn't there."""
+    text = query.get(name)
+    if not text:
+        return None
+    return frozenset(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,122 @@
+"""The simulated time: a clock that follows the real one, runs by itself, or moves only when told.
+
+The only place that reads the wall clock for what is simulated.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+from engine.calendar import trading_date
+from engine.errors import ConfigurationError
+from replay.simulator.market.sessions import FIRST_NS, LAST_NS, session
+from replay.simulator.moments import SECOND, written
+
+Mode = Literal["running", "wall", "manual"]
+
+
+class SimulatedClock:
+    """The moment that everything in the simulator happens at, nanoseconds since 1970 UTC; never backwards.
+
+    ``running`` goes ``speed`` times as fast as the wall clock, ``manual`` stands still between calls,
+    ``wall`` is the real time. The first two begin at ``start_ns``: by default half way through the session
+    of the real moment, or the next one, so that the market is open whatever the day. A running clock stops
+    at ``LAST_NS``, where the calendar ends.
+    """
+
+    def __init__(
+        self,
+        mode: Mode = "running",
+        *,
+        start_ns: int | None = None,
+        speed: float = 1.0,
+        wall_ns: Callable[[], int] | None = None,
+        monotonic_ns: Callable[[], int] | None = None,
+    ) -> None:
+        self._wall_ns = wall_ns or _wall_ns
+        self._monotonic_ns = monotonic_ns or _monotonic_ns
+        self.mode = mode
+        self._speed = _checked_speed(speed)
+        if start_ns is None or mode == "wall":
+            start_ns = self._wall_ns() if mode == "wall" else mid_session_ns(self._wall_ns())
+        self._base_ns = _checked_moment(start_ns)
+        self._since_ns = self._monotonic_ns()
+
+    def now_ns(self) -> int:
+        """Give the moment."""
+        if self.mode == "wall":
+            self._base_ns = max(self._base_ns, self._wall_ns())  # the real clock is set back now and then
+        elif self.mode == "running":
+            elapsed_ns = self._monotonic_ns() - self._since_ns
+            passed_ns = elapsed_ns if self._speed == 1 else int(elapsed_ns * self._speed)
+            return min(self._base_ns + passed_ns, LAST_NS)
+        return self._base_ns
+
+    def advance(self, seconds: float) -> None:
+        """Go forward by some seconds; raises ConfigurationError for less than none and in ``wall`` mode."""
+        if not 0 <= seconds < math.inf:
+            raise ConfigurationError(
+                f"advance is by {seconds} s; expected 0 or more. The clock never goes back."
+            )
+        self.set(self.now_ns() + round(seconds * SECOND))
+
+    def set(self, t_ns: int) -> None:
+        """Go forward to a moment; raises ConfigurationError for one that is past and in ``wall`` mode."""
+        self._check_can_be_moved()
+        now_ns = self.now_ns()
+        t_ns = _checked_moment(t_ns)
+        if t_ns < now_ns:
+            raise ConfigurationError(
+                f"the clock is to be set to {written(t_ns)} and is at {written(now_ns)}; expected no earlier "
+                f"moment. Reset the simulator to begin anew."
+            )
+        self._base_ns = _checked_moment(t_ns)
+        self._since_ns = self._monotonic_ns()
+
+    def run(self, speed: float = 1.0) -> None:
+        """Run from now on at ``speed`` times the wall clock's; raises ConfigurationError in ``wall`` mode."""
+        self._check_can_be_moved()
+        speed = _checked_speed(speed)
+        self.set(self.now_ns())
+        self.mode, self._speed = "running", speed
+
+    def _check_can_be_moved(self) -> None:
+        if self.mode == "wall":
+            raise ConfigurationError(
+                "the clock follows the real time; expected one that can be moved. Start without --wall-clock."
+            )
+
+
+def mid_session_ns(wall_ns: int) -> int:
+    """Give the moment half way between open and close of the session that a moment belongs to."""
+    hours = session(trading_date(datetime.fromtimestamp(wall_ns // SECOND, UTC)))
+    return (hours.open_ns + hours.close_ns) // 2
+
+
+def _checked_speed(speed: float) -> float:
+    if not 0 < speed < math.inf:
+        raise ConfigurationError(
+            f"the clock's speed is {speed}; expected a positive number. Give 1 for real time."
+        )
+    return speed
+
+
+def _checked_moment(t_ns: int) -> int:
+    if not FIRST_NS <= t_ns <= LAST_NS:
+        raise ConfigurationError(
+            f"the clock is to be at {t_ns} ns since 1970; the calendar goes from {written(FIRST_NS)} "
+            f"to {written(LAST_NS)}. Give a moment between them."
+        )
+    return t_ns
+
+
+def _wall_ns() -> int:
+    return time.time_ns()
+
+
+def _monotonic_ns() -> int:
+    return time.monotonic_ns()

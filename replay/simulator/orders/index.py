@@ -1,0 +1,92 @@
+"""All orders of the account, found by id, client id or symbol, and the open ones, without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from replay.simulator.orders.levels import Levels
+from replay.simulator.orders.order import Order, Side
+
+_AT_ANY_PRICE = frozenset({"market", "stop"})
+
+
+class OrderIndex:
+    """Orders in the order they came in; ``sequence`` of an order is its place in ``everything``."""
+
+    def __init__(self) -> None:
+        self.everything: list[Order] = []
+        self.by_id: dict[str, Order] = {}
+        self.by_client_order_id: dict[str, Order] = {}
+        self.by_symbol: dict[str, list[Order]] = {}
+        self.open: dict[str, Order] = {}
+        self.open_in: dict[str, dict[str, Order]] = {}
+        self._opposition: dict[tuple[str, Side], _Opposition] = {}
+
+    def add(self, order: Order) -> None:
+        """Enter a new order."""
+        self.everything.append(order)
+        self.by_id[order.id] = order
+        self.by_client_order_id[order.client_order_id] = order
+        self.by_symbol.setdefault(order.symbol, []).append(order)
+        self.open[order.id] = order
+        self.open_in.setdefault(order.symbol, {})[order.id] = order
+        if exposed_to_wash_trades(order):
+            key = (order.symbol, order.side)
+            opposition = self._opposition.get(key)
+            if opposition is None:
+                opposition = self._opposition[key] = _Opposition(order.side)
+            opposition.add(order)
+
+    def close(self, order: Order) -> None:
+        """Take an order that has come to its end from the open ones."""
+        self.open.pop(order.id, None)
+        if (in_symbol := self.open_in.get(order.symbol)) is not None:
+            in_symbol.pop(order.id, None)
+            if not in_symbol:
+                del self.open_in[order.symbol]
+        if (opposition := self._opposition.get((order.symbol, order.side))) is not None:
+            opposition.at_any_price.pop(order.id, None)
+
+    def open_orders(self, symbol: str) -> Iterable[Order]:
+        """Give the open orders of a symbol, the oldest first."""
+        return self.open_in.get(symbol, {}).values()
+
+    def opposite_at_any_price(self, symbol: str, side: Side) -> Order | None:
+        """Give an open market or stop order against which an order of this side could trade."""
+        opposition = self._opposition.get((symbol, _other(side)))
+        return None if opposition is None else next(iter(opposition.at_any_price.values()), None)
+
+    def opposite_limit(self, symbol: str, side: Side, limit_price: Decimal | None) -> Order | None:
+        """Give an open limit order that an order of this side would cross; without a limit it crosses any."""
+        opposition = self._opposition.get((symbol, _other(side)))
+        first = None if opposition is None else opposition.limits.first()
+        if first is None:
+            return None
+        level, order = first
+        if limit_price is None:
+            return order
+        return order if (limit_price >= level if side == "buy" else limit_price <= level) else None
+
+
+class _Opposition:
+    """Open orders of one symbol and side that an order of the other side could trade with."""
+
+    def __init__(self, side: Side) -> None:
+        self.at_any_price: dict[str, Order] = {}
+        self.limits = Levels(highest_first=side == "buy")
+
+    def add(self, order: Order) -> None:
+        if order.type in _AT_ANY_PRICE:
+            self.at_any_price[order.id] = order
+        elif order.limit_price is not None:
+            self.limits.add(order.limit_price, order)
+
+
+def exposed_to_wash_trades(order: Order) -> bool:
+    """Say whether the wash-trade rule counts an order; complex and trailing ones are exempt (S)."""
+    return order.group is None and order.type != "trailing_stop"
+
+
+def _other(side: Side) -> Side:
+    return "sell" if side == "buy" else "buy"

@@ -1,0 +1,141 @@
+"""The HTTP side: every endpoint of the trading API on one screen, and the app that they make up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from replay.simulator.intake.refusal import Refusal, not_found
+from replay.simulator.wire.control import control_app
+from replay.simulator.wire.delivery import ClientGone, read_body
+from replay.simulator.wire.gate import Gate
+from replay.simulator.wire.simulation import Simulation
+
+if TYPE_CHECKING:
+    from replay.simulator.venue.venue import Venue
+
+
+class Asked:
+    """A request as an endpoint sees it."""
+
+    __slots__ = ("_body", "_scope")
+
+    def __init__(self, scope: Scope, body: bytes) -> None:
+        self._scope = scope
+        self._body = body
+
+    def __getitem__(self, name: str) -> str:
+        """Give a part of the path."""
+        value: str = self._scope["path_params"][name]
+        return value
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters after the question mark; of one that comes twice, the last."""
+        raw: bytes = self._scope["query_string"]
+        return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True)) if raw else {}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON object of the body, whatever the content type; raises Refusal if it is none."""
+        try:
+            body = orjson.loads(self._body)
+        except orjson.JSONDecodeError:
+            body = None
+        if not isinstance(body, dict):
+            raise Refusal(400, 40010000, "request body format is invalid")
+        return body
+
+
+Action = Callable[["Venue", Asked], object]
+
+# The busiest first: the router looks from the top.
+ENDPOINTS: tuple[tuple[str, str, int, Action], ...] = (
+    ("POST", "/v2/orders", 200, lambda venue, asked: venue.place_order(asked.body)),
+    ("GET", "/v2/orders/{order_id}", 200,
+     lambda venue, asked: venue.get_order(asked["order_id"], asked.query)),
+    ("GET", "/v2/orders:by_client_order_id", 200,
+     lambda venue, asked: venue.get_order_by_client_order_id(asked.query)),
+    ("GET", "/v2/orders", 200, lambda venue, asked: venue.list_orders(asked.query)),
+    ("DELETE", "/v2/orders/{order_id}", 204, lambda venue, asked: venue.cancel_order(asked["order_id"])),
+    ("PATCH", "/v2/orders/{order_id}", 200,
+     lambda venue, asked: venue.replace_order(asked["order_id"], asked.body)),
+    ("DELETE", "/v2/orders", 207, lambda venue, _: venue.cancel_all_orders()),
+    ("GET", "/v2/positions", 200, lambda venue, _: venue.list_positions()),
+    ("DELETE", "/v2/positions", 207, lambda venue, asked: venue.close_all_positions(asked.query)),
+    ("GET", "/v2/positions/{key:path}", 200, lambda venue, asked: venue.get_position(asked["key"])),
+    ("DELETE", "/v2/positions/{key:path}", 200,
+     lambda venue, asked: venue.close_position(asked["key"], asked.query)),
+    ("GET", "/v2/account", 200, lambda venue, _: venue.account()),
+    ("GET", "/v2/account/configurations", 200, lambda venue, _: venue.configurations()),
+    ("PATCH", "/v2/account/configurations", 200, lambda venue, asked: venue.configure(asked.body)),
+    ("GET", "/v2/account/activities", 200, lambda venue, asked: venue.activities(None, asked.query)),
+    ("GET", "/v2/account/activities/{kind}", 200,
+     lambda venue, asked: venue.activities(asked["kind"], asked.query)),
+    ("GET", "/v2/clock", 200, lambda venue, _: venue.clock_body()),
+    ("GET", "/v2/calendar", 200, lambda venue, asked: venue.calendar(asked.query)),
+    ("GET", "/v2/assets", 200, lambda venue, asked: venue.list_assets(asked.query)),
+    ("GET", "/v2/assets/{key:path}", 200, lambda venue, asked: venue.get_asset(asked["key"])),
+)  # fmt: skip
+
+
+class Endpoint:
+    """One path as an ASGI app: does the method's action on the venue of the moment."""
+
+    def __init__(self, simulation: Simulation, actions: dict[str, tuple[int, Action]]) -> None:
+        self._simulation = simulation
+        self._actions = actions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        asked = Asked(scope, await read_body(receive))
+        answer: object
+        try:
+            status, action = self._actions.get(scope["method"], _WRONG_METHOD)
+            answer = action(self._simulation.venue, asked)
+        except Refusal as refusal:
+            status, answer = refusal.status, refusal.body
+        await _send_json(send, status, answer)
+
+
+def build_app(simulation: Simulation) -> ASGIApp:
+    """Give the whole app: Alpaca's endpoints behind the gate, and the control endpoints beside it."""
+    paths: dict[str, dict[str, tuple[int, Action]]] = {}
+    for method, path, status, action in ENDPOINTS:
+        paths.setdefault(path, {})[method] = (status, action)
+    # A bare router: the gate does the rest, and a middleware costs every order some microseconds.
+    routes = [Route(path, Endpoint(simulation, actions)) for path, actions in paths.items()]
+    router = Router(routes, redirect_slashes=False, default=_no_such_endpoint)
+    gate, control = Gate(router, simulation), control_app(simulation)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        chosen = control if scope["path"].startswith("/simulator/") else gate
+        with suppress(ClientGone):
+            await chosen(scope, receive, send)
+
+    return app
+
+
+def _wrong_method(_: Venue, __: Asked) -> object:
+    # Unproven: no recording shows what Alpaca says to a wrong method.
+    raise Refusal(405, 40510000, "method not allowed.")
+
+
+_WRONG_METHOD = (405, _wrong_method)
+
+
+async def _no_such_endpoint(_: Scope, __: Receive, send: Send) -> None:
+    refusal = not_found("endpoint not found.")
+    await _send_json(send, refusal.status, refusal.body)
+
+
+async def _send_json(send: Send, status: int, answer: object) -> None:
+    body = b"" if status == 204 else orjson.dumps(answer)
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,222 @@
+"""The simulator's own endpoints, under ``/simulator/``: state, reset, save, clock, faults, fills and splits.
+
+They need no keys, and they are for this machine only: a request from elsewhere is refused, and so is one of a
+web page that a browser on this machine shows.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engine.errors import ConfigurationError
+from replay.simulator import decimals
+from replay.simulator.intake.refusal import Refusal
+from replay.simulator.wire import faults
+from replay.simulator.wire.faults import StuckPendingCancel
+from replay.simulator.wire.simulation import Simulation
+
+_Act = Callable[[Simulation, Request, dict[str, Any]], object]
+
+
+def control_app(simulation: Simulation) -> ASGIApp:
+    """Give the app of the control endpoints, for requests from this machine only."""
+    routes = [
+        Route(f"/simulator/{path}", _endpoint(simulation, act), methods=[method])
+        for method, path, act in _ENDPOINTS
+    ]
+    handlers = {HTTPException: _refused}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        if not _from_here(scope):
+            message = "/simulator/ answers this machine only, and no browser. Ask it with curl, from here."
+            await _json(403, {"message": message})(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return guarded
+
+
+def _state(simulation: Simulation, _: Request, __: dict[str, Any]) -> object:
+    return simulation.state()
+
+
+def _reset(simulation: Simulation, _: Request, __: dict[str, Any]) -> object:
+    simulation.reset()
+    return {"reset": True}
+
+
+def _save(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
+    path = Path(_text(body, "path", "the path of a JSON file to write", '"path": "/tmp/state.json"'))
+    if path.suffix != ".json":
+        raise _wrong("path", str(path), "a path that ends in .json", '"path": "/tmp/state.json"')
+    try:
+        size = path.write_bytes(orjson.dumps(simulation.state()))
+    except (OSError, ValueError) as error:
+        rule = f"a file that can be written ({getattr(error, 'strerror', error)})"
+        raise _wrong("path", str(path), rule, '"path": "/tmp/state.json"') from error
+    return {"path": str(path.resolve()), "bytes": size}
+
+
+def _clock(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
+    if len(body) != 1 or not body.keys() <= {"advance_s", "set", "speed"}:
+        raise _wrong("body", body, "one of advance_s, set and speed", '{"advance_s": 60}')
+    clock = simulation.clock
+    if "set" in body:
+        clock.set(_moment_ns(body))
+    elif "advance_s" in body:
+        clock.advance(_seconds(body, "advance_s"))
+    else:
+        clock.run(_seconds(body, "speed"))
+    simulation.venue.advance()
+    return simulation.venue.clock_body()
+
+
+def _list_faults(simulation: Simulation, _: Request, __: dict[str, Any]) -> object:
+    return simulation.faults.as_json()
+
+
+def _add_fault(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
+    return simulation.faults.add(faults.from_json(body)).as_json()
+
+
+def _clear_faults(simulation: Simulation, _: Request, __: dict[str, Any]) -> object:
+    simulation.disarm()
+    return []
+
+
+def _remove_fault(simulation: Simulation, request: Request, _: dict[str, Any]) -> object:
+    number = request.path_params["number"]
+    if not re.fullmatch("[0-9]{1,9}", number) or not simulation.faults.remove(int(number)):
+        raise Refusal(404, None, f"there is no fault {number}; GET /simulator/faults lists them")
+    if not simulation.faults.holds(StuckPendingCancel):
+        simulation.venue.hold_cancels(False)
+    return simulation.faults.as_json()
+
+
+def _fill(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
+    order_id = _text(body, "order_id", "the id of an open order", '"order_id": "…"')
+    qty = None if body.get("qty") is None else _decimal(body, "qty")
+    simulation.venue.advance()
+    simulation.venue.fill_now(order_id, qty)
+    return simulation.venue.get_order(order_id, {})
+
+
+def _split(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
+    symbol = _text(body, "symbol", "a symbol", '"symbol": "AAPL"')
+    simulation.venue.advance()
+    simulation.venue.split(symbol, _decimal(body, "ratio"))
+    return simulation.venue.list_positions()
+
+
+_ENDPOINTS: tuple[tuple[str, str, _Act], ...] = (
+    ("GET", "state", _state),
+    ("POST", "reset", _reset),
+    ("POST", "save", _save),
+    ("POST", "clock", _clock),
+    ("GET", "faults", _list_faults),
+    ("POST", "faults", _add_fault),
+    ("DELETE", "faults", _clear_faults),
+    ("DELETE", "faults/{number}", _remove_fault),
+    ("POST", "fill", _fill),
+    ("POST", "split", _split),
+)
+
+
+def _endpoint(simulation: Simulation, act: _Act) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            raw = await request.body()
+        except ClientDisconnect:
+            return Response(status_code=400)
+        try:
+            body = _object(orjson.loads(raw or b"{}"))
+            with simulation.lock:
+                return _json(200, act(simulation, request, body))
+        except orjson.JSONDecodeError as error:
+            return _json(400, {"message": f"the body is no JSON: {error}"})
+        except ConfigurationError as error:
+            return _json(422, {"message": str(error)})
+        except Refusal as refusal:
+            return _json(refusal.status, refusal.body)
+        except Exception as error:
+            simulation.failed(f"{request.method} {request.url.path}", error)
+            return _json(500, {"message": f"the simulator failed: {error}"})
+
+    return answer
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    known = ", ".join(f"{method} /simulator/{path}" for method, path, _ in _ENDPOINTS)
+    return _json(status, {"message": f"no such control endpoint; there are {known}"})
+
+
+def _json(status: int, body: object) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json")
+
+
+def _from_here(scope: Scope) -> bool:
+    # A page that a browser on this machine shows could otherwise order the simulator to write files.
+    if any(name in (b"origin", b"sec-fetch-site") for name, _ in scope["headers"]):
+        return False
+    client = scope.get("client")
+    return client is not None and ipaddress.ip_address(client[0]).is_loopback
+
+
+def _wrong(key: str, value: object, rule: str, example: str) -> ConfigurationError:
+    return ConfigurationError(f"{key} is {faults.shown(value)}; expected {rule}. Write {example}.")
+
+
+def _object(body: object) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise _wrong("body", body, "a JSON object", "{…}")
+    return body
+
+
+def _text(body: dict[str, Any], key: str, rule: str, example: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not value:
+        raise _wrong(key, value, rule, example)
+    return value
+
+
+def _decimal(body: dict[str, Any], key: str) -> Decimal:
+    value = body.get(key)
+    number = decimals.number(value)
+    if number is None or number <= 0 or decimals.places(number) > 9:
+        raise _wrong(key, value, "a positive decimal number", f'"{key}": "2"')
+    return number
+
+
+def _seconds(body: dict[str, Any], key: str) -> float:
+    value = body[key]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
+        raise _wrong(key, value, "a positive number", f'"{key}": 60')
+    return float(value)
+
+
+def _moment_ns(body: dict[str, Any]) -> int:
+    example = '"set": "2026-03-02T15:30:00-05:00"'
+    try:
+        moment = datetime.fromisoformat(_text(body, "set", "a time with its offset", example))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise _wrong("set", body["set"], "a time with its offset", example)
+    return round(moment.timestamp()) * 1_000_000_000

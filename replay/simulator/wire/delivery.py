@@ -1,0 +1,137 @@
+"""What goes over the wire: a reply, how it is delivered, and the connection that it is delivered on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import orjson
+from starlette.types import Receive, Send
+
+JSON = b"application/json; charset=UTF-8"
+HTML = b"text/html"
+
+
+@dataclass(slots=True)
+class Reply:
+    """A whole answer: status, body, and headers beyond those that every answer has."""
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = JSON
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, status: int, body: object) -> Reply:
+        """Give a reply whose body is the JSON of some value."""
+        return cls(status, orjson.dumps(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a reply reaches the client.
+
+    ``wait_s``: after so many seconds. ``lost``: not at all, the connection is dropped instead. ``pieces``:
+    the body in so many parts with ``pause_s`` seconds before each. ``missing_bytes``: so many of the bytes
+    that Content-Length promises never come; the connection is closed instead.
+    """
+
+    wait_s: float = 0.0
+    lost: bool = False
+    pieces: int = 1
+    pause_s: float = 0.0
+    missing_bytes: int = 0
+
+
+PROMPT = Delivery()
+
+
+class ClientGone(Exception):
+    """The client went away before its request had come in whole: nothing is carried out."""
+
+
+class Wire(Protocol):
+    """A connection, as far as faults need it. The server and the adapter put theirs in the scope's state."""
+
+    async def wait(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+
+    def drop(self) -> None:
+        """Break the connection at once."""
+
+    def close(self) -> None:
+        """Close the connection once what was sent is out."""
+
+
+async def deliver(reply: Reply, delivery: Delivery, wire: Wire, receive: Receive, send: Send) -> None:
+    """Send a reply the way a delivery says."""
+    if delivery.wait_s:
+        await wire.wait(delivery.wait_s)
+    if delivery.lost:
+        wire.drop()
+        await _disconnected(receive)
+        return
+    await send({"type": "http.response.start", "status": reply.status, "headers": _headers(reply)})
+    if delivery is PROMPT or not reply.body:
+        await send({"type": "http.response.body", "body": reply.body})
+        return
+    body = reply.body
+    missing = min(delivery.missing_bytes, len(body))
+    coming = body[: len(body) - missing]
+    for piece in _pieces(coming, delivery.pieces):
+        if delivery.pause_s:
+            await wire.wait(delivery.pause_s)
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    if missing:
+        wire.close()
+        await _disconnected(receive)
+    else:
+        await send({"type": "http.response.body", "body": b""})
+
+
+def run_to_end(work: Awaitable[None]) -> None:
+    """Run a coroutine that never has to wait, without an event loop.
+
+    Raises RuntimeError if it does wait: then it was not meant for this.
+    """
+    steps = work.__await__()
+    try:
+        next(steps)
+    except StopIteration:
+        return
+    raise RuntimeError("the app waited for something other than its own wire")
+
+
+def _headers(reply: Reply) -> list[tuple[bytes, bytes]]:
+    headers = [(b"content-type", reply.content_type), *reply.headers]
+    if reply.status != 204:
+        headers.append((b"content-length", b"%d" % len(reply.body)))
+    return headers
+
+
+def _pieces(body: bytes, count: int) -> list[bytes]:
+    size = max(1, -(-len(body) // count))
+    return [body[start : start + size] for start in range(0, len(body), size)]
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Read the whole body of a request. Raises ``ClientGone``."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    pieces = [body]
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        pieces.append(message.get("body", b""))
+    return b"".join(pieces)

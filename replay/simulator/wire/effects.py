@@ -1,0 +1,109 @@
+"""What each fault does to a request: before it is carried out, after it, and to the delivery."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
+from http.client import responses
+
+import orjson
+
+from replay.simulator.intake.refusal import Refusal
+from replay.simulator.wire import faults as f
+from replay.simulator.wire.delivery import HTML, PROMPT, Delivery, Reply
+from replay.simulator.wire.faults import Fault
+from replay.simulator.wire.simulation import Simulation
+
+_INTERNAL_ERROR = {"code": 50010000, "message": "internal server error occurred"}
+_RATE_LIMIT = {"code": 42910000, "message": "rate limit exceeded"}
+
+
+def before(fault: Fault, path: str, simulation: Simulation) -> Reply | None:
+    """Do what happens in the moment a request comes in; a reply means that it is not carried out."""
+    match fault:
+        case f.ErrorBefore(status=500):
+            return internal_error()
+        case f.ErrorBefore(status=status):
+            return Reply.of(status, {"message": _phrase(status).lower()})
+        case f.RateLimited(seconds=seconds):
+            reset = math.ceil(simulation.wall() + seconds)
+            return rate_limited(simulation.limit.headers(remaining=0, reset=reset))
+        case f.HtmlError(status=status):
+            return html_page(status)
+        case f.StuckPendingCancel():
+            simulation.venue.hold_cancels(True)
+        case f.FillRacesCancel(qty=qty) | f.FillRacesReplace(qty=qty):
+            # An order that isn't there or is done for: the cancel itself says so.
+            with suppress(Refusal):
+                simulation.venue.fill_now(path.rpartition("/")[2], None if qty is None else Decimal(qty))
+    return None
+
+
+def after(fault: Fault, reply: Reply, simulation: Simulation) -> Reply:
+    """Do what happens right after a request was carried out; gives the reply that goes out."""
+    match fault:
+        case f.AcceptThen504():
+            return html_page(504)
+        case f.LookupLag() if reply.status == 200 and _is_order(reply):
+            simulation.hidden.hide(orjson.loads(reply.body), fault, simulation.clock.now_ns())
+        case f.RejectAfterAcceptance() if reply.status == 200 and _is_order(reply):
+            # One that is done for already has been overtaken by its fill.
+            with suppress(Refusal):
+                simulation.venue.reject_after_acceptance(orjson.loads(reply.body)["id"])
+    return reply
+
+
+def _is_order(reply: Reply) -> bool:
+    """Tell an order's body from any other that a fault may strike."""
+    body = orjson.loads(reply.body)
+    return isinstance(body, dict) and "client_order_id" in body
+
+
+def wait_before_s(drawn: Sequence[Fault]) -> float:
+    """Give the seconds that a request takes longer to arrive."""
+    return sum(fault.seconds for fault in drawn if isinstance(fault, f.Latency) and fault.on == "request")
+
+
+def delivery(drawn: Sequence[Fault]) -> Delivery:
+    """Give how the answer to a request goes out."""
+    how = PROMPT
+    for fault in drawn:
+        match fault:
+            case f.AcceptThenDrop():
+                how = replace(how, lost=True)
+            case f.Latency(seconds=seconds, on="answer"):
+                how = replace(how, wait_s=how.wait_s + seconds)
+            case f.SlowBody(seconds=seconds, pieces=pieces):
+                how = replace(how, pieces=pieces, pause_s=seconds / pieces)
+            case f.TruncatedBody(missing_bytes=missing):
+                how = replace(how, missing_bytes=missing)
+    return how
+
+
+def html_page(status: int) -> Reply:
+    """Give nginx's own page for a status: no JSON, as a gateway in front of Alpaca answers."""
+    title = f"{status} {_phrase(status)}"
+    page = (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
+        "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+    )
+    return Reply(status, page.encode(), HTML)
+
+
+def internal_error() -> Reply:
+    """Give Alpaca's 500."""
+    return Reply.of(500, _INTERNAL_ERROR)
+
+
+def rate_limited(headers: list[tuple[bytes, bytes]]) -> Reply:
+    """Give Alpaca's 429, with the headers that say when to come again."""
+    return Reply(429, orjson.dumps(_RATE_LIMIT), headers=headers)
+
+
+def _phrase(status: int) -> str:
+    # nginx's words where they are not Python's.
+    own = {503: "Service Temporarily Unavailable", 504: "Gateway Time-out"}
+    return own.get(status) or responses.get(status, "Unknown")

@@ -1,0 +1,245 @@
+"""Faults, one plain dataclass each: what goes wrong, and with which requests.
+
+As JSON a fault is one flat object: ``{"fault": "accept_then_drop", "method": "POST", "path": "/v2/orders",
+"times": 3}``. Every key but ``fault`` has a default. ``times`` counts the requests that a fault strikes, null
+is all of them. ``probability`` strikes each with that chance, from the simulator's seed; ``times`` is then
+null unless given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any, get_args
+
+from engine.errors import ConfigurationError
+from replay.simulator import decimals
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Which requests a fault strikes: method and path (``*`` is anything), how often, how likely."""
+
+    method: str = "*"
+    path: str = "/v2/*"
+    times: int | None = 1
+    probability: float | None = None
+
+
+_PLACED = When("POST", "/v2/orders")
+_CANCELLED = When("DELETE", "/v2/orders/*")
+_REPLACED = When("PATCH", "/v2/orders/*")
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptThenDrop:
+    """The request is carried out, and the connection dropped without a byte of an answer."""
+
+    when: When = _PLACED
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptThen504:
+    """The request is carried out, and the answer is a gateway's HTML page saying 504."""
+
+    when: When = _PLACED
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBefore:
+    """Nothing is carried out; the answer is a 5xx."""
+
+    status: int = 500
+    when: When = When()
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimited:
+    """Nothing is carried out; the answer is 429, with a Reset that many seconds from now."""
+
+    seconds: float = 1.0
+    when: When = When()
+
+
+@dataclass(frozen=True, slots=True)
+class SlowBody:
+    """The body trickles: in so many pieces, which together take so many seconds."""
+
+    seconds: float = 1.0
+    pieces: int = 10
+    when: When = When()
+
+
+@dataclass(frozen=True, slots=True)
+class TruncatedBody:
+    """The last bytes of the body never come, though Content-Length promises them; the connection closes."""
+
+    missing_bytes: int = 10
+    when: When = When()
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlError:
+    """Nothing is carried out; the answer is a page of nginx's instead of JSON."""
+
+    status: int = 502
+    when: When = When()
+
+
+@dataclass(frozen=True, slots=True)
+class LookupLag:
+    """An accepted order can't be looked up, by id or client id, for so many simulated seconds or lookups."""
+
+    seconds: float | None = None
+    lookups: int | None = None
+    when: When = _PLACED
+
+
+@dataclass(frozen=True, slots=True)
+class StuckPendingCancel:
+    """A cancel is accepted and not done: from it on, every one stays pending until the fault is removed."""
+
+    when: When = When("DELETE", "/v2/orders*")
+
+
+@dataclass(frozen=True, slots=True)
+class FillRacesCancel:
+    """The order fills, by ``qty`` shares or whole, in the moment in which its cancel comes in."""
+
+    qty: str | None = None
+    when: When = _CANCELLED
+
+
+@dataclass(frozen=True, slots=True)
+class FillRacesReplace:
+    """The order fills, by ``qty`` shares or whole, in the moment in which its replacement comes in."""
+
+    qty: str | None = None
+    when: When = _REPLACED
+
+
+@dataclass(frozen=True, slots=True)
+class RejectAfterAcceptance:
+    """The answer accepts the order; right after it the order is rejected."""
+
+    when: When = _PLACED
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """So many more seconds, real ones, on the way of the request or of the answer."""
+
+    seconds: float = 1.0
+    on: str = "answer"
+    when: When = When()
+
+
+Fault = (
+    AcceptThenDrop | AcceptThen504 | ErrorBefore | RateLimited | SlowBody | TruncatedBody | HtmlError
+    | LookupLag | StuckPendingCancel | FillRacesCancel | FillRacesReplace | RejectAfterAcceptance | Latency
+)  # fmt: skip
+
+KINDS: dict[str, type[Fault]] = {
+    re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "_", kind.__name__).lower(): kind for kind in get_args(Fault)
+}
+_NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+def name_of(fault: Fault) -> str:
+    """Give a fault's name, as in its JSON."""
+    return _NAMES[type(fault)]
+
+
+def from_json(document: object) -> Fault:
+    """Read a fault from its JSON; raises ConfigurationError where it is wrong."""
+    if not isinstance(document, Mapping):
+        raise _wrong("fault", document, "a JSON object", 'Write {"fault": "accept_then_drop"}.')
+    name = document.get("fault")
+    if not isinstance(name, str) or name not in KINDS:
+        raise _wrong("fault", name, "the name of a fault", f"Write one of {', '.join(KINDS)}.")
+    kind, given = KINDS[name], {key: value for key, value in document.items() if key != "fault"}
+    own = {field.name for field in fields(kind)} - {"when"}
+    whens = {field.name for field in fields(When)}
+    if unknown := sorted(map(str, set(given) - own - whens)):
+        known = ", ".join(sorted(own | whens))
+        raise _wrong(unknown[0], given.get(unknown[0]), f"one of {name}'s keys", f"They are {known}.")
+    if given.get("probability") is not None:
+        given.setdefault("times", None)
+    when = replace(_default_when(kind), **{key: given[key] for key in given.keys() & whens})
+    fault = kind(**{key: given[key] for key in given.keys() & own}, when=when)
+    check(fault)
+    return fault
+
+
+def to_json(fault: Fault) -> dict[str, Any]:
+    """Give a fault as its JSON object, every key written out."""
+    own = {field.name: getattr(fault, field.name) for field in fields(fault) if field.name != "when"}
+    when = {field.name: getattr(fault.when, field.name) for field in fields(When)}
+    return {"fault": name_of(fault), **own, **when}
+
+
+def check(fault: Fault) -> None:
+    """Raise ConfigurationError if a field of a fault holds what it can't."""
+    values = {**to_json(fault)}
+    for key, value in values.items():
+        if key in _RULES and not (value is None and key in _NULLABLE):
+            rule, holds, remedy = _RULES[key]
+            if not holds(value):
+                raise _wrong(key, value, rule, remedy)
+    if isinstance(fault, LookupLag) and (fault.seconds is None) == (fault.lookups is None):
+        raise _wrong("seconds", fault.seconds, "given, or else lookups, not both", 'Write "lookups": 2.')
+    if not isinstance(fault, LookupLag) and values.get("seconds", 0) is None:
+        raise _wrong("seconds", None, "a number", 'Write "seconds": 1.5.')
+
+
+def _default_when(kind: type[Fault]) -> When:
+    (default,) = (field.default for field in fields(kind) if field.name == "when")
+    return default if default is not MISSING and isinstance(default, When) else When()
+
+
+def _wrong(key: str, value: object, rule: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError(f"fault: {key} is {shown(value)}; expected {rule}. {remedy}")
+
+
+def shown(value: object) -> str:
+    """Write a value for a message, however deeply it is nested."""
+    try:
+        return repr(value)
+    except RecursionError:
+        return "nested too deeply"
+
+
+def _whole(value: object, least: int, most: float = float("inf")) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _number(value: object, least: float, most: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
+
+
+def _shares(value: object) -> bool:
+    number = decimals.number(value) if isinstance(value, str) else None
+    return number is not None and number > 0 and decimals.places(number) <= _DECIMALS
+
+
+_NULLABLE = {"times", "probability", "qty", "seconds", "lookups"}
+_DAY_S = 86_400
+_DECIMALS = 9  # of a share
+
+_RULES: dict[str, tuple[str, Callable[[Any], bool], str]] = {
+    "method": ("an HTTP method in capitals, or *",
+               lambda v: isinstance(v, str) and re.fullmatch(r"[A-Z]+|\*", v) is not None,
+               'Write "method": "POST".'),
+    "path": ("a path pattern that begins with / or *", lambda v: isinstance(v, str) and v[:1] in {"/", "*"},
+             'Write "path": "/v2/orders/*".'),
+    "times": ("a whole number of requests, or null for all", lambda v: _whole(v, 1), 'Write "times": 3.'),
+    "probability": ("a number from 0 to 1", lambda v: _number(v, 0, 1), 'Write "probability": 0.1.'),
+    "status": ("an HTTP status from 400 to 599", lambda v: _whole(v, 400, 599), 'Write "status": 503.'),
+    "seconds": ("seconds from 0 to a day", lambda v: _number(v, 0, _DAY_S), 'Write "seconds": 1.5.'),
+    "lookups": ("a whole number of lookups", lambda v: _whole(v, 1), 'Write "lookups": 2.'),
+    "pieces": ("a whole number of pieces", lambda v: _whole(v, 1, 10_000), 'Write "pieces": 10.'),
+    "missing_bytes": ("a whole number of bytes", lambda v: _whole(v, 1), 'Write "missing_bytes": 10.'),
+    "qty": ("shares as a positive decimal string", _shares, 'Write "qty": "1.5".'),
+    "on": ("request or answer", lambda v: v in ("request", "answer"), 'Write "on": "answer".'),
+}  # fmt: skip

@@ -1,0 +1,124 @@
+"""What every request to the trading API goes through: keys, rate limit, faults, record, common headers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from hmac import compare_digest
+from urllib.parse import parse_qs
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from replay.simulator.intake.refusal import not_found
+from replay.simulator.wire import effects
+from replay.simulator.wire.delivery import PROMPT, Reply, deliver, read_body, run_to_end
+from replay.simulator.wire.faults import Fault
+from replay.simulator.wire.simulation import Keys, Simulation
+
+_UNAUTHORIZED = {"message": "unauthorized."}
+
+
+class Gate:
+    """An ASGI app around another that answers at once, with one message for its body.
+
+    The inner app is run while the simulation's lock is held, from beginning to end: requests that come in by
+    socket and by adapter at the same time are carried out one after the other.
+    """
+
+    def __init__(self, app: ASGIApp, simulation: Simulation) -> None:
+        self._app = app
+        self._simulation = simulation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body = await read_body(receive)
+        simulation, wire = self._simulation, scope["state"]["wire"]
+        with simulation.lock:
+            refusal = self._refusal(scope)
+            drawn = () if refusal else simulation.faults.drawn(scope["method"], scope["path"])
+        if drawn and (seconds := effects.wait_before_s(drawn)):
+            await wire.wait(seconds)
+        delivery = effects.delivery(drawn) if drawn else PROMPT
+        with simulation.lock:
+            reply = refusal or self._carried_out(scope, body, drawn)
+            request_id = simulation.next_request_id()
+            if not reply.headers:
+                reply.headers = simulation.limit.headers()
+            reply.headers.append((b"x-request-id", request_id.encode()))
+            query = scope["query_string"].decode("latin-1")
+            about = (simulation.clock.now_ns(), scope["method"], scope["path"], query)
+            simulation.seen.append((*about, reply.status, body, request_id, not delivery.lost))
+        await deliver(reply, delivery, wire, receive, send)
+
+    def _refusal(self, scope: Scope) -> Reply | None:
+        if not may_trade(scope, self._simulation.keys):
+            return Reply.of(401, _UNAUTHORIZED)
+        if not self._simulation.limit.take():
+            return effects.rate_limited([])
+        return None
+
+    def _carried_out(self, scope: Scope, body: bytes, drawn: tuple[Fault, ...]) -> Reply:
+        simulation, method, path = self._simulation, scope["method"], scope["path"]
+        try:
+            simulation.venue.advance()
+            for fault in drawn:
+                early = effects.before(fault, path, simulation)
+                if early is not None:
+                    return early
+            reply = self._not_found_yet(scope) or self._answer(scope, body)
+            for fault in drawn:
+                reply = effects.after(fault, reply, simulation)
+        except Exception as error:
+            simulation.failed(f"{method} {path}", error)
+            return effects.internal_error()
+        return reply
+
+    def _answer(self, scope: Scope, body: bytes) -> Reply:
+        messages: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            messages.append(message)
+
+        run_to_end(self._app(scope, receive, send))
+        start, only = messages
+        return Reply(start["status"], only["body"])
+
+    def _not_found_yet(self, scope: Scope) -> Reply | None:
+        hidden = self._simulation.hidden
+        if not hidden or scope["method"] not in ("GET", "HEAD"):
+            return None
+        path: str = scope["path"]
+        if path == "/v2/orders:by_client_order_id":
+            key = parse_qs(scope["query_string"].decode("latin-1")).get("client_order_id", [""])[-1]
+        else:
+            key = path.removeprefix("/v2/orders/")
+        if not hidden.hides(key, self._simulation.clock.now_ns()):
+            return None
+        refusal = not_found(f"order not found for {key}")
+        return Reply.of(refusal.status, refusal.body)
+
+
+def may_trade(scope: Scope, keys: Keys) -> bool:
+    """Say whether a request has the right keys: in Alpaca's headers, or as HTTP Basic; a Bearer never has."""
+    key = secret = authorization = b""
+    for name, value in scope["headers"]:
+        if name == b"apca-api-key-id":
+            key = value
+        elif name == b"apca-api-secret-key":
+            secret = value
+        elif name == b"authorization":
+            authorization = value
+    if not key and authorization[:6].lower() == b"basic ":
+        key, secret = _basic(authorization[6:])
+    return compare_digest(key, keys.key.encode()) and compare_digest(secret, keys.secret.encode())
+
+
+def _basic(credentials: bytes) -> tuple[bytes, bytes]:
+    try:
+        key, _, secret = base64.b64decode(credentials.strip(), validate=True).partition(b":")
+    except binascii.Error:
+        return b"", b""
+    return key, secret

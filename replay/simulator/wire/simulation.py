@@ -1,0 +1,162 @@
+"""All that a running simulator holds, in one place, so that it can be read back and begun anew."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from replay.simulator.wire.armed import Faults, HiddenOrders
+
+if TYPE_CHECKING:
+    from replay.simulator.market.clock import SimulatedClock
+    from replay.simulator.venue.venue import Venue
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The one pair of keys that is valid."""
+
+    key: str = "test-key"
+    secret: str = "test-secret"
+
+
+_USUAL = 200  # of a paper account, as of a live one
+
+
+class RateLimit:
+    """Requests per minute of the wall clock; without a limit every answer still carries the headers.
+
+    Without one, they show Alpaca's usual 200 with all but this request remaining, so that a client which
+    paces itself by them is never held up.
+    """
+
+    def __init__(self, per_minute: int | None, wall: Callable[[], float]) -> None:
+        self._per_minute = per_minute
+        self._wall = wall
+        self._minute = int(wall() // 60)
+        self._taken = 0
+
+    def take(self) -> bool:
+        """Count a request; False if the minute has no more."""
+        minute = int(self._wall() // 60)
+        if minute != self._minute:
+            self._minute, self._taken = minute, 0
+        if self._per_minute is None:
+            return True
+        if self._taken >= self._per_minute:
+            return False
+        self._taken += 1
+        return True
+
+    def headers(self, *, remaining: int | None = None, reset: int | None = None) -> list[tuple[bytes, bytes]]:
+        """Give the three headers; ``reset`` is in seconds since 1970."""
+        limit = _USUAL if self._per_minute is None else self._per_minute
+        left = limit - (1 if self._per_minute is None else self._taken)
+        return [
+            (b"x-ratelimit-limit", b"%d" % limit),
+            (b"x-ratelimit-remaining", b"%d" % (left if remaining is None else remaining)),
+            (b"x-ratelimit-reset", b"%d" % ((self._minute + 1) * 60 if reset is None else reset)),
+        ]
+
+
+# now_ns, method, path, query, status, body, request id, answered
+Seen = tuple[int, str, str, str, int, bytes, str, bool]
+
+
+class Simulation:
+    """One simulator's venue, clock, faults and memory; ``lock`` is held while a request is carried out.
+
+    ``begin`` makes a new venue with its clock, so that ``reset`` is a new beginning. ``failures`` are the
+    exceptions that nobody expected: each is a defect of the simulator.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[], tuple[Venue, SimulatedClock]],
+        *,
+        keys: Keys | None = None,
+        rate_limit: int | None = None,
+        seed: int = 0,
+        wall: Callable[[], float] | None = None,
+    ) -> None:
+        self.lock = RLock()
+        self.keys = keys or Keys()
+        self.wall = wall or _wall_seconds
+        self._begin, self._rate_limit, self._seed = begin, rate_limit, seed
+        self.failures: list[str] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: venue, clock, faults, rate limit, and what was seen."""
+        with self.lock:
+            self.venue, self.clock = self._begin()
+            self.faults = Faults(seed=self._seed)
+            self.hidden = HiddenOrders()
+            self.limit = RateLimit(self._rate_limit, self.wall)
+            self.seen: list[Seen] = []
+            self._request_ids = Random(f"{self._seed}/request ids")
+
+    def next_request_id(self) -> str:
+        """Give the next ``X-Request-ID``: 32 hexadecimal digits, the same for the same seed."""
+        return f"{self._request_ids.getrandbits(128):032x}"
+
+    def disarm(self) -> None:
+        """Take every fault away, and what they left pending with it."""
+        with self.lock:
+            self.faults.clear()
+            self.hidden.clear()
+            self.venue.hold_cancels(False)
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Remember and log an exception that nobody expected."""
+        _LOG.error("simulator: %s failed; this is a defect of the simulator", what, exc_info=error)
+        self.failures.append(f"{what}: {type(error).__name__}: {error}")
+
+    def state(self) -> dict[str, Any]:
+        """Give the whole state: the venue's, every request seen, the faults and the unexpected failures."""
+        with self.lock:
+            return {
+                **self.venue.state(),
+                "now": _iso(self.clock.now_ns()),
+                "requests": [_request(seen) for seen in self.seen],
+                "faults": self.faults.as_json(),
+                "failures": list(self.failures),
+            }
+
+
+def _wall_seconds() -> float:
+    return time.time()
+
+
+def _request(seen: Seen) -> dict[str, Any]:
+    now_ns, method, path, query, status, body, request_id, answered = seen
+    return {
+        "time": _iso(now_ns), "method": method, "path": path, "query": query, "status": status,
+        "body": _json_or_text(body), "request_id": request_id, "answered": answered,
+    }  # fmt: skip
+
+
+def _json_or_text(body: bytes) -> object:
+    if not body:
+        return None
+    try:
+        value = orjson.loads(body)
+        orjson.dumps(value)  # what is nested too deeply can be read and not written
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return body.decode("utf-8", "replace")
+    return value
+
+
+def _iso(t_ns: int) -> str:
+    seconds, rest = divmod(t_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
