@@ -24,10 +24,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from engine.errors import ConfigurationError, DataUnavailable, EngineError, GateClosed, RunStopped
+from engine.errors import (
+    ConfigurationError,
+    DataUnavailable,
+    EngineError,
+    GateClosed,
+    LeaseHeld,
+    RunStopped,
+)
 from engine.log import EventLog, wall_clock
-from engine.stores.protocols import AgentStateStore
+from engine.stores.protocols import AgentDocuments
 
+STATE_DOCUMENT = "state"
 TRANSITIONS_KEPT = 20
 _ATTEMPTS = 50
 
@@ -87,7 +95,7 @@ class AgentState:
 class Agent:
     """The agent as a command sees it: where its state is kept, who acts, and the log of every change."""
 
-    store: AgentStateStore
+    store: AgentDocuments
     log: EventLog
     by: str
     clock: Callable[[], datetime] = wall_clock
@@ -127,7 +135,7 @@ class Agent:
         """Keep ERROR as the state where the work inside ends unexpectedly; lets the exception pass."""
         try:
             yield
-        except (RunStopped, ConfigurationError, GateClosed):
+        except (RunStopped, ConfigurationError, GateClosed, LeaseHeld):
             raise
         except (Exception, KeyboardInterrupt) as error:
             what = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
@@ -138,7 +146,7 @@ class Agent:
             raise
 
     def _read(self) -> tuple[dict[str, Any] | None, AgentState]:
-        document = self.store.agent_state()
+        document = self.store.agent_document(STATE_DOCUMENT)
         try:
             return document, AgentState.from_document(document)
         except (ValueError, TypeError, KeyError) as error:
@@ -155,7 +163,7 @@ class Agent:
             before = str(now.state) if now.transitions else ""
             change = Transition(self.clock().isoformat(), before, str(after), why, self.by)
             new = AgentState(after, (*now.transitions, change)[-TRANSITIONS_KEPT:])
-            if self.store.replace_agent_state(new.to_document(), replacing=document):
+            if self.store.replace_agent_document(STATE_DOCUMENT, new.to_document(), replacing=document):
                 self.log.event(
                     "state_transition",
                     f"agent {f'{before} -> ' if before else ''}{after}: {why}",

@@ -108,6 +108,16 @@ def _timeout(name: str, text: str) -> float:
     return seconds
 
 
+def _wait(name: str, text: str) -> float:
+    seconds = _seconds(name, text)
+    if not seconds <= _LONGEST_TIMEOUT_S:
+        raise ConfigurationError(
+            f"{name} is {text!r}; expected a number of seconds from 0 to {_LONGEST_TIMEOUT_S}: no run may "
+            f"wait for ever. Write it as, say, 30."
+        )
+    return seconds
+
+
 def _database_url(name: str, text: str) -> str:
     """Take what libpq takes; its value is part of no message, since it may hold a password."""
     url = text.strip()
@@ -179,6 +189,7 @@ SETTINGS = (
     Setting("EXEC_POSITIONS_MAX_AGE_S", _seconds, None, "positions older than this are unavailable"),
     Setting("EXEC_DECISION_MAX_AGE_S", _seconds, "900", "a resumed run sends nothing decided longer ago"),
     Setting("EXEC_INBOX_SETTLE_S", _seconds, "2", "leave files alone that are younger than this"),
+    Setting("EXEC_SETTLE_S", _wait, "30", "live: wait so long for fills after the last order has left"),
     Setting("EXEC_CALENDAR", _text, "XNYS", "exchange_calendars name of the sessions"),
     Setting("EXEC_BROKER_ACCOUNT_ID", _text, None, "the one account that may trade; unset: any"),
     Setting("DATABASE_URL", _database_url, None, "positions in PostgreSQL; unset: in engine.db", secret=True),
@@ -206,7 +217,6 @@ SETTINGS = (
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
 """Names that Kubernetes sets for every service, one called execution-engine, say."""
 NOT_BUILT_YET = {
-    "EXEC_SETTLE_S": "settlement at a broker",
     "EXEC_ACCOUNTS_FILE": "several broker accounts",
 }
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -352,7 +362,11 @@ class GateSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What a run needs to know besides its limits; ages and delays in seconds."""
+    """What a run needs to know besides its limits; ages and delays in seconds.
+
+    ``account``: the one that may trade, None for any. ``disk_is_lost``: local folders vanish with the job, as
+    those of a Cloud Run job do.
+    """
 
     data_dir: Path
     dry_run: bool
@@ -362,6 +376,9 @@ class RunSettings:
     inbox_settle_s: float
     decision_max_age_s: float
     positions_max_age_s: float | None
+    settle_s: float
+    account: str | None
+    disk_is_lost: bool
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> RunSettings:
@@ -380,4 +397,7 @@ class RunSettings:
             inbox_settle_s=read_setting("EXEC_INBOX_SETTLE_S", env),
             decision_max_age_s=read_setting("EXEC_DECISION_MAX_AGE_S", env),
             positions_max_age_s=read_setting("EXEC_POSITIONS_MAX_AGE_S", env),
+            settle_s=read_setting("EXEC_SETTLE_S", env),
+            account=read_setting("EXEC_BROKER_ACCOUNT_ID", env),
+            disk_is_lost=bool(env.get("CLOUD_RUN_JOB")),
         )

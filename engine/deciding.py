@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 
 from engine.config import RiskConfig
-from engine.errors import DataUnavailable
+from engine.errors import DataUnavailable, EngineError
 from engine.inputs import RiskInputs
 from engine.risk import evaluate
 from engine.schema import DECISION_FIELDS, inputs_schemas
@@ -19,6 +19,9 @@ from engine.stores.kill_switch import KillSwitchState
 from engine.stores.runs import BATCH, DECISIONS, INPUT_FRAMES, INPUTS, RunFolder
 from engine.world import World
 
+if TYPE_CHECKING:  # a dry run has no broker, and is short
+    from engine.syncing import Synced
+
 _SWITCH = "the kill switch"
 
 
@@ -26,10 +29,12 @@ def record_inputs(folder: RunFolder, world: World) -> None:
     """Read the stores once for the accounts of the batch; ``inputs.json`` comes last and seals the snapshot.
 
     All are asked at the same time. A store that fails, or gives no answer in time, leaves no file, and
-    ``inputs.json`` says why: that data is unavailable, not empty. A dry run has no working orders.
+    ``inputs.json`` says why: that data is unavailable, not empty. A dry run has no working orders; a live one
+    brings positions and fills from the broker into the stores first.
     """
     world.progress("reading positions and counts", 0, 1)
-    sources = _sources(folder, world)
+    synced = _synced(folder, world)
+    sources = _sources(folder, world, synced)
     answers = at_once({**sources, _SWITCH: world.kill_switch}, world.risk_data_timeout_s, bounded_within=True)
     switch = _switch(answers.pop(_SWITCH))
     unavailable = {}
@@ -50,6 +55,7 @@ def record_inputs(folder: RunFolder, world: World) -> None:
         INPUTS,
         {
             "read_at": world.clock().isoformat(),
+            **_told_by_broker(world, synced),
             "kill_switch": switch.on,
             "kill_switch_why": switch.why,
             "unavailable": unavailable,
@@ -63,7 +69,29 @@ def stores_of(world: World) -> dict[str, str]:
     return {"positions": identity_of(world.positions), "ledger": identity_of(world.ledger)}
 
 
-def _sources(folder: RunFolder, world: World) -> dict[str, Callable[[], pd.DataFrame]]:
+def _synced(folder: RunFolder, world: World) -> Synced | EngineError | None:
+    """Give what the broker says, or why it says nothing; None in a dry run, which doesn't ask."""
+    if world.venue is None:
+        return None
+    from engine.syncing import sync
+
+    try:
+        return sync(folder, world, world.venue, accounts_of(folder))
+    except EngineError as error:
+        return error
+
+
+def _told_by_broker(world: World, synced: Synced | EngineError | None) -> dict[str, str]:
+    """Give the broker's own time, before which no order is of this run, and whose turn it was to trade."""
+    if world.venue is None:
+        return {}
+    moment = synced.broker_time if synced and not isinstance(synced, EngineError) else world.clock()
+    return {"broker_time": moment.isoformat(), "tenure": world.venue.lease.tenure}
+
+
+def _sources(
+    folder: RunFolder, world: World, synced: Synced | EngineError | None
+) -> dict[str, Callable[[], pd.DataFrame]]:
     """Give what each frame of the inputs is read by."""
     accounts, as_of = accounts_of(folder), as_of_of(folder)
     max_age_s = folder.start["settings"]["positions_max_age_s"]
@@ -77,18 +105,34 @@ def _sources(folder: RunFolder, world: World) -> dict[str, Callable[[], pd.DataF
                 f"refused; drop them again to have them judged by what is set now."
             )
 
+    def check_synced() -> None:
+        if isinstance(synced, EngineError):
+            raise DataUnavailable(f"the broker's book could not be read: {synced}")
+
     def positions() -> pd.DataFrame:
         check_same("positions")
+        check_synced()
         return world.positions.positions(accounts, as_of=as_of, max_age_s=max_age_s)
 
     def daily_trades() -> pd.DataFrame:
         check_same("ledger")
-        return world.ledger.trade_counts(accounts, folder.trading_date)
+        check_synced()
+        counts = world.ledger.trade_counts(accounts, folder.trading_date)
+        return counts if synced is None or isinstance(synced, EngineError) else _each_once(counts, synced)
 
     def working_orders() -> pd.DataFrame:
+        check_synced()
+        if synced is not None and not isinstance(synced, EngineError):
+            return synced.working_orders
         return inputs_schemas()["working_orders"].empty_table().to_pandas()
 
     return {"positions": positions, "daily_trades": daily_trades, "working_orders": working_orders}
+
+
+def _each_once(counts: pd.DataFrame, synced: Synced) -> pd.DataFrame:
+    """Leave out of the counts what counts as working already: an order that is partly filled is one trade."""
+    trades = counts["trades"] - synced.counted_there * (counts["broker_account_id"] == synced.account)
+    return counts.assign(trades=trades)
 
 
 def _switch(answer: Answer) -> KillSwitchState:

@@ -10,10 +10,14 @@
     ├── RecordError             a run folder is damaged or contradicts itself      exit 1
     │   └── AlreadyWritten      a sealed file exists already
     ├── RunInProgress           another job holds this data folder                 exit 1
+    ├── LeaseHeld               another job sends this account's orders            exit 1
+    ├── LeaseLost               the right to send was lost on the way; resumable   exit 1
     ├── GateClosed              live trading is refused, with every reason         exit 3
     ├── RunStopped              SIGTERM: stopped between two steps, resumable      exit 1
     └── BrokerError             the broker refused, or nobody knows what it did
         ├── BrokerRejected      it answered and said no
+        │   └── RateLimited     429: turned away before it was looked at
+        ├── NotSent             no connection: the request certainly never left
         └── OutcomeUnknown      no answer, half an answer, or a 5xx after sending
 
 A refused row is not in here: it is data, with a reason in its own column.
@@ -21,7 +25,11 @@ A refused row is not in here: it is data, with a reason in its own column.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+_MOST_SHOWN = 8
 
 
 class EngineError(Exception):
@@ -72,6 +80,14 @@ class RunInProgress(EngineError):
     """Another job is at work in the same data folder."""
 
 
+class LeaseHeld(EngineError):
+    """Another job has the right to send orders for this account."""
+
+
+class LeaseLost(EngineError):
+    """The right to send orders for an account ended; what is unfinished is resumed by the next run."""
+
+
 class RunStopped(EngineError):
     """The job was asked to stop (SIGTERM); what is unfinished is resumed by the next run."""
 
@@ -98,13 +114,44 @@ class BrokerError(EngineError):
 
 
 class BrokerRejected(BrokerError):
-    """The broker answered and refused: ``status`` (HTTP), ``code`` and ``message`` as it gave them."""
+    """The broker answered and refused: ``status`` (HTTP), ``code`` and ``message`` as it gave them.
 
-    def __init__(self, message: str, *, status: int, code: int | None = None) -> None:
-        super().__init__(message if code is None else f"{message} (code {code})")
+    ``details`` are the other fields of its answer, decimals still text; the text has those that are words or
+    numbers. ``request_id`` is what the broker calls the request, "" where it gave it no name.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: int | None = None,
+        details: Mapping[str, Any] | None = None,
+        request_id: str = "",
+    ) -> None:
         self.message = message
         self.status = status
         self.code = code
+        self.details = MappingProxyType(dict(details or {}))
+        self.request_id = request_id
+        also = [f"code {code}"] if code is not None else []
+        telling = [f"{name} {value}" for name, value in self.details.items() if isinstance(value, str | int)]
+        also += telling[:_MOST_SHOWN]
+        also += [f"request {request_id}"] if request_id else []
+        super().__init__(f"{message} ({', '.join(also)})" if also else message)
+
+
+class RateLimited(BrokerRejected):
+    """The broker turned the request away before it looked at it: nothing came of it.
+
+    ``wait_s``: the seconds for which it wants to be left alone, 0 where it doesn't say.
+    """
+
+    wait_s = 0.0
+
+
+class NotSent(BrokerError):
+    """The request certainly never left: there was no connection to send it on."""
 
 
 class OutcomeUnknown(BrokerError):

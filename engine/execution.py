@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
@@ -26,6 +27,9 @@ from engine.stores.chosen import choose_stores
 from engine.stores.deadlines import at_once
 from engine.stores.kill_switch import KillSwitch, KillSwitchState
 from engine.stores.protocols import LedgerStore, PositionStore
+
+if TYPE_CHECKING:
+    from engine.brokers.trading import TradingBroker
 
 _WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
 
@@ -76,12 +80,11 @@ class RiskManager:
         self.settings = RunSettings.from_env()
         self.config = RiskConfig.from_env() if config is None else config
         stores = choose_stores(self.settings.stores)
-        self._positions = stores.positions if positions is None else positions
-        self._ledger = stores.ledger if ledger is None else ledger
         reader = stores.documents.document if stores.documents else None
         own_switch = KillSwitch.from_env(read_document=reader).read
-        self._kill_switch = own_switch if kill_switch is None else kill_switch
-        self._clock = clock
+        self.kill_switch = own_switch if kill_switch is None else kill_switch
+        self.clock = clock
+        self.stores = replace(stores, positions=positions or stores.positions, ledger=ledger or stores.ledger)
 
     def validate(self, *, intent: OrderIntent, working_orders: pd.DataFrame | None = None) -> RiskDecision:
         """Judge one intent. ``working_orders`` are open orders to count in, as in ``RiskInputs``."""
@@ -89,12 +92,12 @@ class RiskManager:
 
     def session(self) -> date:
         """Give the session that it is now."""
-        return trading_date(self._clock(), self.settings.calendar)
+        return trading_date(self.clock(), self.settings.calendar)
 
     def read(self, intent: OrderIntent) -> IntentFile:
         """Read an intent as a file with one row: trimmed, checked, given an id."""
         said = {name: value for name, value in asdict(intent).items() if value is not None}
-        now = self._clock()
+        now = self.clock()
         return read_intent_file(
             "intent.json",
             json_line(said),
@@ -106,7 +109,7 @@ class RiskManager:
         """Judge an intent that was read."""
         if row.refused:
             messages = tuple(problem.message for problem in row.refused[0].problems)
-            halted = self._kill_switch().on
+            halted = self.kill_switch().on
             known = {"kill_switch_enabled": "fail" if halted else "pass", "invalid_intent": "fail"}
             checks = {rule.name: "unavailable" for rule in RULE_BOOK} | known
             reason = "kill_switch_enabled" if halted else "invalid_intent"
@@ -126,17 +129,17 @@ class RiskManager:
         self, intents: pd.DataFrame, working_orders: pd.DataFrame | None
     ) -> tuple[RiskInputs, tuple[str, ...]]:
         """Read the stores as a run does; give also why something is unavailable."""
-        now = pd.Timestamp(self._clock())
+        now = pd.Timestamp(self.clock())
         session = trading_date(now, self.settings.calendar)
         accounts = [str(intents["broker_account_id"].iloc[0])]
         if working_orders is None:
             working_orders = pd.DataFrame(columns=list(_WORKING))
         answers = at_once(
             {
-                "positions": lambda: self._positions.positions(
+                "positions": lambda: self.stores.positions.positions(
                     accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
                 ),
-                "daily_trades": lambda: self._ledger.trade_counts(accounts, session),
+                "daily_trades": lambda: self.stores.ledger.trade_counts(accounts, session),
             },
             self.settings.stores.timeout_s,
             bounded_within=True,
@@ -155,17 +158,19 @@ class RiskManager:
             positions=frames["positions"],
             daily_trades=frames["daily_trades"],
             working_orders=working_orders,
-            kill_switch=self._kill_switch().on,
+            kill_switch=self.kill_switch().on,
         )
         return inputs, tuple(unavailable)
 
 
 class ExecutionEngine:
-    """Judges intents one after the other and, in a dry run, sends none.
+    """Judges intents one after the other; sends them in a live run, and in a dry run none.
 
-    The intents that one engine has allowed count as working orders for the ones after them, and their ids as
-    taken, so that a sequence of calls is judged as the batch of the same intents would be. Raises
-    ``ConfigurationError`` where ``dry_run`` is off: routing isn't built yet.
+    In a dry run the intents that one engine has allowed count as working orders for the ones after them, and
+    their ids as taken, so that a sequence of calls is judged as the batch of the same intents would be. Live,
+    each call is a run of its own, with its folder below ``EXEC_DATA_DIR`` (``engine.live_execution``): it
+    needs what a live run needs, ``EXEC_DRY_RUN=0`` included. Raises ``ConfigurationError`` where that or a
+    broker that orders can be routed to is missing.
     """
 
     def __init__(
@@ -180,9 +185,7 @@ class ExecutionEngine:
         self.risk = RiskManager() if risk is None else risk
         self.dry_run = self.risk.settings.dry_run if dry_run is None else dry_run
         if self.dry_run is not True:
-            raise ConfigurationError(
-                "dry_run is off, which asks for live orders: routing them isn't built yet. Leave dry_run on."
-            )
+            _check_live(self.risk.settings, broker)
         self.broker = broker
         self.broker_name = broker_name
         self._log = EventLog() if log is None else log
@@ -193,12 +196,40 @@ class ExecutionEngine:
         self._one_at_a_time = threading.Lock()
 
     def execute_intent(self, *, intent: OrderIntent) -> ExecutionResult:
-        """Judge one intent and say what became of it: ``rejected`` or, in a dry run, ``dry_run``.
+        """Judge one intent and say what became of it; ``status`` as in ``results.parquet``.
 
-        Threads wait for one another: each intent is judged by what the ones before it have left.
+        Threads wait for one another: each intent is judged by what the ones before it have left. A live one
+        raises what ``engine.live_execution.execute_live`` does.
         """
         with self._one_at_a_time:
-            return self._executed(intent)
+            return self._executed(intent) if self.dry_run is True else self._executed_live(intent)
+
+    def _executed_live(self, intent: OrderIntent) -> ExecutionResult:
+        from engine.live_execution import execute_live
+
+        done = execute_live(intent, cast("TradingBroker", self.broker), self.risk, self._log)
+        decision, result = done.decision, done.result
+        if decision is None or result is None:
+            row = self.risk.read(intent)
+            return ExecutionResult(
+                status="rejected",
+                risk=replace(self.risk.judge(row, None), allowed=False, messages=done.refused),
+                client_intent_id=intent.client_intent_id or "",
+                message=" ".join(done.refused),
+            )
+        return ExecutionResult(
+            status=result["status"],
+            risk=RiskDecision(
+                allowed=bool(decision["allowed"]),
+                reason=str(decision["reason"]),
+                checks={rule.name: str(decision[f"check_{rule.name}"]) for rule in RULE_BOOK},
+                figures={name: _figure(decision[name]) for name in FIGURES},
+                messages=done.unavailable,
+            ),
+            client_intent_id=result["client_intent_id"],
+            broker_order=_order_of(result),
+            message=result["message"] or "",
+        )
 
     def _executed(self, intent: OrderIntent) -> ExecutionResult:
         session = self.risk.session()
@@ -260,6 +291,37 @@ class ExecutionEngine:
             return row
         own = xxh3_128_hexdigest(bytes.fromhex(derived) + again.to_bytes(8, "little"))
         return replace(row, table=row.table.set_column(0, "client_intent_id", pa.array([own])))
+
+
+def _check_live(settings: RunSettings, broker: Broker) -> None:
+    if settings.dry_run:
+        raise ConfigurationError(
+            "dry_run is off, which asks for live orders, and EXEC_DRY_RUN is on: both have to say so. Set "
+            "EXEC_DRY_RUN=0, or leave dry_run on."
+        )
+    if not hasattr(broker, "recorded"):
+        raise ConfigurationError(
+            f"dry_run is off, and {type(broker).__name__} is no broker that orders can be routed to. "
+            f"Hand in an AlpacaBroker, or leave dry_run on."
+        )
+
+
+def _figure(recorded: float | None) -> float:
+    return math.nan if recorded is None else float(recorded)
+
+
+def _order_of(result: Mapping[str, Any]) -> BrokerOrder | None:
+    """Give the order of a row of results, as the broker described it last."""
+    if result["broker_order_id"] is None:
+        return None
+    return BrokerOrder(
+        broker_order_id=result["broker_order_id"],
+        client_order_id=result["client_intent_id"],
+        order_status=result["order_status"],
+        qty=result["order_qty"],
+        filled_qty=result["filled_qty"],
+        filled_avg_price=result["filled_avg_price"],
+    )
 
 
 def _as_repeated(decision: RiskDecision) -> RiskDecision:

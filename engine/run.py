@@ -7,11 +7,11 @@ is sealed by its last one; what an interrupted one left behind is removed and ma
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,12 +22,27 @@ from engine.collecting import collect, put_away
 from engine.config import RiskConfig, RunSettings
 from engine.deciding import decide, record_inputs, stores_of
 from engine.errors import ConfigurationError, RunStopped, UsageError
+from engine.quantity import round_to_units
 from engine.record import file_hash
-from engine.routing import dry_run, lapsed
+from engine.routing.dry_run import dry_run, lapsed
 from engine.stores.chosen import check_addresses, check_emulator, check_stores_are_named
 from engine.stores.kill_switch import KillSwitchState
-from engine.stores.runs import BATCH, COLLECTED, DECISIONS, INPUT_FRAMES, INPUTS, MANIFEST, RESULTS, RunFolder
+from engine.stores.runs import (
+    BATCH,
+    CASSETTE,
+    COLLECTED,
+    DECISIONS,
+    FILLS,
+    INPUT_FRAMES,
+    INPUTS,
+    MANIFEST,
+    RESULTS,
+    RunFolder,
+)
 from engine.world import World
+
+if TYPE_CHECKING:  # a dry run sends nothing, and is short
+    from engine.venue import Venue
 
 _SLOT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
@@ -49,18 +64,20 @@ def start(settings: RunSettings, config: RiskConfig, world: World, *, slot: str 
     Raises what ``check_start`` raises.
     """
     check_start(settings, slot=slot)
-    if not settings.dry_run:
-        refuse_to_route()
+    venue = world.venue
+    if settings.dry_run != (venue is None):
+        raise UsageError("a live run needs a venue to send its orders to, and a dry run has none.")
+    mode = "dry" if venue is None else "live"
     as_of = world.clock()
     folder = world.runs.create(
         trading_date(as_of, settings.calendar),
         f"{as_of:%Y%m%dT%H%M%SZ}-{slot}",
         {
-            "mode": "dry",
+            "mode": mode,
             "slot": slot,
             "as_of": as_of.isoformat(),
             "accounts": sorted(config.accounts),
-            "hosts": [],
+            "hosts": [] if venue is None else [venue.broker.trading_host],
             "stores": stores_of(world),
             "config": {**asdict(config), "accounts": sorted(config.accounts)},
             "settings": {
@@ -74,8 +91,8 @@ def start(settings: RunSettings, config: RiskConfig, world: World, *, slot: str 
     )
     _with_run_id(world, folder).log.event(
         "run_started",
-        f"run {folder.run_id} begins as a dry run",
-        mode="dry",
+        f"run {folder.run_id} begins as a {mode} run",
+        mode=mode,
         trading_date=folder.trading_date,
     )
     return folder
@@ -95,6 +112,12 @@ def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
         return
     check_stores_are_named(settings.stores)
     check_emulator(settings.stores, settings.gate.trading_host)
+    if settings.disk_is_lost:
+        raise ConfigurationError(
+            f"EXEC_DRY_RUN is 0, CLOUD_RUN_JOB says that this is a Cloud Run job, and EXEC_DATA_DIR is "
+            f"the local folder {settings.data_dir}, which vanishes with it: what was sent would be "
+            f"forgotten. Run live where the disk stays; a dry run may run here."
+        )
     if settings.gate.heartbeat_document and settings.stores.firestore_project is None:
         raise ConfigurationError(
             f"EXEC_HEARTBEAT_DOC is {settings.gate.heartbeat_document!r}, a document in Firestore, and no "
@@ -102,21 +125,14 @@ def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
         )
 
 
-def refuse_to_route() -> None:
-    """Say that what would come behind the live gate isn't there. Raises ``ConfigurationError``."""
-    raise ConfigurationError(
-        "EXEC_DRY_RUN is 0 and the gate is open, but routing live orders isn't built yet, so nothing was "
-        "touched. Unset EXEC_DRY_RUN to judge and record without sending."
-    )
-
-
 def finish(folder: RunFolder, world: World, *, until: str = MANIFEST) -> None:
     """Do what is missing of a run, up to and including the file ``until``.
 
-    Raises ``RunStopped`` where the job was asked to stop between two stages.
+    Raises ``RunStopped`` where the job was asked to stop between two stages, and ``ConfigurationError`` where
+    a live run was begun at another host than the venue's.
     """
-    world = _with_run_id(world, folder)
-    for stage in STAGES:
+    world = _as_its_own(world, folder)
+    for stage in STAGES if world.venue is None else LIVE_STAGES:
         if world.stopping():
             raise RunStopped(
                 f"Stopped before {stage.seal} of run {folder.run_id}; the next run goes on there."
@@ -168,11 +184,59 @@ def _told(world: World) -> Callable[[], KillSwitchState]:
     return read
 
 
+def trade(folder: RunFolder, world: World) -> None:
+    """Send what was allowed, wait for what becomes of it, and write ``fills.parquet``, ledger and results.
+
+    The ledger is written before the results are sealed: whenever the job dies, the fills are in it, or the
+    resumed run asks for them again.
+    """
+    from engine import open_orders
+    from engine.journal import Journal
+    from engine.routing.fates import live_results
+    from engine.routing.live import carry_out
+    from engine.routing.planned import allowed_intents
+    from engine.settling import fills_table, ledger_documents, settle, write_ledger
+
+    venue = _venue(world)
+    intents = allowed_intents(folder)
+    fates = carry_out(folder, world, venue, Journal(folder))
+    settled = settle(intents, fates, world, venue)
+    orders = [
+        (order.intent, fate.order)
+        for order in intents
+        for fate in [settled.fates[order.row]]
+        if fate.order is not None and fate.status == "placed"
+    ]
+    calendar = folder.start["settings"]["calendar"]
+    fills = fills_table(orders, settled.fills, calendar)
+    folder.write(FILLS, fills)
+    write_ledger(world, list(ledger_documents(orders, settled.fills, calendar=calendar, now=world.clock())))
+    open_orders.note(folder, settled.open_rows)
+    folder.write(RESULTS, live_results(folder.table(DECISIONS).to_pandas(), settled.fates))
+    world.log.for_each("fill", fills.num_rows, lambda: _fill_events(fills))
+
+
+def _fill_events(fills: pa.Table) -> Iterator[tuple[str, dict[str, Any]]]:
+    for fill in fills.to_pylist():
+        said = f"{fill['side']} {fill['qty']:g} {fill['symbol']} at {fill['price']:g}"
+        yield (
+            f"{fill['client_intent_id']}: {said}",
+            {"intent_id": fill["client_intent_id"], "broker_order_id": fill["broker_order_id"]},
+        )
+
+
+def seal_cassette(folder: RunFolder, _: World) -> None:
+    """Write the broker's traffic, all of which is in the journal by now, as ``cassette.json``."""
+    from engine.journal import Journal
+
+    Journal(folder).seal()
+
+
 def write_manifest(folder: RunFolder, world: World) -> None:
     """Count what the sealed files say, compare it, and write ``manifest.json``, the end of the run."""
     rows = folder.json(COLLECTED)["rows"]
     decisions = folder.table(DECISIONS, ["allowed", "reason"])
-    results = folder.table(RESULTS, ["status"])
+    results = folder.table(RESULTS, ["status", "attempted", "adopted"])
     batched = folder.table(BATCH, ["action"]).num_rows
     allowed = int(pc.sum(decisions["allowed"]).as_py() or 0)
     by_status = _counts(results["status"])
@@ -183,10 +247,12 @@ def write_manifest(folder: RunFolder, world: World) -> None:
         _identity("rows batched = decisions", batched, decisions.num_rows),
         _identity("decisions = results", decisions.num_rows, results.num_rows),
         _identity("allowed = sent + explained", allowed, results.num_rows - by_status.get("rejected", 0)),
+        *(_identities_at_the_broker(folder) if FILLS in folder.names() else []),
     ]  # fmt: skip
     broken = [identity["name"] for identity in identities if not identity["holds"]]
     halted = folder.json(INPUTS)["kill_switch"] or by_status.get("halted", 0) > 0
-    exit_code = EXIT_UNRESOLVED if broken else EXIT_HALTED if halted else EXIT_DONE
+    unclear = broken or by_status.get("unresolved", 0) > 0
+    exit_code = EXIT_UNRESOLVED if unclear else EXIT_HALTED if halted else EXIT_DONE
     reasons = decisions.filter(pc.invert(decisions["allowed"]))["reason"]
     keys = {name: folder.key + name for name in sorted(folder.names())}
     manifest = {
@@ -203,8 +269,11 @@ def write_manifest(folder: RunFolder, world: World) -> None:
             "by_reason": _counts(reasons),
         },
         "results": {"by_status": by_status},
-        "orders": {"sent": 0, "adopted": 0},
-        "fills": 0,
+        "orders": {
+            "sent": int(pc.sum(results["attempted"]).as_py() or 0),
+            "adopted": int(pc.sum(results["adopted"]).as_py() or 0),
+        },
+        "fills": folder.table(FILLS, ["fill_id"]).num_rows if FILLS in folder.names() else 0,
         "identities": identities,
         "content": {name: file_hash(key, folder.objects.read(key)) for name, key in keys.items()},
     }
@@ -218,11 +287,16 @@ def write_manifest(folder: RunFolder, world: World) -> None:
     )
 
 
-STAGES = (
+_JUDGED = (
     Stage(BATCH, collect, drafts=(COLLECTED,)),
     Stage(INPUTS, record_inputs, drafts=tuple(f"{name}.parquet" for name in INPUT_FRAMES)),
     Stage(DECISIONS, decide),
-    Stage(RESULTS, route),
+)
+STAGES = (*_JUDGED, Stage(RESULTS, route), Stage(MANIFEST, write_manifest))
+LIVE_STAGES = (
+    *_JUDGED,
+    Stage(RESULTS, trade, drafts=(FILLS,)),
+    Stage(CASSETTE, seal_cassette),
     Stage(MANIFEST, write_manifest),
 )
 
@@ -247,6 +321,26 @@ def _decision_expired(folder: RunFolder, now: datetime) -> bool:
     return too_old or trading_date(now, settings["calendar"]) != folder.trading_date
 
 
+def _identities_at_the_broker(folder: RunFolder) -> list[dict[str, Any]]:
+    """Compare what was allowed with what the broker says it took, and that with its executions; in units."""
+    results = folder.table(RESULTS, ["status", "broker_order_id", "order_qty", "filled_qty", "attempted"])
+    placed = pc.equal(results["status"].cast(pa.string()), "placed")
+    asked = folder.table(BATCH, ["qty"])["qty"]
+    whole = pc.and_(placed, pc.and_(pc.is_valid(asked), pc.is_valid(results["order_qty"])))
+    orders = results.filter(placed)
+    fills = folder.table(FILLS, ["broker_order_id", "qty"])
+    own = fills.filter(pc.is_in(fills["broker_order_id"], orders["broker_order_id"].combine_chunks()))
+    return [
+        _identity("quantity placed = quantity allowed of it", _units(results.filter(whole)["order_qty"]),
+                  _units(asked.filter(whole))),
+        _identity("quantity filled = sum of executions", _units(orders["filled_qty"]), _units(own["qty"])),
+    ]  # fmt: skip
+
+
+def _units(column: pa.ChunkedArray) -> int:
+    return int(round_to_units(column.to_numpy()).sum())
+
+
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     counts = {pair["values"]: pair["counts"] for pair in column.cast(pa.string()).value_counts().to_pylist()}
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
@@ -256,7 +350,28 @@ def _identity(name: str, left: int, right: int) -> dict[str, Any]:
     return {"name": name, "left": left, "right": right, "holds": left == right}
 
 
-def _with_run_id(world: World, folder: RunFolder) -> World:
-    from dataclasses import replace
+def _as_its_own(world: World, folder: RunFolder) -> World:
+    """Give the world as one run sees it: its id in the log, and in a live run its traffic in its folder."""
+    world = _with_run_id(world, folder)
+    if folder.start["mode"] == "dry":
+        return replace(world, venue=None)
+    from engine.journal import Journal
 
+    venue = _venue(world)
+    if folder.start["hosts"] != [venue.broker.trading_host]:
+        raise ConfigurationError(
+            f"Run {folder.run_id} was begun at {', '.join(folder.start['hosts'])} and is not finished, and "
+            f"ALPACA_TRADING_HOST is {venue.broker.trading_host} now: its orders can only be looked up where "
+            f"they were sent. Set ALPACA_TRADING_HOST (and the keys) back and run once, then change it."
+        )
+    return replace(world, venue=venue.recorded(Journal(folder)))
+
+
+def _venue(world: World) -> Venue:
+    if world.venue is None:
+        raise UsageError("a live run can only be finished live: set EXEC_DRY_RUN=0 and run again.")
+    return world.venue
+
+
+def _with_run_id(world: World, folder: RunFolder) -> World:
     return replace(world, log=world.log.with_fields(run_id=folder.run_id))

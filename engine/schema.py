@@ -90,7 +90,11 @@ RESULT_STATUSES = (
     "halted",
     "expired",
     "unresolved",
+    "cancel_requested",
+    "canceled",
+    "too_late",
 )
+"""The last three are of intents that cancel."""
 
 
 def intents_schema() -> pa.Schema:
@@ -141,8 +145,38 @@ def results_schema() -> pa.Schema:
             ("reason", text),
             ("broker_order_id", pa.string()),
             ("order_status", text),
+            ("order_qty", pa.float64()),
             ("filled_qty", pa.float64()),
             ("filled_avg_price", pa.float64()),
+            ("attempted", pa.bool_()),
+            ("adopted", pa.bool_()),
             ("message", pa.dictionary(pa.int32(), pa.string())),
+        ]
+    )
+
+
+def fills_schema() -> pa.Schema:
+    """Give the Arrow schema of ``fills.parquet``: one row per execution, as the broker told of it.
+
+    ``qty`` (shares) and ``price`` are of this execution, ``cum_qty`` and ``leaves_qty`` of its order after
+    it. ``client_intent_id`` is the intent's whose order, or exit leg, was executed.
+    """
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            ("fill_id", pa.string()),
+            ("client_intent_id", pa.string()),
+            ("broker_order_id", pa.string()),
+            ("broker_account_id", text),
+            ("symbol", text),
+            ("side", text),
+            ("qty", pa.float64()),
+            ("price", pa.float64()),
+            ("filled_at", pa.timestamp("us", tz="UTC")),
+            ("cum_qty", pa.float64()),
+            ("leaves_qty", pa.float64()),
+            ("trading_date", text),
         ]
     )

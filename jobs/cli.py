@@ -77,12 +77,29 @@ def status(*, count: int, as_json: bool) -> None:
 @cli.command()
 @click.option("--why", required=True, help="What happened; shown to whoever asks until `recover`.")
 @click.option("--by", help="Who halts; default: user, machine and process.")
+@click.option("--cancel", is_flag=True, help="Withdraw everything that is open at the broker, too.")
 @_JSON
-def halt(*, why: str, by: str | None, as_json: bool) -> None:
-    """Refuse every live run from now on, until `recover`."""
+def halt(*, why: str, by: str | None, cancel: bool, as_json: bool) -> None:
+    """Refuse every live run from now on, until `recover`; one at work stops before its next order."""
     from jobs.halt import halt as command
 
-    sys.exit(command(why=why, by=by, as_json=as_json))
+    sys.exit(command(why=why, by=by, cancel=cancel, as_json=as_json))
+
+
+@cli.command("cancel-all")
+@click.option("--symbol", help="Only orders of this symbol.")
+@click.option("--strategy", help="Only orders of this strategy that a run of this data folder left open.")
+@click.option("--account", help="Only of this account: the one of the keys, or nothing is done.")
+@_JSON
+def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None, as_json: bool) -> None:
+    """Withdraw what is open at the broker, wait for the outcome, say what filled on the way.
+
+    Always possible: neither the kill switch nor the gate stands in its way. Exits with 4 where an order is
+    not over yet.
+    """
+    from jobs.cancel_all import cancel_all as command
+
+    sys.exit(command(symbol=symbol, strategy=strategy, account=account, as_json=as_json))
 
 
 @cli.command()

@@ -15,9 +15,10 @@ from engine.risk import RULE_BOOK
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder, RunFolders
 from jobs import recorded
+from jobs.order_life import life_of
 from jobs.run import folder_path
 from jobs.tables import say
-from jobs.wording import moment, order, verdict, why_refused
+from jobs.wording import moment, order, outcome, verdict, why_refused
 from jobs.world import read_setup
 
 _SHORTEST = 4
@@ -149,7 +150,9 @@ def _print(story: Story) -> None:
     say()
     say("What became of it", bold=True)
     if row["allowed"]:
-        say(f"  Allowed: {row['message'].rstrip('.')}.")
+        say(f"  Allowed: {outcome(row)}.")
+        for line in life_of(folder, row):
+            say(f"  {line}")
     else:
         say(f"  Refused by {row['reason']}: {why_refused(row, story.context).rstrip('.')}.")
         say("  Result: rejected; nothing was sent.")
@@ -160,4 +163,5 @@ def _record(story: Story) -> dict[str, Any]:
     row = dict(story.row)
     checks = {rule.name: row.pop(f"check_{rule.name}") for rule in RULE_BOOK}
     sentences = {rule.name: verdict(rule.name, story.row, story.context) for rule in RULE_BOOK}
-    return {"run_id": story.folder.run_id, **row, "checks": checks, "sentences": sentences}
+    life = life_of(story.folder, story.row)
+    return {"run_id": story.folder.run_id, **row, "checks": checks, "sentences": sentences, "life": life}

@@ -13,11 +13,15 @@ from engine.errors import ConfigurationError, EngineError, UsageError
 from engine.log import EventLog
 from engine.stores.chosen import choose_stores
 from engine.stores.embedded import EmbeddedStore
+from jobs.cancel_all import cancel_all
 from jobs.world import read_setup
 
 
-def halt(*, why: str, by: str | None, as_json: bool) -> int:
-    """Halt the agent; gives the exit code."""
+def halt(*, why: str, by: str | None, cancel: bool = False, as_json: bool = False) -> int:
+    """Halt the agent and, where ``cancel``, withdraw what is open; gives the exit code.
+
+    The halt comes first, and stands whatever becomes of the cancels.
+    """
     reason = _said(why)
     try:
         agent = _agent(by)
@@ -32,7 +36,11 @@ def halt(*, why: str, by: str | None, as_json: bool) -> int:
     text = f"The agent is HALTED: {kept.why}. `execution-engine recover` ends that."
     if was_halted:
         text = f"The agent was HALTED before, and its first reason stays: {kept.why}."
-    return _tell(kept, text, agent, as_json=as_json)
+    if not cancel:
+        return _tell(kept, text, agent, as_json=as_json)
+    if not as_json:
+        _tell(kept, text, agent, as_json=False)
+    return cancel_all(symbol=None, strategy=None, account=None, as_json=as_json)
 
 
 def recover(*, why: str, by: str | None, as_json: bool) -> int:
@@ -59,7 +67,7 @@ def _said(why: str) -> str:
 def _agent(by: str | None) -> Agent:
     """Give the agent by the settings of the stores alone: a mistake in others must not prevent a halt."""
     stores = choose_stores(StoreSettings.from_env(os.environ))
-    return Agent(stores.agent_state, EventLog(), by or whoever_acts())
+    return Agent(stores.agent, EventLog(), by or whoever_acts())
 
 
 def _tell(kept: AgentState, text: str, agent: Agent, *, as_json: bool) -> int:

@@ -13,10 +13,16 @@ from engine.stores.runs import BATCH, DECISIONS, INPUTS, RESULTS, RunFolder
 
 
 def rows(folder: RunFolder, places: Sequence[int]) -> list[dict[str, Any]]:
-    """Give some intents of a run: batch, decision and result columns of the rows at ``places``."""
+    """Give some intents of a run: batch, decision and result columns of the rows at ``places``.
+
+    ``reason`` is the decision's, ``outcome_reason`` the result's.
+    """
     wanted = pa.array(places, type=pa.int64())
     parts = [folder.table(name).take(wanted).to_pylist() for name in (RESULTS, BATCH, DECISIONS)]
-    return [{**result, **intent, **decision} for result, intent, decision in zip(*parts, strict=True)]
+    return [
+        {**result, **intent, **decision, "outcome_reason": result["reason"]}
+        for result, intent, decision in zip(*parts, strict=True)
+    ]
 
 
 def judged(folder: RunFolder, *, allowed: bool, at_most: int) -> tuple[list[dict[str, Any]], int]:

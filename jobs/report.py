@@ -9,7 +9,7 @@ from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RunFolder
 from jobs import recorded
 from jobs.run import folder_path
 from jobs.tables import print_table, say
-from jobs.wording import order, why_refused
+from jobs.wording import order, outcome, why_refused
 
 _INTENTS_SHOWN = 20
 _MESSAGES_SHOWN = 10
@@ -57,7 +57,7 @@ def _print_intake(collected: dict[str, Any]) -> None:
 
 def _print_decisions(folder: RunFolder, manifest: dict[str, Any]) -> None:
     statuses = manifest["results"]["by_status"]
-    outcome = ", ".join(f"{count} {_in_words(status)}" for status, count in statuses.items())
+    told = ", ".join(f"{count} {_in_words(status)}" for status, count in statuses.items())
     reasons = manifest["decisions"]["by_reason"]
     table = [("allowed", "", manifest["decisions"]["allowed"])]
     table += [("refused", reason, count) for reason, count in reasons.items()]
@@ -65,7 +65,13 @@ def _print_decisions(folder: RunFolder, manifest: dict[str, Any]) -> None:
     _print_intents(folder, "What was allowed", allowed=True)
     _print_intents(folder, "What was refused", allowed=False)
     say()
-    say(f"Results: {outcome}.")
+    say(f"Results: {told}{_sent(manifest)}.")
+    if statuses.get("unresolved"):
+        say(
+            "UNRESOLVED: nobody knows yet what became of these. The next live run looks again; until then "
+            "they count as working. Look for them on the broker's dashboard.",
+            color="red",
+        )
 
 
 def _print_intents(folder: RunFolder, title: str, *, allowed: bool) -> None:
@@ -83,7 +89,7 @@ def _print_intents(folder: RunFolder, title: str, *, allowed: bool) -> None:
             row["strategy_id"],
             row["broker_account_id"],
             order(row),
-            row["message"] if allowed else f"{row['reason']}: {why_refused(row, context)}",
+            outcome(row) if allowed else f"{row['reason']}: {why_refused(row, context)}",
         ]
         for row in rows
     ]
@@ -126,7 +132,7 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
         say(f"Unavailable: {name}: {why}", color="red")
     _print_remedy(folder, manifest, inputs)
     is_empty = "positions" not in inputs["unavailable"] and not folder.table("positions.parquet").num_rows
-    if manifest["rows"]["batched"] and is_empty:
+    if manifest["mode"] == "dry" and manifest["rows"]["batched"] and is_empty:
         say("No positions are on record for these accounts: every one counts as flat.")
     broken = [identity for identity in manifest["identities"] if not identity["holds"]]
     for identity in broken:
@@ -152,5 +158,14 @@ def _print_remedy(folder: RunFolder, manifest: dict[str, Any], inputs: dict[str,
         say("Once it is back, drop the archived files again (below): what was allowed is recognised.")
 
 
+def _sent(manifest: dict[str, Any]) -> str:
+    orders = manifest["orders"]
+    if manifest["mode"] == "dry":
+        return ""
+    adopted = f" ({orders['adopted']} found again after their reply was lost)" if orders["adopted"] else ""
+    return f"; {orders['sent']} sent{adopted}, {manifest['fills']} executions"
+
+
 def _in_words(status: str) -> str:
-    return {"dry_run": "would be sent", "rejected": "refused"}.get(status, status)
+    words = {"dry_run": "would be sent", "rejected": "refused", "broker_rejected": "refused by the broker"}
+    return words.get(status, status.replace("_", " "))

@@ -12,11 +12,12 @@ from typing import Any
 
 import click
 
-from engine.run import check_start, finish, refuse_to_route, start
+from engine.run import check_start, finish, start
 from engine.stores.lock import exclusive
 from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder
+from engine.world import World
 from jobs.progress import progress_bar
-from jobs.world import read_setup
+from jobs.world import Setup, read_setup, termination_asked
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Outcome:
 
 def run(*, slot: str, as_json: bool) -> int:
     """Do a whole run and print what became of it; gives the exit code."""
-    outcome = _work(slot, until=MANIFEST)
+    outcome = work(read_setup(), slot)
     exit_code = _exit_code([*outcome.resumed, outcome.own])
     if as_json:
         click.echo(json.dumps({**summary(outcome.own), "exit_code": exit_code, "resumed": _resumed(outcome)}))
@@ -48,7 +49,7 @@ def run(*, slot: str, as_json: bool) -> int:
 
 def collect(*, slot: str, as_json: bool) -> int:
     """Seal a batch and stop there; the next ``run`` decides on it."""
-    outcome = _work(slot, until=BATCH)
+    outcome = work(read_setup(), slot, until=BATCH)
     exit_code = _exit_code(outcome.resumed)
     if as_json:
         head = {"run_id": outcome.own.run_id, "trading_date": outcome.own.trading_date.isoformat()}
@@ -77,24 +78,38 @@ def folder_path(folder: RunFolder) -> str:
     return str(root.absolute() / folder.key) if root is not None else folder.key
 
 
-def _work(slot: str, *, until: str) -> Outcome:
-    setup = read_setup()
+def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
+    """Finish what is unfinished, then do a run of its own up to the file ``until``."""
     check_start(setup.settings, slot=slot)
-    gate = None if setup.settings.dry_run else setup.gate(setup.preflight())
+    live = not setup.settings.dry_run
+    gate = setup.gate(setup.preflight()) if live else None
+    stopping = termination_asked()
     with (
         exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"),
         progress_bar() as progress,
-        nullcontext() if gate is None else gate.opened(),
+        gate.opened() if gate else nullcontext(),
+        setup.venue(stopping) if live else nullcontext() as venue,
     ):
-        if gate is not None:
-            refuse_to_route()
-        world = setup.world(progress=progress)
-        resumed = world.runs.unfinished()
+        world = setup.world(progress=progress, stopping=stopping, venue=venue)
+        resumed = [run for run in world.runs.unfinished() if _may_finish(run, world)]
         for folder in resumed:
             finish(folder, world)
         own = start(setup.settings, setup.config, world, slot=slot)
         finish(own, world, until=until)
     return Outcome(own, resumed)
+
+
+def _may_finish(folder: RunFolder, world: World) -> bool:
+    """Leave what a live run left to the next live run: a dry one can't ask the broker about it."""
+    if world.venue is not None or folder.start["mode"] == "dry":
+        return True
+    world.log.event(
+        "run_left",
+        f"run {folder.run_id} is a live one and not finished; the next live run goes on with it",
+        severity="WARNING",
+        run_id=folder.run_id,
+    )
+    return False
 
 
 def _resumed(outcome: Outcome) -> list[dict[str, Any]]:

@@ -11,12 +11,17 @@ import click
 from engine.agent import AgentState
 from engine.errors import ConfigurationError
 from engine.gate import Refusal
+from engine.open_orders import OpenOrder, left_open
 from engine.run import check_start
 from engine.stores.lock import holder
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import INPUTS, MANIFEST, RunFolder, RunFolders
 from jobs.tables import print_table, say
+from jobs.wording import number
 from jobs.world import Setup, read_setup
+
+_FIGURES = ("dropped", "allowed", "refused", "quarantined", "duplicate")
+_LIVE_FIGURES = ("sent", "fills")
 
 
 def status(*, count: int, as_json: bool) -> int:
@@ -29,15 +34,18 @@ def status(*, count: int, as_json: bool) -> int:
     kept = gate.kept()
     agent, standing = _agent(*kept), gate.standing(switch, kept)
     runs = [_describe(folder, at_work) for folder in RunFolders(LocalObjects(setup.data_dir)).all()[-count:]]
+    still_open = [order for left in left_open(setup.objects) for order in left.orders]
     if as_json:
         body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "runs": runs}
         body |= {"kill_switch": {"on": switch.on, "why": switch.why}, "dry_run": setup.settings.dry_run}
         body |= {"agent": agent, "gate": {"closed_by": [asdict(refusal) for refusal in standing]}}
         body |= {"stores": {"positions": setup.stores.positions.place, "ledger": setup.stores.ledger.place}}
+        body |= {"open_orders": [_open_order(order) for order in still_open]}
         click.echo(json.dumps({"exit_code": 0, **body}))
         return 0
     if runs:
-        numbers = ("dropped", "allowed", "refused", "quarantined", "duplicate")
+        live = any(run["mode"] == "live" for run in runs)
+        numbers = [*_FIGURES, *(_LIVE_FIGURES if live else ())]
         rows = [
             (run["run_id"], run["trading_date"], run["state"], *(run.get(n, "") for n in numbers))
             for run in runs
@@ -51,6 +59,7 @@ def status(*, count: int, as_json: bool) -> int:
     said = f"ON. {switch.why}" if switch.on else "off"
     say(f"Kill switch: {said}", color="red" if switch.on else None)
     _print_gate(agent, standing, setup)
+    _print_open(still_open)
     say(f"Positions: {setup.stores.positions.place} · ledger: {setup.stores.ledger.place}")
     return 0
 
@@ -80,14 +89,47 @@ def _print_gate(agent: dict[str, Any], standing: list[Refusal], setup: Setup) ->
         say("Live trading: the gate opens if the preflight holds (`execution-engine doctor` tries it)")
 
 
+def _open_order(left: OpenOrder) -> dict[str, Any]:
+    intent = left.intent
+    return {
+        "client_intent_id": intent.client_intent_id,
+        "broker_account_id": intent.broker_account_id,
+        "symbol": intent.symbol,
+        "side": intent.side,
+        "qty": intent.qty,
+        "status": left.status,
+        "broker_order_id": left.broker_order_id,
+        "run_id": left.run_id,
+    }
+
+
+def _print_open(still_open: list[OpenOrder]) -> None:
+    """Say what the latest live runs left open at the broker."""
+    if not still_open:
+        return
+    orders = [f"{left.intent.side} {number(left.intent.qty)} {left.intent.symbol}" for left in still_open[:5]]
+    more = ", …" if len(still_open) > len(orders) else ""
+    say(
+        f"Open at the broker when last asked: {len(still_open)} ({', '.join(orders)}{more}); the next live "
+        f"run looks what became of them."
+    )
+
+
 def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:
-    head = {"run_id": folder.run_id, "trading_date": folder.trading_date.isoformat()}
+    head = {
+        "run_id": folder.run_id,
+        "trading_date": folder.trading_date.isoformat(),
+        "mode": folder.start["mode"],
+    }
     if MANIFEST not in folder.names():
         return {**head, "state": f"running: {at_work}" if at_work else "unfinished; the next run ends it"}
     manifest = folder.json(MANIFEST)
     without = ", ".join(folder.json(INPUTS)["unavailable"])
     done = f"done, without {without}" if without else "done"
-    state = {0: done, 3: "halted", 4: "does not add up"}.get(manifest["exit_code"], "unknown")
+    unresolved = manifest["results"]["by_status"].get("unresolved")
+    unclear = f"{unresolved} unresolved" if unresolved else "does not add up"
+    state = {0: done, 3: "halted", 4: unclear}.get(manifest["exit_code"], "unknown")
     figures = {key: manifest["rows"][key] for key in ("dropped", "quarantined", "duplicate")}
     decisions = {key: manifest["decisions"][key] for key in ("allowed", "refused")}
+    figures |= {"sent": manifest["orders"]["sent"], "fills": manifest["fills"]}
     return {**head, "state": state, "exit_code": manifest["exit_code"], **figures, **decisions}

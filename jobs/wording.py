@@ -7,6 +7,8 @@ from typing import Any
 
 from pandas import NaT
 
+from engine.orders import FINAL_STATUSES
+
 Row = Mapping[str, Any]
 """One intent's columns: those of the batch, of the decisions and of the results; None where missing."""
 
@@ -32,6 +34,28 @@ def order(row: Row) -> str:
     if row["trail_percent"] is not None:
         prices.append(f"trail {number(row['trail_percent'])} %")
     return ", ".join([f"{row['side']} {much} {row['symbol']}", *(prices or [str(row["order_type"])])])
+
+
+def outcome(row: Row) -> str:
+    """Say what became of an allowed intent: filled, open, withdrawn, or why it never left."""
+    status, message = row["status"], str(row["message"] or "").rstrip(".")
+    if status == "placed":
+        said = _order_now(row)
+        return f"{said} ({message})" if message else said
+    if status in {"dry_run", "canceled", "cancel_requested", "too_late"}:
+        return message
+    return f"{status}, {row['outcome_reason']}: {message}"
+
+
+def _order_now(row: Row) -> str:
+    """Say how an order stands: ``filled 60 at 659.05``, ``open at the broker (new)``."""
+    filled, status = row["filled_qty"] or 0.0, row["order_status"]
+    price = "" if row["filled_avg_price"] is None else f" at {number(row['filled_avg_price'])}"
+    if status == "filled":
+        return f"filled {number(filled)}{price}"
+    much = "" if row["order_qty"] is None else f" of {number(row['order_qty'])}"
+    part = f", {number(filled)}{much} filled{price}" if filled else ""
+    return f"{status}{part}" if status in FINAL_STATUSES else f"open at the broker ({status}){part}"
 
 
 def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +16,15 @@ from engine.log import EventLog, wall_clock
 from engine.stores.chosen import Stores, choose_stores
 from engine.stores.inbox import Inbox
 from engine.stores.kill_switch import KillSwitch
-from engine.stores.objects import LocalObjects
+from engine.stores.objects import LocalObjects, Objects
 from engine.world import World
 
 if TYPE_CHECKING:  # a dry run has no gate, and is short
     from engine.agent import Agent
+    from engine.brokers.trading import TradingBroker
     from engine.gate import Gate
     from engine.preflight import Check
+    from engine.venue import Venue
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Setup:
         """Give the agent whose state the store of the ledger keeps; ``by`` is who acts."""
         from engine.agent import Agent, whoever_acts
 
-        return Agent(self.stores.agent_state, log or EventLog(), by or whoever_acts())
+        return Agent(self.stores.agent, log or EventLog(), by or whoever_acts())
 
     def gate(self, checks: Mapping[str, Check]) -> Gate:
         """Give what stands before a live run, with the checks of its preflight."""
@@ -73,21 +76,56 @@ class Setup:
             return checks
         from engine.brokers.alpaca import AlpacaBroker
 
-        account, clock = AlpacaBroker(), AlpacaBroker()  # a session each: they are asked at the same time
+        patience_s = self.settings.stores.timeout_s
+        account, clock = AlpacaBroker(patience_s=patience_s), AlpacaBroker(patience_s=patience_s)
         return {**checks, **broker_checks(account.get_account, clock, wall_clock)}
 
-    def world(self, *, progress: Callable[[str, int, int], None]) -> World:
-        """Give the edges of a run: the stores, the disk, the wall clock, SIGTERM."""
+    @property
+    def objects(self) -> Objects:
+        """Where run folders, archive and quarantine are kept."""
+        return LocalObjects(self.data_dir)
+
+    def broker(self, stopping: Callable[[], bool]) -> TradingBroker:
+        """Give the broker of the keys in the environment. Raises ``ConfigurationError``."""
+        from engine.brokers.alpaca import AlpacaBroker
+
+        return AlpacaBroker(stopping=stopping)
+
+    @contextmanager
+    def venue(self, stopping: Callable[[], bool]) -> Iterator[Venue]:
+        """Give where a live run sends its orders, for as long as this job may send there.
+
+        Raises ``BrokerError`` where the broker can't be asked, ``LeaseHeld`` where another job trades.
+        """
+        from engine.venue import venue_of
+
+        with venue_of(
+            self.broker(stopping),
+            self.agent(),
+            self.settings,
+            stopping=stopping,
+        ) as venue:
+            yield venue
+
+    def world(
+        self,
+        *,
+        progress: Callable[[str, int, int], None],
+        stopping: Callable[[], bool],
+        venue: Venue | None = None,
+    ) -> World:
+        """Give the edges of a run: stores, disk, the wall clock, SIGTERM, and the venue of a live run."""
         return World(
-            objects=LocalObjects(self.data_dir),
+            objects=self.objects,
             inbox=self.inbox,
             positions=self.stores.positions,
             ledger=self.stores.ledger,
             kill_switch=self.kill_switch.read,
             log=EventLog(),
             risk_data_timeout_s=self.settings.stores.timeout_s,
-            stopping=_termination_asked(),
+            stopping=stopping,
             progress=progress,
+            venue=venue,
         )
 
 
@@ -104,7 +142,7 @@ def read_setup(env: Mapping[str, str] | None = None) -> Setup:
     return Setup(settings, RiskConfig.from_env(env), switch, stores)
 
 
-def _termination_asked() -> Callable[[], bool]:
+def termination_asked() -> Callable[[], bool]:
     """Take SIGTERM as a wish to end between two steps; tell whether it has come."""
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))

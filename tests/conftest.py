@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.desk import Desk
 
 pytest_plugins = ["tests.servers.fixtures"]
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 _OURS = ("EXEC_", "EXECUTION_", "ALPACA_", "AGENT_", "FIREBASE_", "GOOGLE_", "DATABASE_URL", "MARKETDATA_")
 _OTHER_SERVERS = ("FIRESTORE_", "CLOUDSDK_", "PG")

@@ -37,15 +37,18 @@ class BrokerAccount:
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerClock:
-    """A broker's time and its market's next opening and closing, all UTC and cut to the microsecond.
+    """A market's time and its next opening and closing, all UTC and cut to the microsecond.
 
-    ``next_close`` is today's while the market ``is_open``.
+    ``next_close`` is today's while the market ``is_open``. ``replied_at`` is the moment at which the broker
+    answered, by its own clock and in whole seconds; None where it doesn't say. A simulated market has a time
+    of its own, and then the two differ.
     """
 
     timestamp: datetime
     is_open: bool
     next_open: datetime
     next_close: datetime
+    replied_at: datetime | None = None
 
 
 def why_it_cannot_trade(account: BrokerAccount) -> str:

@@ -1,14 +1,18 @@
-"""Alpaca's Trading API v2, as far as a single order goes, and the account and clock around it.
+"""Alpaca's Trading API v2, as far as an execution engine needs it: orders, lists, account and clock.
 
 What becomes of a request, where POST and DELETE change something at the broker and GET does not::
 
     the broker's reply                       POST, DELETE      GET
-    2xx with what was asked (DELETE: 204)    the order         the order, account or clock
-    3xx (never followed), 4xx (429 too)      BrokerRejected    BrokerRejected
-    5xx, another 2xx, half a reply, none     OutcomeUnknown    BrokerError: nothing was changed, ask again
+    2xx with what was asked (DELETE: 204)    the order         what was asked for
+    429                                      RateLimited       asked again, then RateLimited
+    3xx (never followed), another 4xx        BrokerRejected    BrokerRejected
+    5xx, half a reply, none                  OutcomeUnknown    asked again, then BrokerError
+    no connection, so it never left          NotSent           asked again, then BrokerError
+    another 2xx, or not what was asked       OutcomeUnknown    BrokerError
 
-Every request is sent once. Repeating, pacing and recording belong to the session, which is handed in. No
-message and no ``repr`` shows a key, or more of an account number than its last four characters.
+What changes something is sent once; what only asks is repeated, with ``alpaca_patience``. Pacing and
+recording belong to the session, which is handed in. No message and no ``repr`` shows a key, or more of an
+account number than its last four characters.
 """
 
 from __future__ import annotations
@@ -16,40 +20,71 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
 from http import HTTPStatus
-from ipaddress import IPv4Network, ip_address
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
+from urllib.parse import urlencode
 
 import requests
 import urllib3
 
 from engine.brokers.account import BrokerAccount, BrokerClock
 from engine.brokers.alpaca_account import parse_account, parse_clock
-from engine.brokers.alpaca_orders import differences, order_path, order_payload, parse_order
-from engine.brokers.alpaca_replies import cause, one_line, readable, refusal, without_account_numbers
-from engine.config import PAPER_HOST
-from engine.errors import BrokerError, ConfigurationError, OutcomeUnknown
-from engine.orders import BrokerOrder, OrderIntent
-
-_HOST = re.compile(
-    r"(?P<scheme>https?)://(?P<name>[a-z0-9-]+(\.[a-z0-9-]+)*|\[::1\])(:(?P<port>\d{1,5}))?/?",
-    re.ASCII | re.IGNORECASE,
+from engine.brokers.alpaca_answers import recorded_answer
+from engine.brokers.alpaca_fields import NotJson
+from engine.brokers.alpaca_keys import Keys
+from engine.brokers.alpaca_lists import (
+    Query,
+    at_or_after,
+    every_fill,
+    every_order,
+    parse_fills,
+    parse_orders,
+    parse_positions,
 )
-_HIGHEST_PORT = 65535
+from engine.brokers.alpaca_orders import differences, order_path, order_payload, parse_order
+from engine.brokers.alpaca_patience import NoAnswer, Patience, PatienceSettings
+from engine.brokers.alpaca_replies import cause, never_left, refusal, replied_at, request_id
+from engine.brokers.alpaca_settings import checked_host, checked_key
+from engine.brokers.alpaca_text import one_line, readable, without_account_numbers
+from engine.brokers.exchange import Exchange
+from engine.brokers.pacing import NO_REPLY, Pace
+from engine.brokers.redaction import AccountRedaction
+from engine.brokers.trading import Recorder
+from engine.brokers.transport import BoundedAdapter, Recording
+from engine.brokers.venue_rules import why_alpaca_would_refuse
+from engine.config import PAPER_HOST
+from engine.errors import (
+    BrokerError,
+    BrokerRejected,
+    ConfigurationError,
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    RunStopped,
+)
+from engine.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
+
 _DONE, _REDIRECTED, _FAILED = 200, 300, 500  # where the families of HTTP statuses begin
+_NO_SUCH_THING = 40410000
+CONNECTIONS = 16
+"""Kept open at the same time; as many orders may be on their way."""
 
 _Asked = TypeVar("_Asked")
 
 
 class AlpacaBroker:
-    """Places, cancels and looks up orders at Alpaca, and asks for its account and clock.
+    """Places, cancels, looks up and lists orders at Alpaca, and asks for its account and clock.
 
     ``api_key``, ``secret_key`` and ``trading_host`` come from ``ALPACA_API_KEY``, ``ALPACA_SECRET_KEY`` and
     ``ALPACA_TRADING_HOST`` where not given; the host is the paper host unless another is named.
-    ``timeout_s``: seconds to connect, and seconds to wait for the next byte of the reply.
-    Raises ``ConfigurationError``.
+    ``timeout_s``: seconds to connect, and seconds to wait for the next byte of the reply. ``patience``:
+    ``patience_s``, the seconds for which one thing is asked again and again (30 by default; 0: asked once),
+    and the other fields of ``Patience``. Raises ``ConfigurationError``.
     """
 
     def __init__(
@@ -60,8 +95,11 @@ class AlpacaBroker:
         trading_host: str | None = None,
         session: requests.Session | None = None,
         timeout_s: tuple[float, float] = (5.0, 15.0),
+        **patience: Unpack[PatienceSettings],
     ) -> None:
-        self._keys = _Keys(_key("ALPACA_API_KEY", api_key), _key("ALPACA_SECRET_KEY", secret_key))
+        self._keys = Keys(
+            checked_key("ALPACA_API_KEY", api_key), checked_key("ALPACA_SECRET_KEY", secret_key)
+        )
         if trading_host is None:
             trading_host = os.environ.get("ALPACA_TRADING_HOST") or PAPER_HOST
         self.trading_host = checked_host(trading_host)
@@ -69,37 +107,57 @@ class AlpacaBroker:
             raise ConfigurationError(
                 f"timeout_s is {timeout_s}; expected two numbers of seconds above 0, to connect and to read."
             )
-        self._session = requests.Session() if session is None else session
+        self._session = _own_session(self.trading_host, *timeout_s) if session is None else session
+        self._pace = Pace()
+        self._account = AccountRedaction()
         # Plain http stays on loopback: a proxy named in the environment would carry the keys elsewhere.
         self._proxies = {"no_proxy": "*"} if self.trading_host.startswith("http:") else None
         self._timeout_s = timeout_s
+        self._patience = Patience(**patience)
 
     def __repr__(self) -> str:
         return f"AlpacaBroker(trading_host={self.trading_host!r})"
 
-    def place_order(self, *, intent: OrderIntent) -> BrokerOrder:
+    def why_refused(self, intent: OrderIntent) -> str:
+        """Say why Alpaca can't take an order ("" where it can), without asking it."""
+        return why_alpaca_would_refuse(intent) or ""
+
+    def place_order(
+        self, *, intent: OrderIntent, at_its_turn: Callable[[], None] | None = None
+    ) -> BrokerOrder:
         """Place one order under ``intent.client_intent_id``; the reply is compared with what was sent.
 
-        Raises ``BrokerRejected``, ``OutcomeUnknown`` (also where the reply describes another order), and
-        ``UsageError``, with nothing sent, for a cancel, a missing id or a number that is none.
+        ``at_its_turn`` is called right before the order leaves; what it raises passes through, and nothing
+        is sent. Raises ``BrokerRejected``, ``RateLimited``, ``NotSent``, ``OutcomeUnknown`` (also where the
+        reply describes another order), and ``UsageError``, with nothing sent, for a cancel, a missing id or
+        a number that is none.
         """
         payload = order_payload(intent)
         place = f"{self._place('POST', '/v2/orders')} (client_order_id {payload['client_order_id']})"
+        self._wait_for_turn(urgent=False)
+        try:
+            if at_its_turn is not None:
+                at_its_turn()
+        except BaseException:
+            self._pace.learn(NO_REPLY, {})  # nothing leaves, and the turn is over
+            raise
         reply = self._send("POST", "/v2/orders", place=place, payload=payload)
         order = self._read(reply, "POST", place, "order", parse_order)
         wrong = differences(intent, order)
         if wrong:
-            raise self._unclear("POST", place, f"the reply describes another order: {one_line(wrong)}")
+            raise self._unclear("POST", place, f"the reply describes another order: {self._line(wrong)}")
         return order
 
     def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:
         """Ask for an order to be cancelled, then look it up: it may still be working, or have filled.
 
-        Raises ``BrokerRejected`` (unknown order, or past cancelling), ``OutcomeUnknown`` (also where the
-        cancel was taken and the look failed), and ``UsageError`` for an id that is none.
+        Raises ``BrokerRejected`` (unknown order, or past cancelling), ``RateLimited``, ``NotSent``,
+        ``OutcomeUnknown`` (also where the cancel was taken and the look failed), and ``UsageError`` for an
+        id that is none.
         """
         path = order_path(broker_order_id)
         place = self._place("DELETE", path)
+        self._wait_for_turn(urgent=True)
         reply = self._send("DELETE", path, place=place)
         if reply.status_code != HTTPStatus.NO_CONTENT:
             raise self._unclear("DELETE", place, f"{self._said(reply)}; 204 was to be expected")
@@ -117,11 +175,51 @@ class AlpacaBroker:
         (nothing was changed; ask again), and ``UsageError`` for an id that is none.
         """
         path = order_path(broker_order_id)
-        order = self._get(path, "order", parse_order)
+        order = self._get(f"{path}?nested=true", "order", parse_order)
         if order.broker_order_id.lower() != broker_order_id.strip().lower():
             place = self._place("GET", path)
             raise self._unclear("GET", place, f"the reply describes order {order.broker_order_id}")
         return order
+
+    def find_order(self, *, client_order_id: str) -> BrokerOrder | None:
+        """Give the order with this client id; None only where Alpaca itself says that it knows none.
+
+        A gateway's 404 page is no answer. Raises ``BrokerRejected`` and ``BrokerError``.
+        """
+        path = f"/v2/orders:by_client_order_id?{urlencode({'client_order_id': client_order_id})}"
+        try:
+            order = self._get(path, "order", parse_order)
+        except BrokerRejected as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            if error.code == _NO_SUCH_THING and "endpoint" not in error.message:
+                return None
+            said = f"HTTP {error.status} that is not Alpaca's word on an order: {error}"
+            raise self._unclear("GET", self._place("GET", path), said) from error
+        if order.client_order_id != client_order_id:
+            said = f"the reply describes order {order.client_order_id}"
+            raise self._unclear("GET", self._place("GET", path), said)
+        return order
+
+    def open_orders(self) -> list[BrokerOrder]:
+        """Give all open orders, oldest first, groups under the order that heads them; raises as ``fills``."""
+        return every_order(self._page_of_orders, status="open")
+
+    def orders_since(self, moment: datetime) -> list[BrokerOrder]:
+        """Give all orders submitted at or after a moment, whatever became of them; raises as ``fills``."""
+        return every_order(self._page_of_orders, status="all", after=at_or_after(moment))
+
+    def positions(self) -> list[BrokerPosition]:
+        """Give all positions of the account; raises as ``fills``, also where any of them can't be read."""
+        return self._get("/v2/positions", "list of positions", parse_positions)
+
+    def fills(self, *, after: datetime | None) -> list[BrokerFill]:
+        """Give all executions after a moment (None: ever), oldest first; a few from just before may be in it.
+
+        Raises ``BrokerRejected``, ``BrokerError`` where there is no readable answer, and ``UsageError`` for a
+        moment without a timezone. Patience counts for each page.
+        """
+        return every_fill(self._page_of_fills, after=after)
 
     def get_account(self) -> BrokerAccount:
         """Give the account that the keys belong to.
@@ -129,21 +227,104 @@ class AlpacaBroker:
         Raises ``BrokerRejected`` (401, 403: the keys are not for this host), and ``BrokerError`` where there
         is no readable answer.
         """
-        return self._get("/v2/account", "account", lambda body: parse_account(self._keys.removed_from(body)))
+
+        def parse(body: bytes) -> BrokerAccount:
+            self._account.redacted(body, of_account=True)  # which remembers what must not be recorded
+            return parse_account(body)
+
+        return self._get("/v2/account", "account", parse)
 
     def get_clock(self) -> BrokerClock:
-        """Give Alpaca's time and the next opening and closing of the US market; raises as ``get_account``."""
-        return self._get("/v2/clock", "clock", lambda body: parse_clock(self._keys.removed_from(body)))
+        """Give the US market's time and its next opening and closing, and when Alpaca said so.
+
+        Raises as ``get_account``.
+        """
+        clock, headers = self._asked("/v2/clock", "clock", parse_clock)
+        return replace(clock, replied_at=replied_at(headers))
+
+    def recorded(self, recorder: Recorder) -> AlpacaBroker:
+        """Give the same broker, at the same pace, with every request and reply kept by ``recorder``."""
+        host = self.trading_host + "/"
+        session = requests.Session()
+        session.mount(
+            host,
+            Recording(
+                self._session.get_adapter(host),
+                recorder.keep,
+                clean=self._keys.hidden_in_body,
+                number=recorder.next_number,
+                account=self._account,
+            ),
+        )
+        other = copy(self)
+        other._session = session
+        return other
+
+    def answer_of(self, exchange: Exchange) -> tuple[str, BrokerOrder | BrokerRejected | None] | None:
+        """Read a recorded request to place an order: its client id, and what settled it, if anything did.
+
+        None where it was another request.
+        """
+        return recorded_answer(exchange)
+
+    def _wait_for_turn(self, *, urgent: bool) -> None:
+        """Wait until the rate limit lets a request leave. Raises ``RunStopped`` where the job is to end."""
+        if not self._pace.take(urgent=urgent, given_up=self._patience.stopping):
+            raise RunStopped("Stopped while a request waited for its turn; the next run goes on.")
+
+    def _page_of_orders(self, query: Query) -> list[BrokerOrder]:
+        return self._get(f"/v2/orders?{urlencode(query)}", "list of orders", parse_orders)
+
+    def _page_of_fills(self, query: Query) -> list[BrokerFill]:
+        return self._get(f"/v2/account/activities/FILL?{urlencode(query)}", "list of fills", parse_fills)
 
     def _place(self, method: str, path: str) -> str:
         return f"{method} {self.trading_host}{path}"
 
+    def _get(self, path: str, what: str, parse: Callable[[bytes], _Asked]) -> _Asked:
+        return self._asked(path, what, parse)[0]
+
+    def _asked(
+        self, path: str, what: str, parse: Callable[[bytes], _Asked]
+    ) -> tuple[_Asked, Mapping[str, str]]:
+        return self._patience.ask(partial(self._ask_once, path, what, parse))
+
+    def _ask_once(
+        self, path: str, what: str, parse: Callable[[bytes], _Asked], left_s: float
+    ) -> tuple[_Asked, Mapping[str, str]]:
+        """Ask; raises ``NoAnswer`` where asking again may help."""
+        place = self._place("GET", path)
+        self._wait_for_turn(urgent=True)
+        try:
+            reply = self._send("GET", path, place=place, within_s=left_s)
+        except RateLimited as error:
+            raise NoAnswer(error, error.wait_s) from error
+        except BrokerRejected:
+            raise
+        except BrokerError as error:
+            raise NoAnswer(error) from error
+        try:
+            return self._read(reply, "GET", place, what, parse), reply.headers
+        except BrokerError as error:
+            if isinstance(error.__cause__, NotJson):
+                raise NoAnswer(error) from error
+            raise
+
     def _send(
-        self, method: str, path: str, *, place: str, payload: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        place: str,
+        payload: Mapping[str, Any] | None = None,
+        within_s: float = math.inf,
     ) -> requests.Response:
         headers = {"Accept": "application/json"}
         if payload is not None:
             headers["Content-Type"] = "application/json"
+        connect_s, read_s = self._timeout_s
+        status: int = NO_REPLY
+        told: Mapping[str, str] = {}
         try:
             reply = self._session.request(
                 method,
@@ -151,39 +332,47 @@ class AlpacaBroker:
                 data=None if payload is None else json.dumps(payload).encode(),
                 headers=headers,
                 auth=self._keys,
-                timeout=self._timeout_s,
+                timeout=(min(connect_s, within_s), min(read_s, within_s)),
                 allow_redirects=False,
                 proxies=self._proxies,
             )
         except (OSError, urllib3.exceptions.HTTPError) as error:  # what requests raises is an OSError
-            raise self._unclear(method, place, f"no answer ({cause(error)})") from error
+            why = cause(error, self._keys.hidden_in)
+            if method != "GET" and never_left(error):
+                raise NotSent(f"{place}: never left, there was no connection ({why}).") from error
+            raise self._unclear(method, place, f"no answer ({why})") from error
+        else:
+            status, told = reply.status_code, reply.headers
+        finally:
+            self._pace.learn(status, told)
         if _REDIRECTED <= reply.status_code < _FAILED:
-            raise refusal(reply.status_code, self._showable(reply))
+            raise refusal(reply.status_code, self._showable(reply), reply.headers, self._keys.hidden_in)
         if not _DONE <= reply.status_code < _REDIRECTED:
             raise self._unclear(method, place, self._said(reply))
         return reply
-
-    def _get(self, path: str, what: str, parse: Callable[[bytes], _Asked]) -> _Asked:
-        place = self._place("GET", path)
-        return self._read(self._send("GET", path, place=place), "GET", place, what, parse)
 
     def _read(
         self, reply: requests.Response, method: str, place: str, what: str, parse: Callable[[bytes], _Asked]
     ) -> _Asked:
         try:
-            return parse(reply.content)
+            return parse(self._keys.hidden_in_body(reply.content))
         except ValueError as error:
-            wrong = f"the reply is no {what} ({error}): {self._said(reply)}"
+            wrong = f"the reply is no {what} ({self._line(str(error))}): {self._said(reply)}"
             raise self._unclear(method, place, wrong) from error
 
     def _said(self, reply: requests.Response) -> str:
-        return f"HTTP {reply.status_code}: {readable(self._showable(reply))}"
+        named = request_id(reply.headers, self._keys.hidden_in)
+        by_name = f" (request {named})" if named else ""
+        return f"HTTP {reply.status_code}{by_name}: {readable(self._showable(reply), self._keys.hidden_in)}"
 
     def _showable(self, reply: requests.Response) -> bytes:
-        return without_account_numbers(self._keys.removed_from(reply.content))
+        return self._account.redacted(without_account_numbers(self._keys.hidden_in_body(reply.content)))
+
+    def _line(self, text: str) -> str:
+        return one_line(self._keys.hidden_in(text))
 
     def _unclear(self, method: str, place: str, what: str) -> BrokerError:
-        text = self._keys.removed_from(f"{place}: {what.rstrip('.')}".encode()).decode()
+        text = self._keys.hidden_in(f"{place}: {what.rstrip('.')}")
         if method == "POST":
             return OutcomeUnknown(
                 f"{text}. The order may have been accepted: look it up by its client_order_id, "
@@ -194,69 +383,8 @@ class AlpacaBroker:
         return BrokerError(f"{text}. Nothing was changed by asking; ask again.")
 
 
-class _Keys(requests.auth.AuthBase):
-    """Puts the keys on a request, and keeps them out of everything else.
-
-    As an ``auth`` of our own it also stops requests from adding what a ``.netrc`` file says.
-    """
-
-    def __init__(self, api_key: str, secret_key: str) -> None:
-        self._api_key = api_key
-        self._secret_key = secret_key
-
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        r.headers["APCA-API-KEY-ID"] = self._api_key
-        r.headers["APCA-API-SECRET-KEY"] = self._secret_key
-        return r
-
-    def removed_from(self, text: bytes) -> bytes:
-        """Blot the keys out of a text: a page that describes an error may repeat the request's headers."""
-        for key in (self._secret_key, self._api_key):
-            for spelled in (key, key.replace("/", r"\/")):
-                text = text.replace(spelled.encode(), b"[key]")
-        return text
-
-
-def _key(variable: str, given: str | None) -> str:
-    key = (os.environ.get(variable, "") if given is None else given).strip()
-    if not key:
-        raise ConfigurationError(
-            f"{variable} is not set; Alpaca takes no request without it. Set it to the key that Alpaca's "
-            f"dashboard shows for this account (paper and live accounts have their own)."
-        )
-    if not re.fullmatch(r"[!-~]+", key):  # its value would be part of the error that requests raises
-        raise ConfigurationError(
-            f"{variable} contains a blank, a line break or a character outside ASCII, which no key does. "
-            f"Copy it from Alpaca's dashboard again."
-        )
-    return key
-
-
-def checked_host(text: str) -> str:
-    """Give a trading host as ``scheme://name[:port]``: https, or http on loopback, and nothing beside it.
-
-    Raises ``ConfigurationError``.
-    """
-    match = _HOST.fullmatch(text.strip())
-    if match is None or not 0 < int(match["port"] or 1) <= _HIGHEST_PORT:
-        shown = "not a host" if re.search("[@?#]", text) else repr(text)  # those may hold a secret
-        raise ConfigurationError(
-            f"ALPACA_TRADING_HOST is {shown}; expected scheme and name, without user, path or query. "
-            f"Write {PAPER_HOST}, or unset it."
-        )
-    scheme = match["scheme"].lower()
-    if scheme == "http" and not _is_loopback(match["name"].lower()):
-        raise ConfigurationError(
-            f"ALPACA_TRADING_HOST is {text!r}; plain http would show the keys to everyone on the way. "
-            f"Write https; http is for 127.0.0.1, [::1] and localhost."
-        )
-    return f"{scheme}://{match['name'].lower()}" + (f":{match['port']}" if match["port"] else "")
-
-
-def _is_loopback(name: str) -> bool:
-    if name in {"localhost", "[::1]"}:
-        return True
-    try:
-        return ip_address(name) in IPv4Network("127.0.0.0/8")
-    except ValueError:
-        return False
+def _own_session(host: str, connect_s: float, read_s: float) -> requests.Session:
+    """Give a session whose replies are bounded as a whole, and whose connections are kept."""
+    session = requests.Session()
+    session.mount(host + "/", BoundedAdapter(connections=CONNECTIONS, deadline_s=connect_s + read_s))
+    return session

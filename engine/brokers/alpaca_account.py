@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
-
 from engine.brokers.account import BLOCKS, BrokerAccount, BrokerClock
-from engine.brokers.alpaca_replies import json_object, shown, text_in
-
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+from engine.brokers.alpaca_fields import json_object, moment_in, text_in
+from engine.brokers.alpaca_text import shown
 
 
 def parse_account(body: bytes) -> BrokerAccount:
@@ -45,18 +39,8 @@ def parse_clock(body: bytes) -> BrokerClock:
     if type(is_open) is not bool:
         raise ValueError(f"its is_open is {shown(is_open)}")
     return BrokerClock(
-        timestamp=_moment(reply, "timestamp"),
+        timestamp=moment_in(reply, "timestamp"),
         is_open=is_open,
-        next_open=_moment(reply, "next_open"),
-        next_close=_moment(reply, "next_close"),
+        next_open=moment_in(reply, "next_open"),
+        next_close=moment_in(reply, "next_close"),
     )
-
-
-def _moment(reply: Mapping[str, Any], field: str) -> datetime:
-    text = text_in(reply, field)
-    if not _MOMENT.fullmatch(text):
-        raise ValueError(f"its {field} is {shown(text)}")
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"its {field} is {shown(text)}") from error

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from engine.brokers.alpaca_replies import json_object, shown, text_in
+from engine.brokers.alpaca_fields import (
+    figure_in,
+    json_object,
+    moment_in,
+    readable_or_none,
+    text_in,
+    word_in,
+)
+from engine.brokers.alpaca_text import shown
 from engine.errors import UsageError
 from engine.orders import BrokerOrder, OrderIntent
 
 _NUMBERS = ("qty", "notional", "limit_price", "stop_price", "trail_price", "trail_percent")
-_DECIMAL = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def order_path(broker_order_id: str) -> str:
@@ -57,6 +63,8 @@ def order_payload(intent: OrderIntent) -> dict[str, Any]:
     }
     if intent.order_class != "simple":
         payload["order_class"] = intent.order_class
+    if intent.order_class == "oco":
+        payload.pop("limit_price", None)  # the take-profit's is the order's: "OCO Orders" in Orders at Alpaca
     legs = {
         "take_profit": _decimals(intent, {"limit_price": "take_profit_limit_price"}),
         "stop_loss": _decimals(
@@ -92,44 +100,69 @@ def decimal_text(value: float) -> str:
 
 
 def differences(intent: OrderIntent, order: BrokerOrder) -> str:
-    """Say where a reply describes another order than the one sent ("" where it does not).
+    """Say where an order is another than the one that was meant ("" where it is not).
 
-    ``BTCUSD`` and ``BTC/USD`` are one symbol: Alpaca takes both and answers the latter.
+    Compared are id, symbol, side, type and quantity (or notional), the last exactly: what a float64 carries
+    of an intent's 15 digits is equal only where the decimals are. ``BTCUSD`` and ``BTC/USD`` are one symbol:
+    Alpaca takes both and answers the latter.
     """
+    size = "qty" if intent.qty is not None else "notional"
     pairs = {
         "client_order_id": (intent.client_intent_id, order.client_order_id),
         "symbol": (intent.symbol.upper().replace("/", ""), order.symbol.upper().replace("/", "")),
         "side": (intent.side.lower(), order.side.lower()),
+        "type": (intent.order_type.lower(), order.order_type.lower()),
+        size: (getattr(intent, size), getattr(order, size)),
     }
     return ", ".join(
-        f"{name} {theirs or 'absent'!r} instead of {ours!r}"
+        f"{name} {'absent' if theirs in (None, '') else theirs!r} instead of {ours!r}"
         for name, (ours, theirs) in pairs.items()
         if ours != theirs
     )
 
 
 def parse_order(body: bytes) -> BrokerOrder:
-    """Read an order; fields and statuses that are not known here are kept as they are.
+    """Read an order, with its legs; fields and statuses that are not known here are kept as they are.
 
     Raises ``ValueError``, saying what is wrong, where the body is not an order.
     """
-    reply = json_object(body)
+    return order_of(json_object(body))
+
+
+def order_of(reply: Mapping[str, Any]) -> BrokerOrder:
+    """Give the order that a JSON object describes.
+
+    Without id, client id, status and what has filled it is none, and so are its legs: ``ValueError``. What
+    else it says in a way that was never seen is None or "", and stays in ``raw``.
+    """
+    legs = reply.get("legs")
+    if legs is None:
+        return _order(reply)
+    if not isinstance(legs, list) or not all(isinstance(leg, dict) for leg in legs):
+        raise ValueError(f"its legs are {shown(legs)}")
+    return _order(reply, tuple(_order(leg) for leg in legs))
+
+
+def _order(reply: Mapping[str, Any], legs: tuple[BrokerOrder, ...] = ()) -> BrokerOrder:
     return BrokerOrder(
         broker_order_id=text_in(reply, "id"),
         client_order_id=text_in(reply, "client_order_id"),
         order_status=text_in(reply, "status"),
-        symbol=text_in(reply, "symbol", default=""),
-        side=text_in(reply, "side", default=""),
-        filled_qty=_figure(reply, "filled_qty") or 0.0,
-        filled_avg_price=_figure(reply, "filled_avg_price"),
+        symbol=word_in(reply, "symbol"),
+        side=word_in(reply, "side"),
+        qty=readable_or_none(figure_in, reply, "qty"),
+        notional=readable_or_none(figure_in, reply, "notional"),
+        order_type=word_in(reply, "type") or word_in(reply, "order_type"),
+        time_in_force=word_in(reply, "time_in_force"),
+        order_class=word_in(reply, "order_class"),
+        limit_price=readable_or_none(figure_in, reply, "limit_price"),
+        stop_price=readable_or_none(figure_in, reply, "stop_price"),
+        created_at=readable_or_none(moment_in, reply, "created_at"),
+        submitted_at=readable_or_none(moment_in, reply, "submitted_at"),
+        filled_at=readable_or_none(moment_in, reply, "filled_at"),
+        filled_qty=figure_in(reply, "filled_qty") or 0.0,
+        filled_avg_price=readable_or_none(figure_in, reply, "filled_avg_price"),
+        replaced_by=word_in(reply, "replaced_by"),
+        legs=legs,
         raw=reply,
     )
-
-
-def _figure(reply: Mapping[str, Any], field: str) -> float | None:
-    value = reply.get(field)
-    if value is None:
-        return None
-    if not _DECIMAL.fullmatch(str(value)) or not math.isfinite(float(str(value))):
-        raise ValueError(f"its {field} is {shown(value)}")
-    return float(value)

@@ -1,74 +1,71 @@
-"""What can be said of any reply of Alpaca's: its fields, its refusals, and a line of it for a message."""
+"""What a reply of Alpaca's says beside its content, why it refuses, and what a missing reply leaves open."""
 
 from __future__ import annotations
 
-import html
-import json
 import re
-from collections.abc import Mapping
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
-from engine.brokers.account import shown_number
-from engine.errors import BrokerRejected
+import urllib3
 
-SNIPPET_LENGTH = 300
+from engine.brokers.alpaca_fields import json_object
+from engine.brokers.alpaca_text import one_line, readable
+from engine.errors import BrokerRejected, RateLimited
 
-_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-z!][^>]*>", re.IGNORECASE | re.DOTALL)
-_ACCOUNT_NUMBER = re.compile(  # in JSON, in JSON within JSON, and in a page that shows either
-    rb"""(account_number(?:\\?["']|&quot;|&\#34;|[\s:=\[])*+)(?!null\b)([\w-]+)""", re.IGNORECASE | re.VERBOSE
+Headers = Mapping[str, str]
+
+_NO_CONNECTION = (
+    urllib3.exceptions.NewConnectionError,  # refused, unreachable, no such name
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.ProxyError,  # raised only while there is no connection through the proxy yet
 )
+_REQUEST_ID_LENGTH = 64
+_AFTER_RESET_S = 1.0
+_SECONDS = re.compile(r"\d{1,10}", re.ASCII)
 
 
-def json_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object, its decimals as text, be they sent as JSON strings or as JSON numbers.
+def refusal(
+    status: int, body: bytes, headers: Headers | None = None, hide: Callable[[str], str] = str
+) -> BrokerRejected:
+    """Read a 3xx or 4xx reply: the broker's words and code where there are any, and a known remedy.
 
-    Raises ``ValueError``, saying what is wrong.
+    ``hide`` sees every text before it is shortened and shown.
     """
     try:
-        reply = json.loads(body, parse_float=str, parse_constant=str)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("it is not JSON") from error
-    if type(reply) is not dict:
-        raise ValueError("it is not a JSON object")
-    return reply
-
-
-def text_in(reply: Mapping[str, Any], field: str, *, default: str | None = None) -> str:
-    """Give a text in a reply; ``default`` where it is absent or null, and may be empty only with one.
-
-    Raises ``ValueError``, saying what is there instead.
-    """
-    value = reply.get(field)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, str) or (not value and default is None):
-        raise ValueError(f"its {field} is {shown(value)}")
-    return value
-
-
-def shown(value: object) -> str:
-    """Write a value as a line for a message."""
-    return readable(repr(value).encode())
-
-
-def refusal(status: int, body: bytes) -> BrokerRejected:
-    """Read a 3xx or 4xx reply: the broker's words and code where there are any, and a known remedy."""
-    try:
-        reply = json.loads(body)
-    except (ValueError, RecursionError):
-        reply = None
-    reply = reply if isinstance(reply, dict) else {}
+        reply = json_object(body)
+    except ValueError:
+        reply = {}
     message, code = reply.get("message"), str(reply.get("code"))
     if isinstance(message, str) and message.strip():
-        message = one_line(message)
+        message = one_line(hide(message))
     else:
-        message = f"HTTP {status}: {readable(body)}"
+        message = f"HTTP {status}: {readable(body, hide)}"
     number = int(code) if re.fullmatch(r"\d{1,9}", code, re.ASCII) else None
     remedy = _remedy(status, number)
-    return BrokerRejected(
-        f"{message.rstrip('.')}. {remedy}" if remedy else message, status=status, code=number
+    kind = RateLimited if status == HTTPStatus.TOO_MANY_REQUESTS else BrokerRejected
+    refused = kind(
+        f"{message.rstrip('.')}. {remedy}" if remedy else message,
+        status=status,
+        code=number,
+        details=_details(reply, hide),
+        request_id=request_id(headers or {}, hide),
     )
+    if isinstance(refused, RateLimited):
+        refused.wait_s = wait_asked_for(headers or {})
+    return refused
+
+
+def _details(reply: Mapping[str, Any], hide: Callable[[str], str]) -> dict[str, Any]:
+    return {
+        one_line(hide(name)): one_line(hide(value)) if isinstance(value, str) else value
+        for name, value in reply.items()
+        if name not in {"code", "message"}
+    }
 
 
 def _remedy(status: int, code: int | None) -> str:
@@ -81,31 +78,61 @@ def _remedy(status: int, code: int | None) -> str:
     return ""
 
 
-def readable(body: bytes) -> str:
-    """Shorten a reply of any kind to one line of plain text."""
-    text = body[:8_000].decode("utf-8", "replace")
-    if text.lstrip().startswith("<"):
-        text = html.unescape(_MARKUP.sub(" ", text))
-    return one_line(text) or "an empty reply"
+def request_id(headers: Headers, hide: Callable[[str], str] = str) -> str:
+    """Give what Alpaca calls the request, for its support to find it again; "" where it doesn't say."""
+    return one_line(hide(headers.get("X-Request-ID", "")))[:_REQUEST_ID_LENGTH]
 
 
-def one_line(text: str) -> str:
-    """Shorten a text to one line without control characters."""
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return text if len(text) <= SNIPPET_LENGTH else text[: SNIPPET_LENGTH - 1] + "…"
+def replied_at(headers: Headers) -> datetime | None:
+    """Give the moment at which a reply was made, UTC, whole seconds; None where it doesn't say."""
+    try:
+        moment = parsedate_to_datetime(headers.get("Date", ""))
+        return None if moment.utcoffset() is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
-def cause(error: Exception) -> str:
+def wait_asked_for(headers: Headers) -> float:
+    """Give the seconds for which a reply wants to be left alone, 0 where it doesn't say.
+
+    ``Retry-After`` (seconds or a date) and one second more than ``X-RateLimit-Reset`` (seconds since 1970),
+    by the clock that the reply itself shows. Source: FACTS, "Rate limit".
+    """
+    now = replied_at(headers)
+    now_s = time.time() if now is None else now.timestamp()
+    waits_s = [0.0]
+    after = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(after):
+        waits_s.append(float(after))
+    elif (moment := replied_at({"Date": after})) is not None:
+        waits_s.append(moment.timestamp() - now_s)
+    reset = headers.get("X-RateLimit-Reset", "").strip()
+    if _SECONDS.fullmatch(reset):
+        waits_s.append(float(reset) - now_s + _AFTER_RESET_S)
+    return max(waits_s)
+
+
+def cause(error: Exception, hide: Callable[[str], str] = str) -> str:
     """Say in one line why there was no answer, without what urllib3 wraps around it."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    reason = error if reason is None else reason
-    return one_line(f"{type(reason).__name__}: {reason}")
+    reason = _reason(error)
+    return one_line(hide(f"{type(reason).__name__}: {reason}"))
 
 
-def without_account_numbers(body: bytes) -> bytes:
-    """Shorten the account numbers in a reply of any kind, before any of it is shown."""
+def never_left(error: Exception) -> bool:
+    """Tell whether a request certainly never left, there being no connection to send it on.
 
-    def shortened(match: re.Match[bytes]) -> bytes:
-        return match[1] + shown_number(match[2].decode("ascii", "replace")).encode()
+    A broken TLS connection may break after the request went out; only a certificate that is not trusted
+    is certain to have come before.
+    """
+    reason = _reason(error)
+    if isinstance(reason, urllib3.exceptions.SSLError) and reason.args:
+        return isinstance(reason.args[0], ssl.SSLCertVerificationError)
+    return isinstance(reason, _NO_CONNECTION)
 
-    return _ACCOUNT_NUMBER.sub(shortened, body)
+
+def _reason(error: Exception) -> BaseException:
+    wrapped = error.args[0] if error.args else None
+    reason = getattr(wrapped, "reason", None)
+    if isinstance(reason, BaseException):
+        return reason
+    return wrapped if isinstance(wrapped, urllib3.exceptions.HTTPError) else error

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from engine.brokers.account import BrokerClock
 from engine.errors import UsageError
+
+_HALF_A_SECOND = timedelta(seconds=0.5)
 
 
 class TellsTheTime(Protocol):
@@ -43,15 +45,20 @@ class ClockSkew:
 def measure_clock_skew(broker: TellsTheTime, now: Callable[[], datetime]) -> ClockSkew:
     """Ask the broker for its time, once, and compare it with the middle of the request.
 
-    The broker reads its clock at some moment of the request, so ``within_s`` is half of what that took on
-    ``now``; infinite where ``now`` went back meanwhile, since then nothing was measured. The errors of
-    ``get_clock`` pass through; ``UsageError`` for a ``now`` without a timezone.
+    Its time is that of its reply, which is in whole seconds, half of one later and as much uncertain; and
+    where it has none, its market's, which a simulated market has of its own. The broker reads its clock at
+    some moment of the request, so ``within_s`` is half of what that took on ``now`` and more; infinite where
+    ``now`` went back meanwhile, since then nothing was measured. The errors of ``get_clock`` pass through;
+    ``UsageError`` for a ``now`` without a timezone.
     """
     before = _aware(now())
-    theirs = broker.get_clock().timestamp
+    clock = broker.get_clock()
     half_s = (_aware(now()) - before).total_seconds() / 2
+    theirs, blur_s = clock.timestamp, 0.0
+    if clock.replied_at is not None:
+        theirs, blur_s = clock.replied_at + _HALF_A_SECOND, _HALF_A_SECOND.total_seconds()
     ahead_s = (before - theirs).total_seconds() + half_s
-    return ClockSkew(ahead_s, half_s if half_s >= 0 else math.inf)
+    return ClockSkew(ahead_s, half_s + blur_s if half_s >= 0 else math.inf)
 
 
 def _aware(moment: datetime) -> datetime:

@@ -20,6 +20,13 @@ class DryRunBroker:
             order_status="dry_run",
             symbol=intent.symbol,
             side=intent.side,
+            qty=intent.qty,
+            notional=intent.notional,
+            order_type=intent.order_type,
+            time_in_force=intent.time_in_force,
+            order_class=intent.order_class,
+            limit_price=intent.limit_price,
+            stop_price=intent.stop_price,
         )
 
     def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:

@@ -1,7 +1,4 @@
-"""Stage: decisions to results. In a dry run nothing is sent, and everything else is as it would be.
-
-Sending to a broker comes with the routing of live orders; until then a live run refuses to start.
-"""
+"""A dry run: nothing is sent, and everything else is as it would be."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.quantity import Mask
+from engine.routing.fates import nothing_sent
 from engine.schema import RESULT_STATUSES, results_schema
 from engine.stores.kill_switch import KillSwitchState
 
@@ -105,10 +103,7 @@ def _results(decisions: pd.DataFrame, outcome: npt.NDArray[np.int64], *, halted_
         "client_intent_id": pa.array(decisions["client_intent_id"]).cast(pa.string()),
         "status": coded(pa.array(status), list(RESULT_STATUSES)),
         "reason": coded(pa.array(reason), reasons),
-        "broker_order_id": pa.nulls(rows, pa.string()),
-        "order_status": pa.nulls(rows, schema.field("order_status").type),
-        "filled_qty": pa.array(np.zeros(rows)),
-        "filled_avg_price": pa.nulls(rows, pa.float64()),
+        **nothing_sent(rows),
         "message": coded(pa.array(outcome.astype(np.int32)), messages),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)

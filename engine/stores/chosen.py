@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from engine.config import StoreSettings
 from engine.errors import ConfigurationError
 from engine.stores.embedded import EmbeddedStore
-from engine.stores.protocols import AgentStateStore, DocumentStore, LedgerStore, PositionStore
+from engine.stores.protocols import AgentDocuments, DocumentStore, LedgerStore, PositionStore
 
 
 @dataclass(frozen=True)
 class Stores:
-    """The stores of a command. The agent's state is kept with the ledger; documents are Firestore's alone."""
+    """The stores of a command.
+
+    The agent's documents, its state and leases, are kept with the ledger; those of others are Firestore's.
+    """
 
     positions: PositionStore
     ledger: LedgerStore
-    agent_state: AgentStateStore
+    agent: AgentDocuments
     documents: DocumentStore | None
 
 

@@ -1,4 +1,4 @@
-"""The embedded store: positions, ledger and the agent's state in one SQLite file, for one machine.
+"""The embedded store: positions, ledger and the agent's documents in one SQLite file, for one machine.
 
 The file keeps SQLite's rollback journal, not its write-ahead log, and is written with ``synchronous=EXTRA``:
 a job that is killed, or a machine that loses its power, leaves the book before or after a write, never
@@ -24,19 +24,19 @@ import pandas as pd
 
 from engine.errors import DataUnavailable, EngineError
 from engine.ledger import checked_document, checked_ledger_document, ledger_keys, merge_ledger_document
-from engine.stores.protocols import POSITION_COLUMNS
+from engine.stores.protocols import POSITION_COLUMNS, checked_agent_document_name
 
 if TYPE_CHECKING:
     import sqlite3
 
 BUSY_TIMEOUT_S = 5.0
-SCHEMA_VERSION = 2
-"""The layout of the file; 1 had no ``agent_state``. It is read as it is, and renewed by a write."""
+SCHEMA_VERSION = 3
+"""The layout of the file. 2 had one document of the agent, its state, and 1 none; both are read as they are,
+and renewed by a write."""
 
-
-_AGENT_STATE_TABLE = """
-CREATE TABLE agent_state (
-    only INTEGER PRIMARY KEY CHECK (only = 1),
+_AGENT_DOCUMENTS_TABLE = """
+CREATE TABLE agent_documents (
+    name TEXT PRIMARY KEY NOT NULL,
     document TEXT NOT NULL
 )
 """
@@ -59,7 +59,7 @@ CREATE TABLE ledger_trades (
     document TEXT NOT NULL
 );
 CREATE INDEX ledger_trades_by_session ON ledger_trades (trading_date, broker_account_id);
-{_AGENT_STATE_TABLE};
+{_AGENT_DOCUMENTS_TABLE};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
@@ -75,8 +75,13 @@ ON CONFLICT (broker_order_id) DO UPDATE SET
     broker_account_id = excluded.broker_account_id, trading_date = excluded.trading_date,
     document = excluded.document
 """
-_WRITE_AGENT_STATE = """
-INSERT INTO agent_state VALUES (1, ?) ON CONFLICT (only) DO UPDATE SET document = excluded.document
+_AGENT_DOCUMENT = {
+    2: "SELECT document FROM agent_state WHERE ? = 'state'",
+    3: "SELECT document FROM agent_documents WHERE name = ?",
+}
+"""How to read a document of the agent, by layout."""
+_WRITE_AGENT_DOCUMENT = """
+INSERT INTO agent_documents VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET document = excluded.document
 """
 # Beyond so many accounts everything is read and sifted here: SQLite limits the variables of a query.
 _ACCOUNTS_PER_QUERY = 500
@@ -85,7 +90,7 @@ _LONGEST_AGE_S = 1e9  # 31 years: as good as none, and far from where the calend
 
 @dataclass(frozen=True)
 class EmbeddedStore:
-    """Positions, ledger and agent state in the SQLite file at ``path``, which the first write makes.
+    """Positions, ledger and agent's documents in the SQLite file at ``path``, which the first write makes.
 
     Where there is no file, the book is empty. Reading raises ``DataUnavailable``, writing ``EngineError``,
     where the file is damaged, can't be opened or stays locked for ``BUSY_TIMEOUT_S``. Each call opens the
@@ -217,22 +222,29 @@ class EmbeddedStore:
                 changed.add(order_id)
         return len(changed)
 
-    def agent_state(self) -> dict[str, Any] | None:
-        """Give the agent's state, None where none was ever kept. Raises ``DataUnavailable``."""
-        rows = self._read("SELECT document FROM agent_state", (), since=2)
+    def agent_document(self, name: str) -> dict[str, Any] | None:
+        """Give a document of the agent's own, None where none was ever kept by that name.
+
+        Raises ``DataUnavailable``, and ``ValueError`` for a name that is not ``[a-z0-9-]{1,64}``.
+        """
+        rows = self._read(_AGENT_DOCUMENT, (checked_agent_document_name(name),))
         return self._document(rows[0][0]) if rows else None
 
-    def replace_agent_state(self, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None) -> bool:
+    def replace_agent_document(
+        self, name: str, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None
+    ) -> bool:
         """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); tell whether it was.
 
-        ``new`` holds nothing but what JSON can. Raises ``EngineError``.
+        ``new`` holds nothing but what JSON can. Raises ``EngineError``, and ``ValueError`` as
+        ``agent_document`` does.
         """
-        text = _json(checked_document(new, "the agent's state"))
+        checked_agent_document_name(name)
+        text = _json(checked_document(new, f"the agent's document {name!r}"))
         with self._writing() as connection:
-            found = connection.execute("SELECT document FROM agent_state").fetchone()
+            found = connection.execute(_AGENT_DOCUMENT[SCHEMA_VERSION], (name,)).fetchone()
             is_as_expected = (self._document(found[0]) if found else None) == replacing
             if is_as_expected:
-                connection.execute(_WRITE_AGENT_STATE, (text,))
+                connection.execute(_WRITE_AGENT_DOCUMENT, (name, text))
         return is_as_expected
 
     def _read_for_accounts(
@@ -257,17 +269,18 @@ class EmbeddedStore:
         chosen = set(wanted)
         return [row for row in rows if row[0] in chosen] if sifting else rows
 
-    def _read(self, query: str, values: tuple[str, ...], *, since: int = 1) -> list[tuple[Any, ...]]:
-        """Give the rows; none where there is no file, or one older than the layout that has the table."""
+    def _read(self, query: str | Mapping[int, str], values: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """Give the rows; none where there is no file, or one of a layout that has no ``query``."""
         if not self._exists_or_unavailable():
             return []
         import sqlite3
 
         try:
             with closing(self._connect()) as connection:
-                if self._version(connection) < since:
-                    return []
-                return connection.execute(query, values).fetchall()
+                connection.execute("BEGIN")  # layout and rows of one moment: a write may renew the file
+                version = self._version(connection)
+                text = query if isinstance(query, str) else query.get(version)
+                return [] if text is None else connection.execute(text, values).fetchall()
         except (sqlite3.Error, OSError, ValueError) as error:
             raise self._unavailable(error) from error
 
@@ -308,9 +321,7 @@ class EmbeddedStore:
             with closing(self._connect()) as connection:
                 connection.execute("PRAGMA synchronous = EXTRA")
                 connection.execute("BEGIN IMMEDIATE")
-                if self._version(connection) < SCHEMA_VERSION:
-                    connection.execute(_AGENT_STATE_TABLE)
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                self._renew(connection)
                 yield connection
                 connection.execute("COMMIT")
         except (sqlite3.Error, OSError, ValueError) as error:
@@ -332,6 +343,17 @@ class EmbeddedStore:
             pass  # another job was faster, with the same tables
         finally:
             draft.unlink(missing_ok=True)
+
+    def _renew(self, connection: sqlite3.Connection) -> None:
+        """Bring an older layout to the present one, with all that it keeps."""
+        version = self._version(connection)
+        if version == SCHEMA_VERSION:
+            return
+        connection.execute(_AGENT_DOCUMENTS_TABLE)
+        if version == 2:
+            connection.execute("INSERT INTO agent_documents SELECT 'state', document FROM agent_state")
+            connection.execute("DROP TABLE agent_state")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Give the layout of the file, which is one that this engine knows."""

@@ -1,9 +1,9 @@
-"""Firestore: the ledger, the agent's state, and documents of others.
+"""Firestore: the ledger, the agent's documents, and documents of others.
 
 Where things are, below ``tenants/<tenant_id>/`` where there is a tenant::
 
     ledger_trades/<broker_order_id>    one document per order
-    execution_agent/state              the agent's state
+    execution_agent/<name>             documents of the agent's own: state, lease-<account>
 
 Documents of others (kill switch, heartbeat) are at the path that their setting names, from the root on.
 The library is imported when it is first needed, and connected to once per process and project.
@@ -36,6 +36,7 @@ from engine.stores.firestore_client import (
     write_within,
 )
 from engine.stores.firestore_writing import WRITES_PER_REQUEST, LedgerWriting, decoded, encoded, in_threads
+from engine.stores.protocols import checked_agent_document_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     )
 
 LEDGER = "ledger_trades"
-AGENT_STATE = ("execution_agent", "state")
+AGENT = "execution_agent"
 TENANTS = "tenants"
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ _RESERVED = re.compile(r"__.*__", re.DOTALL)
 
 @dataclass(frozen=True)
 class FirestoreStore:
-    """Ledger, agent state and documents in the Firestore of ``project``, or in the emulator's.
+    """Ledger, the agent's documents and others' in the Firestore of ``project``, or in the emulator's.
 
     The emulator is what ``FIRESTORE_EMULATOR_HOST`` names; otherwise Application Default Credentials say who
     we are. A call takes at most ``timeout_s`` seconds, and the import of the library. Reading raises
@@ -146,23 +147,30 @@ class FirestoreStore:
 
         return self._writing(write, times=math.ceil(len(news) / _DOCUMENTS_PER_TIMEOUT))
 
-    def agent_state(self) -> dict[str, Any] | None:
-        """Give the agent's state, None where none was ever kept. Raises ``DataUnavailable``."""
+    def agent_document(self, name: str) -> dict[str, Any] | None:
+        """Give a document of the agent's own, None where none was ever kept by that name.
+
+        Raises ``DataUnavailable``, and ``ValueError`` for a name that is not ``[a-z0-9-]{1,64}``.
+        """
+        checked_agent_document_name(name)
 
         def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
-            snapshot = _snapshot(self._agent_state(client), deadline)
+            snapshot = _snapshot(self._agent_document(client, name), deadline)
             return decoded(snapshot) if snapshot.exists else None
 
         return self._reading(read)
 
-    def replace_agent_state(self, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None) -> bool:
+    def replace_agent_document(
+        self, name: str, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None
+    ) -> bool:
         """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); tell whether it was.
 
         ``new`` holds nothing but what JSON can. Where the answer to a write is lost, what is kept then tells
-        whether it was made. Raises ``EngineError``.
+        whether it was made. Raises ``EngineError``, and ``ValueError`` as ``agent_document`` does.
         """
-        document = checked_document(new, "the agent's state")
-        return self._writing(partial(self._replace_state, document, replacing))
+        checked_agent_document_name(name)
+        document = checked_document(new, f"the agent's document {name!r}")
+        return self._writing(partial(self._replace, name, document, replacing))
 
     def document(self, path: str) -> dict[str, Any] | None:
         """Give the document at ``path``, such as ``ops/kill_switch``, from the root on.
@@ -198,8 +206,8 @@ class FirestoreStore:
     def _ledger(self, client: Client) -> CollectionReference:
         return client.collection(*self._tenant(), LEDGER)
 
-    def _agent_state(self, client: Client) -> DocumentReference:
-        return client.document(*self._tenant(), *AGENT_STATE)
+    def _agent_document(self, client: Client, name: str) -> DocumentReference:
+        return client.document(*self._tenant(), AGENT, name)
 
     def _tenant(self) -> tuple[str, ...]:
         return () if self.tenant_id is None else (TENANTS, self.tenant_id)
@@ -224,8 +232,9 @@ class FirestoreStore:
             )
         return int(values[0])
 
-    def _replace_state(
+    def _replace(
         self,
+        name: str,
         new: dict[str, Any],
         replacing: Mapping[str, Any] | None,
         client: Client,
@@ -233,7 +242,7 @@ class FirestoreStore:
     ) -> bool:
         from google.cloud.firestore import DELETE_FIELD, LastUpdateOption
 
-        reference = self._agent_state(client)
+        reference = self._agent_document(client, name)
         patience = Deadline.after(0.3 * deadline.left_s())
         is_unclear = False
         attempt = 0
@@ -249,7 +258,7 @@ class FirestoreStore:
                     reference.create(encoded(new), retry=never(), timeout=deadline.left_s())
                 else:
                     gone = dict.fromkeys(kept.keys() - new.keys(), DELETE_FIELD)
-                    fields = {client.field_path(name): value for name, value in (encoded(new) | gone).items()}
+                    fields = {client.field_path(key): value for key, value in (encoded(new) | gone).items()}
                     option = LastUpdateOption(snapshot.update_time)
                     reference.update(fields, option=option, retry=never(), timeout=deadline.left_s())
             except Exception as error:

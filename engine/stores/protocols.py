@@ -6,6 +6,7 @@ store, why, and what to do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -13,6 +14,14 @@ from typing import Any, Protocol
 import pandas as pd
 
 POSITION_COLUMNS = ("broker_account_id", "symbol", "qty", "avg_price", "market_value", "updated_at")
+AGENT_DOCUMENT_NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
+
+
+def checked_agent_document_name(name: str) -> str:
+    """Give a name back that a document of the agent may have. Raises ``ValueError`` for any other."""
+    if not AGENT_DOCUMENT_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of an agent's document; expected [a-z0-9-]{{1,64}}.")
+    return name
 
 
 class PositionStore(Protocol):
@@ -90,19 +99,24 @@ class LedgerStore(Protocol):
         ...
 
 
-class AgentStateStore(Protocol):
-    """Where the state of the agent (``engine.gate``) is kept between runs."""
+class AgentDocuments(Protocol):
+    """Where the agent keeps documents of its own: its state (``engine.agent``), leases (``engine.lease``).
+
+    A name is ``[a-z0-9-]{1,64}``; any other is a ``ValueError``.
+    """
 
     @property
     def place(self) -> str:
         """Where the store is, for people; holds no secret."""
         ...
 
-    def agent_state(self) -> dict[str, Any] | None:
-        """Give what is kept, None where nothing ever was."""
+    def agent_document(self, name: str) -> dict[str, Any] | None:
+        """Give what is kept by that name, None where nothing ever was."""
         ...
 
-    def replace_agent_state(self, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None) -> bool:
+    def replace_agent_document(
+        self, name: str, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None
+    ) -> bool:
         """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); tell whether it was.
 
         ``new`` holds nothing but what JSON can. Of several that try at the same time, one succeeds.

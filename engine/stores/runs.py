@@ -21,7 +21,11 @@ BATCH = "intents.parquet"
 INPUT_FRAMES = ("positions", "daily_trades", "working_orders")
 INPUTS = "inputs.json"
 DECISIONS = "decisions.parquet"
+ATTEMPTS = "attempts/"
+TRAFFIC = "traffic/"
+FILLS = "fills.parquet"
 RESULTS = "results.parquet"
+CASSETTE = "cassette.json"
 MANIFEST = "manifest.json"
 
 

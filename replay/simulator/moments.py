@@ -18,6 +18,7 @@ _DAY_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _LONGEST = 64
 
 
+@lru_cache(maxsize=4096)
 def written(t_ns: int) -> str:
     """Write a moment as RFC 3339 in UTC with up to 9 fractional digits: 2026-10-08T15:10:00.004Z."""
     second, rest = divmod(t_ns, SECOND)

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from replay.simulator.http_server import served
 from replay.simulator.server import Simulator
+from replay.simulator.wire.http_server import served
 from tests.benchmarks import socket_client
 from tests.benchmarks.timing import Figure, Timing, ratio_of
 

@@ -22,7 +22,7 @@ from engine.errors import (
 )
 from engine.log import EventLog
 from engine.stores.embedded import EmbeddedStore
-from engine.stores.protocols import AgentStateStore
+from engine.stores.protocols import AgentDocuments
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
 NOON_TEXT = "2026-03-02T17:00:00+00:00"
@@ -39,12 +39,14 @@ class FaultyStore:
     others_are_faster: int = 0
     place: str = "the store of a test"
 
-    def agent_state(self) -> dict[str, Any] | None:
+    def agent_document(self, name: str) -> dict[str, Any] | None:
         if self.unreadable:
             raise self.unreadable
         return self.kept
 
-    def replace_agent_state(self, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None) -> bool:
+    def replace_agent_document(
+        self, name: str, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None
+    ) -> bool:
         if self.unwritable:
             raise self.unwritable
         if self.others_are_faster:
@@ -63,15 +65,15 @@ def noon() -> datetime:
     return NOON
 
 
-def agent_of(store: AgentStateStore, *, by: str = "alice", logged: io.StringIO | None = None) -> Agent:
+def agent_of(store: AgentDocuments, *, by: str = "alice", logged: io.StringIO | None = None) -> Agent:
     return Agent(store, EventLog(io.StringIO() if logged is None else logged, noon), by, noon)
 
 
-def in_state(store: AgentStateStore, state: State | None) -> None:
+def in_state(store: AgentDocuments, state: State | None) -> None:
     """Keep a state as somebody else brought it about; None: nothing was ever kept."""
     if state is not None:
         change = Transition(NOON_TEXT, "", str(state), "it was so", "bob")
-        store.replace_agent_state(AgentState(state, (change,)).to_document(), replacing=None)
+        store.replace_agent_document("state", AgentState(state, (change,)).to_document(), replacing=None)
 
 
 def events(logged: io.StringIO) -> list[dict[str, Any]]:
@@ -136,9 +138,9 @@ def test_recovering_leads_from_halted_to_init(store: EmbeddedStore) -> None:
 @pytest.mark.parametrize("before", FROM_A_RUN)
 def test_recovering_changes_no_other_state(store: EmbeddedStore, before: State) -> None:
     in_state(store, before)
-    kept = store.agent_state()
+    kept = store.agent_document("state")
     assert agent_of(store).recover(why="so").state is before
-    assert store.agent_state() == kept
+    assert store.agent_document("state") == kept
 
 
 # --- what is kept and logged of a transition
@@ -226,7 +228,7 @@ def test_the_last_twenty_transitions_are_kept_oldest_first(store: EmbeddedStore)
 def test_a_kept_state_that_makes_no_sense_is_unavailable_and_stays_as_it_is(
     store: EmbeddedStore, kept: dict[str, Any], ask: str
 ) -> None:
-    store.replace_agent_state(kept, replacing=None)
+    store.replace_agent_document("state", kept, replacing=None)
     agent = agent_of(store)
     asked: dict[str, Callable[[], object]] = {
         "state": agent.state,
@@ -236,7 +238,7 @@ def test_a_kept_state_that_makes_no_sense_is_unavailable_and_stays_as_it_is(
     }
     with pytest.raises(DataUnavailable, match="the agent's state makes no sense"):
         asked[ask]()
-    assert store.agent_state() == kept
+    assert store.agent_document("state") == kept
 
 
 def test_a_change_that_others_forestall_is_made_upon_the_new_state() -> None:

@@ -104,6 +104,9 @@ def test_without_settings_it_is_a_dry_run_below_data() -> None:
         inbox_settle_s=2.0,
         decision_max_age_s=900.0,
         positions_max_age_s=None,
+        settle_s=30.0,
+        account=None,
+        disk_is_lost=False,
     )
 
 
@@ -147,6 +150,7 @@ READ: dict[str, Callable[[str], Any]] = {
     "EXEC_INBOX_SETTLE_S": lambda text: settings(EXEC_INBOX_SETTLE_S=text).inbox_settle_s,
     "EXEC_DECISION_MAX_AGE_S": lambda text: settings(EXEC_DECISION_MAX_AGE_S=text).decision_max_age_s,
     "EXEC_POSITIONS_MAX_AGE_S": lambda text: settings(EXEC_POSITIONS_MAX_AGE_S=text).positions_max_age_s,
+    "EXEC_SETTLE_S": lambda text: settings(EXEC_SETTLE_S=text).settle_s,
     "DATABASE_URL": lambda text: settings(DATABASE_URL=text).stores.database_url,
     "FIREBASE_PROJECT_ID": lambda text: settings(FIREBASE_PROJECT_ID=text).stores.firestore_project,
     "GOOGLE_CLOUD_PROJECT": lambda text: settings(GOOGLE_CLOUD_PROJECT=text).stores.firestore_project,
@@ -183,6 +187,8 @@ GOOD = [
     ("EXEC_INBOX_SETTLE_S", "0.5", 0.5),
     ("EXEC_DECISION_MAX_AGE_S", "60", 60.0),
     ("EXEC_POSITIONS_MAX_AGE_S", "60", 60.0),
+    ("EXEC_SETTLE_S", "0", 0.0),
+    ("EXEC_SETTLE_S", "600", 600.0),
     ("DATABASE_URL", " postgresql://u:p%40ss@db:5432/x\n", "postgresql://u:p%40ss@db:5432/x"),
     ("DATABASE_URL", "postgres://db/x", "postgres://db/x"),
     ("DATABASE_URL", "host=db dbname=x", "host=db dbname=x"),
@@ -208,6 +214,7 @@ BAD = [
     *[(name, text) for name in READ if name.endswith("_S") for text in NO_SECONDS],
     *[(name, text) for name in TIMEOUTS for text in ("0", "0.09", "600.5", "1e9")],
     *[(name, text) for name in FIRESTORE_NAMES for text in (" ", "a/b", "/", ".", "..", "__a__")],
+    *[("EXEC_SETTLE_S", text) for text in ("600.5", "1e9")],
     *[("EXEC_STORE", text) for text in ("postgres", "firestore", "1", "true", "embeded", " ")],
     *[("EXEC_HEARTBEAT_DOC", text) for text in ("ops", "ops/a/b", "ops//a/b", "/", " ")],
     *[(name, " ") for name in READ if name.startswith(("ALPACA_", "AGENT_"))],
@@ -259,6 +266,11 @@ def test_the_project_named_for_firebase_comes_before_that_of_the_platform() -> N
     both = {"FIREBASE_PROJECT_ID": "own", "GOOGLE_CLOUD_PROJECT": "platform"}
     assert settings(**both).stores.firestore_project == "own"
     assert settings(**both | {"FIREBASE_PROJECT_ID": ""}).stores.firestore_project == "platform"
+
+
+def test_the_account_and_a_disk_that_vanishes_are_read_from_the_environment() -> None:
+    assert settings(EXEC_BROKER_ACCOUNT_ID=" paper ").account == "paper"
+    assert settings(CLOUD_RUN_JOB="engine").disk_is_lost
 
 
 def test_every_setting_is_tested_here_or_is_one_of_the_kill_switch() -> None:

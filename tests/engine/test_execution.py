@@ -357,15 +357,15 @@ def read_batch(risk: RiskManager, intents: list[OrderIntent]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("dry_run", [False, 0, "no", "1"])
-def test_anything_but_a_dry_run_is_refused(dry_run: Any) -> None:
-    with pytest.raises(ConfigurationError, match="routing them isn't built yet"):
+def test_anything_but_a_dry_run_is_refused_while_the_environment_says_that_it_is_one(dry_run: Any) -> None:
+    with pytest.raises(ConfigurationError, match="EXEC_DRY_RUN is on"):
         ExecutionEngine(broker=DryRunBroker(), broker_name="alpaca", dry_run=dry_run)
 
 
 def test_without_a_word_the_environment_says_whether_it_is_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ExecutionEngine(broker=DryRunBroker(), broker_name="alpaca").dry_run is True
     monkeypatch.setenv("EXEC_DRY_RUN", "0")
-    with pytest.raises(ConfigurationError, match="routing them isn't built yet"):
+    with pytest.raises(ConfigurationError, match="DryRunBroker is no broker that orders can be routed to"):
         ExecutionEngine(broker=DryRunBroker(), broker_name="alpaca")
 
 

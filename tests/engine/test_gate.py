@@ -19,7 +19,7 @@ from engine.log import EventLog
 from engine.preflight import Check
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.kill_switch import KillSwitchState
-from engine.stores.protocols import AgentStateStore
+from engine.stores.protocols import AgentDocuments
 from tests.desk import off, on
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
@@ -53,7 +53,7 @@ def fails_too() -> str:
 class LiveDesk:
     """A machine on which everything lets live orders through, but for what a test takes away."""
 
-    store: AgentStateStore
+    store: AgentDocuments
     switch: Callable[[], KillSwitchState] = off
     mode: str = "LIVE"
     checks: Mapping[str, Check] = field(default_factory=lambda: {"ledger": passes})
@@ -88,7 +88,9 @@ class LiveDesk:
     def was(self, state: State) -> None:
         """Keep a state of an earlier run, or of whoever halted it."""
         change = Transition("2026-03-02T10:00:00+00:00", "", str(state), f"left {state} behind", "bob")
-        assert self.store.replace_agent_state(AgentState(state, (change,)).to_document(), replacing=None)
+        assert self.store.replace_agent_document(
+            "state", AgentState(state, (change,)).to_document(), replacing=None
+        )
 
     def refused(self) -> GateClosed:
         with pytest.raises(GateClosed) as closed:
@@ -343,17 +345,19 @@ class FaultyStore:
     writes_left: int = 1000
     place: str = "the store of a test"
 
-    def agent_state(self) -> dict[str, Any] | None:
+    def agent_document(self, name: str) -> dict[str, Any] | None:
         self.reads_left -= 1
         if self.reads_left < 0:
             raise DataUnavailable("the store can't be read. Start it.")
-        return self.inner.agent_state()
+        return self.inner.agent_document(name)
 
-    def replace_agent_state(self, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None) -> bool:
+    def replace_agent_document(
+        self, name: str, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None
+    ) -> bool:
         self.writes_left -= 1
         if self.writes_left < 0:
             raise EngineError("the store can't be written. Make room.")
-        return self.inner.replace_agent_state(new, replacing=replacing)
+        return self.inner.replace_agent_document(name, new, replacing=replacing)
 
 
 @pytest.fixture
@@ -407,11 +411,11 @@ def test_an_unreadable_state_does_not_hide_the_reasons_before_it(faulty: FaultyS
 def test_a_kept_state_that_makes_no_sense_refuses_and_is_left_for_whoever_repairs_it(
     live: LiveDesk, kept: dict[str, Any]
 ) -> None:
-    live.store.replace_agent_state(kept, replacing=None)
+    live.store.replace_agent_document("state", kept, replacing=None)
     closed = live.refused()
     assert reasons(closed) == ["agent_state_not_ready:DEGRADED"]
     assert "the agent's state makes no sense" in str(closed)
-    assert live.store.agent_state() == kept
+    assert live.store.agent_document("state") == kept
 
 
 def test_a_damaged_file_refuses(live: LiveDesk, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from engine.config import RiskConfig
+from engine.config import RiskConfig, RunSettings
 from engine.errors import AlreadyWritten, ConfigurationError, RecordError, RunStopped, UsageError
 from engine.record import file_hash
 from engine.run import STAGES, code_version, finish, start
@@ -477,15 +477,22 @@ def test_a_slot_that_is_no_name_is_refused(desk: Desk, slot: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("store", "why"),
+    ("env", "why"),
     [
-        ("", "DATABASE_URL .* and FIREBASE_PROJECT_ID .* are not set"),
-        ("embedded", "routing live orders isn't built yet"),
+        ({}, "DATABASE_URL .* and FIREBASE_PROJECT_ID .* are not set"),
+        ({"EXEC_STORE": "embedded", "CLOUD_RUN_JOB": "engine"}, "which vanishes with it"),
     ],
 )
-def test_a_live_run_is_refused_before_anything_is_touched(desk: Desk, store: str, why: str) -> None:
+def test_a_live_run_is_refused_before_anything_is_touched(desk: Desk, env: dict[str, str], why: str) -> None:
+    settings = RunSettings.from_env({"EXEC_DATA_DIR": str(desk.data), "EXEC_DRY_RUN": "0", **env})
     with pytest.raises(ConfigurationError, match=why):
-        desk.begin(EXEC_DRY_RUN="0", EXEC_STORE=store)
+        start(settings, RiskConfig(), desk.world())
+    assert not desk.data.exists()
+
+
+def test_a_live_run_without_a_venue_is_a_mistake_of_the_caller(desk: Desk) -> None:
+    with pytest.raises(UsageError, match="needs a venue"):
+        desk.begin(EXEC_DRY_RUN="0", EXEC_STORE="embedded")
     assert not desk.data.exists()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from jobs.cli import main
 from tests.jobs.command_line import Command, Done
+from tests.jobs.live_machine import API_KEY, SECRET_KEY, Alpaca, Live
 
 
 @pytest.fixture
@@ -43,3 +45,26 @@ def cli(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     before = signal.getsignal(signal.SIGTERM)
     yield run
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def alpaca() -> Iterator[Alpaca]:
+    with Alpaca() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.let_go.set()
+        server.shutdown()
+
+
+@pytest.fixture
+def live(cli: Command, data: Path, alpaca: Alpaca) -> Live:
+    env = {
+        "EXEC_DRY_RUN": "0",
+        "EXEC_STORE": "embedded",
+        "AGENT_MODE": "LIVE",
+        "ALPACA_API_KEY": API_KEY,
+        "ALPACA_SECRET_KEY": SECRET_KEY,
+        "ALPACA_TRADING_HOST": alpaca.url,
+        "EXEC_SETTLE_S": "5",
+    }
+    return Live(cli, data, alpaca, env)

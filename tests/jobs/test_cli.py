@@ -474,11 +474,13 @@ def test_the_status_for_machines(cli: Command, data: Path) -> None:
         "agent",
         "gate",
         "stores",
+        "open_orders",
     }
     assert said["runs"] == [
         {
             "run_id": run["run_id"],
             "trading_date": run["trading_date"],
+            "mode": "dry",
             "state": "done",
             "exit_code": 0,
             "dropped": 1,
@@ -486,6 +488,8 @@ def test_the_status_for_machines(cli: Command, data: Path) -> None:
             "duplicate": 0,
             "allowed": 1,
             "refused": 0,
+            "sent": 0,
+            "fills": 0,
         }
     ]
     assert (said["data_dir"], said["inbox"], said["dry_run"]) == (str(data), [], True)
@@ -853,6 +857,6 @@ def test_the_timeout_of_the_settings_bounds_stores_and_run_alike(tmp_path: Path)
     setup = read_setup(
         {"EXEC_DATA_DIR": str(tmp_path), "EXEC_RISK_DATA_TIMEOUT_S": "3", "DATABASE_URL": "host=h"}
     )
-    assert setup.world(progress=lambda *_: None).risk_data_timeout_s == 3
+    assert setup.world(progress=lambda *_: None, stopping=lambda: False).risk_data_timeout_s == 3
     assert isinstance(setup.stores.positions, PostgresStore)
     assert setup.stores.positions.timeout_s == 3

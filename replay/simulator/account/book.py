@@ -18,9 +18,9 @@ _MONEY_STEP = Decimal("1e-13")
 _AVERAGE_STEP = Decimal("1e-9")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fill:
-    """One execution; ``cum_qty`` and ``leaves_qty`` are the order's right after it."""
+    """One execution, never changed; ``cum_qty`` and ``leaves_qty`` are the order's right after it."""
 
     id: str
     order: Order

@@ -15,6 +15,7 @@ from replay.simulator.orders.order import Order
 MOST_SLIPPAGE = Decimal("0.0002")
 
 _STEPS = 1000
+_SLIPPAGE = tuple(MOST_SLIPPAGE * step / _STEPS for step in range(_STEPS))
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 50, 500
 _NEVER_IN_PARTS = frozenset({"fok", "opg", "cls"})
 
@@ -54,7 +55,7 @@ class Execution:
 
     def price_at_quote(self, order: Order, t_ns: int) -> Decimal:
         """Give the price of trading at once: the other side's quote and some slippage."""
-        slippage = MOST_SLIPPAGE * self._chance.randrange(_STEPS) / _STEPS
+        slippage = _SLIPPAGE[self._chance.randrange(_STEPS)]
         if order.side == "buy":
             price = on_tick(self._tape.ask(order.symbol, t_ns) * (ONE + slippage), up=True)
         else:

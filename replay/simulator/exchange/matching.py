@@ -59,6 +59,7 @@ class Matching:
     def __post_init__(self) -> None:
         self.day: Session = ending_after(self.cursor_ns)
         self.phase = _phase(self.day, self.cursor_ns)
+        self._boundary_ns = self._boundary()
         self.holds_cancels = False
         self._waiting = WaitingOrders(self.tape)
         self._looked_ns = self._until_ns = self.cursor_ns
@@ -74,12 +75,12 @@ class Matching:
         if self._events and self._events[0][0] <= self.cursor_ns:
             self._run(self.cursor_ns)
         while self.cursor_ns < now_ns:
-            boundary_ns = self._boundary()
-            end_ns = min(now_ns, boundary_ns)
+            end_ns = min(now_ns, self._boundary_ns)
             self._run(end_ns)
             self.cursor_ns = end_ns
-            if end_ns == boundary_ns:
+            if end_ns == self._boundary_ns:
                 self._cross_boundary(end_ns)
+                self._boundary_ns = self._boundary()
                 self._run(end_ns)
 
     # what requests set going
@@ -165,7 +166,7 @@ class Matching:
 
     def _run(self, end_ns: int) -> None:
         self._until_ns = end_ns
-        if self._looked_ns < end_ns and self.phase is not Phase.CLOSED:
+        if self._waiting and self._looked_ns < end_ns and self.phase is not Phase.CLOSED:
             found = self._waiting.found(self._looked_ns, end_ns, regular=self.phase is Phase.REGULAR)
             self._crossings = list(found)
             heapify(self._crossings)

@@ -36,6 +36,9 @@ class WaitingOrders:
         self._tape = tape
         self._symbols: dict[str, _Symbol] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._symbols)
+
     def add(self, order: Order) -> None:
         """Let an order wait."""
         waiting = self._symbols.get(order.symbol)

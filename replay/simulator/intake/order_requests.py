@@ -29,9 +29,12 @@ _DAY_OR_GTC = frozenset({"day", "gtc"})
 _AT_AN_AUCTION = frozenset({"market", "limit"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OrderRequest:
-    """A well-formed request for an order; ``order_class`` is empty for a simple one."""
+    """A well-formed request for an order; ``order_class`` is empty for a simple one.
+
+    Nobody changes one; it isn't frozen because that takes longer than all else about reading an order.
+    """
 
     symbol: str
     side: Side

@@ -53,7 +53,8 @@ class SimulatedClock:
         elif self.mode == "running":
             elapsed_ns = self._monotonic_ns() - self._since_ns
             passed_ns = elapsed_ns if self._speed == 1 else int(elapsed_ns * self._speed)
-            return min(self._base_ns + passed_ns, LAST_NS)
+            now_ns = self._base_ns + passed_ns
+            return now_ns if now_ns < LAST_NS else LAST_NS
         return self._base_ns
 
     def advance(self, seconds: float) -> None:

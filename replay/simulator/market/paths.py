@@ -30,17 +30,15 @@ class Path:
     def price(self, t_ns: int) -> int:
         """Give the price at a moment, in millionths of a dollar."""
         offset_ns = t_ns - self.start_ns
-        after = int(self.offsets_ns.searchsorted(offset_ns, side="right"))
+        after = int(self.offsets_ns.searchsorted(offset_ns, "right"))
         if after == 0:
-            return int(self.values[0]) * self.unit
-        before_value = int(self.values[after - 1])
+            return self.values.item(0) * self.unit
+        before = self.values.item(after - 1) * self.unit
         if after == len(self.values):
-            return before_value * self.unit
-        before_ns = int(self.offsets_ns[after - 1])
-        change = (int(self.values[after]) - before_value) * self.unit
-        return before_value * self.unit + change * (offset_ns - before_ns) // (
-            int(self.offsets_ns[after]) - before_ns
-        )
+            return before
+        before_ns = self.offsets_ns.item(after - 1)
+        change = self.values.item(after) * self.unit - before
+        return before + change * (offset_ns - before_ns) // (self.offsets_ns.item(after) - before_ns)
 
     def extremes(self, first_ns: int, last_ns: int) -> tuple[int, int]:
         """Give the lowest and the highest price of a stretch, in millionths of a dollar."""

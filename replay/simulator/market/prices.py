@@ -259,8 +259,9 @@ class Bars(PathMarket):
 def _quote(micro: int) -> Quote:
     half = max(micro * HALF_SPREAD_BPS // 10_000, 1)
     low, high = max(micro - half, _HUNDREDTH_OF_A_CENT), micro + half
-    bid = low // _tick(low) * _tick(low)
-    ask = max(-(-high // _tick(high)) * _tick(high), bid + _tick(bid))
+    low_tick, high_tick = _tick(low), _tick(high)
+    bid = low // low_tick * low_tick
+    ask = max(-(-high // high_tick) * high_tick, bid + _tick(bid))
     return Quote(_dollars(bid), _dollars(ask))
 
 
@@ -269,6 +270,7 @@ def _tick(micro: int) -> int:
     return _CENT if micro >= MICRO else _HUNDREDTH_OF_A_CENT
 
 
+@lru_cache(maxsize=65536)
 def _dollars(micro: int) -> Decimal:
     if micro % _CENT:
         return Decimal(micro // _HUNDREDTH_OF_A_CENT).scaleb(-4)

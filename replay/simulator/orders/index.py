@@ -25,14 +25,15 @@ class OrderIndex:
 
     def add(self, order: Order) -> None:
         """Enter a new order."""
+        order_id, symbol = order.id, order.symbol
         self.everything.append(order)
-        self.by_id[order.id] = order
+        self.by_id[order_id] = order
         self.by_client_order_id[order.client_order_id] = order
-        self.by_symbol.setdefault(order.symbol, []).append(order)
-        self.open[order.id] = order
-        self.open_in.setdefault(order.symbol, {})[order.id] = order
+        self.by_symbol.setdefault(symbol, []).append(order)
+        self.open[order_id] = order
+        self.open_in.setdefault(symbol, {})[order_id] = order
         if exposed_to_wash_trades(order):
-            key = (order.symbol, order.side)
+            key = (symbol, order.side)
             opposition = self._opposition.get(key)
             if opposition is None:
                 opposition = self._opposition[key] = _Opposition(order.side)

@@ -117,6 +117,9 @@ class _Recorder:
     async def wait(self, seconds: float) -> None:
         self._events.append(seconds)
 
+    def together(self) -> None:
+        """Nothing is to be done: each message is noted as a whole."""
+
     def drop(self) -> None:
         self._events.append(None)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.routing import Route, Router
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from replay.simulator.intake.refusal import Refusal, not_found
 from replay.simulator.wire.control import control_app
-from replay.simulator.wire.delivery import ClientGone, read_body
+from replay.simulator.wire.delivery import Reply
 from replay.simulator.wire.gate import Gate
 from replay.simulator.wire.simulation import Simulation
 
@@ -24,21 +23,21 @@ if TYPE_CHECKING:
 class Asked:
     """A request as an endpoint sees it."""
 
-    __slots__ = ("_body", "_scope")
+    __slots__ = ("_body", "_parts", "_query")
 
-    def __init__(self, scope: Scope, body: bytes) -> None:
-        self._scope = scope
+    def __init__(self, parts: Mapping[str, str], query: bytes, body: bytes) -> None:
+        self._parts = parts
+        self._query = query
         self._body = body
 
     def __getitem__(self, name: str) -> str:
         """Give a part of the path."""
-        value: str = self._scope["path_params"][name]
-        return value
+        return self._parts[name]
 
     @property
     def query(self) -> dict[str, str]:
         """The parameters after the question mark; of one that comes twice, the last."""
-        raw: bytes = self._scope["query_string"]
+        raw = self._query
         return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True)) if raw else {}
 
     @property
@@ -55,7 +54,6 @@ class Asked:
 
 Action = Callable[["Venue", Asked], object]
 
-# The busiest first: the router looks from the top.
 ENDPOINTS: tuple[tuple[str, str, int, Action], ...] = (
     ("POST", "/v2/orders", 200, lambda venue, asked: venue.place_order(asked.body)),
     ("GET", "/v2/orders/{order_id}", 200,
@@ -85,39 +83,45 @@ ENDPOINTS: tuple[tuple[str, str, int, Action], ...] = (
 )  # fmt: skip
 
 
-class Endpoint:
-    """One path as an ASGI app: does the method's action on the venue of the moment."""
+class Endpoints:
+    """All of them as one function: a request in, the reply out."""
 
-    def __init__(self, simulation: Simulation, actions: dict[str, tuple[int, Action]]) -> None:
+    def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
-        self._actions = actions
+        paths: dict[str, dict[str, tuple[int, Action]]] = {}
+        for method, path, status, action in ENDPOINTS:
+            paths.setdefault(path, {})[method] = (status, action)
+        self._fixed = {path: actions for path, actions in paths.items() if "{" not in path}
+        self._patterns = [(compile_path(path)[0], actions) for path, actions in paths.items()]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        asked = Asked(scope, await read_body(receive))
-        answer: object
+    def __call__(self, scope: Scope, body: bytes) -> Reply:
+        """Do the action of a method and a path on the venue of the moment."""
         try:
-            status, action = self._actions.get(scope["method"], _WRONG_METHOD)
-            answer = action(self._simulation.venue, asked)
+            actions, parts = self._found(scope["path"])
+            status, action = actions.get(scope["method"], _WRONG_METHOD)
+            answer = action(self._simulation.venue, Asked(parts, scope["query_string"], body))
         except Refusal as refusal:
-            status, answer = refusal.status, refusal.body
-        await _send_json(send, status, answer)
+            return Reply.of(refusal.status, refusal.body)
+        return Reply(status) if status == 204 else Reply.of(status, answer)
+
+    def _found(self, path: str) -> tuple[dict[str, tuple[int, Action]], Mapping[str, str]]:
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return fixed, {}
+        for pattern, actions in self._patterns:
+            if (match := pattern.match(path)) is not None:
+                return actions, match.groupdict()
+        raise not_found("endpoint not found.")
 
 
 def build_app(simulation: Simulation) -> ASGIApp:
     """Give the whole app: Alpaca's endpoints behind the gate, and the control endpoints beside it."""
-    paths: dict[str, dict[str, tuple[int, Action]]] = {}
-    for method, path, status, action in ENDPOINTS:
-        paths.setdefault(path, {})[method] = (status, action)
-    # A bare router: the gate does the rest, and a middleware costs every order some microseconds.
-    routes = [Route(path, Endpoint(simulation, actions)) for path, actions in paths.items()]
-    router = Router(routes, redirect_slashes=False, default=_no_such_endpoint)
-    gate, control = Gate(router, simulation), control_app(simulation)
+    # No router and no middleware of a framework: they cost every order some microseconds.
+    gate, control = Gate(Endpoints(simulation), simulation), control_app(simulation)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         chosen = control if scope["path"].startswith("/simulator/") else gate
-        with suppress(ClientGone):
-            await chosen(scope, receive, send)
+        await chosen(scope, receive, send)
 
     return app
 
@@ -128,14 +132,3 @@ def _wrong_method(_: Venue, __: Asked) -> object:
 
 
 _WRONG_METHOD = (405, _wrong_method)
-
-
-async def _no_such_endpoint(_: Scope, __: Receive, send: Send) -> None:
-    refusal = not_found("endpoint not found.")
-    await _send_json(send, refusal.status, refusal.body)
-
-
-async def _send_json(send: Send, status: int, answer: object) -> None:
-    body = b"" if status == 204 else orjson.dumps(answer)
-    await send({"type": "http.response.start", "status": status, "headers": []})
-    await send({"type": "http.response.body", "body": body})

@@ -57,6 +57,9 @@ class Wire(Protocol):
     async def wait(self, seconds: float) -> None:
         """Let so many seconds pass."""
 
+    def together(self) -> None:
+        """Let the head of the answer leave together with its body, in one piece."""
+
     def drop(self) -> None:
         """Break the connection at once."""
 
@@ -72,6 +75,8 @@ async def deliver(reply: Reply, delivery: Delivery, wire: Wire, receive: Receive
         wire.drop()
         await _disconnected(receive)
         return
+    if delivery is PROMPT:
+        wire.together()
     await send({"type": "http.response.start", "status": reply.status, "headers": _headers(reply)})
     if delivery is PROMPT or not reply.body:
         await send({"type": "http.response.body", "body": reply.body})

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from hmac import compare_digest
 from urllib.parse import parse_qs
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from replay.simulator.intake.refusal import not_found
 from replay.simulator.wire import effects
-from replay.simulator.wire.delivery import PROMPT, Reply, deliver, read_body, run_to_end
+from replay.simulator.wire.delivery import PROMPT, ClientGone, Reply, deliver, read_body
 from replay.simulator.wire.faults import Fault
 from replay.simulator.wire.simulation import Keys, Simulation
 
@@ -19,19 +20,22 @@ _UNAUTHORIZED = {"message": "unauthorized."}
 
 
 class Gate:
-    """An ASGI app around another that answers at once, with one message for its body.
+    """An ASGI app around a function that answers requests.
 
-    The inner app is run while the simulation's lock is held, from beginning to end: requests that come in by
-    socket and by adapter at the same time are carried out one after the other.
+    The function is called while the simulation's lock is held: requests that come in by socket and by adapter
+    at the same time are carried out one after the other.
     """
 
-    def __init__(self, app: ASGIApp, simulation: Simulation) -> None:
-        self._app = app
+    def __init__(self, answer: Callable[[Scope, bytes], Reply], simulation: Simulation) -> None:
+        self._answer = answer
         self._simulation = simulation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        body = await read_body(receive)
+        """Answer one request, unless the client goes away before it has come in whole."""
+        try:
+            body = await read_body(receive)
+        except ClientGone:
+            return
         simulation, wire = self._simulation, scope["state"]["wire"]
         with simulation.lock:
             refusal = self._refusal(scope)
@@ -72,19 +76,6 @@ class Gate:
             simulation.failed(f"{method} {path}", error)
             return effects.internal_error()
         return reply
-
-    def _answer(self, scope: Scope, body: bytes) -> Reply:
-        messages: list[Message] = []
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Message) -> None:
-            messages.append(message)
-
-        run_to_end(self._app(scope, receive, send))
-        start, only = messages
-        return Reply(start["status"], only["body"])
 
     def _not_found_yet(self, scope: Scope) -> Reply | None:
         hidden = self._simulation.hidden

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import uvicorn
@@ -82,11 +82,27 @@ class _Server(uvicorn.Server):
 
 
 class _SocketWire:
-    """A connection of uvicorn's, for the faults."""
+    """A connection of uvicorn's: what the answer to one request is written to, and what faults break."""
 
     def __init__(self, transport: asyncio.Transport, stopping: asyncio.Event) -> None:
         self._transport = transport
         self._stopping = stopping
+        self._head = b""
+        self.write: Callable[[bytes], None] = transport.write
+
+    def together(self) -> None:
+        self.write = self._keep
+
+    def _keep(self, head: bytes) -> None:
+        self._head = head
+        self.write = self._join
+
+    def _join(self, body: bytes) -> None:
+        self.write = self._transport.write
+        self.write(self._head + body)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
     async def wait(self, seconds: float) -> None:
         # A server that stops does not wait for its own faults.
@@ -135,6 +151,12 @@ def _protocol(stopping: asyncio.Event) -> type[HttpToolsProtocol]:
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self.scope["state"]["wire"] = _SocketWire(self.transport, stopping)
+
+        def on_headers_complete(self) -> None:
+            """Have the answer written to the wire, but for one to a HEAD, which has no body to wait for."""
+            super().on_headers_complete()
+            if self.scope["method"] != "HEAD":
+                self.cycle.transport = self.scope["state"]["wire"]
 
     return Protocol
 

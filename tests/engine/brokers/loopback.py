@@ -13,11 +13,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Unpack
 
 import requests
 
 from engine.brokers.alpaca import AlpacaBroker
+from engine.brokers.alpaca_patience import PatienceSettings
 from engine.orders import OrderIntent
 
 API_KEY = "PKTEST0123456789ABCD"
@@ -144,14 +145,15 @@ def oblige(handler: LoopbackHandler) -> None:
         says(200, {"/v2/account": ACCOUNT, "/v2/clock": CLOCK}.get(handler.path, ORDER))(handler)
     else:
         asked = json.loads(handler.server.seen[-1].body)
-        says(200, ORDER | {key: asked[key] for key in ("client_order_id", "symbol", "side")})(handler)
+        names = ("client_order_id", "symbol", "side", "qty", "notional", "type")
+        says(200, ORDER | {name: asked.get(name) for name in names})(handler)
 
 
 def says(status: int, body: object = b"", **headers: str) -> Answer:
     raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
 
     def answer(handler: LoopbackHandler) -> None:
-        handler.send_response(status)
+        handler.send_response_only(status)
         for name, value in headers.items():
             handler.send_header(name, value)
         if status != 204:
@@ -194,8 +196,18 @@ def talks_nonsense(handler: LoopbackHandler) -> None:
 
 
 def broker_at(
-    url: str, session: requests.Session | None = None, timeout_s: tuple[float, float] = (5.0, 5.0)
+    url: str,
+    session: requests.Session | None = None,
+    timeout_s: tuple[float, float] = (5.0, 5.0),
+    **patience: Unpack[PatienceSettings],
 ) -> AlpacaBroker:
+    """Give a broker that, unless told otherwise, asks once."""
+    patience.setdefault("patience_s", 0.0)
     return AlpacaBroker(
-        api_key=API_KEY, secret_key=SECRET_KEY, trading_host=url, session=session, timeout_s=timeout_s
+        api_key=API_KEY,
+        secret_key=SECRET_KEY,
+        trading_host=url,
+        session=session,
+        timeout_s=timeout_s,
+        **patience,
     )

@@ -17,11 +17,20 @@ import requests
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.brokers.alpaca import AlpacaBroker, checked_host
+from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.alpaca_orders import order_path
-from engine.brokers.alpaca_replies import SNIPPET_LENGTH
+from engine.brokers.alpaca_settings import checked_host
+from engine.brokers.alpaca_text import SNIPPET_LENGTH
 from engine.brokers.protocol import Broker
-from engine.errors import BrokerError, BrokerRejected, ConfigurationError, OutcomeUnknown, UsageError
+from engine.errors import (
+    BrokerError,
+    BrokerRejected,
+    ConfigurationError,
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    UsageError,
+)
 from tests.engine.brokers.loopback import (
     API_KEY,
     HTML_ERROR,
@@ -125,7 +134,7 @@ def test_an_order_id_stays_one_part_of_the_path(
 ) -> None:
     server.answers = [says(200, ORDER | {"id": order_id.strip()})]
     broker.get_order_status(broker_order_id=order_id)
-    assert (server.seen[0].path, order_path(order_id)) == (path, path)
+    assert (server.seen[0].path, order_path(order_id)) == (f"{path}?nested=true", path)
 
 
 @pytest.mark.parametrize("order_id", ["", "  ", ".", ".."])
@@ -205,7 +214,10 @@ def test_a_cancel_is_followed_by_a_look_at_the_order(server: Loopback, broker: A
     server.answers = [says(204), says(200, ORDER | {"status": "pending_cancel"})]
     assert broker.cancel_order(broker_order_id=ORDER_ID).order_status == "pending_cancel"
     path = f"/v2/orders/{ORDER_ID}"
-    assert [(seen.method, seen.path) for seen in server.seen] == [("DELETE", path), ("GET", path)]
+    assert [(seen.method, seen.path) for seen in server.seen] == [
+        ("DELETE", path),
+        ("GET", f"{path}?nested=true"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -298,7 +310,7 @@ def test_an_unknown_order_is_refused(server: Loopback, broker: AlpacaBroker) -> 
 
 def test_a_rate_limited_order_is_refused_and_not_sent_again(server: Loopback, broker: AlpacaBroker) -> None:
     server.answers = [says(429, {"code": 42910000, "message": "rate limit exceeded"}, **{"Retry-After": "0"})]
-    with pytest.raises(BrokerRejected, match=r"rate limit exceeded\. The request was turned away") as caught:
+    with pytest.raises(RateLimited, match=r"rate limit exceeded\. The request was turned away") as caught:
         broker.place_order(intent=INTENT)
     assert (caught.value.status, len(server.seen)) == (429, 1)
 
@@ -359,8 +371,8 @@ def test_a_reply_that_settles_nothing_is_never_taken_for_a_refusal(
         json.dumps(ORDER | {"id": 17}).encode(),
         json.dumps(ORDER | {"status": None}).encode(),
         json.dumps(ORDER | {"client_order_id": None}).encode(),
-        json.dumps(ORDER | {"symbol": ["TSLA"]}).encode(),
-        json.dumps(ORDER | {"filled_avg_price": math.nan}).encode(),
+        json.dumps(ORDER | {"filled_qty": math.nan}).encode(),
+        json.dumps(ORDER | {"legs": [{"id": "1"}]}).encode(),
         b"[" * 100_000,
     ],
 )
@@ -391,10 +403,10 @@ def test_a_hanging_broker_is_waited_for_no_longer_than_the_timeout(
 
 
 @each_request
-def test_a_broker_that_is_not_there_settles_nothing(request_name: str, port_nobody_listens_at: int) -> None:
+def test_a_broker_that_is_not_there_gets_nothing(request_name: str, port_nobody_listens_at: int) -> None:
     with requests.Session() as session, pytest.raises(BrokerError, match="Connection refused") as caught:
         ASK[request_name](broker_at(f"http://127.0.0.1:{port_nobody_listens_at}", session))
-    assert type(caught.value) is UNCLEAR.get(request_name, BrokerError)
+    assert type(caught.value) is (NotSent if request_name in UNCLEAR else BrokerError)
     assert "retries" not in str(caught.value), "as there are none"
 
 
@@ -492,7 +504,7 @@ def test_the_keys_do_not_show_in_an_error_even_when_the_broker_repeats_them(
 
 
 def test_the_keys_do_not_show_in_a_traceback(port_nobody_listens_at: int) -> None:
-    with requests.Session() as session, pytest.raises(OutcomeUnknown) as caught:
+    with requests.Session() as session, pytest.raises(NotSent) as caught:
         broker_at(f"http://127.0.0.1:{port_nobody_listens_at}", session).place_order(intent=INTENT)
     shown = "".join(traceback.format_exception(caught.value))
     assert "Connection refused" in shown

@@ -12,7 +12,7 @@ from freezegun import freeze_time
 from engine.brokers.account import BrokerAccount, BrokerClock, why_it_cannot_trade
 from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.alpaca_account import parse_account, parse_clock
-from engine.brokers.alpaca_replies import SNIPPET_LENGTH
+from engine.brokers.alpaca_text import SNIPPET_LENGTH
 from engine.errors import BrokerError, BrokerRejected
 from tests.engine.brokers.loopback import (
     ACCOUNT,

@@ -10,6 +10,8 @@ from engine.brokers.account import BrokerClock
 from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.clock_skew import ClockSkew, measure_clock_skew
 from engine.errors import BrokerError, UsageError
+from engine.preflight import CLOCK_SKEW_LIMIT_S
+from replay.simulator.server import Simulator
 from tests.engine.brokers.loopback import CLOCK, Loopback, says
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -18,8 +20,11 @@ NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 class Sundial:
     """A broker whose clock says what it is given, and a ``now`` that goes on when the broker is asked."""
 
-    def __init__(self, theirs: datetime, *, ours: datetime, takes_s: float) -> None:
+    def __init__(
+        self, theirs: datetime, *, ours: datetime, takes_s: float, replied_at: datetime | None = None
+    ) -> None:
         self.theirs = theirs
+        self.replied_at = replied_at
         self.ours = ours
         self.takes_s = takes_s
         self.asked = 0
@@ -27,7 +32,13 @@ class Sundial:
     def get_clock(self) -> BrokerClock:
         self.asked += 1
         self.ours += timedelta(seconds=self.takes_s)
-        return BrokerClock(timestamp=self.theirs, is_open=True, next_open=NOON, next_close=NOON)
+        return BrokerClock(
+            timestamp=self.theirs,
+            is_open=True,
+            next_open=NOON,
+            next_close=NOON,
+            replied_at=self.replied_at,
+        )
 
     def now(self) -> datetime:
         return self.ours
@@ -50,6 +61,23 @@ def test_the_middle_of_the_request_is_compared_with_the_broker_s_time(
     sundial = Sundial(NOON, ours=NOON + timedelta(seconds=ours_s), takes_s=takes_s)
     assert measure_clock_skew(sundial, sundial.now) == ClockSkew(ahead_s, within_s)
     assert sundial.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("ours_s", "takes_s", "ahead_s", "within_s"),
+    [
+        (0.5, 0.0, 0.0, 0.5),  # our half second is the middle of their whole one
+        (0.0, 0.0, -0.5, 0.5),
+        (0.0, 2.0, 0.5, 1.5),
+        (10.5, 1.0, 10.5, 1.0),
+    ],
+)
+def test_the_moment_of_the_reply_goes_before_the_market_s_and_is_half_a_second_uncertain(
+    ours_s: float, takes_s: float, ahead_s: float, within_s: float
+) -> None:
+    ours = NOON + timedelta(seconds=ours_s)
+    sundial = Sundial(NOON - timedelta(days=30), ours=ours, takes_s=takes_s, replied_at=NOON)
+    assert measure_clock_skew(sundial, sundial.now) == ClockSkew(ahead_s, within_s)
 
 
 def test_the_zone_of_either_clock_does_not_matter() -> None:
@@ -95,6 +123,23 @@ def test_alpaca_tells_the_time(broker: AlpacaBroker) -> None:
     before = datetime(2019, 7, 7, 16, 55, 9, 427_247, tzinfo=UTC)
     moments = iter([before, before + timedelta(seconds=2)])
     assert measure_clock_skew(broker, lambda: next(moments)) == ClockSkew(2.0, 1.0)
+
+
+def test_alpaca_tells_when_it_replied(server: Loopback, broker: AlpacaBroker) -> None:
+    server.answers = [says(200, CLOCK, Date="Mon, 02 Mar 2026 12:00:00 GMT")]
+    assert broker.get_clock().replied_at == NOON
+    server.answers = [says(200, CLOCK, Date="noon")]
+    assert broker.get_clock().replied_at is None
+
+
+def test_a_market_at_mid_session_is_no_wrong_clock_and_a_wrong_clock_is_one() -> None:
+    simulator = Simulator(clock="manual", start_ns=1_760_000_000 * 10**9)
+    with simulator.serving() as address:
+        broker = AlpacaBroker(api_key="test-key", secret_key="test-secret", trading_host=address)
+        right = measure_clock_skew(broker, lambda: datetime.now(UTC))
+        wrong = measure_clock_skew(broker, lambda: datetime.now(UTC) + timedelta(seconds=60))
+    assert right.worst_s <= CLOCK_SKEW_LIMIT_S
+    assert wrong.worst_s > CLOCK_SKEW_LIMIT_S
 
 
 def test_without_the_broker_s_time_there_is_no_skew(server: Loopback, broker: AlpacaBroker) -> None:

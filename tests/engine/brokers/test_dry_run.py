@@ -24,6 +24,7 @@ def test_a_dry_run_describes_the_order_and_opens_no_connection(socket_disabled: 
     order = broker.place_order(intent=INTENT)
     assert (order.order_status, order.broker_order_id) == ("dry_run", "")
     assert (order.client_order_id, order.symbol, order.side) == ("intent-1", "SPY", "sell")
+    assert (order.qty, order.notional, order.order_type, order.time_in_force) == (1.0, None, "market", "day")
     assert (order.filled_qty, order.filled_avg_price) == (0.0, None)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from engine.config import RiskConfig
 from engine.inputs import RiskInputs
 from engine.risk import evaluate
-from engine.routing import dry_run, lapsed
+from engine.routing.dry_run import dry_run, lapsed
 from engine.schema import results_schema
 from engine.stores.kill_switch import KillSwitchState
 from tests.desk import NOON, Row, off, on, order

@@ -39,14 +39,14 @@ def test_each_store_is_chosen_for_itself(
     env: dict[str, str], positions: type, others: type, reads_documents: bool
 ) -> None:
     stores = choose_stores(settings(**env))
-    kinds = (type(stores.positions), type(stores.ledger), type(stores.agent_state))
+    kinds = (type(stores.positions), type(stores.ledger), type(stores.agent))
     assert kinds == (positions, others, others)
     assert (stores.documents is not None) == reads_documents
 
 
 def test_embedded_stores_share_engine_db_of_the_data_folder() -> None:
     stores = choose_stores(settings())
-    places = {stores.positions.place, stores.ledger.place, stores.agent_state.place}
+    places = {stores.positions.place, stores.ledger.place, stores.agent.place}
     assert places == {"/somewhere/engine.db"}
 
 

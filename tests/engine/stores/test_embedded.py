@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -121,12 +122,12 @@ def lose_the_tables(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE broker_positions")
         connection.execute("DROP TABLE ledger_trades")
-        connection.execute("DROP TABLE agent_state")
+        connection.execute("DROP TABLE agent_documents")
 
 
 def give_it_a_newer_layout(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 3")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
 
 
 DAMAGES = [
@@ -159,7 +160,7 @@ def test_a_damaged_file_is_unavailable_and_never_an_empty_book(
         lambda: filled_store.trade_counts(["a"], SESSION),
         filled_store.all_positions,
         lambda: filled_store.ledger_document("o-1"),
-        filled_store.agent_state,
+        lambda: filled_store.agent_document("state"),
         filled_store.check,
     )
     for read in reads:
@@ -191,11 +192,11 @@ def test_a_document_that_is_no_json_is_unavailable(store: EmbeddedStore) -> None
 
 
 def test_a_document_that_is_no_map_is_unavailable(store: EmbeddedStore) -> None:
-    store.replace_agent_state({"state": "INIT"}, replacing=None)
+    store.replace_agent_document("state", {"state": "INIT"}, replacing=None)
     with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("UPDATE agent_state SET document = '[]'")
+        connection.execute("UPDATE agent_documents SET document = '[]'")
     with pytest.raises(DataUnavailable, match="which is no map"):
-        store.agent_state()
+        store.agent_document("state")
 
 
 def test_it_says_where_it_is_and_what_is_in_it(store: EmbeddedStore) -> None:
@@ -206,16 +207,50 @@ def test_it_says_where_it_is_and_what_is_in_it(store: EmbeddedStore) -> None:
     assert store.check() == "2 positions, 1 trades"
 
 
-# --- a file of the first layout
+# --- a file of an older layout
 
 
-@pytest.fixture
-def old_store(store: EmbeddedStore) -> EmbeddedStore:
+HALTED = {"state": "HALTED", "why": "flash crash ü"}
+STATE_TABLE_OF_LAYOUT_2 = """
+CREATE TABLE agent_state (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    document TEXT NOT NULL
+);
+"""
+
+
+def make_it_layout_1(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP TABLE agent_documents; PRAGMA user_version = 1")
+
+
+def make_it_layout_2(path: Path) -> None:
+    make_it_layout_1(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"{STATE_TABLE_OF_LAYOUT_2} PRAGMA user_version = 2")
+
+
+def make_it_layout_2_with_a_state(path: Path) -> None:
+    make_it_layout_2(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO agent_state VALUES (1, ?)", (json.dumps(HALTED),))
+
+
+OLD_LAYOUTS = {
+    "layout 1": (make_it_layout_1, None),
+    "layout 2, empty": (make_it_layout_2, None),
+    "layout 2": (make_it_layout_2_with_a_state, HALTED),
+}
+
+
+@pytest.fixture(params=list(OLD_LAYOUTS))
+def old(request: pytest.FixtureRequest, store: EmbeddedStore) -> tuple[EmbeddedStore, dict[str, Any] | None]:
+    """A store whose file is of an older layout, and the agent's state in it."""
+    make_old, state = OLD_LAYOUTS[request.param]
     store.load_positions(book(("paper", "SPY", 1)), updated_at=NOON)
     store.write_ledger([trade("o-1")])
-    with closing(sqlite3.connect(store.path)) as connection:
-        connection.executescript("DROP TABLE agent_state; PRAGMA user_version = 1")
-    return store
+    make_old(store.path)
+    return store, state
 
 
 def layout(store: EmbeddedStore) -> int:
@@ -224,38 +259,64 @@ def layout(store: EmbeddedStore) -> int:
     return int(version)
 
 
-def test_a_file_of_the_first_layout_is_read_as_it_is(old_store: EmbeddedStore) -> None:
-    before = old_store.path.read_bytes()
-    assert held(old_store, "paper") == [("paper", "SPY", 1.0)]
-    assert counted(old_store, "paper") == {"paper": 1}
-    assert old_store.agent_state() is None
-    assert old_store.path.read_bytes() == before
+def test_a_file_of_an_older_layout_is_read_as_it_is(old: tuple[EmbeddedStore, Any]) -> None:
+    store, state = old
+    before = store.path.read_bytes()
+    assert held(store, "paper") == [("paper", "SPY", 1.0)]
+    assert counted(store, "paper") == {"paper": 1}
+    assert store.agent_document("state") == state
+    assert store.agent_document("lease-paper") is None
+    assert store.path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     "write",
     [
-        lambda store: store.replace_agent_state({"state": "INIT"}, replacing=None),
+        lambda store: store.replace_agent_document("lease-paper", {"holder": "alice"}, replacing=None),
         lambda store: store.write_ledger([trade("o-2")]),
         lambda store: store.load_positions(book(("b", "SPY", 1)), updated_at=NOON),
     ],
 )
-def test_a_file_of_the_first_layout_is_renewed_by_a_write_and_keeps_what_it_had(
-    old_store: EmbeddedStore, write: Callable[[EmbeddedStore], object]
+def test_a_file_of_an_older_layout_is_renewed_by_a_write_and_keeps_what_it_had(
+    old: tuple[EmbeddedStore, Any], write: Callable[[EmbeddedStore], object]
 ) -> None:
-    assert write(old_store)
-    assert layout(old_store) == SCHEMA_VERSION
-    assert held(old_store, "paper") == [("paper", "SPY", 1.0)]
-    assert old_store.ledger_document("o-1") == trade("o-1")
-    kept = old_store.agent_state()
-    assert old_store.replace_agent_state({"state": "READY"}, replacing=kept)
+    store, state = old
+    assert write(store)
+    assert layout(store) == SCHEMA_VERSION
+    assert held(store, "paper") == [("paper", "SPY", 1.0)]
+    assert store.ledger_document("o-1") == trade("o-1")
+    assert store.agent_document("state") == state
 
 
-def test_a_write_that_fails_leaves_the_first_layout(old_store: EmbeddedStore) -> None:
-    before = old_store.path.read_bytes()
+def test_the_state_of_an_older_layout_is_replaced_on_its_own_condition(
+    old: tuple[EmbeddedStore, Any],
+) -> None:
+    store, state = old
+    assert not store.replace_agent_document("state", {"state": "READY"}, replacing={"state": "?"})
+    assert store.replace_agent_document("state", {"state": "READY"}, replacing=state)
+    assert store.agent_document("state") == {"state": "READY"}
+
+
+def test_a_write_that_fails_leaves_the_older_layout(old: tuple[EmbeddedStore, Any]) -> None:
+    store, _ = old
+    before = store.path.read_bytes()
     with pytest.raises(EngineError):
-        old_store.write_ledger([{"broker_order_id": "o-2"}])
-    assert old_store.path.read_bytes() == before
+        store.write_ledger([{"broker_order_id": "o-2"}])
+    assert store.path.read_bytes() == before
+
+
+def test_an_older_layout_without_its_state_is_unavailable_and_never_a_fresh_agent(
+    store: EmbeddedStore,
+) -> None:
+    store.write_ledger([trade("o-1")])
+    make_it_layout_2(store.path)
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("DROP TABLE agent_state")
+    with pytest.raises(DataUnavailable):
+        store.agent_document("state")
+    with pytest.raises(EngineError):
+        store.write_ledger([trade("o-2")])
+    assert layout(store) == 2
 
 
 def test_a_file_that_stays_locked_is_unavailable_within_the_timeout(

@@ -72,14 +72,16 @@ READS: dict[str, Callable[[FirestoreStore], object]] = {
     "one count": lambda store: store.trade_counts(["a"], SESSION),
     "many counts": lambda store: store.trade_counts([f"a{n}" for n in range(40)], SESSION),
     "ledger document": lambda store: store.ledger_document("o-1"),
-    "agent state": lambda store: store.agent_state(),
+    "agent document": lambda store: store.agent_document("state"),
     "document": lambda store: store.document("ops/kill_switch"),
     "check": lambda store: store.check(),
 }
 WRITES: dict[str, Callable[[FirestoreStore], object]] = {
     "ledger": lambda store: store.write_ledger([trade("o-1", filled=time.time())]),
     "large ledger": lambda store: store.write_ledger([trade(f"o-{n}") for n in range(600)]),
-    "agent state": lambda store: store.replace_agent_state({"at": time.time()}, replacing=None),
+    "agent document": lambda store: store.replace_agent_document(
+        "state", {"at": time.time()}, replacing=None
+    ),
 }
 
 
@@ -94,14 +96,14 @@ def test_the_ledger_is_where_others_expect_it(store: FirestoreStore, client: Any
 def test_a_tenant_has_a_ledger_and_a_state_of_its_own(firestore_project: str, client: Any) -> None:
     acme, other = (FirestoreStore(firestore_project, tenant_id=name) for name in ("acme", "other"))
     acme.write_ledger([trade("o-1")])
-    acme.replace_agent_state({"state": "INIT"}, replacing=None)
+    acme.replace_agent_document("state", {"state": "INIT"}, replacing=None)
     assert client.document("tenants/acme/ledger_trades/o-1").get().exists
     assert client.document("tenants/acme/execution_agent/state").get().to_dict() == {"state": "INIT"}
     assert counted(acme, "paper") == {"paper": 1}
     for empty in (other, FirestoreStore(firestore_project)):
         assert counted(empty, "paper") == {}
         assert empty.ledger_document("o-1") is None
-        assert empty.agent_state() is None
+        assert empty.agent_document("state") is None
 
 
 @pytest.mark.parametrize("tenant", ["", " ", "a/b", ".", "..", "__a__"])
@@ -324,7 +326,7 @@ def test_a_write_whose_answer_is_lost_is_made_and_counted_once(
     healing = threading.Timer(0.3, proxy.heal)
     healing.start()
     assert store.write_ledger([trade("o-1")]) == 1
-    assert store.replace_agent_state({"state": "INIT"}, replacing=None)
+    assert store.replace_agent_document("state", {"state": "INIT"}, replacing=None)
     healing.join()
     assert store.ledger_document("o-1") == trade("o-1")
     assert counted(store, "paper") == {"paper": 1}

@@ -1,4 +1,4 @@
-"""What every store of the agent's state must do, asked of each of them."""
+"""What every store of the agent's own documents must do, asked of each of them."""
 
 from __future__ import annotations
 
@@ -15,76 +15,100 @@ import pytest
 from engine.errors import EngineError
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.firestore import FirestoreStore
-from engine.stores.protocols import AgentStateStore
+from engine.stores.protocols import AgentDocuments
 
 READY = {"state": "READY", "why": "the preflight holds", "log": [{"state": "INIT", "n": 1}]}
 HALTED = {"state": "HALTED", "who": "ü.b`c", "at": {"a.b": "2026-03-02T15:00:00+00:00"}}
 
 
 @pytest.fixture(params=["embedded", "firestore"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> AgentStateStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> AgentDocuments:
     if request.param == "embedded":
         return EmbeddedStore(tmp_path / "engine.db")
     return FirestoreStore(request.getfixturevalue("firestore_project"), timeout_s=60)
 
 
-def test_nothing_is_kept_at_first(store: AgentStateStore) -> None:
-    assert store.agent_state() is None
+def test_nothing_is_kept_at_first(store: AgentDocuments) -> None:
+    assert store.agent_document("state") is None
 
 
-def test_the_first_state_replaces_nothing(store: AgentStateStore) -> None:
-    assert store.replace_agent_state(READY, replacing=None)
-    assert store.agent_state() == READY
+def test_the_first_document_replaces_nothing(store: AgentDocuments) -> None:
+    assert store.replace_agent_document("state", READY, replacing=None)
+    assert store.agent_document("state") == READY
 
 
-def test_a_state_is_replaced_whole(store: AgentStateStore) -> None:
-    store.replace_agent_state(READY, replacing=None)
-    assert store.replace_agent_state(HALTED, replacing=READY)
-    assert store.agent_state() == HALTED
+def test_a_document_is_replaced_whole(store: AgentDocuments) -> None:
+    store.replace_agent_document("state", READY, replacing=None)
+    assert store.replace_agent_document("state", HALTED, replacing=READY)
+    assert store.agent_document("state") == HALTED
 
 
 @pytest.mark.parametrize("other", [None, HALTED, READY | {"why": "x"}, {}])
-def test_a_state_that_is_no_longer_the_expected_one_stays(
-    store: AgentStateStore, other: dict[str, Any] | None
+def test_a_document_that_is_no_longer_the_expected_one_stays(
+    store: AgentDocuments, other: dict[str, Any] | None
 ) -> None:
-    store.replace_agent_state(READY, replacing=None)
-    assert not store.replace_agent_state({"state": "INIT"}, replacing=other)
-    assert store.agent_state() == READY
+    store.replace_agent_document("state", READY, replacing=None)
+    assert not store.replace_agent_document("state", {"state": "INIT"}, replacing=other)
+    assert store.agent_document("state") == READY
 
 
-def test_where_nothing_is_kept_nothing_can_be_replaced(store: AgentStateStore) -> None:
-    assert not store.replace_agent_state(HALTED, replacing=READY)
-    assert store.agent_state() is None
+def test_where_nothing_is_kept_nothing_can_be_replaced(store: AgentDocuments) -> None:
+    assert not store.replace_agent_document("state", HALTED, replacing=READY)
+    assert store.agent_document("state") is None
 
 
-def test_an_empty_state_is_a_state(store: AgentStateStore) -> None:
-    assert store.replace_agent_state({}, replacing=None)
-    assert store.agent_state() == {}
-    assert store.replace_agent_state({}, replacing={})
-    assert store.replace_agent_state(READY, replacing={})
-    assert store.replace_agent_state({}, replacing=READY)
-    assert store.agent_state() == {}
+def test_an_empty_document_is_a_document(store: AgentDocuments) -> None:
+    assert store.replace_agent_document("state", {}, replacing=None)
+    assert store.agent_document("state") == {}
+    assert store.replace_agent_document("state", {}, replacing={})
+    assert store.replace_agent_document("state", READY, replacing={})
+    assert store.replace_agent_document("state", {}, replacing=READY)
+    assert store.agent_document("state") == {}
+
+
+def test_documents_of_different_names_are_kept_apart(store: AgentDocuments) -> None:
+    names = ["state", "lease-a", "lease-b", "0", "-", "a" * 64]
+    for name in names:
+        assert store.replace_agent_document(name, {"of": name}, replacing=None)
+    assert not store.replace_agent_document("lease-a", {}, replacing={"of": "lease-b"})
+    assert store.replace_agent_document("lease-b", READY, replacing={"of": "lease-b"})
+    kept = {name: store.agent_document(name) for name in names}
+    assert kept == {name: {"of": name} for name in names} | {"lease-b": READY}
+
+
+@pytest.mark.parametrize("name", ["", "A", "a_b", "a/b", "..", "a" * 65, "state\n", "ü", "٣", "a b"])
+def test_a_name_that_a_document_cant_have_is_refused(store: AgentDocuments, name: str) -> None:
+    with pytest.raises(ValueError, match="is no name of an agent's document"):
+        store.agent_document(name)
+    with pytest.raises(ValueError, match="is no name of an agent's document"):
+        store.replace_agent_document(name, {}, replacing=None)
+
+
+def test_a_field_of_a_document_may_be_nothing(store: AgentDocuments) -> None:
+    assert store.replace_agent_document("lease-a", {"expires_at": None}, replacing=None)
+    assert store.agent_document("lease-a") == {"expires_at": None}
+    assert store.replace_agent_document("lease-a", READY, replacing={"expires_at": None})
 
 
 @pytest.mark.parametrize("fault", [{"a": math.nan}, {"a": object()}, {1: "a"}, {"": "a"}])
-def test_a_state_that_cant_be_kept_is_refused(store: AgentStateStore, fault: dict[str, Any]) -> None:
-    store.replace_agent_state(READY, replacing=None)
-    with pytest.raises(EngineError, match="the agent's state can't be kept"):
-        store.replace_agent_state(fault, replacing=READY)
-    assert store.agent_state() == READY
+def test_a_document_that_cant_be_kept_is_refused(store: AgentDocuments, fault: dict[str, Any]) -> None:
+    store.replace_agent_document("state", READY, replacing=None)
+    with pytest.raises(EngineError, match="the agent's document 'state' can't be kept"):
+        store.replace_agent_document("state", fault, replacing=READY)
+    assert store.agent_document("state") == READY
 
 
 @pytest.mark.parametrize("before", [None, READY])
-def test_of_threads_that_replace_one_state_exactly_one_wins(
-    store: AgentStateStore, before: dict[str, Any] | None
+def test_of_threads_that_replace_one_document_exactly_one_wins(
+    store: AgentDocuments, before: dict[str, Any] | None
 ) -> None:
     if before is not None:
-        store.replace_agent_state(before, replacing=None)
+        store.replace_agent_document("state", before, replacing=None)
     gate, winners = threading.Barrier(8), []
 
     def attempt(writer: int) -> None:
         gate.wait()
-        if store.replace_agent_state({"writer": writer}, replacing=before):
+        if store.replace_agent_document("state", {"writer": writer}, replacing=before):
             winners.append(writer)
 
     threads = [threading.Thread(target=attempt, args=[writer]) for writer in range(8)]
@@ -93,18 +117,18 @@ def test_of_threads_that_replace_one_state_exactly_one_wins(
     for thread in threads:
         thread.join()
     assert len(winners) == 1
-    assert store.agent_state() == {"writer": winners[0]}
+    assert store.agent_document("state") == {"writer": winners[0]}
 
 
-def count_up(store: AgentStateStore, environment: Mapping[str, str]) -> None:
+def count_up(store: AgentDocuments, environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     done = 0
     while done < 5:
-        kept = store.agent_state()
-        done += store.replace_agent_state({"n": (kept or {"n": 0})["n"] + 1}, replacing=kept)
+        kept = store.agent_document("state")
+        done += store.replace_agent_document("state", {"n": (kept or {"n": 0})["n"] + 1}, replacing=kept)
 
 
-def test_processes_that_count_in_it_lose_no_count(store: AgentStateStore) -> None:
+def test_processes_that_count_in_it_lose_no_count(store: AgentDocuments) -> None:
     context = multiprocessing.get_context("spawn")
     environment = {name: value for name, value in os.environ.items() if name.startswith("FIRESTORE_")}
     jobs = [context.Process(target=count_up, args=(store, environment)) for _ in range(3)]
@@ -113,4 +137,4 @@ def test_processes_that_count_in_it_lose_no_count(store: AgentStateStore) -> Non
     for job in jobs:
         job.join(60)
     assert [job.exitcode for job in jobs] == [0, 0, 0]
-    assert store.agent_state() == {"n": 15}
+    assert store.agent_document("state") == {"n": 15}

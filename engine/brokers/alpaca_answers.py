@@ -1,0 +1,45 @@
+"""What recorded replies said: a run that was killed learns from them what it had done."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from engine.brokers.alpaca_orders import parse_order
+from engine.brokers.alpaca_replies import refusal
+from engine.brokers.exchange import Exchange
+from engine.errors import BrokerRejected, RateLimited
+from engine.orders import BrokerOrder
+
+_ORDERS = "/v2/orders"
+
+
+def recorded_answer(exchange: Exchange) -> tuple[str, BrokerOrder | BrokerRejected | None] | None:
+    """Read a recorded request to place an order: its client id, and what settled it; None for any other.
+
+    Nothing settled it where the outcome stayed open: no reply, half of one, a 5xx, a reply that describes
+    another order, or one that says that the id is taken (by this run, perhaps). A 429 is no request at all.
+    """
+    request, response = exchange.request, exchange.response
+    if request["method"] != "POST" or urlsplit(request["uri"]).path != _ORDERS:
+        return None
+    try:
+        client_id = str(json.loads(request["body"])["client_order_id"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    if response is None:
+        return client_id, None
+    status, body = int(response["status"]["code"]), response["body"]["string"].encode()
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        try:
+            order = parse_order(body)
+        except ValueError:
+            return client_id, None
+        return client_id, order if order.client_order_id == client_id else None
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        said = refusal(status, body)
+        if isinstance(said, RateLimited):
+            return None
+        return client_id, None if "must be unique" in said.message else said
+    return client_id, None

@@ -1,0 +1,50 @@
+"""A run's exchanges as a VCR cassette, which ``vcr.use_cassette(…, serializer="json")`` opens as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
+
+import orjson
+
+from engine.brokers.exchange import Exchange
+
+_VERSION = 1  # of the format: vcrpy's ``CASSETTE_FORMAT_VERSION``
+
+
+def cassette_bytes(exchanges: Iterable[Exchange]) -> bytes:
+    """Write exchanges as a cassette in JSON, in the order of their numbers, one a line and all in ASCII.
+
+    Requests that got no answer stand under ``unanswered``, since an interaction needs a response. Besides
+    what vcrpy reads, each has its ``number``, ``started_at`` (ISO 8601, UTC) and ``took_s`` (seconds).
+    """
+    answered, unanswered = [], []
+    for exchange in sorted(exchanges, key=attrgetter("number")):
+        if exchange.response is None:
+            unanswered.append(_line(exchange, {"error": exchange.error}))
+        else:
+            answered.append(_line(exchange, {"response": exchange.response}))
+    return b'{"version": %d,\n"interactions": [%b],\n"unanswered": [%b]}\n' % (
+        _VERSION,
+        _listed(answered),
+        _listed(unanswered),
+    )
+
+
+def _line(exchange: Exchange, outcome: dict[str, Any]) -> bytes:
+    fields = {
+        "number": exchange.number,
+        "started_at": exchange.started_at,
+        "took_s": exchange.took_s,
+        "request": exchange.request,
+        **outcome,
+    }
+    line = orjson.dumps(fields)
+    # vcrpy reads the file in whatever encoding the machine prefers.
+    return line if line.isascii() else json.dumps(fields, separators=(",", ":")).encode()
+
+
+def _listed(lines: list[bytes]) -> bytes:
+    return b"\n%b\n" % b",\n".join(lines) if lines else b""

@@ -1,0 +1,44 @@
+"""One request to a broker and what came of it, as it is kept: in VCR's form, with nothing secret in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """A request and its reply, or the reason why there was none.
+
+    ``number``: the order in which requests started. ``started_at``: ISO 8601, UTC. ``took_s``: seconds until
+    the whole reply was in. ``request`` has ``method, uri, body, headers`` and ``response`` has ``status,
+    headers, body``, as vcrpy's JSON serializer writes them. Without a reply, ``response`` is None and
+    ``error`` says why; with one it is "".
+    """
+
+    number: int
+    started_at: str
+    took_s: float
+    request: Mapping[str, Any]
+    response: Mapping[str, Any] | None
+    error: str
+
+    def as_json(self) -> bytes:
+        """Write it as one line of JSON, without the line's end."""
+        return orjson.dumps(self)
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Exchange:
+        """Read what ``as_json`` wrote; raises ``ValueError`` for anything else."""
+        fields = orjson.loads(line)
+        shape = {name: type(value) for name, value in fields.items()} if isinstance(fields, dict) else None
+        if shape not in _SHAPES:
+            raise ValueError(f"it is no exchange: {line[:100].decode('utf-8', 'replace')!r}")
+        return cls(**fields)
+
+
+_ALWAYS = {"number": int, "started_at": str, "took_s": float, "request": dict, "error": str}
+_SHAPES = ({**_ALWAYS, "response": dict}, {**_ALWAYS, "response": type(None)})

@@ -1,0 +1,95 @@
+"""What a live run asks of its broker, beyond a single order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from engine.brokers.account import BrokerAccount, BrokerClock
+from engine.brokers.exchange import Exchange
+from engine.errors import BrokerRejected
+from engine.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
+
+
+class Recorder(Protocol):
+    """Keeps what is asked and answered; ``engine.journal`` is one."""
+
+    def next_number(self) -> int:
+        """Give a request its number, in the order in which requests begin."""
+        ...
+
+    def keep(self, exchange: Exchange) -> None:
+        """Keep a request and its reply; returns once that is done."""
+        ...
+
+
+class TradingBroker(Protocol):
+    """A venue that orders are routed to; safe to use from many threads.
+
+    What only asks is repeated by the broker itself, with patience, and raises ``BrokerError`` where there is
+    no answer in the end. What changes something is sent once, and raises ``BrokerRejected``, ``NotSent`` or
+    ``OutcomeUnknown``. Every request waits for its turn under the venue's rate limit.
+    """
+
+    @property
+    def trading_host(self) -> str:
+        """Where orders go: scheme, name and port."""
+        ...
+
+    def why_refused(self, intent: OrderIntent) -> str:
+        """Say why the venue can't take an order ("" where it can), without asking it."""
+        ...
+
+    def place_order(
+        self, *, intent: OrderIntent, at_its_turn: Callable[[], None] | None = None
+    ) -> BrokerOrder:
+        """Place an order; ``at_its_turn`` is called right before it leaves, and what it raises stops it."""
+        ...
+
+    def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:
+        """Ask for an order to be cancelled, and give it as it is then."""
+        ...
+
+    def get_order_status(self, *, broker_order_id: str) -> BrokerOrder:
+        """Give an order as it is now."""
+        ...
+
+    def find_order(self, *, client_order_id: str) -> BrokerOrder | None:
+        """Give the order with this client id, None where the broker knows none."""
+        ...
+
+    def open_orders(self) -> list[BrokerOrder]:
+        """Give the open orders, groups with their legs."""
+        ...
+
+    def orders_since(self, moment: datetime) -> list[BrokerOrder]:
+        """Give the orders submitted at or after a moment, groups with their legs."""
+        ...
+
+    def positions(self) -> list[BrokerPosition]:
+        """Give the account's positions."""
+        ...
+
+    def fills(self, *, after: datetime | None) -> list[BrokerFill]:
+        """Give the executions after a moment, in their order."""
+        ...
+
+    def get_account(self) -> BrokerAccount:
+        """Give the account."""
+        ...
+
+    def get_clock(self) -> BrokerClock:
+        """Give the broker's time."""
+        ...
+
+    def recorded(self, recorder: Recorder) -> TradingBroker:
+        """Give the same broker, with every request kept by ``recorder``."""
+        ...
+
+    def answer_of(self, exchange: Exchange) -> tuple[str, BrokerOrder | BrokerRejected | None] | None:
+        """Read a recorded request to place an order: its client id, and what settled it, if anything did.
+
+        None where it was another request.
+        """
+        ...

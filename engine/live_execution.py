@@ -1,0 +1,119 @@
+"""One intent at a time, live: each is a run of its own, by the same stages as a batch.
+
+So it passes the same gate, holds the same lease, is on disk before it is sent, and leaves the same record.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from engine.agent import Agent, whoever_acts
+from engine.brokers.trading import TradingBroker
+from engine.config import RiskConfig, RunSettings
+from engine.gate import Gate
+from engine.log import EventLog
+from engine.orders import OrderIntent
+from engine.preflight import broker_checks, market_data_check, store_checks
+from engine.run import check_start, finish, start
+from engine.stores.chosen import Stores
+from engine.stores.inbox import Inbox, drop_intents
+from engine.stores.kill_switch import KillSwitchState
+from engine.stores.lock import exclusive
+from engine.stores.objects import LocalObjects
+from engine.stores.runs import COLLECTED, DECISIONS, INPUTS, RESULTS, RunFolder
+from engine.venue import venue_of
+from engine.world import World
+
+SLOT = "engine"
+
+
+class _Risk(Protocol):
+    """What ``RiskManager`` was given."""
+
+    settings: RunSettings
+    config: RiskConfig
+    stores: Stores
+    kill_switch: Callable[[], KillSwitchState]
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """What the run of one intent left: its row of decisions and results, or why it never came so far."""
+
+    folder: RunFolder
+    decision: dict[str, Any] | None
+    result: dict[str, Any] | None
+    refused: tuple[str, ...]
+    unavailable: tuple[str, ...] = ()
+
+
+def execute_live(intent: OrderIntent, broker: TradingBroker, risk: _Risk, log: EventLog) -> LiveRun:
+    """Do a run of this one intent, after what an earlier run left unfinished.
+
+    Raises ``GateClosed``, ``RunInProgress``, ``LeaseHeld``, ``ConfigurationError`` and ``BrokerError``: the
+    intent was not sent then, or its run is resumed by the next one.
+    """
+    settings = risk.settings
+    check_start(settings, slot=SLOT)
+    now = risk.clock()
+    said = {name: value for name, value in asdict(intent).items() if value is not None}
+    said.setdefault("created_at", now)  # the same intent said again is another one
+    private = settings.data_dir / f".{SLOT}" / "inbox"
+    agent = Agent(risk.stores.agent, log, whoever_acts(), clock=risk.clock)
+    with (
+        exclusive(settings.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC"),
+        _gate(broker, risk, agent).opened(),
+        venue_of(broker, agent, settings, stopping=lambda: False) as venue,
+    ):
+        world = World(
+            objects=LocalObjects(settings.data_dir),
+            inbox=Inbox(settings.data_dir / "inbox"),
+            positions=risk.stores.positions,
+            ledger=risk.stores.ledger,
+            kill_switch=risk.kill_switch,
+            log=log,
+            clock=risk.clock,
+            risk_data_timeout_s=settings.stores.timeout_s,
+            venue=venue,
+        )
+        for unfinished in world.runs.unfinished():
+            finish(unfinished, world)
+        shutil.rmtree(private, ignore_errors=True)
+        drop_intents([said], private, name="intent")
+        world = replace(world, inbox=Inbox(private))
+        folder = start(settings, risk.config, world, slot=SLOT)
+        finish(folder, world)
+    return _told(folder)
+
+
+def _gate(broker: TradingBroker, risk: _Risk, agent: Agent) -> Gate:
+    settings = risk.settings
+    checks = {
+        **store_checks(risk.stores),
+        **market_data_check(settings.gate, risk.stores.documents, risk.clock),
+        **broker_checks(broker.get_account, broker, risk.clock),
+    }
+    return Gate(
+        agent=agent,
+        agent_mode=settings.gate.agent_mode,
+        kill_switch=risk.kill_switch,
+        checks=checks,
+        timeout_s=settings.stores.timeout_s,
+    )
+
+
+def _told(folder: RunFolder) -> LiveRun:
+    collected = folder.json(COLLECTED)
+    problems = [record["message"] for record in (*collected["refused"], *collected["duplicates"])]
+    decisions = folder.table(DECISIONS).to_pylist()
+    results = folder.table(RESULTS).to_pylist()
+    if not decisions:
+        return LiveRun(folder, None, None, tuple(problems))
+    unavailable = folder.json(INPUTS)["unavailable"].items()
+    why = tuple(f"{name} can't be had: {why}" for name, why in unavailable)
+    return LiveRun(folder, decisions[0], results[0], tuple(problems), why)

@@ -1,0 +1,89 @@
+"""Orders that were not over at the end of their run: where later runs find them.
+
+``open/<trading date>/<run id>.json`` lists them, and is removed once each of them is over and every fill of
+it is in the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from engine.orders import OrderIntent, intent_of
+from engine.record import json_bytes, read_json
+from engine.stores.objects import Objects
+from engine.stores.runs import BATCH, INPUTS, RESULTS, RunFolder
+
+_PLACE = "open/"
+
+
+@dataclass(frozen=True, eq=False)
+class OpenOrder:
+    """An order of an earlier run that was not over: its intent, and the broker's id where it is known."""
+
+    intent: OrderIntent
+    broker_order_id: str | None
+    status: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class LeftOpen:
+    """What one run left open; ``begun_at`` is a moment of the broker's own, before its first order."""
+
+    trading_date: date
+    run_id: str
+    begun_at: datetime
+    orders: tuple[OpenOrder, ...]
+
+
+def note(folder: RunFolder, rows: list[int]) -> None:
+    """Keep which rows of a run are not over, instead of what was kept of it before.
+
+    To be done before ``results.parquet`` is sealed: whoever reads it then finds every result's row.
+    """
+    folder.objects.delete(_key(folder))
+    if rows:
+        folder.objects.put(_key(folder), json_bytes({"rows": rows}))
+
+
+def left_open(objects: Objects) -> list[LeftOpen]:
+    """Give what all earlier runs left open, oldest first. Raises ``RecordError`` where it can't be read.
+
+    A run that was killed before its results were sealed has left nothing yet: it is to be finished first.
+    """
+    folders = map(partial(_folder, objects), objects.list(_PLACE))
+    return [_read(folder) for folder in folders if RESULTS in folder.names()]
+
+
+def forget(objects: Objects, left: LeftOpen) -> None:
+    """Forget a run that has nothing open any more."""
+    objects.delete(_key(left))
+
+
+def _key(run: RunFolder | LeftOpen) -> str:
+    return f"{_PLACE}{run.trading_date.isoformat()}/{run.run_id}.json"
+
+
+def _folder(objects: Objects, key: str) -> RunFolder:
+    _, day, name = key.split("/")
+    return RunFolder(objects, date.fromisoformat(day), name.removesuffix(".json"))
+
+
+def _read(folder: RunFolder) -> LeftOpen:
+    key = _key(folder)
+    rows = pa.array(read_json(key, folder.objects.read(key))["rows"], pa.int64())
+    said: list[dict[str, Any]] = folder.table(BATCH).take(rows).to_pylist()
+    results = folder.table(RESULTS, ["status", "broker_order_id"]).take(rows)
+    status = results["status"].cast(pa.string()).to_pylist()
+    orders = zip(said, results["broker_order_id"].to_pylist(), status, strict=True)
+    return LeftOpen(
+        folder.trading_date,
+        folder.run_id,
+        datetime.fromisoformat(folder.json(INPUTS)["broker_time"]),
+        tuple(OpenOrder(intent_of(row), id_, status, folder.run_id) for row, id_, status in orders),
+    )

@@ -1,0 +1,115 @@
+"""Intents that cancel: the order of an earlier intent of the same strategy and account is withdrawn.
+
+No switch stands in their way, and asking twice does no harm, so that nothing of it is kept beforehand::
+
+    canceled            the broker says that it is
+    cancel_requested    it was asked to, and the order is still there
+    too_late            the order was over before: filled, expired, replaced
+    broker_rejected     there is no such order, or it isn't this strategy's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.brokers.trading import TradingBroker
+from engine.errors import BrokerError, BrokerRejected
+from engine.log import EventLog
+from engine.orders import BrokerOrder
+from engine.routing.fates import Fate
+from engine.routing.planned import Key, Planned
+
+TARGET_UNKNOWN = "target_unknown"
+TARGET_OF_ANOTHER = "target_of_another_strategy"
+_GONE = {404, 422}
+_ASKED_AT_MOST = 3
+
+
+@dataclass(frozen=True)
+class Target:
+    """An order that may be cancelled: whose it is, and the broker's id of it where that is known."""
+
+    strategy_id: str
+    broker_order_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelling:
+    """What cancelling takes; ``targets`` are the orders of this data folder, by account and intent id."""
+
+    broker: TradingBroker
+    targets: Mapping[Key, Target]
+    log: EventLog
+
+    def cancel(self, order: Planned) -> Fate:
+        """Withdraw the order that an intent names. Raises ``BrokerError`` where the broker is down."""
+        intent = order.intent
+        target = str(intent.target_intent_id)
+        known = self.targets.get((intent.broker_account_id, target))
+        if known is not None and known.strategy_id != intent.strategy_id:
+            return _refused(
+                TARGET_OF_ANOTHER,
+                f"{target} is an order of {known.strategy_id}, not of {intent.strategy_id}",
+            )
+        if known is not None and known.broker_order_id is not None:
+            found: BrokerOrder | None = self.broker.get_order_status(broker_order_id=known.broker_order_id)
+        else:
+            found = self.broker.find_order(client_order_id=target)
+        if found is None:
+            return _refused(TARGET_UNKNOWN, f"the broker knows no order {target}")
+        if found.is_final:
+            return fate_of(found)
+        if known is None:
+            return _refused(
+                TARGET_UNKNOWN, f"{target} is at the broker, and no run of this data folder has sent it"
+            )
+        self.log.event("cancel_requested", f"{order.key[1]} withdraws {target}", intent_id=order.key[1])
+        try:
+            after = withdrawn(found.broker_order_id, self.broker)
+        except BrokerRejected as error:
+            return _refused("refused_by_broker", str(error))
+        self.log.event("cancel_response", f"{target}: {after.order_status}", intent_id=order.key[1])
+        return fate_of(after)
+
+
+def withdrawn(broker_order_id: str, broker: TradingBroker) -> BrokerOrder:
+    """Ask for a cancel until the broker has answered; give the order as it is then.
+
+    Raises ``BrokerRejected`` where the broker refuses for another reason than that the order is over, and
+    ``BrokerError`` where it can't be asked.
+    """
+    asked = 0
+    while True:
+        asked += 1
+        try:
+            return broker.cancel_order(broker_order_id=broker_order_id)
+        except BrokerRejected as error:
+            if error.status not in _GONE:
+                raise
+            return broker.get_order_status(broker_order_id=broker_order_id)
+        except BrokerError:
+            after = broker.get_order_status(broker_order_id=broker_order_id)
+            if after.is_final:
+                return after
+            if asked == _ASKED_AT_MOST:
+                raise
+
+
+def fate_of(order: BrokerOrder) -> Fate:
+    """Say what became of a cancel by what its target is now."""
+    if order.order_status == "canceled":
+        return Fate(status="canceled", order=order, attempted=True, message="withdrawn" + _filled(order))
+    if order.is_final:
+        message = f"it was too late: the order is {order.order_status}{_filled(order)}"
+        return Fate(status="too_late", order=order, attempted=True, message=message)
+    message = f"asked to; the order is still {order.order_status}{_filled(order)}"
+    return Fate(status="cancel_requested", order=order, attempted=True, message=message)
+
+
+def _filled(order: BrokerOrder) -> str:
+    return f", {order.filled_qty:g} filled" if order.filled_qty else ""
+
+
+def _refused(reason: str, message: str) -> Fate:
+    return Fate(status="broker_rejected", reason=reason, message=f"{message}. Nothing was withdrawn.")

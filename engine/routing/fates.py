@@ -1,0 +1,77 @@
+"""What became of an intent, and ``results.parquet``, which says so row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from engine.orders import BrokerOrder
+from engine.schema import results_schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """What became of one intent.
+
+    ``status`` is one of ``schema.RESULT_STATUSES``; ``reason`` None keeps the decision's. ``order`` is the
+    broker's latest description of the order, where there is one. ``attempted``: a request to place it left,
+    or may have; ``adopted``: the order was found at the broker after its reply had been lost.
+    """
+
+    status: str
+    reason: str | None = None
+    message: str = ""
+    order: BrokerOrder | None = None
+    attempted: bool = False
+    adopted: bool = False
+
+
+REJECTED = Fate(status="rejected")
+
+
+def live_results(decisions: pd.DataFrame, fates: Mapping[int, Fate]) -> pa.Table:
+    """Give the results of a live run, one row per decision; ``fates`` has those of the allowed rows."""
+    rows = [fates.get(row, REJECTED) for row in range(len(decisions))]
+    reasons = [fate.reason for fate in rows]
+    decided = decisions["reason"].astype(str).tolist()
+    columns = {
+        "client_intent_id": decisions["client_intent_id"].tolist(),
+        "status": [fate.status for fate in rows],
+        "reason": [own or kept for own, kept in zip(reasons, decided, strict=True)],
+        "broker_order_id": [fate.order.broker_order_id if fate.order else None for fate in rows],
+        "order_status": [fate.order.order_status if fate.order else None for fate in rows],
+        "order_qty": [fate.order.qty if fate.order else None for fate in rows],
+        "filled_qty": [fate.order.filled_qty if fate.order else 0.0 for fate in rows],
+        "filled_avg_price": [fate.order.filled_avg_price if fate.order else None for fate in rows],
+        "attempted": [fate.attempted for fate in rows],
+        "adopted": [fate.adopted for fate in rows],
+        "message": [fate.message for fate in rows],
+    }
+    schema = results_schema()
+    return pa.Table.from_arrays(
+        [_typed(columns[name], schema.field(name).type) for name in schema.names], schema=schema
+    )
+
+
+def nothing_sent(rows: int) -> dict[str, pa.Array]:
+    """Give the columns that speak of orders, for results of a run that placed none."""
+    schema = results_schema()
+    return {
+        "broker_order_id": pa.nulls(rows, pa.string()),
+        "order_status": pa.nulls(rows, schema.field("order_status").type),
+        "order_qty": pa.nulls(rows, pa.float64()),
+        "filled_qty": pa.array(np.zeros(rows)),
+        "filled_avg_price": pa.nulls(rows, pa.float64()),
+        "attempted": pa.array(np.zeros(rows, dtype=bool)),
+        "adopted": pa.array(np.zeros(rows, dtype=bool)),
+    }
+
+
+def _typed(values: list[object], form: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(form):
+        return pa.array(values, pa.string()).dictionary_encode().cast(form)
+    return pa.array(values, form)

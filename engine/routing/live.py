@@ -1,0 +1,244 @@
+"""Carrying out the decisions of a live run: each allowed order leaves once, or it is said why it didn't.
+
+What was attempted before, by a job that was killed, is read from the journal first: an answer that was kept
+settles an order, and any other attempt is looked up before anything is sent again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from engine.brokers.alpaca_orders import differences, order_payload
+from engine.calendar import trading_date
+from engine.errors import BrokerRejected, RunStopped
+from engine.journal import Journal
+from engine.open_orders import left_open
+from engine.orders import BrokerOrder
+from engine.routing.cancels import Cancelling, Target
+from engine.routing.fates import Fate
+from engine.routing.many_orders import each
+from engine.routing.one_order import Placing, Withheld, answered_before
+from engine.routing.planned import Allowance, Key, Planned, allowed_intents
+from engine.stores.runs import INPUTS, RunFolder
+from engine.venue import SEND_S, Venue
+from engine.world import World
+
+ATTEMPTS_AT_ONCE = 32
+_CLOCK_MARGIN = timedelta(seconds=1)
+
+
+def carry_out(folder: RunFolder, world: World, venue: Venue, journal: Journal) -> dict[int, Fate]:
+    """Send what was allowed; gives what became of each allowed row, by its row in the batch.
+
+    Raises ``RunStopped`` on SIGTERM, ``BrokerError`` where the broker is down, ``LeaseLost`` and
+    ``OrderMismatch``: nothing more leaves then, and the run is resumed by the next one.
+    """
+    return _LiveRouting(folder, world, venue, journal).carry_out()
+
+
+class _LiveRouting:
+    """One run's routing: what it needs, and whether it was halted."""
+
+    def __init__(self, folder: RunFolder, world: World, venue: Venue, journal: Journal) -> None:
+        self.folder, self.world, self.venue, self.journal = folder, world, venue, journal
+        self.allowance = Allowance.of(folder)
+        self.intents = allowed_intents(folder)
+        self.attempted = journal.attempted()
+        self.answers = self._answers()
+        self.found: dict[str, BrokerOrder] = {}
+        self.targets = self._targets()
+        self.halted: Fate | None = None
+        self._chunks = self._in_chunks()
+        self._writing = threading.Lock()
+        inputs = folder.json(INPUTS)
+        self.nobody_else_traded = inputs["tenure"] == venue.lease.tenure
+        self.decided_at = datetime.fromisoformat(inputs["read_at"])
+        self.placing = Placing(
+            broker=venue.broker,
+            check=self._check,
+            not_before=datetime.fromisoformat(inputs["broker_time"]) - _CLOCK_MARGIN,
+            stopping=world.stopping,
+            log=world.log,
+            patience=venue.patience,
+        )
+        self.cancelling = Cancelling(broker=venue.broker, targets=self.targets, log=world.log)
+
+    def carry_out(self) -> dict[int, Fate]:
+        """Do all of it."""
+        total = len(self.intents)
+        self.found = self.placing.seek(self._unanswered())
+        self.world.progress("sending orders", 0, total)
+        symbols = {order.key: order.intent.symbol for order in self.intents}
+        fates = each(
+            self.intents,
+            self._one,
+            lane_of=lambda order: _lane(order, symbols),
+            at_once=self.venue.orders_at_once,
+            done=lambda count: self.world.progress("sending orders", count, total),
+        )
+        self._note_withheld(fates)
+        return {order.row: fate for order, fate in zip(self.intents, fates, strict=True)}
+
+    def _one(self, order: Planned) -> Fate:
+        if self.world.stopping():
+            raise RunStopped(
+                f"Stopped between two orders of run {self.folder.run_id}; the next run goes on there."
+            )
+        if order.intent.action == "cancel":
+            return self.cancelling.cancel(order)
+        fate = self._placed(order)
+        if fate.order is not None:
+            self.targets[order.key] = Target(order.intent.strategy_id, fate.order.broker_order_id)
+        return fate
+
+    def _placed(self, order: Planned) -> Fate:
+        """Give what became of an order, once it is placed or will not be."""
+        answer = self.answers.get(str(order.intent.client_intent_id))
+        is_another = isinstance(answer, BrokerOrder) and differences(order.intent, answer)
+        if answer is not None and not is_another:
+            return answered_before(answer)
+        sought = order.row in self.attempted
+        if not sought:
+            withheld = self.halted or self._expired(order)
+            if withheld is not None:
+                return withheld
+            why = self.venue.broker.why_refused(order.intent)
+            if why:
+                return Fate(status="broker_rejected", reason="not_accepted_by_venue", message=why)
+            self._note_attempt(order)
+        return self.placing.place(
+            order, sought=sought, found=self.found.get(str(order.intent.client_intent_id))
+        )
+
+    def _check(self, order: Planned) -> None:
+        """Look, right before an order leaves, whether it still may; raises ``Withheld`` where not."""
+        if self.world.stopping():
+            raise RunStopped(
+                f"Stopped between two orders of run {self.folder.run_id}; the next run goes on there."
+            )
+        withheld = self.halted or self._halted_now() or self._expired(order)
+        if withheld is not None:
+            raise Withheld(withheld)
+        self.allowance.check(order)
+        self.venue.lease.hold_for(SEND_S)
+
+    def _halted_now(self) -> Fate | None:
+        switch = self.world.kill_switch()
+        if switch.on:
+            reason, why = "kill_switch_enabled", switch.why
+        else:
+            reason, why = "agent_state_not_ready:HALTED", self.venue.halted()
+            if not why:
+                return None
+        self.halted = Fate(status="halted", reason=reason, message=f"not sent: {why}")
+        self.world.log.event("trading_halted", why, severity="WARNING", reason=reason)
+        return self.halted
+
+    def _expired(self, order: Planned) -> Fate | None:
+        if not self.nobody_else_traded:
+            return _not_sent("decision_expired", "another data folder, or machine, traded the account since")
+        now, settings = self.world.clock(), self.folder.start["settings"]
+        if trading_date(now, settings["calendar"]) != self.folder.trading_date:
+            return _not_sent("decision_expired", f"the session {self.folder.trading_date} is over")
+        if (now - self.decided_at).total_seconds() > settings["decision_max_age_s"]:
+            limit = f"{settings['decision_max_age_s']:g} s (EXEC_DECISION_MAX_AGE_S)"
+            return _not_sent("decision_expired", f"its decision is older than {limit} by its turn")
+        intent, max_age_s = order.intent, self.folder.start["config"]["intent_max_age_s"]
+        if intent.valid_until is not None and intent.valid_until < now:
+            return _not_sent("intent_expired", f"its turn came after its valid_until, {intent.valid_until}")
+        created_at = intent.created_at
+        if max_age_s is not None and not (created_at and (now - created_at).total_seconds() <= max_age_s):
+            limit = f"{max_age_s:g} s (EXEC_INTENT_MAX_AGE_S)"
+            return _not_sent("intent_expired", f"it is older than {limit} by its turn")
+        return None
+
+    def _unanswered(self) -> list[str]:
+        """Give the client ids of the orders that a job before this one may have sent, without an answer."""
+        ids = [str(order.intent.client_intent_id) for order in self.intents if order.row in self.attempted]
+        return [client_id for client_id in ids if client_id not in self.answers]
+
+    def _in_chunks(self) -> Mapping[int, list[Planned]]:
+        """Give the orders that were never attempted, in chunks, by the row of each."""
+        new = [
+            order
+            for order in self.intents
+            if order.intent.action != "cancel" and order.row not in self.attempted
+        ]
+        chunks = [new[start : start + ATTEMPTS_AT_ONCE] for start in range(0, len(new), ATTEMPTS_AT_ONCE)]
+        return {order.row: chunk for chunk in chunks for order in chunk}
+
+    def _note_attempt(self, order: Planned) -> None:
+        """Bring it to the disk that an order, and those after it, may leave from now on."""
+        chunk = self._chunks[order.row]
+        with self._writing:
+            if not chunk:
+                return
+            sendable = [one for one in chunk if not self.venue.broker.why_refused(one.intent)]
+            self.journal.attempt(
+                [{"row": one.row, **order_payload(one.intent)} for one in sendable],
+                at=self.world.clock().isoformat(),
+            )
+            chunk.clear()
+
+    def _answers(self) -> dict[str, BrokerOrder | BrokerRejected]:
+        """Give the answers that a job before this one has kept, by client id.
+
+        An order outweighs everything; a no counts only where no request of that id was left open.
+        """
+        kept: dict[str, list[BrokerOrder | BrokerRejected | None]] = {}
+        for exchange in self.journal.exchanges():
+            answered = self.venue.broker.answer_of(exchange)
+            if answered is not None:
+                kept.setdefault(answered[0], []).append(answered[1])
+        found = {}
+        for client_id, answers in kept.items():
+            orders = [answer for answer in answers if isinstance(answer, BrokerOrder)]
+            noes = [answer for answer in answers if answer is not None]
+            if orders or len(noes) == len(answers):
+                found[client_id] = (orders or noes)[-1]
+        return found
+
+    def _targets(self) -> dict[Key, Target]:
+        """Give what may be cancelled: the orders of this batch, and those that earlier runs left open."""
+        earlier = {
+            (one.intent.broker_account_id, str(one.intent.client_intent_id)): Target(
+                one.intent.strategy_id, one.broker_order_id
+            )
+            for left in left_open(self.folder.objects)
+            for one in left.orders
+        }
+        orders = [order for order in self.intents if order.intent.action != "cancel"]
+        return earlier | {order.key: Target(order.intent.strategy_id) for order in orders}
+
+    def _note_withheld(self, fates: list[Fate]) -> None:
+        log = self.world.log
+        withheld = [
+            (order, fate)
+            for order, fate in zip(self.intents, fates, strict=True)
+            if fate.status not in {"placed", "canceled", "cancel_requested"}
+        ]
+        log.for_each(
+            "trade_refused",
+            len(withheld),
+            lambda: (
+                (
+                    f"{order.key[1]} {fate.status}: {fate.message}",
+                    {"intent_id": order.key[1], "reason": fate.reason},
+                )
+                for order, fate in withheld
+            ),
+            severity="WARNING",
+        )
+
+
+def _lane(order: Planned, symbols: Mapping[Key, str]) -> Key:
+    """Give account and symbol; of a cancel, the symbol of the order that it withdraws."""
+    account = order.intent.broker_account_id
+    target = (account, str(order.intent.target_intent_id))
+    return account, symbols.get(target) or order.intent.symbol or target[1]
+
+
+def _not_sent(reason: str, why: str) -> Fate:
+    return Fate(status="expired", reason=reason, message=f"not sent: {why}")

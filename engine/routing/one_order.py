@@ -1,0 +1,221 @@
+"""One order, exactly once.
+
+What a reply means, and what follows::
+
+    200, the order as it was sent      placed
+    429                                turned away unseen: its turn comes again
+    never left (no connection)         again, until the broker counts as down
+    422 "must be unique"               an order has this id. Where an earlier request of this run may have
+                                       placed it, it is looked up and adopted; else the id was used before
+    any other 3xx, 4xx                 broker_rejected; where an earlier request is unknown, looked up again
+    5xx, half a reply, none            unknown: looked up by its id, with patience, since lookups lag; found,
+                                       it is adopted; not found, the same id is sent again
+
+An order is adopted only where it is the one that was meant: same symbol, side, quantity and type, and not
+older than this run. A request is never repeated before a lookup has answered.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from engine.brokers.alpaca_orders import differences
+from engine.brokers.trading import TradingBroker
+from engine.errors import (
+    BrokerError,
+    BrokerRejected,
+    EngineError,
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    RunStopped,
+)
+from engine.log import EventLog
+from engine.orders import BrokerOrder
+from engine.routing.fates import Fate
+from engine.routing.planned import Planned
+from engine.venue import Patience
+
+ID_USED_BEFORE = "id_used_before"
+_MUST_BE_UNIQUE = "must be unique"
+_UNPROCESSABLE = 422
+
+
+class Withheld(EngineError):
+    """An order's turn has come, and it is not sent: ``fate`` says what becomes of it instead."""
+
+    def __init__(self, fate: Fate) -> None:
+        super().__init__(fate.message)
+        self.fate = fate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placing:
+    """What placing an order takes.
+
+    ``check`` is called with the order right before it leaves; it raises ``Withheld`` where it must not.
+    ``not_before``: no order that the broker took in before that moment (by its own clock) is this run's.
+    """
+
+    broker: TradingBroker
+    check: Callable[[Planned], None]
+    not_before: datetime
+    stopping: Callable[[], bool]
+    log: EventLog
+    patience: Patience
+
+    def seek(self, ids: Collection[str]) -> dict[str, BrokerOrder]:
+        """Look for orders that a job before this one may have sent, for all at once and for a while.
+
+        Gives those that were found, by client id. Raises ``RunStopped`` and ``BrokerError``.
+        """
+        found: dict[str, BrokerOrder] = {}
+        for wait_s in (0.0, *self.patience.lookups_s):
+            if found.keys() >= set(ids):
+                break
+            self._pause(wait_s)
+            listed = {order.client_order_id: order for order in self.broker.orders_since(self.not_before)}
+            found |= {id_: listed[id_] for id_ in ids if id_ in listed}
+        return found
+
+    def place(self, order: Planned, *, sought: bool, found: BrokerOrder | None = None) -> Fate:
+        """Place one order; ``sought`` where an earlier job may have placed it, and ``found`` where it did.
+
+        Raises ``RunStopped`` where the job is to end, ``BrokerError`` where the broker is down, and what
+        ``check`` raises: the order's outcome is open then, and the run is resumed later.
+        """
+        may_exist = sought
+        if sought and found is None:
+            found = self.broker.find_order(client_order_id=order.key[1])
+        posts, why, since = 0, "", time.monotonic()
+        while found is None:
+            try:
+                reply = self.broker.place_order(
+                    intent=order.intent, at_its_turn=partial(self._at_its_turn, order)
+                )
+            except Withheld as withheld:
+                if posts:  # it was sent, and may be there yet
+                    return _unresolved(f"{why} It isn't sent again: {withheld}")
+                return withheld.fate
+            except RateLimited:
+                continue
+            except NotSent:
+                if time.monotonic() - since > self.patience.down_after_s:
+                    raise
+                self._pause(min(1.0, self.patience.down_after_s / 30))
+                continue
+            except BrokerRejected as error:
+                if not _id_is_taken(error) and not posts:
+                    return _refused(error)
+                if not may_exist:
+                    return _used_before(order, str(error))
+                why = str(error)  # of this request; the one before may have placed the order
+                posts = self.patience.posts  # to send it again is useless
+            except OutcomeUnknown as error:
+                why = str(error)
+                posts += 1
+                may_exist = True
+            else:
+                return self._placed(order, reply)
+            self.log.event("order_unknown", why, severity="WARNING", intent_id=order.key[1])
+            try:
+                found = self._looked_up(order)
+            except BrokerError as error:
+                self.broker.get_clock()  # raises where the broker as a whole can't be reached
+                return _unresolved(f"{why} Looking it up failed: {error}")
+            if found is None and posts >= self.patience.posts:
+                return _unresolved(f"{why} No order with this id is found.")
+        return self._adopted(order, found)
+
+    def _at_its_turn(self, order: Planned) -> None:
+        self.check(order)
+        self.log.event("order_attempted", f"{order.key[1]} is sent", intent_id=order.key[1])
+
+    def _placed(self, order: Planned, reply: BrokerOrder) -> Fate:
+        self.log.event(
+            "order_placed",
+            f"{order.key[1]} placed as {reply.broker_order_id}: {reply.order_status}",
+            intent_id=order.key[1],
+            broker_order_id=reply.broker_order_id,
+        )
+        return Fate(status="placed", order=reply, attempted=True)
+
+    def _looked_up(self, order: Planned) -> BrokerOrder | None:
+        """Find an order by its id, again and again for a while; None where the broker knows none."""
+        for wait_s in (0.0, *self.patience.lookups_s):
+            self._pause(wait_s)
+            found = self.broker.find_order(client_order_id=order.key[1])
+            if found is not None:
+                return found
+        return None
+
+    def _adopted(self, order: Planned, found: BrokerOrder) -> Fate:
+        """Take an order that was found for this run's, if it is."""
+        taken_in = found.created_at or found.submitted_at
+        if taken_in is not None and taken_in < self.not_before:
+            return _used_before(
+                order, f"order {found.broker_order_id} of {taken_in:%Y-%m-%d %H:%M:%S} UTC has it"
+            )
+        wrong = differences(order.intent, found)
+        if taken_in is None:
+            wrong = "; ".join(filter(None, [wrong, "it doesn't say when it was made"]))
+        if wrong:
+            message = f"order {found.broker_order_id} has the id of this intent and is another: {wrong}"
+            self.log.event("order_mismatch", message, severity="CRITICAL", intent_id=order.key[1])
+            return _unresolved(f"{message}. Look at it on the broker's dashboard.", order=None)
+        self.log.event(
+            "order_adopted",
+            f"{order.key[1]} is at the broker as {found.broker_order_id}: {found.order_status}",
+            intent_id=order.key[1],
+            broker_order_id=found.broker_order_id,
+        )
+        message = "its reply was lost; found at the broker by its id"
+        return Fate(status="placed", order=found, attempted=True, adopted=True, message=message)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless the job is to end."""
+        until = time.monotonic() + seconds
+        while True:
+            if self.stopping():
+                raise RunStopped(
+                    "Stopped while the outcome of an order was sought; the next run goes on there."
+                )
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                return
+            time.sleep(min(left_s, 0.1))
+
+
+def answered_before(answer: BrokerOrder | BrokerRejected) -> Fate:
+    """Give what became of an order whose reply a killed job has left in the journal."""
+    if isinstance(answer, BrokerOrder):
+        return Fate(status="placed", order=answer, attempted=True)
+    return _refused(answer)
+
+
+def _id_is_taken(error: BrokerRejected) -> bool:
+    return error.status == _UNPROCESSABLE and _MUST_BE_UNIQUE in error.message
+
+
+def _refused(error: BrokerRejected) -> Fate:
+    return Fate(status="broker_rejected", reason="refused_by_broker", message=str(error), attempted=True)
+
+
+def _used_before(order: Planned, why: str) -> Fate:
+    return Fate(
+        status="broker_rejected",
+        reason=ID_USED_BEFORE,
+        message=(
+            f"the id {order.key[1]} was used before, and not by this run ({why.rstrip('.')}). Nothing was "
+            f"sent under it; give the intent another client_intent_id."
+        ),
+        attempted=True,
+    )
+
+
+def _unresolved(message: str, order: BrokerOrder | None = None) -> Fate:
+    return Fate(status="unresolved", reason="outcome_unknown", message=message, order=order, attempted=True)

@@ -1,0 +1,249 @@
+"""After the last order has left: wait for what becomes of them, and write it into record and ledger.
+
+Few requests do: while orders are open, the list of open orders; at the end, one list of all and the fills.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from engine.brokers.trading import TradingBroker
+from engine.calendar import trading_date
+from engine.errors import EngineError, LeaseLost, RunStopped
+from engine.ledger import ledger_document
+from engine.orders import BrokerFill, BrokerOrder, OrderIntent
+from engine.routing.cancels import fate_of
+from engine.routing.fates import Fate
+from engine.routing.planned import Planned
+from engine.schema import fills_schema
+from engine.venue import SEND_S, Venue
+from engine.world import World
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 4.0
+_MARGIN = timedelta(seconds=1)
+_FILLS_TRIES = 4
+_EXACT = 5e-10  # shares
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of a run's orders: the fates with the orders as they are now, and their executions.
+
+    ``fills`` by the broker's id of order or leg; ``open_rows`` are the rows that are not over.
+    """
+
+    fates: dict[int, Fate]
+    fills: dict[str, list[BrokerFill]]
+    open_rows: list[int]
+
+
+def settle(intents: Iterable[Planned], fates: Mapping[int, Fate], world: World, venue: Venue) -> Settled:
+    """Wait until all orders are over, or ``settle_s`` seconds, then ask what became of each.
+
+    Raises ``RunStopped`` on SIGTERM and ``BrokerError`` where the broker is down; the run is resumed then.
+    """
+    placed = {row: fate for row, fate in fates.items() if fate.order is not None}
+    waiting = {row: fate.order for row, fate in placed.items() if fate.order and not fate.order.is_final}
+    if waiting:
+        _wait(waiting, world, venue)
+    latest = _latest(placed, venue)
+    fates = {row: _with_order(fate, latest.get(row)) for row, fate in fates.items()}
+    placed_now = {row: fate.order for row, fate in fates.items() if fate.order and fate.status == "placed"}
+    fills = executions(placed_now.values(), venue.broker)
+    open_rows = [
+        order.row for order in intents if order.row in fates and not _is_over(fates[order.row], fills)
+    ]
+    return Settled(dict(fates), fills, open_rows)
+
+
+def _wait(waiting: Mapping[int, BrokerOrder], world: World, venue: Venue) -> None:
+    """Ask for the open orders until none of these is among them, or time is over."""
+    ours = {order.broker_order_id for order in waiting.values()}
+    until, wait_s = time.monotonic() + venue.settle_s, _FIRST_WAIT_S
+    while True:
+        with suppress(LeaseLost):  # nothing is sent here any more
+            venue.lease.hold_for(SEND_S)
+        listed = {order.broker_order_id for order in venue.broker.open_orders()}
+        left = len(ours & listed)
+        world.progress("waiting for fills", len(ours) - left, len(ours))
+        left_s = until - time.monotonic()
+        if not left or left_s <= 0:
+            return
+        _pause(min(wait_s, left_s), world)
+        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+
+def _latest(placed: Mapping[int, Fate], venue: Venue) -> dict[int, BrokerOrder]:
+    """Give the orders as they are now, by row."""
+    asked = {row: fate.order for row, fate in placed.items() if fate.order is not None}
+    if not asked:
+        return {}
+    since = _first_moment(asked.values())
+    known: dict[str, BrokerOrder] = {}
+    if since is not None and len(asked) > 1:
+        known = {order.broker_order_id: order for order in venue.broker.orders_since(since - _MARGIN)}
+    return {
+        row: known.get(order.broker_order_id)
+        or venue.broker.get_order_status(broker_order_id=order.broker_order_id)
+        for row, order in asked.items()
+    }
+
+
+def _with_order(fate: Fate, order: BrokerOrder | None) -> Fate:
+    if order is None:
+        return fate
+    if fate.status in {"canceled", "cancel_requested", "too_late"}:
+        return fate_of(order)
+    return replace(fate, order=order)
+
+
+def executions(orders: Collection[BrokerOrder], broker: TradingBroker) -> dict[str, list[BrokerFill]]:
+    """Give the executions of orders and their legs, by order; they may lag behind what the orders say."""
+    filled = {
+        order.broker_order_id: order.filled_qty
+        for entry in orders
+        for order in (entry, *entry.legs)
+        if order.filled_qty > 0
+    }
+    if not filled:
+        return {}
+    since = _first_moment(orders)
+    wait_s = _FIRST_WAIT_S
+    for tried in range(_FILLS_TRIES):
+        found: dict[str, list[BrokerFill]] = {}
+        for fill in broker.fills(after=since - _MARGIN if since else None):
+            if fill.broker_order_id in filled:
+                found.setdefault(fill.broker_order_id, []).append(fill)
+        if all(_told(found.get(order_id, [])) >= qty - _EXACT for order_id, qty in filled.items()):
+            break
+        if tried + 1 < _FILLS_TRIES:
+            time.sleep(wait_s)
+            wait_s *= 2
+    return found
+
+
+def _first_moment(orders: Iterable[BrokerOrder]) -> datetime | None:
+    begun = [order.submitted_at or order.created_at for order in orders]
+    return min((moment for moment in begun if moment is not None), default=None)
+
+
+def _told(fills: Iterable[BrokerFill]) -> float:
+    return sum(fill.qty for fill in fills)
+
+
+def _is_over(fate: Fate, fills: Mapping[str, list[BrokerFill]]) -> bool:
+    """Tell whether nothing can come of an intent any more, and everything that came is known."""
+    if fate.status == "unresolved":
+        return False
+    if fate.status != "placed" or fate.order is None:
+        return True
+    return is_over(fate.order, fills)
+
+
+def is_over(entry: BrokerOrder, fills: Mapping[str, list[BrokerFill]]) -> bool:
+    """Tell whether an order and its legs are over, with every execution told of."""
+    return all(
+        order.is_final and abs(_told(fills.get(order.broker_order_id, [])) - order.filled_qty) < _EXACT
+        for order in (entry, *entry.legs)
+    )
+
+
+def _pause(seconds: float, world: World) -> None:
+    until = time.monotonic() + seconds
+    while (left_s := until - time.monotonic()) > 0:
+        if world.stopping():
+            raise RunStopped("Stopped while fills were waited for; the next run goes on there.")
+        time.sleep(min(left_s, 0.1))
+
+
+def fills_table(
+    orders: Iterable[tuple[OrderIntent, BrokerOrder]], fills: Mapping[str, list[BrokerFill]], calendar: str
+) -> pa.Table:
+    """Give ``fills.parquet``: the executions of orders and legs, in the order of their moments."""
+    rows = [
+        {
+            "fill_id": fill.fill_id,
+            "client_intent_id": intent.client_intent_id,
+            "broker_order_id": fill.broker_order_id,
+            "broker_account_id": intent.broker_account_id,
+            "symbol": fill.symbol,
+            "side": fill.side,
+            "qty": fill.qty,
+            "price": fill.price,
+            "filled_at": fill.filled_at,
+            "cum_qty": fill.cum_qty,
+            "leaves_qty": fill.leaves_qty,
+            "trading_date": trading_date(fill.filled_at, calendar).isoformat(),
+        }
+        for intent, entry in orders
+        for order in (entry, *entry.legs)
+        for fill in fills.get(order.broker_order_id, [])
+    ]
+    rows.sort(key=lambda row: (row["filled_at"], row["fill_id"]))
+    return pa.Table.from_pylist(rows, schema=fills_schema())
+
+
+def ledger_documents(
+    orders: Iterable[tuple[OrderIntent, BrokerOrder]],
+    fills: Mapping[str, list[BrokerFill]],
+    *,
+    calendar: str,
+    now: datetime,
+) -> Iterator[dict[str, Any]]:
+    """Give the ledger documents of all orders and legs that have filled, wholly or in part.
+
+    The trade counts on the session of its first fill. Where the broker says that an order has filled and
+    doesn't tell of its executions yet, the order's own moment stands in.
+    """
+    for intent, entry in orders:
+        for order in (entry, *entry.legs):
+            if not order.filled_qty > 0:
+                continue
+            told = sorted(fills.get(order.broker_order_id, []), key=lambda fill: fill.filled_at)
+            first = told[0].filled_at if told else order.filled_at or order.submitted_at or now
+            last = told[-1].filled_at if told else first
+            document = ledger_document(
+                intent if order is entry else _as_leg(intent, order),
+                order,
+                trading_date=trading_date(first, calendar),
+                filled_at=last,
+                raw_fill=dict(told[-1].raw) if told else {},
+            )
+            if document is not None:
+                yield document
+
+
+def _as_leg(intent: OrderIntent, leg: BrokerOrder) -> OrderIntent:
+    """Give an exit leg in the words of an intent: of the same strategy, on the other side."""
+    return replace(
+        intent,
+        side=leg.side,
+        qty=leg.qty,
+        notional=None,
+        order_type=leg.order_type or intent.order_type,
+        limit_price=leg.limit_price,
+        stop_price=leg.stop_price,
+        order_class="simple",
+        take_profit_limit_price=None,
+        stop_loss_stop_price=None,
+        stop_loss_limit_price=None,
+    )
+
+
+def write_ledger(world: World, documents: list[dict[str, Any]]) -> None:
+    """Merge documents into the ledger. Raises ``EngineError``; the resumed run writes them then."""
+    if not documents:
+        return
+    try:
+        changed = world.ledger.write_ledger(documents)
+    except EngineError as error:
+        world.log.event("ledger_write_failed", str(error), severity="ERROR")
+        raise
+    world.log.event("ledger_written", f"{changed} of {len(documents)} trades changed in the ledger")

@@ -1,0 +1,215 @@
+"""Before a live run decides: what the broker says, brought into the stores.
+
+Read in this order: open orders, positions, fills. What fills in between is then counted twice, as working and
+as held, rather than missed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pandas as pd
+
+from engine.brokers.alpaca_orders import differences
+from engine.errors import DataUnavailable
+from engine.open_orders import LeftOpen, OpenOrder, forget, left_open
+from engine.orders import BrokerOrder, BrokerPosition
+from engine.settling import executions, is_over, ledger_documents, write_ledger
+from engine.stores.runs import RunFolder
+from engine.venue import Venue
+from engine.world import World
+
+Working = tuple[str, str, str, float]
+_WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
+_CLOCK_MARGIN = timedelta(seconds=1)
+_LONGEST_LAG = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What the broker said.
+
+    ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them have a ledger document of
+    this session: each is one trade, not two. ``broker_time`` is the broker's own.
+    """
+
+    account: str
+    working_orders: pd.DataFrame
+    counted_there: int
+    broker_time: datetime
+
+
+def sync(folder: RunFolder, world: World, venue: Venue, accounts: Sequence[str]) -> Synced:
+    """Bring positions and late fills from the broker into the stores; gives what works there.
+
+    ``accounts`` are those of the batch. Raises ``EngineError`` where any of it fails: nothing of the account
+    is known then.
+    """
+    account = _account(venue, accounts)
+    broker_time = venue.broker.get_clock().timestamp
+    open_orders = venue.broker.open_orders()
+    positions = venue.broker.positions()
+    unknown = _Left(folder, world, venue).look_after(open_orders)
+    if account:
+        _keep_positions(world, account, positions)
+    world.log.event(
+        "synced",
+        f"{len(positions)} positions and {len(open_orders)} open orders of {account or 'the account'} read "
+        f"from the broker",
+    )
+    working = [*(_working(account, open_orders) if account else []), *unknown]
+    return Synced(
+        account,
+        pd.DataFrame(working, columns=list(_WORKING)),
+        _counted_there(folder, world, open_orders),
+        broker_time,
+    )
+
+
+def _account(venue: Venue, accounts: Sequence[str]) -> str:
+    """Give the name under which the keys' account goes; "" where an empty batch names none."""
+    if venue.account is not None:
+        return venue.account
+    if not accounts:
+        return ""
+    if len(accounts) == 1:
+        return accounts[0]
+    raise DataUnavailable(
+        f"the keys are of one account, and the batch names {len(accounts)}: {', '.join(accounts[:5])}. Set "
+        f"EXEC_BROKER_ACCOUNT_ID to the name that intents give this account, and drop the files again."
+    )
+
+
+def _keep_positions(world: World, account: str, positions: Iterable[BrokerPosition]) -> None:
+    """Make these the account's book; a symbol that is in the store and not among them becomes 0."""
+    now = pd.Timestamp(world.clock())
+    held = {position.symbol: position for position in positions}
+    before = world.positions.positions([account], as_of=now)["symbol"].dropna().tolist()
+    gone = {symbol: BrokerPosition(symbol=symbol, qty=0.0) for symbol in before}
+    rows = [
+        (account, symbol, position.qty, position.avg_price, position.market_value)
+        for symbol, position in {**gone, **held}.items()
+    ]
+    if rows:
+        columns = ["broker_account_id", "symbol", "qty", "avg_price", "market_value"]
+        frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], "float64"))
+        world.positions.load_positions(frame, updated_at=now.to_pydatetime())
+
+
+def _working(account: str, orders: Iterable[BrokerOrder]) -> list[Working]:
+    """Give what may still fill, one row a group: the entry, or once that has filled the larger exit."""
+    active = filter(None, map(_active, orders))
+    return [(account, order.symbol, order.side, _remaining(order)) for order in active]
+
+
+def _active(entry: BrokerOrder) -> BrokerOrder | None:
+    """Give the order of a group that may fill: a bracket's entry before its exits, of exits the larger."""
+    exits = [leg for leg in entry.legs if not leg.is_final]
+    if not entry.is_final:
+        exits = [entry, *(leg for leg in exits if leg.side == entry.side)]
+    return max(exits, key=_size) if exits else None
+
+
+def _size(order: BrokerOrder) -> float:
+    remaining = _remaining(order)
+    return math.inf if math.isnan(remaining) else remaining
+
+
+def _remaining(order: BrokerOrder) -> float:
+    """Give the shares that may still fill; NaN, which makes the symbol unavailable, where nobody knows."""
+    return math.nan if order.qty is None else order.qty - order.filled_qty
+
+
+def _counted_there(folder: RunFolder, world: World, open_orders: Iterable[BrokerOrder]) -> int:
+    """Count the orders that work and are in the ledger of this session already."""
+    filled = [order for order in open_orders if order.filled_qty > 0]
+    documents = (world.ledger.ledger_document(order.broker_order_id) for order in filled)
+    session = folder.trading_date.isoformat()
+    return sum(document is not None and document.get("trading_date") == session for document in documents)
+
+
+@dataclass(frozen=True)
+class _Left:
+    """Looks after what earlier runs left open."""
+
+    folder: RunFolder
+    world: World
+    venue: Venue
+
+    def look_after(self, open_orders: Iterable[BrokerOrder]) -> list[Working]:
+        """Bring what filled meanwhile into the ledger; gives what is still unknown, as working orders.
+
+        A run with nothing open any more is forgotten.
+        """
+        known = {order.client_order_id: order for order in open_orders}
+        return [row for left in left_open(self.folder.objects) for row in self._of_one_run(left, known)]
+
+    def _of_one_run(self, left: LeftOpen, known: dict[str, BrokerOrder]) -> list[Working]:
+        now = {one: self._as_it_is_now(left, one, known) for one in left.orders}
+        found = {one: order for one, order in now.items() if order is not None}
+        fills = executions(found.values(), self.venue.broker)
+        documents = ledger_documents(
+            [(one.intent, order) for one, order in found.items()],
+            fills,
+            calendar=self.folder.start["settings"]["calendar"],
+            now=self.world.clock(),
+        )
+        write_ledger(self.world, list(documents))
+        unknown = [one for one, order in now.items() if order is None and not self._never_came(left, one)]
+        if not unknown and all(is_over(order, fills) for order in found.values()):
+            forget(self.folder.objects, left)
+            self.world.log.event("run_settled", f"every order of {left.run_id} is over, and in the ledger")
+        return [row for one in unknown for row in self._as_working(left, one)]
+
+    def _as_it_is_now(
+        self, left: LeftOpen, one: OpenOrder, known: dict[str, BrokerOrder]
+    ) -> BrokerOrder | None:
+        intent_id = str(one.intent.client_intent_id)
+        if one.broker_order_id is not None:
+            return known.get(intent_id) or self.venue.broker.get_order_status(
+                broker_order_id=one.broker_order_id
+            )
+        found = self.venue.broker.find_order(client_order_id=intent_id)
+        if found is None or self._is_anothers(left, one, found):
+            return None
+        return self.venue.broker.get_order_status(broker_order_id=found.broker_order_id)
+
+    def _is_anothers(self, left: LeftOpen, one: OpenOrder, found: BrokerOrder) -> bool:
+        """Tell whether an order under the id of one whose outcome is unknown isn't that one, and say so."""
+        taken_in = found.created_at or found.submitted_at
+        wrong = differences(one.intent, found)
+        if taken_in is None or taken_in < left.begun_at - _CLOCK_MARGIN:
+            wrong = f"it is of {taken_in}, and the run of {left.begun_at}"
+        if wrong:
+            intent_id = str(one.intent.client_intent_id)
+            message = (
+                f"order {found.broker_order_id} has the id of intent {intent_id} and is another: {wrong}"
+            )
+            self.world.log.event(
+                "order_mismatch",
+                f"{message}. Look at it on the broker's dashboard.",
+                severity="CRITICAL",
+                intent_id=intent_id,
+            )
+        return bool(wrong)
+
+    def _never_came(self, left: LeftOpen, one: OpenOrder) -> bool:
+        """Tell whether an order that isn't found will never be, and say so: no lookup lags for so long."""
+        age = self.world.clock() - left.begun_at
+        if left.trading_date >= self.folder.trading_date or age < _LONGEST_LAG:
+            return False
+        intent_id = str(one.intent.client_intent_id)
+        message = f"{intent_id} of run {left.run_id} never came to the broker"
+        self.world.log.event("order_never_came", message, severity="WARNING", intent_id=intent_id)
+        return True
+
+    def _as_working(self, left: LeftOpen, unknown: OpenOrder) -> list[Working]:
+        """Give an order whose outcome is unknown at its full quantity, for as long as it may be there."""
+        intent = unknown.intent
+        if left.trading_date < self.folder.trading_date and intent.time_in_force != "gtc":
+            return []
+        qty = math.nan if intent.qty is None else intent.qty
+        return [(intent.broker_account_id, intent.symbol, intent.side, qty)]

@@ -1,0 +1,121 @@
+"""The moment of sending: what comes right before it, what never leaves, and the name of what did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from engine.brokers.alpaca import AlpacaBroker
+from engine.errors import BrokerError, BrokerRejected, NotSent, OutcomeUnknown, RateLimited, UsageError
+from tests.engine.brokers.loopback import INTENT, ORDER_ID, Loopback, broker_at, hangs_up, says
+from tests.engine.brokers.simulated import intent
+
+SEND: dict[str, Callable[[AlpacaBroker], object]] = {
+    "POST": lambda broker: broker.place_order(intent=INTENT),
+    "DELETE": lambda broker: broker.cancel_order(broker_order_id=ORDER_ID),
+}
+each_send = pytest.mark.parametrize("method", SEND)
+
+
+# --- right before it ------------------------------------------------------------------------------------
+
+
+def test_the_last_look_comes_before_the_order_leaves(server: Loopback, broker: AlpacaBroker) -> None:
+    sent_by_then: list[int] = []
+    broker.place_order(intent=INTENT, at_its_turn=lambda: sent_by_then.append(len(server.seen)))
+    assert (sent_by_then, len(server.seen)) == ([0], 1)
+
+
+def test_what_the_last_look_raises_passes_through_and_nothing_is_sent(
+    server: Loopback, broker: AlpacaBroker
+) -> None:
+    def halted() -> None:
+        raise KeyError("halted")
+
+    with pytest.raises(KeyError, match="halted"):
+        broker.place_order(intent=INTENT, at_its_turn=halted)
+    assert server.seen == []
+
+
+def test_there_is_no_last_look_at_what_cannot_be_sent(broker: AlpacaBroker) -> None:
+    looked: list[bool] = []
+    with pytest.raises(UsageError):
+        broker.place_order(intent=intent(client_intent_id=None), at_its_turn=lambda: looked.append(True))
+    assert looked == []
+
+
+def test_the_broker_knows_what_alpaca_cannot_take(server: Loopback, broker: AlpacaBroker) -> None:
+    assert broker.why_refused(INTENT) == ""
+    assert "steps of 0.01" in broker.why_refused(intent(order_type="limit", limit_price=10.005))
+    assert server.seen == []
+
+
+# --- what never leaves ----------------------------------------------------------------------------------
+
+
+@each_send
+def test_without_a_connection_nothing_was_sent(method: str, port_nobody_listens_at: int) -> None:
+    url = f"http://127.0.0.1:{port_nobody_listens_at}"
+    with requests.Session() as session, pytest.raises(NotSent) as caught:
+        SEND[method](broker_at(url, session))
+    assert f"{method} {url}/v2/orders" in str(caught.value)
+    assert "never left, there was no connection (NewConnectionError" in str(caught.value)
+    assert not isinstance(caught.value, OutcomeUnknown)
+
+
+@each_send
+def test_a_connection_that_breaks_may_have_carried_it(
+    server: Loopback, broker: AlpacaBroker, method: str
+) -> None:
+    server.answers = [hangs_up]
+    with pytest.raises(OutcomeUnknown):
+        SEND[method](broker)
+
+
+def test_a_question_that_never_left_is_no_answer(port_nobody_listens_at: int) -> None:
+    with requests.Session() as session, pytest.raises(BrokerError) as caught:
+        broker_at(f"http://127.0.0.1:{port_nobody_listens_at}", session).get_account()
+    assert type(caught.value) is BrokerError
+
+
+# --- its name -------------------------------------------------------------------------------------------
+
+
+@each_send
+@pytest.mark.parametrize(("status", "body"), [(503, b""), (200, b"<html>"), (201, b"{}")])
+def test_an_unknown_outcome_names_the_request_as_the_broker_does(
+    server: Loopback, broker: AlpacaBroker, method: str, status: int, body: bytes
+) -> None:
+    server.answers = [says(status, body, **{"X-Request-ID": "5f0c2a9b"})]
+    with pytest.raises(OutcomeUnknown, match=rf"HTTP {status} \(request 5f0c2a9b\): "):
+        SEND[method](broker)
+
+
+def test_a_question_without_an_answer_names_the_request_too(server: Loopback, broker: AlpacaBroker) -> None:
+    server.answers = [says(502, "<h1>Bad Gateway</h1>", **{"x-request-id": "5f0c2a9b"})]
+    with pytest.raises(BrokerError, match=r"HTTP 502 \(request 5f0c2a9b\): Bad Gateway"):
+        broker.get_account()
+
+
+@each_send
+def test_a_refusal_names_the_request_too(server: Loopback, broker: AlpacaBroker, method: str) -> None:
+    body = {"code": 40310000, "message": "insufficient buying power", "buying_power": "1", "cost_basis": "2"}
+    server.answers = [says(403, body, **{"X-Request-ID": "5f0c2a9b"})]
+    with pytest.raises(BrokerRejected) as caught:
+        SEND[method](broker)
+    assert str(caught.value) == (
+        "insufficient buying power (code 40310000, buying_power 1, cost_basis 2, request 5f0c2a9b)"
+    )
+    assert (caught.value.request_id, caught.value.details["cost_basis"]) == ("5f0c2a9b", "2")
+
+
+@each_send
+def test_being_turned_away_is_a_refusal_of_its_own(
+    server: Loopback, broker: AlpacaBroker, method: str
+) -> None:
+    server.answers = [says(429, {"code": 42910000, "message": "rate limit exceeded"}, **{"Retry-After": "3"})]
+    with pytest.raises(RateLimited) as caught:
+        SEND[method](broker)
+    assert (caught.value.status, caught.value.wait_s, len(server.seen)) == (429, 3.0, 1)

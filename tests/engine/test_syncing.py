@@ -1,0 +1,279 @@
+"""Before a live run decides: what the broker says, brought into the stores and into the inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.config import RiskConfig
+from engine.stores.runs import RunFolder
+from tests.desk import Row, order, outcomes, reasons
+from tests.engine.routing.trading import FILLS, TradingDesk, exit_code, path_of, reply, results
+
+STRICT = RiskConfig(accounts=frozenset({"paper"}))
+RESTING: Row = {"order_type": "limit", "limit_price": 50}
+GROUP: Row = {"order_class": "bracket", "take_profit_limit_price": 150, "stop_loss_stop_price": 40}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> TradingDesk:
+    return TradingDesk(tmp_path / "data")
+
+
+def judged(desk: TradingDesk, *rows: Row, config: RiskConfig = STRICT) -> list[tuple[str, str]]:
+    """Give what becomes of intents, by limits of 100 shares and 50 trades unless told otherwise."""
+    desk.drop("judged.json", *rows)
+    return outcomes(desk.live(config))
+
+
+def positions(desk: TradingDesk) -> dict[str, float]:
+    frame = desk.store.all_positions()
+    return dict(zip(frame["symbol"], frame["qty"].astype(float), strict=True))
+
+
+def working(run: RunFolder) -> list[tuple[str, str, float]]:
+    rows = run.table("working_orders.parquet").to_pylist()
+    assert {row["broker_account_id"] for row in rows} <= {"paper"}
+    return sorted((row["symbol"], row["side"], row["remaining_qty"]) for row in rows)
+
+
+# --- positions
+
+
+def test_the_brokers_positions_are_in_the_store_and_in_the_inputs(desk: TradingDesk) -> None:
+    desk.drop("a.json", order(qty=30), order(symbol="QQQ", side="sell", qty=20))
+    desk.live()
+    run = desk.live()
+    assert positions(desk) == {"SPY": 30.0, "QQQ": -20.0}
+    desk.drop("b.json", order(symbol="IWM", client_intent_id="other"))
+    run = desk.live()
+    seen = {row["symbol"]: row["qty"] for row in run.table("positions.parquet").to_pylist()}
+    assert (seen["SPY"], seen["QQQ"]) == (30.0, -20.0)
+
+
+def test_a_position_that_was_made_by_hand_counts(desk: TradingDesk) -> None:
+    desk.place_by_hand(symbol="SPY", qty="90")
+    desk.tick(5)
+    assert judged(desk, order(qty=11), order(qty=10)) == [
+        ("rejected", "max_position_size_exceeded"),
+        ("placed", "ok"),
+    ]
+
+
+def test_a_symbol_that_the_broker_has_no_more_becomes_0(desk: TradingDesk) -> None:
+    desk.data.mkdir()
+    desk.hold(QQQ=95, SPY=-95)
+    assert judged(desk, order(symbol="QQQ", qty=100), order(symbol="SPY", side="sell", qty=100)) == [
+        ("placed", "ok"),
+        ("placed", "ok"),
+    ]
+    assert set(positions(desk)) == {"QQQ", "SPY"}
+
+
+def test_a_position_that_was_closed_meanwhile_becomes_0(desk: TradingDesk) -> None:
+    desk.one(qty=40)
+    desk.live()
+    assert positions(desk) == {"SPY": 40.0}
+    desk.place_by_hand(symbol="SPY", qty="40", side="sell")
+    desk.tick(5)
+    desk.drop("b.json", order(symbol="IWM", client_intent_id="other"))
+    desk.live()
+    assert positions(desk)["SPY"] == 0.0
+
+
+# --- working orders
+
+
+def test_a_resting_order_of_an_earlier_run_counts_for_the_position_limit(desk: TradingDesk) -> None:
+    desk.one(qty=60, **RESTING)
+    desk.drop("b.json", order(qty=41), order(qty=40, client_intent_id="fits"))
+    run = desk.live(STRICT)
+    assert working(run) == [("SPY", "buy", 60.0)]
+    assert outcomes(run) == [("rejected", "max_position_size_exceeded"), ("placed", "ok")]
+
+
+def test_a_resting_order_of_an_earlier_run_counts_as_a_trade(desk: TradingDesk) -> None:
+    desk.one(**RESTING)
+    two = RiskConfig(max_daily_trades=2, accounts=frozenset({"paper"}))
+    said = [order(symbol="QQQ"), order(symbol="IWM")]
+    assert judged(desk, *said, config=two) == [("placed", "ok"), ("rejected", "max_daily_trades_exceeded")]
+
+
+def test_an_order_that_was_placed_by_hand_counts_as_working(desk: TradingDesk) -> None:
+    desk.place_by_hand(symbol="SPY", qty="60", type="limit", limit_price="50")
+    assert judged(desk, order(qty=41)) == [("rejected", "max_position_size_exceeded")]
+
+
+def test_a_partly_filled_order_counts_once_as_a_trade_and_its_shares_once(desk: TradingDesk) -> None:
+    desk.one(qty=60, **RESTING)
+    desk.fill("one", 20)
+    two = RiskConfig(max_daily_trades=2, accounts=frozenset({"paper"}))
+    desk.drop("b.json", order(qty=41), order(qty=40, client_intent_id="fits"), order(symbol="QQQ"))
+    run = desk.live(two)
+    assert working(run) == [("SPY", "buy", 40.0)]
+    assert reasons(run) == ["max_position_size_exceeded", "ok", "max_daily_trades_exceeded"]
+
+
+def test_a_partly_filled_order_of_an_earlier_session_counts_as_working(desk: TradingDesk) -> None:
+    desk.one(qty=60, time_in_force="gtc", **RESTING)
+    desk.fill("one", 20)
+    desk.tick(86_400)
+    one = RiskConfig(max_daily_trades=1, accounts=frozenset({"paper"}))
+    assert judged(desk, order(symbol="QQQ"), config=one) == [("rejected", "max_daily_trades_exceeded")]
+
+
+def test_an_order_that_is_over_counts_no_more(desk: TradingDesk) -> None:
+    desk.one(qty=60, **RESTING)
+    desk.tick(86_400)
+    assert judged(desk, order(qty=100)) == [("placed", "ok")]
+
+
+def test_an_order_of_unknown_outcome_counts_at_its_full_quantity(desk: TradingDesk) -> None:
+    desk.control(
+        "POST", "faults", {"fault": "error_before", "method": "POST", "path": "/v2/orders", "times": None}
+    )
+    assert desk.one(qty=60)["status"] == "unresolved"
+    desk.disarm()
+    desk.drop("b.json", order(qty=41), order(qty=40, client_intent_id="fits"))
+    run = desk.live(STRICT)
+    assert working(run) == [("SPY", "buy", 60.0)]
+    assert reasons(run) == ["max_position_size_exceeded", "ok"]
+
+
+def test_of_an_entry_that_has_filled_the_larger_exit_counts(desk: TradingDesk) -> None:
+    desk.one(qty=30, **GROUP)
+    desk.tick(5)
+    desk.drop("b.json", order(symbol="QQQ"))
+    run = desk.live(STRICT)
+    assert working(run) == [("SPY", "sell", 30.0)]
+
+
+def test_of_an_entry_that_has_not_filled_the_exits_do_not_count(desk: TradingDesk) -> None:
+    desk.one(qty=30, **{**GROUP, **RESTING, "take_profit_limit_price": 60})
+    desk.drop("b.json", order(symbol="QQQ"))
+    assert working(desk.live(STRICT)) == [("SPY", "buy", 30.0)]
+
+
+def test_of_an_entry_that_has_filled_in_part_the_rest_counts_and_not_its_exits(desk: TradingDesk) -> None:
+    desk.one(qty=30, **{**GROUP, **RESTING, "take_profit_limit_price": 60})
+    desk.fill("one", 20)
+    desk.drop("b.json", order(symbol="QQQ"))
+    assert working(desk.live(STRICT)) == [("SPY", "buy", 10.0)]
+
+
+def test_of_an_exit_pair_one_counts(desk: TradingDesk) -> None:
+    desk.one(client_intent_id="entry", qty=30)
+    exits: Row = {"order_class": "oco", "take_profit_limit_price": 150, "stop_loss_stop_price": 40}
+    desk.one(qty=30, side="sell", order_type="limit", limit_price=150, **exits)
+    desk.drop("b.json", order(symbol="QQQ"))
+    assert working(desk.live(STRICT)) == [("SPY", "sell", 30.0)]
+
+
+def test_the_broker_is_asked_for_open_orders_then_positions_then_fills(desk: TradingDesk) -> None:
+    """What fills in between is then counted twice rather than missed."""
+    desk.one(qty=10, **RESTING)
+    desk.fill("one", 4)
+    before = len(desk.requests())
+    desk.live()
+    asked = [row["path"] for row in desk.requests()[before:]]
+    order_of = [asked.index(path) for path in ("/v2/orders", "/v2/positions", FILLS)]
+    assert order_of == sorted(order_of)
+
+
+# --- what can't be had
+
+
+DOWN = {
+    "the clock": "/v2/clock",
+    "the orders": "/v2/orders",
+    "the positions": "/v2/positions",
+    "everything": "/v2/[!a]*",
+}
+
+
+@pytest.mark.parametrize("path", DOWN.values(), ids=DOWN.keys())
+@pytest.mark.parametrize("fault", ["error_before", "html_error", "truncated_body"])
+def test_a_broker_that_cannot_be_read_refuses_every_intent_and_the_run_ends(
+    desk: TradingDesk, path: str, fault: str
+) -> None:
+    desk.control("POST", "faults", {"fault": fault, "method": "GET", "path": path, "times": None})
+    desk.drop("a.json", order(), order(symbol="QQQ"))
+    run = desk.live(STRICT)
+    assert outcomes(run) == [("rejected", "risk_data_unavailable")] * 2
+    assert set(run.json("inputs.json")["unavailable"]) == {"positions", "daily_trades", "working_orders"}
+    assert (desk.posts(), exit_code(run)) == ([], 0)
+
+
+def test_fills_that_cannot_be_read_refuse_every_intent(desk: TradingDesk) -> None:
+    desk.one(qty=10, **RESTING)
+    desk.fill("one", 4)
+    desk.control("POST", "faults", {"fault": "error_before", "path": FILLS, "times": None})
+    assert judged(desk, order(qty=1)) == [("rejected", "risk_data_unavailable")]
+
+
+def test_positions_in_a_shape_never_seen_refuse_every_intent(desk: TradingDesk) -> None:
+    desk.between = lambda request, send: (
+        reply(request, 200, [{"symbol": "SPY", "qty": "lots"}])
+        if path_of(request) == "/v2/positions"
+        else send()
+    )
+    assert judged(desk, order()) == [("rejected", "risk_data_unavailable")]
+
+
+def test_with_fail_open_a_broker_that_cannot_be_read_skips_the_rules_that_need_it_and_says_so(
+    desk: TradingDesk,
+) -> None:
+    desk.control("POST", "faults", {"fault": "error_before", "path": "/v2/positions", "times": None})
+    desk.drop("a.json", order(client_intent_id="one"))
+    run = desk.live(RiskConfig(fail_open=True, accounts=frozenset({"paper"})))
+    assert outcomes(run) == [("placed", "ok")]
+    decision = run.table("decisions.parquet").to_pylist()[0]
+    assert decision["check_max_position_size_exceeded"] == "unavailable"
+
+
+# --- whose account it is
+
+
+def test_several_account_names_without_one_that_is_configured_are_unavailable(desk: TradingDesk) -> None:
+    desk.account = None
+    desk.drop("a.json", order(), order(broker_account_id="other"))
+    run = desk.live(RiskConfig())
+    assert outcomes(run) == [("rejected", "risk_data_unavailable")] * 2
+    assert "EXEC_BROKER_ACCOUNT_ID" in run.json("inputs.json")["unavailable"]["positions"]
+    assert desk.posts() == []
+
+
+def test_one_account_name_is_the_accounts_name_where_none_is_configured(desk: TradingDesk) -> None:
+    desk.account = None
+    desk.drop("a.json", order(client_intent_id="one"))
+    assert outcomes(desk.live(RiskConfig())) == [("placed", "ok")]
+
+
+def test_another_account_than_the_one_that_is_configured_is_refused(desk: TradingDesk) -> None:
+    said = [order(broker_account_id="other"), order(client_intent_id="one")]
+    assert judged(desk, *said) == [("rejected", "account_not_configured"), ("placed", "ok")]
+
+
+def test_an_empty_inbox_syncs_all_the_same(desk: TradingDesk) -> None:
+    desk.one(qty=10, **RESTING)
+    desk.fill("one")
+    run = desk.live()
+    assert results(run) == []
+    assert (desk.trades(), positions(desk), desk.left_open()) == (1, {"SPY": 10.0}, [])
+
+
+def test_an_empty_inbox_without_a_configured_account_brings_late_fills_into_the_ledger(
+    desk: TradingDesk,
+) -> None:
+    desk.account = None
+    desk.one(config=RiskConfig(), qty=10, **RESTING)
+    desk.fill("one")
+    desk.live(RiskConfig())
+    assert desk.trades() == 1
+
+
+def test_what_was_synced_is_told_by_the_log(desk: TradingDesk) -> None:
+    desk.one(qty=10, **RESTING)
+    desk.live()
+    assert "0 positions and 1 open orders of paper" in desk.events("synced")[-1]["message"]

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.agent import Agent
+from engine.brokers.account import BrokerAccount
+from engine.brokers.alpaca_account import parse_account
+from engine.config import RunSettings
+from engine.errors import BrokerError, RunStopped
+from engine.log import EventLog
+from engine.stores.embedded import EmbeddedStore
+from engine.venue import account_key, venue_of
+from tests.engine.brokers.loopback import ACCOUNT
+from tests.engine.routing.trading import TradingDesk
+
+HOST = "https://paper-api.alpaca.markets"
+
+
+def account(**changes: Any) -> BrokerAccount:
+    return parse_account(json.dumps(ACCOUNT | changes).encode())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> TradingDesk:
+    found = TradingDesk(tmp_path / "data")
+    found.data.mkdir()
+    return found
+
+
+def test_the_key_of_an_account_is_the_same_for_the_same_account_and_host_only() -> None:
+    key = account_key(HOST, account())
+    assert key == account_key(HOST, account(buying_power="1"))
+    others = {account_key(HOST, account(account_number="PA9")), account_key("https://a.example", account())}
+    assert len(others | {key}) == 3
+
+
+def test_the_key_of_an_account_does_not_tell_its_number() -> None:
+    key = account_key(HOST, account())
+    assert key.isalnum()
+    assert "PA2ABCDEFGHI".lower() not in key
+
+
+def test_an_account_without_a_number_has_no_key() -> None:
+    with pytest.raises(BrokerError, match="without a number"):
+        account_key(HOST, account(account_number=""))
+
+
+def test_a_venue_is_what_the_settings_say(desk: TradingDesk) -> None:
+    settings = desk.settings(EXEC_BROKER_ACCOUNT_ID="mine", EXEC_SETTLE_S="7")
+    with venue_of(desk.broker(), desk.agent(), settings, stopping=lambda: False) as venue:
+        assert (venue.account, venue.settle_s) == ("mine", 7.0)
+        assert venue.lease.left_s() > 0
+
+
+def test_while_one_data_folder_has_the_venue_another_does_not_get_it(
+    desk: TradingDesk, tmp_path: Path
+) -> None:
+    waited: list[float] = []
+
+    def stopping() -> bool:
+        waited.append(1.0)
+        return len(waited) > 3
+
+    def other() -> tuple[Agent, RunSettings]:
+        settings = RunSettings.from_env({"EXEC_DATA_DIR": str(tmp_path / "another")})
+        return Agent(desk.store, EventLog(desk.logged), "another", clock=lambda: desk.now), settings
+
+    agent, settings = other()
+    waiting = venue_of(desk.broker(), agent, settings, stopping=stopping)
+    with desk.venue(), pytest.raises(RunStopped), waiting:  # it waits until it is asked to stop
+        pass
+    with venue_of(desk.broker(), agent, settings, stopping=lambda: False) as venue:
+        assert venue.lease.left_s() > 0
+
+
+def test_whether_a_person_has_halted_the_agent_is_read_anew_each_time(desk: TradingDesk) -> None:
+    with desk.venue() as venue:
+        assert venue.halted() == ""
+        desk.agent().halt(why="flash crash")
+        assert "flash crash" in venue.halted()
+        desk.agent().recover(why="over")
+        assert venue.halted() == ""
+
+
+def test_an_agent_whose_state_cannot_be_read_counts_as_halted(desk: TradingDesk) -> None:
+    with desk.venue() as venue:
+        store = EmbeddedStore(desk.data / "engine.db")
+        before = store.agent_document("state")
+        assert store.replace_agent_document("state", {"state": "GO"}, replacing=before)
+        assert "can't be read" in venue.halted()
+
+
+def test_a_recorded_venue_is_the_same_but_for_its_record(desk: TradingDesk) -> None:
+    kept: list[object] = []
+
+    class Recorder:
+        def next_number(self) -> int:
+            return len(kept) + 1
+
+        def keep(self, exchange: object) -> None:
+            kept.append(exchange)
+
+    with desk.venue() as venue:
+        recorded = venue.recorded(Recorder())
+        before = len(kept)
+        assert recorded.broker.get_clock().timestamp > datetime(2026, 1, 1, tzinfo=UTC)
+        assert len(kept) == before + 1
+        assert (recorded.lease, recorded.account) == (venue.lease, venue.account)

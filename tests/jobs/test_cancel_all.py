@@ -1,0 +1,116 @@
+"""``cancel-all`` and ``halt --cancel`` as an operator meets them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.desk import Row, order
+from tests.jobs.command_line import jsonl, one_line_error
+from tests.jobs.live_machine import Live
+
+
+def resting(name: str, **said: Any) -> Row:
+    """Give an order that nobody will fill."""
+    return order(**{"client_intent_id": name, "order_type": "limit", "limit_price": 1, **said})
+
+
+@pytest.fixture
+def busy(live: Live) -> Live:
+    """A broker with three orders that rest: two of momentum, one of value."""
+    rows = [
+        resting("a"),
+        resting("b", symbol="KO"),
+        resting("c", symbol="KO", strategy_id="value", limit_price=1.5),
+    ]
+    live.cli("drop", stdin=jsonl(*rows))
+    assert live("run", EXEC_SETTLE_S="0").code == 0
+    return live
+
+
+def statuses(live: Live) -> dict[str, str]:
+    return {one["client_order_id"]: one["status"] for one in live.orders()}
+
+
+def test_everything_that_is_open_is_withdrawn(busy: Live) -> None:
+    done = busy("cancel-all")
+    assert done.code == 0
+    assert set(statuses(busy).values()) == {"canceled"}
+    assert "All 3 are over" in done.told
+
+
+@pytest.mark.parametrize(
+    ("options", "withdrawn"),
+    [
+        (["--symbol", "ko"], {"b", "c"}),
+        (["--strategy", "value"], {"c"}),
+        (["--symbol", "KO", "--strategy", "momentum"], {"b"}),
+        (["--symbol", "IBM"], set()),
+        (["--strategy", "nobody"], set()),
+    ],
+)
+def test_only_what_is_asked_for_is_withdrawn(busy: Live, options: list[str], withdrawn: set[str]) -> None:
+    assert busy("cancel-all", *options).code == 0
+    assert {name for name, status in statuses(busy).items() if status == "canceled"} == withdrawn
+
+
+def test_neither_switch_nor_gate_stands_in_its_way(busy: Live) -> None:
+    busy("halt", "--why", "drill")
+    assert busy("cancel-all", EXECUTION_HALTED="1", AGENT_MODE="").code == 0
+    assert set(statuses(busy).values()) == {"canceled"}
+
+
+def test_another_account_than_the_keys_is_refused_and_nothing_is_withdrawn(busy: Live) -> None:
+    done = busy("cancel-all", "--account", "other", EXEC_BROKER_ACCOUNT_ID="paper")
+    assert done.code == 2
+    assert "--account is 'other'" in one_line_error(done)
+    assert set(statuses(busy).values()) == {"new"}
+
+
+def test_what_fills_on_the_way_is_told(busy: Live) -> None:
+    busy.alpaca.fault({"fault": "fill_races_cancel", "path": "/v2/orders/*"})
+    done = busy("cancel-all", "--symbol", "SPY", "--json")
+    (one,) = done.json["orders"]
+    assert (done.code, one["order_status"], one["filled_meanwhile_qty"]) == (0, "filled", 1.0)
+
+
+def test_a_cancel_that_is_not_answered_is_asked_again(busy: Live) -> None:
+    busy.alpaca.fault({"fault": "accept_then_504", "method": "DELETE", "path": "/v2/orders/*", "times": 2})
+    assert busy("cancel-all").code == 0
+    assert set(statuses(busy).values()) == {"canceled"}
+
+
+def test_an_order_that_stays_open_ends_with_4_and_is_told(busy: Live) -> None:
+    busy.alpaca.fault({"fault": "stuck_pending_cancel"})
+    done = busy("cancel-all", EXEC_SETTLE_S="0.2")
+    assert done.code == 4
+    assert "ARE STILL OPEN" in done.told
+
+
+def test_of_an_entry_that_has_filled_the_exits_are_withdrawn(live: Live) -> None:
+    legs = {"take_profit_limit_price": 900, "stop_loss_stop_price": 1}
+    live.cli("drop", stdin=jsonl(order(client_intent_id="group", order_class="bracket", **legs)))
+    live("run", EXEC_SETTLE_S="1")
+    assert live("cancel-all").code == 0
+    assert [one["status"] for one in live.orders()] == ["filled", "canceled", "canceled"]
+
+
+def test_with_nothing_open_it_says_so(live: Live) -> None:
+    done = live("cancel-all")
+    assert (done.code, done.told) == (0, "Nothing of that is open at the broker.")
+
+
+def test_a_halt_with_cancel_halts_first_and_withdraws_everything(busy: Live) -> None:
+    done = busy("halt", "--why", "fat finger", "--cancel")
+    assert done.code == 0
+    assert "The agent is HALTED: fat finger" in done.told
+    assert "All 3 are over" in done.told
+    assert busy("run").code == 3
+
+
+def test_a_halt_with_cancel_stands_where_the_broker_cannot_be_asked(busy: Live) -> None:
+    done = busy("halt", "--why", "fat finger", "--cancel", ALPACA_API_KEY="")
+    assert done.code == 2
+    assert "The agent is HALTED" in done.told
+    assert busy("run").code == 3

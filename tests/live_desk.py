@@ -1,0 +1,94 @@
+"""A desk that trades: the data folder of ``tests.desk`` beside a simulated Alpaca, both by one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import requests
+
+from engine.agent import Agent
+from engine.brokers.alpaca import AlpacaBroker
+from engine.config import RiskConfig
+from engine.log import EventLog
+from engine.run import finish, start
+from engine.stores.runs import RunFolder
+from engine.venue import Patience, Venue, venue_of
+from engine.world import World
+from replay.simulator.server import Simulator
+from tests.desk import NOON, Desk
+
+HOST = "https://paper-api.alpaca.markets"
+QUICK = Patience(lookups_s=(0.01, 0.02, 0.04), down_after_s=0.2)
+
+
+def simulated(**said: Any) -> Simulator:
+    """Give a simulator that begins at noon; orders fill whole."""
+    start_ns = int(NOON.timestamp()) * 1_000_000_000
+    defaults = {"clock": "running", "speed": 20.0, "start_ns": start_ns, "partial_fill_probability": 0.0}
+    return Simulator(**{**defaults, **said})
+
+
+@dataclass
+class LiveDesk(Desk):
+    """A desk whose orders go to a simulator; ``faulty`` stands between the two, where it is given."""
+
+    simulator: Simulator = field(default_factory=simulated)
+    settle_s: float = 0.3
+    patience: Patience = QUICK
+    stopping: Callable[[], bool] = lambda: False
+    broker_patience_s: float = 0.5
+
+    def broker(self) -> AlpacaBroker:
+        session = requests.Session()
+        session.mount(HOST, self.simulator.adapter())
+        return AlpacaBroker(
+            api_key="test-key",
+            secret_key="test-secret",
+            trading_host=HOST,
+            session=session,
+            patience_s=self.broker_patience_s,
+            stopping=self.stopping,
+        )
+
+    def agent(self) -> Agent:
+        log = EventLog(self.logged, lambda: self.now)
+        return Agent(self.store, log, "a test", clock=lambda: self.now)
+
+    @contextmanager
+    def venue(self) -> Iterator[Venue]:
+        with venue_of(
+            self.broker(),
+            self.agent(),
+            self.settings(EXEC_BROKER_ACCOUNT_ID="paper"),
+            stopping=self.stopping,
+        ) as venue:
+            yield replace(venue, patience=self.patience, settle_s=self.settle_s)
+
+    def live(
+        self, config: RiskConfig | None = None, *, changes: dict[str, Any] | None = None, **env: str
+    ) -> RunFolder:
+        """Do what a live ``execution-engine run`` does, after its gate; the next one is a minute later."""
+        settings = self.settings(
+            EXEC_DRY_RUN="0", EXEC_STORE="embedded", EXEC_BROKER_ACCOUNT_ID="paper", **env
+        )
+        config = config or RiskConfig(accounts=frozenset({"paper"}))
+        self.data.mkdir(parents=True, exist_ok=True)
+        with self.venue() as venue:
+            world: World = replace(self.world(), venue=venue, stopping=self.stopping, **(changes or {}))
+            for unfinished in world.runs.unfinished():
+                finish(unfinished, world)
+            folder = start(settings, config, world, slot="test")
+            finish(folder, world)
+        self.later(minutes=1)
+        return folder
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Give the orders that the simulator has, oldest first."""
+        found: list[dict[str, Any]] = self.simulator.simulation.state()["orders"]
+        return found
+
+    def placed_ids(self) -> list[str]:
+        return [order["client_order_id"] for order in self.orders()]
