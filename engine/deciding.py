@@ -73,10 +73,11 @@ def _synced(folder: RunFolder, world: World) -> Synced | EngineError | None:
     """Give what the broker says, or why it says nothing; None in a dry run, which doesn't ask."""
     if world.venue is None:
         return None
-    from engine.syncing import sync
+    from engine.syncing import Session, sync
 
+    session = Session(folder.trading_date, folder.start["settings"]["calendar"])
     try:
-        return sync(folder, world, world.venue, accounts_of(folder))
+        return sync(world, world.venue, session, accounts_of(folder))
     except EngineError as error:
         return error
 

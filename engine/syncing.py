@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pandas as pd
 
@@ -18,7 +18,6 @@ from engine.errors import DataUnavailable
 from engine.open_orders import LeftOpen, OpenOrder, forget, left_open
 from engine.orders import BrokerOrder, BrokerPosition
 from engine.settling import executions, is_over, ledger_documents, write_ledger
-from engine.stores.runs import RunFolder
 from engine.venue import Venue
 from engine.world import World
 
@@ -29,30 +28,40 @@ _LONGEST_LAG = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
+class Session:
+    """The session that it is now, of the calendar that says so."""
+
+    trading_date: date
+    calendar: str
+
+
+@dataclass(frozen=True)
 class Synced:
     """What the broker said.
 
+    ``account`` is the name of the keys' account, "" where nobody named it, and ``positions`` how many it has.
     ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them have a ledger document of
     this session: each is one trade, not two. ``broker_time`` is the broker's own.
     """
 
     account: str
+    positions: int
     working_orders: pd.DataFrame
     counted_there: int
     broker_time: datetime
 
 
-def sync(folder: RunFolder, world: World, venue: Venue, accounts: Sequence[str]) -> Synced:
+def sync(world: World, venue: Venue, session: Session, accounts: Sequence[str] = ()) -> Synced:
     """Bring positions and late fills from the broker into the stores; gives what works there.
 
-    ``accounts`` are those of the batch. Raises ``EngineError`` where any of it fails: nothing of the account
-    is known then.
+    ``accounts`` are those of a batch, if there is one. Raises ``EngineError`` where any of it fails: nothing
+    of the account is known then.
     """
     account = _account(venue, accounts)
     broker_time = venue.broker.get_clock().timestamp
     open_orders = venue.broker.open_orders()
     positions = venue.broker.positions()
-    unknown = _Left(folder, world, venue).look_after(open_orders)
+    unknown = _Left(world, venue, session).look_after(open_orders)
     if account:
         _keep_positions(world, account, positions)
     world.log.event(
@@ -63,8 +72,9 @@ def sync(folder: RunFolder, world: World, venue: Venue, accounts: Sequence[str])
     working = [*(_working(account, open_orders) if account else []), *unknown]
     return Synced(
         account,
+        len(positions),
         pd.DataFrame(working, columns=list(_WORKING)),
-        _counted_there(folder, world, open_orders),
+        _counted_there(world, session, open_orders),
         broker_time,
     )
 
@@ -123,21 +133,21 @@ def _remaining(order: BrokerOrder) -> float:
     return math.nan if order.qty is None else order.qty - order.filled_qty
 
 
-def _counted_there(folder: RunFolder, world: World, open_orders: Iterable[BrokerOrder]) -> int:
+def _counted_there(world: World, session: Session, open_orders: Iterable[BrokerOrder]) -> int:
     """Count the orders that work and are in the ledger of this session already."""
     filled = [order for order in open_orders if order.filled_qty > 0]
     documents = (world.ledger.ledger_document(order.broker_order_id) for order in filled)
-    session = folder.trading_date.isoformat()
-    return sum(document is not None and document.get("trading_date") == session for document in documents)
+    today = session.trading_date.isoformat()
+    return sum(document is not None and document.get("trading_date") == today for document in documents)
 
 
 @dataclass(frozen=True)
 class _Left:
     """Looks after what earlier runs left open."""
 
-    folder: RunFolder
     world: World
     venue: Venue
+    session: Session
 
     def look_after(self, open_orders: Iterable[BrokerOrder]) -> list[Working]:
         """Bring what filled meanwhile into the ledger; gives what is still unknown, as working orders.
@@ -145,7 +155,7 @@ class _Left:
         A run with nothing open any more is forgotten.
         """
         known = {order.client_order_id: order for order in open_orders}
-        return [row for left in left_open(self.folder.objects) for row in self._of_one_run(left, known)]
+        return [row for left in left_open(self.world.objects) for row in self._of_one_run(left, known)]
 
     def _of_one_run(self, left: LeftOpen, known: dict[str, BrokerOrder]) -> list[Working]:
         now = {one: self._as_it_is_now(left, one, known) for one in left.orders}
@@ -154,13 +164,13 @@ class _Left:
         documents = ledger_documents(
             [(one.intent, order) for one, order in found.items()],
             fills,
-            calendar=self.folder.start["settings"]["calendar"],
+            calendar=self.session.calendar,
             now=self.world.clock(),
         )
         write_ledger(self.world, list(documents))
         unknown = [one for one, order in now.items() if order is None and not self._never_came(left, one)]
         if not unknown and all(is_over(order, fills) for order in found.values()):
-            forget(self.folder.objects, left)
+            forget(self.world.objects, left)
             self.world.log.event("run_settled", f"every order of {left.run_id} is over, and in the ledger")
         return [row for one in unknown for row in self._as_working(left, one)]
 
@@ -199,7 +209,7 @@ class _Left:
     def _never_came(self, left: LeftOpen, one: OpenOrder) -> bool:
         """Tell whether an order that isn't found will never be, and say so: no lookup lags for so long."""
         age = self.world.clock() - left.begun_at
-        if left.trading_date >= self.folder.trading_date or age < _LONGEST_LAG:
+        if left.trading_date >= self.session.trading_date or age < _LONGEST_LAG:
             return False
         intent_id = str(one.intent.client_intent_id)
         message = f"{intent_id} of run {left.run_id} never came to the broker"
@@ -209,7 +219,7 @@ class _Left:
     def _as_working(self, left: LeftOpen, unknown: OpenOrder) -> list[Working]:
         """Give an order whose outcome is unknown at its full quantity, for as long as it may be there."""
         intent = unknown.intent
-        if left.trading_date < self.folder.trading_date and intent.time_in_force != "gtc":
+        if left.trading_date < self.session.trading_date and intent.time_in_force != "gtc":
             return []
         qty = math.nan if intent.qty is None else intent.qty
         return [(intent.broker_account_id, intent.symbol, intent.side, qty)]

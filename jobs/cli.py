@@ -64,6 +64,15 @@ def run(*, slot: str, as_json: bool) -> None:
 
 
 @cli.command()
+@_JSON
+def sync(*, as_json: bool) -> None:
+    """Bring the broker's positions, and what filled of earlier runs, into the stores; sends nothing."""
+    from jobs.sync import sync_stores as command
+
+    sys.exit(command(as_json=as_json))
+
+
+@cli.command()
 @click.option("--runs", "count", type=click.IntRange(min=1), default=10, show_default=True,
               help="How many runs to show.")  # fmt: skip
 @_JSON
