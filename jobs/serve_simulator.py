@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shlex
 import signal
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -31,6 +33,8 @@ class Options:
     seed: int
     prices: str | None
     speed: float
+    clock: Literal["running", "manual"]
+    start: str | None
     wall_clock: bool
     partial_fills: float
 
@@ -52,10 +56,7 @@ def serve_simulator(options: Options) -> int:
 
 
 def _simulator(options: Options) -> Simulator:
-    if options.wall_clock and options.speed != 1.0:
-        raise UsageError(
-            f"--wall-clock has no other speed, and --speed is {options.speed:g}. Drop one of them."
-        )
+    _check_time(options)
     try:
         from replay.simulator.server import Simulator
         from replay.simulator.wire.http_server import is_loopback
@@ -74,13 +75,16 @@ def _simulator(options: Options) -> Simulator:
         seed=options.seed,
         partial_fill_probability=_chance(options.partial_fills),
         prices=None if options.prices is None else Path(options.prices),
-        clock="wall" if options.wall_clock else "running",
+        clock="wall" if options.wall_clock else options.clock,
         speed=_speed(options.speed),
+        start_ns=None if options.start is None else _moment_ns(options.start),
     )
 
 
 def _greeting(address: str, options: Options) -> str:
-    headers = f"-H 'APCA-API-KEY-ID: {options.key}' -H 'APCA-API-SECRET-KEY: {options.secret}'"
+    keys = (f"APCA-API-KEY-ID: {options.key}", f"APCA-API-SECRET-KEY: {options.secret}")
+    headers = " ".join(f"-H {shlex.quote(header)}" for header in keys)
+    advance = f"  curl -d '{{\"advance_s\": 60}}' {address}/simulator/clock  # time stands still until told\n"
     order = '\'{"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}\''
     return (
         f"Alpaca, simulated, at {address}\n"
@@ -90,8 +94,34 @@ def _greeting(address: str, options: Options) -> str:
         f"  curl {headers} -d {order} {address}/v2/orders\n"
         f"  TradingClient({options.key!r}, {options.secret!r}, url_override={address!r})  # alpaca-py\n"
         f"  curl {address}/simulator/state  # all that happened\n"
+        f"{advance if options.clock == 'manual' else ''}"
         "Ctrl-C ends it."
     )
+
+
+def _check_time(options: Options) -> None:
+    if options.wall_clock and options.speed != 1.0:
+        raise UsageError(
+            f"--wall-clock has no other speed, and --speed is {options.speed:g}. Drop one of them."
+        )
+    if options.wall_clock and options.clock == "manual":
+        raise UsageError("--wall-clock follows the real time; drop --clock manual, or drop it.")
+    if options.wall_clock and options.start is not None:
+        raise UsageError(f"--wall-clock follows the real time; drop --start {options.start}, or drop it.")
+    if options.clock == "manual" and options.speed != 1.0:
+        raise UsageError(f"--clock manual stands still, and --speed is {options.speed:g}. Drop one of them.")
+
+
+def _moment_ns(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise UsageError(
+            f"--start is {text!r}; expected a moment with its offset. Write --start 2026-11-25T09:30-05:00."
+        )
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
 
 def _cash(text: str) -> Decimal:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
+from functools import lru_cache
+from math import isfinite
 
 EXACT = Context(prec=120, traps=[InvalidOperation, DivisionByZero, Overflow])
 # Of two decimals, without rounding; not functions of ours, since a fill takes a dozen of them.
@@ -28,30 +30,29 @@ _WRITTEN = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2}
 def number(value: object) -> Decimal | None:
     """Read a JSON number or a string that holds one; ``None`` for anything else and beyond 1e15."""
     if isinstance(value, str):
-        if len(value) > 2 * _DIGITS or _WRITTEN.fullmatch(value) is None:
-            return None
-        decimal = Decimal(value)
-    elif isinstance(value, bool):
-        return None
-    elif isinstance(value, int):
-        if not -_LARGEST <= value <= _LARGEST:
-            return None
-        decimal = Decimal(value)
-    elif isinstance(value, float):
-        decimal = Decimal(repr(value))
-        if not decimal.is_finite():
-            return None
-    else:
-        return None
+        return _read(value) if len(value) <= 2 * _DIGITS else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _bounded(Decimal(value)) if _SMALLEST <= value <= _LARGEST else None
+    if isinstance(value, float) and isfinite(value):
+        return _bounded(Decimal(repr(value)))
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Decimal | None:
+    return None if _WRITTEN.fullmatch(text) is None else _bounded(Decimal(text))
+
+
+def _bounded(decimal: Decimal) -> Decimal | None:
     return decimal if _SMALLEST <= decimal <= _LARGEST and places(decimal) <= _DIGITS else None
 
 
 def plain(decimal: Decimal) -> str:
     """Write a decimal without exponent and without trailing zeros: 200, 0.5, -12.25."""
+    if not decimal:
+        return "0"
     text = format(decimal, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in {"-0", ""} else text
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def plain_or_none(decimal: Decimal | None) -> str | None:

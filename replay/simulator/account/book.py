@@ -82,21 +82,22 @@ class Book:
 
     def record(self, fill: Fill) -> None:
         """Move the money and the shares of one fill."""
-        order = fill.order
+        order, symbol = fill.order, fill.order.symbol
         signed = fill.qty if order.side == "buy" else -fill.qty
         self.places[fill.id] = len(self.fills)
         self.fills.append(fill)
         self.cash = minus(self.cash, times(signed, fill.price))
-        position = self.positions.get(order.symbol)
+        position = self.positions.get(symbol)
         if position is None:
-            held = self._held.get(order.symbol, ZERO)
-            position = self.positions[order.symbol] = Position(order.asset, held=held)
-        self.exposure_today = minus(self.exposure_today, position.exposure_today())
+            held = self._held.get(symbol, ZERO)
+            position = self.positions[symbol] = Position(order.asset, held=held)
+        others = minus(self.exposure_today, position.exposure_today())
         self._move(position, signed, fill.price)
-        if position.qty == ZERO:
-            del self.positions[order.symbol]
+        if position.qty:
+            self.exposure_today = plus(others, position.exposure_today())
         else:
-            self.exposure_today = plus(self.exposure_today, position.exposure_today())
+            self.exposure_today = others
+            del self.positions[symbol]
 
     def hold(self, order: Order, shares: Decimal, money: Decimal) -> None:
         """Let an order keep these shares and this buying power from others, instead of what it kept."""

@@ -24,6 +24,7 @@ INITIAL = Decimal("0.5")
 MAINTENANCE = Decimal("0.3")
 LEAST_EQUITY_FOR_MARGIN = Decimal(2000)
 DAY_TRADING, MARGIN, CASH_ONLY = Decimal(4), Decimal(2), Decimal(1)
+_MULTIPLIERS = {"4": DAY_TRADING, "2": MARGIN, "1": CASH_ONLY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +93,15 @@ class Standing:
         """Give the multiplier of buying power: 4, 2 or 1."""
         if self.last_close.equity < LEAST_EQUITY_FOR_MARGIN:
             return CASH_ONLY
-        return Decimal(configurations.max_margin_multiplier)
+        return _MULTIPLIERS[configurations.max_margin_multiplier]
 
     def buying_power(self, configurations: Configurations, t_ns: int) -> Decimal:
         """Give what orders that open or add to positions may still cost."""
         multiplier = self.multiplier(configurations)
-        if multiplier == DAY_TRADING:
+        if multiplier is DAY_TRADING:
             free = minus(self.last_close.equity, self.last_close.maintenance_margin)
             power = minus(times(free, DAY_TRADING), self._book.exposure_today)
-        elif multiplier == MARGIN:
+        elif multiplier is MARGIN:
             power = _excess(worth(self._book, self._tape, t_ns))
         else:
             power = self._book.cash

@@ -14,6 +14,7 @@ from replay.simulator.orders.order import Order
 
 MOST_SLIPPAGE = Decimal("0.0002")
 
+_TWO = Decimal(2)
 _STEPS = 1000
 _SLIPPAGE = tuple(MOST_SLIPPAGE * step / _STEPS for step in range(_STEPS))
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 50, 500
@@ -73,7 +74,7 @@ class Execution:
 
     def _shares(self, order: Order, price: Decimal) -> Decimal:
         shares = self._all(order, price)
-        if order.fractional or shares <= ONE or order.time_in_force in _NEVER_IN_PARTS:
+        if shares < _TWO or order.fractional or order.time_in_force in _NEVER_IN_PARTS:
             return shares
         if self._chance.random() >= self._partial_fill_probability:
             return shares

@@ -152,6 +152,7 @@ class Lifecycle:
         for exit_ in called:
             exit_.active = True
             exit_.routed = True
+            self._index.expose(exit_)
             exit_.updated_ns = t_ns
             if exit_.status == "held" and (exit_.role == "take_profit" or group.order_class == "oto"):
                 exit_.status = "new"

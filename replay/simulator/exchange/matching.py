@@ -60,7 +60,7 @@ class Matching:
         self.day: Session = ending_after(self.cursor_ns)
         self.phase = _phase(self.day, self.cursor_ns)
         self._boundary_ns = self._boundary()
-        self.holds_cancels = False
+        self.held_cancels: set[str] = set()
         self._waiting = WaitingOrders(self.tape)
         self._looked_ns = self._until_ns = self.cursor_ns
         self._crossings: list[Crossing] = []
@@ -96,16 +96,22 @@ class Matching:
 
     def submit_replacement(self, old: Order, new: Order, t_ns: int) -> None:
         """Send a replacement to the exchange; until it is there the old order is still at work."""
+        held = old.status == "held"
+        old.status = "pending_replace"
+        old.updated_ns = t_ns
 
         def arrived(order: Order, at_ns: int) -> None:
+            still_held = held and not old.triggered
             if order.open and old.open and self.lifecycle.fits(old, order):
                 self.lifecycle.replace(old, order, at_ns)
+                if still_held and order.status == "pending_new":
+                    order.status = "held"
                 self._arrived(order, at_ns)
                 return
             if order.open:
                 self.lifecycle.end(order, "rejected", at_ns)
             if old.status == "pending_replace":
-                old.status = "partially_filled" if old.filled_qty else "new"
+                old.status = "held" if still_held else "partially_filled" if old.filled_qty else "new"
                 old.updated_ns = at_ns
 
         self._schedule(t_ns + TO_EXCHANGE_NS, new, arrived)
@@ -123,9 +129,13 @@ class Matching:
         """Let an order be rejected before anything else happens."""
         self._schedule(self.cursor_ns - 1, order, self._rejected)
 
+    def hold_cancel(self, order: Order) -> None:
+        """Keep the cancel of an order and its group pending."""
+        self.held_cancels.update(member.id for member in _with_group(order))
+
     def release_cancels(self) -> None:
         """Let the cancels that were kept pending take effect."""
-        self.holds_cancels = False
+        self.held_cancels.clear()
         for order in self._stuck:
             self._schedule(self.cursor_ns, order, self._cancelled)
         self._stuck.clear()
@@ -293,7 +303,7 @@ class Matching:
     def _cancelled(self, order: Order, t_ns: int) -> None:
         if not order.open:
             return
-        if self.holds_cancels:
+        if order.id in self.held_cancels:
             self._stuck.append(order)
         else:
             self.lifecycle.end(order, "canceled", t_ns)

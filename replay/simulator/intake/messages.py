@@ -80,6 +80,7 @@ ORDER_ID_AND_TIME = Message(
     "U", 422, _MALFORMED, "before_order_id and after_order_id cannot be combined with after or until"
 )
 QTY_AND_PERCENTAGE = Message("U", 422, _MALFORMED, "only one of qty or percentage is accepted")
+PERCENTAGE_TOO_FINE = Message("U", 422, _MALFORMED, "percentage must be limited to 9 decimal places")
 BAD_PERCENTAGE = Message("U", 422, _MALFORMED, "percentage must be between 0 and 100")
 TYPES_AND_CATEGORY = Message("U", 422, _MALFORMED, "only one of activity_types or category is accepted")
 NO_TRAIL = Message("U", 422, _MALFORMED, "trail is only accepted for trailing stop orders")

@@ -63,7 +63,8 @@ class SimulatedClock:
             raise ConfigurationError(
                 f"advance is by {seconds} s; expected 0 or more. The clock never goes back."
             )
-        self.set(self.now_ns() + round(seconds * SECOND))
+        self._check_can_be_moved()
+        self._begin_again(_checked_moment(self.now_ns() + round(seconds * SECOND)))
 
     def set(self, t_ns: int) -> None:
         """Go forward to a moment; raises ConfigurationError for one that is past and in ``wall`` mode."""
@@ -75,15 +76,23 @@ class SimulatedClock:
                 f"the clock is to be set to {written(t_ns)} and is at {written(now_ns)}; expected no earlier "
                 f"moment. Reset the simulator to begin anew."
             )
-        self._base_ns = _checked_moment(t_ns)
-        self._since_ns = self._monotonic_ns()
+        self._begin_again(t_ns)
 
     def run(self, speed: float = 1.0) -> None:
-        """Run from now on at ``speed`` times the wall clock's; raises ConfigurationError in ``wall`` mode."""
+        """Run from now on at ``speed`` times the wall clock's, 0 to stand still.
+
+        Raises ConfigurationError in ``wall`` mode and for a speed that can't be.
+        """
         self._check_can_be_moved()
-        speed = _checked_speed(speed)
-        self.set(self.now_ns())
-        self.mode, self._speed = "running", speed
+        mode: Mode = "manual" if speed == 0 else "running"
+        speed = 1.0 if speed == 0 else _checked_speed(speed)
+        self._begin_again(self.now_ns())
+        self.mode, self._speed = mode, speed
+
+    def _begin_again(self, t_ns: int) -> None:
+        """Go on from a moment. It comes from one look at the clock: by a second one, time has gone by."""
+        self._base_ns = t_ns
+        self._since_ns = self._monotonic_ns()
 
     def _check_can_be_moved(self) -> None:
         if self.mode == "wall":

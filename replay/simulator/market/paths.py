@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,33 +12,36 @@ MICRO = 1_000_000
 """Units of a dollar in which paths give prices."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Path:
     """Straight lines from knot to knot; before the first knot its price, after the last one its price.
 
     ``offsets_ns`` are the knots' moments after ``start_ns``, strictly increasing; ``values`` their prices in
     units of ``unit`` millionths of a dollar. Between knots the price is rounded down to a millionth, which
     leaves each line only rising or only falling. Stretches of time are given by their first and last
-    nanosecond, both inclusive.
+    nanosecond, both inclusive. The line that was asked for last is kept at hand, since it is mostly the next
+    one too: its first moment and the one after its last, the price at the first and the change over it.
     """
 
     start_ns: int
     offsets_ns: NDArray[np.int64]
     values: NDArray[np.signedinteger[Any]]
     unit: int = 1
+    _line: tuple[int, int, int, int] = field(default=(0, 0, 0, 0), init=False, repr=False)
 
     def price(self, t_ns: int) -> int:
         """Give the price at a moment, in millionths of a dollar."""
         offset_ns = t_ns - self.start_ns
-        after = int(self.offsets_ns.searchsorted(offset_ns, "right"))
-        if after == 0:
-            return self.values.item(0) * self.unit
-        before = self.values.item(after - 1) * self.unit
-        if after == len(self.values):
-            return before
-        before_ns = self.offsets_ns.item(after - 1)
-        change = self.values.item(after) * self.unit - before
-        return before + change * (offset_ns - before_ns) // (self.offsets_ns.item(after) - before_ns)
+        begin_ns, end_ns, begin, change = self._line
+        if not begin_ns <= offset_ns < end_ns:
+            after = int(self.offsets_ns.searchsorted(offset_ns, "right"))
+            if after in (0, len(self.values)):
+                return self.values.item(max(after - 1, 0)) * self.unit
+            begin_ns, end_ns = self.offsets_ns.item(after - 1), self.offsets_ns.item(after)
+            begin = self.values.item(after - 1) * self.unit
+            change = self.values.item(after) * self.unit - begin
+            self._line = (begin_ns, end_ns, begin, change)
+        return begin + change * (offset_ns - begin_ns) // (end_ns - begin_ns)
 
     def extremes(self, first_ns: int, last_ns: int) -> tuple[int, int]:
         """Give the lowest and the highest price of a stretch, in millionths of a dollar."""

@@ -257,12 +257,13 @@ class Bars(PathMarket):
 
 
 def _quote(micro: int) -> Quote:
-    half = max(micro * HALF_SPREAD_BPS // 10_000, 1)
-    low, high = max(micro - half, _HUNDREDTH_OF_A_CENT), micro + half
-    low_tick, high_tick = _tick(low), _tick(high)
-    bid = low // low_tick * low_tick
-    ask = max(-(-high // high_tick) * high_tick, bid + _tick(bid))
-    return Quote(_dollars(bid), _dollars(ask))
+    half = micro * HALF_SPREAD_BPS // 10_000 or 1
+    low, high = micro - half, micro + half
+    if low >= MICRO:
+        return Quote(_dollars(low - low % _CENT), _dollars(high + -high % _CENT))
+    tick, high_tick = _HUNDREDTH_OF_A_CENT, _tick(high)
+    bid = max(low // tick, 1) * tick
+    return Quote(_dollars(bid), _dollars(max(-(-high // high_tick) * high_tick, bid + tick)))
 
 
 def _tick(micro: int) -> int:
@@ -270,7 +271,7 @@ def _tick(micro: int) -> int:
     return _CENT if micro >= MICRO else _HUNDREDTH_OF_A_CENT
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=32768)
 def _dollars(micro: int) -> Decimal:
     if micro % _CENT:
         return Decimal(micro // _HUNDREDTH_OF_A_CENT).scaleb(-4)

@@ -131,7 +131,7 @@ def in_new_york(t_ns: int) -> str:
 
 def number_begun(t_ns: int) -> int:
     """Give the place of the last session whose extended hours have begun; 0 before the first."""
-    return max(bisect_right(_table().begins_ns, t_ns) - 1, 0)
+    return (bisect_right(_table().begins_ns, t_ns) or 1) - 1
 
 
 def number_ending_after(t_ns: int) -> int:

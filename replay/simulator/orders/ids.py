@@ -6,7 +6,7 @@ import re
 from random import Random
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
-_VERSION_AND_VARIANT = (0xF << 76) | (0x3 << 62)
+_ALL_BUT_VERSION_AND_VARIANT = ~((0xF << 76) | (0x3 << 62))
 _FOUR = (0x4 << 76) | (0x2 << 62)
 
 
@@ -18,7 +18,8 @@ class Ids:
 
     def new(self) -> str:
         """Draw the next one."""
-        digits = f"{self._chance.getrandbits(128) & ~_VERSION_AND_VARIANT | _FOUR:032x}"
+        drawn = self._chance.getrandbits(128) & _ALL_BUT_VERSION_AND_VARIANT | _FOUR
+        digits = drawn.to_bytes(16, "big").hex()
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

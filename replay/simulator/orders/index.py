@@ -8,6 +8,7 @@ from decimal import Decimal
 from replay.simulator.orders.levels import Levels
 from replay.simulator.orders.order import Order, Side
 
+WASH_EXEMPT_CLASSES = frozenset({"bracket", "oco"})
 _AT_ANY_PRICE = frozenset({"market", "stop"})
 
 
@@ -32,8 +33,13 @@ class OrderIndex:
         self.by_symbol.setdefault(symbol, []).append(order)
         self.open[order_id] = order
         self.open_in.setdefault(symbol, {})[order_id] = order
+        if order.status != "held":
+            self.expose(order)
+
+    def expose(self, order: Order) -> None:
+        """Let the wash-trade rule count an order, from when it is at work on."""
         if exposed_to_wash_trades(order):
-            key = (symbol, order.side)
+            key = (order.symbol, order.side)
             opposition = self._opposition.get(key)
             if opposition is None:
                 opposition = self._opposition[key] = _Opposition(order.side)
@@ -85,8 +91,8 @@ class _Opposition:
 
 
 def exposed_to_wash_trades(order: Order) -> bool:
-    """Say whether the wash-trade rule counts an order; complex and trailing ones are exempt (S)."""
-    return order.group is None and order.type != "trailing_stop"
+    """Say whether the wash-trade rule counts an order; brackets, ocos and trailing ones are exempt (S)."""
+    return order.order_class not in WASH_EXEMPT_CLASSES and order.type != "trailing_stop"
 
 
 def _other(side: Side) -> Side:

@@ -196,6 +196,10 @@ class Group:
         if order is self.parent:
             yield from (member for member in self.members.values() if member is not order)
 
+    def has_leg(self, order: Order) -> bool:
+        """Say whether an order is one of the legs, not one that was replaced or is yet to replace one."""
+        return order is not self.parent and any(member is order for member in self.members.values())
+
     def exits(self) -> Iterator[Order]:
         """Give the orders that close what the entry opened."""
         yield from (member for role, member in self.members.items() if role != "entry")

@@ -14,11 +14,11 @@ from replay.simulator.decimals import CENT, ONE, ZERO, is_whole, plain, plus, sh
 from replay.simulator.intake import messages
 from replay.simulator.intake.order_requests import OrderRequest
 from replay.simulator.intake.refusal import Refusal
-from replay.simulator.market.sessions import Session
+from replay.simulator.market.sessions import number_begun, session_number
 from replay.simulator.market.surroundings import Asset, Assets
 from replay.simulator.market.tape import Tape
 from replay.simulator.moments import SECOND
-from replay.simulator.orders.index import OrderIndex
+from replay.simulator.orders.index import WASH_EXEMPT_CLASSES, OrderIndex
 from replay.simulator.orders.order import Intent, Side
 
 SHORT_SALE_MARGIN = Decimal(
@@ -29,7 +29,8 @@ LEAST_COST = ONE
 _MINUTE = 60 * SECOND
 _OPG_ENDS_BEFORE_OPEN = 2 * _MINUTE
 _CLS_ENDS_BEFORE_CLOSE = 10 * _MINUTE
-_AUCTIONS_BEGIN_BEFORE_END = 60 * _MINUTE
+_FROM_PRE_TO_SEVEN_PM = 15 * 60 * _MINUTE  # on half days too, when extended hours have long ended
+_AUCTIONS = frozenset({"opg", "cls"})
 _FRACTIONAL_TYPES = frozenset({"market", "limit", "stop", "stop_limit"})
 
 
@@ -59,15 +60,15 @@ class Admission:
         if client_order_id is not None and client_order_id in self._index.by_client_order_id:
             raise messages.NOT_UNIQUE()
 
-    def check_rules(self, request: OrderRequest, asset: Asset, day: Session, t_ns: int) -> None:
+    def check_rules(self, request: OrderRequest, asset: Asset, t_ns: int) -> None:
         """Refuse what the asset, the price increments or the hour rule out."""
         _check_fractions(request, asset)
         _check_increments(request)
-        _check_window(request, day, t_ns)
+        _check_window(request, t_ns)
 
     def check_wash_trade(self, request: OrderRequest, symbol: str) -> None:
         """Refuse what could trade with an open order of the account (S, user-protection)."""
-        if request.order_class or request.type == "trailing_stop":
+        if request.order_class in WASH_EXEMPT_CLASSES or request.type == "trailing_stop":
             return
         existing = self._index.opposite_at_any_price(symbol, request.side)
         reason = messages.WASH_MARKET_OR_STOP
@@ -184,7 +185,7 @@ class Admission:
         """
         unit_cost = self._cost_of_a_share(request, asset.symbol, t_ns)
         cost = times(unit_cost, request.qty) if request.qty is not None else request.notional or ZERO
-        if request.qty is not None and not is_whole(request.qty) and cost < LEAST_COST:
+        if cost < LEAST_COST and request.qty is not None and not is_whole(request.qty):
             raise messages.COST_BASIS_SMALL()
         standing = self._standing
         buying_power = standing.buying_power(configurations, t_ns)
@@ -229,6 +230,8 @@ def _check_fractions(request: OrderRequest, asset: Asset) -> None:
 
 
 def _check_increments(request: OrderRequest) -> None:
+    if request.type == "market" and not request.order_class:
+        return
     for name, price in (
         ("limit_price", request.limit_price),
         ("stop_price", request.stop_price),
@@ -240,8 +243,11 @@ def _check_increments(request: OrderRequest) -> None:
             raise messages.SUB_PENNY(name, plain(price))
 
 
-def _check_window(request: OrderRequest, day: Session, t_ns: int) -> None:
-    if t_ns >= day.post_ns - _AUCTIONS_BEGIN_BEFORE_END:
+def _check_window(request: OrderRequest, t_ns: int) -> None:
+    if request.time_in_force not in _AUCTIONS:
+        return
+    day = session_number(number_begun(t_ns))
+    if t_ns >= day.pre_ns + _FROM_PRE_TO_SEVEN_PM:
         return
     if request.time_in_force == "opg" and t_ns >= day.open_ns - _OPG_ENDS_BEFORE_OPEN:
         raise messages.OPG_WINDOW()

@@ -40,6 +40,8 @@ def _shares(position: Position, query: Mapping[str, str]) -> Decimal:
         return existing
     if not ZERO < percentage <= _ALL:
         raise messages.BAD_PERCENTAGE()
+    if places(percentage) > _MOST_PLACES:
+        raise messages.PERCENTAGE_TOO_FINE()
     step = ONE if is_whole(existing) else SHARE_STEP
     part = EXACT.divide(times(existing, percentage), _ALL).quantize(step, rounding=ROUND_FLOOR, context=EXACT)
     if part <= ZERO:

@@ -47,9 +47,11 @@ class OrderFilter:
 
     def includes(self, order: Order) -> bool:
         """Say whether an order belongs to the list."""
-        if self.nested and order.group is not None and order is not order.group.parent:
+        if self.nested and order.group is not None and order.group.has_leg(order):
             return False
-        if self.status != "all" and _is_open(order, nested=self.nested) != (self.status == "open"):
+        if self.status == "open" and not _is_open(order, nested=self.nested):
+            return False
+        if self.status == "closed" and _is_at_work(order, nested=self.nested):
             return False
         if self.side and order.side != self.side:
             return False
@@ -126,9 +128,14 @@ def _stretch(orders: list[Order], wanted: OrderFilter) -> Iterable[Order]:
 
 def _is_open(order: Order, *, nested: bool) -> bool:
     """Say whether a list of open orders shows an order: held legs only under their parent (python #322)."""
-    if nested and order.group is not None:
+    return _is_at_work(order, nested=nested) and (nested or order.status != "held")
+
+
+def _is_at_work(order: Order, *, nested: bool) -> bool:
+    """Say whether anything can still become of an order, or of the legs that are shown under it."""
+    if nested and order.group is not None and order is order.group.parent:
         return any(member.open for member in order.group.members.values())
-    return order.open and order.status != "held"
+    return order.open
 
 
 def _sequence(index: OrderIndex, order_id: str) -> int:

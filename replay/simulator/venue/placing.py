@@ -43,7 +43,7 @@ class Placing:
         asset = admission.asset(request.symbol)
         if not configurations.fractional_trading and _in_parts(request):
             raise messages.NO_FRACTIONAL()
-        admission.check_rules(request, asset, self.matching.day, t_ns)
+        admission.check_rules(request, asset, t_ns)
         admission.check_stop(request, asset.symbol, t_ns)
         intent = admission.intent(request, asset.symbol)
         admission.check_class(request, intent, asset.symbol, t_ns)
@@ -70,12 +70,13 @@ class Placing:
             raise messages.SUSPENDED()
         admission = self.admission
         admission.check_client_order_id(patch.client_order_id)
-        admission.check_rules(request, old.asset, self.matching.day, t_ns)
+        admission.check_rules(request, old.asset, t_ns)
         if request.stop_price != old.stop_price:
             admission.check_stop(request, old.symbol, t_ns)
         if old.group is not None and request.qty != old.qty:
             raise messages.COMPLEX_QTY_FIXED()
-        if old.group is None:
+        uncalled = old.status == "held" and not old.active  # a leg that no exchange knows of yet
+        if not uncalled:
             admission.check_wash_trade(request, old.symbol)
         unit = old.unit_cost
         if old.closing and old.active:
@@ -90,13 +91,12 @@ class Placing:
         new.group, new.role = old.group, old.role
         new.hwm = old.hwm
         new.triggered = old.triggered and new.stop_price == old.stop_price
-        self.lifecycle.enter_replacement(new, old)
-        if old.status == "held" and not old.active:  # a leg not yet called: no exchange knows of it
+        if uncalled:
             new.status = "held"
+        self.lifecycle.enter_replacement(new, old)
+        if uncalled:
             self.lifecycle.replace(old, new, t_ns)
         else:
-            old.status = "pending_replace"
-            old.updated_ns = t_ns
             self.matching.submit_replacement(old, new, t_ns)
         return new
 

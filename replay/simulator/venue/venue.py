@@ -113,7 +113,9 @@ class Venue:
         old = self._order(order_id)
         patch = read_patch(body)
         new = self._placing.replace(old, patch, self._configurations, self.clock.now_ns())
-        return new.body(legs=True)
+        # The legs stay with the old order until the new one has taken its place.
+        legs = [] if old.group is None else [leg.body() for leg in old.group.legs_of(old)]
+        return {**new.body(), "legs": legs or None}
 
     def cancel_order(self, order_id: str) -> None:
         """Answer DELETE /v2/orders/{order_id}."""
@@ -221,7 +223,7 @@ class Venue:
             "realised": plain(self._book.realised),
             "reserved": plain(self._book.reserved),
             "configurations": self._configurations.body(),
-            "cancels_held": self._matching.holds_cancels,
+            "cancels_held": [name for name in self._index.open if name in self._matching.held_cancels],
             "splits": {symbol: plain(ratio) for symbol, ratio in self._tape.ratios().items()},
             "positions": [_position_state(position) for position in self._book.positions.values()],
             "orders": [order.body() for order in self._index.everything],
@@ -245,12 +247,19 @@ class Venue:
         """Let an order be rejected at the next ``advance``; raises ``Refusal`` unless it is open."""
         self._matching.reject(self._open_order(order_id))
 
-    def hold_cancels(self, hold: bool) -> None:
-        """Keep cancels in ``pending_cancel``, or let those kept take effect at the next ``advance``."""
-        if hold:
-            self._matching.holds_cancels = True
-        else:
-            self._matching.release_cancels()
+    def hold_cancels(self, order_id: str | None = None) -> None:
+        """Keep an order and its group, without an id all open ones, in ``pending_cancel`` once cancelled.
+
+        Nothing is kept of what can't be cancelled now.
+        """
+        name = None if order_id is None else order_id.lower()
+        for order in list(self._index.open.values()) if name is None else [self._index.by_id.get(name)]:
+            if order is not None and order.open and order.status != "pending_replace":
+                self._matching.hold_cancel(order)
+
+    def release_cancels(self) -> None:
+        """Let the cancels that were kept take effect at the next ``advance``."""
+        self._matching.release_cancels()
 
     def fill_now(self, order_id: str, qty: Decimal | None = None) -> None:
         """Fill an order now, all that is left of it or ``qty`` shares, though never beyond its limit.
@@ -311,7 +320,7 @@ class Venue:
         rows: list[dict[str, Any]] = []
         t_ns = self.clock.now_ns()
         for order in list(self._index.open.values()):
-            if self._matching.holds_cancels:
+            if order.id in self._matching.held_cancels:
                 self._matching.cancel(order, t_ns)
             elif order.open:
                 self._lifecycle.end(order, "canceled", t_ns)

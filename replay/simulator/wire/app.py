@@ -98,7 +98,9 @@ class Endpoints:
         """Do the action of a method and a path on the venue of the moment."""
         try:
             actions, parts = self._found(scope["path"])
-            status, action = actions.get(scope["method"], _WRONG_METHOD)
+            if (known := actions.get(scope["method"])) is None:
+                return _wrong_method(actions)
+            status, action = known
             answer = action(self._simulation.venue, Asked(parts, scope["query_string"], body))
         except Refusal as refusal:
             return Reply.of(refusal.status, refusal.body)
@@ -120,15 +122,15 @@ def build_app(simulation: Simulation) -> ASGIApp:
     gate, control = Gate(Endpoints(simulation), simulation), control_app(simulation)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = control if scope["path"].startswith("/simulator/") else gate
+        path = scope["path"]
+        chosen = control if path.startswith("/simulator/") or path == "/simulator" else gate
         await chosen(scope, receive, send)
 
     return app
 
 
-def _wrong_method(_: Venue, __: Asked) -> object:
-    # Unproven: no recording shows what Alpaca says to a wrong method.
-    raise Refusal(405, 40510000, "method not allowed.")
-
-
-_WRONG_METHOD = (405, _wrong_method)
+def _wrong_method(actions: Mapping[str, object]) -> Reply:
+    # Unproven: no recording shows what Alpaca says to a wrong method. Allow is of RFC 9110, 15.5.6.
+    reply = Reply.of(405, {"code": 40510000, "message": "method not allowed."})
+    reply.headers.append((b"allow", ", ".join(actions).encode()))
+    return reply

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
-from replay.simulator.wire.faults import Fault, LookupLag, check, to_json
+from replay.simulator.wire.faults import Fault, LookupLag, check, needs_acceptance, to_json
 
 
 @dataclass
@@ -32,6 +32,12 @@ class Armed:
         if self.left is not None:
             self.left -= 1
         return True
+
+    def spare(self) -> None:
+        """Take back that a request was struck."""
+        self.struck -= 1
+        if self.left is not None:
+            self.left += 1
 
     def as_json(self) -> dict[str, Any]:
         """Give the fault with its number, what is left of it and how often it struck."""
@@ -67,11 +73,11 @@ class Faults:
         """Disarm every fault."""
         self._armed.clear()
 
-    def drawn(self, method: str, path: str) -> tuple[Fault, ...]:
+    def drawn(self, method: str, path: str) -> tuple[Armed, ...]:
         """Give the faults that strike a request, and count it against them."""
         if not self._armed:
             return ()
-        return tuple(armed.fault for armed in self._armed.values() if armed.strikes(method, path))
+        return tuple(armed for armed in self._armed.values() if armed.strikes(method, path))
 
     def holds(self, kind: type[Fault]) -> bool:
         """Say whether a fault of some kind is armed, spent or not."""
@@ -80,6 +86,17 @@ class Faults:
     def as_json(self) -> list[dict[str, Any]]:
         """Give every armed fault, spent ones included, as JSON objects."""
         return [armed.as_json() for armed in self._armed.values()]
+
+
+def striking(drawn: Iterable[Armed], *, accepted: bool) -> list[Fault]:
+    """Give the faults that strike a request now that it is accepted or not; the others don't count it."""
+    faults: list[Fault] = []
+    for armed in drawn:
+        if accepted or not needs_acceptance(armed.fault):
+            faults.append(armed.fault)
+        else:
+            armed.spare()
+    return faults
 
 
 @dataclass

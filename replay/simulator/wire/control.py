@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.errors import ConfigurationError
@@ -82,7 +82,7 @@ def _clock(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
     elif "advance_s" in body:
         clock.advance(_seconds(body, "advance_s"))
     else:
-        clock.run(_seconds(body, "speed"))
+        clock.run(_speed(body))
     simulation.venue.advance()
     return simulation.venue.clock_body()
 
@@ -105,7 +105,7 @@ def _remove_fault(simulation: Simulation, request: Request, _: dict[str, Any]) -
     if not re.fullmatch("[0-9]{1,9}", number) or not simulation.faults.remove(int(number)):
         raise Refusal(404, None, f"there is no fault {number}; GET /simulator/faults lists them")
     if not simulation.faults.holds(StuckPendingCancel):
-        simulation.venue.hold_cancels(False)
+        simulation.venue.release_cancels()
     return simulation.faults.as_json()
 
 
@@ -161,14 +161,23 @@ def _endpoint(simulation: Simulation, act: _Act) -> Callable[[Request], Awaitabl
     return answer
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     known = ", ".join(f"{method} /simulator/{path}" for method, path, _ in _ENDPOINTS)
-    return _json(status, {"message": f"no such control endpoint; there are {known}"})
+    headers = {"Allow": ", ".join(_methods(request.url.path))} if status == 405 else {}
+    return _json(status, {"message": f"no such control endpoint; there are {known}"}, headers)
 
 
-def _json(status: int, body: object) -> Response:
-    return Response(orjson.dumps(body), status, media_type="application/json")
+def _methods(path: str) -> list[str]:
+    """Give the methods that an endpoint has; where there is a GET there is a HEAD."""
+    found = [
+        method for method, known, _ in _ENDPOINTS if compile_path(f"/simulator/{known}")[0].fullmatch(path)
+    ]
+    return ["HEAD", *found] if "GET" in found else found
+
+
+def _json(status: int, body: object, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 
 def _from_here(scope: Scope) -> bool:
@@ -208,6 +217,13 @@ def _seconds(body: dict[str, Any], key: str) -> float:
     value = body[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
         raise _wrong(key, value, "a positive number", f'"{key}": 60')
+    return float(value)
+
+
+def _speed(body: dict[str, Any]) -> float:
+    value = body["speed"]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
+        raise _wrong("speed", value, "a positive number, or 0 to stop the clock", '"speed": 60')
     return float(value)
 
 

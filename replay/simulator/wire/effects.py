@@ -18,11 +18,12 @@ from replay.simulator.wire.faults import Fault
 from replay.simulator.wire.simulation import Simulation
 
 _INTERNAL_ERROR = {"code": 50010000, "message": "internal server error occurred"}
+_OF_ALL_ORDERS = frozenset({"/v2/orders", "/v2/positions"})
 _RATE_LIMIT = {"code": 42910000, "message": "rate limit exceeded"}
 
 
-def before(fault: Fault, path: str, simulation: Simulation) -> Reply | None:
-    """Do what happens in the moment a request comes in; a reply means that it is not carried out."""
+def instead(fault: Fault, simulation: Simulation) -> Reply | None:
+    """Give the reply of a fault that keeps a request from being carried out."""
     match fault:
         case f.ErrorBefore(status=500):
             return internal_error()
@@ -33,17 +34,23 @@ def before(fault: Fault, path: str, simulation: Simulation) -> Reply | None:
             return rate_limited(simulation.limit.headers(remaining=0, reset=reset))
         case f.HtmlError(status=status):
             return html_page(status)
-        case f.StuckPendingCancel():
-            simulation.venue.hold_cancels(True)
-        case f.FillRacesCancel(qty=qty) | f.FillRacesReplace(qty=qty):
-            # An order that isn't there or is done for: the cancel itself says so.
-            with suppress(Refusal):
-                simulation.venue.fill_now(path.rpartition("/")[2], None if qty is None else Decimal(qty))
     return None
 
 
-def after(fault: Fault, reply: Reply, simulation: Simulation) -> Reply:
-    """Do what happens right after a request was carried out; gives the reply that goes out."""
+def before(fault: Fault, method: str, path: str, simulation: Simulation) -> None:
+    """Do what happens in the moment a request comes in that is carried out."""
+    match fault:
+        case f.StuckPendingCancel() if method == "DELETE":
+            if path in _OF_ALL_ORDERS:
+                simulation.venue.hold_cancels()
+            elif path.startswith("/v2/orders/"):
+                simulation.venue.hold_cancels(_order_id(path))
+        case f.FillRacesCancel(qty, "before") | f.FillRacesReplace(qty, "before"):
+            _fill(_order_id(path), qty, simulation)
+
+
+def after(fault: Fault, path: str, reply: Reply, simulation: Simulation) -> Reply | None:
+    """Do what happens right after a request got its reply; gives the one that goes out in its place."""
     match fault:
         case f.AcceptThen504():
             return html_page(504)
@@ -53,7 +60,24 @@ def after(fault: Fault, reply: Reply, simulation: Simulation) -> Reply:
             # One that is done for already has been overtaken by its fill.
             with suppress(Refusal):
                 simulation.venue.reject_after_acceptance(orjson.loads(reply.body)["id"])
-    return reply
+        case f.FillRacesCancel(qty, "after") | f.FillRacesReplace(qty, "after") if reply.status == 207:
+            # The latest first: legs, which nothing has called yet, before the entry whose fill calls them.
+            for row in reversed(orjson.loads(reply.body)):
+                if row["status"] == 200 and "id" in row:
+                    _fill(row["id"], qty, simulation)
+        case f.FillRacesCancel(qty, "after") | f.FillRacesReplace(qty, "after"):
+            _fill(_order_id(path), qty, simulation)
+    return None
+
+
+def _order_id(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _fill(order_id: str, qty: str | None, simulation: Simulation) -> None:
+    # An order that isn't there or is done for: the answer to the request itself says so.
+    with suppress(Refusal):
+        simulation.venue.fill_now(order_id, None if qty is None else Decimal(qty))
 
 
 def _is_order(reply: Reply) -> bool:
@@ -62,15 +86,15 @@ def _is_order(reply: Reply) -> bool:
     return isinstance(body, dict) and "client_order_id" in body
 
 
-def wait_before_s(drawn: Sequence[Fault]) -> float:
+def wait_before_s(fault: Fault) -> float:
     """Give the seconds that a request takes longer to arrive."""
-    return sum(fault.seconds for fault in drawn if isinstance(fault, f.Latency) and fault.on == "request")
+    return fault.seconds if isinstance(fault, f.Latency) and fault.on == "request" else 0
 
 
-def delivery(drawn: Sequence[Fault]) -> Delivery:
+def delivery(faults: Sequence[Fault]) -> Delivery:
     """Give how the answer to a request goes out."""
     how = PROMPT
-    for fault in drawn:
+    for fault in faults:
         match fault:
             case f.AcceptThenDrop():
                 how = replace(how, lost=True)

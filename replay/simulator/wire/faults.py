@@ -3,7 +3,7 @@
 As JSON a fault is one flat object: ``{"fault": "accept_then_drop", "method": "POST", "path": "/v2/orders",
 "times": 3}``. Every key but ``fault`` has a default. ``times`` counts the requests that a fault strikes, null
 is all of them. ``probability`` strikes each with that chance, from the simulator's seed; ``times`` is then
-null unless given.
+null unless given. What happens once a request is accepted strikes accepted ones only, and counts no others.
 """
 
 from __future__ import annotations
@@ -98,24 +98,26 @@ class LookupLag:
 
 @dataclass(frozen=True, slots=True)
 class StuckPendingCancel:
-    """A cancel is accepted and not done: from it on, every one stays pending until the fault is removed."""
+    """A cancel is accepted and not done: what it is for stays pending until the fault is removed."""
 
     when: When = When("DELETE", "/v2/orders*")
 
 
 @dataclass(frozen=True, slots=True)
 class FillRacesCancel:
-    """The order fills, by ``qty`` shares or whole, in the moment in which its cancel comes in."""
+    """The order fills, by ``qty`` shares or whole, ``before`` it is cancelled or ``after`` the answer."""
 
     qty: str | None = None
+    moment: str = "after"
     when: When = _CANCELLED
 
 
 @dataclass(frozen=True, slots=True)
 class FillRacesReplace:
-    """The order fills, by ``qty`` shares or whole, in the moment in which its replacement comes in."""
+    """The order fills, by ``qty`` shares or whole, ``before`` it is replaced or ``after`` the answer."""
 
     qty: str | None = None
+    moment: str = "after"
     when: When = _REPLACED
 
 
@@ -144,6 +146,15 @@ KINDS: dict[str, type[Fault]] = {
     re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "_", kind.__name__).lower(): kind for kind in get_args(Fault)
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+def needs_acceptance(fault: Fault) -> bool:
+    """Say whether a fault strikes only a request that was accepted, with a 2xx."""
+    if isinstance(fault, FillRacesCancel | FillRacesReplace):
+        return fault.moment == "after"
+    return isinstance(
+        fault, AcceptThenDrop | AcceptThen504 | LookupLag | RejectAfterAcceptance | StuckPendingCancel
+    )
 
 
 def name_of(fault: Fault) -> str:
@@ -241,5 +252,6 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool], str]] = {
     "pieces": ("a whole number of pieces", lambda v: _whole(v, 1, 10_000), 'Write "pieces": 10.'),
     "missing_bytes": ("a whole number of bytes", lambda v: _whole(v, 1), 'Write "missing_bytes": 10.'),
     "qty": ("shares as a positive decimal string", _shares, 'Write "qty": "1.5".'),
+    "moment": ("before or after", lambda v: v in ("before", "after"), 'Write "moment": "after".'),
     "on": ("request or answer", lambda v: v in ("request", "answer"), 'Write "on": "answer".'),
 }  # fmt: skip

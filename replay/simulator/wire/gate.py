@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from replay.simulator.intake.refusal import not_found
 from replay.simulator.wire import effects
-from replay.simulator.wire.delivery import PROMPT, ClientGone, Reply, deliver, read_body
-from replay.simulator.wire.faults import Fault
+from replay.simulator.wire.armed import Armed, striking
+from replay.simulator.wire.delivery import PROMPT, ClientGone, Delivery, Reply, deliver, read_body
 from replay.simulator.wire.simulation import Keys, Simulation
 
 _UNAUTHORIZED = {"message": "unauthorized."}
@@ -40,14 +40,15 @@ class Gate:
         with simulation.lock:
             refusal = self._refusal(scope)
             drawn = () if refusal else simulation.faults.drawn(scope["method"], scope["path"])
-        if drawn and (seconds := effects.wait_before_s(drawn)):
+        if drawn and (seconds := sum(effects.wait_before_s(armed.fault) for armed in drawn)):
             await wire.wait(seconds)
-        delivery = effects.delivery(drawn) if drawn else PROMPT
         with simulation.lock:
-            reply = refusal or self._carried_out(scope, body, drawn)
+            reply, delivery = (refusal, PROMPT) if refusal else self._carried_out(scope, body, drawn)
             request_id = simulation.next_request_id()
             if not reply.headers:
                 reply.headers = simulation.limit.headers()
+            elif reply.status == 405:
+                reply.headers += simulation.limit.headers()
             reply.headers.append((b"x-request-id", request_id.encode()))
             query = scope["query_string"].decode("latin-1")
             about = (simulation.clock.now_ns(), scope["method"], scope["path"], query)
@@ -61,21 +62,29 @@ class Gate:
             return effects.rate_limited([])
         return None
 
-    def _carried_out(self, scope: Scope, body: bytes, drawn: tuple[Fault, ...]) -> Reply:
-        simulation, method, path = self._simulation, scope["method"], scope["path"]
+    def _carried_out(self, scope: Scope, body: bytes, drawn: tuple[Armed, ...]) -> tuple[Reply, Delivery]:
+        simulation = self._simulation
         try:
             simulation.venue.advance()
-            for fault in drawn:
-                early = effects.before(fault, path, simulation)
-                if early is not None:
-                    return early
-            reply = self._not_found_yet(scope) or self._answer(scope, body)
-            for fault in drawn:
-                reply = effects.after(fault, reply, simulation)
+            if drawn:
+                return self._struck(scope, body, drawn)
+            return self._not_found_yet(scope) or self._answer(scope, body), PROMPT
         except Exception as error:
-            simulation.failed(f"{method} {path}", error)
-            return effects.internal_error()
-        return reply
+            simulation.failed(f"{scope['method']} {scope['path']}", error)
+            return effects.internal_error(), PROMPT
+
+    def _struck(self, scope: Scope, body: bytes, drawn: tuple[Armed, ...]) -> tuple[Reply, Delivery]:
+        simulation, method, path = self._simulation, scope["method"], scope["path"]
+        early = [reply for armed in drawn if (reply := effects.instead(armed.fault, simulation)) is not None]
+        if early:
+            return early[0], effects.delivery(striking(drawn, accepted=False))
+        for armed in drawn:
+            effects.before(armed.fault, method, path, simulation)
+        reply = done = self._not_found_yet(scope) or self._answer(scope, body)
+        faults = striking(drawn, accepted=200 <= done.status < 300)
+        for fault in faults:
+            reply = effects.after(fault, path, done, simulation) or reply
+        return reply, effects.delivery(faults)
 
     def _not_found_yet(self, scope: Scope) -> Reply | None:
         hidden = self._simulation.hidden
@@ -94,14 +103,9 @@ class Gate:
 
 def may_trade(scope: Scope, keys: Keys) -> bool:
     """Say whether a request has the right keys: in Alpaca's headers, or as HTTP Basic; a Bearer never has."""
-    key = secret = authorization = b""
-    for name, value in scope["headers"]:
-        if name == b"apca-api-key-id":
-            key = value
-        elif name == b"apca-api-secret-key":
-            secret = value
-        elif name == b"authorization":
-            authorization = value
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    key, secret = headers.get(b"apca-api-key-id", b""), headers.get(b"apca-api-secret-key", b"")
+    authorization = headers.get(b"authorization", b"")
     if not key and authorization[:6].lower() == b"basic ":
         key, secret = _basic(authorization[6:])
     return compare_digest(key, keys.key.encode()) and compare_digest(secret, keys.secret.encode())

@@ -18,10 +18,14 @@ from engine.errors import UsageError
 # nginx's own: a client that comes back within it finds its connection open.
 _KEEP_ALIVE_S = 75
 
+_EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+
 
 @contextmanager
 def served(app: ASGIApp, host: str, port: int) -> Iterator[str]:
-    """Serve an app until the block ends; port 0 is a free one. Gives the address, ``http://host:port``.
+    """Serve an app until the block ends; port 0 is a free one. Gives an address, ``http://host:port``.
+
+    Of a host that stands for every address of this machine, it is the one on loopback.
 
     Raises UsageError if host and port can't be listened on.
     """
@@ -32,7 +36,8 @@ def served(app: ASGIApp, host: str, port: int) -> Iterator[str]:
         try:
             server.ready.wait()
             number = listening.getsockname()[1]
-            yield f"http://[{host}]:{number}" if ":" in host else f"http://{host}:{number}"
+            reached = _EVERY_ADDRESS.get(host, host)
+            yield f"http://[{reached}]:{number}" if ":" in reached else f"http://{reached}:{number}"
         finally:
             server.should_exit = True
             thread.join()

@@ -115,7 +115,7 @@ class Simulation:
         with self.lock:
             self.faults.clear()
             self.hidden.clear()
-            self.venue.hold_cancels(False)
+            self.venue.release_cancels()
 
     def failed(self, what: str, error: Exception) -> None:
         """Remember and log an exception that nobody expected."""

@@ -337,7 +337,7 @@ MOMENTS = split(
     "0001-01-01T00:00:00+23:59 0001-01-01T00:00:00Z 9999-12-31T23:59:59-23:59 2026-10-08T12:00:00-04:00 "
     "2026-10-09T12:00:00-04:00 2026-10-08T16:00:06 2026-10-12T09:30:00.999999-04:00 2046-01-01T00:00:00Z"
 )
-SPEEDS = split('5e-324 -1 1e9 1e400 NaN "1" null true []')
+SPEEDS = split('0 5e-324 -1 1e9 1e400 NaN "1" null true []')
 SECONDS = (*SPEEDS, *split("0 0.001 1e-9 999999999"))
 PATHS = (
     *split("state.json none/state.json \x00.json .json state.txt"),
@@ -350,7 +350,7 @@ FAULTS = split(
     "lookup_lag stuck_pending_cancel fill_races_cancel fill_races_replace reject_after_acceptance latency"
 )
 LASTING = {"rate_limited", "slow_body", "latency", "lookup_lag"}
-FAULT_FIELDS = split("method path times probability status pieces missing_bytes qty lookups on")
+FAULT_FIELDS = split("method path times probability status pieces missing_bytes qty lookups on moment")
 BRIEFLY = split('0 0.001 1e-9 -1 86401 1e400 null "1" true []')
 QUANTITIES = ("", *split("1 0.5 1e-9 1e-10 1e-30 1e300 1e999999 1e-999999 NaN 0 -1"))
 
@@ -361,7 +361,7 @@ def fault_of(name: str, odd: list[tuple[str, str]], seconds: str | None = None) 
 
 
 FAULT_VALUES = st.one_of(
-    st.sampled_from(split('"*" "POST" "/v2/*" "/v2/orders/*" "*[z-a]*" "[" "request" 2 599 1.0')),
+    st.sampled_from(split('"*" "POST" "/v2/*" "/v2/orders/*" "*[z-a]*" "[" "request" "before" 2 599 1.0')),
     st.sampled_from(QUANTITIES).map(json.dumps),
     VALUES,
 )

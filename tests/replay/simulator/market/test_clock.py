@@ -125,6 +125,34 @@ def test_a_manual_clock_can_be_let_run() -> None:
     assert clock.now_ns() == NOON_45 + 3 * SECOND
 
 
+def test_a_running_clock_that_is_told_to_stop_stands_still_until_it_is_told_to_run() -> None:
+    wall = Wall()
+    clock = wall.clock(speed=10)
+    wall.pass_by(SECOND)
+    clock.run(0)
+    wall.pass_by(SECOND)
+    assert clock.now_ns() == NOON_45 + 10 * SECOND
+    clock.advance(1)
+    clock.run(2)
+    wall.pass_by(SECOND)
+    assert clock.now_ns() == NOON_45 + 13 * SECOND
+
+
+def test_a_clock_that_runs_while_it_is_told_something_can_be_moved_by_the_least_bit() -> None:
+    wall = Wall()
+
+    def stopwatch() -> int:
+        wall.pass_by(SECOND)  # every look takes a second
+        return wall.stopwatch_ns
+
+    clock = SimulatedClock(speed=20, wall_ns=lambda: wall.t_ns, monotonic_ns=stopwatch)
+    before = clock.now_ns()
+    clock.advance(1e-9)
+    clock.run(5)
+    clock.run(0)
+    assert clock.now_ns() > before
+
+
 @pytest.mark.parametrize("mode", ["manual", "running"])
 def test_no_clock_goes_backwards(mode: Mode) -> None:
     clock = Wall().clock(mode)

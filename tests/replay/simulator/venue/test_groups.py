@@ -205,6 +205,51 @@ def test_a_replaced_leg_takes_its_place_in_the_group(called: bool) -> None:
     assert desk.get(loss)["status"] == "replaced"
 
 
+def test_a_called_stop_leg_is_held_again_once_it_is_replaced() -> None:
+    desk = Desk()
+    order = bracket(desk)
+    desk.tick()
+    new = desk.venue.replace_order(order["legs"][1]["id"], {"stop_price": "96"})
+    assert new["status"] == "pending_new"
+    desk.tick()
+    assert statuses(desk, order) == ["filled", "new", "held"]
+    desk.price("AAPL", "95.5", after=1)
+    desk.tick(2)
+    assert statuses(desk, order) == ["filled", "canceled", "filled"]
+
+
+def test_the_stop_of_an_oco_is_held_again_once_it_is_replaced() -> None:
+    desk = Desk()
+    desk.bought("10")
+    order = oco(desk)
+    desk.tick()
+    desk.venue.replace_order(order["legs"][0]["id"], {"stop_price": "96"})
+    desk.tick()
+    assert statuses(desk, order) == ["new", "held"]
+
+
+def test_a_called_stop_leg_is_held_again_when_its_replacement_is_rejected() -> None:
+    desk = Desk()
+    order = bracket(desk)
+    desk.tick()
+    new = desk.venue.replace_order(order["legs"][1]["id"], {"stop_price": "96"})
+    desk.venue.fill_now(order["legs"][0]["id"], Decimal(3))  # so that ten shares are more than there are
+    desk.tick(0.01)
+    assert desk.status(new) == "rejected"
+    assert statuses(desk, order) == ["filled", "partially_filled", "held"]
+
+
+def test_a_replaced_entry_is_answered_with_its_legs() -> None:
+    desk = Desk()
+    order = bracket(desk, type="limit", limit_price="99")
+    desk.tick()
+    new = desk.venue.replace_order(order["id"], {"limit_price": "99.5"})
+    assert [leg["id"] for leg in new["legs"]] == [leg["id"] for leg in order["legs"]]
+    desk.tick()
+    leg = desk.venue.replace_order(order["legs"][0]["id"], {"limit_price": "106"})
+    assert leg["legs"] is None
+
+
 def test_the_qty_of_a_leg_cannot_be_replaced() -> None:
     desk = Desk()
     order = bracket(desk)

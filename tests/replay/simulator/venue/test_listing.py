@@ -132,6 +132,61 @@ def test_held_legs_are_listed_only_under_their_parent() -> None:
     ]
 
 
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_live_leg_is_no_closed_order(filled: bool) -> None:
+    desk = Desk()
+    entry = {} if filled else {"type": "limit", "limit_price": "99"}
+    order: Body = desk.order(
+        order_class="bracket", take_profit={"limit_price": 110}, stop_loss={"stop_price": 90}, **entry
+    )
+    desk.tick()
+    profit = order["legs"][0]["id"]
+    assert [row["id"] for row in desk.venue.list_orders({"status": "closed"})] == [order["id"]] * filled
+    assert [row["id"] for row in desk.venue.list_orders({})] == [profit if filled else order["id"]]
+
+
+def rows(desk: Desk, status: str) -> list[tuple[str, list[str]]]:
+    """The ids of a nested list, each with those of the legs under it."""
+    nested = desk.venue.list_orders({"status": status, "nested": "true"})
+    return [(row["id"], [leg["id"] for leg in row["legs"] or ()]) for row in nested]
+
+
+def test_a_replaced_entry_is_a_closed_row_of_its_own_in_a_nested_list() -> None:
+    desk = Desk()
+    old: Body = desk.limit(
+        "95", order_class="bracket", take_profit={"limit_price": 110}, stop_loss={"stop_price": 90}
+    )
+    desk.tick()
+    legs = [leg["id"] for leg in old["legs"]]
+    new = desk.venue.replace_order(old["id"], {"limit_price": "96"})
+    assert rows(desk, "open") == [(new["id"], []), (old["id"], legs)]  # on its way
+    desk.tick()
+    assert rows(desk, "open") == [(new["id"], legs)]
+    assert rows(desk, "closed") == [(old["id"], [])]
+    assert rows(desk, "all") == [(new["id"], legs), (old["id"], [])]
+
+
+def test_replaced_orders_of_an_oco_are_rows_of_their_own_in_a_nested_list() -> None:
+    desk = Desk()
+    desk.bought("10")
+    parent: Body = desk.order(
+        side="sell",
+        type="limit",
+        order_class="oco",
+        take_profit={"limit_price": 110},
+        stop_loss={"stop_price": 90},
+    )
+    desk.tick()
+    leg = parent["legs"][0]["id"]
+    new_leg = desk.venue.replace_order(leg, {"stop_price": "91"})["id"]
+    desk.tick()
+    new_parent = desk.venue.replace_order(parent["id"], {"limit_price": "111"})["id"]
+    desk.tick()
+    assert rows(desk, "open") == [(new_parent, [new_leg])]
+    assert rows(desk, "closed")[:-1] == [(leg, []), (parent["id"], [])]
+    assert rows(desk, "all")[:-1] == [(new_parent, [new_leg]), (leg, []), (parent["id"], [])]
+
+
 def test_the_newest_fifty_of_many_are_as_quick_as_of_few() -> None:
     desk = Desk(cash="1e12")
     desk.limit("90")

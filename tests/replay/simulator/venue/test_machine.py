@@ -182,8 +182,10 @@ class VenueMachine(RuleBasedStateMachine):
                 self.ask("close_all_positions", {"cancel_orders": str(what == 1).lower()})
             case 3:
                 self.desk.venue.split(symbol, Decimal(ratio))
-            case 4 | 5 | 6:
-                self.desk.venue.hold_cancels(what == 4)
+            case 4:
+                self.desk.venue.hold_cancels()
+            case 5 | 6:
+                self.desk.venue.release_cancels()
             case 7:
                 self.ask("configure", {"no_shorting": symbol == "AAPL", "max_margin_multiplier": "2"})
             case _:

@@ -99,6 +99,7 @@ def test_a_position_is_closed_in_whole_or_in_part(held: str, query: dict[str, st
         ({"qty": "0.0000000001"}, 422, "qty must be limited to 9 decimal places"),
         ({"percentage": "101"}, 422, "percentage must be between 0 and 100"),
         ({"percentage": "1"}, 422, "qty must be > 0"),
+        ({"percentage": "50.0000000001"}, 422, "percentage must be limited to 9 decimal places"),
         ({"qty": "11"}, 403, "insufficient qty available for order (requested: 11, available: 10)"),
     ],
 )

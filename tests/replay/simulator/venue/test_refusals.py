@@ -283,6 +283,53 @@ def test_orders_that_could_trade_with_each_other_are_refused(
     })  # fmt: skip
 
 
+OTO: Body = {"order_class": "oto", "stop_loss": {"stop_price": "90"}}
+WASH_TRADE = "potential wash trade detected. use complex orders"
+
+
+def test_an_oto_order_can_be_a_wash_trade() -> None:
+    desk = Desk()
+    desk.limit("95", symbol="TSLA")
+    desk.order(qty="1", **OTO)
+    opposite = refused(desk.order, qty="1", side="sell", order_class="oto", stop_loss={"stop_price": "110"})
+    assert opposite[1]["message"] == WASH_TRADE
+    short = {"side": "sell", "order_class": "oto", "stop_loss": {"stop_price": "110"}}
+    assert refused(desk.order, "TSLA", qty="1", **short)[1]["message"] == WASH_TRADE
+
+
+def test_the_leg_of_an_oto_counts_for_wash_trades_from_when_it_is_called() -> None:
+    desk = Desk()
+    entry = desk.limit("98", **OTO)
+    desk.tick()
+    assert desk.limit("97", qty="1")["id"]
+    desk.venue.fill_now(entry["id"])
+    _, body = refused(desk.limit, "97", qty="1")
+    assert (body["message"], body["existing_order_id"]) == (WASH_TRADE, entry["legs"][0]["id"])
+
+
+def test_the_order_that_an_oto_leg_belongs_to_is_no_wash_trade_with_it() -> None:
+    desk = Desk()
+    entry = desk.limit("98", **OTO)
+    desk.tick()
+    assert desk.venue.replace_order(entry["legs"][0]["id"], {"stop_price": "91"})["status"] == "held"
+    assert desk.venue.replace_order(entry["id"], {"limit_price": "97"})["status"] == "pending_new"
+
+
+@pytest.mark.parametrize("order_class", ["bracket", "oco"])
+def test_brackets_and_ocos_are_no_wash_trade(order_class: str) -> None:
+    desk = Desk()
+    desk.bought("10")
+    existing = desk.limit("105", qty="5", side="sell")
+    legs: Body = {"take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "90"}}
+    if order_class == "oco":
+        desk.venue.cancel_order(existing["id"])
+        desk.tick()
+        desk.order(type="limit", side="sell", order_class="oco", **legs)
+        assert desk.order(qty="1")["id"]
+    else:
+        assert desk.order(qty="1", order_class="bracket", **legs)["id"]
+
+
 def test_a_cancelled_order_is_no_wash_trade() -> None:
     desk = Desk()
     desk.bought("10")
@@ -338,6 +385,21 @@ def test_auctions_take_orders_until_shortly_before(time_in_force: str, hour: str
         status, body = refused(desk.order, time_in_force=time_in_force)
         assert (status, body["code"]) == (403, 40310000)
         assert body["message"].startswith(f"{time_in_force} orders must be submitted after 7:00pm")
+
+
+@pytest.mark.parametrize("time_in_force", ["opg", "cls"])
+@pytest.mark.parametrize(
+    ("hour", "taken"),
+    [("12:51", False), ("16:00", False), ("16:59", False), ("18:59", False), ("19:00", True)],
+)
+def test_on_a_half_day_too_auctions_take_orders_from_seven_in_the_evening_on(
+    time_in_force: str, hour: str, taken: bool
+) -> None:
+    desk = Desk(f"2026-11-27 {hour}")
+    if taken:
+        assert desk.order(time_in_force=time_in_force)["id"]
+    else:
+        assert refused(desk.order, time_in_force=time_in_force)[0] == 403
 
 
 def test_a_bracket_must_open_a_position() -> None:

@@ -260,14 +260,45 @@ def test_cancel_all_gives_a_row_for_every_open_order() -> None:
 
 def test_held_cancels_stay_pending_until_they_are_let_go() -> None:
     desk = Desk()
-    order = waiting(desk)
-    desk.venue.hold_cancels(True)
-    desk.venue.cancel_order(order["id"])
+    order, other = waiting(desk), waiting(desk)
+    desk.venue.hold_cancels(order["id"])
+    assert desk.venue.state()["cancels_held"] == [order["id"]]
+    for one in (order, other):
+        desk.venue.cancel_order(one["id"])
     desk.tick(3600)
-    assert desk.status(order) == "pending_cancel"
-    desk.venue.hold_cancels(False)
+    assert (desk.status(order), desk.status(other)) == ("pending_cancel", "canceled")
+    desk.venue.release_cancels()
     desk.venue.advance()
     assert desk.status(order) == "canceled"
+    assert desk.venue.state()["cancels_held"] == []
+
+
+def test_the_cancel_of_a_group_is_held_as_a_whole() -> None:
+    desk = Desk()
+    legs = {"take_profit": {"limit_price": "105"}, "stop_loss": {"stop_price": "85"}}
+    order = desk.limit("90", order_class="bracket", **legs)
+    desk.tick()
+    desk.venue.hold_cancels(order["id"])
+    desk.venue.cancel_order(order["legs"][0]["id"])
+    desk.tick()
+    assert {row["status"] for row in desk.venue.list_orders({})} == {"pending_cancel"}
+
+
+def test_held_cancels_stay_pending_when_positions_are_closed_and_orders_cancelled() -> None:
+    desk = Desk()
+    order, other = waiting(desk), waiting(desk)
+    desk.venue.hold_cancels(order["id"])
+    desk.venue.close_all_positions({"cancel_orders": "true"})
+    assert (desk.status(order), desk.status(other)) == ("pending_cancel", "canceled")
+
+
+def test_only_the_cancel_of_an_order_that_can_be_cancelled_is_held() -> None:
+    desk = Desk()
+    order, done = waiting(desk), desk.bought("1", symbol="TSLA")
+    desk.venue.replace_order(order["id"], {"limit_price": "89"})
+    for name in (order["id"], done["id"], "nothing"):
+        desk.venue.hold_cancels(name)
+    assert desk.venue.state()["cancels_held"] == []
 
 
 def test_a_fill_can_race_a_cancel() -> None:
@@ -283,6 +314,15 @@ def test_a_fill_can_race_a_cancel() -> None:
     desk.venue.fill_now(other["id"])
     desk.tick()
     assert (desk.status(other), desk.get(other)["filled_avg_price"]) == ("filled", "90")
+
+
+def test_the_rest_of_less_than_two_shares_is_never_filled_in_parts() -> None:
+    desk = Desk(partial=1.0)
+    order = desk.limit("101", qty="3")
+    desk.tick(0.004)
+    desk.venue.fill_now(order["id"], Decimal("1.5"))
+    desk.tick()
+    assert desk.status(order) == "filled"
 
 
 def test_an_order_can_be_rejected_after_it_was_accepted() -> None:

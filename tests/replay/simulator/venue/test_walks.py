@@ -178,10 +178,10 @@ class Walk:
             case 3:
                 self.ask("configure", {"max_margin_multiplier": self.chance.choice(["1", "2", "4"])})
             case 4:
-                self.desk.venue.hold_cancels(True)
+                self.desk.venue.hold_cancels()
                 self.cancel()
                 self.desk.tick(1)
-                self.desk.venue.hold_cancels(False)
+                self.desk.venue.release_cancels()
             case _:
                 self.desk.tick(86400)
 

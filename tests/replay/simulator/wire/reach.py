@@ -1,9 +1,9 @@
-"""A simulator and a client of it, over a socket or through the adapter, with the stand-in venue behind it."""
+"""A simulator and a client of it, over a socket or through the adapter, mostly with the stand-in venue."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import requests
@@ -38,15 +38,27 @@ class Reach:
     def arm(self, fault: str, **more: Any) -> None:
         self.simulator.faults.add(from_json({"fault": fault, **more}))
 
+    def pass_by(self, seconds: float) -> None:
+        """Let simulated time go by."""
+        self.ask("POST", "/simulator/clock", json={"advance_s": seconds}).raise_for_status()
+
     @property
     def orders(self) -> list[dict[str, Any]]:
         orders: list[dict[str, Any]] = self.simulator.venue.state()["orders"]
         return orders
 
 
+def real() -> AbstractContextManager[Reach]:
+    """A simulator with the real venue and a clock that stands still, without a socket."""
+    return _reached("adapter", Simulator(clock="manual", partial_fill_probability=0.0))
+
+
+def reach(way: str, **options: Any) -> AbstractContextManager[Reach]:
+    return _reached(way, simulator(**options))
+
+
 @contextmanager
-def reach(way: str, **options: Any) -> Iterator[Reach]:
-    made = simulator(**options)
+def _reached(way: str, made: Simulator) -> Iterator[Reach]:
     with requests.Session() as session:
         # What is set for the proxies of whoever runs the tests is not for a socket on this machine.
         session.trust_env = False

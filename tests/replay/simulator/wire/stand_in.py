@@ -39,7 +39,7 @@ class StandInVenue:
         self.orders: dict[str, Body] = {}
         self.client_ids: dict[str, Body] = {}
         self.advanced = 0
-        self.held = False
+        self.held: set[str | None] = set()
         self.breaks = False
 
     def advance(self) -> None:
@@ -81,7 +81,7 @@ class StandInVenue:
         return self.place_order({**body, "symbol": order["symbol"]})
 
     def cancel_order(self, order_id: str) -> None:
-        self._open(order_id)["status"] = "pending_cancel" if self.held else "canceled"
+        self._open(order_id)["status"] = "pending_cancel" if order_id in self.held else "canceled"
 
     def cancel_all_orders(self) -> list[Body]:
         return [{"id": order_id, "status": 200, "body": order} for order_id, order in self.orders.items()]
@@ -128,8 +128,11 @@ class StandInVenue:
     def reject_after_acceptance(self, order_id: str) -> None:
         self.orders[order_id]["status"] = "rejected"
 
-    def hold_cancels(self, hold: bool) -> None:
-        self.held = hold
+    def hold_cancels(self, order_id: str | None = None) -> None:
+        self.held |= set(self.orders) if order_id is None else {order_id}
+
+    def release_cancels(self) -> None:
+        self.held = set()
 
     def fill_now(self, order_id: str, qty: object = None) -> None:
         order = self._open(order_id)

@@ -102,11 +102,20 @@ def test_an_unknown_endpoint_is_answered_with_alpacas_404(quick: Reach, path: st
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("PUT", "/v2/orders"), ("POST", "/v2/clock"), ("PATCH", "/v2/orders")]
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v2/orders", {"GET", "POST", "DELETE"}),
+        ("POST", "/v2/clock", {"GET"}),
+        ("PUT", "/v2/orders/x", {"GET", "PATCH", "DELETE"}),
+    ],
 )
-def test_a_wrong_method_is_answered_with_405(alpaca: Reach, method: str, path: str) -> None:
+def test_a_wrong_method_is_answered_with_405_and_the_right_ones(
+    alpaca: Reach, method: str, path: str, allowed: set[str]
+) -> None:
     wrong = alpaca.ask(method, path)
-    assert (wrong.status_code, wrong.json()["message"]) == (405, "method not allowed.")
+    assert (wrong.status_code, wrong.json()) == (405, {"code": 40510000, "message": "method not allowed."})
+    assert set(wrong.headers["Allow"].split(", ")) == allowed
+    assert wrong.headers["X-RateLimit-Limit"] == "200"
 
 
 @pytest.mark.parametrize(

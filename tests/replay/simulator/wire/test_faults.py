@@ -9,7 +9,7 @@ import requests
 from engine.errors import ConfigurationError
 from replay.simulator.wire.armed import Faults
 from replay.simulator.wire.faults import KINDS, AcceptThenDrop, ErrorBefore, When, from_json, to_json
-from tests.replay.simulator.wire.reach import ORDER, Reach
+from tests.replay.simulator.wire.reach import ORDER, Reach, real
 
 # Each fault, as a client sees it.
 
@@ -22,6 +22,25 @@ def test_accept_then_drop_takes_the_order_and_answers_nothing(alpaca: Reach) -> 
     assert alpaca.place(client_order_id="mine").status_code == 422
     dropped, _ = alpaca.simulator.simulation.state()["requests"]
     assert (dropped["status"], dropped["answered"]) == (200, False)
+
+
+@pytest.mark.parametrize("fault", ["accept_then_drop", "accept_then_504"])
+def test_what_comes_after_acceptance_strikes_no_order_that_is_refused(alpaca: Reach, fault: str) -> None:
+    alpaca.place(client_order_id="mine")
+    alpaca.arm(fault, times=1)
+    assert alpaca.place(client_order_id="mine").status_code == 422
+    armed = alpaca.simulator.faults.as_json()[0]
+    assert (armed["left"], armed["struck"]) == (1, 0)
+    alpaca.arm("error_before")
+    assert alpaca.place(client_order_id="yours").status_code == 500
+    if fault == "accept_then_504":
+        assert alpaca.place(client_order_id="yours").status_code == 504
+    else:
+        with pytest.raises(requests.ConnectionError):
+            alpaca.place(client_order_id="yours")
+    armed = alpaca.simulator.faults.as_json()[0]
+    assert (armed["left"], armed["struck"]) == (0, 1)
+    assert alpaca.place().status_code == 200
 
 
 def test_accept_then_504_takes_the_order_and_shows_a_gateways_page(alpaca: Reach) -> None:
@@ -129,9 +148,45 @@ def test_stuck_pending_cancel_answers_204_and_leaves_the_order_pending(alpaca: R
     assert alpaca.ask("GET", f"/v2/orders/{order_id}").json()["status"] == "pending_cancel"
 
 
+def test_stuck_pending_cancel_holds_the_orders_that_it_strikes_and_no_others(quick: Reach) -> None:
+    quick.arm("stuck_pending_cancel", times=1)
+    first, second = (quick.place().json()["id"] for _ in range(2))
+    for order_id in (first, second):
+        assert quick.ask("DELETE", f"/v2/orders/{order_id}").status_code == 204
+    assert [order["status"] for order in quick.orders] == ["pending_cancel", "canceled"]
+
+
+def test_stuck_pending_cancel_holds_all_orders_that_one_request_cancels_and_none_that_come_later() -> None:
+    with real() as alpaca:
+        alpaca.arm("stuck_pending_cancel", times=1)
+        statuses = []
+        for price in ("50", "51"):
+            alpaca.place(type="limit", limit_price=price)
+            alpaca.place(type="limit", limit_price=price)
+            alpaca.pass_by(1)
+            assert alpaca.ask("DELETE", "/v2/orders").status_code == 207
+            alpaca.pass_by(1)
+            statuses = [order["status"] for order in alpaca.orders]
+        assert statuses == ["pending_cancel"] * 2 + ["canceled"] * 2
+        alpaca.ask("DELETE", "/simulator/faults")
+        alpaca.pass_by(1)
+        assert {order["status"] for order in alpaca.orders} == {"canceled"}
+
+
+def test_a_cancel_that_another_fault_turns_away_is_not_stuck(quick: Reach) -> None:
+    quick.arm("stuck_pending_cancel")
+    quick.arm("html_error", method="DELETE")
+    order_id = quick.place().json()["id"]
+    assert quick.ask("DELETE", f"/v2/orders/{order_id}").status_code == 502
+    venue: Any = quick.simulator.venue
+    assert venue.held == set()
+    assert quick.ask("DELETE", f"/v2/orders/{order_id}").status_code == 204
+    assert venue.held == {order_id}
+
+
 @pytest.mark.parametrize(("qty", "status", "cancelled"), [(None, "filled", 422), ("1", "canceled", 204)])
 def test_fill_races_cancel_fills_first(alpaca: Reach, qty: str | None, status: str, cancelled: int) -> None:
-    alpaca.arm("fill_races_cancel", qty=qty)
+    alpaca.arm("fill_races_cancel", qty=qty, moment="before")
     order_id = alpaca.place().json()["id"]
     assert alpaca.ask("DELETE", f"/v2/orders/{order_id}").status_code == cancelled
     order = alpaca.ask("GET", f"/v2/orders/{order_id}").json()
@@ -139,16 +194,67 @@ def test_fill_races_cancel_fills_first(alpaca: Reach, qty: str | None, status: s
 
 
 def test_fill_races_replace_fills_first(alpaca: Reach) -> None:
-    alpaca.arm("fill_races_replace")
+    alpaca.arm("fill_races_replace", moment="before")
     order_id = alpaca.place().json()["id"]
     refused = alpaca.ask("PATCH", f"/v2/orders/{order_id}", json={"qty": "5"})
     assert (refused.status_code, refused.json()["code"]) == (422, 42210000)
     assert [order["status"] for order in alpaca.orders] == ["filled"]
 
 
-def test_a_race_for_an_order_that_is_not_there_leaves_the_answer_to_the_cancel(quick: Reach) -> None:
-    quick.arm("fill_races_cancel")
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_race_for_an_order_that_is_not_there_leaves_the_answer_to_the_cancel(
+    quick: Reach, moment: str
+) -> None:
+    quick.arm("fill_races_cancel", moment=moment)
     assert quick.ask("DELETE", "/v2/orders/nothing").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("qty", "ends"), [(None, [("filled", "3"), ("rejected", "0")]), ("1", [("replaced", "1"), ("new", "0")])]
+)
+def test_a_fill_comes_after_the_answer_to_a_replacement(qty: str | None, ends: list[tuple[str, str]]) -> None:
+    with real() as alpaca:
+        alpaca.arm("fill_races_replace", qty=qty)
+        order_id = alpaca.place(type="limit", limit_price="50").json()["id"]
+        alpaca.pass_by(1)
+        replaced = alpaca.ask("PATCH", f"/v2/orders/{order_id}", json={"limit_price": "51"})
+        assert (replaced.status_code, replaced.json()["status"]) == (200, "pending_new")
+        alpaca.pass_by(0.01)
+        assert [(order["status"], order["filled_qty"]) for order in alpaca.orders] == ends
+
+
+@pytest.mark.parametrize(("qty", "end"), [(None, ("filled", "3")), ("1", ("canceled", "1"))])
+def test_a_fill_comes_after_the_answer_to_a_cancel(qty: str | None, end: tuple[str, str]) -> None:
+    with real() as alpaca:
+        alpaca.arm("fill_races_cancel", qty=qty)
+        order_id = alpaca.place(type="limit", limit_price="50").json()["id"]
+        alpaca.pass_by(1)
+        assert alpaca.ask("DELETE", f"/v2/orders/{order_id}").status_code == 204
+        alpaca.pass_by(1)
+        assert [(order["status"], order["filled_qty"]) for order in alpaca.orders] == [end]
+
+
+def test_a_fill_comes_after_the_answer_to_a_cancel_of_all_orders() -> None:
+    legs = {"take_profit": {"limit_price": "900"}, "stop_loss": {"stop_price": "10"}}
+    with real() as alpaca:
+        alpaca.arm("fill_races_cancel", path="/v2/orders")
+        alpaca.place(type="limit", limit_price="50")
+        alpaca.place(type="limit", limit_price="50", symbol="KO", order_class="bracket", **legs)
+        alpaca.pass_by(1)
+        rows = alpaca.ask("DELETE", "/v2/orders").json()
+        assert {row["body"]["status"] for row in rows} == {"pending_cancel"}
+        alpaca.pass_by(1)
+        assert [order["status"] for order in alpaca.orders] == ["filled", "filled", "canceled", "canceled"]
+
+
+def test_a_race_after_the_answer_is_run_whatever_becomes_of_the_answer() -> None:
+    with real() as alpaca:
+        alpaca.arm("accept_then_504", method="DELETE", path="/v2/orders/*")
+        alpaca.arm("fill_races_cancel")
+        order_id = alpaca.place(type="limit", limit_price="50").json()["id"]
+        alpaca.pass_by(1)
+        assert alpaca.ask("DELETE", f"/v2/orders/{order_id}").status_code == 504
+        assert alpaca.orders[0]["status"] == "filled"
 
 
 def test_reject_after_acceptance_answers_first(alpaca: Reach) -> None:
@@ -270,6 +376,7 @@ def test_a_fault_is_made_for_the_requests_it_is_for() -> None:
         ({"fault": "fill_races_cancel", "qty": "-1"}, "qty is '-1'; expected shares as a positive decimal"),
         ({"fault": "fill_races_cancel", "qty": "x"}, "fault: qty is 'x'"),
         ({"fault": "fill_races_cancel", "qty": "NaN"}, "fault: qty is 'NaN'"),
+        ({"fault": "fill_races_cancel", "moment": "during"}, "moment is 'during'; expected before or after"),
         ({"fault": "lookup_lag"}, "fault: seconds is None; expected given, or else lookups"),
         ({"fault": "lookup_lag", "seconds": 1, "lookups": 1}, "expected given, or else lookups"),
     ],

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,8 @@ from click.testing import CliRunner
 
 from engine.errors import UsageError
 from jobs.cli import cli
-from tests.replay.simulator.wire.reach import KEYS, Reach, reach
+from replay.simulator.wire.faults import KINDS
+from tests.replay.simulator.wire.reach import KEYS, ORDER, Reach, reach
 from tests.replay.simulator.wire.stand_in import simulator
 
 # Serving.
@@ -180,6 +184,8 @@ def test_the_clock_is_set_and_made_to_run(quick: Reach) -> None:
     assert clock.t_ns == 1_772_483_400 * 10**9
     assert quick.ask("POST", "/simulator/clock", json={"speed": 60}).status_code == 200
     assert clock.speed == 60
+    assert quick.ask("POST", "/simulator/clock", json={"speed": 0}).status_code == 200
+    assert clock.speed == 0
 
 
 def test_faults_are_armed_listed_and_taken_away(alpaca: Reach) -> None:
@@ -205,7 +211,7 @@ def test_taking_faults_away_lets_pending_cancels_and_hidden_orders_go(quick: Rea
         quick.arm("stuck_pending_cancel")
         order_id = quick.place().json()["id"]
         quick.ask("DELETE", f"/v2/orders/{order_id}")
-        assert venue.held
+        assert venue.held == {order_id}
         assert quick.ask("DELETE", path).status_code == 200
         assert not venue.held
     quick.arm("lookup_lag", lookups=9)
@@ -241,6 +247,8 @@ def test_a_split_reaches_the_venue(quick: Reach) -> None:
         ),
         ("clock", {}, "expected one of advance_s, set and speed"),
         ("clock", {"advance_s": -1}, "advance_s is -1; expected a positive number"),
+        ("clock", {"speed": -1}, "speed is -1; expected a positive number, or 0 to stop"),
+        ("clock", {"speed": False}, "speed is False; expected a positive number, or 0 to stop"),
         ("clock", {"advance_s": 1, "speed": 2}, "expected one of advance_s, set and speed"),
         ("clock", {"set": "noon"}, "set is 'noon'; expected a time with its offset"),
         ("clock", {"set": "2026-03-02T12:00:00"}, "expected a time with its offset"),
@@ -256,10 +264,29 @@ def test_a_wrong_control_request_says_what_to_write(quick: Reach, path: str, bod
 
 
 def test_a_control_endpoint_that_does_not_exist_names_those_that_do(quick: Reach) -> None:
-    for method, path, status in (("GET", "/simulator/nothing", 404), ("GET", "/simulator/reset", 405)):
-        unknown = quick.ask(method, path)
-        assert unknown.status_code == status
+    for path in ("/simulator/nothing", "/simulator/", "/simulator"):
+        unknown = quick.ask("GET", path)
+        assert unknown.status_code == 404
         assert "POST /simulator/reset" in unknown.json()["message"]
+    assert quick.ask("GET", "/simulators").json() == {"code": 40410000, "message": "endpoint not found."}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "reset", {"POST"}),
+        ("POST", "state", {"GET", "HEAD"}),
+        ("PUT", "faults", {"GET", "HEAD", "POST", "DELETE"}),
+        ("GET", "faults/1", {"DELETE"}),
+    ],
+)
+def test_a_wrong_method_for_a_control_endpoint_is_answered_with_405_and_the_right_ones(
+    quick: Reach, method: str, path: str, allowed: set[str]
+) -> None:
+    wrong = quick.ask(method, f"/simulator/{path}")
+    assert wrong.status_code == 405
+    assert "POST /simulator/reset" in wrong.json()["message"]
+    assert set(wrong.headers["Allow"].split(", ")) == allowed
 
 
 def test_control_needs_no_keys_and_is_not_among_the_requests_seen(quick: Reach) -> None:
@@ -295,6 +322,78 @@ def test_the_command_serves_until_it_is_told_to_stop() -> None:
         assert f"TradingClient('k', 's', url_override='{address}')" in greeting
 
 
+@contextmanager
+def started(*options: str) -> Iterator[tuple[str, str]]:
+    """The command on a free port until the block ends: its address, and all that it said."""
+    command = [str(Path(sys.executable).with_name("execution-engine")), "serve-simulator", "--port", "0"]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = "".join(itertools.takewhile(lambda line: "Ctrl-C" not in line, process.stdout))
+        try:
+            yield said.splitlines()[0].split()[-1], said
+        finally:
+            process.terminate()
+
+
+def test_a_manual_clock_gives_the_same_answers_to_the_same_requests_each_time_it_is_served() -> None:
+    def answers() -> list[tuple[int, str, bytes]]:
+        asked = (
+            ("GET", "/v2/clock", None),
+            ("POST", "/v2/orders", ORDER),
+            ("POST", "/v2/orders", {**ORDER, "symbol": "KO", "type": "limit", "limit_price": "50"}),
+            ("POST", "/simulator/clock", {"advance_s": 2}),
+            ("GET", "/v2/orders?status=all", None),
+            ("GET", "/v2/positions", None),
+            ("DELETE", "/v2/orders", None),
+            ("POST", "/simulator/clock", {"set": "2026-11-25T15:59:59-05:00"}),
+            ("GET", "/v2/account", None),
+            ("GET", "/v2/account/activities", None),
+        )
+        options = ("--clock", "manual", "--start", "2026-11-25T09:30-05:00", "--seed", "5")
+        with started(*options) as (address, said), requests.Session() as session:
+            session.trust_env = False
+            session.headers.update(KEYS)
+            assert "/simulator/clock  # time stands still until told" in said
+            replies = [
+                session.request(method, address + path, json=body, timeout=5) for method, path, body in asked
+            ]
+        return [
+            (reply.status_code, reply.headers.get("X-Request-ID", ""), reply.content) for reply in replies
+        ]
+
+    first = answers()
+    assert json.loads(first[0][2])["timestamp"] == "2026-11-25T09:30:00-05:00"
+    assert {status for status, _, _ in first} == {200, 207}
+    assert answers() == first
+
+
+def test_keys_that_a_shell_would_read_are_quoted_in_what_the_command_tells_to_try() -> None:
+    with started("--key", "it's $HOME", "--secret", "a b") as (address, said):
+        (curl,) = (line for line in said.splitlines() if "/v2/orders" in line)
+        words = shlex.split(curl)
+        assert words[:5] == [
+            "curl", "-H", "APCA-API-KEY-ID: it's $HOME", "-H", "APCA-API-SECRET-KEY: a b",
+        ]  # fmt: skip
+        assert words[-1] == f"{address}/v2/orders"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+def test_a_server_on_every_address_gives_one_that_can_be_asked(host: str) -> None:
+    with simulator().serving(host=host) as address:
+        assert address.startswith("http://[::1]:" if host == "::" else "http://127.0.0.1:")
+        assert requests.get(address + "/v2/clock", headers=KEYS, timeout=5).status_code == 200
+
+
+def test_the_help_names_every_fault_control_endpoint_and_column_of_a_price_file() -> None:
+    said = CliRunner().invoke(cli, ["serve-simulator", "--help"]).output
+    columns = "symbol, timestamp, open, high, low, close"
+    assert columns in " ".join(said.split())
+    for path in ("clock", "faults", "fill", "split", "reset", "save", "state"):
+        assert f"/simulator/{path}" in said
+    for fault in KINDS:
+        assert fault in said
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -302,6 +401,14 @@ def test_the_command_serves_until_it_is_told_to_stop() -> None:
         (["--speed", "0"], "--speed is 0; expected a positive number"),
         (["--partial-fills", "2"], "--partial-fills is 2; expected a probability"),
         (["--wall-clock", "--speed", "2"], "--wall-clock has no other speed"),
+        (["--wall-clock", "--clock", "manual"], "--wall-clock follows the real time; drop --clock manual"),
+        (
+            ["--wall-clock", "--start", "2026-11-25T09:30-05:00"],
+            "--wall-clock follows the real time; drop --st",
+        ),
+        (["--clock", "manual", "--speed", "2"], "--clock manual stands still, and --speed is 2"),
+        (["--start", "noon"], "--start is 'noon'; expected a moment with its offset"),
+        (["--start", "2026-11-25T09:30"], "--start is '2026-11-25T09:30'; expected a moment with its offset"),
         (["--port", "99999"], "99999 can't be listened on"),
     ],
 )
