@@ -15,7 +15,7 @@ class RiskInputs:
     ``as_of``: timezone-aware moment of judgement (the only clock the rules know).
     ``trading_date``: the session that ``as_of`` belongs to.
     ``positions``: ``broker_account_id, symbol, qty`` (float64, signed shares); no row means flat.
-    ``daily_trades``: ``broker_account_id, trades`` (today's ledger documents); no row means none.
+    ``daily_trades``: ``broker_account_id, trades`` (of today, in the ledger); no row means none.
     ``working_orders``: ``broker_account_id, symbol, side, remaining_qty``; one row per open order.
     ``kill_switch``: True refuses every row that is not a cancel.
 

@@ -37,9 +37,10 @@ class Journal:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
+        self._read: dict[str, list[Exchange]] = {}
         names = folder.names()
-        self._attempts = sum(name.startswith(ATTEMPTS) for name in names)
-        self._pieces = sum(name.startswith(TRAFFIC) for name in names)
+        self._attempts = _highest(names, ATTEMPTS)
+        self._pieces = _highest(names, TRAFFIC)
         self._requests = max((exchange.number for exchange in self.exchanges()), default=0)
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -97,14 +98,17 @@ class Journal:
         """Give what was asked and answered so far, in the order in which the requests began."""
         keys = [self.folder.key + name for name in self.folder.names() if name.startswith(TRAFFIC)]
         try:
-            kept = [
-                Exchange.from_json(line)
-                for key in keys
-                for line in self.folder.objects.read(key).splitlines()
-            ]
+            kept = [exchange for key in keys for exchange in self._in_piece(key)]
         except ValueError as error:
             raise RecordError(f"{self.folder.key}{TRAFFIC} is damaged ({error}).") from error
         return sorted(kept, key=lambda exchange: exchange.number)
+
+    def _in_piece(self, key: str) -> list[Exchange]:
+        """Give the exchanges of a chunk, which never changes and is read once."""
+        if key not in self._read:
+            lines = self.folder.objects.read(key).splitlines()
+            self._read[key] = [Exchange.from_json(line) for line in lines]
+        return self._read[key]
 
     def seal(self) -> None:
         """Write ``cassette.json`` and remove the chunks that went into it; may be done again."""
@@ -113,3 +117,9 @@ class Journal:
         for name in self.folder.names():
             if name.startswith(TRAFFIC):
                 self.folder.remove(name)
+
+
+def _highest(names: Iterable[str], place: str) -> int:
+    """Give the highest number among a place's files; one that could not be written leaves a gap."""
+    numbers = (name.removeprefix(place).partition(".")[0] for name in names if name.startswith(place))
+    return max(map(int, numbers), default=0)

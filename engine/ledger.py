@@ -19,6 +19,9 @@ from engine.schema import INTENT_FIELDS
 FILL_FIELDS = frozenset({"filled_qty", "filled_avg_price", "filled_at", "raw_broker_order", "raw_fill"})
 """What a reply says of an order's fills; of two replies, the one with the higher ``filled_qty`` counts."""
 
+COUNTS_AS_TRADE = "counts_as_trade"
+"""False in a document whose group of orders is a trade by another one's; a document without it counts."""
+
 NAME_BYTES = 1000
 """Bytes of a field's name, with those of the maps around it: Firestore indexes paths of up to 1,500."""
 ID_BYTES = 1500

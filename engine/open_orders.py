@@ -33,22 +33,27 @@ class OpenOrder:
 
 @dataclass(frozen=True)
 class LeftOpen:
-    """What one run left open; ``begun_at`` is a moment of the broker's own, before its first order."""
+    """What one run left open.
+
+    ``begun_at`` is a moment of the broker's own, before the run's first order; ``noted_at`` one of ours,
+    after its last look.
+    """
 
     trading_date: date
     run_id: str
     begun_at: datetime
+    noted_at: datetime
     orders: tuple[OpenOrder, ...]
 
 
-def note(folder: RunFolder, rows: list[int]) -> None:
-    """Keep which rows of a run are not over, instead of what was kept of it before.
+def note(folder: RunFolder, rows: list[int], *, at: datetime) -> None:
+    """Keep which rows of a run are not over (``at`` a moment), instead of what was kept of it before.
 
     To be done before ``results.parquet`` is sealed: whoever reads it then finds every result's row.
     """
     folder.objects.delete(_key(folder))
     if rows:
-        folder.objects.put(_key(folder), json_bytes({"rows": rows}))
+        folder.objects.put(_key(folder), json_bytes({"at": at.isoformat(), "rows": rows}))
 
 
 def left_open(objects: Objects) -> list[LeftOpen]:
@@ -76,7 +81,8 @@ def _folder(objects: Objects, key: str) -> RunFolder:
 
 def _read(folder: RunFolder) -> LeftOpen:
     key = _key(folder)
-    rows = pa.array(read_json(key, folder.objects.read(key))["rows"], pa.int64())
+    noted = read_json(key, folder.objects.read(key))
+    rows = pa.array(noted["rows"], pa.int64())
     said: list[dict[str, Any]] = folder.table(BATCH).take(rows).to_pylist()
     results = folder.table(RESULTS, ["status", "broker_order_id"]).take(rows)
     status = results["status"].cast(pa.string()).to_pylist()
@@ -85,5 +91,6 @@ def _read(folder: RunFolder) -> LeftOpen:
         folder.trading_date,
         folder.run_id,
         datetime.fromisoformat(folder.json(INPUTS)["broker_time"]),
+        datetime.fromisoformat(noted["at"]),
         tuple(OpenOrder(intent_of(row), id_, status, folder.run_id) for row, id_, status in orders),
     )

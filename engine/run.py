@@ -143,6 +143,8 @@ def finish(folder: RunFolder, world: World, *, until: str = MANIFEST) -> None:
                 if draft in names:
                     folder.remove(draft)
             stage.do(folder, world)
+        elif stage.seal == CASSETTE:
+            stage.do(folder, world)  # whose pieces a killed job may have left
         if stage.seal == BATCH:
             put_away(folder, world)
         if stage.seal == until:
@@ -211,7 +213,7 @@ def trade(folder: RunFolder, world: World) -> None:
     fills = fills_table(orders, settled.fills, calendar)
     folder.write(FILLS, fills)
     write_ledger(world, list(ledger_documents(orders, settled.fills, calendar=calendar, now=world.clock())))
-    open_orders.note(folder, settled.open_rows)
+    open_orders.note(folder, settled.open_rows, at=world.clock())
     folder.write(RESULTS, live_results(folder.table(DECISIONS).to_pandas(), settled.fates))
     world.log.for_each("fill", fills.num_rows, lambda: _fill_events(fills))
 

@@ -159,7 +159,8 @@ def fills_schema() -> pa.Schema:
     """Give the Arrow schema of ``fills.parquet``: one row per execution, as the broker told of it.
 
     ``qty`` (shares) and ``price`` are of this execution, ``cum_qty`` and ``leaves_qty`` of its order after
-    it. ``client_intent_id`` is the intent's whose order, or exit leg, was executed.
+    it. ``client_intent_id`` is the intent's whose order, or exit leg, was executed, ``reference_price`` the
+    price that it named.
     """
     import pyarrow as pa
 
@@ -170,10 +171,12 @@ def fills_schema() -> pa.Schema:
             ("client_intent_id", pa.string()),
             ("broker_order_id", pa.string()),
             ("broker_account_id", text),
+            ("strategy_id", text),
             ("symbol", text),
             ("side", text),
             ("qty", pa.float64()),
             ("price", pa.float64()),
+            ("reference_price", pa.float64()),
             ("filled_at", pa.timestamp("us", tz="UTC")),
             ("cum_qty", pa.float64()),
             ("leaves_qty", pa.float64()),

@@ -17,7 +17,7 @@ import pyarrow as pa
 from engine.brokers.trading import TradingBroker
 from engine.calendar import trading_date
 from engine.errors import EngineError, LeaseLost, RunStopped
-from engine.ledger import ledger_document
+from engine.ledger import COUNTS_AS_TRADE, ledger_document
 from engine.orders import BrokerFill, BrokerOrder, OrderIntent
 from engine.routing.cancels import fate_of
 from engine.routing.fates import Fate
@@ -140,7 +140,7 @@ def _told(fills: Iterable[BrokerFill]) -> float:
 
 def _is_over(fate: Fate, fills: Mapping[str, list[BrokerFill]]) -> bool:
     """Tell whether nothing can come of an intent any more, and everything that came is known."""
-    if fate.status == "unresolved":
+    if fate.status == "unresolved" or fate.in_doubt:
         return False
     if fate.status != "placed" or fate.order is None:
         return True
@@ -173,10 +173,12 @@ def fills_table(
             "client_intent_id": intent.client_intent_id,
             "broker_order_id": fill.broker_order_id,
             "broker_account_id": intent.broker_account_id,
+            "strategy_id": intent.strategy_id,
             "symbol": fill.symbol,
             "side": fill.side,
             "qty": fill.qty,
             "price": fill.price,
+            "reference_price": intent.reference_price,
             "filled_at": fill.filled_at,
             "cum_qty": fill.cum_qty,
             "leaves_qty": fill.leaves_qty,
@@ -201,11 +203,15 @@ def ledger_documents(
 
     The trade counts on the session of its first fill. Where the broker says that an order has filled and
     doesn't tell of its executions yet, the order's own moment stands in.
+
+    A leg's document names the group's first order as ``exit_of``. A group is one trade: that of its first
+    order, and of the leg that filled only where the first order did not (an ``oco``'s may be cancelled for
+    it). The other documents say false in ``COUNTS_AS_TRADE``, so that an exit which fills in a later session
+    than its entry is no trade of that session.
     """
     for intent, entry in orders:
-        for order in (entry, *entry.legs):
-            if not order.filled_qty > 0:
-                continue
+        filled = [order for order in (entry, *entry.legs) if order.filled_qty > 0]
+        for order in filled:
             told = sorted(fills.get(order.broker_order_id, []), key=lambda fill: fill.filled_at)
             first = told[0].filled_at if told else order.filled_at or order.submitted_at or now
             last = told[-1].filled_at if told else first
@@ -216,8 +222,13 @@ def ledger_documents(
                 filled_at=last,
                 raw_fill=dict(told[-1].raw) if told else {},
             )
-            if document is not None:
-                yield document
+            if document is None:
+                continue
+            if order is not entry:
+                document["exit_of"] = entry.broker_order_id
+            if order is not filled[0]:
+                document[COUNTS_AS_TRADE] = False
+            yield document
 
 
 def _as_leg(intent: OrderIntent, leg: BrokerOrder) -> OrderIntent:

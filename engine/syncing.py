@@ -7,24 +7,28 @@ as held, rather than missed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.brokers.alpaca_orders import differences
 from engine.errors import DataUnavailable
+from engine.late_fills import keep
+from engine.ledger import COUNTS_AS_TRADE
 from engine.open_orders import LeftOpen, OpenOrder, forget, left_open
-from engine.orders import BrokerOrder, BrokerPosition
-from engine.settling import executions, is_over, ledger_documents, write_ledger
+from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
+from engine.settling import executions, fills_table, is_over, ledger_documents, write_ledger
 from engine.venue import Venue
 from engine.world import World
 
 Working = tuple[str, str, str, float]
 _WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
 _CLOCK_MARGIN = timedelta(seconds=1)
-_LONGEST_LAG = timedelta(hours=1)
+_LAG, _LONGEST_LAG = timedelta(minutes=1), timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Synced:
     """What the broker said.
 
     ``account`` is the name of the keys' account, "" where nobody named it, and ``positions`` how many it has.
-    ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them have a ledger document of
-    this session: each is one trade, not two. ``broker_time`` is the broker's own.
+    ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them the ledger counts in this
+    session already: each is one trade, not two. ``broker_time`` is the broker's own.
     """
 
     account: str
@@ -134,11 +138,17 @@ def _remaining(order: BrokerOrder) -> float:
 
 
 def _counted_there(world: World, session: Session, open_orders: Iterable[BrokerOrder]) -> int:
-    """Count the orders that work and are in the ledger of this session already."""
-    filled = [order for order in open_orders if order.filled_qty > 0]
+    """Count the trades of this session in the ledger whose order, or group of orders, still works."""
+    working = [entry for entry in open_orders if _active(entry)]
+    filled = [order for entry in working for order in (entry, *entry.legs) if order.filled_qty > 0]
     documents = (world.ledger.ledger_document(order.broker_order_id) for order in filled)
     today = session.trading_date.isoformat()
-    return sum(document is not None and document.get("trading_date") == today for document in documents)
+    return sum(
+        document is not None
+        and document.get("trading_date") == today
+        and document.get(COUNTS_AS_TRADE) is not False
+        for document in documents
+    )
 
 
 @dataclass(frozen=True)
@@ -161,6 +171,7 @@ class _Left:
         now = {one: self._as_it_is_now(left, one, known) for one in left.orders}
         found = {one: order for one, order in now.items() if order is not None}
         fills = executions(found.values(), self.venue.broker)
+        self._keep_executions(left, found, fills)
         documents = ledger_documents(
             [(one.intent, order) for one, order in found.items()],
             fills,
@@ -173,6 +184,17 @@ class _Left:
             forget(self.world.objects, left)
             self.world.log.event("run_settled", f"every order of {left.run_id} is over, and in the ledger")
         return [row for one in unknown for row in self._as_working(left, one)]
+
+    def _keep_executions(
+        self, left: LeftOpen, found: Mapping[OpenOrder, BrokerOrder], fills: Mapping[str, list[BrokerFill]]
+    ) -> None:
+        """Keep the executions, those that the run has recorded among them, by the sessions they were in."""
+        orders = [(one.intent, order) for one, order in found.items()]
+        table = fills_table(orders, fills, self.session.calendar)
+        sessions = table["trading_date"].cast(pa.string())
+        for session in sessions.unique().to_pylist():
+            late = table.filter(pc.equal(sessions, session))
+            keep(self.world.objects, date.fromisoformat(session), left.run_id, late)
 
     def _as_it_is_now(
         self, left: LeftOpen, one: OpenOrder, known: dict[str, BrokerOrder]
@@ -207,7 +229,12 @@ class _Left:
         return bool(wrong)
 
     def _never_came(self, left: LeftOpen, one: OpenOrder) -> bool:
-        """Tell whether an order that isn't found will never be, and say so: no lookup lags for so long."""
+        """Tell whether an order that isn't found will never be, and say so: no lookup lags for so long.
+
+        One that was only in doubt was looked for with patience before.
+        """
+        if one.status != "unresolved":
+            return self.world.clock() - left.noted_at > _LAG
         age = self.world.clock() - left.begun_at
         if left.trading_date >= self.session.trading_date or age < _LONGEST_LAG:
             return False

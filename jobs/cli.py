@@ -122,6 +122,19 @@ def recover(*, why: str, by: str | None, as_json: bool) -> None:
     sys.exit(command(why=why, by=by, as_json=as_json))
 
 
+@cli.command()
+@click.argument("session")
+@_JSON
+def day(session: str, *, as_json: bool) -> None:
+    """Print and write a SESSION (2026-03-02) as its live runs recorded it: figures, blotter, identities.
+
+    Exits with 4 where something does not add up, or a run isn't finished.
+    """
+    from jobs.day import day as command
+
+    sys.exit(command(session, as_json=as_json))
+
+
 @cli.command("init-db")
 @_JSON
 def init_db(*, as_json: bool) -> None:
@@ -156,7 +169,34 @@ def explain(intent_id: str, *, as_json: bool) -> None:
     sys.exit(command(intent_id, as_json=as_json))
 
 
-@cli.command("serve-simulator")
+_CONTROL = """
+\b
+From this machine, without keys:
+  POST /simulator/clock       {"advance_s": 60} {"set": "2026-11-25T15:59-05:00"} {"speed": 20}
+                              {"speed": 0} stops it
+  POST /simulator/faults      {"fault": "error_before", "status": 503, "times": 3}
+  GET, DELETE /simulator/faults, DELETE /simulator/faults/1
+  POST /simulator/fill        {"order_id": "...", "qty": "1"}   without qty: all of it
+  POST /simulator/split       {"symbol": "AAPL", "ratio": "4"}
+  POST /simulator/reset       begin anew
+  POST /simulator/save        {"path": "/tmp/state.json"}
+  GET /simulator/state        orders, fills, positions, every request seen, faults
+
+\b
+Faults, each also with method, path, times (null: always), probability:
+  accept_then_drop  accept_then_504  stuck_pending_cancel  reject_after_acceptance
+  error_before      {"status": 500}
+  html_error        {"status": 502}
+  rate_limited      {"seconds": 1}
+  latency           {"seconds": 1, "on": "answer"}   or "request"
+  slow_body         {"seconds": 1, "pieces": 10}
+  truncated_body    {"missing_bytes": 10}
+  lookup_lag        {"lookups": 2}                   or {"seconds": 1}
+  fill_races_cancel, fill_races_replace
+                    {"qty": "1", "moment": "after"}  or "before"; without qty: all of it"""
+
+
+@cli.command("serve-simulator", epilog=_CONTROL)
 @click.option("--port", default=8199, show_default=True, help="0 is a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="By default, this machine only.")
 @click.option("--key", default="test-key", show_default=True, help="The valid APCA-API-KEY-ID.")
@@ -165,7 +205,12 @@ def explain(intent_id: str, *, as_json: bool) -> None:
 @click.option("--rate-limit", type=click.IntRange(min=1), help="Requests a minute; default: no limit.")
 @click.option("--seed", default=0, show_default=True, help="Of prices, partial fills and faults.")
 @click.option("--prices", type=click.Path(exists=True, dir_okay=False),
-              help="Bars, CSV or Parquet; default: a random walk.")  # fmt: skip
+              help="Bars, CSV or Parquet, with the columns symbol, timestamp, open, high, low, close; "
+              "default: a random walk.")  # fmt: skip
+@click.option("--clock", type=click.Choice(["running", "manual"]), default="running", show_default=True,
+              help="manual: time stands still but for POST /simulator/clock.")  # fmt: skip
+@click.option("--start", help="The first moment, as 2026-11-25T09:30-05:00; "
+              "default: the first bar, or mid-session.")  # fmt: skip
 @click.option("--speed", default=1.0, show_default=True, help="Simulated seconds a second.")
 @click.option("--wall-clock", is_flag=True, help="Follow the real time, so that the market closes, too.")
 @click.option("--partial-fills", default=0.1, show_default=True, help="The chance of a fill in parts.")

@@ -110,8 +110,9 @@ class AlpacaBroker:
         self._session = _own_session(self.trading_host, *timeout_s) if session is None else session
         self._pace = Pace()
         self._account = AccountRedaction()
-        # Plain http stays on loopback: a proxy named in the environment would carry the keys elsewhere.
-        self._proxies = {"no_proxy": "*"} if self.trading_host.startswith("http:") else None
+        if self.trading_host.startswith("http:"):
+            # It stays on loopback: a proxy named in the environment would carry the keys elsewhere.
+            self._session.trust_env = False
         self._timeout_s = timeout_s
         self._patience = Patience(**patience)
 
@@ -245,7 +246,7 @@ class AlpacaBroker:
     def recorded(self, recorder: Recorder) -> AlpacaBroker:
         """Give the same broker, at the same pace, with every request and reply kept by ``recorder``."""
         host = self.trading_host + "/"
-        session = requests.Session()
+        session = _like(self._session)
         session.mount(
             host,
             Recording(
@@ -334,7 +335,6 @@ class AlpacaBroker:
                 auth=self._keys,
                 timeout=(min(connect_s, within_s), min(read_s, within_s)),
                 allow_redirects=False,
-                proxies=self._proxies,
             )
         except (OSError, urllib3.exceptions.HTTPError) as error:  # what requests raises is an OSError
             why = cause(error, self._keys.hidden_in)
@@ -384,7 +384,22 @@ class AlpacaBroker:
 
 
 def _own_session(host: str, connect_s: float, read_s: float) -> requests.Session:
-    """Give a session whose replies are bounded as a whole, and whose connections are kept."""
+    """Give a session whose replies are bounded as a whole, and whose connections are kept.
+
+    Proxies and certificates that the environment names are read once: requests would read them anew for
+    every request. Plain http stays on loopback, where a proxy would carry the keys elsewhere.
+    """
     session = requests.Session()
+    if host.startswith("https:"):
+        found = session.merge_environment_settings(host + "/", {}, False, None, None)
+        session.proxies, session.verify = found["proxies"], found["verify"]
+    session.trust_env = False
     session.mount(host + "/", BoundedAdapter(connections=CONNECTIONS, deadline_s=connect_s + read_s))
     return session
+
+
+def _like(session: requests.Session) -> requests.Session:
+    """Give another session with the same proxies and certificates."""
+    other = requests.Session()
+    other.proxies, other.verify, other.trust_env = session.proxies, session.verify, session.trust_env
+    return other

@@ -55,6 +55,7 @@ class Spelled:
 
     def __init__(self, secret: str, *, blot: str = HIDDEN) -> None:
         self._key = secret.encode()
+        self._beginnings = tuple(self._key[:end] for end in range(_SHORTEST_BEGINNING, len(self._key)))
         self._blot = blot
         letters = [_spellings(letter) for letter in secret]
         self._whole = re.compile("".join(letters))
@@ -72,8 +73,11 @@ class Spelled:
         """Tell at little cost whether the secret, or its beginning at the end, can be in a body."""
         return (
             self._key in body
-            or any(mark in body for mark in _ESCAPES)
-            or body[-1:] in {self._key[place : place + 1] for place in range(len(self._key))}
+            or b"\\" in body
+            or b"%" in body
+            or b"&" in body
+            or b"\0" in body
+            or body.endswith(self._beginnings)
         )
 
     def hidden_in(self, text: str) -> str:

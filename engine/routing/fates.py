@@ -20,6 +20,7 @@ class Fate:
     ``status`` is one of ``schema.RESULT_STATUSES``; ``reason`` None keeps the decision's. ``order`` is the
     broker's latest description of the order, where there is one. ``attempted``: a request to place it left,
     or may have; ``adopted``: the order was found at the broker after its reply had been lost.
+    ``in_doubt``: it was not sent any more, and an earlier job may have; the broker knew nothing of it.
     """
 
     status: str
@@ -28,6 +29,7 @@ class Fate:
     order: BrokerOrder | None = None
     attempted: bool = False
     adopted: bool = False
+    in_doubt: bool = False
 
 
 REJECTED = Fate(status="rejected")

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -100,7 +100,7 @@ class Placing:
             except Withheld as withheld:
                 if posts:  # it was sent, and may be there yet
                     return _unresolved(f"{why} It isn't sent again: {withheld}")
-                return withheld.fate
+                return replace(withheld.fate, in_doubt=sought)
             except RateLimited:
                 continue
             except NotSent:

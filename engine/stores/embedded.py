@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from engine.errors import DataUnavailable, EngineError
-from engine.ledger import checked_document, checked_ledger_document, ledger_keys, merge_ledger_document
+from engine.ledger import (
+    COUNTS_AS_TRADE,
+    checked_document,
+    checked_ledger_document,
+    ledger_keys,
+    merge_ledger_document,
+)
 from engine.stores.protocols import POSITION_COLUMNS, checked_agent_document_name
 
 if TYPE_CHECKING:
@@ -135,12 +141,13 @@ class EmbeddedStore:
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
         """Count the ledger documents of a session: ``broker_account_id, trades`` (int64).
 
-        Of ``accounts``, those without a document have no row. Raises ``DataUnavailable``.
+        Those that say false in ``counts_as_trade`` are left out. Of ``accounts``, those without a trade have
+        no row. Raises ``DataUnavailable``.
         """
         rows = self._read_for_accounts(
             "SELECT broker_account_id, count(*) FROM ledger_trades",
             accounts,
-            where="trading_date = ?",
+            where=f"trading_date = ? AND json_type(document, '$.{COUNTS_AS_TRADE}') IS NOT 'false'",
             values=(trading_date.isoformat(),),
             group_by="broker_account_id",
         )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from engine.errors import ConfigurationError, DataUnavailable
-from engine.ledger import checked_document, checked_ledger_document
+from engine.ledger import COUNTS_AS_TRADE, checked_document, checked_ledger_document
 from engine.stores.firestore_client import (
     Deadline,
     asked,
@@ -101,9 +101,11 @@ class FirestoreStore:
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
         """Count the ledger documents of a session: ``broker_account_id, trades`` (int64).
 
-        Firestore counts, for all accounts at the same time; one count that fails fails the call. Two filters
-        for equality need no index but the ones that Firestore makes for every field by itself. Of
-        ``accounts``, those without a document have no row. Raises ``DataUnavailable``.
+        Firestore counts, for all accounts at the same time; one count that fails fails the call. Of each
+        account it counts all documents and those that say false in ``counts_as_trade``, and the difference is
+        its trades: filters for equality need no index but the ones that Firestore makes for every field by
+        itself, and "not false" would pass over the documents without the field. Of ``accounts``, those
+        without a trade have no row. Raises ``DataUnavailable``.
         """
         wanted = list(dict.fromkeys(accounts))
         trades = self._reading(partial(self._counts, wanted, trading_date.isoformat())) if wanted else []
@@ -214,21 +216,34 @@ class FirestoreStore:
 
     def _counts(self, accounts: Sequence[str], session: str, client: Client, deadline: Deadline) -> list[int]:
         ledger = self._ledger(client)
-        works = [partial(self._count, ledger, account, session, deadline) for account in accounts]
-        return in_threads(works, _COUNTS_AT_ONCE, deadline)
+        every: list[dict[str, Any]] = [
+            {"broker_account_id": account, "trading_date": session} for account in accounts
+        ]
+        wanted = [*every, *({**one, COUNTS_AS_TRADE: False} for one in every)]
+        works = [partial(self._count, ledger, fields, deadline) for fields in wanted]
+        counts = in_threads(works, _COUNTS_AT_ONCE, deadline)
+        documents, left_out = counts[: len(accounts)], counts[len(accounts) :]
+        for account, there, out in zip(accounts, documents, left_out, strict=True):
+            if out > there:
+                raise DataUnavailable(
+                    f"{self.place}: of {there} documents of account {account}, {out} are no trades of their "
+                    f"own; expected no more than there are. Another writes its ledger now; run again."
+                )
+        return [there - out for there, out in zip(documents, left_out, strict=True)]
 
-    def _count(self, ledger: CollectionReference, account: str, session: str, deadline: Deadline) -> int:
-        from google.cloud.firestore import FieldFilter
+    def _count(self, ledger: CollectionReference, fields: Mapping[str, Any], deadline: Deadline) -> int:
+        """Count the documents with these values in these fields."""
+        from google.cloud.firestore import And, FieldFilter
 
-        query = ledger.where(filter=FieldFilter("broker_account_id", "==", account))
+        query = ledger.where(filter=And([FieldFilter(name, "==", value) for name, value in fields.items()]))
         # Its types say that get is called on the class, and that rows are results.
-        count: Any = query.where(filter=FieldFilter("trading_date", "==", session)).count(alias="trades")
+        count: Any = query.count(alias="trades")
         answer = asked(lambda left_s: list(count.get(retry=never(), timeout=left_s)), deadline)
         values = [result.value for row in answer for result in row if result.alias == "trades"]
         if len(values) != 1 or not (values[0] >= 0 and float(values[0]).is_integer()):
             raise DataUnavailable(
-                f"{self.place}: the trades of account {account} are {values}; expected one whole number from "
-                f"0 on. See that nothing on the way alters its answers."
+                f"{self.place}: the trades of account {fields['broker_account_id']} are {values}; expected "
+                f"one whole number from 0 on. See that nothing on the way alters its answers."
             )
         return int(values[0])
 

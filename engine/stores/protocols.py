@@ -79,9 +79,12 @@ class LedgerStore(Protocol):
         ...
 
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
-        """Count the documents of a session: ``broker_account_id, trades`` (int64).
+        """Count the trades of a session, which are its documents: ``broker_account_id, trades`` (int64).
 
-        Of ``accounts``, those without a document may be left out.
+        A document that says false in ``counts_as_trade`` is left out: an exit of a group that is a trade by
+        its entry's document, or another exit's. Without the field, or with anything else in it, a document
+        counts, whoever wrote it. An exit that fills in a later session than its entry is no trade of that
+        session. Of ``accounts``, those without a trade may be left out.
         """
         ...
 

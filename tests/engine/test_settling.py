@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import pytest
 from requests import PreparedRequest, Response
 
 from engine.errors import EngineError, RunStopped
+from engine.orders import BrokerOrder, OrderIntent
+from engine.settling import ledger_documents
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.runs import MANIFEST, RESULTS, RunFolder
 from tests.desk import Row, order
@@ -311,14 +315,86 @@ def test_the_exit_of_a_group_that_fills_later_reaches_the_ledger_by_the_next_run
     assert desk.left_open() == []
 
 
-@pytest.mark.xfail(reason="each exit's document counts as a trade of its own")
 def test_a_group_is_one_trade(desk: TradingDesk) -> None:
     """DESIGN, "An intent": of entry and exits, "a group is one trade"."""
     desk.one(qty=3, **GROUP)
     desk.tick(5)
-    exit_is_filled(desk)
+    leg_id = exit_is_filled(desk)
     desk.live()
     assert desk.trades() == 1
+    leg = desk.store.ledger_document(leg_id) or {}
+    assert (leg["exit_of"], leg["counts_as_trade"]) == (desk.at_broker("one")["id"], False)
+    assert not {"exit_of", "counts_as_trade"} & document(desk).keys()
+
+
+def test_an_exit_that_fills_on_a_later_day_is_no_trade_of_that_day(desk: TradingDesk) -> None:
+    desk.one(qty=3, time_in_force="gtc", **GROUP)
+    desk.tick(86_400)
+    leg_id = exit_is_filled(desk)
+    desk.live()
+    assert (desk.store.ledger_document(leg_id) or {})["trading_date"] == "2026-03-03"
+    assert (desk.trades("2026-03-02"), desk.trades("2026-03-03")) == (1, 0)
+
+
+def exit_pair(desk: TradingDesk) -> tuple[str, str]:
+    """Hold 3 shares by hand and send a take profit and a stop loss for them; gives the ids of the two."""
+    desk.place_by_hand(symbol="SPY", qty="3")
+    desk.tick(5)
+    exits: Row = {**GROUP, "order_class": "oco", "order_type": "limit", "limit_price": 150}
+    desk.one(qty=3, side="sell", **exits)
+    kinds = {one["type"]: str(one["id"]) for one in desk.orders() if one["side"] == "sell"}
+    return kinds["limit"], kinds["stop"]
+
+
+def test_an_exit_pair_whose_first_order_fills_is_one_trade(desk: TradingDesk) -> None:
+    head, _ = exit_pair(desk)
+    desk.control("POST", "fill", {"order_id": head})
+    desk.live()
+    assert desk.trades() == 1
+
+
+def test_an_exit_pair_whose_other_order_fills_is_one_trade(desk: TradingDesk) -> None:
+    head, leg = exit_pair(desk)
+    desk.control("POST", "fill", {"order_id": leg})
+    desk.live()
+    assert desk.store.ledger_document(head) is None
+    assert (desk.store.ledger_document(leg) or {})["exit_of"] == head
+    assert desk.trades() == 1
+
+
+def pair_that_filled(head_qty: float, leg_qty: float) -> list[dict[str, Any]]:
+    """Give the documents of two exits of which so much has filled."""
+    intent = OrderIntent(
+        client_intent_id="one",
+        strategy_id="momentum",
+        broker_account_id="paper",
+        symbol="SPY",
+        side="sell",
+        qty=3,
+    )
+    leg, head = (
+        BrokerOrder(
+            broker_order_id=name, client_order_id=name, order_status="canceled", side="sell", filled_qty=qty
+        )
+        for name, qty in (("leg", leg_qty), ("head", head_qty))
+    )
+    orders = [(intent, replace(head, legs=(leg,)))]
+    noon = datetime(2026, 3, 2, 17, tzinfo=UTC)
+    return list(ledger_documents(orders, {}, calendar="XNYS", now=noon))
+
+
+@pytest.mark.parametrize("filled", [(0, 2), (1, 0), (1, 2)])
+def test_of_a_group_exactly_one_document_counts_whichever_of_its_orders_filled(
+    filled: tuple[float, float],
+) -> None:
+    counts = [document.get("counts_as_trade", True) for document in pair_that_filled(*filled)]
+    assert counts.count(True) == 1
+
+
+def test_a_group_stays_one_trade_when_its_first_order_fills_after_the_other(desk: TradingDesk) -> None:
+    for filled in ((0, 2), (1, 2)):
+        desk.store.write_ledger(pair_that_filled(*filled))
+        assert desk.trades() == 1
 
 
 # --- the ledger

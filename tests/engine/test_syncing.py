@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from requests import PreparedRequest, Response
 
 from engine.config import RiskConfig
 from engine.stores.runs import RunFolder
 from tests.desk import Row, order, outcomes, reasons
-from tests.engine.routing.trading import FILLS, TradingDesk, exit_code, path_of, reply, results
+from tests.engine.routing.trading import FILLS, Send, TradingDesk, exit_code, path_of, reply, results
 
 STRICT = RiskConfig(accounts=frozenset({"paper"}))
 RESTING: Row = {"order_type": "limit", "limit_price": 50}
@@ -168,6 +169,96 @@ def test_of_an_exit_pair_one_counts(desk: TradingDesk) -> None:
     desk.one(qty=30, side="sell", order_type="limit", limit_price=150, **exits)
     desk.drop("b.json", order(symbol="QQQ"))
     assert working(desk.live(STRICT)) == [("SPY", "sell", 30.0)]
+
+
+def trades_counted(desk: TradingDesk) -> float:
+    """Give the trades that the daily limit counts now, by an intent that is too large to be sent."""
+    desk.drop("looks.json", order(symbol="QQQ", qty=101))
+    (row,) = desk.live(STRICT).table("decisions.parquet").to_pylist()
+    assert row["reason"] == "max_position_size_exceeded"
+    counted: float = row["trades_today"]
+    return counted
+
+
+AFTER_THE_CLOSE_S = 5 * 3600
+"""From noon: still the same session, and a stop that filled in part isn't filled by the market."""
+
+
+def exit_of(desk: TradingDesk, order_type: str) -> Row:
+    """Give the exit of the one group: its take profit (limit) or stop loss (stop)."""
+    found: Row
+    (found,) = [one for one in desk.orders() if (one["side"], one["type"]) == ("sell", order_type)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("order_class", "exits", "fills"),
+    [
+        ("bracket", {"take_profit_limit_price": 150, "stop_loss_stop_price": 40}, "limit"),
+        ("bracket", {"take_profit_limit_price": 150, "stop_loss_stop_price": 40}, "stop"),
+        ("oto", {"take_profit_limit_price": 150}, "limit"),
+        ("oto", {"stop_loss_stop_price": 40}, "stop"),
+    ],
+)
+def test_a_group_is_one_trade_at_every_stage(
+    desk: TradingDesk, order_class: str, exits: Row, fills: str
+) -> None:
+    desk.one(qty=30, order_class=order_class, time_in_force="gtc", **RESTING, **exits)
+    assert trades_counted(desk) == 1
+    desk.fill("one", 20)
+    assert (trades_counted(desk), desk.trades()) == (1, 1)
+    desk.fill("one")
+    assert (trades_counted(desk), desk.trades()) == (1, 1)
+    desk.tick(AFTER_THE_CLOSE_S)
+    exit_id = exit_of(desk, fills)["id"]
+    for qty in ("10", "20"):
+        desk.control("POST", "fill", {"order_id": exit_id, "qty": qty})
+        assert (trades_counted(desk), desk.trades()) == (1, 1)
+    assert desk.left_open() == []
+
+
+def test_a_group_of_an_earlier_session_is_one_trade_while_its_exits_work_and_none_when_they_fill(
+    desk: TradingDesk,
+) -> None:
+    desk.one(qty=30, time_in_force="gtc", **GROUP, **RESTING)
+    desk.fill("one")
+    desk.tick(86_400)
+    assert trades_counted(desk) == 1
+    exit_id = exit_of(desk, "limit")["id"]
+    desk.control("POST", "fill", {"order_id": exit_id, "qty": "10"})
+    assert trades_counted(desk) == 1
+    desk.control("POST", "fill", {"order_id": exit_id})
+    assert trades_counted(desk) == 0
+    assert (desk.trades("2026-03-02"), desk.trades("2026-03-03")) == (1, 0)
+
+
+@pytest.mark.parametrize("fills", ["limit", "stop"])
+def test_an_exit_pair_is_one_trade_at_every_stage(desk: TradingDesk, fills: str) -> None:
+    desk.place_by_hand(symbol="SPY", qty="30")
+    desk.tick(5)
+    pair: Row = {**GROUP, "order_class": "oco", "order_type": "limit", "limit_price": 150}
+    desk.one(qty=30, side="sell", time_in_force="gtc", **pair)
+    assert trades_counted(desk) == 1
+    desk.tick(AFTER_THE_CLOSE_S)
+    exit_id = exit_of(desk, fills)["id"]
+    for qty in ("10", "20"):
+        desk.control("POST", "fill", {"order_id": exit_id, "qty": qty})
+        assert (trades_counted(desk), desk.trades()) == (1, 1)
+    assert desk.left_open() == []
+
+
+def test_an_order_that_is_over_and_still_listed_as_open_is_a_trade(desk: TradingDesk) -> None:
+    desk.one(qty=3)
+    (over,) = desk.orders()
+
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        answer = send()
+        if path_of(request) == "/v2/orders" and "status=open" in str(request.url):
+            return reply(request, 200, [*answer.json(), over])
+        return answer
+
+    desk.between = middle
+    assert (over["status"], trades_counted(desk)) == ("filled", 1)
 
 
 def test_the_broker_is_asked_for_open_orders_then_positions_then_fills(desk: TradingDesk) -> None:

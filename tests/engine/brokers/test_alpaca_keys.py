@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 import requests
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from engine.brokers.alpaca_keys import HIDDEN, Keys
@@ -79,6 +79,7 @@ def test_the_beginning_of_a_key_at_the_end_of_a_text_is_hidden(
     spelled: tuple[str, str], data: st.DataObject
 ) -> None:
     key, text = spelled
+    assume(not re.search("[uUxX][0-9a-fA-F]", key))  # half an escape of it may be read as another's end
     cut = data.draw(st.integers(1, len(text) - 1))
     shown = Keys("unlikely-api-key", key).hidden_in(f"<< {text[:cut]}")
     assert all(f"<< {key[:6]}" not in each for each in decoded(shown))

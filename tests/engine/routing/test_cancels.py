@@ -128,18 +128,24 @@ def test_for_an_order_that_has_filled_it_is_too_late(desk: TradingDesk) -> None:
     assert deletes(desk) == []
 
 
-def test_for_an_order_that_fills_in_the_moment_of_its_cancel_it_is_too_late(desk: TradingDesk) -> None:
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_for_an_order_that_fills_in_the_moment_of_its_cancel_it_is_too_late(
+    desk: TradingDesk, moment: str
+) -> None:
     rest(desk)
-    desk.arm("fill_races_cancel")
+    desk.arm("fill_races_cancel", moment=moment)
     row = withdraw(desk)
     assert (row["status"], row["order_status"]) == ("too_late", "filled")
     desk.live()
     assert desk.trades() == 1
 
 
-def test_an_order_that_fills_in_part_before_its_cancel_keeps_what_it_has(desk: TradingDesk) -> None:
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_order_that_fills_in_part_around_its_cancel_keeps_what_it_has(
+    desk: TradingDesk, moment: str
+) -> None:
     rest(desk)
-    desk.arm("fill_races_cancel", qty="4")
+    desk.arm("fill_races_cancel", qty="4", moment=moment)
     row = withdraw(desk)
     assert (row["status"], row["filled_qty"]) == ("canceled", 4.0)
     assert "4 filled" in row["message"]

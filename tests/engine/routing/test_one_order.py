@@ -19,6 +19,7 @@ from tests.desk import Row, off, on, order, outcomes, statuses
 from tests.engine.routing.trading import (
     BY_CLIENT_ID,
     Between,
+    Killed,
     Send,
     TradingDesk,
     after_orders,
@@ -640,3 +641,32 @@ def test_an_order_of_the_broker_is_told_by_the_log_with_its_id(desk: TradingDesk
     assert attempted["intent_id"] == placed["intent_id"] == "one"
     assert placed["broker_order_id"] == row["broker_order_id"] == desk.orders()[0]["id"]
     assert asked == ["one"]
+
+
+def test_an_order_that_was_in_doubt_and_is_there_after_all_reaches_the_ledger_by_a_later_run(
+    desk: TradingDesk,
+) -> None:
+    """A job dies right after its order left; the one that resumes it is halted, and lookups still lag."""
+    died: list[PreparedRequest] = []
+
+    def dies_once(request: PreparedRequest, send: Send) -> Response:
+        answer = send()
+        if is_order(request) and not died:
+            died.append(request)
+            raise desk.die()
+        path = path_of(request)
+        if not died or request.method != "GET" or not path.startswith("/v2/orders"):
+            return answer
+        if path == BY_CLIENT_ID:
+            return reply(request, 404, {"code": 40410000, "message": "order not found"})
+        return reply(request, 200, [])
+
+    desk.between = dies_once
+    desk.drop("a.json", order(client_intent_id="one", qty=3))
+    with pytest.raises(Killed):
+        desk.live()
+    desk.live(changes={"kill_switch": on})
+    assert statuses(desk.runs()[0]) == ["halted"]
+    desk.disarm()
+    desk.live()
+    assert desk.trades() == 1

@@ -187,6 +187,8 @@ def test_a_document_that_is_no_json_is_unavailable(store: EmbeddedStore) -> None
         connection.execute("UPDATE ledger_trades SET document = '{'")
     with pytest.raises(DataUnavailable):
         store.ledger_document("o-1")
+    with pytest.raises(DataUnavailable):
+        store.trade_counts(["paper"], SESSION)
     with pytest.raises(EngineError):
         store.write_ledger([trade("o-1", filled=2)])
 

@@ -417,17 +417,39 @@ def test_a_count_that_is_no_whole_number_is_unavailable(
             store.trade_counts(["a", "b", "c"], SESSION)
 
 
-def test_one_count_that_fails_fails_the_call(store: FirestoreStore, monkeypatch: pytest.MonkeyPatch) -> None:
+OF_DOCUMENTS = {"broker_account_id": "a33", "trading_date": "2026-03-02"}
+
+
+@pytest.mark.parametrize("counted", [OF_DOCUMENTS, {**OF_DOCUMENTS, "counts_as_trade": False}])
+def test_one_count_that_fails_fails_the_call(
+    store: FirestoreStore, monkeypatch: pytest.MonkeyPatch, counted: dict[str, Any]
+) -> None:
     count = FirestoreStore._count
 
-    def failing(self: FirestoreStore, ledger: Any, account: str, *others: Any) -> int:
-        if account == "a33":
+    def failing(self: FirestoreStore, ledger: Any, fields: dict[str, Any], *others: Any) -> int:
+        if fields == counted:
             raise DataUnavailable("one count failed")
-        return count(self, ledger, account, *others)
+        return count(self, ledger, fields, *others)
 
     monkeypatch.setattr(FirestoreStore, "_count", failing)
     with pytest.raises(DataUnavailable, match="one count failed"):
         store.trade_counts([f"a{n}" for n in range(40)], SESSION)
+
+
+def test_more_documents_that_are_no_trades_than_there_are_is_unavailable(
+    store: FirestoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FirestoreStore, "_count", lambda _, __, fields, ___: len(fields))
+    with pytest.raises(DataUnavailable, match="of 2 documents of account a, 3 are no trades of their own"):
+        store.trade_counts(["a"], SESSION)
+
+
+def test_all_counts_are_asked_for_at_the_same_time(
+    store: FirestoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(4, timeout=PATIENT_S)
+    monkeypatch.setattr(FirestoreStore, "_count", lambda *_: together.wait() * 0)
+    assert counted(store, "a", "b") == {}
 
 
 def test_a_service_that_is_no_firestore_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

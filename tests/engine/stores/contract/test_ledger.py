@@ -74,6 +74,46 @@ def test_trades_are_counted_per_account_and_session(store: LedgerStore) -> None:
     assert counted(store, "paper", "b", "idle") == {"paper": 2, "b": 1}
 
 
+def no_trade(order: str, **said: Any) -> dict[str, Any]:
+    """Give the document of an exit whose group is a trade by its entry's document."""
+    return trade(order, **said) | {"exit_of": "o-1", "counts_as_trade": False}
+
+
+def test_documents_that_are_no_trades_of_their_own_are_not_counted(store: LedgerStore) -> None:
+    store.write_ledger(
+        [
+            trade("o-1"),
+            no_trade("o-2"),
+            no_trade("o-3"),
+            trade("o-4", account="b"),
+            trade("o-5", account="b"),
+            no_trade("o-6", account="b", day="2026-03-03"),
+            no_trade("o-7", account="c"),
+        ]
+    )
+    assert counted(store, "paper", "b", "c") == {"paper": 1, "b": 2}
+    assert counted(store, "paper", "b", "c", day=date(2026, 3, 3)) == {}
+
+
+@pytest.mark.parametrize("said", [None, True, 0, 0.0, "false", "", [False], {"counts_as_trade": False}])
+def test_whatever_else_a_document_says_it_counts(store: LedgerStore, said: object) -> None:
+    store.write_ledger([trade("o-1") | {"counts_as_trade": said}, no_trade("o-2")])
+    assert counted(store, "paper") == {"paper": 1}
+
+
+def test_what_a_map_within_a_document_says_does_not_matter(store: LedgerStore) -> None:
+    store.write_ledger([trade("o-1") | {"metadata": {"counts_as_trade": False}}])
+    assert counted(store, "paper") == {"paper": 1}
+
+
+def test_a_document_that_a_later_write_makes_no_trade_is_counted_no_more(store: LedgerStore) -> None:
+    store.write_ledger([trade("o-1"), trade("o-2")])
+    assert store.write_ledger([no_trade("o-2")]) == 1
+    assert counted(store, "paper") == {"paper": 1}
+    assert store.write_ledger([trade("o-2")]) == 0
+    assert counted(store, "paper") == {"paper": 1}
+
+
 def test_many_accounts_are_counted(store: LedgerStore) -> None:
     accounts = [f"account-{number}" for number in range(40)]
     store.write_ledger([trade(f"o-{account}", account=account) for account in accounts[::2]])

@@ -1,0 +1,42 @@
+"""Executions that came after their run had ended: kept beside the runs, which are sealed by then.
+
+``late_fills/<session of the execution>/<run id>-<hash>.parquet`` has all that was known of a run's open
+orders when somebody asked; the same executions are written once, and may be told of by several files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import date
+
+import pyarrow as pa
+
+from engine.errors import AlreadyWritten
+from engine.record import content_hash, read_table, table_bytes
+from engine.stores.objects import Objects
+
+_PLACE = "late_fills/"
+_HASH_LETTERS = 16
+
+
+def keep(objects: Objects, trading_date: date, run_id: str, fills: pa.Table) -> None:
+    """Keep executions of a run's orders; nothing is written where there are none, or none that are new."""
+    if not fills.num_rows:
+        return
+    name = f"{run_id}-{content_hash(fills)[:_HASH_LETTERS]}.parquet"
+    with suppress(AlreadyWritten):
+        objects.put(f"{_PLACE}{trading_date.isoformat()}/{name}", table_bytes(fills))
+
+
+def late_fills(objects: Objects, trading_date: date) -> Sequence[pa.Table]:
+    """Give the executions of a session that were kept, with the ``run_id`` of their orders.
+
+    One execution may be in several tables.
+    """
+    tables = []
+    for key in objects.list(f"{_PLACE}{trading_date.isoformat()}/"):
+        table = read_table(key, objects.read(key))
+        run_id = key.rpartition("/")[2].rpartition("-")[0]
+        tables.append(table.append_column("run_id", pa.array([run_id] * table.num_rows, pa.string())))
+    return tables

@@ -1,0 +1,115 @@
+"""A day's end, of runs that traded against the simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from engine.day import BLOTTER, day_of
+from engine.late_fills import keep, late_fills
+from engine.record import table_bytes
+from engine.schema import fills_schema
+from engine.stores.objects import LocalObjects
+from engine.stores.runs import RunFolder
+from tests.desk import NOON, order
+from tests.live_desk import LiveDesk
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> LiveDesk:
+    return LiveDesk(tmp_path / "data")
+
+
+def only(frame: pd.DataFrame) -> dict[str, object]:
+    (row,) = frame.to_dict(orient="records")
+    return {str(name): value for name, value in row.items()}
+
+
+def test_a_day_counts_intents_orders_and_fills_by_account_and_strategy(desk: LiveDesk) -> None:
+    desk.drop("a.json", order(qty=3), order(qty=2, symbol="KO", side="sell"), order(qty=500))
+    day = day_of([desk.live()])
+    row = only(day.summary)
+    assert (row["strategy_id"], row["intents"], row["allowed"], row["orders"], row["fills"]) == (
+        "momentum",
+        3,
+        2,
+        2,
+        2,
+    )
+    assert only(day.refused)["reason"] == "max_position_size_exceeded"
+    assert day.adds_up
+
+
+def test_turnover_is_what_was_bought_and_sold(desk: LiveDesk) -> None:
+    desk.drop("a.json", order(qty=3), order(qty=2, symbol="KO", side="sell"))
+    day = day_of([desk.live()])
+    row, traded = only(day.summary), day.blotter
+    by_side = (traded["qty"] * traded["price"]).groupby(traded["side"]).sum()
+    assert (row["bought_usd"], row["sold_usd"]) == (by_side["buy"], by_side["sell"])
+    assert row["turnover_usd"] == pytest.approx(by_side.sum())
+
+
+@pytest.mark.parametrize(("side", "factor"), [("buy", 1.01), ("sell", 0.99)])
+def test_slippage_is_positive_where_the_price_was_worse_than_the_reference(
+    desk: LiveDesk, side: str, factor: float
+) -> None:
+    desk.drop("a.json", order(client_intent_id="one", side=side, reference_price=100))
+    run = desk.live()
+    fills = run.table("fills.parquet")
+    worse = fills.set_column(fills.schema.get_field_index("price"), "price", pa.array([100 * factor]))
+    folder = tampered(desk, run.key + "fills.parquet", worse)
+    assert only(day_of([folder]).blotter)["slippage_bps"] == pytest.approx(100)
+
+
+def tampered(desk: LiveDesk, key: str, table: pa.Table) -> RunFolder:
+    """Give the desk's first run with other content in one of its tables."""
+    (desk.data / key).write_bytes(table_bytes(table))
+    return desk.world().runs.all()[0]
+
+
+def test_an_execution_without_a_reference_price_has_no_slippage(desk: LiveDesk) -> None:
+    desk.drop("a.json", order())
+    day = day_of([desk.live()])
+    assert day.blotter["slippage_bps"].isna().all()
+    assert day.summary["slippage_bps"].isna().all()
+
+
+def test_the_blotter_has_a_row_for_each_execution_with_its_intent(desk: LiveDesk) -> None:
+    desk.drop("a.json", order(client_intent_id="one", qty=3))
+    run = desk.live()
+    row = only(day_of([run]).blotter)
+    assert tuple(row) == BLOTTER
+    assert (row["client_intent_id"], row["strategy_id"], row["qty"], row["run_id"]) == (
+        "one",
+        "momentum",
+        3.0,
+        run.run_id,
+    )
+
+
+def test_an_execution_that_is_told_of_twice_counts_once(desk: LiveDesk) -> None:
+    desk.drop("a.json", order(client_intent_id="one", qty=3))
+    run = desk.live()
+    late = run.table("fills.parquet")
+    assert len(day_of([run], [late, late]).blotter) == 1
+
+
+def test_late_executions_are_kept_once_and_found_by_their_session(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path)
+    fill = {"fill_id": "f1", "client_intent_id": "one", "qty": 1.0, "price": 2.0, "filled_at": NOON}
+    table = pa.Table.from_pylist([fill], schema=fills_schema())
+    for _ in range(2):
+        keep(objects, NOON.date(), "run-1", table)
+    keep(objects, NOON.date(), "run-2", table.slice(0, 0))
+    (found,) = late_fills(objects, NOON.date())
+    assert found["fill_id"].to_pylist() == ["f1"]
+
+
+def test_dry_and_unfinished_runs_are_left_out(desk: LiveDesk) -> None:
+    desk.drop("a.json", order())
+    dry = desk.run()
+    assert day_of([dry]).runs == ()
+    assert day_of([]).summary.empty

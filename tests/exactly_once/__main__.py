@@ -1,0 +1,182 @@
+"""Lets jobs die and judges what came of it; prints one JSON object.
+
+::
+
+    python -m tests.exactly_once 17                    the schedule of seed 17, as often as it takes
+    python -m tests.exactly_once 17 18 19
+    python -m tests.exactly_once --plan every_point --part 3/16 --store servers
+    python -m tests.exactly_once --scene half_dead --scene two_jobs_of_one_folder
+
+PostgreSQL and the Firestore emulator are started where they are needed, unless ``--database`` and
+``--emulator`` say where they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tests.crash_job import in_a_fork
+from tests.exactly_once.market import market
+from tests.exactly_once.plans import PLANS, Lived, Schedule, Stage, by_seed, live
+from tests.exactly_once.scenes import SCENES, played
+from tests.exactly_once.stores import EMBEDDED, SERVERS, Places, prepared, started
+
+_WORDS = 4000
+
+
+def main(arguments: list[str]) -> int:
+    """Do what was asked and say what was wrong; gives the exit code."""
+    asked = _parser().parse_args(arguments)
+    given = Places(asked.database, asked.emulator)
+    if asked.store == EMBEDDED:
+        report = _report(asked, Places())
+    elif SERVERS in given.kinds:
+        report = _report(asked, prepared(given))
+    else:
+        with started() as places:
+            report = _report(asked, places)
+    print(json.dumps(report, indent=1))
+    return 1 if report["problems"] else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.exactly_once")
+    parser.add_argument("seeds", type=int, nargs="*", help="schedules of chance")
+    parser.add_argument("--seeds", dest="seed_range", help="many of them: FIRST:LAST, without the last")
+    parser.add_argument("--plan", choices=PLANS, help="a plan of deaths")
+    parser.add_argument("--scene", choices=SCENES, action="append", default=[], help="a scene with two jobs")
+    parser.add_argument("--part", default="1/1", help="of the plan: the first of 16 is 1/16")
+    parser.add_argument("--store", choices=(EMBEDDED, SERVERS), help="of a plan; embedded: no servers at all")
+    parser.add_argument("--database", default="", help="the address of an empty database")
+    parser.add_argument("--emulator", default="", help="the address of a Firestore emulator")
+    parser.add_argument("--keep", action="store_true", help="keep the folders of what went wrong")
+    return parser
+
+
+def _report(asked: argparse.Namespace, places: Places) -> dict[str, Any]:
+    folder = Path(tempfile.mkdtemp(prefix="exactly-once-"))
+    began = time.monotonic()
+    try:
+        with market() as served:
+            player = _Player(Stage(folder, served, places), keeps=asked.keep)
+            if asked.scene:
+                player.play_scenes(asked.scene)
+            elif asked.plan:
+                player.play_plan(asked.plan, asked.store or EMBEDDED, *map(int, asked.part.split("/")))
+            else:
+                player.play_seeds(_seeds(asked))
+    finally:
+        if not asked.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    return {**player.report(), "took_s": round(time.monotonic() - began, 1)}
+
+
+def _seeds(asked: argparse.Namespace) -> list[int]:
+    if asked.seed_range:
+        first, last = map(int, asked.seed_range.split(":"))
+        return list(range(first, last))
+    return list(asked.seeds)
+
+
+class _Player:
+    """Plays cases one after the other, each in a fork of a process that has imported what a job does."""
+
+    def __init__(self, stage: Stage, *, keeps: bool) -> None:
+        self.stage, self.keeps = stage, keeps
+        self.tried = self.died = self.points = 0
+        self.names: Counter[str] = Counter()
+        self.problems: dict[str, list[str]] = {}
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "points": self.points,
+            "tried": self.tried,
+            "died": self.died,
+            "died_at": dict(sorted(self.names.items())),
+            "problems": self.problems,
+        }
+
+    def play_plan(self, plan: str, kind: str, part: int, parts: int) -> None:
+        warm = self._undisturbed(kind)
+        expected = Counter(warm["became"])
+        self.points = warm["points"]
+        for schedule in list(PLANS[plan](self.points, kind))[part - 1 :: parts]:
+            self._play(str(schedule), _life(schedule), expected)
+
+    def play_seeds(self, seeds: list[int]) -> None:
+        self._undisturbed(self.stage.places.kinds[-1])
+        for seed in seeds:
+            self._play(f"seed {seed}", by_seed(seed, self.stage.places), None)
+
+    def play_scenes(self, scenes: list[str]) -> None:
+        for scene in scenes:
+            self._play(scene, played(scene), None)
+
+    def _undisturbed(self, kind: str) -> dict[str, Any]:
+        """Let a case live undisturbed; what it imports on its way is imported once, here."""
+
+        def play() -> dict[str, Any]:
+            lived = live(Schedule(kind=kind), self.stage, self._name())
+            assert not lived.wrong, lived.wrong
+            return {"became": lived.became, "points": lived.points, "modules": sorted(sys.modules)}
+
+        found: dict[str, Any] = in_a_fork(play)
+        for name in found["modules"]:
+            with suppress(ImportError):
+                import_module(name)
+        gc.freeze()
+        return found
+
+    def _play(self, title: str, life: Callable[[Stage, str], Lived], expected: Counter[str] | None) -> None:
+        assert threading.active_count() == 1, "this process forks, and must have no threads"
+        name = self._name()
+
+        def play() -> dict[str, Any]:
+            try:
+                lived = life(self.stage, name)
+            finally:
+                self.stage.clear()
+            wrong = list(lived.wrong)
+            if expected is not None and lived.became != expected:
+                more, less = lived.became - expected, expected - lived.became
+                wrong.append(f"too many: {sorted(more)}, missing: {sorted(less)}")
+            return {"wrong": wrong, "died": lived.died, "ends": lived.ends}
+
+        self.tried += 1
+        try:
+            found = in_a_fork(play)
+        except AssertionError as error:
+            found = {"wrong": [str(error)[-_WORDS:]], "died": 0, "ends": []}
+        self.died += found["died"]
+        self.names.update(found["ends"])
+        if found["wrong"]:
+            self.problems[title] = found["wrong"]
+            print(f"{title} [{name}]:", *found["wrong"], sep="\n  ", file=sys.stderr, flush=True)
+        if not (found["wrong"] and self.keeps):
+            shutil.rmtree(self.stage.folder / name, ignore_errors=True)
+
+    def _name(self) -> str:
+        self.named = getattr(self, "named", 0) + 1
+        return f"{os.getpid()}-{self.named}"
+
+
+def _life(schedule: Schedule) -> Callable[[Stage, str], Lived]:
+    return lambda stage, name: live(schedule, stage, name)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

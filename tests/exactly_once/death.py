@@ -1,0 +1,179 @@
+"""A process that kills itself at its nth operation with an effect, and what brings that about.
+
+Operations are counted from 1, over everything that the job touches. A *point* is a moment before or after
+one: to die there is to leave exactly what was done until then.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from requests import PreparedRequest, Response
+from requests.adapters import BaseAdapter
+
+from engine.brokers.alpaca import AlpacaBroker
+from engine.brokers.exchange import Exchange
+from engine.brokers.trading import Recorder
+from engine.stores.protocols import AgentDocuments, LedgerStore, PositionStore
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_ON_DISK = {"os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
+
+
+@dataclass
+class Death:
+    """Counts points, and kills this process by SIGKILL (or what ``signal`` says) at the one numbered ``at``.
+
+    What was counted, the last point included, is appended to ``told``, a line each.
+    """
+
+    at: int | None
+    told: Path
+    signal: signal.Signals = signal.SIGKILL
+    only: str = ""
+    count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._line = os.open(self.told, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def __call__(self, what: str, *, torn: int | None = None) -> None:
+        """Pass a point; ``torn`` is a file that is cut in half where the process dies here."""
+        if not what.startswith(self.only):
+            return
+        with self._lock:
+            self.count += 1
+            os.write(self._line, f"{self.count} {what}\n".encode())
+            if self.count != self.at:
+                return
+            if torn is not None:
+                with suppress(OSError):  # of a folder nothing can be cut off
+                    os.ftruncate(torn, os.fstat(torn).st_size // 2)
+            os.kill(os.getpid(), self.signal)
+
+    def on_disk(self, root: Path) -> None:
+        """Count what this process does to files below a folder, from now on.
+
+        The interpreter announces it before it does it; flushing a file is the moment before which it may be
+        half written.
+        """
+        below = f"{root}/"
+
+        def hook(event: str, said: tuple[Any, ...]) -> None:
+            if event == "open":
+                path, flags = said[0], said[2]
+                if not (isinstance(flags, int) and flags & _WRITING):
+                    return
+            elif event in _ON_DISK:
+                path = said[0]
+            else:
+                return
+            if isinstance(path, (str, Path)) and str(path).startswith(below):
+                self(f"disk {event.removeprefix('os.')} {str(path).removeprefix(below)}")
+
+        sys.addaudithook(hook)
+        os.fsync = lambda fd: self("disk flush", torn=fd if isinstance(fd, int) else fd.fileno())
+
+
+@dataclass(eq=False)
+class DyingTransport(BaseAdapter):
+    """A transport with a point before each request, and one after the server has answered."""
+
+    inner: BaseAdapter
+    death: Death
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        what = f"{request.method} {urlsplit(request.url or '').path}"
+        self.death(f"request {what}")
+        try:
+            return self.inner.send(request, *args, **kwargs)
+        finally:
+            self.death(f"answered {what}")
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class WatchedBroker(AlpacaBroker):
+    """A broker whose recorder's work is followed by a point; what was kept is noted by ``kept``."""
+
+    death: Death
+    kept: Callable[[Exchange], None]
+
+    def recorded(self, recorder: Recorder) -> AlpacaBroker:
+        return super().recorded(_WatchedRecorder(recorder, self.death, self.kept))
+
+
+@dataclass(frozen=True)
+class _WatchedRecorder:
+    inner: Recorder
+    death: Death
+    note: Callable[[Exchange], None]
+
+    def next_number(self) -> int:
+        return self.inner.next_number()
+
+    def keep(self, exchange: Exchange) -> None:
+        self.inner.keep(exchange)
+        self.note(exchange)
+        self.death(f"kept {exchange.request['method']}")
+
+
+class _Store:
+    def __init__(self, inner: Any, death: Death) -> None:
+        self._inner, self._death = inner, death
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def _with_points(self, what: str, write: Callable[[], Any]) -> Any:
+        self._death(f"before {what}")
+        done = write()
+        self._death(f"after {what}")
+        return done
+
+
+class DyingPositions(_Store):
+    """Positions with a point before and after each write."""
+
+    def load_positions(self, *args: Any, **kwargs: Any) -> Any:
+        return self._with_points("positions", lambda: self._inner.load_positions(*args, **kwargs))
+
+
+class DyingLedger(_Store):
+    """A ledger with a point before and after each write."""
+
+    def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> Any:
+        return self._with_points("ledger", lambda: self._inner.write_ledger(documents))
+
+
+class DyingDocuments(_Store):
+    """The agent's documents with a point before and after each change."""
+
+    def replace_agent_document(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        kind = name.partition("-")[0]
+        return self._with_points(kind, lambda: self._inner.replace_agent_document(name, *args, **kwargs))
+
+
+def dying_positions(store: PositionStore, death: Death) -> PositionStore:
+    dying: Any = DyingPositions(store, death)
+    return dying  # type: ignore[no-any-return]
+
+
+def dying_ledger(store: LedgerStore, death: Death) -> LedgerStore:
+    dying: Any = DyingLedger(store, death)
+    return dying  # type: ignore[no-any-return]
+
+
+def dying_documents(store: AgentDocuments, death: Death) -> AgentDocuments:
+    dying: Any = DyingDocuments(store, death)
+    return dying  # type: ignore[no-any-return]

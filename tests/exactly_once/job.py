@@ -1,0 +1,224 @@
+"""What ``execution-engine run`` does, in a fork, with everything that it touches handed in.
+
+It is ``jobs.run.work`` itself, gate and preflight included; only the clock, the patience and the number of
+connections are others, and everything that has an effect can end the process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from engine.agent import Agent, whoever_acts
+from engine.brokers.exchange import Exchange
+from engine.brokers.trading import TradingBroker
+from engine.brokers.transport import BoundedAdapter
+from engine.errors import ConfigurationError, EngineError
+from engine.log import EventLog, wall_clock
+from engine.preflight import Check, broker_checks, store_checks
+from engine.stores.chosen import Stores
+from engine.venue import Patience, Venue
+from engine.world import World
+from jobs.run import work
+from jobs.world import Setup, read_setup
+from tests.exactly_once.death import (
+    Death,
+    DyingTransport,
+    WatchedBroker,
+    dying_documents,
+    dying_ledger,
+    dying_positions,
+)
+from tests.exactly_once.market import KEY, SECRET
+
+QUICK = Patience(lookups_s=(0.01, 0.02, 0.04, 0.08, 0.16), down_after_s=2.0)
+LONGEST_S = 60.0
+FAILED, BROKEN = 1, 70
+"""Exit codes: failed with an error of the engine's own, safe to run again; and with any other one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How a job goes about it: ``at_once`` orders, ``settle_s`` seconds for fills, its clocks, and its death.
+
+    ``clock`` is the run's, ``lease_clock`` the one by which it holds its lease. It is sent ``dies_of`` at
+    the point numbered ``dies_at``, of those whose names begin with ``only``.
+    """
+
+    at_once: int = 8
+    settle_s: float = 0.05
+    patience: Patience = QUICK
+    broker_patience_s: float = 3.0
+    clock: Callable[[], datetime] = wall_clock
+    lease_clock: Callable[[], datetime] = wall_clock
+    dies_at: int | None = None
+    dies_of: signal.Signals = signal.SIGKILL
+    only: str = ""
+
+
+@dataclass(frozen=True)
+class MortalSetup(Setup):
+    """The setup of a job that may die at any point."""
+
+    death: Death
+    manner: Manner
+    kept: Callable[[Exchange], None]
+
+    def agent(self, *, by: str | None = None, log: EventLog | None = None) -> Agent:
+        return Agent(
+            self.stores.agent, log or EventLog(), by or whoever_acts(), clock=self.manner.lease_clock
+        )
+
+    def preflight(self, *, with_broker: bool = True) -> dict[str, Check]:
+        account, clock = self._broker(lambda: False), self._broker(lambda: False)
+        return {**store_checks(self.stores), **broker_checks(account.get_account, clock, wall_clock)}
+
+    def broker(self, stopping: Callable[[], bool]) -> TradingBroker:
+        return self._broker(stopping)
+
+    def _broker(self, stopping: Callable[[], bool]) -> WatchedBroker:
+        host = self.settings.gate.trading_host
+        session = requests.Session()
+        session.mount(host + "/", DyingTransport(BoundedAdapter(connections=16, deadline_s=20), self.death))
+        broker = WatchedBroker(
+            api_key=KEY,
+            secret_key=SECRET,
+            trading_host=host,
+            session=session,
+            patience_s=self.manner.broker_patience_s,
+            stopping=stopping,
+        )
+        broker.death, broker.kept = self.death, self.kept
+        return broker
+
+    @contextmanager
+    def venue(self, stopping: Callable[[], bool]) -> Iterator[Venue]:
+        with super().venue(stopping) as venue:
+            yield replace(
+                venue,
+                patience=self.manner.patience,
+                settle_s=self.manner.settle_s,
+                orders_at_once=self.manner.at_once,
+            )
+
+    def world(self, **said: Any) -> World:
+        return replace(super().world(**said), clock=self.manner.clock)
+
+
+def mortal(env: Mapping[str, str], death: Death, manner: Manner, kept: Callable[[Exchange], None]) -> Setup:
+    """Give the setup of a job by its environment."""
+    setup = read_setup(env)
+    stores = Stores(
+        dying_positions(setup.stores.positions, death),
+        dying_ledger(setup.stores.ledger, death),
+        dying_documents(setup.stores.agent, death),
+        setup.stores.documents,
+    )
+    return MortalSetup(setup.settings, setup.config, setup.kill_switch, stores, death, manner, kept)
+
+
+@dataclass
+class Job:
+    """A job in a process of its own; what it logs is in ``log``, its points are in ``points``."""
+
+    process: int
+    log: Path
+    points: Path
+    status: int | None = field(default=None, init=False)
+
+    @classmethod
+    def begun(cls, env: Mapping[str, str], folder: Path, name: str, manner: Manner) -> Job:
+        """Fork one; ``name`` is of its files in ``folder``."""
+        log, points = folder / f"{name}.log", folder / f"{name}.points"
+        log.touch()
+        points.touch()
+        process = os.fork()
+        if process == 0:
+            death = Death(manner.dies_at, points, manner.dies_of, manner.only)
+            _be_the_job(env, folder, log, death, manner)
+        return cls(process, log, points)
+
+    def ended(self, *, at_most_s: float = LONGEST_S) -> bool:
+        """Wait for the end; tell whether it came to its own. Raises ``AssertionError`` where it is stuck."""
+        until = time.monotonic() + at_most_s
+        while self.status is None:
+            found, status = os.waitpid(self.process, os.WNOHANG)
+            if found:
+                self.status = status
+            elif time.monotonic() > until:
+                self.end()
+                raise AssertionError(f"a job was stuck:\n{self.told()}")
+            else:
+                time.sleep(0.002)
+        if os.WIFEXITED(self.status) and os.WEXITSTATUS(self.status) not in {0, FAILED}:
+            raise AssertionError(f"a job broke:\n{self.told()}")
+        return self.status == 0
+
+    def end(self) -> None:
+        """See that it is gone, whatever it was doing."""
+        if self.status is None:
+            os.kill(self.process, signal.SIGKILL)
+            _, self.status = os.waitpid(self.process, 0)
+
+    @property
+    def was_killed(self) -> bool:
+        return self.status is not None and os.WIFSIGNALED(self.status)
+
+    def stopped_itself(self, *, at_most_s: float = LONGEST_S) -> bool:
+        """Wait until it is stopped (SIGSTOP); False where it came to its end instead."""
+        until = time.monotonic() + at_most_s
+        while time.monotonic() < until:
+            found, status = os.waitpid(self.process, os.WNOHANG | os.WUNTRACED)
+            if found and os.WIFSTOPPED(status):
+                return True
+            if found:
+                self.status = status
+                return False
+            time.sleep(0.002)
+        raise AssertionError("a job was not stopped")
+
+    def passed(self) -> list[str]:
+        """Give the points that it came by, in their order."""
+        return [line.partition(" ")[2] for line in self.points.read_text().splitlines()]
+
+    def told(self) -> str:
+        """Give the end of what it said beside its log."""
+        lines = self.log.read_text().splitlines()
+        return "\n".join(line for line in lines if not line.startswith('{"severity":"'))[-3000:]
+
+
+def _be_the_job(env: Mapping[str, str], folder: Path, log: Path, death: Death, manner: Manner) -> None:
+    code = BROKEN
+    try:
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        noted = os.open(folder / "kept", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        death.on_disk(Path(env["EXEC_DATA_DIR"]))
+        work(mortal(env, death, manner, lambda exchange: _note(noted, exchange)), "test")
+        code = 0
+    except EngineError as error:
+        code = BROKEN if isinstance(error, ConfigurationError) else FAILED
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _note(noted: int, exchange: Exchange) -> None:
+    headers = (exchange.response or {}).get("headers", {})
+    named = {name.lower(): value for name, value in headers.items()}.get("x-request-id", [""])
+    os.write(noted, f"{os.getpid()} {exchange.number} {named[0]}\n".encode())

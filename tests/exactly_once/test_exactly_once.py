@@ -1,0 +1,113 @@
+"""A sample of what ``make soak`` does: jobs are killed, and run again, and nothing is lost or doubled.
+
+What was wrong is told by the schedule that brought it about; ``python -m tests.exactly_once`` repeats it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.exactly_once.plans import PLANS
+from tests.exactly_once.scenes import SCENES
+
+Report = dict[str, Any]
+Play = Callable[..., Report]
+
+SEEDS, SEEDS_AT_ONCE = 1_200, 40
+PARTS = 4
+OF_SERVERS = ["every_point", "twice", "in_trouble"]
+WAITS_FOR_A_MINUTE = "half_dead_for_a_minute"
+
+
+def played(*arguments: str) -> Report:
+    """Let a process of its own play, and give its report."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.exactly_once", *arguments],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    report: Report = json.loads(done.stdout)
+    return report
+
+
+@pytest.fixture
+def with_servers(database_url: str, firestore_emulator: str) -> Play:
+    return lambda *said: played("--database", database_url, "--emulator", firestore_emulator, *said)
+
+
+def assert_nothing_is_wrong(report: Report, *, died: int) -> None:
+    assert report["problems"] == {}
+    assert report["died"] >= died
+
+
+# --- a sample
+
+
+def test_killed_anywhere_and_run_again_every_order_is_placed_once() -> None:
+    report = played("--store", "embedded", "--plan", "every_point", "--part", "7/75")
+    assert report["points"] > 500
+    assert_nothing_is_wrong(report, died=report["tried"])
+
+
+def test_killed_anywhere_with_postgresql_and_firestore_every_order_is_placed_once(with_servers: Play) -> None:
+    report = with_servers("--store", "servers", "--plan", "every_point", "--part", "60/130")
+    assert report["points"] > 500
+    assert_nothing_is_wrong(report, died=report["tried"])
+
+
+@pytest.mark.parametrize(
+    ("plan", "part"), [("twice", "3/80"), ("five_times", "20/30"), ("in_trouble", "11/110")]
+)
+def test_killed_again_or_in_trouble_every_order_is_placed_once(plan: str, part: str) -> None:
+    report = played("--store", "embedded", "--plan", plan, "--part", part)
+    assert_nothing_is_wrong(report, died=report["tried"] - 2)
+
+
+def test_whatever_happens_in_whatever_order_every_order_is_placed_once(with_servers: Play) -> None:
+    assert_nothing_is_wrong(with_servers("--seeds", "0:12"), died=8)
+
+
+@pytest.mark.parametrize("scene", sorted(SCENES.keys() - {WAITS_FOR_A_MINUTE}))
+def test_there_is_one_sender_and_time_does_no_harm(scene: str, with_servers: Play) -> None:
+    assert_nothing_is_wrong(with_servers("--scene", scene), died=0)
+
+
+# --- all of it
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(1, PARTS + 1))
+@pytest.mark.parametrize("plan", PLANS)
+def test_at_every_point(plan: str, part: int) -> None:
+    report = played("--store", "embedded", "--plan", plan, "--part", f"{part}/{PARTS}")
+    assert_nothing_is_wrong(report, died=report["tried"] - 20)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(1, PARTS + 1))
+@pytest.mark.parametrize("plan", OF_SERVERS)
+def test_at_every_point_with_postgresql_and_firestore(plan: str, part: int, with_servers: Play) -> None:
+    report = with_servers("--store", "servers", "--plan", plan, "--part", f"{part}/{PARTS}")
+    assert_nothing_is_wrong(report, died=report["tried"] - 20)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_AT_ONCE))
+def test_schedules_of_chance(first: int, with_servers: Play) -> None:
+    report = with_servers("--seeds", f"{first}:{first + SEEDS_AT_ONCE}")
+    assert_nothing_is_wrong(report, died=SEEDS_AT_ONCE)
+
+
+@pytest.mark.soak
+def test_a_job_that_was_half_dead_for_a_minute_sends_nothing_more(with_servers: Play) -> None:
+    assert_nothing_is_wrong(with_servers("--scene", WAITS_FOR_A_MINUTE), died=0)
