@@ -55,7 +55,7 @@ class Death:
             os.write(self._line, f"{self.count} {what}\n".encode())
             if self.count != self.at:
                 return
-            if torn is not None:
+            if torn is not None and self.signal == signal.SIGKILL:
                 with suppress(OSError):  # of a folder nothing can be cut off
                     os.ftruncate(torn, os.fstat(torn).st_size // 2)
             os.kill(os.getpid(), self.signal)

@@ -105,7 +105,7 @@ class Judgement:
                 continue
             manifest = run.json("manifest.json")
             broken = [identity for identity in manifest["identities"] if not identity["holds"]]
-            if broken or manifest["exit_code"] != (4 if self._undecidable_of(run) else 0):
+            if broken or manifest["exit_code"] != (4 if self._is_undecided(run, manifest) else 0):
                 yield f"{run.run_id} ended with {manifest['exit_code']}: {broken} {manifest['results']}"
             now = {
                 name: file_hash(name, run.objects.read(run.key + name)) for name in names - {"manifest.json"}
@@ -145,6 +145,9 @@ class Judgement:
                 yield f"{id_} is at the broker {len(orders)} times"
             if id_ not in meant:
                 yield f"{id_} is at the broker, and no result says so"
+
+    def _is_undecided(self, run: RunFolder, manifest: dict[str, Any]) -> bool:
+        return "unresolved" in manifest["results"]["by_status"] and bool(self._undecidable_of(run))
 
     def _undecidable_of(self, run: RunFolder) -> set[str]:
         """Give the ids that nobody could know about: one request's outcome unknown, the next one refused.

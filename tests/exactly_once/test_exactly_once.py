@@ -54,32 +54,30 @@ def assert_nothing_is_wrong(report: Report, *, died: int) -> None:
 
 
 def test_killed_anywhere_and_run_again_every_order_is_placed_once() -> None:
-    report = played("--store", "embedded", "--plan", "every_point", "--part", "7/75")
+    report = played("--store", "embedded", "--plan", "every_point", "--part", "7/90")
     assert report["points"] > 500
     assert_nothing_is_wrong(report, died=report["tried"])
 
 
 def test_killed_anywhere_with_postgresql_and_firestore_every_order_is_placed_once(with_servers: Play) -> None:
-    report = with_servers("--store", "servers", "--plan", "every_point", "--part", "60/130")
+    report = with_servers("--store", "servers", "--plan", "every_point", "--part", "60/170")
     assert report["points"] > 500
     assert_nothing_is_wrong(report, died=report["tried"])
 
 
-@pytest.mark.parametrize(
-    ("plan", "part"), [("twice", "3/80"), ("five_times", "20/30"), ("in_trouble", "11/110")]
-)
+@pytest.mark.parametrize(("plan", "part"), [("twice", "3/120"), ("in_trouble", "11/180")])
 def test_killed_again_or_in_trouble_every_order_is_placed_once(plan: str, part: str) -> None:
     report = played("--store", "embedded", "--plan", plan, "--part", part)
     assert_nothing_is_wrong(report, died=report["tried"] - 2)
 
 
 def test_whatever_happens_in_whatever_order_every_order_is_placed_once(with_servers: Play) -> None:
-    assert_nothing_is_wrong(with_servers("--seeds", "0:12"), died=8)
+    assert_nothing_is_wrong(with_servers("--seeds", "0:8"), died=6)
 
 
-@pytest.mark.parametrize("scene", sorted(SCENES.keys() - {WAITS_FOR_A_MINUTE}))
-def test_there_is_one_sender_and_time_does_no_harm(scene: str, with_servers: Play) -> None:
-    assert_nothing_is_wrong(with_servers("--scene", scene), died=0)
+def test_there_is_one_sender_and_time_does_no_harm(with_servers: Play) -> None:
+    scenes = sorted(SCENES.keys() - {WAITS_FOR_A_MINUTE})
+    assert_nothing_is_wrong(with_servers(*(f"--scene={scene}" for scene in scenes)), died=0)
 
 
 # --- all of it

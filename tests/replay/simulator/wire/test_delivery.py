@@ -39,10 +39,12 @@ def test_the_head_of_an_answer_waits_for_its_body_where_it_is_told_to() -> None:
     with served(app, "127.0.0.1", 0) as address, connected(address) as client:
         client.sendall(asked("GET", "/"))
         client.settimeout(0.1)
-        with pytest.raises(TimeoutError):
-            client.recv(1)
+        try:
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+        finally:
+            seen.set()
         client.settimeout(5)
-        seen.set()
         assert client.recv(65_536).endswith(b"content-length: 4\r\n\r\nbody")
 
 
