@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -86,7 +87,12 @@ def _told_by_broker(world: World, synced: Synced | EngineError | None) -> dict[s
     """Give the broker's own time, before which no order is of this run, and whose turn it was to trade."""
     if world.venue is None:
         return {}
-    moment = synced.broker_time if synced and not isinstance(synced, EngineError) else world.clock()
+    from engine.preflight import CLOCK_SKEW_LIMIT_S
+
+    if synced is None or isinstance(synced, EngineError):
+        moment = world.clock() - timedelta(seconds=CLOCK_SKEW_LIMIT_S)
+    else:
+        moment = synced.broker_time
     return {"broker_time": moment.isoformat(), "tenure": world.venue.lease.tenure}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import pandas as pd
@@ -22,7 +22,7 @@ from engine.ledger import COUNTS_AS_TRADE
 from engine.open_orders import LeftOpen, OpenOrder, forget, left_open
 from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
 from engine.settling import executions, fills_table, is_over, ledger_documents, write_ledger
-from engine.venue import Venue
+from engine.venue import SEND_S, Venue
 from engine.world import World
 
 Working = tuple[str, str, str, float]
@@ -63,9 +63,12 @@ def sync(world: World, venue: Venue, session: Session, accounts: Sequence[str] =
     """
     account = _account(venue, accounts)
     broker_time = venue.broker.get_clock().timestamp
+    left = _Left(world, venue, session, account)
+    left.look_for_unknown()
     open_orders = venue.broker.open_orders()
     positions = venue.broker.positions()
-    unknown = _Left(world, venue, session).look_after(open_orders)
+    unlisted = left.look_after(open_orders)
+    venue.lease.hold_for(SEND_S)  # somebody else's book may be newer by now
     if account:
         _keep_positions(world, account, positions)
     world.log.event(
@@ -73,7 +76,7 @@ def sync(world: World, venue: Venue, session: Session, accounts: Sequence[str] =
         f"{len(positions)} positions and {len(open_orders)} open orders of {account or 'the account'} read "
         f"from the broker",
     )
-    working = [*(_working(account, open_orders) if account else []), *unknown]
+    working = [*(_working(account, open_orders) if account else []), *unlisted]
     return Synced(
         account,
         len(positions),
@@ -158,6 +161,15 @@ class _Left:
     world: World
     venue: Venue
     session: Session
+    account: str
+    asked: dict[tuple[str, str | None], BrokerOrder | None] = field(default_factory=dict)
+
+    def look_for_unknown(self) -> None:
+        """Ask for orders whose outcome is unknown, before the book is read: what comes later is in it."""
+        for left in left_open(self.world.objects):
+            for one in left.orders:
+                if one.broker_order_id is None:
+                    self.asked[left.run_id, one.intent.client_intent_id] = self._found(left, one)
 
     def look_after(self, open_orders: Iterable[BrokerOrder]) -> list[Working]:
         """Bring what filled meanwhile into the ledger; gives what is still unknown, as working orders.
@@ -183,7 +195,11 @@ class _Left:
         if not unknown and all(is_over(order, fills) for order in found.values()):
             forget(self.world.objects, left)
             self.world.log.event("run_settled", f"every order of {left.run_id} is over, and in the ledger")
-        return [row for one in unknown for row in self._as_working(left, one)]
+        unlisted = [order for order in found.values() if order.client_order_id not in known]
+        return [
+            *(self._as_working(one) for one in unknown),
+            *_working(self.account or left.orders[0].intent.broker_account_id, unlisted),
+        ]
 
     def _keep_executions(
         self, left: LeftOpen, found: Mapping[OpenOrder, BrokerOrder], fills: Mapping[str, list[BrokerFill]]
@@ -204,10 +220,16 @@ class _Left:
             return known.get(intent_id) or self.venue.broker.get_order_status(
                 broker_order_id=one.broker_order_id
             )
-        found = self.venue.broker.find_order(client_order_id=intent_id)
-        if found is None or self._is_anothers(left, one, found):
+        found = self.asked[left.run_id, one.intent.client_intent_id]
+        if found is None:
             return None
-        return self.venue.broker.get_order_status(broker_order_id=found.broker_order_id)
+        return known.get(intent_id) or self.venue.broker.get_order_status(
+            broker_order_id=found.broker_order_id
+        )
+
+    def _found(self, left: LeftOpen, one: OpenOrder) -> BrokerOrder | None:
+        found = self.venue.broker.find_order(client_order_id=str(one.intent.client_intent_id))
+        return None if found is None or self._is_anothers(left, one, found) else found
 
     def _is_anothers(self, left: LeftOpen, one: OpenOrder, found: BrokerOrder) -> bool:
         """Tell whether an order under the id of one whose outcome is unknown isn't that one, and say so."""
@@ -243,10 +265,8 @@ class _Left:
         self.world.log.event("order_never_came", message, severity="WARNING", intent_id=intent_id)
         return True
 
-    def _as_working(self, left: LeftOpen, unknown: OpenOrder) -> list[Working]:
+    def _as_working(self, unknown: OpenOrder) -> Working:
         """Give an order whose outcome is unknown at its full quantity, for as long as it may be there."""
         intent = unknown.intent
-        if left.trading_date < self.session.trading_date and intent.time_in_force != "gtc":
-            return []
         qty = math.nan if intent.qty is None else intent.qty
-        return [(intent.broker_account_id, intent.symbol, intent.side, qty)]
+        return self.account or intent.broker_account_id, intent.symbol, intent.side, qty

@@ -71,6 +71,7 @@ from engine.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
 
 _DONE, _REDIRECTED, _FAILED = 200, 300, 500  # where the families of HTTP statuses begin
 _NO_SUCH_THING = 40410000
+_ACCOUNT = "account"
 CONNECTIONS = 16
 """Kept open at the same time; as many orders may be on their way."""
 
@@ -233,7 +234,7 @@ class AlpacaBroker:
             self._account.redacted(body, of_account=True)  # which remembers what must not be recorded
             return parse_account(body)
 
-        return self._get("/v2/account", "account", parse)
+        return self._get("/v2/account", _ACCOUNT, parse)
 
     def get_clock(self) -> BrokerClock:
         """Give the US market's time and its next opening and closing, and when Alpaca said so.
@@ -355,7 +356,8 @@ class AlpacaBroker:
         self, reply: requests.Response, method: str, place: str, what: str, parse: Callable[[bytes], _Asked]
     ) -> _Asked:
         try:
-            return parse(self._keys.hidden_in_body(reply.content))
+            body = self._keys.hidden_in_body(reply.content)
+            return parse(body if what == _ACCOUNT else self._account.redacted(body))
         except ValueError as error:
             wrong = f"the reply is no {what} ({self._line(str(error))}): {self._said(reply)}"
             raise self._unclear(method, place, wrong) from error

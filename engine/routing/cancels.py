@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.brokers.trading import TradingBroker
-from engine.errors import BrokerError, BrokerRejected
+from engine.errors import BrokerError, BrokerRejected, RateLimited
 from engine.log import EventLog
 from engine.orders import BrokerOrder
 from engine.routing.fates import Fate
@@ -84,6 +84,9 @@ def withdrawn(broker_order_id: str, broker: TradingBroker) -> BrokerOrder:
         asked += 1
         try:
             return broker.cancel_order(broker_order_id=broker_order_id)
+        except RateLimited:
+            if asked == _ASKED_AT_MOST:
+                raise
         except BrokerRejected as error:
             if error.status not in _GONE:
                 raise

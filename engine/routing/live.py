@@ -16,6 +16,7 @@ from engine.errors import BrokerRejected, RunStopped
 from engine.journal import Journal
 from engine.open_orders import left_open
 from engine.orders import BrokerOrder
+from engine.preflight import CLOCK_SKEW_LIMIT_S
 from engine.routing.cancels import Cancelling, Target
 from engine.routing.fates import Fate
 from engine.routing.many_orders import each
@@ -142,7 +143,10 @@ class _LiveRouting:
         now, settings = self.world.clock(), self.folder.start["settings"]
         if trading_date(now, settings["calendar"]) != self.folder.trading_date:
             return _not_sent("decision_expired", f"the session {self.folder.trading_date} is over")
-        if (now - self.decided_at).total_seconds() > settings["decision_max_age_s"]:
+        age_s = (now - self.decided_at).total_seconds()
+        if age_s < -CLOCK_SKEW_LIMIT_S:
+            return _not_sent("decision_expired", f"the clock went back behind {self.decided_at}")
+        if age_s > settings["decision_max_age_s"]:
             limit = f"{settings['decision_max_age_s']:g} s (EXEC_DECISION_MAX_AGE_S)"
             return _not_sent("decision_expired", f"its decision is older than {limit} by its turn")
         intent, max_age_s = order.intent, self.folder.start["config"]["intent_max_age_s"]

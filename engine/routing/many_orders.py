@@ -77,20 +77,26 @@ def each(
         while (place := queue.next()) is not None:
             try:
                 outcomes[place] = work(items[place])
+                done(len(outcomes))
             except BaseException as error:
                 errors.append(error)
                 queue.stop()
                 return
-            done(len(outcomes))
             queue.done(place)
 
     threads = [
         threading.Thread(target=worker, name=f"order-{number}") for number in range(min(at_once, len(items)))
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:  # also where Ctrl-C ends the wait: nobody may go on sending behind our back
+        queue.stop()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
     if errors:
         raise errors[0]
     return [outcomes[place] for place in range(len(items))]

@@ -213,6 +213,8 @@ def test_after_a_failed_write_what_comes_next_is_kept_again(tmp_path: Path) -> N
         journal.keep(exchange(1))
     journal.keep(exchange(2))
     assert [one.number for one in Journal(folder).exchanges()] == [2]
+    Journal(folder).keep(exchange(3))
+    assert [one.number for one in Journal(folder).exchanges()] == [2, 3]
 
 
 def test_damaged_traffic_is_named(folder: RunFolder) -> None:
