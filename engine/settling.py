@@ -213,7 +213,7 @@ def ledger_documents(
         filled = [order for order in (entry, *entry.legs) if order.filled_qty > 0]
         for order in filled:
             told = sorted(fills.get(order.broker_order_id, []), key=lambda fill: fill.filled_at)
-            first = told[0].filled_at if told else order.filled_at or order.submitted_at or now
+            first = told[0].filled_at if told else order.filled_at or now
             last = told[-1].filled_at if told else first
             document = ledger_document(
                 intent if order is entry else _as_leg(intent, order),

@@ -10,7 +10,7 @@ import click
 from engine.calendar import check_calendar, trading_date
 from engine.errors import ConfigurationError, RunInProgress
 from engine.open_orders import left_open
-from engine.stores.chosen import check_addresses
+from engine.stores.chosen import check_addresses, check_emulator, check_stores_are_named
 from engine.stores.lock import exclusive
 from engine.syncing import Session, Synced, sync
 from engine.world import World
@@ -26,6 +26,9 @@ def sync_stores(*, as_json: bool) -> int:
     setup = read_setup()
     check_calendar(setup.settings.calendar)
     check_addresses(setup.settings.stores)
+    if not setup.settings.dry_run:
+        check_stores_are_named(setup.settings.stores)
+        check_emulator(setup.settings.stores, setup.settings.gate.trading_host)
     if setup.settings.account is None:
         raise ConfigurationError(
             "EXEC_BROKER_ACCOUNT_ID is not set, and a sync has no intents to learn from what they call the "

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from engine.brokers.trading import Recorder
 from engine.stores.protocols import AgentDocuments, LedgerStore, PositionStore
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_TO_STAND_STILL_S = 0.2
 _ON_DISK = {"os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 
 
@@ -59,6 +61,8 @@ class Death:
                 with suppress(OSError):  # of a folder nothing can be cut off
                     os.ftruncate(torn, os.fstat(torn).st_size // 2)
             os.kill(os.getpid(), self.signal)
+            if self.signal == signal.SIGSTOP:
+                time.sleep(_TO_STAND_STILL_S)  # any thread may have taken it, and this one go on for a moment
 
     def on_disk(self, root: Path) -> None:
         """Count what this process does to files below a folder, from now on.
