@@ -197,7 +197,7 @@ def in_trouble(points: int, kind: str) -> Iterator[Schedule]:
     """Die where a fault is on, each fault at many points."""
     for number, trouble in enumerate(sorted(TROUBLE)):
         yield Schedule(kind=kind, dies_at=(NEVER,), trouble=trouble, at_once=4)
-        for point in range(1 + number, points + 1, 7):
+        for point in range(1 + number, points + 1, 11):
             yield Schedule(kind=kind, dies_at=(point,), trouble=trouble, at_once=4)
 
 
