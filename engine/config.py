@@ -192,6 +192,9 @@ SETTINGS = (
     Setting("EXEC_SETTLE_S", _wait, "30", "live: wait so long for fills after the last order has left"),
     Setting("EXEC_CALENDAR", _text, "XNYS", "exchange_calendars name of the sessions"),
     Setting("EXEC_BROKER_ACCOUNT_ID", _text, None, "the one account that may trade; unset: any"),
+    Setting(
+        "EXEC_ACCOUNTS_FILE", _text, None, "several accounts, with hosts and where their keys are (TOML)"
+    ),
     Setting("DATABASE_URL", _database_url, None, "positions in PostgreSQL; unset: in engine.db", secret=True),
     Setting("FIREBASE_PROJECT_ID", _path_part, None, "ledger and counts in Firestore; unset: in engine.db"),
     Setting("GOOGLE_CLOUD_PROJECT", _path_part, None, "the same, where FIREBASE_PROJECT_ID is unset"),
@@ -216,9 +219,6 @@ SETTINGS = (
 )
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
 """Names that Kubernetes sets for every service, one called execution-engine, say."""
-NOT_BUILT_YET = {
-    "EXEC_ACCOUNTS_FILE": "several broker accounts",
-}
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
@@ -237,7 +237,7 @@ def read_setting(name: str, env: Mapping[str, str]) -> Any:
 
 
 def check_names(env: Mapping[str, str]) -> None:
-    """Refuse names that look like settings and are none, and settings that aren't built yet.
+    """Refuse names that look like settings and are none.
 
     Raises ``ConfigurationError``.
     """
@@ -246,14 +246,11 @@ def check_names(env: Mapping[str, str]) -> None:
 
 
 def wrong_names(env: Mapping[str, str]) -> dict[str, ConfigurationError]:
-    """Give what is wrong with names that look like settings and are none, or aren't built yet, by name."""
+    """Give what is wrong with names that look like settings and are none, by name."""
     found = {}
     for name in env:
-        if name in NOT_BUILT_YET and env[name].strip():
-            found[name] = f"{name} is set, which asks for {NOT_BUILT_YET[name]}: not built yet. Unset it."
-        elif name.startswith(("EXEC_", "EXECUTION_")) and not (
-            name in _BY_NAME or name in NOT_BUILT_YET or _SERVICE_LINK.search(name)
-        ):
+        is_ours = name in _BY_NAME or _SERVICE_LINK.search(name)
+        if name.startswith(("EXEC_", "EXECUTION_")) and not is_ours:
             close = get_close_matches(name, _BY_NAME, n=1, cutoff=0.85)
             hint = f"Did you mean {close[0]}?" if close else "Unset it."
             found[name] = f"{name} is no setting of the engine. {hint}"
@@ -301,15 +298,29 @@ class RiskConfig:
         Raises ``ConfigurationError``.
         """
         env = os.environ if env is None else env
-        account = read_setting("EXEC_BROKER_ACCOUNT_ID", env)
         return cls(
             max_position_qty=read_setting("EXEC_MAX_POSITION_QTY", env),
             max_daily_trades=read_setting("EXEC_MAX_DAILY_TRADES", env),
             fail_open=read_setting("EXEC_RISK_FAIL_OPEN", env),
             position_projection=read_setting("EXEC_POSITION_PROJECTION", env),
             intent_max_age_s=read_setting("EXEC_INTENT_MAX_AGE_S", env),
-            accounts=frozenset([account] if account else []),
+            accounts=_account_names(env),
         )
+
+
+def _account_names(env: Mapping[str, str]) -> frozenset[str]:
+    """Give the accounts that may trade, empty for any."""
+    account, path = read_setting("EXEC_BROKER_ACCOUNT_ID", env), read_setting("EXEC_ACCOUNTS_FILE", env)
+    if not path:
+        return frozenset([account] if account else [])
+    if account:
+        raise ConfigurationError(
+            f"EXEC_BROKER_ACCOUNT_ID is {account!r} and EXEC_ACCOUNTS_FILE is set too, which names the "
+            f"accounts itself. Unset one of them."
+        )
+    from engine.accounts_file import listed_accounts
+
+    return frozenset(listed_accounts(path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,7 +358,6 @@ class GateSettings:
     agent_mode: str
     heartbeat_document: str | None
     marketdata_stale_threshold_s: float
-    trading_host: str
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> GateSettings:
@@ -356,7 +366,6 @@ class GateSettings:
             agent_mode=read_setting("AGENT_MODE", env) or "",
             heartbeat_document=read_setting("EXEC_HEARTBEAT_DOC", env),
             marketdata_stale_threshold_s=read_setting("MARKETDATA_STALE_THRESHOLD_S", env),
-            trading_host=read_setting("ALPACA_TRADING_HOST", env),
         )
 
 
@@ -364,8 +373,8 @@ class GateSettings:
 class RunSettings:
     """What a run needs to know besides its limits; ages and delays in seconds.
 
-    ``account``: the one that may trade, None for any. ``disk_is_lost``: local folders vanish with the job, as
-    those of a Cloud Run job do.
+    ``account``: the one that may trade, None for any, or where ``accounts_file`` names several.
+    ``disk_is_lost``: local folders vanish with the job, as those of a Cloud Run job do.
     """
 
     data_dir: Path
@@ -378,16 +387,18 @@ class RunSettings:
     positions_max_age_s: float | None
     settle_s: float
     account: str | None
+    accounts_file: Path | None
     disk_is_lost: bool
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> RunSettings:
         """Read the settings of a run from environment variables (``os.environ`` by default).
 
-        Raises ``ConfigurationError``, also for unknown names and for settings that aren't built yet.
+        Raises ``ConfigurationError``, also for unknown names.
         """
         env = os.environ if env is None else env
         check_names(env)
+        file = read_setting("EXEC_ACCOUNTS_FILE", env)
         return cls(
             data_dir=Path(read_setting("EXEC_DATA_DIR", env)),
             dry_run=read_setting("EXEC_DRY_RUN", env),
@@ -399,5 +410,6 @@ class RunSettings:
             positions_max_age_s=read_setting("EXEC_POSITIONS_MAX_AGE_S", env),
             settle_s=read_setting("EXEC_SETTLE_S", env),
             account=read_setting("EXEC_BROKER_ACCOUNT_ID", env),
+            accounts_file=Path(file) if file else None,
             disk_is_lost=bool(env.get("CLOUD_RUN_JOB")),
         )

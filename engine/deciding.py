@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,8 @@ def record_inputs(folder: RunFolder, world: World) -> None:
     """
     world.progress("reading positions and counts", 0, 1)
     synced = _synced(folder, world)
-    sources = _sources(folder, world, synced)
+    down = _down(folder, world, synced)
+    sources = _sources(folder, world, synced, down)
     answers = at_once({**sources, _SWITCH: world.kill_switch}, world.risk_data_timeout_s, bounded_within=True)
     switch = _switch(answers.pop(_SWITCH))
     unavailable = {}
@@ -56,7 +58,7 @@ def record_inputs(folder: RunFolder, world: World) -> None:
         INPUTS,
         {
             "read_at": world.clock().isoformat(),
-            **_told_by_broker(world, synced),
+            **_told_by_brokers(world, synced, down),
             "kill_switch": switch.on,
             "kill_switch_why": switch.why,
             "unavailable": unavailable,
@@ -70,37 +72,56 @@ def stores_of(world: World) -> dict[str, str]:
     return {"positions": identity_of(world.positions), "ledger": identity_of(world.ledger)}
 
 
-def _synced(folder: RunFolder, world: World) -> Synced | EngineError | None:
-    """Give what the broker says, or why it says nothing; None in a dry run, which doesn't ask."""
-    if world.venue is None:
-        return None
-    from engine.syncing import Session, sync
+def _synced(folder: RunFolder, world: World) -> dict[str, Synced | EngineError]:
+    """Give what the brokers say, or why they say nothing, by account; a dry run doesn't ask."""
+    if world.venues is None:
+        return {}
+    from engine.syncing import Session, sync_all
 
     session = Session(folder.trading_date, folder.start["settings"]["calendar"])
-    try:
-        return sync(world, world.venue, session, accounts_of(folder))
-    except EngineError as error:
-        return error
+    return sync_all(world, world.venues, session)
 
 
-def _told_by_broker(world: World, synced: Synced | EngineError | None) -> dict[str, str]:
-    """Give the broker's own time, before which no order is of this run, and whose turn it was to trade."""
-    if world.venue is None:
+def _down(
+    folder: RunFolder, world: World, synced: Mapping[str, Synced | EngineError]
+) -> dict[str, EngineError]:
+    """Give the accounts of the batch whose broker said nothing, and why: all of them is unavailable."""
+    if world.venues is None:
+        return {}
+    failed = {account: error for account, error in synced.items() if isinstance(error, EngineError)}
+    why = {account: world.venues.why_down(account) for account in accounts_of(folder)}
+    absent: dict[str, EngineError] = {account: DataUnavailable(said) for account, said in why.items() if said}
+    return {account: error for account, error in (failed | absent).items() if account in why}
+
+
+def _told_by_brokers(
+    world: World, synced: Mapping[str, Synced | EngineError], down: Mapping[str, EngineError]
+) -> dict[str, Any]:
+    """Give by account the broker's own time, before which no order is of this run, and whose turn it was."""
+    if world.venues is None:
         return {}
     from engine.preflight import CLOCK_SKEW_LIMIT_S
 
-    if synced is None or isinstance(synced, EngineError):
+    said = {}
+    for venue in world.venues.at_work:
+        told = synced[venue.account]
         moment = world.clock() - timedelta(seconds=CLOCK_SKEW_LIMIT_S)
-    else:
-        moment = synced.broker_time
-    return {"broker_time": moment.isoformat(), "tenure": world.venue.lease.tenure}
+        if not isinstance(told, EngineError):
+            moment = told.broker_time
+        said[venue.account] = {"time": moment.isoformat(), "tenure": venue.lease.tenure}
+    return {"broker": said, "down": {account: str(error) for account, error in down.items()}}
 
 
 def _sources(
-    folder: RunFolder, world: World, synced: Synced | EngineError | None
+    folder: RunFolder,
+    world: World,
+    synced: Mapping[str, Synced | EngineError],
+    down: Mapping[str, EngineError],
 ) -> dict[str, Callable[[], pd.DataFrame]]:
     """Give what each frame of the inputs is read by."""
     accounts, as_of = accounts_of(folder), as_of_of(folder)
+    known = [account for account in accounts if account not in down]
+    books = [synced_ for synced_ in synced.values() if not isinstance(synced_, EngineError)]
     max_age_s = folder.start["settings"]["positions_max_age_s"]
     now = stores_of(world)
     begun_with = folder.start.get("stores", now)
@@ -113,27 +134,37 @@ def _sources(
             )
 
     def check_synced() -> None:
-        if isinstance(synced, EngineError):
-            raise DataUnavailable(f"the broker's book could not be read: {synced}")
+        if down and not known:
+            raise DataUnavailable(f"the broker's book could not be read: {next(iter(down.values()))}")
 
     def positions() -> pd.DataFrame:
         check_same("positions")
         check_synced()
-        return world.positions.positions(accounts, as_of=as_of, max_age_s=max_age_s)
+        found = world.positions.positions(known, as_of=as_of, max_age_s=max_age_s)
+        return _with_unknown(found, {"broker_account_id": list(down), "symbol": None, "qty": math.nan})
 
     def daily_trades() -> pd.DataFrame:
         check_same("ledger")
         check_synced()
-        counts = world.ledger.trade_counts(accounts, folder.trading_date)
-        return counts if synced is None or isinstance(synced, EngineError) else _each_once(counts, synced)
+        counts = world.ledger.trade_counts(known, folder.trading_date)
+        for book in books:
+            counts = _each_once(counts, book)
+        return _with_unknown(counts, {"broker_account_id": list(down), "trades": math.nan})
 
     def working_orders() -> pd.DataFrame:
         check_synced()
-        if synced is not None and not isinstance(synced, EngineError):
-            return synced.working_orders
-        return inputs_schemas()["working_orders"].empty_table().to_pandas()
+        found = [book.working_orders for book in books if len(book.working_orders)]
+        empty = inputs_schemas()["working_orders"].empty_table().to_pandas()
+        return pd.concat(found, ignore_index=True) if found else empty
 
     return {"positions": positions, "daily_trades": daily_trades, "working_orders": working_orders}
+
+
+def _with_unknown(frame: pd.DataFrame, unknown: dict[str, Any]) -> pd.DataFrame:
+    """Add rows that make accounts unavailable."""
+    if not unknown["broker_account_id"]:
+        return frame
+    return pd.concat([frame, pd.DataFrame(unknown)], ignore_index=True)
 
 
 def _each_once(counts: pd.DataFrame, synced: Synced) -> pd.DataFrame:

@@ -12,20 +12,22 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from engine.agent import Agent, whoever_acts
+from engine.brokers.access import Access
 from engine.brokers.trading import TradingBroker
 from engine.config import RiskConfig, RunSettings
 from engine.gate import Gate
+from engine.lease import Holder
 from engine.log import EventLog
 from engine.orders import OrderIntent
 from engine.preflight import broker_checks, market_data_check, store_checks
 from engine.run import check_start, finish, start
-from engine.stores.chosen import Stores
+from engine.stores.chosen import Stores, check_emulator
 from engine.stores.inbox import Inbox, drop_intents
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.lock import exclusive
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import COLLECTED, DECISIONS, INPUTS, RESULTS, RunFolder
-from engine.venue import venue_of
+from engine.venue import Opening
 from engine.world import World
 
 SLOT = "engine"
@@ -65,10 +67,12 @@ def execute_live(intent: OrderIntent, broker: TradingBroker, risk: _Risk, log: E
     said.setdefault("created_at", now)  # the same intent said again is another one
     private = settings.data_dir / f".{SLOT}" / "inbox"
     agent = Agent(risk.stores.agent, log, whoever_acts(), clock=risk.clock)
+    access = Access(account=settings.account or intent.broker_account_id, broker=broker)
+    check_emulator(settings.stores, broker.trading_host)
     with (
         exclusive(settings.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC"),
-        _gate(broker, risk, agent).opened(),
-        venue_of(broker, agent, settings, stopping=lambda: False) as venue,
+        _gate(access, risk, agent).opened(),
+        _opening(settings, agent).venues([access]) as venues,
     ):
         world = World(
             objects=LocalObjects(settings.data_dir),
@@ -79,7 +83,7 @@ def execute_live(intent: OrderIntent, broker: TradingBroker, risk: _Risk, log: E
             log=log,
             clock=risk.clock,
             risk_data_timeout_s=settings.stores.timeout_s,
-            venue=venue,
+            venues=venues,
         )
         for unfinished in world.runs.unfinished():
             finish(unfinished, world)
@@ -91,12 +95,21 @@ def execute_live(intent: OrderIntent, broker: TradingBroker, risk: _Risk, log: E
     return _told(folder)
 
 
-def _gate(broker: TradingBroker, risk: _Risk, agent: Agent) -> Gate:
+def _opening(settings: RunSettings, agent: Agent) -> Opening:
+    return Opening(
+        agent=agent,
+        holder=Holder.of(settings.data_dir),
+        settle_s=settings.settle_s,
+        stopping=lambda: False,
+    )
+
+
+def _gate(access: Access, risk: _Risk, agent: Agent) -> Gate:
     settings = risk.settings
     checks = {
         **store_checks(risk.stores),
         **market_data_check(settings.gate, risk.stores.documents, risk.clock),
-        **broker_checks(broker.get_account, broker, risk.clock),
+        **broker_checks([access], risk.clock),
     }
     return Gate(
         agent=agent,

@@ -6,13 +6,13 @@ what to do about it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.brokers.account import BrokerAccount, why_it_cannot_trade
-from engine.brokers.clock_skew import TellsTheTime, measure_clock_skew
+from engine.brokers.access import Access
+from engine.brokers.clock_skew import measure_clock_skew
 from engine.config import GateSettings
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
 from engine.stores.chosen import Stores
@@ -68,27 +68,43 @@ def market_data_check(
     return {"market data": check}
 
 
-def broker_checks(
-    account: Callable[[], BrokerAccount], clock_of_broker: TellsTheTime, clock: Callable[[], datetime]
-) -> dict[str, Check]:
-    """Give the checks of the broker: that the account may trade, and that its clock and ours agree."""
+def broker_checks(accesses: Sequence[Access], clock: Callable[[], datetime]) -> dict[str, Check]:
+    """Give the checks of the brokers: that each account may trade, and that their clocks and ours agree."""
+    if len(accesses) == 1:
+        (only,) = accesses
+        return {"broker account": lambda: _can_trade(only), "clock": lambda: _clocks_agree(only, clock)}
 
-    def account_can_trade() -> str:
-        found = account()
-        if why := why_it_cannot_trade(found):
-            raise DataUnavailable(why)
-        return f"account {found.shown_as} can trade"
+    def check_of(access: Access) -> Check:
+        return lambda: f"{_can_trade(access)}; {_clocks_agree(access, clock)}"
 
-    def clocks_agree() -> str:
-        skew = measure_clock_skew(clock_of_broker, clock)
-        if not skew.worst_s <= CLOCK_SKEW_LIMIT_S:
-            raise DataUnavailable(
-                f"this machine's clock is {skew}, the limit {CLOCK_SKEW_LIMIT_S:g} s. Let NTP set it "
-                f"(chrony, systemd-timesyncd); where only the reply was slow, look at the network."
-            )
-        return str(skew)
+    return {f"account {access.account}": check_of(access) for access in accesses}
 
-    return {"broker account": account_can_trade, "clock": clocks_agree}
+
+def one_of(checks: Mapping[str, Check], timeout_s: float) -> Check:
+    """Give a check that holds where one of these does: an account that fails leaves the others alone."""
+
+    def check() -> str:
+        findings = examine(checks, timeout_s)
+        said = "; ".join(f"{finding.name}: {finding.said}" for finding in findings)
+        if not any(finding.passed for finding in findings):
+            raise DataUnavailable(said)
+        return said
+
+    return check
+
+
+def _can_trade(access: Access) -> str:
+    return f"account {access.asked().shown_as} can trade"
+
+
+def _clocks_agree(access: Access, clock: Callable[[], datetime]) -> str:
+    skew = measure_clock_skew(access.broker, clock)
+    if not skew.worst_s <= CLOCK_SKEW_LIMIT_S:
+        raise DataUnavailable(
+            f"this machine's clock is {skew}, the limit {CLOCK_SKEW_LIMIT_S:g} s. Let NTP set it "
+            f"(chrony, systemd-timesyncd); where only the reply was slow, look at the network."
+        )
+    return str(skew)
 
 
 def heartbeat(path: str, document: Mapping[str, Any] | None, now: datetime, threshold_s: float) -> str:

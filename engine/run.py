@@ -20,12 +20,13 @@ from engine import __version__
 from engine.calendar import check_calendar, trading_date
 from engine.collecting import collect, put_away
 from engine.config import RiskConfig, RunSettings
-from engine.deciding import decide, record_inputs, stores_of
+from engine.deciding import accounts_of, decide, record_inputs, stores_of
 from engine.errors import ConfigurationError, RunStopped, UsageError
 from engine.quantity import round_to_units
 from engine.record import file_hash
 from engine.routing.dry_run import dry_run, lapsed
-from engine.stores.chosen import check_addresses, check_emulator, check_stores_are_named
+from engine.routing.fates import ACCOUNT_DOWN
+from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.runs import (
     BATCH,
@@ -42,7 +43,7 @@ from engine.stores.runs import (
 from engine.world import World
 
 if TYPE_CHECKING:  # a dry run sends nothing, and is short
-    from engine.venue import Venue
+    from engine.venue import Venue, Venues
 
 _SLOT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
@@ -64,10 +65,10 @@ def start(settings: RunSettings, config: RiskConfig, world: World, *, slot: str 
     Raises what ``check_start`` raises.
     """
     check_start(settings, slot=slot)
-    venue = world.venue
-    if settings.dry_run != (venue is None):
-        raise UsageError("a live run needs a venue to send its orders to, and a dry run has none.")
-    mode = "dry" if venue is None else "live"
+    venues = world.venues
+    if settings.dry_run != (venues is None):
+        raise UsageError("a live run needs venues to send its orders to, and a dry run has none.")
+    mode = "dry" if venues is None else "live"
     as_of = world.clock()
     folder = world.runs.create(
         trading_date(as_of, settings.calendar),
@@ -77,7 +78,8 @@ def start(settings: RunSettings, config: RiskConfig, world: World, *, slot: str 
             "slot": slot,
             "as_of": as_of.isoformat(),
             "accounts": sorted(config.accounts),
-            "hosts": [] if venue is None else [venue.broker.trading_host],
+            "hosts": sorted({venue.broker.trading_host for venue in venues.at_work}) if venues else [],
+            "venues": [_as_sealed(venue) for venue in venues.at_work] if venues else [],
             "stores": stores_of(world),
             "config": {**asdict(config), "accounts": sorted(config.accounts)},
             "settings": {
@@ -111,7 +113,6 @@ def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
     if settings.dry_run:
         return
     check_stores_are_named(settings.stores)
-    check_emulator(settings.stores, settings.gate.trading_host)
     if settings.disk_is_lost:
         raise ConfigurationError(
             f"EXEC_DRY_RUN is 0, CLOUD_RUN_JOB says that this is a Cloud Run job, and EXEC_DATA_DIR is "
@@ -129,10 +130,10 @@ def finish(folder: RunFolder, world: World, *, until: str = MANIFEST) -> None:
     """Do what is missing of a run, up to and including the file ``until``.
 
     Raises ``RunStopped`` where the job was asked to stop between two stages, and ``ConfigurationError`` where
-    a live run was begun at another host than the venue's.
+    a live run was begun for another account than those of the venues, or at another host.
     """
     world = _as_its_own(world, folder)
-    for stage in STAGES if world.venue is None else LIVE_STAGES:
+    for stage in STAGES if world.venues is None else LIVE_STAGES:
         if world.stopping():
             raise RunStopped(
                 f"Stopped before {stage.seal} of run {folder.run_id}; the next run goes on there."
@@ -147,6 +148,8 @@ def finish(folder: RunFolder, world: World, *, until: str = MANIFEST) -> None:
             stage.do(folder, world)  # whose pieces a killed job may have left
         if stage.seal == BATCH:
             put_away(folder, world)
+            if world.venues is not None:
+                world = replace(world, venues=world.venues.named_by(accounts_of(folder)))
         if stage.seal == until:
             return
 
@@ -193,28 +196,19 @@ def trade(folder: RunFolder, world: World) -> None:
     resumed run asks for them again.
     """
     from engine import open_orders
-    from engine.journal import Journal
     from engine.routing.fates import live_results
-    from engine.routing.live import carry_out
-    from engine.routing.planned import allowed_intents
-    from engine.settling import fills_table, ledger_documents, settle, write_ledger
+    from engine.settling import fills_table, ledger_documents, write_ledger
+    from engine.trading import trade_accounts
 
-    venue = _venue(world)
-    intents = allowed_intents(folder)
-    fates = carry_out(folder, world, venue, Journal(folder))
-    settled = settle(intents, fates, world, venue)
-    orders = [
-        (order.intent, fate.order)
-        for order in intents
-        for fate in [settled.fates[order.row]]
-        if fate.order is not None and fate.status == "placed"
-    ]
+    traded = trade_accounts(folder, world, _venues(world))
     calendar = folder.start["settings"]["calendar"]
-    fills = fills_table(orders, settled.fills, calendar)
+    fills = fills_table(traded.orders, traded.fills, calendar)
     folder.write(FILLS, fills)
-    write_ledger(world, list(ledger_documents(orders, settled.fills, calendar=calendar, now=world.clock())))
-    open_orders.note(folder, settled.open_rows, at=world.clock())
-    folder.write(RESULTS, live_results(folder.table(DECISIONS).to_pandas(), settled.fates))
+    documents = ledger_documents(traded.orders, traded.fills, calendar=calendar, now=world.clock())
+    write_ledger(world, list(documents))
+    for place, rows in traded.open_rows.items():
+        open_orders.note(folder, place, rows, at=world.clock())
+    folder.write(RESULTS, live_results(folder.table(DECISIONS).to_pandas(), traded.fates))
     world.log.for_each("fill", fills.num_rows, lambda: _fill_events(fills))
 
 
@@ -238,7 +232,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
     """Count what the sealed files say, compare it, and write ``manifest.json``, the end of the run."""
     rows = folder.json(COLLECTED)["rows"]
     decisions = folder.table(DECISIONS, ["allowed", "reason"])
-    results = folder.table(RESULTS, ["status", "attempted", "adopted"])
+    results = folder.table(RESULTS, ["status", "reason", "attempted", "adopted"])
     batched = folder.table(BATCH, ["action"]).num_rows
     allowed = int(pc.sum(decisions["allowed"]).as_py() or 0)
     by_status = _counts(results["status"])
@@ -252,8 +246,9 @@ def write_manifest(folder: RunFolder, world: World) -> None:
         *(_identities_at_the_broker(folder) if FILLS in folder.names() else []),
     ]  # fmt: skip
     broken = [identity["name"] for identity in identities if not identity["holds"]]
-    halted = folder.json(INPUTS)["kill_switch"] or by_status.get("halted", 0) > 0
-    unclear = broken or by_status.get("unresolved", 0) > 0
+    inputs = folder.json(INPUTS)
+    halted = inputs["kill_switch"] or by_status.get("halted", 0) > 0 or bool(inputs.get("down"))
+    unclear = broken or by_status.get("unresolved", 0) > 0 or _placed_and_not_known(results)
     exit_code = EXIT_UNRESOLVED if unclear else EXIT_HALTED if halted else EXIT_DONE
     reasons = decisions.filter(pc.invert(decisions["allowed"]))["reason"]
     keys = {name: folder.key + name for name in sorted(folder.names())}
@@ -324,12 +319,20 @@ def _decision_expired(folder: RunFolder, now: datetime) -> bool:
 
 
 def _identities_at_the_broker(folder: RunFolder) -> list[dict[str, Any]]:
-    """Compare what was allowed with what the broker says it took, and that with its executions; in units."""
-    results = folder.table(RESULTS, ["status", "broker_order_id", "order_qty", "filled_qty", "attempted"])
+    """Compare what was allowed with what the broker says it took, and that with its executions; in units.
+
+    An order that is still working may fill between a look at it and one at its executions: of those that are
+    over all is known, but where an account could not be asked any more.
+    """
+    from engine.orders import FINAL_STATUSES
+
+    results = folder.table(RESULTS)
     placed = pc.equal(results["status"].cast(pa.string()), "placed")
     asked = folder.table(BATCH, ["qty"])["qty"]
     whole = pc.and_(placed, pc.and_(pc.is_valid(asked), pc.is_valid(results["order_qty"])))
-    orders = results.filter(placed)
+    is_over = pc.is_in(results["order_status"].cast(pa.string()), pa.array(sorted(FINAL_STATUSES)))
+    is_known = pc.not_equal(results["reason"].cast(pa.string()), ACCOUNT_DOWN)
+    orders = results.filter(pc.and_(placed, pc.and_(is_over, is_known)))
     fills = folder.table(FILLS, ["broker_order_id", "qty"])
     own = fills.filter(pc.is_in(fills["broker_order_id"], orders["broker_order_id"].combine_chunks()))
     return [
@@ -337,6 +340,12 @@ def _identities_at_the_broker(folder: RunFolder) -> list[dict[str, Any]]:
                   _units(asked.filter(whole))),
         _identity("quantity filled = sum of executions", _units(orders["filled_qty"]), _units(own["qty"])),
     ]  # fmt: skip
+
+
+def _placed_and_not_known(results: pa.Table) -> bool:
+    """Tell whether an account could not be asked any more what became of orders that it had taken."""
+    placed = pc.equal(results["status"].cast(pa.string()), "placed")
+    return bool(pc.any(pc.and_(placed, pc.equal(results["reason"].cast(pa.string()), ACCOUNT_DOWN))).as_py())
 
 
 def _units(column: pa.ChunkedArray) -> int:
@@ -353,26 +362,45 @@ def _identity(name: str, left: int, right: int) -> dict[str, Any]:
 
 
 def _as_its_own(world: World, folder: RunFolder) -> World:
-    """Give the world as one run sees it: its id in the log, and in a live run its traffic in its folder."""
+    """Give the world as one run sees it: its id in the log, and in a live run its accounts and its record."""
     world = _with_run_id(world, folder)
     if folder.start["mode"] == "dry":
-        return replace(world, venue=None)
+        return replace(world, venues=None)
     from engine.journal import Journal
 
-    venue = _venue(world)
-    if folder.start["hosts"] != [venue.broker.trading_host]:
-        raise ConfigurationError(
-            f"Run {folder.run_id} was begun at {', '.join(folder.start['hosts'])} and is not finished, and "
-            f"ALPACA_TRADING_HOST is {venue.broker.trading_host} now: its orders can only be looked up where "
-            f"they were sent. Set ALPACA_TRADING_HOST (and the keys) back and run once, then change it."
-        )
-    return replace(world, venue=venue.recorded(Journal(folder)))
+    return replace(world, venues=_sealed_with(_venues(world), folder).recorded(Journal(folder)))
 
 
-def _venue(world: World) -> Venue:
-    if world.venue is None:
+def _sealed_with(venues: Venues, folder: RunFolder) -> Venues:
+    """Give the venues that a run was begun with. Raises ``ConfigurationError`` where one is another now."""
+    now = {venue.key: venue for venue in venues.at_work}
+    own, down = [], dict(venues.down)
+    for begun in folder.start["venues"]:
+        account = begun["account"]
+        venue = now.pop(begun["account_key"], None)
+        if venue is not None and account in {"", venue.account}:
+            own.append(venue)
+        elif venue is not None or account not in down:
+            whose = f"{account or 'an account'} at {begun['host']}"
+            is_now = ", ".join(f"{one.shown_as} at {one.broker.trading_host}" for one in venues.at_work)
+            raise ConfigurationError(
+                f"Run {folder.run_id} was begun for {whose} and is not finished, and the settings are those "
+                f"of {is_now} now: its orders can only be looked up where they were sent. Set account, host "
+                f"and keys back and run once, then change them."
+            )
+    for late in now.values():
+        down[late.account] = f"{late.shown_as} could not be traded when the run began; drop its intents again"
+    return replace(venues, at_work=tuple(own), down=down)
+
+
+def _as_sealed(venue: Venue) -> dict[str, str]:
+    return {"account": venue.account, "host": venue.broker.trading_host, "account_key": venue.key}
+
+
+def _venues(world: World) -> Venues:
+    if world.venues is None:
         raise UsageError("a live run can only be finished live: set EXEC_DRY_RUN=0 and run again.")
-    return world.venue
+    return world.venues
 
 
 def _with_run_id(world: World, folder: RunFolder) -> World:

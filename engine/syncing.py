@@ -7,28 +7,31 @@ as held, rather than missed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from http import HTTPStatus
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.brokers.alpaca_orders import differences
-from engine.errors import DataUnavailable
+from engine.errors import BrokerRejected, EngineError, RunStopped
 from engine.late_fills import keep
 from engine.ledger import COUNTS_AS_TRADE
 from engine.open_orders import LeftOpen, OpenOrder, forget, left_open
 from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
 from engine.settling import executions, fills_table, is_over, ledger_documents, write_ledger
-from engine.venue import SEND_S, Venue
+from engine.venue import SEND_S, Venue, Venues
 from engine.world import World
 
 Working = tuple[str, str, str, float]
 _WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
 _CLOCK_MARGIN = timedelta(seconds=1)
 _LAG, _LONGEST_LAG = timedelta(minutes=1), timedelta(hours=1)
+_ASKED_ONE_BY_ONE = 3
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,31 @@ class Synced:
     broker_time: datetime
 
 
-def sync(world: World, venue: Venue, session: Session, accounts: Sequence[str] = ()) -> Synced:
+def sync_all(world: World, venues: Venues, session: Session) -> dict[str, Synced | EngineError]:
+    """Sync every account at the same time; gives by account what works there, or why nothing is known."""
+    _tell_of_others(world, venues)
+
+    def one(venue: Venue) -> Synced | EngineError:
+        try:
+            return sync(world, venue, session)
+        except RunStopped:
+            raise
+        except EngineError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=len(venues.at_work), thread_name_prefix="sync") as threads:
+        answers = list(threads.map(one, venues.at_work))
+    return {venue.account: answer for venue, answer in zip(venues.at_work, answers, strict=True)}
+
+
+def sync(world: World, venue: Venue, session: Session) -> Synced:
     """Bring positions and late fills from the broker into the stores; gives what works there.
 
-    ``accounts`` are those of a batch, if there is one. Raises ``EngineError`` where any of it fails: nothing
-    of the account is known then.
+    Raises ``EngineError`` where any of it fails: nothing of the account is known then.
     """
-    account = _account(venue, accounts)
+    account = venue.account
     broker_time = venue.broker.get_clock().timestamp
-    left = _Left(world, venue, session, account)
+    left = _Left(world, venue, session)
     left.look_for_unknown()
     open_orders = venue.broker.open_orders()
     positions = venue.broker.positions()
@@ -73,31 +92,33 @@ def sync(world: World, venue: Venue, session: Session, accounts: Sequence[str] =
         _keep_positions(world, account, positions)
     world.log.event(
         "synced",
-        f"{len(positions)} positions and {len(open_orders)} open orders of {account or 'the account'} read "
-        f"from the broker",
+        f"{len(positions)} positions and {len(open_orders)} open orders of {venue.shown_as} read from the "
+        f"broker",
+        account=account,
     )
     working = [*(_working(account, open_orders) if account else []), *unlisted]
     return Synced(
         account,
         len(positions),
         pd.DataFrame(working, columns=list(_WORKING)),
-        _counted_there(world, session, open_orders),
+        _counted_there(world, venue, session, open_orders),
         broker_time,
     )
 
 
-def _account(venue: Venue, accounts: Sequence[str]) -> str:
-    """Give the name under which the keys' account goes; "" where an empty batch names none."""
-    if venue.account is not None:
-        return venue.account
-    if not accounts:
-        return ""
-    if len(accounts) == 1:
-        return accounts[0]
-    raise DataUnavailable(
-        f"the keys are of one account, and the batch names {len(accounts)}: {', '.join(accounts[:5])}. Set "
-        f"EXEC_BROKER_ACCOUNT_ID to the name that intents give this account, and drop the files again."
-    )
+def _tell_of_others(world: World, venues: Venues) -> None:
+    """Say which orders nobody looks after here: those of accounts that aren't in the settings any more."""
+    here = {venue.key for venue in venues.at_work}
+    for left in left_open(world.objects):
+        if left.account_key not in here and left.account not in venues.down:
+            world.log.event(
+                "orders_left_elsewhere",
+                f"{len(left.orders)} orders of run {left.run_id} were left open for account {left.account} "
+                f"at {left.host}, which is not in the settings; nobody looks here what becomes of them",
+                severity="WARNING",
+                run_id=left.run_id,
+                account=left.account,
+            )
 
 
 def _keep_positions(world: World, account: str, positions: Iterable[BrokerPosition]) -> None:
@@ -140,14 +161,15 @@ def _remaining(order: BrokerOrder) -> float:
     return math.nan if order.qty is None else order.qty - order.filled_qty
 
 
-def _counted_there(world: World, session: Session, open_orders: Iterable[BrokerOrder]) -> int:
-    """Count the trades of this session in the ledger whose order, or group of orders, still works."""
+def _counted_there(world: World, venue: Venue, session: Session, open_orders: Iterable[BrokerOrder]) -> int:
+    """Count the account's trades of this session in the ledger whose order, or group, still works."""
     working = [entry for entry in open_orders if _active(entry)]
     filled = [order for entry in working for order in (entry, *entry.legs) if order.filled_qty > 0]
     documents = (world.ledger.ledger_document(order.broker_order_id) for order in filled)
     today = session.trading_date.isoformat()
     return sum(
         document is not None
+        and document.get("broker_account_id") == venue.account
         and document.get("trading_date") == today
         and document.get(COUNTS_AS_TRADE) is not False
         for document in documents
@@ -156,36 +178,44 @@ def _counted_there(world: World, session: Session, open_orders: Iterable[BrokerO
 
 @dataclass(frozen=True)
 class _Left:
-    """Looks after what earlier runs left open."""
+    """Looks after what earlier runs left open of an account.
+
+    ``found``: orders whose outcome was unknown, by run and client id; None where the broker knows none.
+    ``missing``: orders that the broker once gave an id of its own, and doesn't know any more.
+    """
 
     world: World
     venue: Venue
     session: Session
-    account: str
-    asked: dict[tuple[str, str | None], BrokerOrder | None] = field(default_factory=dict)
+    found: dict[tuple[str, str | None], BrokerOrder | None] = field(default_factory=dict)
+    missing: list[OpenOrder] = field(default_factory=list)
 
     def look_for_unknown(self) -> None:
         """Ask for orders whose outcome is unknown, before the book is read: what comes later is in it."""
-        for left in left_open(self.world.objects):
+        for left in self._own():
             for one in left.orders:
                 if one.broker_order_id is None:
-                    self.asked[left.run_id, one.intent.client_intent_id] = self._found(left, one)
+                    self.found[left.run_id, one.intent.client_intent_id] = self._found(left, one)
 
     def look_after(self, open_orders: Iterable[BrokerOrder]) -> list[Working]:
         """Bring what filled meanwhile into the ledger; gives what is still unknown, as working orders.
 
         A run with nothing open any more is forgotten.
         """
-        known = {order.client_order_id: order for order in open_orders}
-        return [row for left in left_open(self.world.objects) for row in self._of_one_run(left, known)]
+        listed = {order.broker_order_id: order for order in open_orders}
+        return [row for left in self._own() for row in self._of_one_run(left, listed)]
 
-    def _of_one_run(self, left: LeftOpen, known: dict[str, BrokerOrder]) -> list[Working]:
-        now = {one: self._as_it_is_now(left, one, known) for one in left.orders}
+    def _own(self) -> list[LeftOpen]:
+        return [left for left in left_open(self.world.objects) if left.account_key == self.venue.key]
+
+    def _of_one_run(self, left: LeftOpen, listed: Mapping[str, BrokerOrder]) -> list[Working]:
+        now = self._as_they_are_now(left, listed)
         found = {one: order for one, order in now.items() if order is not None}
-        fills = executions(found.values(), self.venue.broker)
-        self._keep_executions(left, found, fills)
+        telling = {one: order for one, order in found.items() if self._may_tell(order)}
+        fills = executions(telling.values(), self.venue.broker)
+        self._keep_executions(left, telling, fills)
         documents = ledger_documents(
-            [(one.intent, order) for one, order in found.items()],
+            [(one.intent, order) for one, order in telling.items()],
             fills,
             calendar=self.session.calendar,
             now=self.world.clock(),
@@ -195,11 +225,20 @@ class _Left:
         if not unknown and all(is_over(order, fills) for order in found.values()):
             forget(self.world.objects, left)
             self.world.log.event("run_settled", f"every order of {left.run_id} is over, and in the ledger")
-        unlisted = [order for order in found.values() if order.client_order_id not in known]
+        unlisted = [order for order in found.values() if order.broker_order_id not in listed]
         return [
             *(self._as_working(one) for one in unknown),
-            *_working(self.account or left.orders[0].intent.broker_account_id, unlisted),
+            *_working(self.venue.account or left.account, unlisted),
         ]
+
+    def _may_tell(self, order: BrokerOrder) -> bool:
+        """Tell whether an order's executions are asked for: not where it works, and all of them are known."""
+        if order.is_final:
+            return True
+        filled = [one for one in (order, *order.legs) if one.filled_qty > 0]
+        documents = [self.world.ledger.ledger_document(one.broker_order_id) or {} for one in filled]
+        pairs = zip(filled, documents, strict=True)
+        return any(document.get("filled_qty") != one.filled_qty for one, document in pairs)
 
     def _keep_executions(
         self, left: LeftOpen, found: Mapping[OpenOrder, BrokerOrder], fills: Mapping[str, list[BrokerFill]]
@@ -212,20 +251,45 @@ class _Left:
             late = table.filter(pc.equal(sessions, session))
             keep(self.world.objects, date.fromisoformat(session), left.run_id, late)
 
-    def _as_it_is_now(
-        self, left: LeftOpen, one: OpenOrder, known: dict[str, BrokerOrder]
-    ) -> BrokerOrder | None:
-        intent_id = str(one.intent.client_intent_id)
+    def _as_they_are_now(
+        self, left: LeftOpen, listed: Mapping[str, BrokerOrder]
+    ) -> dict[OpenOrder, BrokerOrder | None]:
+        """Give the orders as they are; None where the broker knows none. A few are asked for, many listed."""
+        ids = {one: self._id_of(left, one) for one in left.orders}
+        unlisted = [order_id for order_id in ids.values() if order_id is not None and order_id not in listed]
+        known = dict(listed)
+        if len(unlisted) > _ASKED_ONE_BY_ONE:
+            since = self.venue.broker.orders_since(left.begun_at - _CLOCK_MARGIN)
+            known |= {order.broker_order_id: order for order in since}
+        return {
+            one: None if order_id is None else known.get(order_id) or self._looked_up(one, order_id)
+            for one, order_id in ids.items()
+        }
+
+    def _id_of(self, left: LeftOpen, one: OpenOrder) -> str | None:
         if one.broker_order_id is not None:
-            return known.get(intent_id) or self.venue.broker.get_order_status(
-                broker_order_id=one.broker_order_id
-            )
-        found = self.asked[left.run_id, one.intent.client_intent_id]
-        if found is None:
-            return None
-        return known.get(intent_id) or self.venue.broker.get_order_status(
-            broker_order_id=found.broker_order_id
+            return one.broker_order_id
+        found = self.found[left.run_id, one.intent.client_intent_id]
+        return None if found is None else found.broker_order_id
+
+    def _looked_up(self, one: OpenOrder, order_id: str) -> BrokerOrder | None:
+        """Ask for one order, which the broker once knew."""
+        try:
+            return self.venue.broker.get_order_status(broker_order_id=order_id)
+        except BrokerRejected as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+        self.missing.append(one)
+        intent_id = str(one.intent.client_intent_id)
+        self.world.log.event(
+            "order_missing",
+            f"the broker doesn't know order {order_id} of intent {intent_id} any more, which it gave that "
+            f"id. It counts as working until it is found.",
+            severity="CRITICAL",
+            intent_id=intent_id,
+            broker_order_id=order_id,
         )
+        return None
 
     def _found(self, left: LeftOpen, one: OpenOrder) -> BrokerOrder | None:
         found = self.venue.broker.find_order(client_order_id=str(one.intent.client_intent_id))
@@ -253,8 +317,10 @@ class _Left:
     def _never_came(self, left: LeftOpen, one: OpenOrder) -> bool:
         """Tell whether an order that isn't found will never be, and say so: no lookup lags for so long.
 
-        One that was only in doubt was looked for with patience before.
+        One that was only in doubt was looked for with patience before; one that the broker once knew came.
         """
+        if one in self.missing:
+            return False
         if one.status != "unresolved":
             return self.world.clock() - left.noted_at > _LAG
         age = self.world.clock() - left.begun_at
@@ -269,4 +335,4 @@ class _Left:
         """Give an order whose outcome is unknown at its full quantity, for as long as it may be there."""
         intent = unknown.intent
         qty = math.nan if intent.qty is None else intent.qty
-        return self.account or intent.broker_account_id, intent.symbol, intent.side, qty
+        return self.venue.account or intent.broker_account_id, intent.symbol, intent.side, qty

@@ -1,21 +1,25 @@
-"""What a live run has beyond a dry one: a broker, the right to send to it, and how long it is waited for."""
+"""What a live run has beyond a dry one: for each account a broker, the right to send, and patience."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from engine.agent import Agent, State
+from engine.brokers.access import Access
 from engine.brokers.account import BrokerAccount
 from engine.brokers.trading import Recorder, TradingBroker
-from engine.config import RunSettings
-from engine.errors import BrokerError, EngineError
+from engine.errors import BrokerError, ConfigurationError, DataUnavailable, EngineError, RunStopped
 from engine.lease import Holder, Lease, Leasing
+from engine.stores.protocols import AgentDocuments
 
 SEND_S = 20.0
 """A request to place an order is over after this time: connecting and waiting for the reply."""
+_KEY_LETTERS = 32
+_WHERE = "in the settings (EXEC_BROKER_ACCOUNT_ID or EXEC_ACCOUNTS_FILE) and in the intents"
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,17 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class Venue:
-    """Where a live run sends its orders.
+    """Where the orders of one account are sent.
 
-    ``account``: the one account that may trade, as intents name it; None where none is configured.
-    ``halted``: why a person has halted the agent, "" where nobody has; read before every order.
-    ``settle_s``: seconds for which fills are waited for after the last order has left.
+    ``account``: what intents call it, "" as long as nobody has named it. ``key`` tells it from every other
+    account at every host. ``halted``: why a person has halted the agent, "" where nobody has; read before
+    every order. ``settle_s``: seconds for which fills are waited for after the last order has left.
     """
 
+    account: str
+    key: str
     broker: TradingBroker
     lease: Lease
-    account: str | None
     halted: Callable[[], str]
     settle_s: float = 30.0
     patience: Patience = Patience()
@@ -50,33 +55,174 @@ class Venue:
 
     def recorded(self, recorder: Recorder) -> Venue:
         """Give the same venue, with the broker's traffic recorded."""
-        return replace(self, broker=self.broker.recorded(recorder))
+        return replace(self, broker=self.broker.recorded(recorder, self.account))
+
+    @property
+    def shown_as(self) -> str:
+        """The account's name, for messages."""
+        return self.account or "the account"
 
 
-@contextmanager
-def venue_of(
-    broker: TradingBroker, agent: Agent, settings: RunSettings, *, stopping: Callable[[], bool]
-) -> Iterator[Venue]:
-    """Give a venue for as long as this job holds the lease of the broker's account.
+@dataclass(frozen=True, kw_only=True)
+class Venues:
+    """Where a live run sends its orders: a venue for each account that may trade.
 
-    Raises ``BrokerError`` where the account can't be asked, ``LeaseHeld`` where another job trades on it.
+    ``down``: why accounts that are configured can't be traded, by name. ``names`` keeps what each is called.
     """
-    key = account_key(broker.trading_host, broker.get_account())
-    leasing = Leasing(
-        documents=agent.store,
-        holder=Holder.of(settings.data_dir),
-        log=agent.log,
-        stopping=stopping,
-        clock=agent.clock,
-    )
-    with leasing.acquire(key) as lease:
-        yield Venue(
-            broker=broker,
-            lease=lease,
-            account=settings.account,
-            halted=lambda: _why_halted(agent),
-            settle_s=settings.settle_s,
+
+    at_work: tuple[Venue, ...]
+    names: Names
+    down: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def by_account(self) -> dict[str, Venue]:
+        """The venues by what intents call their accounts."""
+        return {venue.account: venue for venue in self.at_work}
+
+    def recorded(self, recorder: Recorder) -> Venues:
+        """Give the same venues, with their traffic recorded."""
+        return replace(self, at_work=tuple(venue.recorded(recorder) for venue in self.at_work))
+
+    def named_by(self, accounts: Sequence[str]) -> Venues:
+        """Let a batch's only account give its name to the only one of the keys, where it has none yet.
+
+        Where that can't be, none of the batch's accounts can be traded.
+        """
+        nameless = self.by_account.get("")
+        if nameless is None or not accounts:
+            return self
+        try:
+            if len(accounts) > 1:
+                raise DataUnavailable(
+                    f"the keys are of one account, and the batch names {len(accounts)}: "
+                    f"{', '.join(accounts[:5])}. Set EXEC_BROKER_ACCOUNT_ID to the name that intents give "
+                    f"this account, and drop the files again."
+                )
+            self.names.claim(accounts[0], nameless.key)
+        except EngineError as error:
+            return replace(self, down={**self.down, **dict.fromkeys(accounts, str(error))})
+        return replace(self, at_work=(replace(nameless, account=accounts[0]),))
+
+    def why_down(self, account: str) -> str:
+        """Say why an account can't be traded; "" where it can."""
+        if account in self.by_account:
+            return ""
+        return self.down.get(account) or f"account {account} is none of those whose keys are here"
+
+
+@dataclass(frozen=True)
+class Names:
+    """What accounts are called: one name for each account, one account for each name, for ever.
+
+    Counts, limits and the book go by the name; under two names an account would have two of each, and a name
+    that changed hands would be judged by another one's. Kept in the store of the ledger.
+    """
+
+    documents: AgentDocuments
+
+    def of(self, key: str) -> str:
+        """Give what an account is called, "" where nobody has named it."""
+        return str((self.documents.agent_document(f"account-{key}") or {}).get("name", ""))
+
+    def claim(self, name: str, key: str) -> None:
+        """Take a name for an account, as it is from now on. Raises ``ConfigurationError`` where it can't be.
+
+        Both are looked at before either is kept: a name that is refused leaves nothing behind.
+        """
+        of_account, of_name = f"account-{key}", f"named-{_short_hash(name)}"
+        self._check(of_name, name, key)
+        for document, wanted in ((of_name, {"name": name, "account_key": key}), (of_account, {"name": name})):
+            if self.documents.agent_document(document) is None:
+                self.documents.replace_agent_document(document, wanted, replacing=None)
+        self._check(of_name, name, key)  # somebody may have been faster
+
+    def _check(self, of_name: str, name: str, key: str) -> None:
+        place = self.documents.place
+        known_as = self.of(key) or name
+        if known_as != name:
+            raise ConfigurationError(
+                f"The account of these keys is called {name} here, and has been traded as {known_as} "
+                f"({place}): under two names it would have two limits. Call it {known_as}, {_WHERE}."
+            )
+        if (self.documents.agent_document(of_name) or {}).get("account_key", key) != key:
+            raise ConfigurationError(
+                f"{name} is the name of another broker account, or of this one at another host ({place}): "
+                f"its positions, counts and orders are that one's. Give the account of these keys a name of "
+                f"its own, {_WHERE}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """How venues are opened; ``to_trade`` off: also those that may only be looked at, being blocked."""
+
+    agent: Agent
+    holder: Holder
+    settle_s: float
+    stopping: Callable[[], bool]
+    to_trade: bool = True
+
+    @contextmanager
+    def venues(self, accesses: Sequence[Access]) -> Iterator[Venues]:
+        """Give the venues of accounts for as long as this job holds the leases of all of them.
+
+        Accounts that can't be asked, or may not trade, are ``down``. Raises what is wrong with the first one
+        where all are: ``BrokerError``, ``LeaseHeld`` where another job trades on it, ``DataUnavailable``.
+        ``ConfigurationError`` and ``RunStopped`` are raised in any case.
+        """
+        with ExitStack() as held:
+            at_work: list[Venue] = []
+            down: dict[str, EngineError] = {}
+            for access in accesses:
+                try:
+                    at_work.append(held.enter_context(self._venue(access)))
+                except (ConfigurationError, RunStopped):
+                    raise
+                except EngineError as error:
+                    down[access.account] = error
+            if down and not at_work:
+                raise next(iter(down.values()))
+            for account, why in down.items():
+                message = f"account {account} is left out: {why}"
+                self.agent.log.event("account_down", message, severity="ERROR", account=account)
+            yield Venues(
+                at_work=tuple(at_work),
+                names=self.names,
+                down={account: str(why) for account, why in down.items()},
+            )
+
+    @property
+    def names(self) -> Names:
+        """What the accounts are called."""
+        return Names(self.agent.store)
+
+    @contextmanager
+    def _venue(self, access: Access) -> Iterator[Venue]:
+        broker = access.broker
+        if broker.longest_request_s > SEND_S:
+            raise ConfigurationError(
+                f"A request to {broker.trading_host} may take {broker.longest_request_s:g} s, and the right "
+                f"to send orders is held for {SEND_S:g} s at a time. Give the broker shorter timeouts."
+            )
+        key = account_key(broker.trading_host, access.asked(to_trade=self.to_trade))
+        leasing = Leasing(
+            documents=self.agent.store,
+            holder=self.holder,
+            log=self.agent.log,
+            stopping=self.stopping,
+            clock=self.agent.clock,
         )
+        with leasing.acquire(key) as lease:
+            if access.account:
+                self.names.claim(access.account, key)
+            yield Venue(
+                account=access.account or self.names.of(key),
+                key=key,
+                broker=broker,
+                lease=lease,
+                halted=lambda: _why_halted(self.agent),
+                settle_s=self.settle_s,
+            )
 
 
 def account_key(host: str, account: BrokerAccount) -> str:
@@ -86,7 +232,13 @@ def account_key(host: str, account: BrokerAccount) -> str:
             f"{host} gave an account without a number, so that nobody else could be kept from trading on it. "
             f"See that ALPACA_TRADING_HOST is a trading host."
         )
-    return hashlib.sha256(f"{host} {account.account_number}".encode()).hexdigest()[:32]
+    return hashlib.scrypt(account.account_number.encode(), salt=host.encode(), n=2**12, r=8, p=1).hex()[
+        :_KEY_LETTERS
+    ]
+
+
+def _short_hash(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:_KEY_LETTERS]
 
 
 def _why_halted(agent: Agent) -> str:

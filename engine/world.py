@@ -12,7 +12,7 @@ from engine.stores.kill_switch import KillSwitchState
 from engine.stores.objects import Objects
 from engine.stores.protocols import LedgerStore, PositionStore
 from engine.stores.runs import RunFolders
-from engine.venue import Venue
+from engine.venue import Venues
 
 
 def _never() -> bool:
@@ -30,7 +30,7 @@ class World:
     ``objects`` holds run folders, archive and quarantine. ``kill_switch`` is read anew whenever it matters.
     What a store or the switch doesn't say in ``risk_data_timeout_s`` is unavailable, or on.
     ``stopping`` says whether the job was asked to end between two steps; ``progress`` is told the step, and
-    how much of it is done. ``venue`` is where a live run sends its orders; None in a dry run.
+    how much of it is done. ``venues`` is where a live run sends its orders; None in a dry run.
     """
 
     objects: Objects
@@ -43,7 +43,7 @@ class World:
     risk_data_timeout_s: float = 10.0
     stopping: Callable[[], bool] = _never
     progress: Callable[[str, int, int], None] = _unseen
-    venue: Venue | None = None
+    venues: Venues | None = None
 
     @property
     def runs(self) -> RunFolders:

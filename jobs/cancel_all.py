@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from engine.brokers.trading import TradingBroker
-from engine.errors import UsageError
 from engine.log import EventLog
 from engine.open_orders import left_open
 from engine.orders import BrokerOrder
@@ -24,8 +23,11 @@ def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None,
     """Withdraw the open orders that are asked for; gives the exit code: 4 where one isn't over yet."""
     setup = read_setup()
     stopping = termination_asked()
-    _check_account(setup, account)
-    done = withdraw_all(setup, setup.broker(stopping), symbol=symbol, strategy=strategy)
+    done = [
+        one
+        for access in setup.accesses(only=account, stopping=stopping)
+        for one in withdraw_all(setup, access.broker, symbol=symbol, strategy=strategy)
+    ]
     exit_code = EXIT_OPEN if any(not one.is_over for one in done) else 0
     if as_json:
         click.echo(json.dumps({"exit_code": exit_code, "orders": [_record(one) for one in done]}))
@@ -80,16 +82,6 @@ def tell(done: list[Withdrawal]) -> None:
         )
     else:
         say(f"All {len(done)} are over. What filled reaches the ledger by the next live run.")
-
-
-def _check_account(setup: Setup, account: str | None) -> None:
-    """Refuse an account that isn't the one of the keys."""
-    own = setup.settings.account
-    if account is not None and account != own:
-        raise UsageError(
-            f"--account is {account!r}, and the keys are of {own or 'an account without a name here'}. Set "
-            f"EXEC_BROKER_ACCOUNT_ID, or leave --account out."
-        )
 
 
 def _strategies(setup: Setup) -> dict[str, str]:

@@ -15,7 +15,6 @@ import click
 from engine.config import SETTINGS, Setting, wrong_names
 from engine.errors import EngineError, RunInProgress
 from engine.preflight import Check, Finding, examine
-from engine.run import check_start
 from engine.stores.lock import holder
 from engine.stores.postgres_server import HIDDEN, Server
 from jobs.tables import print_table, say
@@ -74,7 +73,7 @@ def _examine(env: dict[str, str]) -> Examination:
         found.fatal.append(str(error))
         return found
     try:
-        check_start(setup.settings)
+        setup.check_start()
     except EngineError as error:
         found.fatal.append(str(error))
     _try_dependencies(setup, env, found)
@@ -85,10 +84,11 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
     live = not setup.settings.dry_run
     checks: dict[str, Check] = {_DATA_FOLDER: lambda: _data_folder(setup)}
     try:
-        checks |= setup.preflight(with_broker=live or bool(env.get("ALPACA_API_KEY")))
+        checks |= setup.preflight(with_broker=False)
+        if live or setup.settings.accounts_file or env.get("ALPACA_API_KEY"):
+            checks |= setup.broker_checks()
     except EngineError as error:
         (found.fatal if live else found.others).append(str(error))
-        checks |= setup.preflight(with_broker=False)
     checks["kill switch"] = lambda: _kill_switch(setup)
     found.findings = examine(checks, setup.settings.stores.timeout_s)
     for finding in found.findings:

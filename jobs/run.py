@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from engine.run import check_start, finish, start
+from engine.run import finish, start
 from engine.stores.lock import exclusive
 from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder
 from engine.world import World
@@ -80,17 +80,17 @@ def folder_path(folder: RunFolder) -> str:
 
 def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
     """Finish what is unfinished, then do a run of its own up to the file ``until``."""
-    check_start(setup.settings, slot=slot)
+    setup.check_start(slot=slot)
     live = not setup.settings.dry_run
     gate = setup.gate(setup.preflight()) if live else None
-    stopping = termination_asked()
+    stopping = termination_asked(also_ctrl_c=live)
     with (
         exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"),
         progress_bar() as progress,
         gate.opened() if gate else nullcontext(),
-        setup.venue(stopping) if live else nullcontext() as venue,
+        setup.venues(stopping) if live else nullcontext() as venues,
     ):
-        world = setup.world(progress=progress, stopping=stopping, venue=venue)
+        world = setup.world(progress=progress, stopping=stopping, venues=venues)
         resumed = [run for run in world.runs.unfinished() if _may_finish(run, world)]
         for folder in resumed:
             finish(folder, world)
@@ -100,15 +100,16 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
 
 
 def _may_finish(folder: RunFolder, world: World) -> bool:
-    """Leave what a live run left to the next live run: a dry one can't ask the broker about it."""
-    if world.venue is not None or folder.start["mode"] == "dry":
+    """Leave a live run that can't be gone on with: in a dry run, or where no account of it can be asked."""
+    if folder.start["mode"] == "dry":
         return True
-    world.log.event(
-        "run_left",
-        f"run {folder.run_id} is a live one and not finished; the next live run goes on with it",
-        severity="WARNING",
-        run_id=folder.run_id,
-    )
+    if world.venues is None:
+        why = "is a live one and not finished; the next live run goes on with it"
+    elif all(begun["account"] in world.venues.down for begun in folder.start["venues"]):
+        why = "is not finished, and no account of it can be asked; a later run goes on with it"
+    else:
+        return True
+    world.log.event("run_left", f"run {folder.run_id} {why}", severity="WARNING", run_id=folder.run_id)
     return False
 
 

@@ -12,7 +12,6 @@ from engine.agent import AgentState
 from engine.errors import ConfigurationError
 from engine.gate import Refusal
 from engine.open_orders import OpenOrder, left_open
-from engine.run import check_start
 from engine.stores.lock import holder
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import INPUTS, MANIFEST, RunFolder, RunFolders
@@ -78,7 +77,7 @@ def _print_gate(agent: dict[str, Any], standing: list[Refusal], setup: Setup) ->
         say("Live trading: not asked for (EXEC_DRY_RUN is on)")
         return
     try:
-        check_start(setup.settings)
+        setup.check_start()
         setup.preflight()
     except ConfigurationError as error:
         say(f"Live trading: can't start. {error}", color="red")

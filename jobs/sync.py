@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 import click
 
 from engine.calendar import check_calendar, trading_date
-from engine.errors import ConfigurationError, RunInProgress
+from engine.errors import ConfigurationError, EngineError, RunInProgress
 from engine.open_orders import left_open
-from engine.stores.chosen import check_addresses, check_emulator, check_stores_are_named
+from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.stores.lock import exclusive
-from engine.syncing import Session, Synced, sync
+from engine.syncing import Session, Synced, sync_all
 from engine.world import World
 from jobs.tables import say
 from jobs.world import read_setup, termination_asked
+
+EXIT_UNRESOLVED = 4
 
 
 def sync_stores(*, as_json: bool) -> int:
@@ -28,21 +30,21 @@ def sync_stores(*, as_json: bool) -> int:
     check_addresses(setup.settings.stores)
     if not setup.settings.dry_run:
         check_stores_are_named(setup.settings.stores)
-        check_emulator(setup.settings.stores, setup.settings.gate.trading_host)
-    if setup.settings.account is None:
-        raise ConfigurationError(
-            "EXEC_BROKER_ACCOUNT_ID is not set, and a sync has no intents to learn from what they call the "
-            "account of the keys. Set it to that name."
-        )
-    stopping = termination_asked()
+        setup.check_emulator()
+    stopping = termination_asked(also_ctrl_c=True)
     try:
         with (
             exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"),
-            setup.venue(stopping) as venue,
+            setup.venues(stopping, to_trade=False) as venues,
         ):
-            world = setup.world(progress=lambda *_: None, stopping=stopping, venue=venue)
+            if "" in venues.by_account:
+                raise ConfigurationError(
+                    "EXEC_BROKER_ACCOUNT_ID is not set, no run has named the account of the keys yet, and a "
+                    "sync has no intents to learn its name from. Set it to what intents call the account."
+                )
+            world = setup.world(progress=lambda *_: None, stopping=stopping, venues=venues)
             session = Session(trading_date(world.clock(), setup.settings.calendar), setup.settings.calendar)
-            return _told(sync(world, venue, session), world, as_json=as_json)
+            return _told(sync_all(world, venues, session), world, as_json=as_json)
     except RunInProgress as error:
         if as_json:
             click.echo(json.dumps({"exit_code": 0, "synced": False, "why": str(error)}))
@@ -51,18 +53,38 @@ def sync_stores(*, as_json: bool) -> int:
         return 0
 
 
-def _told(synced: Synced, world: World, *, as_json: bool) -> int:
-    still_open = sum(len(left.orders) for left in left_open(world.objects))
-    working = len(synced.working_orders)
+def _told(answers: dict[str, Synced | EngineError], world: World, *, as_json: bool) -> int:
+    """Print what became of each account; gives the exit code."""
+    left = [order for one in left_open(world.objects) for order in one.orders]
+    failed = {account: str(answer) for account, answer in answers.items() if isinstance(answer, EngineError)}
+    failed |= world.venues.down if world.venues else {}
+    synced = [answer for answer in answers.values() if not isinstance(answer, EngineError)]
+    if not synced:
+        raise EngineError(" ".join(f"{account}: {why}" for account, why in failed.items()))
+    unresolved = sum(order.status == "unresolved" for order in left)
+    unfinished = [run.run_id for run in world.runs.unfinished()]
+    exit_code = EXIT_UNRESOLVED if failed or unresolved else 0
     if as_json:
-        body = {"exit_code": 0, "synced": True, "account": synced.account, "positions": synced.positions}
-        click.echo(json.dumps({**body, "working_orders": working, "left_open": still_open}))
-        return 0
-    say(
-        f"{synced.account}: {synced.positions} positions and {working} working orders read from the broker, "
-        f"at {synced.broker_time:%Y-%m-%d %H:%M:%S} UTC by its clock. Kept in {world.positions.place}; fills "
-        f"in {world.ledger.place}."
-    )
-    if still_open:
-        say(f"Of earlier runs, {still_open} orders are not over, or not all of their run.")
-    return 0
+        body = {"exit_code": exit_code, "synced": not failed, "failed": failed, "left_open": len(left)}
+        body |= {"unresolved": unresolved, "unfinished_runs": unfinished}
+        body["accounts"] = [
+            {"account": one.account, "positions": one.positions, "working_orders": len(one.working_orders)}
+            for one in synced
+        ]
+        click.echo(json.dumps(body))
+        return exit_code
+    for one in synced:
+        say(
+            f"{one.account}: {one.positions} positions and {len(one.working_orders)} working orders read "
+            f"from the broker, at {one.broker_time:%Y-%m-%d %H:%M:%S} UTC by its clock."
+        )
+    for account, why in failed.items():
+        say(f"{account}: NOT SYNCED. {why}", color="red")
+    say(f"Kept in {world.positions.place}; fills in {world.ledger.place}.")
+    if len(left) > unresolved:
+        say(f"Orders of earlier runs that are not over, or whose run is not: {len(left) - unresolved}.")
+    if unresolved:
+        say(f"UNRESOLVED: {unresolved} orders that the broker doesn't know, or not yet.", color="red")
+    if unfinished:
+        say(f"Not finished, the next live run goes on with it: {', '.join(unfinished)}.", color="red")
+    return exit_code

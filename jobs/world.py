@@ -6,25 +6,28 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from engine.config import RiskConfig, RunSettings
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, UsageError
 from engine.log import EventLog, wall_clock
-from engine.stores.chosen import Stores, choose_stores
+from engine.stores.chosen import Stores, check_emulator, choose_stores
 from engine.stores.inbox import Inbox
 from engine.stores.kill_switch import KillSwitch
 from engine.stores.objects import LocalObjects, Objects
 from engine.world import World
 
 if TYPE_CHECKING:  # a dry run has no gate, and is short
+    from engine.accounts import AccountSettings
     from engine.agent import Agent
-    from engine.brokers.trading import TradingBroker
+    from engine.brokers.access import Access
+    from engine.brokers.alpaca_patience import PatienceSettings
     from engine.gate import Gate
     from engine.preflight import Check
-    from engine.venue import Venue
+    from engine.venue import Venues
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Setup:
     config: RiskConfig
     kill_switch: KillSwitch
     stores: Stores
+    env: Mapping[str, str] = field(repr=False)
 
     @property
     def data_dir(self) -> Path:
@@ -64,9 +68,29 @@ class Setup:
             timeout_s=self.settings.stores.timeout_s,
         )
 
+    @cached_property
+    def accounts(self) -> tuple[AccountSettings, ...]:
+        """The accounts that may be traded, with their keys. Raises ``ConfigurationError``."""
+        from engine.accounts import read_accounts
+
+        return read_accounts(self.env)
+
+    def check_start(self, *, slot: str = "adhoc") -> None:
+        """Refuse what can't run, before anything is touched. Raises ``EngineError``."""
+        from engine.run import check_start
+
+        check_start(self.settings, slot=slot)
+        if not self.settings.dry_run:
+            self.check_emulator()
+
+    def check_emulator(self) -> None:
+        """Refuse to trade at a real broker on the ledger of an emulator. Raises ``ConfigurationError``."""
+        for account in self.accounts:
+            check_emulator(self.settings.stores, account.trading_host)
+
     def preflight(self, *, with_broker: bool = True) -> dict[str, Check]:
         """Give the checks of a live run. Raises ``ConfigurationError`` without the broker's keys."""
-        from engine.preflight import broker_checks, market_data_check, store_checks
+        from engine.preflight import market_data_check, one_of, store_checks
 
         checks = {
             **store_checks(self.stores),
@@ -74,47 +98,72 @@ class Setup:
         }
         if not with_broker:
             return checks
-        from engine.brokers.alpaca import AlpacaBroker
+        brokers = self.broker_checks()
+        if len(self.accounts) == 1:
+            return {**checks, **brokers}
+        return {**checks, "broker accounts": one_of(brokers, self.settings.stores.timeout_s)}
 
-        patience_s = self.settings.stores.timeout_s
-        account, clock = AlpacaBroker(patience_s=patience_s), AlpacaBroker(patience_s=patience_s)
-        return {**checks, **broker_checks(account.get_account, clock, wall_clock)}
+    def broker_checks(self) -> dict[str, Check]:
+        """Give the checks of the brokers, account by account."""
+        from engine.preflight import broker_checks
+
+        return broker_checks(self.accesses(patience_s=self.settings.stores.timeout_s), wall_clock)
 
     @property
     def objects(self) -> Objects:
         """Where run folders, archive and quarantine are kept."""
         return LocalObjects(self.data_dir)
 
-    def broker(self, stopping: Callable[[], bool]) -> TradingBroker:
-        """Give the broker of the keys in the environment. Raises ``ConfigurationError``."""
+    def accesses(self, *, only: str | None = None, **patience: Unpack[PatienceSettings]) -> list[Access]:
+        """Give how each account is reached, or one of them. Raises ``ConfigurationError``, ``UsageError``."""
+        from engine.brokers.access import Access
         from engine.brokers.alpaca import AlpacaBroker
 
-        return AlpacaBroker(stopping=stopping)
+        accounts = [account for account in self.accounts if only in {None, account.name}]
+        if not accounts:
+            names = ", ".join(account.shown_as for account in self.accounts)
+            raise UsageError(f"--account is {only!r}; expected {names}.")
+        return [
+            Access(
+                account=account.name,
+                account_number=account.account_number,
+                broker=AlpacaBroker(
+                    api_key=account.api_key,
+                    secret_key=account.secret_key,
+                    trading_host=account.trading_host,
+                    **patience,
+                ),
+            )
+            for account in accounts
+        ]
 
     @contextmanager
-    def venue(self, stopping: Callable[[], bool]) -> Iterator[Venue]:
+    def venues(self, stopping: Callable[[], bool], *, to_trade: bool = True) -> Iterator[Venues]:
         """Give where a live run sends its orders, for as long as this job may send there.
 
-        Raises ``BrokerError`` where the broker can't be asked, ``LeaseHeld`` where another job trades.
+        Raises ``BrokerError`` where no broker can be asked, ``LeaseHeld`` where another job trades.
         """
-        from engine.venue import venue_of
+        from engine.lease import Holder
+        from engine.venue import Opening
 
-        with venue_of(
-            self.broker(stopping),
-            self.agent(),
-            self.settings,
+        opening = Opening(
+            agent=self.agent(),
+            holder=Holder.of(self.settings.data_dir),
+            settle_s=self.settings.settle_s,
             stopping=stopping,
-        ) as venue:
-            yield venue
+            to_trade=to_trade,
+        )
+        with opening.venues(self.accesses(stopping=stopping)) as venues:
+            yield venues
 
     def world(
         self,
         *,
         progress: Callable[[str, int, int], None],
         stopping: Callable[[], bool],
-        venue: Venue | None = None,
+        venues: Venues | None = None,
     ) -> World:
-        """Give the edges of a run: stores, disk, the wall clock, SIGTERM, and the venue of a live run."""
+        """Give the edges of a run: stores, disk, the wall clock, SIGTERM, and the venues of a live run."""
         return World(
             objects=self.objects,
             inbox=self.inbox,
@@ -125,7 +174,7 @@ class Setup:
             risk_data_timeout_s=self.settings.stores.timeout_s,
             stopping=stopping,
             progress=progress,
-            venue=venue,
+            venues=venues,
         )
 
 
@@ -139,11 +188,21 @@ def read_setup(env: Mapping[str, str] | None = None) -> Setup:
     stores = choose_stores(settings.stores)
     read_document = stores.documents.document if stores.documents else None
     switch = KillSwitch.from_env(env, read_document=read_document)
-    return Setup(settings, RiskConfig.from_env(env), switch, stores)
+    return Setup(settings, RiskConfig.from_env(env), switch, stores, env)
 
 
-def termination_asked() -> Callable[[], bool]:
-    """Take SIGTERM as a wish to end between two steps; tell whether it has come."""
+def termination_asked(*, also_ctrl_c: bool = False) -> Callable[[], bool]:
+    """Take SIGTERM as a wish to end between two steps; tell whether it has come.
+
+    ``also_ctrl_c``: the first Ctrl-C as well; the second ends the job where it is.
+    """
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+    if also_ctrl_c:
+
+        def interrupted(number: int, _: object) -> None:
+            asked.append(number)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        signal.signal(signal.SIGINT, interrupted)
     return lambda: bool(asked)

@@ -10,12 +10,14 @@ from typing import Any
 import requests
 
 from engine.agent import Agent
+from engine.brokers.access import Access
 from engine.brokers.alpaca import AlpacaBroker
 from engine.config import RiskConfig
+from engine.lease import Holder
 from engine.log import EventLog
 from engine.run import finish, start
 from engine.stores.runs import RunFolder
-from engine.venue import Patience, Venue, venue_of
+from engine.venue import Opening, Patience, Venue, Venues
 from engine.world import World
 from replay.simulator.server import Simulator
 from tests.desk import NOON, Desk
@@ -57,15 +59,28 @@ class LiveDesk(Desk):
         log = EventLog(self.logged, lambda: self.now)
         return Agent(self.store, log, "a test", clock=lambda: self.now)
 
+    def accesses(self) -> list[Access]:
+        """Give how the account is reached: it is called paper."""
+        return [Access(account="paper", broker=self.broker())]
+
+    @contextmanager
+    def venues(self) -> Iterator[Venues]:
+        opening = Opening(
+            agent=self.agent(),
+            holder=Holder.of(self.data),
+            settle_s=self.settle_s,
+            stopping=self.stopping,
+        )
+        with opening.venues(self.accesses()) as venues:
+            at_work = tuple(replace(venue, patience=self.patience) for venue in venues.at_work)
+            yield replace(venues, at_work=at_work)
+
     @contextmanager
     def venue(self) -> Iterator[Venue]:
-        with venue_of(
-            self.broker(),
-            self.agent(),
-            self.settings(EXEC_BROKER_ACCOUNT_ID="paper"),
-            stopping=self.stopping,
-        ) as venue:
-            yield replace(venue, patience=self.patience, settle_s=self.settle_s)
+        """Give the venue of the only account."""
+        with self.venues() as venues:
+            (venue,) = venues.at_work
+            yield venue
 
     def live(
         self, config: RiskConfig | None = None, *, changes: dict[str, Any] | None = None, **env: str
@@ -76,8 +91,8 @@ class LiveDesk(Desk):
         )
         config = config or RiskConfig(accounts=frozenset({"paper"}))
         self.data.mkdir(parents=True, exist_ok=True)
-        with self.venue() as venue:
-            world: World = replace(self.world(), venue=venue, stopping=self.stopping, **(changes or {}))
+        with self.venues() as venues:
+            world: World = replace(self.world(), venues=venues, stopping=self.stopping, **(changes or {}))
             for unfinished in world.runs.unfinished():
                 finish(unfinished, world)
             folder = start(settings, config, world, slot="test")

@@ -244,8 +244,16 @@ class AlpacaBroker:
         clock, headers = self._asked("/v2/clock", "clock", parse_clock)
         return replace(clock, replied_at=replied_at(headers))
 
-    def recorded(self, recorder: Recorder) -> AlpacaBroker:
-        """Give the same broker, at the same pace, with every request and reply kept by ``recorder``."""
+    @property
+    def longest_request_s(self) -> float:
+        """The seconds after which a request is over: connecting, and waiting for its reply."""
+        return sum(self._timeout_s)
+
+    def recorded(self, recorder: Recorder, account: str = "") -> AlpacaBroker:
+        """Give the same broker, at the same pace, with every request and reply kept by ``recorder``.
+
+        ``account`` is what intents call its account, which is kept with them.
+        """
         host = self.trading_host + "/"
         session = _like(self._session)
         session.mount(
@@ -256,6 +264,7 @@ class AlpacaBroker:
                 clean=self._keys.hidden_in_body,
                 number=recorder.next_number,
                 account=self._account,
+                whose=account,
             ),
         )
         other = copy(self)

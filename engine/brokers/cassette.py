@@ -18,7 +18,8 @@ def cassette_bytes(exchanges: Iterable[Exchange]) -> bytes:
     """Write exchanges as a cassette in JSON, in the order of their numbers, one a line and all in ASCII.
 
     Requests that got no answer stand under ``unanswered``, since an interaction needs a response. Besides
-    what vcrpy reads, each has its ``number``, ``started_at`` (ISO 8601, UTC) and ``took_s`` (seconds).
+    what vcrpy reads, each has its ``number``, ``started_at`` (ISO 8601, UTC) and ``took_s`` (seconds), and
+    the ``account`` where that has a name.
     """
     answered, unanswered = [], []
     for exchange in sorted(exchanges, key=attrgetter("number")):
@@ -38,6 +39,7 @@ def _line(exchange: Exchange, outcome: dict[str, Any]) -> bytes:
         "number": exchange.number,
         "started_at": exchange.started_at,
         "took_s": exchange.took_s,
+        **({"account": exchange.account} if exchange.account else {}),
         "request": exchange.request,
         **outcome,
     }

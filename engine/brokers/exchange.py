@@ -16,7 +16,8 @@ class Exchange:
     ``number``: the order in which requests started. ``started_at``: ISO 8601, UTC. ``took_s``: seconds until
     the whole reply was in. ``request`` has ``method, uri, body, headers`` and ``response`` has ``status,
     headers, body``, as vcrpy's JSON serializer writes them. Without a reply, ``response`` is None and
-    ``error`` says why; with one it is "".
+    ``error`` says why; with one it is "". ``account`` is what intents call the account of the keys, "" where
+    nobody has named it: two accounts may use the same client ids at the same host.
     """
 
     number: int
@@ -25,6 +26,7 @@ class Exchange:
     request: Mapping[str, Any]
     response: Mapping[str, Any] | None
     error: str
+    account: str = ""
 
     def as_json(self) -> bytes:
         """Write it as one line of JSON, without the line's end."""
@@ -40,5 +42,12 @@ class Exchange:
         return cls(**fields)
 
 
-_ALWAYS = {"number": int, "started_at": str, "took_s": float, "request": dict, "error": str}
+_ALWAYS = {
+    "number": int,
+    "started_at": str,
+    "took_s": float,
+    "request": dict,
+    "error": str,
+    "account": str,
+}
 _SHAPES = ({**_ALWAYS, "response": dict}, {**_ALWAYS, "response": type(None)})

@@ -37,6 +37,11 @@ class TradingBroker(Protocol):
         """Where orders go: scheme, name and port."""
         ...
 
+    @property
+    def longest_request_s(self) -> float:
+        """The seconds after which a request is over, answered or not."""
+        ...
+
     def why_refused(self, intent: OrderIntent) -> str:
         """Say why the venue can't take an order ("" where it can), without asking it."""
         ...
@@ -83,8 +88,8 @@ class TradingBroker(Protocol):
         """Give the broker's time."""
         ...
 
-    def recorded(self, recorder: Recorder) -> TradingBroker:
-        """Give the same broker, with every request kept by ``recorder``."""
+    def recorded(self, recorder: Recorder, account: str = "") -> TradingBroker:
+        """Give the same broker, with every request kept by ``recorder`` under the account's name."""
         ...
 
     def answer_of(self, exchange: Exchange) -> tuple[str, BrokerOrder | BrokerRejected | None] | None:

@@ -104,7 +104,7 @@ class Recording(BaseAdapter):
     ``keep`` is called, by the thread that sent, after the reply or the lack of one and before either is
     handed on; what it raises is raised instead. ``clean`` blots secrets out of a text. ``number`` numbers
     requests as they start. Account numbers and ids, and all headers but a few, are left out; ``account`` is
-    to be shared with whoever else learns of them.
+    to be shared with whoever else learns of them. ``whose`` is the account's name, which is kept.
     """
 
     inner: BaseAdapter
@@ -113,6 +113,7 @@ class Recording(BaseAdapter):
     number: Callable[[], int] = field(kw_only=True)
     clock: Callable[[], datetime] = field(kw_only=True, default=wall_clock)
     account: AccountRedaction = field(kw_only=True, default_factory=AccountRedaction)
+    whose: str = field(kw_only=True, default="")
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         """Send a request, and return with its whole reply once it is kept."""
@@ -124,7 +125,7 @@ class Recording(BaseAdapter):
             self.keep(
                 Exchange(
                     number=number, started_at=started_at, took_s=took_s,
-                    request=asked, response=response, error=error,
+                    request=asked, response=response, error=error, account=self.whose,
                 )
             )  # fmt: skip
 

@@ -12,6 +12,9 @@ import pyarrow as pa
 from engine.orders import BrokerOrder
 from engine.schema import results_schema
 
+ACCOUNT_DOWN = "account_down"
+"""The reason where an account failed in mid-run, and others went on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fate:

@@ -1,4 +1,4 @@
-"""Carrying out the decisions of a live run: each allowed order leaves once, or it is said why it didn't.
+"""Carrying out a live run's decisions for an account: each allowed order leaves once, or it is said why not.
 
 What was attempted before, by a job that was killed, is read from the journal first: an answer that was kept
 settles an order, and any other attempt is looked up before anything is sent again.
@@ -7,10 +7,12 @@ settles an order, and any other attempt is looked up before anything is sent aga
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from engine.brokers.alpaca_orders import differences, order_payload
+from engine.brokers.trading import TradingBroker
 from engine.calendar import trading_date
 from engine.errors import BrokerRejected, RunStopped
 from engine.journal import Journal
@@ -18,7 +20,7 @@ from engine.open_orders import left_open
 from engine.orders import BrokerOrder
 from engine.preflight import CLOCK_SKEW_LIMIT_S
 from engine.routing.cancels import Cancelling, Target
-from engine.routing.fates import Fate
+from engine.routing.fates import ACCOUNT_DOWN, Fate
 from engine.routing.many_orders import each
 from engine.routing.one_order import Placing, Withheld, answered_before
 from engine.routing.planned import Allowance, Key, Planned, allowed_intents
@@ -31,7 +33,7 @@ _CLOCK_MARGIN = timedelta(seconds=1)
 
 
 def carry_out(folder: RunFolder, world: World, venue: Venue, journal: Journal) -> dict[int, Fate]:
-    """Send what was allowed; gives what became of each allowed row, by its row in the batch.
+    """Send what was allowed for the venue's account; gives what became of each, by row of the batch.
 
     Raises ``RunStopped`` on SIGTERM, ``BrokerError`` where the broker is down, ``LeaseLost`` and
     ``OrderMismatch``: nothing more leaves then, and the run is resumed by the next one.
@@ -39,27 +41,65 @@ def carry_out(folder: RunFolder, world: World, venue: Venue, journal: Journal) -
     return _LiveRouting(folder, world, venue, journal).carry_out()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """An account that failed in mid-run; ``earlier`` are rows that a job before this one may have sent."""
+
+    account: str
+    why: str
+    earlier: Collection[int]
+
+
+def left_behind(
+    failed: Failed, intents: Iterable[Planned], journal: Journal, reader: TradingBroker
+) -> dict[int, Fate]:
+    """Say what became of an account's orders as far as the record knows; nothing is asked or sent.
+
+    What was answered is known. What a request was made for may be there, and what a killed job may have made
+    one for. Nothing else was sent, and no cancel is asked for any more. ``reader`` reads recorded answers.
+    """
+    told = _told(journal, reader, failed.account)
+    answers = _settled_by(told)
+    fates = {}
+    for order in intents:
+        client_id = str(order.intent.client_intent_id)
+        answer = answers.get(client_id)
+        if order.intent.action != "cancel" and answer is not None and not _is_another(order, answer):
+            fates[order.row] = replace(answered_before(answer), reason=ACCOUNT_DOWN)
+        elif order.intent.action != "cancel" and (client_id in told or order.row in failed.earlier):
+            message = f"it may have been sent; the next sync looks for it. {failed.why}"
+            fates[order.row] = Fate(status="unresolved", reason=ACCOUNT_DOWN, message=message, attempted=True)
+        else:
+            fates[order.row] = Fate(
+                status="halted", reason=ACCOUNT_DOWN, message=f"nothing was sent: {failed.why}"
+            )
+    return fates
+
+
 class _LiveRouting:
-    """One run's routing: what it needs, and whether it was halted."""
+    """One run's routing for one account: what it needs, and whether it was halted."""
 
     def __init__(self, folder: RunFolder, world: World, venue: Venue, journal: Journal) -> None:
         self.folder, self.world, self.venue, self.journal = folder, world, venue, journal
-        self.allowance = Allowance.of(folder)
-        self.intents = allowed_intents(folder)
+        self.allowance = Allowance.of(folder, venue.account)
+        self.intents = [
+            order for order in allowed_intents(folder) if order.intent.broker_account_id == venue.account
+        ]
         self.attempted = journal.attempted()
-        self.answers = self._answers()
+        self.answers = _settled_by(_told(journal, venue.broker, venue.account))
         self.found: dict[str, BrokerOrder] = {}
         self.targets = self._targets()
         self.halted: Fate | None = None
         self._chunks = self._in_chunks()
         self._writing = threading.Lock()
         inputs = folder.json(INPUTS)
-        self.nobody_else_traded = inputs["tenure"] == venue.lease.tenure
+        said = inputs["broker"][venue.account]
+        self.nobody_else_traded = said["tenure"] == venue.lease.tenure
         self.decided_at = datetime.fromisoformat(inputs["read_at"])
         self.placing = Placing(
             broker=venue.broker,
             check=self._check,
-            not_before=datetime.fromisoformat(inputs["broker_time"]) - _CLOCK_MARGIN,
+            not_before=datetime.fromisoformat(said["time"]) - _CLOCK_MARGIN,
             stopping=world.stopping,
             log=world.log,
             patience=venue.patience,
@@ -68,6 +108,7 @@ class _LiveRouting:
 
     def carry_out(self) -> dict[int, Fate]:
         """Do all of it."""
+        self.allowance.check_all(self.intents)
         total = len(self.intents)
         self.found = self.placing.seek(self._unanswered())
         self.world.progress("sending orders", 0, total)
@@ -97,8 +138,7 @@ class _LiveRouting:
     def _placed(self, order: Planned) -> Fate:
         """Give what became of an order, once it is placed or will not be."""
         answer = self.answers.get(str(order.intent.client_intent_id))
-        is_another = isinstance(answer, BrokerOrder) and differences(order.intent, answer)
-        if answer is not None and not is_another:
+        if answer is not None and not _is_another(order, answer):
             return answered_before(answer)
         sought = order.row in self.attempted
         if not sought:
@@ -186,24 +226,6 @@ class _LiveRouting:
             )
             chunk.clear()
 
-    def _answers(self) -> dict[str, BrokerOrder | BrokerRejected]:
-        """Give the answers that a job before this one has kept, by client id.
-
-        An order outweighs everything; a no counts only where no request of that id was left open.
-        """
-        kept: dict[str, list[BrokerOrder | BrokerRejected | None]] = {}
-        for exchange in self.journal.exchanges():
-            answered = self.venue.broker.answer_of(exchange)
-            if answered is not None:
-                kept.setdefault(answered[0], []).append(answered[1])
-        found = {}
-        for client_id, answers in kept.items():
-            orders = [answer for answer in answers if isinstance(answer, BrokerOrder)]
-            noes = [answer for answer in answers if answer is not None]
-            if orders or len(noes) == len(answers):
-                found[client_id] = (orders or noes)[-1]
-        return found
-
     def _targets(self) -> dict[Key, Target]:
         """Give what may be cancelled: the orders of this batch, and those that earlier runs left open."""
         earlier = {
@@ -211,6 +233,7 @@ class _LiveRouting:
                 one.intent.strategy_id, one.broker_order_id
             )
             for left in left_open(self.folder.objects)
+            if left.account_key == self.venue.key
             for one in left.orders
         }
         orders = [order for order in self.intents if order.intent.action != "cancel"]
@@ -242,6 +265,38 @@ def _lane(order: Planned, symbols: Mapping[Key, str]) -> Key:
     account = order.intent.broker_account_id
     target = (account, str(order.intent.target_intent_id))
     return account, symbols.get(target) or order.intent.symbol or target[1]
+
+
+def _told(
+    journal: Journal, reader: TradingBroker, account: str
+) -> dict[str, list[BrokerOrder | BrokerRejected | None]]:
+    """Give what was answered to the requests for each order of an account, by client id."""
+    told: dict[str, list[BrokerOrder | BrokerRejected | None]] = {}
+    for exchange in journal.exchanges():
+        answered = reader.answer_of(exchange)
+        if answered is not None and exchange.account in {"", account}:
+            told.setdefault(answered[0], []).append(answered[1])
+    return told
+
+
+def _settled_by(
+    told: Mapping[str, list[BrokerOrder | BrokerRejected | None]],
+) -> dict[str, BrokerOrder | BrokerRejected]:
+    """Give the answers that settle an order, by client id.
+
+    An order outweighs everything; a no counts only where no request of that id was left open.
+    """
+    found = {}
+    for client_id, answers in told.items():
+        orders = [answer for answer in answers if isinstance(answer, BrokerOrder)]
+        noes = [answer for answer in answers if answer is not None]
+        if orders or len(noes) == len(answers):
+            found[client_id] = (orders or noes)[-1]
+    return found
+
+
+def _is_another(order: Planned, answer: BrokerOrder | BrokerRejected) -> bool:
+    return isinstance(answer, BrokerOrder) and bool(differences(order.intent, answer))
 
 
 def _not_sent(reason: str, why: str) -> Fate:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -63,13 +64,14 @@ class Allowance:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
-    def of(cls, folder: RunFolder) -> Allowance:
-        """Read what the sealed decisions allow."""
+    def of(cls, folder: RunFolder, account: str) -> Allowance:
+        """Read what the sealed decisions allow an account."""
         allowed = folder.table(DECISIONS, ["allowed"])["allowed"]
         names = ["broker_account_id", "client_intent_id", "symbol", "side", "qty", "notional", "action"]
         batch = folder.table(BATCH, names)
         is_new = pc.not_equal(batch["action"].cast(pa.string()), "cancel")
-        batch = batch.filter(pc.and_(allowed, pc.fill_null(is_new, True)))
+        is_its_own = pc.equal(batch["broker_account_id"].cast(pa.string()), account)
+        batch = batch.filter(pc.and_(pc.and_(allowed, is_its_own), pc.fill_null(is_new, True)))
         accounts, ids, symbols, sides = (batch[name].to_pylist() for name in names[:4])
         amounts = [_units(batch[name].to_numpy()) for name in ("qty", "notional")]
         abouts = zip(symbols, sides, *amounts, strict=True)
@@ -79,6 +81,17 @@ class Allowance:
     def units(self) -> int:
         """All that may leave, in units of shares; orders by notional are not counted."""
         return sum(max(qty, 0) for _, _, qty, _ in self.orders.values())
+
+    def check_all(self, orders: Iterable[Planned]) -> None:
+        """Compare what is about to be carried out with what was allowed. Raises ``OrderMismatch``."""
+        planned = Counter(order.key for order in orders if order.intent.action != "cancel")
+        allowed = Counter(list(self.orders))
+        if planned != allowed:
+            wrong = sorted([*(planned - allowed), *(allowed - planned)])
+            raise OrderMismatch(
+                f"{planned.total()} orders are about to leave where {allowed.total()} were allowed; they "
+                f"differ in {wrong[:3]}. Nothing more is sent; this is a defect: keep the run's folder."
+            )
 
     def check(self, order: Planned) -> None:
         """Compare an order that is about to leave with what was allowed. Raises ``OrderMismatch``.

@@ -27,11 +27,13 @@ import pyarrow.compute as pc
 import requests
 
 from engine.agent import Agent
+from engine.brokers.access import Access
 from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.alpaca_orders import order_payload
 from engine.brokers.pacing import Pace
 from engine.brokers.trading import Recorder
 from engine.config import RiskConfig, RunSettings
+from engine.lease import Holder
 from engine.log import EventLog
 from engine.orders import OrderIntent
 from engine.run import finish, start
@@ -40,7 +42,7 @@ from engine.stores.inbox import Inbox
 from engine.stores.kill_switch import KillSwitch
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import CASSETTE, DECISIONS, FILLS, RunFolder
-from engine.venue import Venue, venue_of
+from engine.venue import Opening, Venue
 from engine.world import World
 from tests.benchmarks.timing import Figure, Timing, ratio_of
 
@@ -203,7 +205,7 @@ class _Simulated:
 class _Unrecorded(AlpacaBroker):
     """A broker that leaves no record."""
 
-    def recorded(self, recorder: Recorder) -> AlpacaBroker:
+    def recorded(self, recorder: Recorder, account: str = "") -> AlpacaBroker:
         return self
 
 
@@ -226,7 +228,10 @@ def _traded(simulator: _Simulated, orders: int, *, recording: bool = True) -> _T
         store = EmbeddedStore(data / "engine.db")
         agent = Agent(store, log, "a benchmark", clock=clock)
         agent.begin()
-        with venue_of(broker, agent, settings, stopping=lambda: False) as venue:
+        opening = Opening(
+            agent=agent, holder=Holder.of(data), settle_s=settings.settle_s, stopping=lambda: False
+        )
+        with opening.venues([Access(account="", broker=broker)]) as venues:
             world = World(
                 objects=LocalObjects(data),
                 inbox=Inbox(data / "inbox"),
@@ -236,7 +241,7 @@ def _traded(simulator: _Simulated, orders: int, *, recording: bool = True) -> _T
                 log=log,
                 clock=clock,
                 progress=sending.seen,
-                venue=venue,
+                venues=venues,
             )
             folder = start(settings, RiskConfig(max_daily_trades=orders), world)
             finish(folder, world, until=DECISIONS)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from engine.config import (
-    NOT_BUILT_YET,
     PAPER_HOST,
     SETTINGS,
     GateSettings,
@@ -98,7 +97,6 @@ def test_without_settings_it_is_a_dry_run_below_data() -> None:
             agent_mode="",
             heartbeat_document=None,
             marketdata_stale_threshold_s=120.0,
-            trading_host="https://paper-api.alpaca.markets",
         ),
         calendar="XNYS",
         inbox_settle_s=2.0,
@@ -106,6 +104,7 @@ def test_without_settings_it_is_a_dry_run_below_data() -> None:
         positions_max_age_s=None,
         settle_s=30.0,
         account=None,
+        accounts_file=None,
         disk_is_lost=False,
     )
 
@@ -144,6 +143,7 @@ READ: dict[str, Callable[[str], Any]] = {
     "EXEC_POSITION_PROJECTION": lambda text: limits(EXEC_POSITION_PROJECTION=text).position_projection,
     "EXEC_INTENT_MAX_AGE_S": lambda text: limits(EXEC_INTENT_MAX_AGE_S=text).intent_max_age_s,
     "EXEC_BROKER_ACCOUNT_ID": lambda text: limits(EXEC_BROKER_ACCOUNT_ID=text).accounts,
+    "EXEC_ACCOUNTS_FILE": lambda text: settings(EXEC_ACCOUNTS_FILE=text).accounts_file,
     "EXEC_DRY_RUN": lambda text: settings(EXEC_DRY_RUN=text).dry_run,
     "EXEC_DATA_DIR": lambda text: settings(EXEC_DATA_DIR=text).data_dir,
     "EXEC_CALENDAR": lambda text: settings(EXEC_CALENDAR=text).calendar,
@@ -182,6 +182,7 @@ GOOD = [
     ("EXEC_INTENT_MAX_AGE_S", "0", 0.0),
     ("EXEC_INTENT_MAX_AGE_S", "1e9", 1e9),
     ("EXEC_BROKER_ACCOUNT_ID", " paper ", frozenset({"paper"})),
+    ("EXEC_ACCOUNTS_FILE", " accounts.toml ", Path("accounts.toml")),
     ("EXEC_DATA_DIR", " /var/data ", Path("/var/data")),
     ("EXEC_CALENDAR", "XLON", "XLON"),
     ("EXEC_INBOX_SETTLE_S", "0.5", 0.5),
@@ -219,7 +220,10 @@ BAD = [
     *[("EXEC_HEARTBEAT_DOC", text) for text in ("ops", "ops/a/b", "ops//a/b", "/", " ")],
     *[(name, " ") for name in READ if name.startswith(("ALPACA_", "AGENT_"))],
     *[("EXEC_POSITION_PROJECTION", text) for text in ("worst", "gross", "worst-case", " ")],
-    *[(name, " ") for name in ("EXEC_BROKER_ACCOUNT_ID", "EXEC_DATA_DIR", "EXEC_CALENDAR")],
+    *[
+        (name, " ")
+        for name in ("EXEC_BROKER_ACCOUNT_ID", "EXEC_ACCOUNTS_FILE", "EXEC_DATA_DIR", "EXEC_CALENDAR")
+    ],
 ]
 
 
@@ -307,17 +311,6 @@ def test_a_name_like_no_setting_is_an_error_too() -> None:
 @pytest.mark.parametrize("name", ["exec_dry_run", "EXECUTABLE", "PATH", "MY_EXEC_DRY_RUN"])
 def test_other_variables_of_the_environment_do_not_matter(name: str) -> None:
     assert settings(**{name: "nonsense"}) == settings()
-
-
-@pytest.mark.parametrize("name", NOT_BUILT_YET)
-def test_what_is_not_built_yet_is_an_error_and_never_passed_over(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"{name} is set, which asks for .*: not built yet"):
-        settings(**{name: "something"})
-
-
-@pytest.mark.parametrize("name", NOT_BUILT_YET)
-def test_what_is_not_built_yet_may_be_empty(name: str) -> None:
-    assert settings(**{name: ""}) == settings()
 
 
 # --- limits made in Python

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.open_orders import forget, left_open, note
+from engine.open_orders import Place, forget, left_open, note
 from engine.stores.objects import Content, LocalObjects
+from engine.stores.runs import RunFolder
 from tests.desk import NOON, order
 from tests.engine.routing.trading import Killed, TradingDesk, Watched, results
 
@@ -13,6 +14,11 @@ from tests.engine.routing.trading import Killed, TradingDesk, Watched, results
 @pytest.fixture
 def desk(tmp_path: Path) -> TradingDesk:
     return TradingDesk(tmp_path / "data")
+
+
+def place_of(run: RunFolder) -> Place:
+    (venue,) = run.start["venues"]
+    return Place(venue["account"], venue["account_key"], venue["host"])
 
 
 def test_an_order_that_is_over_is_not_noted(desk: TradingDesk) -> None:
@@ -38,11 +44,11 @@ def test_an_order_that_is_not_over_is_found_with_its_intent_and_the_brokers_id(d
 def test_what_is_noted_again_replaces_what_was_noted_before(desk: TradingDesk) -> None:
     desk.drop("a.json", *[order(client_intent_id=f"order-{number}") for number in range(4)])
     run = desk.live()
-    note(run, [0, 1, 3], at=NOON)
-    note(run, [3], at=NOON)
+    note(run, place_of(run), [0, 1, 3], at=NOON)
+    note(run, place_of(run), [3], at=NOON)
     (left,) = left_open(run.objects)
     assert [one.intent.client_intent_id for one in left.orders] == ["order-3"]
-    note(run, [], at=NOON)
+    note(run, place_of(run), [], at=NOON)
     assert left_open(run.objects) == []
 
 

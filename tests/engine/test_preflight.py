@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from engine.brokers.access import Access
 from engine.brokers.account import BrokerAccount, BrokerClock
+from engine.brokers.trading import TradingBroker
 from engine.config import GateSettings, StoreSettings
 from engine.errors import BrokerError, ConfigurationError, DataUnavailable, EngineError
 from engine.preflight import (
@@ -220,7 +222,11 @@ class StubBroker:
 
 
 def checks_of(broker: StubBroker) -> dict[str, Callable[[], str]]:
-    return broker_checks(broker.get_account, broker, noon)
+    return broker_checks([reached(broker)], noon)
+
+
+def reached(broker: StubBroker, **said: Any) -> Access:
+    return Access(account="paper", broker=cast(TradingBroker, broker), **said)
 
 
 def test_account_and_clock_that_are_fine_pass_in_words() -> None:
@@ -266,14 +272,14 @@ def test_clocks_further_apart_fail_with_what_to_do(behind_s: float, said: str) -
 def test_a_reply_so_slow_that_the_clocks_might_differ_fails() -> None:
     moments = iter([NOON, NOON + timedelta(seconds=11)])
     broker = StubBroker(behind_s=-5.5)
-    check = broker_checks(broker.get_account, broker, lambda: next(moments))["clock"]
+    check = broker_checks([reached(broker)], lambda: next(moments))["clock"]
     assert "0.000 s ahead of the broker's clock, give or take 5.500 s" in what_fails(check)
 
 
 def test_a_clock_that_goes_back_meanwhile_fails() -> None:
     moments = iter([NOON, seconds_ago(1)])
     broker = StubBroker()
-    check = broker_checks(broker.get_account, broker, lambda: next(moments))["clock"]
+    check = broker_checks([reached(broker)], lambda: next(moments))["clock"]
     assert "give or take inf s" in what_fails(check)
 
 

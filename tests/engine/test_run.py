@@ -491,7 +491,7 @@ def test_a_live_run_is_refused_before_anything_is_touched(desk: Desk, env: dict[
 
 
 def test_a_live_run_without_a_venue_is_a_mistake_of_the_caller(desk: Desk) -> None:
-    with pytest.raises(UsageError, match="needs a venue"):
+    with pytest.raises(UsageError, match="needs venues"):
         desk.begin(EXEC_DRY_RUN="0", EXEC_STORE="embedded")
     assert not desk.data.exists()
 

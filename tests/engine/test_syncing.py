@@ -293,7 +293,7 @@ def test_a_broker_that_cannot_be_read_refuses_every_intent_and_the_run_ends(
     run = desk.live(STRICT)
     assert outcomes(run) == [("rejected", "risk_data_unavailable")] * 2
     assert set(run.json("inputs.json")["unavailable"]) == {"positions", "daily_trades", "working_orders"}
-    assert (desk.posts(), exit_code(run)) == ([], 0)
+    assert (desk.posts(), exit_code(run)) == ([], 3)
 
 
 def test_fills_that_cannot_be_read_refuse_every_intent(desk: TradingDesk) -> None:

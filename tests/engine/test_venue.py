@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ from typing import Any
 import pytest
 
 from engine.agent import Agent
+from engine.brokers.access import Access
 from engine.brokers.account import BrokerAccount
 from engine.brokers.alpaca_account import parse_account
-from engine.config import RunSettings
 from engine.errors import BrokerError, RunStopped
+from engine.lease import Holder
 from engine.log import EventLog
 from engine.stores.embedded import EmbeddedStore
-from engine.venue import account_key, venue_of
+from engine.venue import Opening, account_key
 from tests.engine.brokers.loopback import ACCOUNT
 from tests.engine.routing.trading import TradingDesk
 
@@ -51,8 +53,9 @@ def test_an_account_without_a_number_has_no_key() -> None:
 
 
 def test_a_venue_is_what_the_settings_say(desk: TradingDesk) -> None:
-    settings = desk.settings(EXEC_BROKER_ACCOUNT_ID="mine", EXEC_SETTLE_S="7")
-    with venue_of(desk.broker(), desk.agent(), settings, stopping=lambda: False) as venue:
+    opening = Opening(agent=desk.agent(), holder=Holder.of(desk.data), settle_s=7.0, stopping=lambda: False)
+    with opening.venues([Access(account="mine", broker=desk.broker())]) as venues:
+        (venue,) = venues.at_work
         assert (venue.account, venue.settle_s) == ("mine", 7.0)
         assert venue.lease.left_s() > 0
 
@@ -66,16 +69,14 @@ def test_while_one_data_folder_has_the_venue_another_does_not_get_it(
         waited.append(1.0)
         return len(waited) > 3
 
-    def other() -> tuple[Agent, RunSettings]:
-        settings = RunSettings.from_env({"EXEC_DATA_DIR": str(tmp_path / "another")})
-        return Agent(desk.store, EventLog(desk.logged), "another", clock=lambda: desk.now), settings
-
-    agent, settings = other()
-    waiting = venue_of(desk.broker(), agent, settings, stopping=stopping)
-    with desk.venue(), pytest.raises(RunStopped), waiting:  # it waits until it is asked to stop
-        pass
-    with venue_of(desk.broker(), agent, settings, stopping=lambda: False) as venue:
-        assert venue.lease.left_s() > 0
+    agent = Agent(desk.store, EventLog(desk.logged), "another", clock=lambda: desk.now)
+    holder = Holder.of(tmp_path / "another")
+    access = Access(account="paper", broker=desk.broker())
+    opening = Opening(agent=agent, holder=holder, settle_s=1.0, stopping=stopping)
+    with desk.venue(), pytest.raises(RunStopped), opening.venues([access]):
+        pass  # it waits until it is asked to stop
+    with replace(opening, stopping=lambda: False).venues([access]) as venues:
+        assert venues.by_account["paper"].lease.left_s() > 0
 
 
 def test_whether_a_person_has_halted_the_agent_is_read_anew_each_time(desk: TradingDesk) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from tests.desk import NOON, Row, content_of
 from tests.exactly_once.batches import ACCOUNT
 from tests.exactly_once.job import Job, Manner
-from tests.exactly_once.market import Market
+from tests.exactly_once.market import KEY, SECRET, Market
 from tests.exactly_once.stores import Places
 
 
@@ -49,6 +49,8 @@ class Case:
             "EXEC_DRY_RUN": "0",
             "AGENT_MODE": "LIVE",
             "ALPACA_TRADING_HOST": self.market.host,
+            "ALPACA_API_KEY": KEY,
+            "ALPACA_SECRET_KEY": SECRET,
             "EXEC_BROKER_ACCOUNT_ID": self.account,
             "EXEC_MAX_DAILY_TRADES": "1000",
             **self.places.environment(self.kind, self.name),

@@ -113,8 +113,8 @@ class WatchedBroker(AlpacaBroker):
     death: Death
     kept: Callable[[Exchange], None]
 
-    def recorded(self, recorder: Recorder) -> AlpacaBroker:
-        return super().recorded(_WatchedRecorder(recorder, self.death, self.kept))
+    def recorded(self, recorder: Recorder, account: str = "") -> AlpacaBroker:
+        return super().recorded(_WatchedRecorder(recorder, self.death, self.kept), account)
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import requests
 
 from engine.agent import Agent, whoever_acts
+from engine.brokers.access import Access
+from engine.brokers.alpaca_patience import PatienceSettings
 from engine.brokers.exchange import Exchange
-from engine.brokers.trading import TradingBroker
 from engine.brokers.transport import BoundedAdapter
 from engine.errors import ConfigurationError, EngineError
 from engine.log import EventLog, wall_clock
 from engine.preflight import Check, broker_checks, store_checks
 from engine.stores.chosen import Stores
-from engine.venue import Patience, Venue
+from engine.venue import Patience, Venues
 from engine.world import World
 from jobs.run import work
 from jobs.world import Setup, read_setup
@@ -82,14 +83,14 @@ class MortalSetup(Setup):
         )
 
     def preflight(self, *, with_broker: bool = True) -> dict[str, Check]:
-        account, clock = self._broker(lambda: False), self._broker(lambda: False)
-        return {**store_checks(self.stores), **broker_checks(account.get_account, clock, wall_clock)}
+        return {**store_checks(self.stores), **broker_checks(self.accesses(), wall_clock)}
 
-    def broker(self, stopping: Callable[[], bool]) -> TradingBroker:
-        return self._broker(stopping)
+    def accesses(self, *, only: str | None = None, **patience: Unpack[PatienceSettings]) -> list[Access]:
+        broker = self._broker(patience.get("stopping", lambda: False))
+        return [Access(account=self.env["EXEC_BROKER_ACCOUNT_ID"], broker=broker)]
 
     def _broker(self, stopping: Callable[[], bool]) -> WatchedBroker:
-        host = self.settings.gate.trading_host
+        host = self.env["ALPACA_TRADING_HOST"]
         session = requests.Session()
         session.mount(host + "/", DyingTransport(BoundedAdapter(connections=16, deadline_s=20), self.death))
         broker = WatchedBroker(
@@ -104,14 +105,18 @@ class MortalSetup(Setup):
         return broker
 
     @contextmanager
-    def venue(self, stopping: Callable[[], bool]) -> Iterator[Venue]:
-        with super().venue(stopping) as venue:
-            yield replace(
-                venue,
-                patience=self.manner.patience,
-                settle_s=self.manner.settle_s,
-                orders_at_once=self.manner.at_once,
+    def venues(self, stopping: Callable[[], bool], *, to_trade: bool = True) -> Iterator[Venues]:
+        with super().venues(stopping, to_trade=to_trade) as venues:
+            at_work = tuple(
+                replace(
+                    venue,
+                    patience=self.manner.patience,
+                    settle_s=self.manner.settle_s,
+                    orders_at_once=self.manner.at_once,
+                )
+                for venue in venues.at_work
             )
+            yield replace(venues, at_work=at_work)
 
     def world(self, **said: Any) -> World:
         return replace(super().world(**said), clock=self.manner.clock)
@@ -126,7 +131,7 @@ def mortal(env: Mapping[str, str], death: Death, manner: Manner, kept: Callable[
         dying_documents(setup.stores.agent, death),
         setup.stores.documents,
     )
-    return MortalSetup(setup.settings, setup.config, setup.kill_switch, stores, death, manner, kept)
+    return MortalSetup(setup.settings, setup.config, setup.kill_switch, stores, env, death, manner, kept)
 
 
 @dataclass

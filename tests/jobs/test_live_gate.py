@@ -473,6 +473,7 @@ def test_a_real_broker_and_an_emulators_ledger_do_not_go_together(live: Live) ->
         FIREBASE_PROJECT_ID="x",
         FIRESTORE_EMULATOR_HOST="127.0.0.1:1",
         ALPACA_TRADING_HOST="https://api.alpaca.markets",
+        ALPACA_API_KEY="AKTEST0123456789ABCD",
     )
     assert done.code == 2
     assert "Unset FIRESTORE_EMULATOR_HOST." in last_event(done)["message"]
@@ -630,7 +631,10 @@ def test_the_doctor_tells_people_all_problems_numbered_and_that_a_run_could_not_
     [
         ({"EXEC_DRY_RUN": "y"}, "EXEC_DRY_RUN is 'y'"),
         ({"EXEC_DRYRUN": "1"}, "Did you mean EXEC_DRY_RUN?"),
-        ({"EXEC_ACCOUNTS_FILE": "accounts.toml"}, "not built yet"),
+        (
+            {"EXEC_ACCOUNTS_FILE": "accounts.toml"},
+            "EXEC_ACCOUNTS_FILE is 'accounts.toml', which can't be read",
+        ),
         ({"EXEC_CALENDAR": "NOWHERE"}, "EXEC_CALENDAR is 'NOWHERE'"),
         ({"DATABASE_URL": "s3cret"}, "DATABASE_URL is no address"),
         ({"EXEC_DRY_RUN": "0"}, "DATABASE_URL (positions in PostgreSQL) and FIREBASE_PROJECT_ID"),

@@ -7,7 +7,7 @@ import pytest
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.lock import exclusive
 from tests.desk import order
-from tests.jobs.command_line import jsonl, one_line_error
+from tests.jobs.command_line import jsonl
 from tests.jobs.live_machine import Live
 
 
@@ -74,7 +74,7 @@ def test_beside_a_run_it_does_nothing_and_says_so(named: Live) -> None:
 def test_without_a_name_for_the_account_it_is_a_setting_to_correct(live: Live) -> None:
     done = live("sync")
     assert done.code == 2
-    assert "EXEC_BROKER_ACCOUNT_ID is not set" in one_line_error(done)
+    assert "EXEC_BROKER_ACCOUNT_ID is not set" in done.err.splitlines()[-1]
 
 
 def test_a_broker_that_is_down_ends_with_1_and_leaves_the_book_as_it_was(named: Live) -> None:

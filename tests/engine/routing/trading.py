@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,11 +23,11 @@ from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
+from engine.brokers.access import Access
 from engine.brokers.alpaca import AlpacaBroker
 from engine.config import RiskConfig
 from engine.stores.objects import Content, LocalObjects
 from engine.stores.runs import RunFolder, RunFolders
-from engine.venue import Venue, venue_of
 from replay.simulator.server import Simulator
 from tests.desk import Row, order
 from tests.live_desk import HOST, LiveDesk, simulated
@@ -83,12 +83,8 @@ class TradingDesk(LiveDesk):
             stopping=self.stopping,
         )
 
-    @contextmanager
-    def venue(self) -> Iterator[Venue]:
-        said = {} if self.account is None else {"EXEC_BROKER_ACCOUNT_ID": self.account}
-        settings = self.settings(**said)
-        with venue_of(self.broker(), self.agent(), settings, stopping=self.stopping) as venue:
-            yield replace(venue, patience=self.patience, settle_s=self.settle_s)
+    def accesses(self) -> list[Access]:
+        return [Access(account=self.account or "", broker=self.broker())]
 
     def live(
         self, config: RiskConfig | None = None, *, changes: dict[str, Any] | None = None, **env: Any

@@ -1,0 +1,74 @@
+"""The accounts file, as far as its text goes: the accounts that it names, each a table of known settings.
+
+Whether they make sense together, and where the keys are, is ``engine.accounts``'.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigurationError
+from engine.schema import TEXT_LENGTH
+
+FILE = "EXEC_ACCOUNTS_FILE"
+_LARGEST_FILE = 1_000_000
+_TEXTS = ("host", "api_key_env", "api_key_file", "secret_key_env", "secret_key_file", "account_number")
+SETTINGS_OF_ACCOUNT = ("paper", *_TEXTS)
+
+
+def listed_accounts(path: str) -> dict[str, dict[str, Any]]:
+    """Give what the file says of each account, by name: ``SETTINGS_OF_ACCOUNT`` of the right types.
+
+    Raises ``ConfigurationError``.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{FILE} is {path!r}, which can't be read ({error.strerror}).") from error
+    if len(raw) > _LARGEST_FILE:
+        raise ConfigurationError(f"{path} has more than {_LARGEST_FILE} bytes; that is no list of accounts.")
+    try:
+        said = tomllib.loads(raw.decode())
+    except ValueError as error:  # of TOML, and of UTF-8
+        raise ConfigurationError(f"{path} is no TOML: {error}. Correct it.") from error
+    if set(said) != {"accounts"} or not isinstance(said["accounts"], dict) or not said["accounts"]:
+        raise ConfigurationError(
+            f"{path} has {_named(said) or 'nothing'} at its top; expected tables [accounts.NAME] and "
+            f"nothing else."
+        )
+    for name, account in said["accounts"].items():
+        _check_account(path, name, account)
+    return dict(said["accounts"])
+
+
+def _check_account(path: str, name: str, said: object) -> None:
+    place = f"{path}, account {name!r}"
+    if name != name.strip() or not 0 < len(name) <= TEXT_LENGTH:
+        raise ConfigurationError(
+            f"{place}: the name has {len(name)} characters, or a blank at an end; expected 1 to "
+            f"{TEXT_LENGTH}, as intents write it in broker_account_id."
+        )
+    if not isinstance(said, dict):
+        raise ConfigurationError(f"{place} is {said!r:.40}; expected a table [accounts.{name}].")
+    for key, value in said.items():
+        if key not in SETTINGS_OF_ACCOUNT:
+            close = get_close_matches(key, SETTINGS_OF_ACCOUNT, n=1)
+            hint = (
+                f"Did you mean {close[0]}?" if close else f"Expected one of {', '.join(SETTINGS_OF_ACCOUNT)}."
+            )
+            raise ConfigurationError(f"{place}: {key!r} is no setting of an account. {hint}")
+        if key in _TEXTS and (not isinstance(value, str) or not value.strip()):
+            raise ConfigurationError(f"{place}: {key} is no text; write it in quotes, or leave it out.")
+    if not isinstance(said.get("paper"), bool):
+        raise ConfigurationError(
+            f"{place}: paper is {said.get('paper')!r:.40}; expected true, or false for an account with money."
+        )
+
+
+def _named(said: Mapping[str, Any]) -> str:
+    return ", ".join(repr(name) for name in list(said)[:5])

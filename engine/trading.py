@@ -1,0 +1,116 @@
+"""Carrying out a batch at all its accounts at the same time; one that fails leaves the others untouched.
+
+What a failed account leaves is read from the record: what had been answered is placed, what may have been
+sent is unresolved, the rest was not sent. The next sync of that account looks what became of it. Where no
+account is left, the run stays unfinished, and the next one goes on with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from engine.errors import BrokerError, EngineError, LeaseLost
+from engine.journal import Journal
+from engine.open_orders import Place
+from engine.orders import BrokerFill, BrokerOrder, OrderIntent
+from engine.routing.fates import Fate
+from engine.routing.live import Failed, carry_out, left_behind
+from engine.routing.planned import Planned, allowed_intents
+from engine.settling import Settled, settle
+from engine.stores.runs import RunFolder
+from engine.venue import Venue, Venues
+from engine.world import World
+
+
+@dataclass
+class Traded:
+    """What became of a run's orders: by row of the batch, and by the broker's id of order or leg.
+
+    ``open_rows``: the rows that are not over, by the account that they were sent for.
+    """
+
+    fates: dict[int, Fate] = field(default_factory=dict)
+    fills: dict[str, list[BrokerFill]] = field(default_factory=dict)
+    open_rows: dict[Place, list[int]] = field(default_factory=dict)
+    intents: dict[int, OrderIntent] = field(default_factory=dict)
+
+    @property
+    def orders(self) -> list[tuple[OrderIntent, BrokerOrder]]:
+        """The orders that were placed, in batch order."""
+        placed = ((row, fate) for row, fate in sorted(self.fates.items()) if fate.status == "placed")
+        return [(self.intents[row], fate.order) for row, fate in placed if fate.order is not None]
+
+    def add(self, place: Place, settled: Settled) -> None:
+        """Take in what became of one account's orders."""
+        self.fates |= settled.fates
+        self.fills |= settled.fills
+        self.open_rows[place] = settled.open_rows
+
+
+def trade_accounts(folder: RunFolder, world: World, venues: Venues) -> Traded:
+    """Send what was allowed and wait for what becomes of it, all accounts at the same time.
+
+    Raises ``BrokerError`` and ``LeaseLost`` where every account of the batch fails so, and what else
+    ``carry_out`` and ``settle`` raise where any does.
+    """
+    intents, journal = allowed_intents(folder), Journal(folder)
+    earlier = journal.attempted()
+    shares = _by_account(intents)
+    venue_of = {account: venues.by_account[account] for account in shares if not venues.why_down(account)}
+    with ThreadPoolExecutor(max_workers=max(1, len(venue_of)), thread_name_prefix="account") as threads:
+        working = {
+            account: threads.submit(
+                lambda venue, own: settle(own, carry_out(folder, world, venue, journal), world, venue),
+                venue,
+                shares[account],
+            )
+            for account, venue in venue_of.items()
+        }
+    failed: dict[str, EngineError] = {}
+    traded = Traded(intents={order.row: order.intent for order in intents})
+    for account, done in working.items():
+        try:
+            traded.add(_place(venue_of[account]), done.result())
+        except (BrokerError, LeaseLost) as error:
+            failed[account] = error
+    failed |= {
+        account: BrokerError(venues.why_down(account)) for account in shares if account not in venue_of
+    }
+    if failed and len(failed) == len(shares):
+        raise next(iter(failed.values()))
+    for account, why in failed.items():
+        world.log.event(
+            "account_down",
+            f"account {account} failed, and its orders are left: {why}",
+            severity="ERROR",
+            account=account,
+        )
+        left = Failed(account=account, why=str(why), earlier=earlier)
+        fates = left_behind(left, shares[account], journal, venues.at_work[0].broker)
+        traded.add(_sealed_place(folder, account), _unsettled(shares[account], fates))
+    return traded
+
+
+def _by_account(intents: list[Planned]) -> dict[str, list[Planned]]:
+    shares: dict[str, list[Planned]] = {}
+    for order in intents:
+        shares.setdefault(order.intent.broker_account_id, []).append(order)
+    return shares
+
+
+def _unsettled(intents: list[Planned], fates: Mapping[int, Fate]) -> Settled:
+    """Leave to the next sync whatever may have come of an account's orders."""
+    is_open = {row for row, fate in fates.items() if fate.attempted}
+    return Settled(dict(fates), {}, [order.row for order in intents if order.row in is_open])
+
+
+def _place(venue: Venue) -> Place:
+    return Place(venue.account, venue.key, venue.broker.trading_host)
+
+
+def _sealed_place(folder: RunFolder, account: str) -> Place:
+    """Give where an account's orders were sent, by what the run was begun with."""
+    begun = next(one for one in folder.start["venues"] if one["account"] in {"", account})
+    return Place(account, begun["account_key"], begun["host"])
