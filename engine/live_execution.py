@@ -20,7 +20,7 @@ from engine.lease import Holder
 from engine.log import EventLog
 from engine.orders import OrderIntent
 from engine.preflight import broker_checks, market_data_check, store_checks
-from engine.run import check_start, finish, start
+from engine.run import check_start, finish, start, to_finish
 from engine.stores.chosen import Stores, check_emulator
 from engine.stores.inbox import Inbox, drop_intents
 from engine.stores.kill_switch import KillSwitchState
@@ -85,7 +85,7 @@ def execute_live(intent: OrderIntent, broker: TradingBroker, risk: _Risk, log: E
             risk_data_timeout_s=settings.stores.timeout_s,
             venues=venues,
         )
-        for unfinished in world.runs.unfinished():
+        for unfinished in to_finish(world):
             finish(unfinished, world)
         shutil.rmtree(private, ignore_errors=True)
         drop_intents([said], private, name="intent")

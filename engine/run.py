@@ -126,6 +126,33 @@ def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
         )
 
 
+def to_finish(world: World) -> list[RunFolder]:
+    """Give the unfinished runs that this job can go on with, oldest first.
+
+    It leaves live runs where it is a dry one, which can't ask a broker, and those of accounts that are down.
+    """
+    found = []
+    for folder in world.runs.unfinished():
+        if why := _why_left(folder, world.venues):
+            said = f"run {folder.run_id} {why}"
+            world.log.event("run_left", said, severity="WARNING", run_id=folder.run_id)
+        else:
+            found.append(folder)
+    return found
+
+
+def _why_left(folder: RunFolder, venues: Venues | None) -> str:
+    if folder.start["mode"] == "dry":
+        return ""
+    if venues is None:
+        return "is a live one and not finished; the next live run goes on with it"
+    begun_with = {begun["account"] for begun in folder.start["venues"]}
+    concerned = begun_with.intersection(accounts_of(folder)) if BATCH in folder.names() else begun_with
+    if concerned and concerned <= venues.down.keys():
+        return "is not finished, and no account of it can be asked; a later run goes on with it"
+    return ""
+
+
 def finish(folder: RunFolder, world: World, *, until: str = MANIFEST) -> None:
     """Do what is missing of a run, up to and including the file ``until``.
 

@@ -12,10 +12,9 @@ from typing import Any
 
 import click
 
-from engine.run import finish, start
+from engine.run import finish, start, to_finish
 from engine.stores.lock import exclusive
 from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder
-from engine.world import World
 from jobs.progress import progress_bar
 from jobs.world import Setup, read_setup, termination_asked
 
@@ -91,26 +90,12 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
         setup.venues(stopping) if live else nullcontext() as venues,
     ):
         world = setup.world(progress=progress, stopping=stopping, venues=venues)
-        resumed = [run for run in world.runs.unfinished() if _may_finish(run, world)]
+        resumed = to_finish(world)
         for folder in resumed:
             finish(folder, world)
         own = start(setup.settings, setup.config, world, slot=slot)
         finish(own, world, until=until)
     return Outcome(own, resumed)
-
-
-def _may_finish(folder: RunFolder, world: World) -> bool:
-    """Leave a live run that can't be gone on with: in a dry run, or where no account of it can be asked."""
-    if folder.start["mode"] == "dry":
-        return True
-    if world.venues is None:
-        why = "is a live one and not finished; the next live run goes on with it"
-    elif all(begun["account"] in world.venues.down for begun in folder.start["venues"]):
-        why = "is not finished, and no account of it can be asked; a later run goes on with it"
-    else:
-        return True
-    world.log.event("run_left", f"run {folder.run_id} {why}", severity="WARNING", run_id=folder.run_id)
-    return False
 
 
 def _resumed(outcome: Outcome) -> list[dict[str, Any]]:

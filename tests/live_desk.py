@@ -15,7 +15,7 @@ from engine.brokers.alpaca import AlpacaBroker
 from engine.config import RiskConfig
 from engine.lease import Holder
 from engine.log import EventLog
-from engine.run import finish, start
+from engine.run import finish, start, to_finish
 from engine.stores.runs import RunFolder
 from engine.venue import Opening, Patience, Venue, Venues
 from engine.world import World
@@ -93,7 +93,7 @@ class LiveDesk(Desk):
         self.data.mkdir(parents=True, exist_ok=True)
         with self.venues() as venues:
             world: World = replace(self.world(), venues=venues, stopping=self.stopping, **(changes or {}))
-            for unfinished in world.runs.unfinished():
+            for unfinished in to_finish(world):
                 finish(unfinished, world)
             folder = start(settings, config, world, slot="test")
             finish(folder, world)
