@@ -10,7 +10,16 @@ from requests import PreparedRequest, Response
 from engine.config import RiskConfig
 from engine.stores.runs import RunFolder
 from tests.desk import Row, order, outcomes, reasons
-from tests.engine.routing.trading import FILLS, Send, TradingDesk, exit_code, path_of, reply, results
+from tests.engine.routing.trading import (
+    FILLS,
+    Between,
+    Send,
+    TradingDesk,
+    exit_code,
+    path_of,
+    reply,
+    results,
+)
 
 STRICT = RiskConfig(accounts=frozenset({"paper"}))
 RESTING: Row = {"order_type": "limit", "limit_price": 50}
@@ -368,3 +377,70 @@ def test_what_was_synced_is_told_by_the_log(desk: TradingDesk) -> None:
     desk.one(qty=10, **RESTING)
     desk.live()
     assert "0 positions and 1 open orders of paper" in desk.events("synced")[-1]["message"]
+
+
+# --- orders that earlier runs left
+
+
+def without(order_id: str) -> Between:
+    """Know an order no more, whatever was said of it before."""
+
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        if path_of(request) == f"/v2/orders/{order_id}":
+            return reply(request, 404, {"code": 40410000, "message": "order not found"})
+        answer = send()
+        if path_of(request) == "/v2/orders" and request.method == "GET":
+            return reply(request, 200, [one for one in answer.json() if one["id"] != order_id])
+        return answer
+
+    return middle
+
+
+def test_an_order_that_the_broker_knows_no_more_counts_as_working_and_is_told_of(desk: TradingDesk) -> None:
+    desk.one(qty=60, **RESTING)
+    desk.between = without(desk.at_broker("one")["id"])
+    desk.later(hours=30)
+    assert judged(desk, order(qty=41, client_intent_id="more"), order(symbol="QQQ")) == [
+        ("rejected", "max_position_size_exceeded"),
+        ("placed", "ok"),
+    ]
+    (event,) = desk.events("order_missing")
+    assert (event["severity"], event["intent_id"]) == ("CRITICAL", "one")
+    assert len(desk.left_open()) == 1
+
+
+def test_many_orders_that_are_over_are_looked_at_by_one_list(desk: TradingDesk) -> None:
+    names = [f"order-{number}" for number in range(12)]
+    desk.drop("a.json", *[order(client_intent_id=name, **RESTING) for name in names])
+    desk.live()
+    for name in names:
+        desk.fill(name)
+    asked = len(desk.requests("GET", "/v2/orders/"))
+    desk.live()
+    assert len(desk.requests("GET", "/v2/orders/")) == asked
+    assert (desk.left_open(), desk.trades()) == ([], 12)
+
+
+def test_an_order_that_works_on_and_whose_fills_are_known_asks_for_none(desk: TradingDesk) -> None:
+    desk.one(qty=10, time_in_force="gtc", **RESTING)
+    desk.fill("one", 4)
+    desk.live()
+    asked = len(desk.requests("GET", FILLS))
+    desk.live()
+    assert len(desk.requests("GET", FILLS)) == asked
+    desk.fill("one")
+    desk.live()
+    document = desk.store.ledger_document(desk.at_broker("one")["id"])
+    assert (document or {})["filled_qty"] == 10.0
+    assert desk.left_open() == []
+
+
+def test_a_trade_that_the_ledger_counts_for_another_account_is_not_taken_off(desk: TradingDesk) -> None:
+    desk.one(qty=10, **RESTING)
+    desk.fill("one", 4)
+    desk.live()
+    order_id = desk.at_broker("one")["id"]
+    desk.store.write_ledger([{"broker_order_id": order_id, "broker_account_id": "another"}])
+    run = desk.live(RiskConfig(max_daily_trades=1, accounts=frozenset({"paper"})))
+    counts = run.table("daily_trades.parquet").to_pylist()
+    assert all(row["trades"] >= 0 for row in counts)
