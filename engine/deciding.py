@@ -85,11 +85,16 @@ def _synced(folder: RunFolder, world: World) -> dict[str, Synced | EngineError]:
 def _down(
     folder: RunFolder, world: World, synced: Mapping[str, Synced | EngineError]
 ) -> dict[str, EngineError]:
-    """Give the accounts of the batch whose broker said nothing, and why: all of them is unavailable."""
+    """Give the accounts of the batch whose broker said nothing, and why: all of them is unavailable.
+
+    What is not configured at all is refused by its own rule.
+    """
     if world.venues is None:
         return {}
     failed = {account: error for account, error in synced.items() if isinstance(error, EngineError)}
-    why = {account: world.venues.why_down(account) for account in accounts_of(folder)}
+    configured = folder.start["config"]["accounts"]
+    concerned = [name for name in accounts_of(folder) if not configured or name in configured]
+    why = {account: world.venues.why_down(account) for account in concerned}
     absent: dict[str, EngineError] = {account: DataUnavailable(said) for account, said in why.items() if said}
     return {account: error for account, error in (failed | absent).items() if account in why}
 

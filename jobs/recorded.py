@@ -40,4 +40,5 @@ def context(folder: RunFolder) -> dict[str, Any]:
         "config": folder.start["config"],
         "kill_switch_why": inputs["kill_switch_why"],
         "unavailable": inputs["unavailable"],
+        "down": inputs.get("down", {}),
     }

@@ -82,7 +82,8 @@ def _print_intents(folder: RunFolder, title: str, *, allowed: bool) -> None:
         title += f" (the first {len(rows)} of {count})"
     context = recorded.context(folder)
     # The whole story of a source that was down stands once, below.
-    context = {**context, "unavailable": dict.fromkeys(context["unavailable"], "see below")}
+    see_below = {name: dict.fromkeys(context[name], "see below") for name in ("unavailable", "down")}
+    context = {**context, **see_below}
     cells = [
         [
             row["client_intent_id"][:_ID_SHOWN],
@@ -130,6 +131,8 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
         say(inputs["kill_switch_why"], color="red")
     for name, why in inputs["unavailable"].items():
         say(f"Unavailable: {name}: {why}", color="red")
+    for account, why in inputs.get("down", {}).items():
+        say(f"ACCOUNT {account} WAS LEFT OUT: {why}", color="red")
     _print_remedy(folder, manifest, inputs)
     is_empty = "positions" not in inputs["unavailable"] and not folder.table("positions.parquet").num_rows
     if manifest["mode"] == "dry" and manifest["rows"]["batched"] and is_empty:
@@ -150,7 +153,7 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
 
 def _print_remedy(folder: RunFolder, manifest: dict[str, Any], inputs: dict[str, Any]) -> None:
     """Say what missing data did to the rows: refused them, or let a rule be skipped."""
-    if not inputs["unavailable"]:
+    if not inputs["unavailable"] and not inputs.get("down"):
         return
     if folder.start["config"]["fail_open"]:
         say("EXEC_RISK_FAIL_OPEN is on: the rules that needed it were SKIPPED, not passed.", color="red")

@@ -123,11 +123,13 @@ def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:
     if MANIFEST not in folder.names():
         return {**head, "state": f"running: {at_work}" if at_work else "unfinished; the next run ends it"}
     manifest = folder.json(MANIFEST)
-    without = ", ".join(folder.json(INPUTS)["unavailable"])
+    inputs = folder.json(INPUTS)
+    without = ", ".join([*inputs["unavailable"], *(f"account {name}" for name in inputs.get("down", {}))])
     done = f"done, without {without}" if without else "done"
     unresolved = manifest["results"]["by_status"].get("unresolved")
     unclear = f"{unresolved} unresolved" if unresolved else "does not add up"
-    state = {0: done, 3: "halted", 4: unclear}.get(manifest["exit_code"], "unknown")
+    halted = "halted" if inputs["kill_switch"] or manifest["results"]["by_status"].get("halted") else done
+    state = {0: done, 3: halted, 4: unclear}.get(manifest["exit_code"], "unknown")
     figures = {key: manifest["rows"][key] for key in ("dropped", "quarantined", "duplicate")}
     decisions = {key: manifest["decisions"][key] for key in ("allowed", "refused")}
     figures |= {"sent": manifest["orders"]["sent"], "fills": manifest["fills"]}

@@ -95,7 +95,8 @@ def why_refused(row: Row, context: Mapping[str, Any]) -> str:
     if reason != "risk_data_unavailable":
         return verdict(reason, row, context)
     checks = [name.removeprefix("check_") for name in row if name.startswith("check_")]
-    return "; ".join(verdict(rule, row, context) for rule in checks if row[f"check_{rule}"] == "unavailable")
+    said = [verdict(rule, row, context) for rule in checks if row[f"check_{rule}"] == "unavailable"]
+    return "; ".join(dict.fromkeys(said))
 
 
 def _position(row: Row, context: Mapping[str, Any]) -> str:
@@ -131,6 +132,9 @@ def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
         "max_daily_trades_exceeded": ("daily_trades", "working_orders"),
         "max_position_size_exceeded": ("positions", "working_orders"),
     }.get(rule, ())
+    account = row["broker_account_id"]
+    if account in context["down"]:
+        return f"account {account} could not be traded: {context['down'][account]}"
     why = [f"{name}: {context['unavailable'][name]}" for name in sources if name in context["unavailable"]]
     if not why and rule == "max_position_size_exceeded" and row["qty"] is None:
         why = [

@@ -119,6 +119,7 @@ class Setup:
         from engine.brokers.access import Access
         from engine.brokers.alpaca import AlpacaBroker
 
+        listed = self.settings.accounts_file is not None
         accounts = [account for account in self.accounts if only in {None, account.name}]
         if not accounts:
             names = ", ".join(account.shown_as for account in self.accounts)
@@ -127,6 +128,7 @@ class Setup:
             Access(
                 account=account.name,
                 account_number=account.account_number,
+                keys=f"{account.api_key_source} and {account.secret_key_source}" if listed else "",
                 broker=AlpacaBroker(
                     api_key=account.api_key,
                     secret_key=account.secret_key,

@@ -197,6 +197,7 @@ def test_an_account_that_is_not_configured_is_refused(desk: TwoDesks) -> None:
     desk.drop("a.json", order(broker_account_id="gamma"))
     run = desk.live()
     assert of_account(run, "gamma") == [("rejected", "account_not_configured")]
+    assert exit_code(run) == 0
 
 
 def test_traffic_and_run_say_whose_it_is(desk: TwoDesks) -> None:
