@@ -49,6 +49,10 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ATTEMPTS = 3
 
 
+def _token() -> str:
+    return secrets.token_hex(16)
+
+
 @dataclass(frozen=True)
 class Holder:
     """Who holds a lease: ``name`` for people, ``identity`` of the data folder, empty where there is none."""
@@ -80,6 +84,7 @@ class Leasing:
     """What leases are taken with: where they are kept, who takes them, how to wait, and by which clocks.
 
     ``patience_s`` is how long to wait for another holder, ``stopping`` tells whether the job is to end.
+    ``token`` gives a text that never comes again.
     """
 
     documents: AgentDocuments
@@ -90,6 +95,7 @@ class Leasing:
     clock: Callable[[], datetime] = wall_clock
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    token: Callable[[], str] = _token
 
     def acquire(self, account_key: str) -> Lease:
         """Take the lease of an account (``[a-z0-9]{1,48}``), once nobody else can be sending for it.
@@ -222,7 +228,7 @@ class _Acquisition:
     def _tenure_after(self, kept: _Kept) -> str:
         """Go on with the tenure of an earlier job of the same data folder; anybody else's ends with them."""
         is_ours = kept.identity and kept.identity == self._leasing.holder.identity
-        return kept.tenure if is_ours else secrets.token_hex(16)
+        return kept.tenure if is_ours else self._leasing.token()
 
     def _why_free(self, kept: _Kept) -> str:
         """Say why the lease may be taken; empty where its holder could still be sending."""
@@ -258,7 +264,7 @@ class Lease:
         self._account_key = account_key
         self._origin = origin
         self.tenure = tenure
-        self._nonce = secrets.token_hex(16)
+        self._nonce = leasing.token()
         self._renewing = threading.Lock()
         self._term = self._released_term()
         self._ended = ""

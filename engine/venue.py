@@ -161,6 +161,7 @@ class Opening:
     settle_s: float
     stopping: Callable[[], bool]
     to_trade: bool = True
+    token: Callable[[], str] = Leasing.token
 
     @contextmanager
     def venues(self, accesses: Sequence[Access]) -> Iterator[Venues]:
@@ -211,6 +212,7 @@ class Opening:
             log=self.agent.log,
             stopping=self.stopping,
             clock=self.agent.clock,
+            token=self.token,
         )
         with leasing.acquire(key) as lease:
             if access.account:

@@ -1,0 +1,65 @@
+"""``simulate``: days that never were, recorded as real ones are."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import click
+
+from engine.config import RiskConfig
+from engine.errors import UsageError
+from engine.stores.runs import MANIFEST, RunFolder
+from jobs.tables import print_table, say
+from replay.simulated.days import Simulation, simulate
+
+_FIGURES = ("runs", "dropped", "quarantined", "allowed", "refused", "sent", "fills")
+
+
+def simulate_days(simulation: Simulation, out: Path, *, as_json: bool) -> int:
+    """Simulate days into a folder and print what is in it; gives the exit code."""
+    runs = simulate(simulation, out)
+    days: dict[date, dict[str, int]] = {}
+    for run in runs:
+        figures = days.setdefault(run.trading_date, dict.fromkeys(_FIGURES, 0))
+        for name, value in _figures(run).items():
+            figures[name] += value
+    if as_json:
+        said = [{"trading_date": day.isoformat(), **figures} for day, figures in days.items()]
+        click.echo(json.dumps({"exit_code": 0, "data_dir": str(out.absolute()), "days": said}))
+        return 0
+    rows = [(day, *figures.values()) for day, figures in days.items()]
+    print_table("Simulated days", ("session", *_FIGURES), rows, right=_FIGURES)
+    say()
+    say(f"A data folder like any other: EXEC_DATA_DIR={out} execution-engine status, explain, day.")
+    span = _range(list(days))
+    say(f"Under other limits: execution-engine replay {span} --data {out} --set EXEC_MAX_POSITION_QTY=50")
+    return 0
+
+
+def parsed(days: int, seed: int, first_day: str, *, faults: bool) -> Simulation:
+    """Read what the command line says. Raises ``UsageError``, and ``ConfigurationError`` for limits."""
+    try:
+        first = date.fromisoformat(first_day)
+    except ValueError:
+        raise UsageError(f"--start is {first_day!r}; expected a date such as 2026-03-02.") from None
+    limits = RiskConfig.from_env()
+    return Simulation(sessions=days, seed=seed, first_day=first, faults=faults, limits=limits)
+
+
+def _figures(run: RunFolder) -> dict[str, int]:
+    said = run.json(MANIFEST)
+    return {
+        "runs": 1,
+        "dropped": said["rows"]["dropped"],
+        "quarantined": said["rows"]["quarantined"],
+        "allowed": said["decisions"]["allowed"],
+        "refused": said["decisions"]["refused"],
+        "sent": said["orders"]["sent"],
+        "fills": said["fills"],
+    }
+
+
+def _range(days: list[date]) -> str:
+    return f"{days[0]}" if len(days) == 1 else f"{days[0]}..{days[-1]}"

@@ -1,0 +1,319 @@
+"""Sessions of bars, each ended by a run: strategies drop files, the job trades at a venue that moves.
+
+The clock stands still but between bars, and every run is live: its gate aside, it does what it would do
+against Alpaca, through the same broker, routing, settlement and stores.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import TextIO
+
+import pandas as pd
+import requests
+
+from engine.agent import Agent
+from engine.brokers.access import Access
+from engine.brokers.alpaca import AlpacaBroker
+from engine.brokers.exchange import Exchange
+from engine.brokers.trading import Recorder
+from engine.config import RiskConfig, RunSettings
+from engine.errors import EngineError, UsageError
+from engine.lease import Holder
+from engine.log import EventLog
+from engine.orders import BrokerOrder
+from engine.run import finish, start
+from engine.stores.embedded import EmbeddedStore
+from engine.stores.inbox import Dropped, Inbox, drop_file, drop_intents
+from engine.stores.kill_switch import KillSwitchState
+from engine.stores.lock import exclusive
+from engine.stores.objects import LocalObjects
+from engine.stores.runs import RunFolder
+from engine.venue import Opening, Patience
+from engine.world import World
+from replay.simulated.strategies import Bar, Row, Strategy, strategies
+from replay.simulator import Simulator
+from replay.simulator.market.prices import RandomWalk
+from replay.simulator.market.sessions import Session, ending_after
+
+FIRST_DAY = date(2026, 3, 2)
+HOST = "https://paper-api.alpaca.markets"
+_NS = 1_000_000_000
+_AFTER_OPEN_S, _BEFORE_CLOSE_S, _BARS = 300, 600, 5
+_LOOKED_AFTER = timedelta(seconds=2)
+_KEY, _SECRET = "test-key", "test-secret"
+_FAULTS: tuple[Row, ...] = (
+    {"fault": "accept_then_drop", "method": "POST", "path": "/v2/orders", "times": 1},
+    {"fault": "error_before", "status": 503, "times": 2},
+    {"fault": "rate_limited", "times": 1},
+    {"fault": "lookup_lag", "lookups": 2, "times": 1},
+)
+"""What goes wrong at the end of some bars, where that is asked for; each is over by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """What is simulated: so many sessions from a day on; ``faults``: with trouble at the broker.
+
+    ``account`` is what the strategies call their account. ``limits`` are the engine's own, but for 40 trades
+    a session, unless said otherwise.
+    """
+
+    sessions: int
+    seed: int = 0
+    first_day: date = FIRST_DAY
+    account: str = "simulated"
+    faults: bool = False
+    limits: RiskConfig = field(default_factory=lambda: RiskConfig(max_daily_trades=40))
+
+
+def simulate(
+    simulation: Simulation, out: Path, *, told: Callable[[Session, int], None] = lambda *_: None
+) -> list[RunFolder]:
+    """Simulate sessions into a data folder; gives their runs. ``told`` hears of each session and its runs.
+
+    Raises ``UsageError`` for a folder that holds something, ``EngineError`` where the simulator broke.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty; simulated days would mix with what is there. Name another.")
+    if simulation.sessions < 1:
+        raise UsageError(f"days is {simulation.sessions}; expected 1 or more.")
+    return _Simulating(simulation, out).all(told)
+
+
+class _Simulating:
+    """One simulation at work: a market, a venue, a data folder, and the moment."""
+
+    def __init__(self, simulation: Simulation, out: Path) -> None:
+        self.simulation, self.out = simulation, out
+        self.hours = ending_after(_midday_ns(simulation.first_day))
+        begin_ns = self.hours.open_ns
+        self.simulator = Simulator(
+            key=_KEY,
+            secret=_SECRET,
+            seed=simulation.seed,
+            clock="manual",
+            start_ns=begin_ns,
+            rate_limit=1_000_000,
+        )
+        self.now = _moment(begin_ns)
+        self.market = RandomWalk(simulation.seed, begin_ns)
+        self.strategies: Sequence[Strategy] = strategies()
+        self.earlier = self._prices(begin_ns)
+        self.tokens = (f"{number:032x}" for number in count(1))
+        self.store = EmbeddedStore(out / "engine.db")
+        self.settings = RunSettings.from_env(
+            {
+                "EXEC_DATA_DIR": str(out),
+                "EXEC_DRY_RUN": "0",
+                "EXEC_STORE": "embedded",
+                "EXEC_BROKER_ACCOUNT_ID": simulation.account,
+                "EXEC_INBOX_SETTLE_S": "0",
+            }
+        )
+        self.limits = replace(simulation.limits, accounts=frozenset([simulation.account]))
+
+    def all(self, told: Callable[[Session, int], None]) -> list[RunFolder]:
+        """Do all sessions."""
+        runs: list[RunFolder] = []
+        self.out.mkdir(parents=True, exist_ok=True)
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+            exclusive(self.out, since="a simulation"),
+        ):
+            for _ in range(self.simulation.sessions):
+                before = len(runs)
+                for number, t_ns in enumerate(_bars(self.hours)):
+                    self._move_to(t_ns)
+                    self._drop(number, t_ns)
+                    runs.append(self._run(number, nowhere))
+                told(self.hours, len(runs) - before)
+                self.hours = ending_after(self.hours.post_ns)
+        if self.simulator.simulation.failures:
+            raise EngineError("The simulator failed: " + "; ".join(self.simulator.simulation.failures))
+        return runs
+
+    def _move_to(self, t_ns: int) -> None:
+        self.now = _moment(t_ns)
+        self._control("POST", "clock", {"set": self.now.isoformat()})
+
+    def _drop(self, number: int, t_ns: int) -> None:
+        """Let every strategy drop its file, as its kind is."""
+        prices = self._prices(t_ns)
+        bar = Bar(
+            moment=self.now,
+            number=number,
+            is_last=number == _BARS - 1,
+            prices=prices,
+            earlier=self.earlier,
+            held=self._held(),
+        )
+        self.earlier = prices
+        for strategy in self.strategies:
+            random = Random(f"{self.simulation.seed} {strategy.name} {t_ns}")
+            rows = [
+                {**row, "broker_account_id": self.simulation.account} for row in strategy.intents(bar, random)
+            ]
+            if rows:
+                path = _written(strategy, f"{strategy.name}-{self.now:%H%M}", rows, self.out / "inbox")
+                os.utime(path, ns=(t_ns, t_ns))
+
+    def _run(self, number: int, nowhere: TextIO) -> RunFolder:
+        """Do what a scheduled `run` does behind its gate."""
+        if self.simulation.faults:
+            self._trouble(number)
+        log = EventLog(nowhere, lambda: self.now)
+        agent = Agent(self.store, log, "a simulation", clock=lambda: self.now)
+        opening = Opening(
+            agent=agent,
+            holder=Holder("a simulation", "simulated"),
+            settle_s=0.0,
+            stopping=lambda: False,
+            token=lambda: next(self.tokens),
+        )
+        with self._session() as session, opening.venues([self._access(session)]) as venues:
+            at_work = tuple(replace(one, orders_at_once=1, patience=_QUICK) for one in venues.at_work)
+            world = World(
+                objects=LocalObjects(self.out),
+                inbox=_WithoutInodes(self.out / "inbox"),
+                positions=self.store,
+                ledger=self.store,
+                kill_switch=_off,
+                log=log,
+                clock=lambda: self.now,
+                venues=replace(venues, at_work=at_work),
+            )
+            folder = start(self.settings, self.limits, world, slot=f"bar{number + 1}")
+            finish(folder, world)
+        self._control("DELETE", "faults", {})
+        return folder
+
+    def _trouble(self, number: int) -> None:
+        random = Random(f"{self.simulation.seed} faults {self.now} {number}")
+        if random.random() < 0.4:
+            self._control("POST", "faults", random.choice(_FAULTS))
+
+    def _access(self, session: requests.Session) -> Access:
+        broker = _SimulatedBroker(
+            api_key=_KEY, secret_key=_SECRET, trading_host=HOST, session=session, patience_s=5.0
+        )
+        broker.now, broker.look_again = lambda: self.now, self._let_time_pass
+        return Access(account=self.simulation.account, broker=broker)
+
+    def _let_time_pass(self) -> None:
+        """Let orders fill that are waited for; else the clock stands still."""
+        self.now += _LOOKED_AFTER
+        self._control("POST", "clock", {"set": self.now.isoformat()})
+
+    def _prices(self, t_ns: int) -> dict[str, float]:
+        symbols = (symbol for strategy in self.strategies for symbol in strategy.symbols)
+        return {symbol: float(self.market.price(symbol, t_ns)) for symbol in symbols}
+
+    def _held(self) -> dict[str, float]:
+        return {one["symbol"]: float(one["qty"]) for one in self.simulator.venue.list_positions()}
+
+    @contextmanager
+    def _session(self) -> Iterator[requests.Session]:
+        with requests.Session() as session:
+            session.mount(HOST, self.simulator.adapter())
+            session.mount("http://simulator", self.simulator.adapter())
+            yield session
+
+    def _control(self, method: str, what: str, body: Row) -> None:
+        with self._session() as session:
+            answer = session.request(method, f"http://simulator/simulator/{what}", json=body)
+        if not answer.ok:
+            raise EngineError(f"The simulator refused {method} {what}: {answer.text}")
+
+
+class _WithoutInodes(Inbox):
+    """An inbox whose files are told apart by what is the same for the same seed."""
+
+    def waiting(self) -> list[Dropped]:
+        """Give the files that are there."""
+        return [replace(file, inode=0) for file in super().waiting()]
+
+    def read(self, file: Dropped) -> bytes | None:
+        """Give a file's content."""
+        return super().read(self._as_it_is(file))
+
+    def remove(self, file: Dropped) -> bool:
+        """Remove a file that was consumed."""
+        return super().remove(self._as_it_is(file))
+
+    def _as_it_is(self, file: Dropped) -> Dropped:
+        return replace(file, inode=(self.root / file.name).stat().st_ino)
+
+
+class _SimulatedBroker(AlpacaBroker):
+    """A broker whose recorded traffic tells the simulated time, and no seconds that went by."""
+
+    now: Callable[[], datetime]
+    look_again: Callable[[], None]
+
+    def open_orders(self) -> list[BrokerOrder]:
+        """Give the open orders, a little later."""
+        self.look_again()
+        return super().open_orders()
+
+    def recorded(self, recorder: Recorder, account: str = "") -> AlpacaBroker:
+        """Give the same broker, with every request and reply kept."""
+        return super().recorded(_BySimulatedTime(recorder, self.now), account)
+
+
+@dataclass(frozen=True)
+class _BySimulatedTime:
+    inner: Recorder
+    now: Callable[[], datetime]
+
+    def next_number(self) -> int:
+        """Give a request its number."""
+        return self.inner.next_number()
+
+    def keep(self, exchange: Exchange) -> None:
+        """Keep a request and its reply as of the simulated moment."""
+        self.inner.keep(replace(exchange, started_at=self.now().isoformat(), took_s=0.0))
+
+
+_QUICK = Patience(lookups_s=(0.0, 0.05, 0.1, 0.2, 0.4), down_after_s=5.0)
+
+
+def _off() -> KillSwitchState:
+    return KillSwitchState(on=False, why="No kill switch is on.")
+
+
+def _bars(hours: Session) -> list[int]:
+    """Give the moments at which bars end, ns: the first after the open, the last before the close."""
+    first, last = hours.open_ns + _AFTER_OPEN_S * _NS, hours.close_ns - _BEFORE_CLOSE_S * _NS
+    step = (last - first) // (_BARS - 1)
+    return [first + step * number for number in range(_BARS)]
+
+
+def _midday_ns(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()) * _NS
+
+
+def _moment(t_ns: int) -> datetime:
+    return datetime.fromtimestamp(t_ns // _NS, UTC)
+
+
+def _written(strategy: Strategy, name: str, rows: list[Row], inbox: Path) -> Path:
+    """Drop a strategy's file in the form that it uses; gives its path."""
+    if strategy.kind == "parquet":
+        return drop_intents(pd.DataFrame(rows), inbox, name=name)
+    if strategy.kind == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(dict.fromkeys(column for row in rows for column in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+        return drop_file(f"{name}.csv", text.getvalue().encode(), inbox)
+    return drop_intents(rows, inbox, name=name)
