@@ -1,4 +1,4 @@
-"""Fills become ledger documents: one per order, cumulative, indifferent to repetition.
+"""Fills become ledger documents: one per order, cumulative, indifferent to repetition; and what they sum to.
 
 Pure: what is stored and what a broker said go in, what is to be stored comes out. What a document may hold
 is the same for every store, so that a ledger can move from one to another: what JSON and Firestore both keep.
@@ -6,14 +6,19 @@ is the same for every store, so that a ledger can move from one to another: what
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
 
 from engine.errors import EngineError
 from engine.orders import BrokerOrder, OrderIntent
+from engine.quantity import BOUND, NOT_A_QUANTITY, UNITS, round_to_units
 from engine.schema import INTENT_FIELDS
 
 FILL_FIELDS = frozenset({"filled_qty", "filled_avg_price", "filled_at", "raw_broker_order", "raw_fill"})
@@ -22,12 +27,19 @@ FILL_FIELDS = frozenset({"filled_qty", "filled_avg_price", "filled_at", "raw_bro
 COUNTS_AS_TRADE = "counts_as_trade"
 """False in a document whose group of orders is a trade by another one's; a document without it counts."""
 
+ADJUSTMENT = "adjustment"
+"""The field that only a document has which is no order's and balances the ledger: it says what kind of
+difference was balanced. Such a document is kept as it was first written, for ever."""
+
 NAME_BYTES = 1000
 """Bytes of a field's name, with those of the maps around it: Firestore indexes paths of up to 1,500."""
 ID_BYTES = 1500
 LEVELS = 20
 """Maps and lists within each other in a field; a list in a list counts twice, being kept within a map."""
 
+_ADJUSTMENT_ID = "adjustment-"
+_HASH_LETTERS = 16
+_SIGNS = {"buy": 1, "sell": -1}
 _RESERVED = re.compile(r"__.*__", re.DOTALL)
 _INT64 = range(-(2**63), 2**63)
 
@@ -66,6 +78,85 @@ def ledger_document(
         name: _utc_text(value, f"{whose}: {name}") if isinstance(value, datetime) else value
         for name, value in document.items()
     }
+
+
+class Adjustment(TypedDict):
+    """What somebody takes into the ledger so that it agrees with the broker again.
+
+    ``qty``: the signed shares that the ledger lacks, rounded to units of 1e-9; 0 only acknowledges what
+    ``evidence`` says. ``kind``: what the difference was. ``by`` and ``why``: who took it in, and the reason;
+    ``at``: when, timezone-aware. ``trading_date``: the session that it belongs to.
+    """
+
+    account: str
+    symbol: str
+    qty: float
+    kind: str
+    by: str
+    why: str
+    at: datetime
+    trading_date: date
+    evidence: Mapping[str, Any]
+
+
+def adjustment_document(**said: Unpack[Adjustment]) -> dict[str, Any]:
+    """Give the document of an adjustment, which is no order's and no trade.
+
+    Account, symbol, quantity, kind and evidence make its id, so that one difference is balanced once, however
+    often it is accepted, and the first acceptance stays. Raises ``EngineError`` for an empty text, a quantity
+    that is none, a moment without a zone, and evidence that JSON doesn't hold.
+    """
+    account, symbol, kind, qty = said["account"], said["symbol"], said["kind"], said["qty"]
+    whose = f"the adjustment of {symbol!r} in account {account!r}"
+    texts = {"account": account, "symbol": symbol, "kind": kind, "by": said["by"], "why": said["why"]}
+    for name, text in texts.items():
+        if not text.strip():
+            raise EngineError(f"{whose}: {name} is {text!r}; expected text. Nothing was written; say it.")
+    (units,) = _units([qty])
+    if units == NOT_A_QUANTITY:
+        raise EngineError(
+            f"{whose}: qty is {qty!r}; expected shares between -1e9 and 1e9. Nothing was written; correct it."
+        )
+    evidence = checked_document(said["evidence"], whose)
+    identity = json.dumps([account, symbol, units, kind, evidence], sort_keys=True)
+    return {
+        "broker_order_id": _ADJUSTMENT_ID + hashlib.sha256(identity.encode()).hexdigest()[:_HASH_LETTERS],
+        "broker_account_id": account,
+        "trading_date": said["trading_date"].isoformat(),
+        "strategy_id": "",
+        "symbol": symbol,
+        "side": "sell" if units < 0 else "buy",
+        "filled_qty": abs(units) / UNITS,
+        COUNTS_AS_TRADE: False,
+        ADJUSTMENT: kind,
+        "by": said["by"],
+        "why": said["why"],
+        "accepted_at": _utc_text(said["at"], f"{whose}: at"),
+        "evidence": evidence,
+    }
+
+
+def net_units(documents: Iterable[tuple[str, Any, Any, Any]]) -> dict[str, int]:
+    """Sum documents, each given as ``(id, symbol, side, filled_qty)``, by symbol, in units of 1e-9 shares.
+
+    What was bought counts up, what was sold counts down; symbols that come to 0 are left out. Symbols are
+    compared in capitals. What was filled is the broker's figure, rounded to the unit as its positions are.
+    Raises ``EngineError`` for a document that can't be summed: none may be left out without a word.
+    """
+    rows = list(documents)
+    net: dict[str, int] = {}
+    for (order_id, symbol, side, filled), units in zip(rows, _units([row[3] for row in rows]), strict=True):
+        named = isinstance(symbol, str) and bool(symbol.strip())
+        sided = isinstance(side, str) and side in _SIGNS
+        if not (named and sided and units >= 0):
+            raise EngineError(
+                f"ledger document {order_id} can't be summed: symbol is {symbol!r:.80}, side {side!r:.80}, "
+                f"filled_qty {filled!r:.80}; expected a symbol, buy or sell, and shares from 0 to 1e9. "
+                f"Correct that document, and sync again."
+            )
+        key = symbol.strip().upper()
+        net[key] = net.get(key, 0) + _SIGNS[side] * units
+    return {symbol: units for symbol, units in net.items() if units}
 
 
 def checked_ledger_document(new: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,13 +201,16 @@ def merge_ledger_document(old: Mapping[str, Any] | None, new: Mapping[str, Any])
     was there (an empty map too); fields that ``new`` lacks stay. And two rules on top: ``trading_date``
     once written stays, being the session of the first fill; and where ``new`` doesn't reach the
     ``filled_qty`` that is known, or has none, it is a late reply, and its ``FILL_FIELDS`` are passed over.
-    Merging twice changes nothing, and neither argument is changed.
+    An adjustment stays as it is, whatever is written over it: who accepted it first, when and why is kept for
+    ever. Merging twice changes nothing, and neither argument is changed.
 
     Raises ``EngineError`` where ``new`` has a ``filled_qty`` that is no finite number from 0 on.
     """
     _check_filled_qty(new)
     if old is None:
         return _merged({}, new)
+    if _is_adjustment(old):
+        return _merged(old, {})
     kept: set[str] = set()
     if old.get("trading_date") is not None:
         kept.add("trading_date")
@@ -139,6 +233,21 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 def _copied(value: Any) -> Any:
     return _merged({}, value) if isinstance(value, Mapping) else value
+
+
+def _is_adjustment(document: Mapping[str, Any]) -> bool:
+    """Tell an adjustment from an order's document into which somebody put a field of that name."""
+    return ADJUSTMENT in document and str(document.get("broker_order_id")).startswith(_ADJUSTMENT_ID)
+
+
+def _units(quantities: Iterable[Any]) -> list[int]:
+    """Give each in units of 1e-9, ``NOT_A_QUANTITY`` for whatever is no number of shares."""
+    numbers = [
+        qty if isinstance(qty, int | float) and not isinstance(qty, bool) and abs(qty) < BOUND else math.nan
+        for qty in quantities
+    ]
+    units: list[int] = round_to_units(np.array(numbers, dtype=np.float64)).tolist()
+    return units
 
 
 def _check_filled_qty(new: Mapping[str, Any]) -> None:

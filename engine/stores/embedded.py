@@ -1,24 +1,14 @@
-"""The embedded store: positions, ledger and the agent's documents in one SQLite file, for one machine.
-
-The file keeps SQLite's rollback journal, not its write-ahead log, and is written with ``synchronous=EXTRA``:
-a job that is killed, or a machine that loses its power, leaves the book before or after a write, never
-between. Both modes would give that to a killed job; this one keeps everything in a single file at rest (a
-copy of ``engine.db`` is a copy of the book), needs no shared memory, and is durable at every commit. What
-it costs, a reader that waits while a write commits, is nothing in a job that runs alone.
-"""
+"""The embedded store: positions, ledger and the agent's documents in one SQLite file, for one machine."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -29,46 +19,39 @@ from engine.ledger import (
     checked_ledger_document,
     ledger_keys,
     merge_ledger_document,
+    net_units,
 )
-from engine.stores.protocols import POSITION_COLUMNS, checked_agent_document_name
+from engine.stores.books import NUMBERS, OLDER_REMEDY, checked_book, why_older
+from engine.stores.embedded_file import SCHEMA_VERSION, EmbeddedFile
+from engine.stores.protocols import POSITION_COLUMNS, SyncMark, checked_agent_document_name
 
-if TYPE_CHECKING:
-    import sqlite3
-
-BUSY_TIMEOUT_S = 5.0
-SCHEMA_VERSION = 3
-"""The layout of the file. 2 had one document of the agent, its state, and 1 none; both are read as they are,
-and renewed by a write."""
-
-_AGENT_DOCUMENTS_TABLE = """
-CREATE TABLE agent_documents (
-    name TEXT PRIMARY KEY NOT NULL,
-    document TEXT NOT NULL
+_POSITIONS = "SELECT broker_account_id, symbol, qty FROM broker_positions"
+_FRESH = """
+SELECT broker_account_id, symbol, CASE WHEN updated_at BETWEEN ?1 AND ?2 THEN qty END AS qty
+FROM broker_positions
+"""
+_FRESH_AND_SYNCED = f"""
+WITH stale AS (
+    SELECT broker_account_id FROM broker_position_syncs WHERE synced_at NOT BETWEEN ?1 AND ?2
+)
+SELECT * FROM (
+    {_FRESH} WHERE broker_account_id NOT IN stale
+    UNION ALL
+    SELECT broker_account_id, NULL, NULL FROM stale
 )
 """
-_SCHEMA = f"""
-BEGIN;
-CREATE TABLE broker_positions (
-    broker_account_id TEXT NOT NULL,
-    symbol TEXT NOT NULL,
-    qty REAL NOT NULL CHECK (typeof(qty) = 'real'),
-    avg_price REAL,
-    market_value REAL,
-    updated_at TEXT NOT NULL,
-    raw TEXT,
-    UNIQUE (broker_account_id, symbol)
-);
-CREATE TABLE ledger_trades (
-    broker_order_id TEXT PRIMARY KEY NOT NULL,
-    broker_account_id TEXT NOT NULL,
-    trading_date TEXT NOT NULL,
-    document TEXT NOT NULL
-);
-CREATE INDEX ledger_trades_by_session ON ledger_trades (trading_date, broker_account_id);
-{_AGENT_DOCUMENTS_TABLE};
-PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
+_FRESH_POSITIONS = {1: _FRESH, 2: _FRESH, 3: _FRESH, 4: _FRESH_AND_SYNCED}
+"""How to read positions that are no older than they may be, by layout."""
+_VANISHED = """
+UPDATE broker_positions SET qty = 0.0, avg_price = NULL, market_value = NULL, updated_at = ?2, raw = NULL
+WHERE broker_account_id = ?1 AND symbol NOT IN (SELECT value FROM json_each(?3))
 """
+_SYNC_MARK = """
+SELECT synced_at, trading_date, reconciled_on, open_breaks FROM broker_position_syncs
+WHERE broker_account_id = ?
+"""
+_KEEP_SYNC_MARK = "INSERT OR REPLACE INTO broker_position_syncs VALUES (?, ?, ?, ?, ?)"
+
 _WRITE_POSITION = """
 INSERT INTO broker_positions VALUES (?, ?, ?, ?, ?, ?, NULL)
 ON CONFLICT (broker_account_id, symbol) DO UPDATE SET
@@ -84,6 +67,7 @@ ON CONFLICT (broker_order_id) DO UPDATE SET
 _AGENT_DOCUMENT = {
     2: "SELECT document FROM agent_state WHERE ? = 'state'",
     3: "SELECT document FROM agent_documents WHERE name = ?",
+    4: "SELECT document FROM agent_documents WHERE name = ?",
 }
 """How to read a document of the agent, by layout."""
 _WRITE_AGENT_DOCUMENT = """
@@ -99,8 +83,8 @@ class EmbeddedStore:
     """Positions, ledger and agent's documents in the SQLite file at ``path``, which the first write makes.
 
     Where there is no file, the book is empty. Reading raises ``DataUnavailable``, writing ``EngineError``,
-    where the file is damaged, can't be opened or stays locked for ``BUSY_TIMEOUT_S``. Each call opens the
-    file anew, so that a store may be shared by threads.
+    where the file is damaged, can't be opened or stays locked for 5 s. Each call opens the file anew, so that
+    a store may be shared by threads.
     """
 
     path: Path
@@ -110,11 +94,15 @@ class EmbeddedStore:
         """Where the store is, for people."""
         return str(self.path)
 
+    @property
+    def _file(self) -> EmbeddedFile:
+        return EmbeddedFile(self.path)
+
     def check(self) -> str:
         """Read something cheap and say what was found. Raises ``DataUnavailable``."""
-        if not self._exists_or_unavailable():
+        if not self._file.exists():
             return "no file yet: positions and ledger are empty; the first write makes it"
-        ((positions, trades),) = self._read(
+        ((positions, trades),) = self._file.read(
             "SELECT (SELECT count(*) FROM broker_positions), (SELECT count(*) FROM ledger_trades)", ()
         )
         return f"{positions} positions, {trades} trades"
@@ -125,17 +113,15 @@ class EmbeddedStore:
         """Give the positions of ``accounts``: ``broker_account_id, symbol, qty`` (float64, signed shares).
 
         ``qty`` is NaN, which is unavailable, where the row was updated more than ``max_age_s`` away from
-        ``as_of`` (timezone-aware; None: any age will do). Raises ``DataUnavailable``.
+        ``as_of`` (timezone-aware; None: any age will do). An account whose latest sync was that far away has
+        one row without a symbol. Raises ``DataUnavailable``.
         """
-        qty = "qty"
-        bounds: tuple[str, ...] = ()
-        if max_age_s is not None:
+        if max_age_s is None:
+            rows = self._read_for_accounts(_POSITIONS, accounts)
+        else:
             age = timedelta(seconds=min(max_age_s, _LONGEST_AGE_S))
-            qty = "CASE WHEN updated_at BETWEEN ? AND ? THEN qty END"
             bounds = (_utc_text(as_of - age), _utc_text(as_of + age))
-        rows = self._read_for_accounts(
-            f"SELECT broker_account_id, symbol, {qty} FROM broker_positions", accounts, values=bounds
-        )
+            rows = self._read_for_accounts(_FRESH_POSITIONS, accounts, values=bounds)
         return self._frame(rows, {"broker_account_id": "str", "symbol": "str", "qty": "float64"})
 
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
@@ -159,18 +145,20 @@ class EmbeddedStore:
         ``avg_price`` and ``market_value`` are NaN where unknown, ``updated_at`` is in UTC. Raises
         ``DataUnavailable``.
         """
-        rows = self._read(f"SELECT {', '.join(POSITION_COLUMNS)} FROM broker_positions ORDER BY 1, 2", ())
+        query = f"SELECT {', '.join(POSITION_COLUMNS)} FROM broker_positions ORDER BY 1, 2"
+        rows = self._file.read(query, ())
         types = ("str", "str", "float64", "float64", "float64", "str")
         frame = self._frame(rows, dict(zip(POSITION_COLUMNS, types, strict=True)))
         try:
             moments = pd.to_datetime(frame["updated_at"], format="ISO8601", utc=True)
         except ValueError as error:
-            raise self._unavailable(error) from error
+            raise self._file.unavailable(error) from error
         return frame.assign(updated_at=moments.dt.as_unit("us"))
 
     def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
         """Give an order's ledger document, None where it has none. Raises ``DataUnavailable``."""
-        rows = self._read("SELECT document FROM ledger_trades WHERE broker_order_id = ?", (broker_order_id,))
+        query = "SELECT document FROM ledger_trades WHERE broker_order_id = ?"
+        rows = self._file.read(query, (broker_order_id,))
         return self._document(rows[0][0]) if rows else None
 
     def load_positions(
@@ -200,10 +188,74 @@ class EmbeddedStore:
             )
         ]
         accounts = {(row[0],) for row in rows} if replace_accounts else set()
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.executemany("DELETE FROM broker_positions WHERE broker_account_id = ?", accounts)
             connection.executemany(_WRITE_POSITION, rows)
         return len(rows)
+
+    def keep_book(self, account: str, book: pd.DataFrame, *, mark: SyncMark) -> int:
+        """Make ``book`` the account's whole book and keep the mark, both or neither; give the rows written.
+
+        ``book``: ``symbol`` (text), ``qty``, ``avg_price``, ``market_value`` (float64; NaN is unknown, which
+        ``qty`` may not be), one row per symbol. A symbol that is kept and that the book lacks becomes 0,
+        without prices, and its row stays. All rows of the account are of ``mark.synced_at`` then. Raises
+        ``EngineError``, also for a mark older than the one kept.
+        """
+        checked = checked_book(book, account=account, place=self.place)
+        moment, symbols = _utc_text(mark.synced_at), checked["symbol"].tolist()
+        numbers = (checked[name].tolist() for name in NUMBERS)
+        rows = [(account, *row, moment) for row in zip(symbols, *numbers, strict=True)]
+        reconciled_on = None if mark.reconciled_on is None else mark.reconciled_on.isoformat()
+        kept_as = (account, moment, mark.trading_date.isoformat(), reconciled_on, mark.open_breaks)
+        with self._file.writing() as connection:
+            found = connection.execute(_SYNC_MARK, (account,)).fetchone()
+            if found and found[0] > moment:
+                why = why_older(account, mark.synced_at, _mark(*found).synced_at)
+                raise EngineError(
+                    f"{self.path}: can't be written ({why}). Nothing of this write was kept; {OLDER_REMEDY}"
+                )
+            vanished = connection.execute(_VANISHED, (account, moment, json.dumps(symbols))).rowcount
+            connection.executemany(_WRITE_POSITION, rows)
+            connection.execute(_KEEP_SYNC_MARK, kept_as)
+        return len(rows) + vanished
+
+    def sync_mark(self, account: str) -> SyncMark | None:
+        """Give the mark of the account's newest sync, None where there never was one.
+
+        Raises ``DataUnavailable``.
+        """
+        rows = self._file.read({4: _SYNC_MARK}, (account,))
+        try:
+            return _mark(*rows[0]) if rows else None
+        except (TypeError, ValueError) as error:
+            raise self._file.unavailable(error) from error
+
+    def account_documents(self, account: str, *, since: date) -> list[dict[str, Any]]:
+        """Give an account's documents whose ``trading_date`` is ``since`` or later, whole.
+
+        They come by session, within it by order id. Raises ``DataUnavailable``.
+        """
+        query = (
+            "SELECT document FROM ledger_trades WHERE broker_account_id = ? AND trading_date >= ? "
+            "ORDER BY trading_date, broker_order_id"
+        )
+        rows = self._file.read(query, (account, since.isoformat()))
+        return [self._document(text) for (text,) in rows]
+
+    def net_positions(self, account: str) -> dict[str, int]:
+        """Sum an account's documents by symbol, in units of 1e-9 shares; those that come to 0 are left out.
+
+        Raises ``DataUnavailable``, also for a document that can't be summed.
+        """
+        query = (
+            "SELECT broker_order_id, json_extract(document, '$.symbol', '$.side', '$.filled_qty') "
+            "FROM ledger_trades WHERE broker_account_id = ?"
+        )
+        rows = self._file.read(query, (account,))
+        try:
+            return net_units((order_id, *json.loads(said)) for order_id, said in rows)
+        except EngineError as error:
+            raise DataUnavailable(f"{self.path}: {error}") from error
 
     def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:
         """Merge documents into the ledger, all or none, and give how many of the stored ones changed.
@@ -214,7 +266,7 @@ class EmbeddedStore:
         """
         checked = [checked_ledger_document(new) for new in documents]
         changed: set[str] = set()
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             for new in checked:
                 order_id = new["broker_order_id"]
                 found = connection.execute(
@@ -234,7 +286,7 @@ class EmbeddedStore:
 
         Raises ``DataUnavailable``, and ``ValueError`` for a name that is not ``[a-z0-9-]{1,64}``.
         """
-        rows = self._read(_AGENT_DOCUMENT, (checked_agent_document_name(name),))
+        rows = self._file.read(_AGENT_DOCUMENT, (checked_agent_document_name(name),))
         return self._document(rows[0][0]) if rows else None
 
     def replace_agent_document(
@@ -247,7 +299,7 @@ class EmbeddedStore:
         """
         checked_agent_document_name(name)
         text = _json(checked_document(new, f"the agent's document {name!r}"))
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             found = connection.execute(_AGENT_DOCUMENT[SCHEMA_VERSION], (name,)).fetchone()
             is_as_expected = (self._document(found[0]) if found else None) == replacing
             if is_as_expected:
@@ -256,7 +308,7 @@ class EmbeddedStore:
 
     def _read_for_accounts(
         self,
-        select: str,
+        select: str | Mapping[int, str],
         accounts: Sequence[str],
         *,
         where: str = "1",
@@ -267,108 +319,15 @@ class EmbeddedStore:
         if not wanted:
             return []
         sifting = len(wanted) > _ACCOUNTS_PER_QUERY
-        query = f"{select} WHERE {where}"
+        tail = f" WHERE {where}"
         if not sifting:
-            query += f" AND broker_account_id IN ({', '.join('?' * len(wanted))})"
+            tail += f" AND broker_account_id IN ({', '.join('?' * len(wanted))})"
         if group_by:
-            query += f" GROUP BY {group_by}"
-        rows = self._read(query, values if sifting else (*values, *wanted))
+            tail += f" GROUP BY {group_by}"
+        query = select + tail if isinstance(select, str) else {v: text + tail for v, text in select.items()}
+        rows = self._file.read(query, values if sifting else (*values, *wanted))
         chosen = set(wanted)
         return [row for row in rows if row[0] in chosen] if sifting else rows
-
-    def _read(self, query: str | Mapping[int, str], values: tuple[str, ...]) -> list[tuple[Any, ...]]:
-        """Give the rows; none where there is no file, or one of a layout that has no ``query``."""
-        if not self._exists_or_unavailable():
-            return []
-        import sqlite3
-
-        try:
-            with closing(self._connect()) as connection:
-                connection.execute("BEGIN")  # layout and rows of one moment: a write may renew the file
-                version = self._version(connection)
-                text = query if isinstance(query, str) else query.get(version)
-                return [] if text is None else connection.execute(text, values).fetchall()
-        except (sqlite3.Error, OSError, ValueError) as error:
-            raise self._unavailable(error) from error
-
-    def _exists(self) -> bool:
-        """Tell an absent file from one that can't be reached, which must not pass for an empty book."""
-        try:
-            mode = self.path.stat().st_mode
-        except FileNotFoundError:
-            if self.path.is_symlink():
-                raise
-            return False
-        if not stat.S_ISREG(mode):
-            raise OSError("it is no regular file")
-        return True
-
-    def _exists_or_unavailable(self) -> bool:
-        try:
-            return self._exists()
-        except OSError as error:
-            raise self._unavailable(error) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        """Open the file for reading and writing (to read may mean to roll back), never making one."""
-        import sqlite3
-
-        return sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
-        )
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection inside a transaction, which is kept only where the block ends well."""
-        import sqlite3
-
-        try:
-            if not self._exists():
-                self._make()
-            with closing(self._connect()) as connection:
-                connection.execute("PRAGMA synchronous = EXTRA")
-                connection.execute("BEGIN IMMEDIATE")
-                self._renew(connection)
-                yield connection
-                connection.execute("COMMIT")
-        except (sqlite3.Error, OSError, ValueError) as error:
-            raise EngineError(
-                f"{self.path}: can't be written ({error}). Nothing of this write was kept; {_remedy(error)}"
-            ) from error
-
-    def _make(self) -> None:
-        """Make an empty book whole, or not at all: one cut off half-way would read as damaged."""
-        import sqlite3
-
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-        try:
-            with closing(sqlite3.connect(draft)) as connection:
-                connection.executescript(_SCHEMA)
-            os.link(draft, self.path)
-        except FileExistsError:
-            pass  # another job was faster, with the same tables
-        finally:
-            draft.unlink(missing_ok=True)
-
-    def _renew(self, connection: sqlite3.Connection) -> None:
-        """Bring an older layout to the present one, with all that it keeps."""
-        version = self._version(connection)
-        if version == SCHEMA_VERSION:
-            return
-        connection.execute(_AGENT_DOCUMENTS_TABLE)
-        if version == 2:
-            connection.execute("INSERT INTO agent_documents SELECT 'state', document FROM agent_state")
-            connection.execute("DROP TABLE agent_state")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-    def _version(self, connection: sqlite3.Connection) -> int:
-        """Give the layout of the file, which is one that this engine knows."""
-        version: int
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if not 1 <= version <= SCHEMA_VERSION:
-            raise OSError(f"it has the layout {version} where this engine reads 1 to {SCHEMA_VERSION}")
-        return version
 
     def _frame(self, rows: list[tuple[Any, ...]], types: Mapping[str, str]) -> pd.DataFrame:
         columns = zip(*rows, strict=True) if rows else [()] * len(types)
@@ -376,27 +335,24 @@ class EmbeddedStore:
         try:
             return pd.DataFrame({name: pd.Series(column, dtype=dtype) for (name, dtype), column in typed})
         except (TypeError, ValueError) as error:
-            raise self._unavailable(error) from error
+            raise self._file.unavailable(error) from error
 
     def _document(self, text: str) -> dict[str, Any]:
         try:
             document = json.loads(text)
         except ValueError as error:
-            raise self._unavailable(error) from error
+            raise self._file.unavailable(error) from error
         if not isinstance(document, dict):
-            raise self._unavailable(ValueError(f"a document is {text!r:.80}, which is no map"))
+            raise self._file.unavailable(ValueError(f"a document is {text!r:.80}, which is no map"))
         return document
 
-    def _unavailable(self, error: Exception) -> DataUnavailable:
-        return DataUnavailable(f"{self.path}: can't be read ({error}). {_remedy(error).capitalize()}")
 
-
-def _remedy(error: Exception) -> str:
-    if "locked" in str(error):
-        return "wait for the other process that holds the file, or end it, and run again."
-    return (
-        "see that the file is there, whole and yours to read and write; if it is damaged, move it away, "
-        "load the positions and sync again."
+def _mark(synced_at: str, trading_date: str, reconciled_on: str | None, open_breaks: int) -> SyncMark:
+    return SyncMark(
+        synced_at=datetime.fromisoformat(synced_at),
+        trading_date=date.fromisoformat(trading_date),
+        reconciled_on=None if reconciled_on is None else date.fromisoformat(reconciled_on),
+        open_breaks=open_breaks,
     )
 
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
-from engine.errors import ConfigurationError, DataUnavailable
-from engine.ledger import COUNTS_AS_TRADE, checked_document, checked_ledger_document
+from engine.errors import ConfigurationError, DataUnavailable, EngineError
+from engine.ledger import COUNTS_AS_TRADE, checked_document, checked_ledger_document, net_units
 from engine.stores.firestore_client import (
     Deadline,
     asked,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         CollectionReference,
         DocumentReference,
         DocumentSnapshot,
+        Query,
     )
 
 LEDGER = "ledger_trades"
@@ -54,6 +55,7 @@ TENANTS = "tenants"
 
 T = TypeVar("T")
 
+_SUMMED = ("symbol", "side", "filled_qty")
 _COUNTS_AT_ONCE = 16
 _DOCUMENTS_PER_TIMEOUT = 2 * WRITES_PER_REQUEST
 _RESERVED = re.compile(r"__.*__", re.DOTALL)
@@ -127,6 +129,46 @@ class FirestoreStore:
             return decoded(snapshot) if snapshot.exists else None
 
         return self._reading(read)
+
+    def account_documents(self, account: str, *, since: date) -> list[dict[str, Any]]:
+        """Give an account's documents whose ``trading_date`` is ``since`` or later, whole.
+
+        They come by session, within it by order id. The sessions are asked for and the account is sifted out
+        here: both in one query would need an index that somebody has to make first. Raises
+        ``DataUnavailable``.
+        """
+
+        def read(client: Client, deadline: Deadline) -> list[dict[str, Any]]:
+            from google.cloud.firestore import FieldFilter
+
+            recent = FieldFilter("trading_date", ">=", since.isoformat())
+            query = self._ledger(client).where(filter=recent)
+            found = [(one.id, decoded(one)) for one in _streamed(query, deadline)]
+            own = [(order_id, one) for order_id, one in found if one.get("broker_account_id") == account]
+            return [one for _, one in sorted(own, key=lambda pair: (pair[1]["trading_date"], pair[0]))]
+
+        return self._reading(read)
+
+    def net_positions(self, account: str) -> dict[str, int]:
+        """Sum an account's documents by symbol, in units of 1e-9 shares; those that come to 0 are left out.
+
+        Of each document nothing is read but what is summed. Raises ``DataUnavailable``, also for a document
+        that can't be.
+        """
+
+        def read(client: Client, deadline: Deadline) -> list[tuple[str, Any, Any, Any]]:
+            from google.cloud.firestore import FieldFilter
+
+            own = FieldFilter("broker_account_id", "==", account)
+            query = self._ledger(client).where(filter=own).select(_SUMMED)
+            found = [(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
+            return [(id_, one.get("symbol"), one.get("side"), one.get("filled_qty")) for id_, one in found]
+
+        documents = self._reading(read)
+        try:
+            return net_units(documents)
+        except EngineError as error:
+            raise DataUnavailable(f"{self.place}: {error}") from error
 
     def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:
         """Merge documents into the ledger and give how many of the stored ones changed.
@@ -284,6 +326,11 @@ class FirestoreStore:
                 return True
             pause(attempt, deadline)
             attempt += 1
+
+
+def _streamed(query: Query, deadline: Deadline) -> list[DocumentSnapshot[DocumentReference]]:
+    """Give every document of a query, all of one moment: its answer is one stream, however long it is."""
+    return asked(lambda left_s: list(query.stream(retry=never(), timeout=left_s)), deadline)
 
 
 def _snapshot(reference: DocumentReference, deadline: Deadline) -> DocumentSnapshot[DocumentReference]:

@@ -11,14 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from engine.errors import EngineError
-from engine.stores.postgres_schema import Tables, usable_tables
+from engine.stores.books import checked_book
+from engine.stores.postgres_accounts import MATCHED, SHOWN_ACCOUNT
+from engine.stores.postgres_schema import Tables, check_marks, usable_tables
 from engine.stores.postgres_server import Server, Unusable
+from engine.stores.postgres_writing import as_kept, load_rows, read_mark, utc_text, write_book
+from engine.stores.protocols import SyncMark
 
 if TYPE_CHECKING:
     import psycopg
@@ -29,84 +33,52 @@ _BOOK = {**_POSITIONS, "avg_price": "number", "market_value": "number", "updated
 _BOOK_ORDER = 'ORDER BY broker_account_id COLLATE "C", symbol COLLATE "C"'
 
 _LONGEST_AGE_S = 1e9  # 31 years: as good as none, and far from where the calendar ends
-_LABELS_SHOWN = 20
 
 # The rows are given under the name that was asked for, whatever the column's own idea of equality is. A row
-# without an account could be anybody's: it is handed on as it is.
+# without an account could be anybody's: it is handed on as it is. Of an account whose sync is stale, no row
+# is given but the one that says so: which symbols it holds by now, nobody knows.
 _BY_TEXT = """
+WITH wanted AS (SELECT name FROM unnest(%(accounts)s::text[]) AS given (name)),
+stale AS ({stale})
 SELECT wanted.name AS broker_account_id, held.symbol::text AS symbol, {qty} AS qty
-FROM unnest(%(accounts)s::text[]) AS wanted (name)
+FROM wanted
 JOIN public.broker_positions AS held ON btrim(held.broker_account_id::text, E' \\t\\r\\n') = wanted.name
+WHERE wanted.name NOT IN (SELECT name FROM stale)
+UNION ALL
+SELECT name, NULL, NULL FROM stale
 UNION ALL
 SELECT NULL, held.symbol::text, NULL FROM public.broker_positions AS held
 WHERE btrim(held.broker_account_id::text, E' \\t\\r\\n') = '' OR held.broker_account_id IS NULL
 """
-_MATCHED = """
-WITH wanted AS (SELECT name FROM unnest(%(accounts)s::text[]) AS given (name)),
-named AS (
-    SELECT wanted.name, a.id FROM wanted JOIN public.broker_accounts AS a ON a.id::text = lower(wanted.name)
-    UNION
-    SELECT wanted.name, a.id FROM wanted JOIN public.broker_accounts AS a
-        ON a.external_account_id::text = wanted.name
-    UNION
-    SELECT wanted.name, a.id FROM wanted JOIN public.broker_accounts AS a ON a.label::text = wanted.name
-),
-single AS (SELECT name, min(id::text)::uuid AS id FROM named GROUP BY name HAVING count(*) = 1),
-shared AS (SELECT id FROM single GROUP BY id HAVING count(*) > 1),
-matched AS (SELECT name, id FROM single WHERE id NOT IN (SELECT id FROM shared))
-"""
 _BY_UUID = (
-    _MATCHED
-    + """
+    MATCHED
+    + """,
+stale AS ({stale})
 SELECT wanted.name AS broker_account_id, held.symbol::text AS symbol, {qty} AS qty
 FROM wanted
 LEFT JOIN matched USING (name)
 LEFT JOIN public.broker_positions AS held ON held.broker_account_id = matched.id
-WHERE matched.id IS NULL OR held.broker_account_id IS NOT NULL
+WHERE (matched.id IS NULL OR held.broker_account_id IS NOT NULL)
+    AND wanted.name NOT IN (SELECT name FROM stale)
+UNION ALL
+SELECT name, NULL, NULL FROM stale
 UNION ALL
 SELECT NULL, held.symbol::text, NULL FROM public.broker_positions AS held WHERE held.broker_account_id IS NULL
 """
 )
+_NONE_STALE = "SELECT name FROM wanted WHERE false"
+_STALE = """
+SELECT {names}.name FROM {names}
+JOIN public.broker_position_syncs AS mark ON mark.broker_account_id = {names}.{key}
+WHERE (mark.synced_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz) IS NOT TRUE
+"""
 _ALL = """
 SELECT {account} AS broker_account_id, held.symbol::text AS symbol, held.qty, {avg_price} AS avg_price,
     {market_value} AS market_value, {updated_at} AS updated_at
 FROM public.broker_positions AS held
 {join}
 """
-_SHOWN_ACCOUNT = "coalesce(nullif(a.label::text, ''), nullif(a.external_account_id::text, ''), {id}::text)"
-_ACCOUNT_OF_ROW = _SHOWN_ACCOUNT.format(id="held.broker_account_id")
-
-_LOADING = """
-CREATE TEMPORARY TABLE loading (
-    broker_account_id {account} NOT NULL, symbol text NOT NULL, qty numeric NOT NULL,
-    avg_price numeric, market_value numeric
-) ON COMMIT DROP
-"""
-# Two loads of one account, each blind to what the other hasn't committed, would leave a mixture of both.
-_ONE_LOAD_AT_A_TIME = "LOCK TABLE public.broker_positions IN SHARE ROW EXCLUSIVE MODE"
-_DELETE = """
-DELETE FROM public.broker_positions AS held
-WHERE held.broker_account_id IN (SELECT broker_account_id FROM pg_temp.loading) AND NOT EXISTS (
-    SELECT FROM pg_temp.loading AS new
-    WHERE new.broker_account_id = held.broker_account_id AND new.symbol = held.symbol
-)
-"""
-_UPSERT = """
-INSERT INTO public.broker_positions
-    (broker_account_id, symbol, qty, avg_price, market_value, updated_at, raw)
-SELECT broker_account_id, symbol, qty, avg_price, market_value, {moment}, NULL
-FROM pg_temp.loading
-ON CONFLICT (broker_account_id, symbol) DO UPDATE SET
-    qty = excluded.qty, avg_price = excluded.avg_price, market_value = excluded.market_value,
-    updated_at = excluded.updated_at, raw = excluded.raw
-"""
-_NOT_KEPT = """
-SELECT new.broker_account_id::text, new.symbol, new.qty::text, held.qty::text
-FROM pg_temp.loading AS new
-LEFT JOIN public.broker_positions AS held USING (broker_account_id, symbol)
-WHERE held.qty::text::numeric IS DISTINCT FROM new.qty
-LIMIT 1
-"""
+_ACCOUNT_OF_ROW = SHOWN_ACCOUNT.format(id="held.broker_account_id")
 
 
 @dataclass(frozen=True)
@@ -138,10 +110,11 @@ class PostgresStore:
 
         ``qty`` is NaN, which is unavailable, where the row was updated at an unknown time, or more than
         ``max_age_s`` away from ``as_of`` (timezone-aware; None: any age will do). An account that
-        ``broker_accounts`` doesn't know, or knows several of, has one row without a symbol.
+        ``broker_accounts`` doesn't know, or knows several of, has one row without a symbol; so has one whose
+        latest sync was more than ``max_age_s`` away. Without the table of syncs each row speaks for itself.
         """
         age = timedelta(seconds=_LONGEST_AGE_S if max_age_s is None else min(max_age_s, _LONGEST_AGE_S))
-        bounds = {"first": _utc(as_of - age), "last": _utc(as_of + age)}
+        bounds = {"first": utc_text(as_of - age), "last": utc_text(as_of + age)}
         wanted = list(dict.fromkeys(accounts))
         if not wanted:
             return _frame(b"", _POSITIONS)
@@ -149,7 +122,8 @@ class PostgresStore:
         def read(cursor: psycopg.Cursor[Any]) -> pd.DataFrame:
             tables = usable_tables(cursor)
             qty = "held.qty" if max_age_s is None else _fresh_qty(tables)
-            query = (_BY_UUID if tables.by_uuid else _BY_TEXT).format(qty=qty)
+            stale = _NONE_STALE if max_age_s is None else _stale(tables)
+            query = (_BY_UUID if tables.by_uuid else _BY_TEXT).format(qty=qty, stale=stale)
             return _queried(cursor, query, {"accounts": wanted, **bounds}, _POSITIONS)
 
         return self.server.read(read)
@@ -176,24 +150,30 @@ class PostgresStore:
         per account and symbol. It is the whole book of every account that it names, so that symbols which
         it doesn't name vanish; with ``replace_accounts=False`` they stay. ``updated_at`` is timezone-aware.
         """
-        moment = _utc(updated_at)
+        moment = utc_text(updated_at)
         rows = self._rows(frame)
+        return self.server.write(
+            lambda cursor: load_rows(cursor, rows, moment=moment, replace_accounts=replace_accounts)
+        )
 
-        def write(cursor: psycopg.Cursor[Any]) -> int:
-            tables = usable_tables(cursor)
-            written = _under_uuids(cursor, rows) if tables.by_uuid else rows
-            cursor.execute(_ONE_LOAD_AT_A_TIME)
-            cursor.execute(_LOADING.format(account="uuid" if tables.by_uuid else "text"))
-            with cursor.copy("COPY pg_temp.loading FROM STDIN") as copy:
-                for row in written:
-                    copy.write_row(row)
-            if replace_accounts:
-                cursor.execute(_DELETE)
-            cursor.execute(_UPSERT.format(moment=_as_kept(tables, "%s")), [moment])
-            _check_kept(cursor)
-            return len(written)
+    def keep_book(self, account: str, book: pd.DataFrame, *, mark: SyncMark) -> int:
+        """Make ``book`` the account's whole book and keep the mark, both or neither; give the rows written.
 
-        return self.server.write(write)
+        ``book``: ``symbol`` (text), ``qty``, ``avg_price``, ``market_value`` (float64; NaN is unknown, which
+        ``qty`` may not be), one row per symbol. A symbol that is kept and that the book lacks becomes 0,
+        without prices, and its row stays. All rows of the account are of ``mark.synced_at`` then; a mark
+        older than the one kept is refused.
+        """
+        checked = checked_book(book, account=account, place=self.place)
+        utc_text(mark.synced_at)
+        return self.server.write(lambda cursor: write_book(cursor, account, checked, mark=mark))
+
+    def sync_mark(self, account: str) -> SyncMark | None:
+        """Give the mark of the account's newest sync, None where there never was one.
+
+        That is so too where the table of syncs is missing, since nothing can have been kept there.
+        """
+        return self.server.read(lambda cursor: read_mark(cursor, account))
 
     def check(self) -> str:
         """Try the connection and the table, and say in a phrase what is there. Raises ``DataUnavailable``."""
@@ -211,6 +191,7 @@ class PostgresStore:
             return (
                 f"PostgreSQL {version.split()[0]}, {accounts_found} account{'s' * (accounts_found != 1)}, "
                 f"{positions_found} position{'s' * (positions_found != 1)}, TLS {tls}"
+                + ("" if tables.marks else "; to sync into it, run init-db first")
             )
 
         return self.server.read(read)
@@ -241,14 +222,18 @@ def _fresh_qty(tables: Tables) -> str:
             "EXEC_POSITIONS_MAX_AGE_S is set and public.broker_positions has no column updated_at",
             remedy="run `execution-engine init-db`, which adds it, and load the positions anew.",
         )
-    first, last = (_as_kept(tables, f"%({name})s") for name in ("first", "last"))
+    first, last = (as_kept(tables, f"%({name})s") for name in ("first", "last"))
     return f"CASE WHEN held.updated_at BETWEEN {first} AND {last} THEN held.qty END"
 
 
-def _as_kept(tables: Tables, moment: str) -> str:
-    """Give a moment as the table keeps it; a column without a zone is taken to be in UTC."""
-    zone = " AT TIME ZONE 'UTC'" if tables.positions.get("updated_at") == "timestamp" else ""
-    return f"({moment}::timestamptz{zone})"
+def _stale(tables: Tables) -> str:
+    """Give the query for the names of accounts whose sync is stale; none is where no mark can be kept."""
+    if not tables.marks:
+        return _NONE_STALE
+    check_marks(tables)
+    return _STALE.format(
+        **({"names": "matched", "key": "id"} if tables.by_uuid else {"names": "wanted", "key": "name"})
+    )
 
 
 def _all_positions_query(tables: Tables) -> str:
@@ -311,57 +296,6 @@ def _frame(rows: bytes, types: dict[str, str]) -> pd.DataFrame:
     kinds["moment"] = pa.timestamp("us", tz="UTC")
     frame: pd.DataFrame = table.cast(pa.schema([(n, kinds[kind]) for n, kind in types.items()])).to_pandas()
     return frame
-
-
-def _under_uuids(cursor: psycopg.Cursor[Any], rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Give the rows with each account's uuid in place of its name, which must mean one account."""
-    names = list(dict.fromkeys(row[0] for row in rows))
-    found = f"{_MATCHED} SELECT name, count(*), min(id::text) FROM named GROUP BY name"
-    meant = {name: (accounts, id_) for name, accounts, id_ in cursor.execute(found, {"accounts": names})}
-    for name in names:
-        accounts, _ = meant.get(name, (0, None))
-        if accounts != 1:
-            what = "means no account" if accounts == 0 else f"means {accounts} accounts"
-            raise Unusable(
-                f"{name!r} {what} of public.broker_accounts", remedy=f"use one of: {_known_labels(cursor)}."
-            )
-    written: dict[tuple[str, str], tuple[Any, ...]] = {}
-    for name, symbol, *numbers in rows:
-        id_ = meant[name][1]
-        if (id_, symbol) in written:
-            raise Unusable(
-                f"two names of the account {id_}, one of them {name!r}, have a row for {symbol}",
-                remedy="use one name per account, with one row per symbol.",
-            )
-        written[id_, symbol] = (id_, symbol, *numbers)
-    return list(written.values())
-
-
-def _known_labels(cursor: psycopg.Cursor[Any]) -> str:
-    shown = _SHOWN_ACCOUNT.format(id="a.id")
-    query = f"SELECT DISTINCT {shown} AS shown FROM public.broker_accounts AS a ORDER BY shown LIMIT %s"
-    labels = [label for (label,) in cursor.execute(query, [_LABELS_SHOWN + 1])]
-    more = " and more" if len(labels) > _LABELS_SHOWN else ""
-    return f"{', '.join(labels[:_LABELS_SHOWN])}{more}" if labels else "no account, the table is empty"
-
-
-def _check_kept(cursor: psycopg.Cursor[Any]) -> None:
-    """Read back: a column of few decimals rounds without a word, and a trigger may do anything."""
-    lost = cursor.execute(_NOT_KEPT).fetchone()
-    if lost is not None:
-        account, symbol, sent, kept = lost
-        raise Unusable(
-            f"the qty {sent} of {account} in {symbol} would be kept as {kept}",
-            remedy="let public.broker_positions keep qty as numeric without precision, or double precision.",
-        )
-
-
-def _utc(moment: datetime) -> str:
-    if moment.tzinfo is None:
-        raise ValueError(
-            f"the moment is {moment!s}, without a zone. Give it one, such as tz_localize('UTC')."
-        )
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> list[float | None]:

@@ -278,6 +278,10 @@ def _sentence(text: str) -> str:
 
 _INIT = "run `execution-engine init-db`, which makes what is missing."
 _SLOW = "see what keeps the server busy; where it is only slow, raise EXEC_RISK_DATA_TIMEOUT_S."
+_LOCKED = (
+    "end the session that holds a lock on public.broker_positions, or on broker_position_syncs, or wait for "
+    "it, and run again."
+)
 _TLS = "see that sslmode, sslrootcert and the host in DATABASE_URL fit the server's certificate."
 _STANDBY = "name the primary in DATABASE_URL, or add target_session_attrs=read-write to it."
 # By SQLSTATE, or by words where there is none: libpq gives none for a connection that was refused.
@@ -286,7 +290,7 @@ _REMEDIES = (
     ("42703", _INIT),
     ("42P10", _INIT),
     ("57014", _SLOW),
-    ("55P03", "end the session that holds a lock on public.broker_positions, or wait for it, and run again."),
+    ("55P03", _LOCKED),
     ("40P01", "run again: two writers had got in each other's way."),
     ("25006", _STANDBY),
     ("authentication failed", "correct user and password in DATABASE_URL."),
@@ -320,4 +324,5 @@ def _missing_privilege(text: str, role: str, privileges: str) -> str:
         return f"GRANT TEMPORARY ON DATABASE to {role}: positions are loaded by way of a temporary table."
     if "broker_accounts" in text:
         return f"GRANT SELECT ON public.broker_accounts TO {role}."
-    return f"GRANT {privileges} ON public.broker_positions TO {role}."
+    table = "broker_position_syncs" if "broker_position_syncs" in text else "broker_positions"
+    return f"GRANT {privileges} ON public.{table} TO {role}."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
 
@@ -22,6 +23,21 @@ def checked_agent_document_name(name: str) -> str:
     if not AGENT_DOCUMENT_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name of an agent's document; expected [a-z0-9-]{{1,64}}.")
     return name
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncMark:
+    """When an account's book was last brought from the broker, and whether the ledger agreed with it.
+
+    ``synced_at`` is in UTC, ``trading_date`` the session that it was in. ``reconciled_on`` is the session of
+    the last complete comparison with the ledger that found nothing wrong, None where there was none since the
+    last break; ``open_breaks`` is how many there are.
+    """
+
+    synced_at: datetime
+    trading_date: date
+    reconciled_on: date | None
+    open_breaks: int
 
 
 class PositionStore(Protocol):
@@ -43,7 +59,9 @@ class PositionStore(Protocol):
 
         ``qty`` is NaN, which is unavailable, where the row was updated more than ``max_age_s`` away from
         ``as_of`` (timezone-aware; None: any age will do). An account that the store knows to be unknown or
-        ambiguous has one row without a symbol, which makes all of it unavailable.
+        ambiguous has one row without a symbol, which makes all of it unavailable. So has one whose book was
+        synced (``sync_mark``) that far away, since a symbol that such a book lacks need not be flat; without
+        a mark, each row speaks for itself.
         """
         ...
 
@@ -61,8 +79,22 @@ class PositionStore(Protocol):
 
         ``frame``: ``broker_account_id, symbol, qty`` and, where known, ``avg_price, market_value``; one row
         per account and symbol. It is the whole book of every account that it names, so that symbols which
-        it doesn't name are removed; ``replace_accounts`` off keeps them.
+        it doesn't name are removed; ``replace_accounts`` off keeps them. Marks of syncs stay as they are.
         """
+        ...
+
+    def keep_book(self, account: str, book: pd.DataFrame, *, mark: SyncMark) -> int:
+        """Make ``book`` the account's whole book and keep the mark, both or neither; give the rows written.
+
+        ``book``: ``symbol`` (text), ``qty``, ``avg_price``, ``market_value`` (float64; NaN is unknown, which
+        ``qty`` may not be), one row per symbol. A symbol that is kept and that the book lacks becomes 0,
+        without prices, and its row stays. All rows of the account are of ``mark.synced_at`` then. Of two
+        syncs the newer one is kept, whichever comes first: a mark older than the one kept is refused.
+        """
+        ...
+
+    def sync_mark(self, account: str) -> SyncMark | None:
+        """Give the mark of the account's newest sync, None where there never was one."""
         ...
 
 
@@ -90,6 +122,21 @@ class LedgerStore(Protocol):
 
     def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
         """Give an order's document, None where it has none."""
+        ...
+
+    def account_documents(self, account: str, *, since: date) -> list[dict[str, Any]]:
+        """Give an account's documents whose ``trading_date`` is ``since`` or later, whole.
+
+        They come by session, within it by order id.
+        """
+        ...
+
+    def net_positions(self, account: str) -> dict[str, int]:
+        """Sum an account's documents by symbol, in units of 1e-9 shares (``engine.ledger.net_units``).
+
+        What was bought counts up, what was sold counts down. Symbols that come to 0 are left out; documents
+        never are: where one can't be summed, nothing is known.
+        """
         ...
 
     def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:

@@ -18,7 +18,8 @@ from engine.stores.objects import Objects
 START = "run.json"
 COLLECTED = "collected.json"
 BATCH = "intents.parquet"
-INPUT_FRAMES = ("positions", "daily_trades", "working_orders")
+INPUT_FRAMES = ("positions", "daily_trades", "working_orders", "unreconciled")
+RECONCILIATION = "reconciliation.parquet"
 INPUTS = "inputs.json"
 DECISIONS = "decisions.parquet"
 ATTEMPTS = "attempts/"

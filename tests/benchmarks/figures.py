@@ -32,7 +32,7 @@ from engine.stores.kill_switch import KillSwitch
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.world import World
-from tests.benchmarks import data, routing, simulator, stores
+from tests.benchmarks import data, replay, routing, simulator, stores
 from tests.benchmarks.timing import Figure, Timing, best_of, quietly, rate_of, ratio_of
 
 MILLION = 1_000_000
@@ -140,6 +140,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "servers": stores.dry_run_of_100_on_servers,
     "simulator": simulator.orders_over_a_socket,
     "routing": routing.figures,
+    "replay": replay.figures,
 }
 
 

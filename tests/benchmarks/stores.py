@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from engine.stores.embedded import EmbeddedStore
 from engine.stores.firestore import FirestoreStore
 from engine.stores.postgres import PostgresStore
 from engine.stores.postgres_schema import init_db
+from engine.stores.postgres_writing import csv_rows
+from engine.stores.protocols import PositionStore, SyncMark
 from tests.benchmarks import data
 from tests.benchmarks.timing import Figure, Timing, best_of, quietly, ratio_of
 from tests.servers.firestore import FirestoreEmulator
@@ -28,7 +32,7 @@ ABOVE_EMBEDDED_AT_MOST_S = 1.0
 
 
 def positions_from_postgres() -> Iterator[Figure]:
-    """Read ten thousand positions into a frame, against ADBC, the fastest way we know; each connects."""
+    """Read ten thousand positions into a frame, against ADBC, the fastest way we know; then write them."""
     import adbc_driver_postgresql.dbapi as adbc
     import psycopg
 
@@ -64,6 +68,65 @@ def positions_from_postgres() -> Iterator[Figure]:
     fastest = Timing(connecting.seconds + reading.seconds)
     against = "psycopg's connecting and ADBC's reading, the fastest of both"
     yield ratio_of(name, ROWS, timing, fastest, at_most=2.0, against=against)
+
+    yield from _positions_synced()
+
+
+def _positions_synced() -> Iterator[Figure]:
+    """Keep a book of ten thousand positions, nearly all of which are there, against the bare writing of them.
+
+    The yardsticks make the rows of the same frame, connect as we do, and keep nothing that others could have
+    changed meanwhile: a COPY into a temporary table without an index, an ``executemany`` into a bare table.
+    """
+    import psycopg
+
+    book = _whole_book()
+    name = "10,000 positions synced into"
+    with PostgresServer.running() as server, server.database() as database:
+        url = server.url(database)
+        store = PostgresStore(url)
+        init_db(store)
+
+        def bare_copy() -> None:
+            with psycopg.connect(url) as connection, connection.cursor() as cursor:
+                cursor.execute(
+                    "CREATE TEMPORARY TABLE bare (a text, s text, q numeric, p numeric, v numeric)"
+                )
+                with cursor.copy("COPY bare FROM STDIN (FORMAT csv)") as copy:
+                    copy.write(csv_rows("paper", book))
+
+        syncs = iter(range(1000))
+        first = best_of(1, lambda: _sync(store, book, next(syncs)))
+        timing, bare = best_of(15, lambda: _sync(store, book, next(syncs))), best_of(15, bare_copy)
+        against = "psycopg's COPY of the same CSV into a temporary table"
+        yield ratio_of(
+            f"{name} PostgreSQL", ROWS, timing, bare, at_most=3.0, against=against,
+            first_seconds=round(first.seconds, 4),
+        )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        embedded = EmbeddedStore(Path(folder) / "engine.db")
+        rows = [("paper", *row) for row in book.itertuples(index=False, name=None)]
+
+        def bare_inserts() -> None:
+            path = Path(folder) / "bare.db"
+            path.unlink(missing_ok=True)
+            with closing(sqlite3.connect(path)) as connection, connection:
+                connection.execute("CREATE TABLE bare (a TEXT, s TEXT, q REAL, p REAL, v REAL)")
+                connection.executemany("INSERT INTO bare VALUES (?, ?, ?, ?, ?)", rows)
+
+        timing, bare = best_of(15, lambda: _sync(embedded, book, next(syncs))), best_of(15, bare_inserts)
+        yield {
+            "name": f"{name} the embedded store", "n": ROWS, "seconds": round(timing.seconds, 4),
+            "rate": round(ROWS / timing.seconds), "ratio": round(timing.seconds / bare.seconds, 3),
+            "asked": None, "met": None, "against": "executemany into a bare table of a new file",
+        }  # fmt: skip
+
+
+def _sync(store: PositionStore, book: pd.DataFrame, second: int) -> None:
+    mark = SyncMark(
+        synced_at=NOW + timedelta(seconds=second), trading_date=NOW.date(), reconciled_on=None, open_breaks=0
+    )
+    assert store.keep_book("paper", book, mark=mark) == ROWS
 
 
 def documents_to_firestore() -> Iterator[Figure]:
@@ -143,6 +206,11 @@ def _book(accounts: list[str]) -> pd.DataFrame:
     each = ROWS // len(accounts)
     rows = [(account, f"S{nth:05}", float(nth) + 0.5) for account in accounts for nth in range(each)]
     return pd.DataFrame(rows, columns=["broker_account_id", "symbol", "qty"])
+
+
+def _whole_book() -> pd.DataFrame:
+    rows = [(f"S{nth:05}", nth + 0.5, nth * 1.37 + 0.01, nth * 13.7) for nth in range(ROWS)]
+    return pd.DataFrame(rows, columns=["symbol", "qty", "avg_price", "market_value"])
 
 
 def _documents(turn: int) -> list[dict[str, Any]]:

@@ -18,11 +18,14 @@ from engine.errors import EngineError
 from engine.ledger import (
     FILL_FIELDS,
     LEVELS,
+    Adjustment,
+    adjustment_document,
     checked_document,
     checked_ledger_document,
     ledger_document,
     ledger_keys,
     merge_ledger_document,
+    net_units,
 )
 from engine.orders import BrokerOrder, OrderIntent
 
@@ -341,3 +344,183 @@ def integers_in(value: object) -> Iterable[int]:
     if isinstance(value, Mapping | list):
         for inner in value.values() if isinstance(value, Mapping) else value:
             yield from integers_in(inner)
+
+
+# --- adjustments
+
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=timezone(timedelta(hours=-5)))
+
+
+def difference(**said: Any) -> Adjustment:
+    """Give a manual trade of 4.5 shares sold, with whatever is said otherwise."""
+    usual: Any = {
+        "account": "paper",
+        "symbol": "SPY",
+        "qty": -4.5,
+        "kind": "manual_trade",
+        "by": "ada",
+        "why": "sold by hand",
+        "at": NOON,
+        "trading_date": date(2026, 3, 2),
+        "evidence": {"activities": ["a-1"], "broker_qty": "5.5"},
+    }
+    balance: Adjustment = usual | said
+    return balance
+
+
+def test_an_adjustment_is_a_document_that_balances_and_says_who_why_and_when() -> None:
+    document = adjustment_document(**difference())
+    order_id = document.pop("broker_order_id")
+    assert order_id.startswith("adjustment-")
+    assert len(order_id) == len("adjustment-") + 16
+    assert set(order_id.removeprefix("adjustment-")) <= set("0123456789abcdef")
+    assert document == {
+        "broker_account_id": "paper",
+        "trading_date": "2026-03-02",
+        "strategy_id": "",
+        "symbol": "SPY",
+        "side": "sell",
+        "filled_qty": 4.5,
+        "counts_as_trade": False,
+        "adjustment": "manual_trade",
+        "by": "ada",
+        "why": "sold by hand",
+        "accepted_at": "2026-03-02T17:00:00+00:00",
+        "evidence": {"activities": ["a-1"], "broker_qty": "5.5"},
+    }
+
+
+def test_an_adjustment_is_what_the_ledger_keeps() -> None:
+    document = adjustment_document(**difference())
+    assert checked_ledger_document(document) == document
+    assert ledger_keys(document) == (document["broker_order_id"], "paper", "2026-03-02")
+
+
+@pytest.mark.parametrize(
+    ("qty", "side", "filled"),
+    [(2, "buy", 2.0), (-2, "sell", 2.0), (0, "buy", 0.0), (-0.0, "buy", 0.0), (0.1 + 0.2, "buy", 0.3)],
+)
+def test_an_adjustments_side_is_its_sign_and_its_quantity_a_whole_number_of_units(
+    qty: float, side: str, filled: float
+) -> None:
+    document = adjustment_document(**difference(qty=qty))
+    assert (document["side"], document["filled_qty"]) == (side, filled)
+    assert math.copysign(1, document["filled_qty"]) == 1
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"by": "bob"},
+        {"why": "once more"},
+        {"at": NOON + timedelta(days=1)},
+        {"trading_date": date(2026, 3, 3)},
+        {"qty": -4.5 - 1e-12},
+        {"evidence": {"broker_qty": "5.5", "activities": ["a-1"]}},
+    ],
+)
+def test_the_same_difference_has_the_same_id_whoever_accepts_it_and_when(same: dict[str, Any]) -> None:
+    first, again = adjustment_document(**difference()), adjustment_document(**difference(**same))
+    assert first["broker_order_id"] == again["broker_order_id"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"account": "live"},
+        {"symbol": "QQQ"},
+        {"qty": 4.5},
+        {"qty": -4.500000001},
+        {"kind": "corporate_action"},
+        {"evidence": {}},
+        {"evidence": {"activities": ["a-2"], "broker_qty": "5.5"}},
+    ],
+)
+def test_another_difference_has_another_id(other: dict[str, Any]) -> None:
+    first, second = adjustment_document(**difference()), adjustment_document(**difference(**other))
+    assert first["broker_order_id"] != second["broker_order_id"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ({"by": ""}, "by is ''; expected text"),
+        ({"why": " \n"}, "why is ' .n'; expected text"),
+        ({"account": ""}, "account is ''"),
+        ({"symbol": " "}, "symbol is ' '"),
+        ({"kind": ""}, "kind is ''"),
+        ({"qty": math.nan}, "qty is nan; expected shares"),
+        ({"qty": -math.inf}, "qty is -inf"),
+        ({"qty": 1e9}, "qty is 1000000000.0"),
+        ({"qty": True}, "qty is True"),
+        ({"evidence": {"price": Decimal(1)}}, "can't be kept: price is Decimal"),
+        ({"evidence": {"price": math.nan}}, "can't be kept: price is nan"),
+        ({"at": datetime.fromisoformat("2026-03-02T12:00")}, "without a zone"),
+    ],
+)
+def test_an_adjustment_that_says_too_little_is_refused(fault: dict[str, Any], why: str) -> None:
+    with pytest.raises(EngineError, match=f"the adjustment of .* in account .*{why}"):
+        adjustment_document(**difference(**fault))
+
+
+def test_an_adjustment_stays_as_it_was_first_written() -> None:
+    first = adjustment_document(**difference())
+    before = copy.deepcopy(first)
+    later = adjustment_document(**difference(by="bob", at=NOON + timedelta(days=1))) | {"filled_qty": 9.0}
+    merged = merge_ledger_document(first, later)
+    assert merged == first == before
+    merged["evidence"]["broker_qty"] = "0"
+    assert first == before
+
+
+def test_an_orders_document_goes_on_growing_whatever_fields_it_has() -> None:
+    order = fill(4) | {"broker_order_id": "adjustment", "adjustment": "none"}
+    assert merge_ledger_document(order, fill(10))["filled_qty"] == 10
+
+
+# --- sums
+
+
+def test_units_are_summed_by_symbol_in_capitals_and_what_comes_to_0_is_left_out() -> None:
+    documents: list[tuple[str, Any, Any, Any]] = [
+        ("o-1", "SPY", "buy", 0.1),
+        ("o-2", " spy ", "buy", 0.2),
+        ("o-3", "QQQ", "sell", 3),
+        ("o-4", "IWM", "buy", 1.0),
+        ("o-5", "IWM", "sell", 1.0),
+        ("o-6", "DIA", "buy", 0),
+    ]
+    assert net_units(documents) == {"SPY": 300_000_000, "QQQ": -3_000_000_000}
+    assert net_units([]) == {}
+
+
+def test_sums_are_as_large_as_they_are() -> None:
+    many = [(f"o-{n}", "SPY", "buy", 999_999_999.0) for n in range(100)]
+    assert net_units(many) == {"SPY": 100 * 999_999_999 * 10**9}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        (None, "buy", 1.0),
+        ("", "buy", 1.0),
+        (7, "buy", 1.0),
+        ("SPY", None, 1.0),
+        ("SPY", "", 0.0),
+        ("SPY", "sell_short", 1.0),
+        ("SPY", {}, 1.0),
+        ("SPY", "buy", None),
+        ("SPY", "buy", "1"),
+        ("SPY", "buy", True),
+        ("SPY", "buy", -1.0),
+        ("SPY", "buy", math.nan),
+        ("SPY", "buy", math.inf),
+        ("SPY", "buy", 1e9),
+        ("SPY", "buy", 10**400),
+        (None, None, 0.0),
+    ],
+)
+def test_a_document_that_cant_be_summed_is_named_and_nothing_is_left_out(fault: tuple[Any, Any, Any]) -> None:
+    with pytest.raises(EngineError, match=r"ledger document o-2 can't be summed: .*Correct that document"):
+        net_units([("o-1", "SPY", "buy", 1.0), ("o-2", *fault)])

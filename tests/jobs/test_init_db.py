@@ -19,7 +19,9 @@ def test_it_says_what_it_did_and_the_second_time_that_there_is_nothing_to_do(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
     assert init_db(as_json=False) == 0
-    assert capsys.readouterr().out.startswith("Created the table public.broker_positions.\nDone: ")
+    assert capsys.readouterr().out.startswith(
+        "Created the table public.broker_positions.\nCreated the table public.broker_position_syncs.\nDone: "
+    )
     assert init_db(as_json=False) == 0
     said = capsys.readouterr().out
     assert said.startswith("Nothing to do: PostgreSQL database test_")
@@ -30,7 +32,10 @@ def test_machines_are_told_in_json(
     database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
-    for done in (["Created the table public.broker_positions."], []):
+    for done in (
+        ["Created the table public.broker_positions.", "Created the table public.broker_position_syncs."],
+        [],
+    ):
         assert init_db(as_json=True) == 0
         said = json.loads(capsys.readouterr().out)
         assert said == {"exit_code": 0, "done": done, "place": said["place"]}

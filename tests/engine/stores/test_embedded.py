@@ -18,9 +18,11 @@ import pandas as pd
 import pytest
 
 from engine.errors import DataUnavailable, EngineError
-from engine.stores import embedded
-from engine.stores.embedded import SCHEMA_VERSION, EmbeddedStore
-from tests.engine.stores.trades import SESSION, counted, trade
+from engine.stores import embedded_file
+from engine.stores.embedded import EmbeddedStore
+from engine.stores.embedded_file import SCHEMA_VERSION, EmbeddedFile
+from engine.stores.protocols import SyncMark
+from tests.engine.stores.trades import SESSION, bought, counted, trade
 
 NOON = pd.Timestamp("2026-03-02T17:00:00.123456", tz="UTC")
 
@@ -41,6 +43,15 @@ def held(
     return sorted(frame.itertuples(index=False, name=None))
 
 
+def keep(store: EmbeddedStore, *, synced_at: pd.Timestamp = NOON) -> int:
+    """Make 5 SPY the whole book of ``paper``."""
+    frame = book(("paper", "SPY", 5.0)).assign(avg_price=500.0, market_value=2500.0)
+    mark = SyncMark(
+        synced_at=synced_at.to_pydatetime(), trading_date=SESSION, reconciled_on=None, open_breaks=0
+    )
+    return store.keep_book("paper", frame.drop(columns="broker_account_id"), mark=mark)
+
+
 def test_more_accounts_than_a_query_has_variables_are_read_in_one_query(
     store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,16 +59,17 @@ def test_more_accounts_than_a_query_has_variables_are_read_in_one_query(
     store.load_positions(book(("account-39999", "SPY", 7), ("other", "SPY", 8)), updated_at=NOON)
     store.write_ledger([trade("o-1", account="account-3"), trade("o-2", account="other")])
     queries = []
-    read = EmbeddedStore._read
+    read = EmbeddedFile.read
 
-    def counting(self: EmbeddedStore, query: str, values: tuple[str, ...]) -> Any:
+    def counting(self: EmbeddedFile, query: Any, values: tuple[str, ...]) -> Any:
         queries.append(query)
         return read(self, query, values)
 
-    monkeypatch.setattr(EmbeddedStore, "_read", counting)
+    monkeypatch.setattr(EmbeddedFile, "read", counting)
     assert held(store, *accounts) == [("account-39999", "SPY", 7.0)]
+    assert held(store, *accounts, max_age_s=60) == [("account-39999", "SPY", 7.0)]
     assert counted(store, *accounts) == {"account-3": 1}
-    assert len(queries) == 2
+    assert len(queries) == 3
 
 
 # --- the file
@@ -67,7 +79,11 @@ def test_reading_without_a_file_gives_an_empty_book_and_makes_none(store: Embedd
     assert held(store, "a") == []
     assert counted(store, "a") == {}
     assert store.all_positions().empty
+    assert held(store, "a", max_age_s=60) == []
+    assert store.sync_mark("a") is None
     assert store.ledger_document("o-1") is None
+    assert store.account_documents("a", since=SESSION) == []
+    assert store.net_positions("a") == {}
     assert not store.path.exists()
 
 
@@ -123,6 +139,7 @@ def lose_the_tables(path: Path) -> None:
         connection.execute("DROP TABLE broker_positions")
         connection.execute("DROP TABLE ledger_trades")
         connection.execute("DROP TABLE agent_documents")
+        connection.execute("DROP TABLE broker_position_syncs")
 
 
 def give_it_a_newer_layout(path: Path) -> None:
@@ -159,7 +176,11 @@ def test_a_damaged_file_is_unavailable_and_never_an_empty_book(
         lambda: filled_store.positions(["a"], as_of=NOON),
         lambda: filled_store.trade_counts(["a"], SESSION),
         filled_store.all_positions,
+        lambda: filled_store.positions(["a"], as_of=NOON, max_age_s=60),
+        lambda: filled_store.sync_mark("a"),
         lambda: filled_store.ledger_document("o-1"),
+        lambda: filled_store.account_documents("a", since=SESSION),
+        lambda: filled_store.net_positions("a"),
         lambda: filled_store.agent_document("state"),
         filled_store.check,
     )
@@ -173,6 +194,8 @@ def test_a_damaged_file_is_not_written_to(filled_store: EmbeddedStore, damage: A
     damage(filled_store.path)
     with pytest.raises(EngineError, match=r"engine\.db: can't be written \(.+\)"):
         filled_store.load_positions(book(("a", "SPY", 1)), updated_at=NOON)
+    with pytest.raises(EngineError, match=r"engine\.db: can't be written \(.+\)"):
+        keep(filled_store)
 
 
 def test_a_folder_that_cant_be_entered_is_unavailable_and_never_an_empty_book(tmp_path: Path) -> None:
@@ -189,8 +212,33 @@ def test_a_document_that_is_no_json_is_unavailable(store: EmbeddedStore) -> None
         store.ledger_document("o-1")
     with pytest.raises(DataUnavailable):
         store.trade_counts(["paper"], SESSION)
+    with pytest.raises(DataUnavailable):
+        store.net_positions("paper")
+    with pytest.raises(DataUnavailable):
+        store.account_documents("paper", since=SESSION)
     with pytest.raises(EngineError):
         store.write_ledger([trade("o-1", filled=2)])
+
+
+@pytest.mark.parametrize("filled", ['"10"', "true", "-1.0", "null", "[10]", "1e400", "NaN"])
+def test_a_quantity_that_others_wrote_and_that_is_none_is_unavailable(
+    store: EmbeddedStore, filled: str
+) -> None:
+    store.write_ledger([bought("o-1", "SPY", 1), bought("o-2", "SPY", 1)])
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        text = json.dumps(bought("o-2", "SPY", 7)).replace("7,", f"{filled},")
+        connection.execute("UPDATE ledger_trades SET document = ? WHERE broker_order_id = 'o-2'", (text,))
+    with pytest.raises(DataUnavailable):
+        store.net_positions("paper")
+
+
+@pytest.mark.parametrize("document", ["[]", "1", "null", '"text"', "{}"])
+def test_a_document_that_holds_nothing_cant_be_summed(store: EmbeddedStore, document: str) -> None:
+    store.write_ledger([bought("o-1", "SPY", 1)])
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("UPDATE ledger_trades SET document = ?", (document,))
+    with pytest.raises(DataUnavailable, match=r"engine\.db: ledger document o-1 can't be summed"):
+        store.net_positions("paper")
 
 
 def test_a_document_that_is_no_map_is_unavailable(store: EmbeddedStore) -> None:
@@ -221,7 +269,19 @@ CREATE TABLE agent_state (
 """
 
 
+def make_it_layout_3(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP TABLE broker_position_syncs; PRAGMA user_version = 3")
+
+
+def make_it_layout_3_with_a_state(path: Path) -> None:
+    make_it_layout_3(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO agent_documents VALUES ('state', ?)", (json.dumps(HALTED),))
+
+
 def make_it_layout_1(path: Path) -> None:
+    make_it_layout_3(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("DROP TABLE agent_documents; PRAGMA user_version = 1")
 
@@ -242,6 +302,8 @@ OLD_LAYOUTS = {
     "layout 1": (make_it_layout_1, None),
     "layout 2, empty": (make_it_layout_2, None),
     "layout 2": (make_it_layout_2_with_a_state, HALTED),
+    "layout 3, empty": (make_it_layout_3, None),
+    "layout 3": (make_it_layout_3_with_a_state, HALTED),
 }
 
 
@@ -265,6 +327,8 @@ def test_a_file_of_an_older_layout_is_read_as_it_is(old: tuple[EmbeddedStore, An
     store, state = old
     before = store.path.read_bytes()
     assert held(store, "paper") == [("paper", "SPY", 1.0)]
+    assert held(store, "paper", max_age_s=60) == [("paper", "SPY", 1.0)]
+    assert store.sync_mark("paper") is None
     assert counted(store, "paper") == {"paper": 1}
     assert store.agent_document("state") == state
     assert store.agent_document("lease-paper") is None
@@ -288,6 +352,54 @@ def test_a_file_of_an_older_layout_is_renewed_by_a_write_and_keeps_what_it_had(
     assert held(store, "paper") == [("paper", "SPY", 1.0)]
     assert store.ledger_document("o-1") == trade("o-1")
     assert store.agent_document("state") == state
+    keep(store)
+    assert held(store, "paper", max_age_s=60) == [("paper", "SPY", 5.0)]
+
+
+def test_a_book_is_kept_in_a_file_of_an_older_layout(old: tuple[EmbeddedStore, Any]) -> None:
+    store, state = old
+    assert keep(store) == 1
+    assert layout(store) == SCHEMA_VERSION
+    assert held(store, "paper") == [("paper", "SPY", 5.0)]
+    assert store.sync_mark("paper") is not None
+    assert store.agent_document("state") == state
+
+
+def test_a_book_that_is_refused_leaves_the_older_layout(old: tuple[EmbeddedStore, Any]) -> None:
+    store, _ = old
+    before = store.path.read_bytes()
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON broker_positions BEGIN SELECT raise(ABORT, 'no'); END"
+        )
+    with pytest.raises(EngineError, match=r"can't be written \(no\)"):
+        keep(store)
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("DROP TRIGGER refuse")
+    assert layout(store) < SCHEMA_VERSION
+    assert len(store.path.read_bytes()) == len(before)
+    assert held(store, "paper") == [("paper", "SPY", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("field", "damaged"),
+    [("synced_at", "yesterday"), ("trading_date", "2026"), ("reconciled_on", ""), ("synced_at", b"1")],
+)
+def test_a_mark_that_cant_be_read_is_unavailable_and_never_none(
+    store: EmbeddedStore, field: str, damaged: object
+) -> None:
+    keep(store)
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute(f"UPDATE broker_position_syncs SET {field} = ?", (damaged,))
+    with pytest.raises(DataUnavailable, match="can't be read"):
+        store.sync_mark("paper")
+
+
+def test_a_mark_whose_moment_cant_be_read_is_stale(store: EmbeddedStore) -> None:
+    keep(store)
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("UPDATE broker_position_syncs SET synced_at = 'yesterday'")
+    assert store.positions(["paper"], as_of=NOON, max_age_s=60)["symbol"].isna().tolist() == [True]
 
 
 def test_the_state_of_an_older_layout_is_replaced_on_its_own_condition(
@@ -325,7 +437,7 @@ def test_a_file_that_stays_locked_is_unavailable_within_the_timeout(
     store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.load_positions(book(("a", "SPY", 1)), updated_at=NOON)
-    monkeypatch.setattr(embedded, "BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(embedded_file, "BUSY_TIMEOUT_S", 0.2)
     with closing(sqlite3.connect(store.path)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         started = time.monotonic()
@@ -391,6 +503,40 @@ for turn in itertools.count(1):
     frame = store.positions(["a"], as_of=NOON)
     assert len(frame) in {0, 300}
     assert frame["qty"].nunique() <= 1
+
+
+def test_a_sync_that_is_killed_at_any_instant_leaves_one_whole_book_and_its_mark(
+    store: EmbeddedStore,
+) -> None:
+    program = f"""
+import itertools, pathlib
+from datetime import UTC, date, datetime, timedelta
+import pandas as pd
+from engine.stores.embedded import EmbeddedStore
+from engine.stores.protocols import SyncMark
+store = EmbeddedStore(pathlib.Path({str(store.path)!r}))
+print("ready", flush=True)
+for turn in itertools.count(1):
+    symbols = [f"S{{number}}" for number in range(turn % 2, 300)]
+    frame = pd.DataFrame({{"symbol": symbols, "qty": float(turn), "avg_price": 1.0, "market_value": 1.0}})
+    synced_at = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(seconds=turn)
+    mark = SyncMark(synced_at=synced_at, trading_date=date(2026, 3, 2), reconciled_on=None, open_breaks=turn)
+    store.keep_book("a", frame, mark=mark)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as job:
+        assert job.stdout is not None
+        job.stdout.readline()
+        while not store.path.exists():
+            time.sleep(0.001)
+        time.sleep(random.random() / 10)
+        job.kill()
+    mark = store.sync_mark("a")
+    turn = mark.open_breaks if mark else 0
+    expected = {f"S{number}": float(turn) for number in range(turn % 2, 300)} if turn else {}
+    if turn > 1 and turn % 2:
+        expected["S0"] = 0.0
+    frame = store.positions(["a"], as_of=NOON)
+    assert dict(zip(frame["symbol"], frame["qty"], strict=True)) == expected
 
 
 def test_a_job_that_is_killed_while_it_makes_the_file_leaves_none(

@@ -20,14 +20,14 @@ import google.api_core.exceptions
 import google.auth.exceptions
 import grpc
 import pytest
-from google.cloud.firestore import Client, GeoPoint
+from google.cloud.firestore import Client, DocumentSnapshot, GeoPoint, Query
 from google.cloud.firestore_v1.batch import WriteBatch
 from google.cloud.firestore_v1.types import RunAggregationQueryResponse
 
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
 from engine.stores import firestore_client
 from engine.stores.firestore import FirestoreStore
-from tests.engine.stores.trades import SESSION, counted, trade
+from tests.engine.stores.trades import SESSION, bought, counted, trade
 from tests.servers.firestore import FirestoreEmulator
 from tests.servers.proxy import Proxy
 
@@ -71,6 +71,8 @@ def hasty_store(proxy: Proxy, firestore_project: str) -> FirestoreStore:
 READS: dict[str, Callable[[FirestoreStore], object]] = {
     "one count": lambda store: store.trade_counts(["a"], SESSION),
     "many counts": lambda store: store.trade_counts([f"a{n}" for n in range(40)], SESSION),
+    "net positions": lambda store: store.net_positions("a"),
+    "documents of an account": lambda store: store.account_documents("a", since=SESSION),
     "ledger document": lambda store: store.ledger_document("o-1"),
     "agent document": lambda store: store.agent_document("state"),
     "document": lambda store: store.document("ops/kill_switch"),
@@ -124,6 +126,61 @@ def test_its_place_names_project_tenant_and_emulator(monkeypatch: pytest.MonkeyP
 def test_a_check_says_what_it_reads(firestore_project: str) -> None:
     assert FirestoreStore(firestore_project).check() == "reads the ledger"
     assert FirestoreStore(firestore_project, tenant_id="acme").check() == "reads the ledger of tenant acme"
+
+
+def test_a_tenants_ledger_is_summed_for_itself(firestore_project: str) -> None:
+    acme, other = (FirestoreStore(firestore_project, tenant_id=name) for name in ("acme", "other"))
+    acme.write_ledger([bought("o-1", "SPY", 1)])
+    assert acme.net_positions("paper") == {"SPY": 1_000_000_000}
+    assert len(acme.account_documents("paper", since=SESSION)) == 1
+    assert other.net_positions("paper") == {}
+    assert other.account_documents("paper", since=SESSION) == []
+
+
+@pytest.mark.parametrize("filled", ["10", True, -1.0, None, {"units": 1}, [10]])
+def test_a_quantity_that_others_wrote_and_that_is_none_is_unavailable(
+    store: FirestoreStore, client: Any, filled: object
+) -> None:
+    store.write_ledger([bought("o-1", "SPY", 1)])
+    client.document("ledger_trades/o-2").set(bought("o-2", "SPY", 1) | {"filled_qty": filled})
+    with pytest.raises(DataUnavailable, match="ledger document o-2 can't be summed"):
+        store.net_positions("paper")
+
+
+def test_no_more_is_read_of_a_document_than_what_is_summed(
+    store: FirestoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = {"raw_broker_order": {"note": "x" * 100_000}}
+    store.write_ledger([bought(f"o-{n}", "SPY", 1) | large for n in range(3)])
+    read: list[set[str]] = []
+    to_dict = DocumentSnapshot.to_dict
+
+    def noting(self: Any) -> Any:
+        fields = to_dict(self)
+        read.append(set(fields or ()))
+        return fields
+
+    monkeypatch.setattr(DocumentSnapshot, "to_dict", noting)
+    assert store.net_positions("paper") == {"SPY": 3_000_000_000}
+    assert read == [{"symbol", "side", "filled_qty"}] * 3
+
+
+def test_sums_ask_for_no_index_but_those_that_firestore_makes_by_itself(
+    store: FirestoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A filter for one field, or several filters for equality: anything else needs an index of its own."""
+    asked: list[str] = []
+    stream = Query.stream
+
+    def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
+        asked.append(str(self._to_protobuf().where))
+        return stream(self, *args, **kwargs)
+
+    monkeypatch.setattr(Query, "stream", noting)
+    store.net_positions("paper")
+    store.account_documents("paper", since=SESSION)
+    assert len(asked) == 2
+    assert all(query.count("field_path") == 1 for query in asked)
 
 
 # --- documents of others

@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from psycopg import sql
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
 from engine.stores.postgres import PostgresStore
 from engine.stores.postgres_schema import init_db
+from engine.stores.protocols import SyncMark
 from tests.servers.postgres import PostgresServer
 
 NOON = pd.Timestamp("2026-03-02T17:00:00.123456", tz="UTC")
@@ -72,6 +73,18 @@ def held(
     frame = store.positions(accounts, as_of=NOON, max_age_s=max_age_s).astype(object)
     rows = frame.where(frame.notna(), None).itertuples(index=False, name=None)
     return sorted(rows, key=str)
+
+
+def mark(seconds: float = 0) -> SyncMark:
+    """Give the mark of a sync, so many seconds after noon."""
+    moment = (NOON + timedelta(seconds=seconds)).to_pydatetime()
+    return SyncMark(synced_at=moment, trading_date=date(2026, 3, 2), reconciled_on=None, open_breaks=1)
+
+
+def whole_book(**quantities: float) -> pd.DataFrame:
+    """Give a book as a sync brings it."""
+    frame = pd.DataFrame({"symbol": list(quantities), "qty": list(quantities.values())})
+    return frame.assign(avg_price=1.5, market_value=None).astype({"market_value": "float64"})
 
 
 # --- accounts that are uuids
@@ -136,6 +149,107 @@ def test_a_load_with_two_names_of_one_account_for_a_symbol_is_refused(uuid_store
     assert held(uuid_store, "paper") == [("paper", "SPY", 1.0)]
 
 
+@pytest.mark.parametrize("name", ["paper", "PA1", FIRST, FIRST.upper()])
+def test_a_book_under_any_name_of_an_account_is_that_accounts(uuid_store: PostgresStore, name: str) -> None:
+    assert uuid_store.keep_book(name, whole_book(QQQ=5), mark=mark()) == 2
+    assert held(uuid_store, "paper") == [("paper", "QQQ", 5.0), ("paper", "SPY", 0.0)]
+    assert held(uuid_store, "live") == [("live", "SPY", 2.0)]
+    assert [uuid_store.sync_mark(other) for other in ("paper", "PA1", FIRST)] == [mark()] * 3
+    assert uuid_store.sync_mark("live") is None
+
+
+def test_of_two_names_of_one_account_the_older_sync_is_refused(uuid_store: PostgresStore) -> None:
+    uuid_store.keep_book("paper", whole_book(QQQ=5), mark=mark())
+    with pytest.raises(EngineError, match=r"the book of PA1 was read at .* newer is kept"):
+        uuid_store.keep_book("PA1", whole_book(QQQ=6), mark=mark(-1))
+    assert uuid_store.sync_mark("paper") == mark()
+
+
+def test_a_stale_sync_under_one_name_makes_the_account_unavailable_under_all(
+    uuid_store: PostgresStore,
+) -> None:
+    uuid_store.keep_book("paper", whole_book(QQQ=5), mark=mark(-61))
+    for name in ("paper", "PA1", FIRST.upper()):
+        assert held(uuid_store, name, max_age_s=60) == [(name, None, None)]
+        assert (name, "QQQ", 5.0) in held(uuid_store, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("nobody", "'nobody' means no account"), ("PA2", "'PA2' means 2 accounts")]
+)
+def test_a_book_of_no_account_or_several_names_those_there_are_and_writes_nothing(
+    uuid_store: PostgresStore, name: str, why: str
+) -> None:
+    with pytest.raises(EngineError, match=rf"{why} .*Nothing of this write was kept; use one of: PA2, live"):
+        uuid_store.keep_book(name, whole_book(QQQ=5), mark=mark())
+    with pytest.raises(DataUnavailable, match=rf"{why} .*Use one of: PA2, live, paper"):
+        uuid_store.sync_mark(name)
+    assert held(uuid_store, "paper", "live") == [("live", "SPY", 2.0), ("paper", "SPY", 1.0)]
+
+
+# --- where the table of syncs is missing, or isn't what it should be
+
+
+@pytest.fixture(params=["text", "uuid"])
+def without_syncs(request: pytest.FixtureRequest) -> PostgresStore:
+    """A store made before there were syncs: ``paper`` has 1 SPY, loaded at noon."""
+    store: PostgresStore = request.getfixturevalue("store" if request.param == "text" else "uuid_store")
+    run_sql(store.url, "DROP TABLE broker_position_syncs")
+    store.load_positions(book(("paper", "SPY", 1)), updated_at=NOON)
+    return store
+
+
+def test_positions_are_read_as_before_there_were_syncs(without_syncs: PostgresStore) -> None:
+    assert held(without_syncs, "paper") == [("paper", "SPY", 1.0)]
+    assert held(without_syncs, "paper", max_age_s=60) == [("paper", "SPY", 1.0)]
+    assert without_syncs.sync_mark("paper") is None
+    assert len(without_syncs.all_positions()) >= 1
+
+
+def test_a_book_can_be_kept_once_init_db_has_made_the_table_of_syncs(without_syncs: PostgresStore) -> None:
+    assert without_syncs.check().endswith("; to sync into it, run init-db first")
+    with pytest.raises(
+        EngineError,
+        match=r"no table public\.broker_position_syncs\)\. Nothing .* kept; run `execution-engine init-db`",
+    ):
+        without_syncs.keep_book("paper", whole_book(QQQ=5), mark=mark())
+    assert held(without_syncs, "paper") == [("paper", "SPY", 1.0)]
+    assert init_db(without_syncs) == ["Created the table public.broker_position_syncs."]
+    without_syncs.keep_book("paper", whole_book(QQQ=5), mark=mark())
+    assert held(without_syncs, "paper", max_age_s=0) == [("paper", "QQQ", 5.0), ("paper", "SPY", 0.0)]
+    assert without_syncs.check().endswith("TLS on")
+
+
+def test_a_table_of_syncs_of_another_form_is_unavailable_where_ages_count(store: PostgresStore) -> None:
+    run_sql(store.url, "ALTER TABLE broker_position_syncs ALTER synced_at TYPE timestamp")
+    assert held(store, "a") == []
+    with pytest.raises(DataUnavailable, match="syncs keeps synced_at as timestamp; expected synced_at as"):
+        held(store, "a", max_age_s=60)
+    with pytest.raises(DataUnavailable, match="syncs keeps synced_at as timestamp"):
+        store.sync_mark("a")
+    with pytest.raises(
+        EngineError, match=r"syncs keeps synced_at as timestamp.*Nothing of this write was kept"
+    ):
+        store.keep_book("a", whole_book(SPY=1), mark=mark())
+
+
+def test_a_table_of_syncs_without_its_key_is_completed_by_init_db(store: PostgresStore) -> None:
+    run_sql(store.url, "ALTER TABLE broker_position_syncs DROP CONSTRAINT broker_position_syncs_pkey")
+    with pytest.raises(EngineError, match="Nothing of this write was kept; run `execution-engine init-db`"):
+        store.keep_book("a", whole_book(SPY=1), mark=mark())
+    assert init_db(store) == ["Added the primary key (broker_account_id) to public.broker_position_syncs."]
+    assert store.keep_book("a", whole_book(SPY=1), mark=mark()) == 1
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity"])
+def test_a_sync_of_no_known_moment_is_stale_at_any_age(store: PostgresStore, moment: str) -> None:
+    store.keep_book("a", whole_book(SPY=1), mark=mark())
+    run_sql(store.url, f"UPDATE broker_position_syncs SET synced_at = '{moment}'")
+    assert held(store, "a", max_age_s=1e9) == [("a", None, None)]
+    with pytest.raises(DataUnavailable):
+        store.sync_mark("a")
+
+
 # --- columns
 
 
@@ -182,6 +296,86 @@ def test_a_column_that_would_round_a_quantity_refuses_the_load(store: PostgresSt
     ):
         store.load_positions(book(("a", "SPY", 0.125)), updated_at=NOON)
     assert held(store, "a") == []
+
+
+@pytest.mark.parametrize("kept_as", ["numeric(12, 2)", "integer"])
+def test_a_column_that_would_round_a_quantity_refuses_the_book(store: PostgresStore, kept_as: str) -> None:
+    store.keep_book("a", whole_book(SPY=1), mark=mark())
+    run_sql(store.url, f"ALTER TABLE broker_positions ALTER qty TYPE {kept_as}")
+    with pytest.raises(
+        EngineError, match=r"qty 0\.125 of a in QQQ would be kept as 0.*Nothing of this write"
+    ):
+        store.keep_book("a", whole_book(SPY=2, QQQ=0.125), mark=mark(1))
+    assert held(store, "a") == [("a", "SPY", 1.0)]
+    assert store.sync_mark("a") == mark()
+
+
+@pytest.mark.parametrize("kept_as", ["double precision", "varchar(9)", "char(9)", "timestamp"])
+def test_a_book_is_kept_in_columns_of_other_types_alike(store: PostgresStore, kept_as: str) -> None:
+    columns = {"double precision": ["qty", "avg_price"], "timestamp": ["updated_at"]}
+    for column in columns.get(kept_as, ["symbol", "broker_account_id"]):
+        run_sql(store.url, f"ALTER TABLE broker_positions ALTER {column} TYPE {kept_as}")
+    store.keep_book("a", whole_book(SPY=0.1, QQQ=1), mark=mark())
+    assert store.keep_book("a", whole_book(SPY=0.2, IWM=1), mark=mark(1)) == 3
+    expected = [("a", "IWM", 1.0), ("a", "QQQ", 0.0), ("a", "SPY", 0.2)]
+    assert held(store, "a", max_age_s=1) == expected
+    assert held(store, "a", max_age_s=0.999999) == [("a", None, None)]
+
+
+def test_a_row_without_a_symbol_is_gone_once_the_account_is_synced(store: PostgresStore) -> None:
+    run_sql(
+        store.url,
+        "ALTER TABLE broker_positions ALTER symbol DROP NOT NULL",
+        "INSERT INTO broker_positions VALUES ('a', NULL, 1), ('b', NULL, 1)",
+    )
+    store.keep_book("a", whole_book(SPY=2), mark=mark())
+    assert held(store, "a", "b") == sorted([("a", "SPY", 2.0), ("b", None, 1.0)], key=str)
+
+
+def test_rows_of_the_account_with_blanks_around_its_name_become_0_too(store: PostgresStore) -> None:
+    run_sql(
+        store.url,
+        "INSERT INTO broker_positions VALUES (' a', 'SPY', 90), (E'a\\n', 'QQQ', 90), ('A', 'SPY', 90)",
+    )
+    assert store.keep_book("a", whole_book(IWM=1), mark=mark()) == 3
+    assert held(store, "a", "A") == [
+        ("A", "SPY", 90.0),
+        ("a", "IWM", 1.0),
+        ("a", "QQQ", 0.0),
+        ("a", "SPY", 0.0),
+    ]
+
+
+def test_what_others_keep_beside_a_position_stays_and_raw_which_is_of_an_older_book_goes(
+    store: PostgresStore,
+) -> None:
+    run_sql(
+        store.url,
+        "ALTER TABLE broker_positions ADD note text",
+        """INSERT INTO broker_positions VALUES ('a', 'SPY', 1, 1, 1, now(), '{"qty": "1"}', 'hedge'),"""
+        """ ('a', 'QQQ', 1, 1, 1, now(), '{"qty": "1"}', 'core')""",
+    )
+    store.keep_book("a", whole_book(SPY=2), mark=mark())
+    with psycopg.connect(store.url) as connection:
+        rows = connection.execute(
+            "SELECT symbol, qty, avg_price, market_value, raw, note FROM broker_positions ORDER BY symbol"
+        ).fetchall()
+    assert rows == [("QQQ", 0, None, None, None, "core"), ("SPY", 2, 1.5, None, None, "hedge")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["DROP updated_at", "DROP raw", "DROP CONSTRAINT broker_positions_broker_account_id_symbol_key"],
+)
+def test_a_book_for_a_table_that_lacks_something_says_to_run_init_db(
+    store: PostgresStore, change: str
+) -> None:
+    run_sql(store.url, f"ALTER TABLE broker_positions {change}")
+    with pytest.raises(EngineError, match="Nothing of this write was kept; run `execution-engine init-db`"):
+        store.keep_book("a", whole_book(SPY=1), mark=mark())
+    assert store.sync_mark("a") is None
+    assert init_db(store)
+    assert store.keep_book("a", whole_book(SPY=1), mark=mark()) == 1
 
 
 def test_a_row_without_a_symbol_is_given_without_one(store: PostgresStore) -> None:
@@ -312,9 +506,11 @@ def test_positions_may_come_from_a_view(store: PostgresStore) -> None:
 @pytest.mark.parametrize(
     "names", [["paper"], ["paper", "live", "nobody", *(f"account-{n}" for n in range(1000))]]
 )
-def test_the_positions_of_a_batch_are_one_query_on_the_table(
-    store: PostgresStore, names: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("max_age_s", [None, 60])
+def test_the_positions_of_a_batch_are_one_query_on_the_tables(
+    store: PostgresStore, names: list[str], max_age_s: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    store.keep_book("paper", whole_book(SPY=1), mark=mark(-61))
     execute, queries = psycopg.Cursor.execute, []
 
     def noting(self: Any, query: str, *values: Any) -> Any:
@@ -322,8 +518,9 @@ def test_the_positions_of_a_batch_are_one_query_on_the_table(
         return execute(self, query, *values)
 
     monkeypatch.setattr(psycopg.Cursor, "execute", noting)
-    held(store, *names)
-    assert len([query for query in queries if "FROM" in query and "public.broker_positions" in query]) == 1
+    found = held(store, *names, max_age_s=max_age_s)
+    assert found == [("paper", None, None) if max_age_s else ("paper", "SPY", 1.0)]
+    assert len([query for query in queries if "FROM" in query and "public.broker_position" in query]) == 1
 
 
 # --- connections
@@ -485,6 +682,37 @@ def test_a_role_without_privileges_is_told_which_to_grant(
         view.load_positions(book(("a", "SPY", 1)), updated_at=NOON)
     run_sql(store.url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON broker_positions TO {role}")
     assert view.load_positions(book(("a", "SPY", 1)), updated_at=NOON) == 1
+
+
+def test_a_role_without_privileges_on_the_syncs_reads_as_before_and_is_told_what_to_grant(
+    store: PostgresStore, clerk: tuple[PostgresStore, str]
+) -> None:
+    view, role = clerk
+    run_sql(store.url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON broker_positions TO {role}")
+    assert held(view, "a") == []
+    grant = rf'ON public\.broker_position_syncs TO "{role}"'
+    for read in (lambda: held(view, "a", max_age_s=60), lambda: view.sync_mark("a")):
+        with pytest.raises(DataUnavailable, match=rf"permission denied.*\)\. GRANT SELECT {grant}"):
+            read()
+    with pytest.raises(EngineError, match=rf"Nothing .* kept; GRANT SELECT, INSERT, UPDATE, DELETE {grant}"):
+        view.keep_book("a", whole_book(SPY=1), mark=mark())
+    run_sql(store.url, f"GRANT SELECT, INSERT, UPDATE ON broker_position_syncs TO {role}")
+    assert view.keep_book("a", whole_book(SPY=1), mark=mark()) == 1
+    assert held(view, "a", max_age_s=0) == [("a", "SPY", 1.0)]
+
+
+def test_a_policy_that_hides_marks_is_unavailable_and_never_a_fresh_book(
+    store: PostgresStore, clerk: tuple[PostgresStore, str]
+) -> None:
+    view, role = clerk
+    store.keep_book("a", whole_book(), mark=mark(-61))
+    run_sql(
+        store.url,
+        f"GRANT SELECT ON broker_positions, broker_position_syncs TO {role}",
+        "ALTER TABLE broker_position_syncs ENABLE ROW LEVEL SECURITY",
+    )
+    with pytest.raises(DataUnavailable, match=rf'row-level security.*ALTER ROLE "{role}" BYPASSRLS'):
+        held(view, "a", max_age_s=60)
 
 
 def test_a_role_that_may_not_see_the_accounts_is_told_so(

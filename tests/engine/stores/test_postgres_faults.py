@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,9 +16,10 @@ import psycopg
 import pytest
 
 from engine.errors import DataUnavailable, EngineError
-from engine.stores import postgres, postgres_schema, postgres_server
+from engine.stores import postgres, postgres_schema, postgres_server, postgres_writing
 from engine.stores.postgres import PostgresStore
 from engine.stores.postgres_schema import init_db
+from engine.stores.protocols import SyncMark
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
 
@@ -295,13 +297,13 @@ def test_a_commit_that_the_server_refuses_keeps_nothing(direct: PostgresStore) -
 def test_a_write_that_was_given_up_before_its_commit_is_never_kept(
     proxy: Proxy, direct: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = postgres._check_kept
+    check = postgres_writing._check_kept
 
     def hang_and_check(cursor: Any) -> None:
         proxy.hang()
         check(cursor)
 
-    monkeypatch.setattr(postgres, "_check_kept", hang_and_check)
+    monkeypatch.setattr(postgres_writing, "_check_kept", hang_and_check)
     with (
         a_few_seconds(),
         pytest.raises(EngineError, match=r"no answer within 1 s.*Nothing of this write was kept"),
@@ -328,3 +330,141 @@ def test_a_standby_says_to_name_the_primary(direct: PostgresStore) -> None:
     with pytest.raises(EngineError, match=r"read-only transaction\)\. Nothing .* kept; name the primary"):
         store.load_positions(book(1), updated_at=NOON)
     assert quantities(store) == {1.0: ROWS}
+
+
+# --- a whole book and its mark
+
+
+def mark(turn: int) -> SyncMark:
+    moment = (NOON + timedelta(seconds=turn)).to_pydatetime()
+    return SyncMark(synced_at=moment, trading_date=date(2026, 3, 2), reconciled_on=None, open_breaks=turn)
+
+
+def keep(store: PostgresStore, turn: int) -> int:
+    """Sync 2,000 positions of that many shares each, and say so in the mark; each turn has a new symbol."""
+    symbols = [*(f"S{n}" for n in range(1999)), f"T{turn}"]
+    frame = pd.DataFrame({"symbol": symbols, "qty": float(turn), "avg_price": 1.0, "market_value": 1.0})
+    return store.keep_book("synced", frame, mark=mark(turn))
+
+
+def kept_turn(store: PostgresStore) -> int:
+    """Give the turn of the book that is kept: of every row of it, and of its mark."""
+    frame = store.positions(["synced"], as_of=NOON)
+    mark_kept = store.sync_mark("synced")
+    assert mark_kept is not None
+    turn = mark_kept.open_breaks
+    assert mark_kept == mark(turn)
+    held = dict(zip(frame["symbol"], frame["qty"], strict=True))
+    assert {symbol for symbol, qty in held.items() if qty} == {*(f"S{n}" for n in range(1999)), f"T{turn}"}
+    assert {qty for qty in held.values() if qty} == {float(turn)}
+    return turn
+
+
+BEFORE = {
+    "the mark": "INSERT INTO public.broker_position_syncs",
+    "the temporary table": "CREATE TEMPORARY TABLE",
+    "what is there": "UPDATE public.broker_positions AS held SET\n    qty = new.qty",
+    "what is new": "INSERT INTO public.broker_positions\n",
+    "what vanished": "SET qty = 0",
+    "reading back": "SELECT new.broker_account_id::text",
+}
+
+
+def before(step: str, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], None]) -> list[str]:
+    """Let ``fault`` happen right before a statement; gives that statement once it was met."""
+    execute = psycopg.Cursor.execute
+    met: list[str] = []
+
+    def execute_with_a_fault(self: Any, query: Any, *values: Any) -> Any:
+        if BEFORE[step] in str(query) and not met:
+            met.append(str(query))
+            fault()
+        return execute(self, query, *values)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", execute_with_a_fault)
+    return met
+
+
+@pytest.mark.parametrize("step", BEFORE)
+def test_a_sync_that_is_cut_off_half_way_changes_nothing(
+    proxy: Proxy, direct: PostgresStore, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(direct, 1)
+    with monkeypatch.context() as patch:
+        met = before(step, patch, lambda: proxy.cut_after(0))
+        with a_few_seconds(), pytest.raises(EngineError, match="Nothing of this write was kept"):
+            keep(through(proxy, direct), 2)
+        assert met
+    wait_until_the_sessions_end(direct.url)
+    assert kept_turn(direct) == 1
+    proxy.heal()
+    assert keep(through(proxy, direct), 2) == 2001
+    assert kept_turn(direct) == 2
+
+
+@TLS
+@pytest.mark.parametrize("sent", [0, 100, 500, 1000, 1400, 2000])
+def test_a_sync_whose_connection_is_reset_leaves_the_book_before_it_or_after_it(
+    proxy: Proxy, direct: PostgresStore, sent: int, tls: str
+) -> None:
+    keep(direct, 1)
+    proxy.cut_after(sent)
+    with a_few_seconds(), pytest.raises(EngineError, match=r"Nothing of this write was kept|isn't known"):
+        keep(through(proxy, direct, tls=tls), 2)
+    wait_until_the_sessions_end(direct.url)
+    assert kept_turn(direct) in {1, 2}
+
+
+def test_a_sync_whose_commit_got_no_answer_may_be_repeated(
+    proxy: Proxy, direct: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(direct, 1)
+    with monkeypatch.context() as patch:
+        on_commit(patch, lambda: proxy.cut_after(0))
+        with pytest.raises(EngineError, match=r"Whether this write was kept isn't known.*repeat it"):
+            keep(through(proxy, direct), 2)
+    wait_until_the_sessions_end(direct.url)
+    assert kept_turn(direct) == 2
+    proxy.heal()
+    assert keep(through(proxy, direct), 2) == 2001
+    assert kept_turn(direct) == 2
+
+
+def test_a_sync_that_was_given_up_before_its_commit_is_never_kept(
+    proxy: Proxy, direct: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(direct, 1)
+    with monkeypatch.context() as patch:
+        before("reading back", patch, proxy.hang)
+        with (
+            a_few_seconds(),
+            pytest.raises(EngineError, match=r"no answer within 1 s.*Nothing of this write"),
+        ):
+            keep(through(proxy, direct), 2)
+    proxy.heal()
+    wait_until_the_sessions_end(direct.url)
+    assert kept_turn(direct) == 1
+
+
+def test_a_sync_waits_for_another_of_its_account_no_longer_than_it_may(direct: PostgresStore) -> None:
+    keep(direct, 1)
+    with psycopg.connect(direct.url) as connection:
+        connection.execute("UPDATE broker_position_syncs SET open_breaks = 1")
+        with (
+            a_few_seconds(),
+            pytest.raises(EngineError, match=r"lock timeout\)\. Nothing .* kept; end the session that holds"),
+        ):
+            keep(PostgresStore(direct.url, timeout_s=1), 2)
+    assert kept_turn(direct) == 1
+
+
+def test_a_server_that_is_down_says_nothing_of_syncs(proxy: Proxy, direct: PostgresStore) -> None:
+    keep(direct, 1)
+    store = through(proxy, direct)
+    proxy.refuse()
+    with pytest.raises(DataUnavailable, match="can't be read"):
+        store.sync_mark("synced")
+    with pytest.raises(EngineError, match="Nothing of this write was kept"):
+        keep(store, 2)
+    proxy.heal()
+    assert kept_turn(direct) == 1

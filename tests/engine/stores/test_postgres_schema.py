@@ -14,7 +14,8 @@ from engine.stores.postgres import PostgresStore
 from engine.stores.postgres_schema import init_db
 
 NOON = pd.Timestamp("2026-03-02T17:00:00.123456", tz="UTC")
-CREATED = ["Created the table public.broker_positions."]
+MARKS = "Created the table public.broker_position_syncs."
+CREATED = ["Created the table public.broker_positions.", MARKS]
 KEY = "Added the unique constraint (broker_account_id, symbol) to public.broker_positions."
 COLUMNS = [
     f"Added the column {name} to public.broker_positions."
@@ -25,6 +26,10 @@ ACCOUNTS = (
 )
 THREE = "CREATE TABLE broker_positions (broker_account_id text, symbol text, qty numeric)"
 BY_UUID = THREE.replace("broker_account_id text", "broker_account_id uuid")
+SYNCS = (
+    "CREATE TABLE broker_position_syncs (broker_account_id varchar PRIMARY KEY, synced_at timestamptz,"
+    " trading_date date, reconciled_on date, open_breaks bigint, note text)"
+)
 FULL = THREE.replace(")", ", avg_price real, market_value real, updated_at timestamp, raw text, note text{})")
 
 
@@ -58,27 +63,32 @@ def load_and_read(store: PostgresStore) -> None:
     ("statements", "done"),
     [
         ([], CREATED),
-        ([THREE], [*COLUMNS, KEY]),
-        ([FULL.format("")], [KEY]),
-        ([FULL.format(", UNIQUE (symbol, broker_account_id)")], []),
-        ([FULL.format(", PRIMARY KEY (broker_account_id, symbol)")], []),
-        ([FULL.format(""), "CREATE UNIQUE INDEX ON broker_positions (broker_account_id, symbol)"], []),
-        ([FULL.format(", UNIQUE (broker_account_id, symbol, note)")], [KEY]),
+        ([THREE], [*COLUMNS, KEY, MARKS]),
+        ([FULL.format("")], [KEY, MARKS]),
+        ([FULL.format(", UNIQUE (symbol, broker_account_id)")], [MARKS]),
+        ([FULL.format(", PRIMARY KEY (broker_account_id, symbol)")], [MARKS]),
+        ([FULL.format(""), "CREATE UNIQUE INDEX ON broker_positions (broker_account_id, symbol)"], [MARKS]),
+        ([FULL.format(", UNIQUE (broker_account_id, symbol, note)")], [KEY, MARKS]),
+        ([FULL.format(", UNIQUE (broker_account_id, symbol)"), SYNCS], []),
+        (
+            [FULL.format(", UNIQUE (broker_account_id, symbol)"), SYNCS.replace(" PRIMARY KEY", "")],
+            ["Added the primary key (broker_account_id) to public.broker_position_syncs."],
+        ),
         (
             [
                 FULL.format(""),
                 "CREATE UNIQUE INDEX ON broker_positions (broker_account_id, symbol) WHERE qty > 0",
             ],
-            [KEY],
+            [KEY, MARKS],
         ),
         (
             [FULL.format(""), "CREATE UNIQUE INDEX ON broker_positions (broker_account_id) INCLUDE (symbol)"],
-            [KEY],
+            [KEY, MARKS],
         ),
-        ([THREE, "ALTER TABLE broker_positions ADD raw jsonb"], [*COLUMNS[:3], KEY]),
+        ([THREE, "ALTER TABLE broker_positions ADD raw jsonb"], [*COLUMNS[:3], KEY, MARKS]),
         (
             [THREE, "ALTER TABLE broker_positions ADD raw jsonb", "ALTER TABLE broker_positions DROP raw"],
-            [*COLUMNS, KEY],
+            [*COLUMNS, KEY, MARKS],
         ),
     ],
 )
@@ -101,7 +111,7 @@ def test_a_table_by_uuid_is_completed_alike(database_url: str) -> None:
         "INSERT INTO broker_accounts VALUES (gen_random_uuid(), 'alpaca', 'PA1', 'paper')",
         BY_UUID.replace("uuid", "uuid REFERENCES broker_accounts"),
     )
-    assert init_db(store) == [*COLUMNS, KEY]
+    assert init_db(store) == [*COLUMNS, KEY, MARKS]
     assert init_db(store) == []
     load_and_read(store)
 
@@ -120,6 +130,26 @@ def test_the_table_it_creates_is_the_documented_one(database_url: str) -> None:
         ("market_value", "numeric", "YES", None),
         ("updated_at", "timestamp with time zone", "NO", "now()"),
         ("raw", "jsonb", "YES", None),
+    ]
+
+
+@pytest.mark.parametrize("account", ["text", "uuid"])
+def test_the_table_of_syncs_that_it_creates_keeps_accounts_as_positions_do(
+    database_url: str, account: str
+) -> None:
+    if account == "uuid":
+        run_sql(database_url, ACCOUNTS, BY_UUID)
+    init_db(PostgresStore(database_url))
+    assert run_sql(
+        database_url,
+        "SELECT column_name, data_type, is_nullable FROM information_schema.columns"
+        " WHERE table_name = 'broker_position_syncs' ORDER BY ordinal_position",
+    ) == [
+        ("broker_account_id", account, "NO"),
+        ("synced_at", "timestamp with time zone", "NO"),
+        ("trading_date", "date", "NO"),
+        ("reconciled_on", "date", "YES"),
+        ("open_breaks", "integer", "NO"),
     ]
 
 
@@ -145,6 +175,17 @@ def test_rows_that_were_there_stay_and_are_of_no_known_age(database_url: str) ->
         ([THREE, "ALTER TABLE broker_positions ADD updated_at text"], "keeps updated_at as text"),
         ([BY_UUID], "there is no table public.broker_accounts"),
         ([FULL.format(", UNIQUE (broker_account_id, symbol) DEFERRABLE")], "is deferrable"),
+        ([THREE, SYNCS.replace("varchar", "uuid")], r"syncs keeps broker_account_id as uuid; expected"),
+        (
+            [BY_UUID, ACCOUNTS, SYNCS],
+            r"syncs keeps broker_account_id as text; expected broker_account_id as uuid",
+        ),
+        ([SYNCS.replace("trading_date date", "trading_date text")], "syncs keeps trading_date as text"),
+        ([SYNCS.replace(", open_breaks bigint", "")], "syncs has no column open_breaks"),
+        (
+            [SYNCS.replace("synced_at timestamptz", "synced_at timestamp")],
+            "syncs keeps synced_at as timestamp;",
+        ),
         ([BY_UUID, ACCOUNTS.replace("label", "name")], r"broker_accounts has no column label"),
         ([BY_UUID, ACCOUNTS.replace("id uuid", "id text")], r"broker_accounts keeps id as text"),
         (
@@ -179,7 +220,7 @@ def test_of_several_at_the_same_time_one_makes_it(database_url: str, statements:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(map(len, done)) == [0, 0, 0, len([*COLUMNS, KEY]) if statements else 1]
+    assert sorted(map(len, done)) == [0, 0, 0, len([*COLUMNS, KEY, MARKS] if statements else CREATED)]
 
 
 def test_a_lock_on_the_table_is_not_waited_for_for_ever(database_url: str) -> None:
@@ -190,4 +231,4 @@ def test_a_lock_on_the_table_is_not_waited_for_for_ever(database_url: str) -> No
             EngineError, match=r"lock timeout.*Nothing of this write was kept; end the session"
         ):
             init_db(PostgresStore(database_url, timeout_s=1))
-    assert init_db(PostgresStore(database_url)) == [*COLUMNS, KEY]
+    assert init_db(PostgresStore(database_url)) == [*COLUMNS, KEY, MARKS]

@@ -23,6 +23,12 @@ def trade(
     }
 
 
+def bought(order: str, symbol: str, qty: float, *, account: str = "paper", **said: Any) -> dict[str, Any]:
+    """Give the document of a filled order for so many shares, sold where they are below 0."""
+    side = "sell" if qty < 0 else "buy"
+    return trade(order, account=account, filled=abs(qty)) | {"symbol": symbol, "side": side} | said
+
+
 def counted(store: LedgerStore, *accounts: str, day: date = SESSION) -> dict[str, int]:
     """Give the trades that a ledger counts, by account."""
     frame = store.trade_counts(accounts, day)

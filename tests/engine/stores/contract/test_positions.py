@@ -9,45 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psycopg
 import pytest
 
 from engine.errors import EngineError
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.postgres import PostgresStore
-from engine.stores.postgres_schema import init_db
 from engine.stores.protocols import POSITION_COLUMNS, PositionStore
+from tests.engine.stores.contract.position_stores import ODD, QUOTED, STORES, empty_store
 
 NOON = pd.Timestamp("2026-03-02T17:00:00.123456", tz="UTC")
-QUOTED = "a' OR '1'='1"
-ODD = 'ü "quoted", \\N; {b} %s\ttab'
-ACCOUNTS = ("a", "A", "b", "c", "paper", QUOTED, ODD, "NULL")
 
 
-@pytest.fixture(params=["embedded", "postgres, accounts as text", "postgres, accounts as uuid"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> PositionStore:
-    """An empty store, which knows ``ACCOUNTS``."""
-    if request.param == "embedded":
-        return EmbeddedStore(tmp_path / "engine.db")
-    url = request.getfixturevalue("database_url")
-    if request.param.endswith("uuid"):
-        make_tables_with_uuid(url)
-    store = PostgresStore(url)
-    init_db(store)
-    return store
-
-
-def make_tables_with_uuid(url: str) -> None:
-    with psycopg.connect(url) as connection:
-        connection.execute(
-            "CREATE TABLE broker_accounts (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), broker text,"
-            " external_account_id text, label text)"
-        )
-        connection.execute(
-            "CREATE TABLE broker_positions (broker_account_id uuid NOT NULL REFERENCES broker_accounts (id),"
-            " symbol text NOT NULL, qty numeric NOT NULL)"
-        )
-        connection.execute("INSERT INTO broker_accounts (label) SELECT unnest(%s::text[])", [list(ACCOUNTS)])
+    return empty_store(request, tmp_path)
 
 
 def book(*rows: tuple[str, str, float]) -> pd.DataFrame:

@@ -1,0 +1,54 @@
+"""A book of an account as it is to be kept, checked before a store writes any of it."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+import pandas as pd
+
+from engine.errors import EngineError
+
+NUMBERS = ("qty", "avg_price", "market_value")
+
+
+def checked_book(book: pd.DataFrame, *, account: str, place: str) -> pd.DataFrame:
+    """Give a book's ``symbol`` (str) and ``qty, avg_price, market_value`` (float64), one row per symbol.
+
+    Raises ``EngineError`` for a row without a symbol or a quantity, and for a symbol that has two rows.
+    ``place`` is the store's, for the message.
+    """
+    symbols = book["symbol"].tolist()
+    columns = {name: book[name].to_numpy(dtype="float64", na_value=math.nan) for name in NUMBERS}
+    seen: set[str] = set()
+    for symbol, qty in zip(symbols, columns["qty"].tolist(), strict=True):
+        if not isinstance(symbol, str) or not symbol.strip():
+            raise _not_kept(place, f"a position of {account} has the symbol {symbol!r}; expected text")
+        if symbol in seen:
+            raise _not_kept(place, f"the book of {account} names {symbol} twice; expected one row per symbol")
+        if not math.isfinite(qty):
+            what = f"the position of {account} in {symbol} has the qty {qty}; expected a number of shares"
+            raise _not_kept(place, what)
+        seen.add(symbol)
+    return pd.DataFrame({"symbol": pd.Series(symbols, dtype="str"), **columns})
+
+
+def why_older(account: str, synced_at: datetime, kept: datetime) -> str:
+    """Say that a newer book is kept already."""
+    return (
+        f"the book of {account} was read at {synced_at.isoformat()}, and one that is newer is kept, of "
+        f"{kept.isoformat()}"
+    )
+
+
+OLDER_REMEDY = (
+    "another sync was faster: use its book, or sync again; see that the machines' clocks agree, and where "
+    "one was wrong, delete the account's row in broker_position_syncs."
+)
+
+
+def _not_kept(place: str, why: str) -> EngineError:
+    return EngineError(
+        f"{place}: can't be written ({why}). Nothing of this write was kept; look at the position on the "
+        f"broker's dashboard, and sync again."
+    )

@@ -1,0 +1,191 @@
+"""The SQLite file of the embedded store: its layout, how it is opened, read and written.
+
+The file keeps SQLite's rollback journal, not its write-ahead log, and is written with ``synchronous=EXTRA``:
+a job that is killed, or a machine that loses its power, leaves the book before or after a write, never
+between. Both modes would give that to a killed job; this one keeps everything in a single file at rest (a
+copy of ``engine.db`` is a copy of the book), needs no shared memory, and is durable at every commit. What
+it costs, a reader that waits while a write commits, is nothing in a job that runs alone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import DataUnavailable, EngineError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+BUSY_TIMEOUT_S = 5.0
+SCHEMA_VERSION = 4
+"""The layout of the file. 3 had no marks of syncs, 2 one document of the agent, its state, and 1 none; all
+are read as they are, and renewed by a write."""
+
+_AGENT_DOCUMENTS_TABLE = """
+CREATE TABLE agent_documents (
+    name TEXT PRIMARY KEY NOT NULL,
+    document TEXT NOT NULL
+)
+"""
+_SYNCS_TABLE = """
+CREATE TABLE broker_position_syncs (
+    broker_account_id TEXT PRIMARY KEY NOT NULL,
+    synced_at TEXT NOT NULL,
+    trading_date TEXT NOT NULL,
+    reconciled_on TEXT,
+    open_breaks INTEGER NOT NULL
+)
+"""
+_SCHEMA = f"""
+BEGIN;
+CREATE TABLE broker_positions (
+    broker_account_id TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    qty REAL NOT NULL CHECK (typeof(qty) = 'real'),
+    avg_price REAL,
+    market_value REAL,
+    updated_at TEXT NOT NULL,
+    raw TEXT,
+    UNIQUE (broker_account_id, symbol)
+);
+CREATE TABLE ledger_trades (
+    broker_order_id TEXT PRIMARY KEY NOT NULL,
+    broker_account_id TEXT NOT NULL,
+    trading_date TEXT NOT NULL,
+    document TEXT NOT NULL
+);
+CREATE INDEX ledger_trades_by_session ON ledger_trades (trading_date, broker_account_id);
+{_AGENT_DOCUMENTS_TABLE};
+{_SYNCS_TABLE};
+PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
+
+
+@dataclass(frozen=True)
+class EmbeddedFile:
+    """The file at ``path``, which the first write makes. Each call opens it anew."""
+
+    path: Path
+
+    def read(self, query: str | Mapping[int, str], values: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """Give the rows; none where there is no file, or one of a layout that has no ``query``.
+
+        Raises ``DataUnavailable``.
+        """
+        if not self.exists():
+            return []
+        import sqlite3
+
+        try:
+            with closing(self._connect()) as connection:
+                connection.execute("BEGIN")  # layout and rows of one moment: a write may renew the file
+                version = self._version(connection)
+                text = query if isinstance(query, str) else query.get(version)
+                return [] if text is None else connection.execute(text, values).fetchall()
+        except (sqlite3.Error, OSError, ValueError) as error:
+            raise self.unavailable(error) from error
+
+    def _exists(self) -> bool:
+        """Tell an absent file from one that can't be reached, which must not pass for an empty book."""
+        try:
+            mode = self.path.stat().st_mode
+        except FileNotFoundError:
+            if self.path.is_symlink():
+                raise
+            return False
+        if not stat.S_ISREG(mode):
+            raise OSError("it is no regular file")
+        return True
+
+    def exists(self) -> bool:
+        """Tell whether there is a file. Raises ``DataUnavailable`` where nobody can tell."""
+        try:
+            return self._exists()
+        except OSError as error:
+            raise self.unavailable(error) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file for reading and writing (to read may mean to roll back), never making one."""
+        import sqlite3
+
+        return sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+        )
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection inside a transaction, which is kept only where the block ends well.
+
+        Raises ``EngineError``.
+        """
+        import sqlite3
+
+        try:
+            if not self._exists():
+                self._make()
+            with closing(self._connect()) as connection:
+                connection.execute("PRAGMA synchronous = EXTRA")
+                connection.execute("BEGIN IMMEDIATE")
+                self._renew(connection)
+                yield connection
+                connection.execute("COMMIT")
+        except (sqlite3.Error, OSError, ValueError) as error:
+            raise EngineError(
+                f"{self.path}: can't be written ({error}). Nothing of this write was kept; {_remedy(error)}"
+            ) from error
+
+    def _make(self) -> None:
+        """Make an empty book whole, or not at all: one cut off half-way would read as damaged."""
+        import sqlite3
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+        try:
+            with closing(sqlite3.connect(draft)) as connection:
+                connection.executescript(_SCHEMA)
+            os.link(draft, self.path)
+        except FileExistsError:
+            pass  # another job was faster, with the same tables
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _renew(self, connection: sqlite3.Connection) -> None:
+        """Bring an older layout to the present one, with all that it keeps."""
+        version = self._version(connection)
+        if version == SCHEMA_VERSION:
+            return
+        connection.execute(_SYNCS_TABLE)
+        if version < 3:
+            connection.execute(_AGENT_DOCUMENTS_TABLE)
+        if version == 2:
+            connection.execute("INSERT INTO agent_documents SELECT 'state', document FROM agent_state")
+            connection.execute("DROP TABLE agent_state")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """Give the layout of the file, which is one that this engine knows."""
+        version: int
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if not 1 <= version <= SCHEMA_VERSION:
+            raise OSError(f"it has the layout {version} where this engine reads 1 to {SCHEMA_VERSION}")
+        return version
+
+    def unavailable(self, error: Exception) -> DataUnavailable:
+        """Give the error of a file that can't be read."""
+        return DataUnavailable(f"{self.path}: can't be read ({error}). {_remedy(error).capitalize()}")
+
+
+def _remedy(error: Exception) -> str:
+    if "locked" in str(error):
+        return "wait for the other process that holds the file, or end it, and run again."
+    return (
+        "see that the file is there, whole and yours to read and write; if it is damaged, move it away, "
+        "load the positions and sync again."
+    )
