@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
+from engine.breaks import breaks_table
+from engine.breaks import unreconciled as open_in
 from engine.config import RiskConfig
 from engine.errors import DataUnavailable, EngineError
 from engine.inputs import RiskInputs
@@ -18,7 +20,7 @@ from engine.schema import DECISION_FIELDS, inputs_schemas
 from engine.stores.chosen import identity_of
 from engine.stores.deadlines import Answer, at_once
 from engine.stores.kill_switch import KillSwitchState
-from engine.stores.runs import BATCH, DECISIONS, INPUT_FRAMES, INPUTS, RunFolder
+from engine.stores.runs import BATCH, DECISIONS, INPUT_FRAMES, INPUTS, RECONCILIATION, RunFolder
 from engine.world import World
 
 if TYPE_CHECKING:  # a dry run has no broker, and is short
@@ -54,6 +56,9 @@ def record_inputs(folder: RunFolder, world: World) -> None:
             folder.write(f"{name}.parquet", table)
     if switch.on:
         world.log.event("kill_switch_on", switch.why, severity="WARNING")
+    breaks = [one for said in synced.values() if not isinstance(said, EngineError) for one in said.breaks]
+    if world.venues is not None:
+        folder.write(RECONCILIATION, breaks_table(breaks))
     folder.write(
         INPUTS,
         {
@@ -114,7 +119,16 @@ def _told_by_brokers(
         if not isinstance(told, EngineError):
             moment = told.broker_time
         said[venue.account] = {"time": moment.isoformat(), "tenure": venue.lease.tenure}
-    return {"broker": said, "down": {account: str(error) for account, error in down.items()}}
+    compared = {
+        account: told.not_compared
+        for account, told in synced.items()
+        if not isinstance(told, EngineError) and told.not_compared
+    }
+    return {
+        "broker": said,
+        "down": {account: str(error) for account, error in down.items()},
+        "not_compared": compared,
+    }
 
 
 def _sources(
@@ -162,7 +176,17 @@ def _sources(
         empty = inputs_schemas()["working_orders"].empty_table().to_pandas()
         return pd.concat(found, ignore_index=True) if found else empty
 
-    return {"positions": positions, "daily_trades": daily_trades, "working_orders": working_orders}
+    def unreconciled() -> pd.DataFrame:
+        check_synced()
+        breaks = [found for book in books for found in book.breaks]
+        return open_in(breaks) if breaks else inputs_schemas()["unreconciled"].empty_table().to_pandas()
+
+    return {
+        "positions": positions,
+        "daily_trades": daily_trades,
+        "working_orders": working_orders,
+        "unreconciled": unreconciled,
+    }
 
 
 def _with_unknown(frame: pd.DataFrame, unknown: dict[str, Any]) -> pd.DataFrame:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import pandas as pd
+
+
+def _no_breaks() -> pd.DataFrame:
+    return pd.DataFrame(columns=["broker_account_id", "symbol"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +22,8 @@ class RiskInputs:
     ``daily_trades``: ``broker_account_id, trades`` (of today, in the ledger); no row means none.
     ``working_orders``: ``broker_account_id, symbol, side, remaining_qty``; one row per open order.
     ``kill_switch``: True refuses every row that is not a cancel.
+    ``unreconciled``: ``broker_account_id, symbol``; a row is an open break between broker and ledger; one
+    without a symbol concerns its whole account, one without an account could be anybody's.
 
     A frame that is None is *unavailable*, which refuses the rows whose rules need it. So does a NaN, or
     a second position row for the same key, for that key alone, and a position row that names no symbol for
@@ -30,3 +36,4 @@ class RiskInputs:
     daily_trades: pd.DataFrame | None
     working_orders: pd.DataFrame | None
     kill_switch: bool = False
+    unreconciled: pd.DataFrame | None = field(default_factory=_no_breaks)

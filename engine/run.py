@@ -37,6 +37,7 @@ from engine.stores.runs import (
     INPUT_FRAMES,
     INPUTS,
     MANIFEST,
+    RECONCILIATION,
     RESULTS,
     RunFolder,
 )
@@ -275,7 +276,12 @@ def write_manifest(folder: RunFolder, world: World) -> None:
     broken = [identity["name"] for identity in identities if not identity["holds"]]
     inputs = folder.json(INPUTS)
     halted = inputs["kill_switch"] or by_status.get("halted", 0) > 0 or bool(inputs.get("down"))
-    unclear = broken or by_status.get("unresolved", 0) > 0 or _placed_and_not_known(results)
+    unclear = (
+        broken
+        or by_status.get("unresolved", 0) > 0
+        or _placed_and_not_known(results)
+        or _has_open_breaks(folder)
+    )
     exit_code = EXIT_UNRESOLVED if unclear else EXIT_HALTED if halted else EXIT_DONE
     reasons = decisions.filter(pc.invert(decisions["allowed"]))["reason"]
     keys = {name: folder.key + name for name in sorted(folder.names())}
@@ -313,7 +319,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
 
 _JUDGED = (
     Stage(BATCH, collect, drafts=(COLLECTED,)),
-    Stage(INPUTS, record_inputs, drafts=tuple(f"{name}.parquet" for name in INPUT_FRAMES)),
+    Stage(INPUTS, record_inputs, drafts=(*(f"{name}.parquet" for name in INPUT_FRAMES), RECONCILIATION)),
     Stage(DECISIONS, decide),
 )
 STAGES = (*_JUDGED, Stage(RESULTS, route), Stage(MANIFEST, write_manifest))
@@ -373,6 +379,13 @@ def _placed_and_not_known(results: pa.Table) -> bool:
     """Tell whether an account could not be asked any more what became of orders that it had taken."""
     placed = pc.equal(results["status"].cast(pa.string()), "placed")
     return bool(pc.any(pc.and_(placed, pc.equal(results["reason"].cast(pa.string()), ACCOUNT_DOWN))).as_py())
+
+
+def _has_open_breaks(folder: RunFolder) -> bool:
+    """Tell whether broker and ledger differed when the run began, and nobody has explained it."""
+    if RECONCILIATION not in folder.names():
+        return False
+    return False in folder.table(RECONCILIATION, ["is_repaired"])["is_repaired"].to_pylist()
 
 
 def _units(column: pa.ChunkedArray) -> int:

@@ -96,6 +96,18 @@ RESULT_STATUSES = (
 )
 """The last three are of intents that cancel."""
 
+BREAK_KINDS = (
+    "late_fill",
+    "manual_trade",
+    "corporate_action",
+    "unknown_order",
+    "missing_order",
+    "quantity_differs",
+    "price_differs",
+    "position_unexplained",
+)
+"""What a difference between broker and ledger may be (``engine.reconciling``)."""
+
 
 def intents_schema() -> pa.Schema:
     """Give the Arrow schema of ``intents.parquet``, the sealed batch."""
@@ -130,6 +142,7 @@ def inputs_schemas() -> dict[str, pa.Schema]:
         "working_orders": pa.schema(
             [key, ("symbol", pa.string()), ("side", pa.string()), ("remaining_qty", pa.float64())]
         ),
+        "unreconciled": pa.schema([key, ("symbol", pa.string())]),
     }
 
 
@@ -181,5 +194,35 @@ def fills_schema() -> pa.Schema:
             ("cum_qty", pa.float64()),
             ("leaves_qty", pa.float64()),
             ("trading_date", text),
+        ]
+    )
+
+
+def reconciliation_schema() -> pa.Schema:
+    """Give the Arrow schema of ``reconciliation.parquet``: one row per difference of broker and ledger.
+
+    ``broker_qty`` and ``ledger_qty`` (shares) are the symbol's positions, ``difference_qty`` the part of what
+    lies between that the row explains; prices are averages in USD per share, null where it is about none.
+    """
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            ("kind", text),
+            ("broker_account_id", text),
+            ("symbol", text),
+            ("broker_qty", pa.float64()),
+            ("ledger_qty", pa.float64()),
+            ("difference_qty", pa.float64()),
+            ("broker_order_id", pa.string()),
+            ("client_intent_id", pa.string()),
+            ("activity_id", pa.string()),
+            ("broker_price", pa.float64()),
+            ("ledger_price", pa.float64()),
+            ("is_repaired", pa.bool_()),
+            ("found_at", pa.timestamp("us", tz="UTC")),
+            ("said", pa.string()),
+            ("remedy", pa.string()),
         ]
     )

@@ -6,32 +6,25 @@ as held, rather than missed.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from http import HTTPStatus
+from dataclasses import dataclass
+from datetime import date, datetime
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from engine.brokers.alpaca_orders import differences
-from engine.errors import BrokerRejected, EngineError, RunStopped
-from engine.late_fills import keep
+from engine.books import Books, Told
+from engine.breaks import Break
+from engine.errors import EngineError, RunStopped
 from engine.ledger import COUNTS_AS_TRADE
-from engine.open_orders import LeftOpen, OpenOrder, forget, left_open
-from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
-from engine.settling import executions, fills_table, is_over, ledger_documents, write_ledger
+from engine.looking_after import LookingAfter, active, working
+from engine.open_orders import left_open
+from engine.orders import BrokerOrder, BrokerPosition
+from engine.reconciliations import keep_breaks
 from engine.venue import SEND_S, Venue, Venues
 from engine.world import World
 
-Working = tuple[str, str, str, float]
 _WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
-_CLOCK_MARGIN = timedelta(seconds=1)
-_LAG, _LONGEST_LAG = timedelta(minutes=1), timedelta(hours=1)
-_ASKED_ONE_BY_ONE = 3
 
 
 @dataclass(frozen=True)
@@ -42,13 +35,14 @@ class Session:
     calendar: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Synced:
     """What the broker said.
 
     ``account`` is the name of the keys' account, "" where nobody named it, and ``positions`` how many it has.
     ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them the ledger counts in this
-    session already: each is one trade, not two. ``broker_time`` is the broker's own.
+    session already: each is one trade, not two. ``broker_time`` is the broker's own. ``breaks`` are the
+    differences between broker and ledger; ``not_compared`` says why nobody looked, "" where somebody did.
     """
 
     account: str
@@ -56,6 +50,13 @@ class Synced:
     working_orders: pd.DataFrame
     counted_there: int
     broker_time: datetime
+    breaks: Sequence[Break] = ()
+    not_compared: str = ""
+
+    @property
+    def open_breaks(self) -> list[Break]:
+        """The breaks that somebody has to look at."""
+        return [found for found in self.breaks if not found.is_repaired]
 
 
 def sync_all(world: World, venues: Venues, session: Session) -> dict[str, Synced | EngineError]:
@@ -72,38 +73,51 @@ def sync_all(world: World, venues: Venues, session: Session) -> dict[str, Synced
 
     with ThreadPoolExecutor(max_workers=len(venues.at_work), thread_name_prefix="sync") as threads:
         answers = list(threads.map(one, venues.at_work))
+    breaks = [found for answer in answers if isinstance(answer, Synced) for found in answer.breaks]
+    keep_breaks(world, session.trading_date, breaks)
     return {venue.account: answer for venue, answer in zip(venues.at_work, answers, strict=True)}
 
 
 def sync(world: World, venue: Venue, session: Session) -> Synced:
-    """Bring positions and late fills from the broker into the stores; gives what works there.
+    """Bring positions and late fills from the broker into the stores, and compare them with the ledger.
 
     Raises ``EngineError`` where any of it fails: nothing of the account is known then.
     """
-    account = venue.account
+    account, synced_at = venue.account, world.clock()
     broker_time = venue.broker.get_clock().timestamp
-    left = _Left(world, venue, session)
+    left = LookingAfter(world, venue, session.calendar, session.trading_date)
     left.look_for_unknown()
+    books = Books.before(world, venue, session.trading_date)
     open_orders = venue.broker.open_orders()
     positions = venue.broker.positions()
     unlisted = left.look_after(open_orders)
+    told = Told(open_orders=open_orders, positions=positions, asked_at=broker_time)
+    compared = books.compared(told, left, at=synced_at)
     venue.lease.hold_for(SEND_S)  # somebody else's book may be newer by now
     if account:
-        _keep_positions(world, account, positions)
+        world.positions.keep_book(account, _book(positions), mark=compared.mark)
     world.log.event(
         "synced",
         f"{len(positions)} positions and {len(open_orders)} open orders of {venue.shown_as} read from the "
         f"broker",
         account=account,
     )
-    working = [*(_working(account, open_orders) if account else []), *unlisted]
+    rows = [*(working(account, open_orders) if account else []), *unlisted]
     return Synced(
-        account,
-        len(positions),
-        pd.DataFrame(working, columns=list(_WORKING)),
-        _counted_there(world, venue, session, open_orders),
-        broker_time,
+        account=account,
+        positions=len(positions),
+        working_orders=pd.DataFrame(rows, columns=list(_WORKING)),
+        counted_there=_counted_there(world, venue, session, open_orders),
+        broker_time=broker_time,
+        breaks=compared.breaks,
+        not_compared=compared.why_not,
     )
+
+
+def _book(positions: Iterable[BrokerPosition]) -> pd.DataFrame:
+    names = ["symbol", "qty", "avg_price", "market_value"]
+    rows = [[getattr(position, name) for name in names] for position in positions]
+    return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:], "float64"))
 
 
 def _tell_of_others(world: World, venues: Venues) -> None:
@@ -121,50 +135,10 @@ def _tell_of_others(world: World, venues: Venues) -> None:
             )
 
 
-def _keep_positions(world: World, account: str, positions: Iterable[BrokerPosition]) -> None:
-    """Make these the account's book; a symbol that is in the store and not among them becomes 0."""
-    now = pd.Timestamp(world.clock())
-    held = {position.symbol: position for position in positions}
-    before = world.positions.positions([account], as_of=now)["symbol"].dropna().tolist()
-    gone = {symbol: BrokerPosition(symbol=symbol, qty=0.0) for symbol in before}
-    rows = [
-        (account, symbol, position.qty, position.avg_price, position.market_value)
-        for symbol, position in {**gone, **held}.items()
-    ]
-    if rows:
-        columns = ["broker_account_id", "symbol", "qty", "avg_price", "market_value"]
-        frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], "float64"))
-        world.positions.load_positions(frame, updated_at=now.to_pydatetime())
-
-
-def _working(account: str, orders: Iterable[BrokerOrder]) -> list[Working]:
-    """Give what may still fill, one row a group: the entry, or once that has filled the larger exit."""
-    active = filter(None, map(_active, orders))
-    return [(account, order.symbol, order.side, _remaining(order)) for order in active]
-
-
-def _active(entry: BrokerOrder) -> BrokerOrder | None:
-    """Give the order of a group that may fill: a bracket's entry before its exits, of exits the larger."""
-    exits = [leg for leg in entry.legs if not leg.is_final]
-    if not entry.is_final:
-        exits = [entry, *(leg for leg in exits if leg.side == entry.side)]
-    return max(exits, key=_size) if exits else None
-
-
-def _size(order: BrokerOrder) -> float:
-    remaining = _remaining(order)
-    return math.inf if math.isnan(remaining) else remaining
-
-
-def _remaining(order: BrokerOrder) -> float:
-    """Give the shares that may still fill; NaN, which makes the symbol unavailable, where nobody knows."""
-    return math.nan if order.qty is None else order.qty - order.filled_qty
-
-
 def _counted_there(world: World, venue: Venue, session: Session, open_orders: Iterable[BrokerOrder]) -> int:
     """Count the account's trades of this session in the ledger whose order, or group, still works."""
-    working = [entry for entry in open_orders if _active(entry)]
-    filled = [order for entry in working for order in (entry, *entry.legs) if order.filled_qty > 0]
+    at_work = [entry for entry in open_orders if active(entry)]
+    filled = [order for entry in at_work for order in (entry, *entry.legs) if order.filled_qty > 0]
     documents = (world.ledger.ledger_document(order.broker_order_id) for order in filled)
     today = session.trading_date.isoformat()
     return sum(
@@ -174,165 +148,3 @@ def _counted_there(world: World, venue: Venue, session: Session, open_orders: It
         and document.get(COUNTS_AS_TRADE) is not False
         for document in documents
     )
-
-
-@dataclass(frozen=True)
-class _Left:
-    """Looks after what earlier runs left open of an account.
-
-    ``found``: orders whose outcome was unknown, by run and client id; None where the broker knows none.
-    ``missing``: orders that the broker once gave an id of its own, and doesn't know any more.
-    """
-
-    world: World
-    venue: Venue
-    session: Session
-    found: dict[tuple[str, str | None], BrokerOrder | None] = field(default_factory=dict)
-    missing: list[OpenOrder] = field(default_factory=list)
-
-    def look_for_unknown(self) -> None:
-        """Ask for orders whose outcome is unknown, before the book is read: what comes later is in it."""
-        for left in self._own():
-            for one in left.orders:
-                if one.broker_order_id is None:
-                    self.found[left.run_id, one.intent.client_intent_id] = self._found(left, one)
-
-    def look_after(self, open_orders: Iterable[BrokerOrder]) -> list[Working]:
-        """Bring what filled meanwhile into the ledger; gives what is still unknown, as working orders.
-
-        A run with nothing open any more is forgotten.
-        """
-        listed = {order.broker_order_id: order for order in open_orders}
-        return [row for left in self._own() for row in self._of_one_run(left, listed)]
-
-    def _own(self) -> list[LeftOpen]:
-        return [left for left in left_open(self.world.objects) if left.account_key == self.venue.key]
-
-    def _of_one_run(self, left: LeftOpen, listed: Mapping[str, BrokerOrder]) -> list[Working]:
-        now = self._as_they_are_now(left, listed)
-        found = {one: order for one, order in now.items() if order is not None}
-        telling = {one: order for one, order in found.items() if self._may_tell(order)}
-        fills = executions(telling.values(), self.venue.broker)
-        self._keep_executions(left, telling, fills)
-        documents = ledger_documents(
-            [(one.intent, order) for one, order in telling.items()],
-            fills,
-            calendar=self.session.calendar,
-            now=self.world.clock(),
-        )
-        write_ledger(self.world, list(documents))
-        unknown = [one for one, order in now.items() if order is None and not self._never_came(left, one)]
-        if not unknown and all(is_over(order, fills) for order in found.values()):
-            forget(self.world.objects, left)
-            self.world.log.event("run_settled", f"every order of {left.run_id} is over, and in the ledger")
-        unlisted = [order for order in found.values() if order.broker_order_id not in listed]
-        return [
-            *(self._as_working(one) for one in unknown),
-            *_working(self.venue.account or left.account, unlisted),
-        ]
-
-    def _may_tell(self, order: BrokerOrder) -> bool:
-        """Tell whether an order's executions are asked for: not where it works, and all of them are known."""
-        if order.is_final:
-            return True
-        filled = [one for one in (order, *order.legs) if one.filled_qty > 0]
-        documents = [self.world.ledger.ledger_document(one.broker_order_id) or {} for one in filled]
-        pairs = zip(filled, documents, strict=True)
-        return any(document.get("filled_qty") != one.filled_qty for one, document in pairs)
-
-    def _keep_executions(
-        self, left: LeftOpen, found: Mapping[OpenOrder, BrokerOrder], fills: Mapping[str, list[BrokerFill]]
-    ) -> None:
-        """Keep the executions, those that the run has recorded among them, by the sessions they were in."""
-        orders = [(one.intent, order) for one, order in found.items()]
-        table = fills_table(orders, fills, self.session.calendar)
-        sessions = table["trading_date"].cast(pa.string())
-        for session in sessions.unique().to_pylist():
-            late = table.filter(pc.equal(sessions, session))
-            keep(self.world.objects, date.fromisoformat(session), left.run_id, late)
-
-    def _as_they_are_now(
-        self, left: LeftOpen, listed: Mapping[str, BrokerOrder]
-    ) -> dict[OpenOrder, BrokerOrder | None]:
-        """Give the orders as they are; None where the broker knows none. A few are asked for, many listed."""
-        ids = {one: self._id_of(left, one) for one in left.orders}
-        unlisted = [order_id for order_id in ids.values() if order_id is not None and order_id not in listed]
-        known = dict(listed)
-        if len(unlisted) > _ASKED_ONE_BY_ONE:
-            since = self.venue.broker.orders_since(left.begun_at - _CLOCK_MARGIN)
-            known |= {order.broker_order_id: order for order in since}
-        return {
-            one: None if order_id is None else known.get(order_id) or self._looked_up(one, order_id)
-            for one, order_id in ids.items()
-        }
-
-    def _id_of(self, left: LeftOpen, one: OpenOrder) -> str | None:
-        if one.broker_order_id is not None:
-            return one.broker_order_id
-        found = self.found[left.run_id, one.intent.client_intent_id]
-        return None if found is None else found.broker_order_id
-
-    def _looked_up(self, one: OpenOrder, order_id: str) -> BrokerOrder | None:
-        """Ask for one order, which the broker once knew."""
-        try:
-            return self.venue.broker.get_order_status(broker_order_id=order_id)
-        except BrokerRejected as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-        self.missing.append(one)
-        intent_id = str(one.intent.client_intent_id)
-        self.world.log.event(
-            "order_missing",
-            f"the broker doesn't know order {order_id} of intent {intent_id} any more, which it gave that "
-            f"id. It counts as working until it is found.",
-            severity="CRITICAL",
-            intent_id=intent_id,
-            broker_order_id=order_id,
-        )
-        return None
-
-    def _found(self, left: LeftOpen, one: OpenOrder) -> BrokerOrder | None:
-        found = self.venue.broker.find_order(client_order_id=str(one.intent.client_intent_id))
-        return None if found is None or self._is_anothers(left, one, found) else found
-
-    def _is_anothers(self, left: LeftOpen, one: OpenOrder, found: BrokerOrder) -> bool:
-        """Tell whether an order under the id of one whose outcome is unknown isn't that one, and say so."""
-        taken_in = found.created_at or found.submitted_at
-        wrong = differences(one.intent, found)
-        if taken_in is None or taken_in < left.begun_at - _CLOCK_MARGIN:
-            wrong = f"it is of {taken_in}, and the run of {left.begun_at}"
-        if wrong:
-            intent_id = str(one.intent.client_intent_id)
-            message = (
-                f"order {found.broker_order_id} has the id of intent {intent_id} and is another: {wrong}"
-            )
-            self.world.log.event(
-                "order_mismatch",
-                f"{message}. Look at it on the broker's dashboard.",
-                severity="CRITICAL",
-                intent_id=intent_id,
-            )
-        return bool(wrong)
-
-    def _never_came(self, left: LeftOpen, one: OpenOrder) -> bool:
-        """Tell whether an order that isn't found will never be, and say so: no lookup lags for so long.
-
-        One that was only in doubt was looked for with patience before; one that the broker once knew came.
-        """
-        if one in self.missing:
-            return False
-        if one.status != "unresolved":
-            return self.world.clock() - left.noted_at > _LAG
-        age = self.world.clock() - left.begun_at
-        if left.trading_date >= self.session.trading_date or age < _LONGEST_LAG:
-            return False
-        intent_id = str(one.intent.client_intent_id)
-        message = f"{intent_id} of run {left.run_id} never came to the broker"
-        self.world.log.event("order_never_came", message, severity="WARNING", intent_id=intent_id)
-        return True
-
-    def _as_working(self, unknown: OpenOrder) -> Working:
-        """Give an order whose outcome is unknown at its full quantity, for as long as it may be there."""
-        intent = unknown.intent
-        qty = math.nan if intent.qty is None else intent.qty
-        return self.venue.account or intent.broker_account_id, intent.symbol, intent.side, qty

@@ -41,7 +41,8 @@ class Venue:
 
     ``account``: what intents call it, "" as long as nobody has named it. ``key`` tells it from every other
     account at every host. ``halted``: why a person has halted the agent, "" where nobody has; read before
-    every order. ``settle_s``: seconds for which fills are waited for after the last order has left.
+    every order. ``notes`` are kept with the ledger. ``settle_s``: seconds for which fills are waited for
+    after the last order has left.
     """
 
     account: str
@@ -49,9 +50,10 @@ class Venue:
     broker: TradingBroker
     lease: Lease
     halted: Callable[[], str]
+    notes: AgentDocuments
     settle_s: float = 30.0
     patience: Patience = Patience()
-    orders_at_once: int = 16
+    orders_at_once: int = 24
 
     def recorded(self, recorder: Recorder) -> Venue:
         """Give the same venue, with the broker's traffic recorded."""
@@ -223,6 +225,7 @@ class Opening:
                 broker=broker,
                 lease=lease,
                 halted=lambda: _why_halted(self.agent),
+                notes=self.agent.store,
                 settle_s=self.settle_s,
             )
 

@@ -1,17 +1,29 @@
-"""``positions load`` and ``positions show``: the book of whichever store is set."""
+"""``positions``: the book of whichever store is set, and what somebody takes in to balance the ledger."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
-from engine.log import wall_clock
+from engine.adjustments import Proposed, adjustments, check_against_ledger, check_said, read_proposal
+from engine.breaks import shares
+from engine.calendar import trading_date
+from engine.errors import UnreadableFile
+from engine.log import EventLog, wall_clock
+from engine.quantity import UNITS
+from engine.stores.lock import exclusive
 from engine.stores.positions_file import read_positions_file
-from jobs.tables import print_table
+from engine.stores.protocols import LedgerStore
+from jobs.tables import print_table, say
 from jobs.wording import moment, number
 from jobs.world import read_setup
+
+_Accepted = Sequence[tuple[Proposed, Mapping[str, Any]]]
 
 
 def load(file: str, *, as_json: bool) -> int:
@@ -47,3 +59,108 @@ def show(account: str | None, *, as_json: bool) -> int:
     ]
     print_table("Positions", ("account", "symbol", "qty", "updated"), rows, right=("qty",))
     return 0
+
+
+def accept(file: str, *, by: str, why: str, as_json: bool, clock: Callable[[], datetime] = wall_clock) -> int:
+    """Take the lines of a proposal into the ledger, for ever; gives the exit code.
+
+    ``by`` and ``why`` are kept with them. All lines or none: where one is not of the ledger as it is now,
+    none is. A file that was accepted half-way, or before, may be accepted again.
+    """
+    check_said(by=by, why=why)
+    setup = read_setup()
+    store = setup.stores.ledger
+    rows = read_proposal(_text(Path(file)), Path(file).name)
+    at = clock()
+    with exclusive(setup.data_dir, since=moment(at)):  # a sync would move what the lines are compared with
+        session = trading_date(at, setup.settings.calendar)
+        documents = adjustments(rows, by=by, why=why, at=at, trading_date=session)
+        pairs = list(zip(rows, documents, strict=True))
+        before = [pair for pair in pairs if store.ledger_document(pair[1]["broker_order_id"]) is not None]
+        new = [pair for pair in pairs if pair not in before]
+        waiting, done = [row for row, _ in new], [row for row, _ in before]
+        check_against_ledger(waiting, _ledger(store, rows), done, Path(file).name)
+        store.write_ledger([document for _, document in new])
+        _log(new)
+    return _tell(new, before, store, as_json=as_json)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(
+            f"{path.name}: it is no UTF-8 text ({error.reason})",
+            remedy="Nothing was taken in; save it as UTF-8.",
+        ) from error
+
+
+def _ledger(store: LedgerStore, rows: Sequence[Proposed]) -> dict[tuple[str, str], int]:
+    """Give what the ledger has of the accounts of a proposal, in units."""
+    accounts = dict.fromkeys(row.broker_account_id for row in rows)
+    return {
+        (account, symbol): units
+        for account in accounts
+        for symbol, units in store.net_positions(account).items()
+    }
+
+
+def _log(accepted: _Accepted) -> None:
+    EventLog().events(
+        "adjustment_accepted",
+        [
+            (
+                f"{document['by']} took {_sentence(row)} into the ledger: {document['why']}",
+                {
+                    "account": row.broker_account_id,
+                    "symbol": row.symbol,
+                    "kind": row.kind,
+                    "adjustment_qty": row.adjustment_qty / UNITS,
+                    "by": document["by"],
+                    "why": document["why"],
+                    "ledger_document": document["broker_order_id"],
+                    "evidence": document["evidence"],
+                },
+            )
+            for row, document in accepted
+        ],
+        severity="NOTICE",
+    )
+
+
+def _tell(new: _Accepted, before: _Accepted, store: LedgerStore, *, as_json: bool) -> int:
+    if as_json:
+        said = {
+            "exit_code": 0,
+            "accepted": [_for_machines(row, document) for row, document in new],
+            "accepted_before": [_for_machines(row, document) for row, document in before],
+        }
+        click.echo(json.dumps(said))
+        return 0
+    for row, document in new:
+        say(f"Taken in: {_sentence(row)} ({document['broker_order_id']}).")
+    for row, document in before:
+        say(f"Taken in before: {_sentence(row)} ({document['broker_order_id']}).")
+    say(
+        f"{len(new)} adjustments are now in the ledger in {store.place}, for ever. The next "
+        f"`execution-engine sync` compares it with the broker again."
+    )
+    return 0
+
+
+def _for_machines(row: Proposed, document: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        "broker_account_id": row.broker_account_id,
+        "symbol": row.symbol,
+        "kind": row.kind,
+        "adjustment_qty": row.adjustment_qty / UNITS,
+        "ledger_document": document["broker_order_id"],
+    }
+
+
+def _sentence(row: Proposed) -> str:
+    """Name what a line takes in: ``+3 SPY of paper (manual_trade, order 1f…)``."""
+    order = row.broker_order_id or row.client_intent_id
+    about = f"{row.kind}, order {order}" if order else row.kind
+    sign = "+" if row.adjustment_qty > 0 else ""
+    return f"{sign}{shares(row.adjustment_qty)} {row.symbol} of {row.broker_account_id} ({about})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RunFolder
+from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RunFolder
 from jobs import recorded
 from jobs.run import folder_path
 from jobs.tables import print_table, say
@@ -133,6 +133,7 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
         say(f"Unavailable: {name}: {why}", color="red")
     for account, why in inputs.get("down", {}).items():
         say(f"ACCOUNT {account} WAS LEFT OUT: {why}", color="red")
+    _print_breaks(folder)
     _print_remedy(folder, manifest, inputs)
     is_empty = "positions" not in inputs["unavailable"] and not folder.table("positions.parquet").num_rows
     if manifest["mode"] == "dry" and manifest["rows"]["batched"] and is_empty:
@@ -149,6 +150,17 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
     root = Path(getattr(folder.objects, "root", "")).absolute()
     say(f"Files:  {root}/archive/{folder.trading_date}/ and {root}/quarantine/{folder.trading_date}/")
     say("One intent's whole story: execution-engine explain INTENT")
+
+
+def _print_breaks(folder: RunFolder) -> None:
+    """Print what differed between broker and ledger when the run began."""
+    if RECONCILIATION not in folder.names():
+        return
+    from engine.breaks import breaks_in
+    from jobs.breaks import print_breaks, proposed
+
+    breaks = breaks_in(folder.table(RECONCILIATION))
+    print_breaks(breaks, proposed(folder.objects, [one for one in breaks if not one.is_repaired]))
 
 
 def _print_remedy(folder: RunFolder, manifest: dict[str, Any], inputs: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from engine.breaks import breaks_table
 from engine.calendar import check_calendar, trading_date
 from engine.errors import ConfigurationError, EngineError, RunInProgress
 from engine.open_orders import left_open
@@ -14,6 +15,7 @@ from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.stores.lock import exclusive
 from engine.syncing import Session, Synced, sync_all
 from engine.world import World
+from jobs.breaks import print_breaks, proposed
 from jobs.tables import say
 from jobs.world import read_setup, termination_asked
 
@@ -63,15 +65,19 @@ def _told(answers: dict[str, Synced | EngineError], world: World, *, as_json: bo
         raise EngineError(" ".join(f"{account}: {why}" for account, why in failed.items()))
     unresolved = sum(order.status == "unresolved" for order in left)
     unfinished = [run.run_id for run in world.runs.unfinished()]
-    exit_code = EXIT_UNRESOLVED if failed or unresolved else 0
+    breaks = [found for one in synced for found in one.breaks]
+    not_compared = {one.account: one.not_compared for one in synced if one.not_compared}
+    open_breaks = [found for found in breaks if not found.is_repaired]
+    exit_code = EXIT_UNRESOLVED if failed or unresolved or open_breaks else 0
     if as_json:
         body = {"exit_code": exit_code, "synced": not failed, "failed": failed, "left_open": len(left)}
-        body |= {"unresolved": unresolved, "unfinished_runs": unfinished}
+        body |= {"unresolved": unresolved, "unfinished_runs": unfinished, "not_compared": not_compared}
+        body |= {"breaks": breaks_table(breaks).to_pylist(), "proposal": proposed(world.objects, open_breaks)}
         body["accounts"] = [
             {"account": one.account, "positions": one.positions, "working_orders": len(one.working_orders)}
             for one in synced
         ]
-        click.echo(json.dumps(body))
+        click.echo(json.dumps(body, default=str))
         return exit_code
     for one in synced:
         say(
@@ -81,6 +87,9 @@ def _told(answers: dict[str, Synced | EngineError], world: World, *, as_json: bo
     for account, why in failed.items():
         say(f"{account}: NOT SYNCED. {why}", color="red")
     say(f"Kept in {world.positions.place}; fills in {world.ledger.place}.")
+    for account, why in not_compared.items():
+        say(f"{account}: broker and ledger were not compared: {why}.")
+    print_breaks(breaks, proposed(world.objects, open_breaks))
     if len(left) > unresolved:
         say(f"Orders of earlier runs that are not over, or whose run is not: {len(left) - unresolved}.")
     if unresolved:

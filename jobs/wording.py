@@ -81,6 +81,8 @@ def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
         return "an intent before it has this id" if answer == "fail" else "no intent before it has this id"
     if rule == "intent_expired":
         return _expiry(row, context)
+    if rule == "position_unreconciled":
+        return _unreconciled(row)
     if rule == "max_daily_trades_exceeded":
         limit = number(row["trades_limit"])
         return f"{number(row['trades_today'])} trades counted before it, limit {limit} a session"
@@ -97,6 +99,17 @@ def why_refused(row: Row, context: Mapping[str, Any]) -> str:
     checks = [name.removeprefix("check_") for name in row if name.startswith("check_")]
     said = [verdict(rule, row, context) for rule in checks if row[f"check_{rule}"] == "unavailable"]
     return "; ".join(dict.fromkeys(said))
+
+
+def _unreconciled(row: Row) -> str:
+    whose = f"{row['symbol']} in {row['broker_account_id']}"
+    if row["check_position_unreconciled"] == "pass":
+        return f"broker and ledger agree about {whose}, or the order only shrinks what is held"
+    return (
+        f"broker and ledger disagree about {whose}, and nobody has accepted why: until then only orders pass "
+        f"that shrink what is held ({number(row['current_qty'])}), whatever else fills; `execution-engine "
+        f"sync` shows the break and what to do"
+    )
 
 
 def _position(row: Row, context: Mapping[str, Any]) -> str:
@@ -129,6 +142,7 @@ def _expiry(row: Row, context: Mapping[str, Any]) -> str:
 
 def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
     sources = {
+        "position_unreconciled": ("unreconciled", "positions", "working_orders"),
         "max_daily_trades_exceeded": ("daily_trades", "working_orders"),
         "max_position_size_exceeded": ("positions", "working_orders"),
     }.get(rule, ())
@@ -136,7 +150,8 @@ def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
     if account in context["down"]:
         return f"account {account} could not be traded: {context['down'][account]}"
     why = [f"{name}: {context['unavailable'][name]}" for name in sources if name in context["unavailable"]]
-    if not why and rule == "max_position_size_exceeded" and row["qty"] is None:
+    of_quantity = rule in {"position_unreconciled", "max_position_size_exceeded"}
+    if not why and of_quantity and row["qty"] is None:
         why = [
             "an order by notional has no known quantity without the gate's own price, which isn't built yet"
         ]

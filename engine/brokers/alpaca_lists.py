@@ -28,7 +28,7 @@ from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
 Query = Mapping[str, str]
 
 _ORDERS_A_PAGE = 500
-_FILLS_A_PAGE = 100
+_ACTIVITIES_A_PAGE = 100
 _SIDES = {"buy": "buy", "sell": "sell", "sell_short": "sell"}
 _MICROSECOND, _SECOND = timedelta(microseconds=1), timedelta(seconds=1)
 
@@ -47,7 +47,7 @@ def parse_positions(body: bytes) -> list[BrokerPosition]:
 
 def parse_fills(body: bytes) -> list[BrokerFill]:
     """Read a list of FILL activities; raises ``ValueError`` where any row of it is none."""
-    return json_rows(body, _fill)
+    return json_rows(body, fill_of)
 
 
 def every_order(ask: Callable[[Query], list[BrokerOrder]], **asked: str) -> list[BrokerOrder]:
@@ -69,13 +69,23 @@ def every_fill(ask: Callable[[Query], list[BrokerFill]], *, after: datetime | No
 
     ``ask`` gives one page. Raises ``BrokerError`` where the pages do not come to an end.
     """
-    query = {"direction": "asc", "page_size": str(_FILLS_A_PAGE)}
+    return every_activity(ask, id_of=lambda fill: fill.fill_id, after=after)
+
+
+def every_activity(
+    ask: Callable[[Query], list[_Row]], *, id_of: Callable[[_Row], str], after: datetime | None, **asked: str
+) -> list[_Row]:
+    """Give all activities after a moment that a query asks for, as ``every_fill`` gives executions.
+
+    ``ask`` gives one page, ``id_of`` an activity's own id.
+    """
+    query = {**asked, "direction": "asc", "page_size": str(_ACTIVITIES_A_PAGE)}
     if after is not None:  # whole seconds are all that is documented
         query["after"] = f"{_utc(after) - _SECOND:%Y-%m-%dT%H:%M:%SZ}"
     return _every_row(
         lambda last_id: ask({**query, "page_token": last_id} if last_id else query),
-        id_of=lambda fill: fill.fill_id,
-        is_last=lambda page: len(page) < _FILLS_A_PAGE,
+        id_of=id_of,
+        is_last=lambda page: len(page) < _ACTIVITIES_A_PAGE,
     )
 
 
@@ -129,7 +139,8 @@ def _position(reply: Mapping[str, Any]) -> BrokerPosition:
     )
 
 
-def _fill(reply: Mapping[str, Any]) -> BrokerFill:
+def fill_of(reply: Mapping[str, Any]) -> BrokerFill:
+    """Read a FILL activity; raises ``ValueError`` where it is none."""
     side = text_in(reply, "side")
     if side not in _SIDES:
         raise ValueError(f"its side is {shown(side)}")

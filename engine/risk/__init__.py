@@ -48,6 +48,7 @@ RULE_BOOK = (
     Rule("account_not_configured", account_not_configured, faces_cancels=True),
     Rule("duplicate_intent", faces_cancels=True),
     Rule("intent_expired", intent_expired),
+    Rule("position_unreconciled", needs_data=True),
     Rule("max_daily_trades_exceeded", needs_data=True),
     Rule("max_position_size_exceeded", needs_data=True),
 )

@@ -25,27 +25,27 @@ LARGEST_SUM = 4 * UNITS * UNITS
 
 @dataclass(frozen=True)
 class Exposure:
-    """Position and working orders per key, in units, and whether they are known.
+    """Position and working orders per key, in units, and whether they are known."""
 
-    Under the net projection ``buys`` holds buys less sells and ``sells`` nothing.
-    """
-
-    key: Ints
+    keys: PositionKeys
     position: Ints
     position_known: Mask
     buys: Ints
     sells: Ints
     known: Mask
 
+    @property
+    def key(self) -> Ints:
+        """The key of each row of the batch, -1 for none."""
+        return self.keys.key
 
-def exposure(batch: Batch, inputs: RiskInputs, *, worst_case: bool) -> Exposure:
+
+def exposure(batch: Batch, inputs: RiskInputs) -> Exposure:
     """Lay positions and working orders out by the batch's keys."""
     keys = PositionKeys.of(batch)
     position, position_known = _positions(keys, inputs.positions)
     buys, sells, working_known = _working(keys, inputs.working_orders)
-    if not worst_case:
-        buys, sells = buys - sells, np.zeros_like(sells)
-    return Exposure(keys.key, position, position_known, buys, sells, position_known & working_known)
+    return Exposure(keys, position, position_known, buys, sells, position_known & working_known)
 
 
 def _positions(keys: PositionKeys, positions: pd.DataFrame | None) -> tuple[Ints, Mask]:

@@ -15,6 +15,11 @@ def scan(
     open_row: Any,
     is_order: Any,
     first_row: Any,
+    watched: Any,
+    break_state: Any,
+    break_buys: Any,
+    break_sells: Any,
+    skip_unreconciled: Any,
     account: Any,
     trades: Any,
     trades_limit: Any,
@@ -31,6 +36,7 @@ def scan(
     skip_position: Any,
     id_taken: Any,
     repeated_out: Any,
+    unreconciled_out: Any,
     trades_out: Any,
     trades_before_out: Any,
     position_out: Any,
@@ -43,20 +49,38 @@ def scan(
     first row with the same id), ``account`` and ``key`` (codes, -1 for none), ``side`` (+1, -1, 0), ``qty``
     (units, negative for unknown). Per account: ``trades`` counted so far, -1 for unknown. Per key:
     ``position``, ``buys``, ``sells`` (units; under the net projection ``buys`` holds buys less sells) and
-    whether they are ``known``. Verdicts: 0 pass, 1 fail, 2 off, 3 unavailable. Figures that can't be had
-    stay as they came in. The state (``trades, buys, sells, known, id_taken``) is changed in place.
+    whether they are ``known``. Where any break is open (``watched``), per key also ``break_state`` (0 none,
+    1 open, 3 unknown), and ``break_buys``, ``break_sells`` (units, under either projection). Verdicts: 0
+    pass, 1 fail, 2 off, 3 unavailable; those of ``unreconciled_out`` come in as 0. Figures that can't be had
+    stay as they came in. The state (``trades, buys, sells, break_buys, break_sells, known, id_taken``) is
+    changed in place.
     """
     for row in range(len(open_row)):
         repeated = id_taken[first_row[row]]
         repeated_out[row] = 1 if repeated else 0
         passes = open_row[row] and not repeated
         if not is_order[row]:
+            unreconciled_out[row] = 2
             trades_out[row] = 2
             position_out[row] = 2
             allowed_out[row] = passes
             if passes:
                 id_taken[first_row[row]] = True
             continue
+
+        k = key[row]
+        q = qty[row]
+        s = side[row]
+        measured = k >= 0 and q > 0 and s != 0 and known[k]
+        if watched or k < 0:
+            state = break_state[k] if k >= 0 else 3
+            if state == 1 and measured:
+                room = position[k] - break_sells[k] if s < 0 else -position[k] - break_buys[k]
+                state = 0 if q <= room else 1
+            elif state == 1:
+                state = 3
+            unreconciled_out[row] = state
+            passes = passes and (state == 0 or (state == 3 and skip_unreconciled))
 
         a = account[row]
         counted = a >= 0 and trades[a] >= 0
@@ -68,10 +92,6 @@ def scan(
             trades_out[row] = 3
             passes = passes and skip_trades
 
-        k = key[row]
-        q = qty[row]
-        s = side[row]
-        measured = k >= 0 and q > 0 and s != 0 and known[k]
         if not measured:
             position_out[row] = 3
             passes = passes and skip_position
@@ -97,6 +117,11 @@ def scan(
             if counted:
                 trades[a] += 1
             if measured:
+                if watched and break_state[k] == 1:
+                    if s > 0:
+                        break_buys[k] += q
+                    else:
+                        break_sells[k] += q
                 if not worst_case:
                     buys[k] += s * q
                 elif s > 0:

@@ -14,14 +14,20 @@ from engine.quantity import NOT_A_QUANTITY, Floats, Ints, Mask, to_shares, to_un
 from engine.risk.batch import Batch
 from engine.risk.compiled import compiled, use_compiled
 from engine.risk.duplicate_intent import first_rows
-from engine.risk.keys import AccountKeys
+from engine.risk.keys import AccountKeys, PositionKeys
 from engine.risk.max_daily_trades_exceeded import trades_so_far
 from engine.risk.max_position_size_exceeded import Exposure, exposure
+from engine.risk.position_unreconciled import nothing_known_of_breaks, open_breaks
 from engine.risk.scan import scan
 from engine.risk.verdicts import UNAVAILABLE, Verdicts
 
 T = TypeVar("T")
-_STATEFUL = ("duplicate_intent", "max_daily_trades_exceeded", "max_position_size_exceeded")
+_STATEFUL = (
+    "duplicate_intent",
+    "position_unreconciled",
+    "max_daily_trades_exceeded",
+    "max_position_size_exceeded",
+)
 
 
 @dataclass(frozen=True)
@@ -41,53 +47,60 @@ def judge_in_sequence(batch: Batch, inputs: RiskInputs, config: RiskConfig, open
     accounts = AccountKeys.of(batch)
     first_row = _attempt("duplicate_intent", lambda: first_rows(batch), raised)
     trades = _attempt("max_daily_trades_exceeded", lambda: trades_so_far(batch, inputs), raised)
-    held = _attempt(
-        "max_position_size_exceeded", lambda: exposure(batch, inputs, worst_case=worst_case), raised
-    )
+    held = _attempt("max_position_size_exceeded", lambda: exposure(batch, inputs), raised)
     if first_row is None:
         first_row = np.arange(batch.rows, dtype=np.int32)
         open_row = np.zeros(batch.rows, dtype=bool)
     if trades is None:
         trades = np.full(accounts.count, -1, dtype=np.int64)
-    if held is None:
-        held = _nothing_known(batch.rows)
+    known = _nothing_known(batch.rows) if held is None else held
+    breaks = _attempt("position_unreconciled", lambda: open_breaks(known, inputs), raised)
+    if breaks is None:
+        breaks = nothing_known_of_breaks(known.keys.count)
+    buys, sells = known.buys, known.sells
+    if not worst_case:
+        buys, sells = buys - sells, np.zeros_like(sells)
 
-    repeated, trades_verdict, position_verdict = (np.zeros(batch.rows, dtype=np.int8) for _ in range(3))
+    repeated, unreconciled, trades_verdict, position_verdict = (
+        np.zeros(batch.rows, dtype=np.int8) for _ in range(4)
+    )
     trades_before, projected = (np.full(batch.rows, NOT_A_QUANTITY, dtype=np.int64) for _ in range(2))
     allowed = np.zeros(batch.rows, dtype=bool)
     columns = (
         open_row,
         ~batch.is_cancel,
         first_row,
+        breaks.watched,
+        breaks.state,
+        breaks.buys,
+        breaks.sells,
+        config.fail_open and "position_unreconciled" not in raised,
         accounts.account,
         trades,
         config.max_daily_trades,
         config.fail_open and "max_daily_trades_exceeded" not in raised,
-        held.key,
+        known.key,
         batch.side,
         batch.qty_units,
-        held.position,
-        held.buys,
-        held.sells,
-        held.known.copy(),
+        known.position,
+        buys,
+        sells,
+        known.known.copy(),
         int(to_units(np.array([config.max_position_qty], dtype=np.float64))[0]),
         worst_case,
         config.fail_open and "max_position_size_exceeded" not in raised,
         np.zeros(batch.rows, dtype=bool),
     )
-    out = (repeated, trades_verdict, trades_before, position_verdict, projected, allowed)
+    out = (repeated, unreconciled, trades_verdict, trades_before, position_verdict, projected, allowed)
     if _attempt("duplicate_intent", lambda: _run_scan(columns, out, batch.rows), raised) is None:
         allowed[:] = False
         raised.update(dict.fromkeys(_STATEFUL, raised["duplicate_intent"]))
-    for rule, verdict in zip(_STATEFUL, (repeated, trades_verdict, position_verdict), strict=True):
+    by_rule = (repeated, unreconciled, trades_verdict, position_verdict)
+    verdicts = dict(zip(_STATEFUL, by_rule, strict=True))
+    for rule in _STATEFUL:
         if rule in raised:
-            verdict[:] = UNAVAILABLE
-    return Sequence(
-        allowed,
-        dict(zip(_STATEFUL, (repeated, trades_verdict, position_verdict), strict=True)),
-        _figures(config, held, trades_before, projected),
-        raised,
-    )
+            verdicts[rule][:] = UNAVAILABLE
+    return Sequence(allowed, verdicts, _figures(config, known, trades_before, projected), raised)
 
 
 def _run_scan(columns: tuple[object, ...], out: tuple[np.ndarray, ...], rows: int) -> bool:
@@ -117,7 +130,8 @@ def _figures(config: RiskConfig, held: Exposure, trades_before: Ints, projected:
 
 def _nothing_known(rows: int) -> Exposure:
     ints, mask = np.zeros(0, np.int64), np.zeros(0, bool)
-    return Exposure(np.full(rows, -1, np.int64), ints, mask, ints, ints, mask)
+    no_keys = PositionKeys(np.full(rows, -1, np.int64), {}, {}, None, 0)
+    return Exposure(no_keys, ints, mask, ints, ints, mask)
 
 
 def _attempt(rule: str, prepare: Callable[[], T], raised: dict[str, str]) -> T | None:

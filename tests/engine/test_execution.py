@@ -107,6 +107,7 @@ def test_a_verdict_says_whether_why_and_what_every_rule_found(desk: Desk) -> Non
         "account_not_configured": "off",
         "duplicate_intent": "pass",
         "intent_expired": "pass",
+        "position_unreconciled": "pass",
         "max_daily_trades_exceeded": "pass",
         "max_position_size_exceeded": "fail",
     }

@@ -26,6 +26,7 @@ FILES = [
     "positions.parquet",
     "daily_trades.parquet",
     "working_orders.parquet",
+    "unreconciled.parquet",
     "inputs.json",
     "decisions.parquet",
     "results.parquet",

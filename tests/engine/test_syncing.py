@@ -301,7 +301,12 @@ def test_a_broker_that_cannot_be_read_refuses_every_intent_and_the_run_ends(
     desk.drop("a.json", order(), order(symbol="QQQ"))
     run = desk.live(STRICT)
     assert outcomes(run) == [("rejected", "risk_data_unavailable")] * 2
-    assert set(run.json("inputs.json")["unavailable"]) == {"positions", "daily_trades", "working_orders"}
+    assert set(run.json("inputs.json")["unavailable"]) == {
+        "positions",
+        "daily_trades",
+        "working_orders",
+        "unreconciled",
+    }
     assert (desk.posts(), exit_code(run)) == ([], 3)
 
 
@@ -401,7 +406,7 @@ def test_an_order_that_the_broker_knows_no_more_counts_as_working_and_is_told_of
     desk.between = without(desk.at_broker("one")["id"])
     desk.later(hours=30)
     assert judged(desk, order(qty=41, client_intent_id="more"), order(symbol="QQQ")) == [
-        ("rejected", "max_position_size_exceeded"),
+        ("rejected", "position_unreconciled"),
         ("placed", "ok"),
     ]
     (event,) = desk.events("order_missing")

@@ -149,8 +149,8 @@ class _Store:
 class DyingPositions(_Store):
     """Positions with a point before and after each write."""
 
-    def load_positions(self, *args: Any, **kwargs: Any) -> Any:
-        return self._with_points("positions", lambda: self._inner.load_positions(*args, **kwargs))
+    def keep_book(self, *args: Any, **kwargs: Any) -> Any:
+        return self._with_points("positions", lambda: self._inner.keep_book(*args, **kwargs))
 
 
 class DyingLedger(_Store):

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from replay.simulator.decimals import EXACT, SHARE_STEP, ZERO, minus, plus, ratio, times
 from replay.simulator.market.surroundings import Asset
+from replay.simulator.orders.ids import Ids
 from replay.simulator.orders.order import Order, Side
 
 _MONEY_STEP = Decimal("1e-13")
@@ -30,6 +31,21 @@ class Fill:
     cum_qty: Decimal
     leaves_qty: Decimal
     complete: bool
+
+
+@dataclass(slots=True)
+class SplitPart:
+    """One half of a split: the old shares taken away (``qty`` below 0, of a long position), or the new ones.
+
+    Both have the ``group_id``; ``kind`` is FSPLIT where shares became more, RSPLIT where they became fewer.
+    """
+
+    id: str
+    group_id: str
+    t_ns: int
+    symbol: str
+    qty: Decimal
+    kind: str
 
 
 @dataclass(slots=True)
@@ -73,6 +89,7 @@ class Book:
         self.positions: dict[str, Position] = {}
         self.fills: list[Fill] = []
         self.places: dict[str, int] = {}
+        self.split_parts: list[SplitPart] = []
         self._held: dict[str, Decimal] = {}
         self._split_shares: dict[str, Decimal] = {}
 
@@ -121,12 +138,16 @@ class Book:
         for position in self.positions.values():
             position.opening_qty, position.opening_cost = position.qty, position.cost
 
-    def split(self, symbol: str, multiple: Decimal) -> None:
+    def split(self, symbol: str, multiple: Decimal, t_ns: int, ids: Ids) -> None:
         """Multiply the shares of a position, at the same cost, in whole billionths of a share."""
         position = self.positions.get(symbol)
         if position is None:
             return
         after = times(position.qty, multiple).quantize(SHARE_STEP, context=EXACT)
+        kind, group_id = "FSPLIT" if multiple > 1 else "RSPLIT", ids.new()
+        self.split_parts += [
+            SplitPart(ids.new(), group_id, t_ns, symbol, qty, kind) for qty in (-position.qty, after) if qty
+        ]
         self._split_shares[symbol] = self._split_shares.get(symbol, ZERO) + after - position.qty
         if not after:
             self.realised = minus(self.realised, position.cost)

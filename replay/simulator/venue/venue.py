@@ -30,7 +30,7 @@ from replay.simulator.market.tape import Tape
 from replay.simulator.orders.ids import Ids, is_id
 from replay.simulator.orders.index import OrderIndex
 from replay.simulator.orders.order import Order
-from replay.simulator.venue.activities import activities, body
+from replay.simulator.venue.activities import activities, body, split_body
 from replay.simulator.venue.admission import Admission
 from replay.simulator.venue.closing import request_to_close
 from replay.simulator.venue.listing import listed
@@ -73,6 +73,7 @@ class Venue:
             on_close=self._close_day,
         )
         ids = Ids(f"{self.seed} ids")
+        self._split_ids = Ids(f"{self.seed} splits")
         self._standing = Standing(ids.new(), now_ns, book, tape, self._matching.day.day)
         admission = Admission(self.assets, tape, book, index, self._standing)
         self._placing = Placing(admission, self._matching, lifecycle, index, tape, ids)
@@ -228,6 +229,7 @@ class Venue:
             "positions": [_position_state(position) for position in self._book.positions.values()],
             "orders": [order.body() for order in self._index.everything],
             "fills": [body(fill) for fill in self._book.fills],
+            "split_activities": [split_body(part) for part in self._book.split_parts],
         }
 
     def check_conservation(self) -> None:
@@ -276,7 +278,8 @@ class Venue:
     def split(self, symbol: str, ratio: Decimal) -> None:
         """Let ``ratio`` new shares stand for each old one: shares and prices change, no money does.
 
-        Open orders of the symbol are cancelled. Raises ``Refusal`` for a ratio that isn't positive.
+        Open orders of the symbol are cancelled, and where shares were held, activities tell of it. Raises
+        ``Refusal`` for a ratio that isn't positive.
         """
         if not (ratio.is_finite() and ratio > ZERO):
             raise messages.BAD_PARAMETER("ratio")
@@ -289,7 +292,7 @@ class Venue:
         for order in list(self._index.open_orders(symbol)):
             if order.open:
                 self._lifecycle.end(order, "canceled", t_ns)
-        self._book.split(symbol, ratio)
+        self._book.split(symbol, ratio, t_ns, self._split_ids)
         self._tape.split(symbol, ratio)
 
     def _order(self, order_id: str) -> Order:

@@ -27,11 +27,12 @@ RULES = (
     "account_not_configured",
     "duplicate_intent",
     "intent_expired",
+    "position_unreconciled",
     "max_daily_trades_exceeded",
     "max_position_size_exceeded",
 )
 FACED_BY_CANCELS = {"invalid_intent", "account_not_configured", "duplicate_intent"}
-SKIPPED_BY_FAIL_OPEN = {"max_daily_trades_exceeded", "max_position_size_exceeded"}
+SKIPPED_BY_FAIL_OPEN = {"position_unreconciled", "max_daily_trades_exceeded", "max_position_size_exceeded"}
 
 QUANTITY_BOUND = Decimal(10**9)
 LARGEST_SUM = Decimal(4 * 10**9)
@@ -94,6 +95,7 @@ def _decide(row: Row, state: State, inputs: RiskInputs, config: RiskConfig) -> R
         "account_not_configured": check_account(row, config),
         "duplicate_intent": check_duplicate(row, state),
         "intent_expired": check_expiry(row, inputs, config),
+        "position_unreconciled": check_breaks(row, state, inputs),
         "max_daily_trades_exceeded": check_trades(trades_today, config),
         "max_position_size_exceeded": check_position(row, projected_qty, config),
     }
@@ -150,6 +152,30 @@ def check_expiry(row: Row, inputs: RiskInputs, config: RiskConfig) -> str:
         elif inputs.as_of - row["created_at"] > pd.Timedelta(seconds=config.intent_max_age_s):
             return "fail"
     return "unavailable" if unknown else "pass"
+
+
+def check_breaks(row: Row, state: State, inputs: RiskInputs) -> str:
+    """Let only those orders pass where a break is open that shrink the position whatever else fills."""
+    if not is_text(row.get("broker_account_id")) or not is_symbol(row.get("symbol")):
+        return "unavailable"
+    if inputs.unreconciled is None:
+        return "unavailable"
+    breaks = records(inputs.unreconciled)
+    if has_null_key(breaks, "broker_account_id"):
+        return "unavailable"
+    own = [each for each in breaks if each["broker_account_id"] == row["broker_account_id"]]
+    if not any(is_missing(each["symbol"]) or each["symbol"] == row["symbol"] for each in own):
+        return "pass"
+    held, working = position_held(row, inputs), working_quantities(row, inputs)
+    if held is None or working is None or key_of(row) in state.unknown_quantity:
+        return "unavailable"
+    if row.get("side") not in ("buy", "sell") or not is_quantity(row.get("qty")):
+        return "unavailable"
+    if row["side"] == "sell":
+        left = held - working[1] - state.sells.get(key_of(row), Decimal(0))
+    else:
+        left = -held - working[0] - state.buys.get(key_of(row), Decimal(0))
+    return "pass" if exact(row["qty"]) <= left else "fail"
 
 
 def check_trades(trades_today: Decimal | None, config: RiskConfig) -> str:

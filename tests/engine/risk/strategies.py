@@ -279,6 +279,20 @@ def working_orders(draw: Draw, scale: Scale) -> pd.DataFrame:
 
 
 @st.composite
+def breaks(draw: Draw) -> pd.DataFrame:
+    """Open breaks, mostly none; now and then of a whole account, or of nobody knows which."""
+    rows: list[tuple[Any, ...]] = []
+    if draw(st.integers(0, 2)) == 2:
+        keys = [(account, symbol) for account in (*ACCOUNTS, "elsewhere") for symbol in SYMBOLS]
+        rows += draw(st.lists(st.sampled_from(keys), max_size=3))
+    if draw(st.integers(0, 11)) == 11:
+        rows.append((draw(st.sampled_from(ACCOUNTS)), draw(st.sampled_from((None, np.nan)))))
+    if draw(st.integers(0, 23)) == 23:
+        rows.append((None, draw(st.sampled_from(("SPY", None)))))
+    return pd.DataFrame(rows, columns=["broker_account_id", "symbol"])
+
+
+@st.composite
 def risk_inputs(draw: Draw, scale: Scale) -> RiskInputs:
     """What is known of the accounts, with each frame now and then unavailable."""
 
@@ -292,6 +306,7 @@ def risk_inputs(draw: Draw, scale: Scale) -> RiskInputs:
         daily_trades=draw(daily_trades()) if available() else None,
         working_orders=draw(working_orders(scale)) if available() else None,
         kill_switch=draw(st.integers(0, 11)) == 11,
+        unreconciled=draw(breaks()) if available() else None,
     )
 
 
@@ -317,7 +332,12 @@ class Case:
     config: RiskConfig
 
     def __repr__(self) -> str:
-        known = (self.inputs.positions, self.inputs.daily_trades, self.inputs.working_orders)
+        known = (
+            self.inputs.positions,
+            self.inputs.daily_trades,
+            self.inputs.working_orders,
+            self.inputs.unreconciled,
+        )
         rows = [None if frame is None else frame.to_numpy().tolist() for frame in known]
         return "\n".join(
             [
@@ -327,6 +347,7 @@ class Case:
                     for nth, row in enumerate(self.rows)
                 ),
                 f"  positions {rows[0]}, trades {rows[1]}, working {rows[2]}",
+                f"  breaks {rows[3]}",
                 f"  kill switch {self.inputs.kill_switch}, {self.config}",
             ]
         )

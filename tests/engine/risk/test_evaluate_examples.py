@@ -62,19 +62,26 @@ def traded(*counts: tuple[Any, Any]) -> pd.DataFrame:
     return pd.DataFrame(list(counts), columns=["broker_account_id", "trades"])
 
 
+def broken_in(*keys: tuple[Any, Any]) -> pd.DataFrame:
+    return pd.DataFrame(list(keys), columns=["broker_account_id", "symbol"])
+
+
 def book(
     positions: pd.DataFrame | None = None,
     daily_trades: pd.DataFrame | None = None,
     working_orders: pd.DataFrame | None = None,
     *,
     kill_switch: bool = False,
-    unavailable: tuple[str, ...] = (),
+    **others: Any,
 ) -> RiskInputs:
     """Say what is known; frames not given are empty, those named in ``unavailable`` are None."""
+    unavailable: tuple[str, ...] = others.get("unavailable", ())
+    unreconciled: pd.DataFrame | None = others.get("unreconciled")
     frames = {
         "positions": held() if positions is None else positions,
         "daily_trades": traded() if daily_trades is None else daily_trades,
         "working_orders": working() if working_orders is None else working_orders,
+        "unreconciled": broken_in() if unreconciled is None else unreconciled,
     }
     frames |= dict.fromkeys(unavailable)
     return RiskInputs(as_of=AS_OF, trading_date=AS_OF.date(), kill_switch=kill_switch, **frames)
@@ -116,7 +123,9 @@ def test_a_decision_shows_the_figures_behind_it() -> None:
 
 
 def test_every_rule_is_answered_even_where_an_earlier_one_refused() -> None:
-    inputs = book(daily_trades=traded(("paper", 50)), kill_switch=True)
+    inputs = book(
+        daily_trades=traded(("paper", 50)), unreconciled=broken_in(("paper", "SPY")), kill_switch=True
+    )
     row = order("buy", 101, valid_until=AS_OF - pd.Timedelta(seconds=1), reference_price=-1.0)
     decision = decide(row, inputs=inputs, accounts=frozenset({"other"})).iloc[0]
     assert decision["reason"] == "kill_switch_enabled"
@@ -127,6 +136,7 @@ def test_every_rule_is_answered_even_where_an_earlier_one_refused() -> None:
         "check_account_not_configured": "fail",
         "check_duplicate_intent": "pass",
         "check_intent_expired": "fail",
+        "check_position_unreconciled": "fail",
         "check_max_daily_trades_exceeded": "fail",
         "check_max_position_size_exceeded": "fail",
     }
@@ -139,16 +149,21 @@ def test_every_rule_is_answered_even_where_an_earlier_one_refused() -> None:
         (1, "invalid_intent"),
         (2, "account_not_configured"),
         (3, "intent_expired"),
-        (4, "max_daily_trades_exceeded"),
-        (5, "max_position_size_exceeded"),
-        (6, "ok"),
+        (4, "position_unreconciled"),
+        (5, "max_daily_trades_exceeded"),
+        (6, "max_position_size_exceeded"),
+        (7, "ok"),
     ],
 )
 def test_the_reason_is_the_first_failing_rule_in_the_order_of_the_book(mended: int, next_reason: str) -> None:
-    inputs = book(daily_trades=traded(("paper", 49 if mended > 4 else 50)), kill_switch=mended < 1)
+    inputs = book(
+        daily_trades=traded(("paper", 49 if mended > 5 else 50)),
+        unreconciled=broken_in(("paper", "SPY" if mended < 5 else "QQQ")),
+        kill_switch=mended < 1,
+    )
     row = order(
         "buy",
-        101 if mended < 6 else 100,
+        101 if mended < 7 else 100,
         reference_price=-1.0 if mended < 2 else 1.0,
         valid_until=AS_OF - pd.Timedelta(seconds=1 if mended < 4 else 0),
     )
@@ -461,6 +476,7 @@ def test_a_cancel_is_allowed_whatever_the_risk_rules_and_the_kill_switch_say() -
         "check_account_not_configured": "off",
         "check_duplicate_intent": "pass",
         "check_intent_expired": "off",
+        "check_position_unreconciled": "off",
         "check_max_daily_trades_exceeded": "off",
         "check_max_position_size_exceeded": "off",
     }
@@ -756,6 +772,123 @@ def test_net_does_not_lose_count_of_working_orders_that_hardly_fit_an_int64() ->
 def test_net_may_turn_over_more_than_an_int64_holds() -> None:
     rows = [order("sell" if nth % 2 else "buy", 900_000_000) for nth in range(50)]
     assert set(reasons(*rows, position_projection="net", max_position_qty=999_999_999)) == {"ok"}
+
+
+# Open breaks
+
+
+def unreconciled(qty: float, *orders: tuple[Any, Any, Any, Any]) -> RiskInputs:
+    """Say that SPY of the account paper has an open break, what the account holds and what works."""
+    return book(
+        held(("paper", "SPY", qty)), working_orders=working(*orders), unreconciled=broken_in(("paper", "SPY"))
+    )
+
+
+def test_who_names_no_breaks_has_none() -> None:
+    frames = {"positions": held(), "daily_trades": traded(), "working_orders": working()}
+    inputs = RiskInputs(as_of=AS_OF, trading_date=AS_OF.date(), **frames)
+    assert reason(order("buy", 1), inputs) == "ok"
+
+
+@pytest.mark.parametrize("projection", ["worst_case", "net"])
+@pytest.mark.parametrize("shape", [("sell", "buy", 1), ("buy", "sell", -1)])
+def test_an_unreconciled_position_may_shrink_to_zero_and_no_further(
+    projection: str, shape: tuple[str, str, int]
+) -> None:
+    shrinks, grows, sign = shape
+    inputs = unreconciled(10 * sign)
+    rows = order(shrinks, 4), order(grows, 1), order(shrinks, 6), order(shrinks, 1e-9)
+    assert reasons(*rows, inputs=inputs, position_projection=projection) == [
+        "ok",
+        "position_unreconciled",
+        "ok",
+        "position_unreconciled",
+    ]
+
+
+def test_a_flat_unreconciled_symbol_takes_no_order() -> None:
+    inputs = book(unreconciled=broken_in(("paper", "SPY")))
+    assert reasons(order("buy", 1), order("sell", 1), inputs=inputs) == ["position_unreconciled"] * 2
+
+
+def test_an_order_that_would_turn_an_unreconciled_position_is_refused_whole() -> None:
+    assert reason(order("sell", 11), unreconciled(10)) == "position_unreconciled"
+
+
+@pytest.mark.parametrize("projection", ["worst_case", "net"])
+def test_what_works_already_may_shrink_an_unreconciled_position_first(projection: str) -> None:
+    inputs = unreconciled(10, ("paper", "SPY", "sell", 7), ("paper", "SPY", "buy", 50))
+    rows = order("sell", 4), order("sell", 3), order("sell", 1)
+    assert reasons(*rows, inputs=inputs, position_projection=projection) == [
+        "position_unreconciled",
+        "ok",
+        "position_unreconciled",
+    ]
+
+
+def test_a_refused_sell_of_an_unreconciled_position_leaves_the_next_its_room() -> None:
+    rows = order("sell", 10, strategy_id=""), order("sell", 10)
+    assert reasons(*rows, inputs=unreconciled(10)) == ["invalid_intent", "ok"]
+
+
+def test_an_unreconciled_tenth_and_two_tenths_are_three_tenths() -> None:
+    rows = order("sell", 0.1), order("sell", 0.2), order("sell", 1e-9)
+    assert reasons(*rows, inputs=unreconciled(0.3)) == ["ok", "ok", "position_unreconciled"]
+
+
+def test_a_break_concerns_its_own_symbol_and_account_only() -> None:
+    rows = order("buy", 1, symbol="QQQ"), order("buy", 1, broker_account_id="second")
+    assert reasons(*rows, inputs=unreconciled(10)) == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("symbol", [None, np.nan, "", "  "])
+def test_a_break_without_a_symbol_concerns_the_whole_account(symbol: Any) -> None:
+    inputs = book(held(("paper", "SPY", 10)), unreconciled=broken_in(("paper", symbol)))
+    rows = (
+        order("buy", 1),
+        order("sell", 10),
+        order("buy", 1, symbol="QQQ"),
+        order("buy", 1, broker_account_id="second"),
+    )
+    assert reasons(*rows, inputs=inputs) == ["position_unreconciled", "ok", "position_unreconciled", "ok"]
+
+
+def test_a_break_without_an_account_could_be_anybodys() -> None:
+    inputs = book(unreconciled=broken_in((None, "QQQ")))
+    assert reason(order("buy", 1), inputs) == "risk_data_unavailable"
+
+
+def test_the_symbols_of_breaks_are_compared_in_capitals() -> None:
+    inputs = book(unreconciled=broken_in(("paper", " spy ")))
+    assert reason(order("buy", 1), inputs) == "position_unreconciled"
+
+
+def test_without_knowing_of_breaks_no_order_passes_but_cancels_do() -> None:
+    inputs = book(unavailable=("unreconciled",))
+    decisions = decide(order("sell", 1), cancel(), inputs=inputs)
+    assert decisions["reason"].tolist() == ["risk_data_unavailable", "ok"]
+    assert decisions["check_position_unreconciled"].tolist() == ["unavailable", "off"]
+
+
+def test_a_cancel_passes_whatever_is_unreconciled() -> None:
+    assert reason(cancel(symbol="SPY", side="buy", qty=1), unreconciled(10)) == "ok"
+
+
+def test_an_unreconciled_symbol_whose_position_is_unknown_is_unavailable() -> None:
+    inputs = book(unavailable=("positions",), unreconciled=broken_in(("paper", "SPY")))
+    decision = decide(order("sell", 1), order("sell", 1, symbol="QQQ"), inputs=inputs)
+    assert decision["check_position_unreconciled"].tolist() == ["unavailable", "pass"]
+
+
+def test_an_unreconciled_order_by_notional_is_unavailable() -> None:
+    row = order("sell", None, notional=100.0)
+    assert decide(row, inputs=unreconciled(10))["check_position_unreconciled"].tolist() == ["unavailable"]
+
+
+def test_fail_open_skips_an_unknown_break_and_no_known_one() -> None:
+    unknown = book(unavailable=("unreconciled",))
+    assert reason(order("buy", 1), unknown, fail_open=True) == "ok"
+    assert reason(order("buy", 1), unreconciled(10), fail_open=True) == "position_unreconciled"
 
 
 # Fail open

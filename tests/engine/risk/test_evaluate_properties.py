@@ -37,7 +37,7 @@ from tests.engine.risk.strategies import (
 FIGURES = ("current_qty", "projected_qty", "position_limit_qty", "trades_today", "trades_limit")
 CHECKS = tuple(f"check_{rule}" for rule in oracle.RULES)
 COLUMNS = ("client_intent_id", "allowed", "reason", *CHECKS, *FIGURES)
-INPUT_FRAMES = ("positions", "daily_trades", "working_orders")
+INPUT_FRAMES = ("positions", "daily_trades", "working_orders", "unreconciled")
 TEXT_COLUMNS = ("strategy_id", "broker_account_id", "client_intent_id", "symbol", "side", "action")
 # A float holds every count of 1e-9 shares up to here; above, a figure may be next to the nearest float.
 EXACT_IN_A_FLOAT = Decimal(2**53) * Decimal("1e-9")
@@ -131,6 +131,7 @@ def flat_book(**changes: Any) -> RiskInputs:
             [(account, symbol, "buy", 1.0) for account in ACCOUNTS for symbol in SYMBOLS],
             columns=["broker_account_id", "symbol", "side", "remaining_qty"],
         ),
+        unreconciled=pd.DataFrame({"broker_account_id": ["elsewhere"], "symbol": ["SPY"]}),
     )
     return replace(book, **changes)
 
@@ -182,7 +183,9 @@ def test_no_order_is_allowed_where_an_input_is_missing(rows: list[Row], data: st
     decisions = evaluate(intents, replace(book, **{name: damaged}), GENEROUS)
 
     hit = pd.Series(True, index=intents.index)
-    if name == "positions" and column == "symbol":  # it could be any of this account
+    if name == "unreconciled" and column == "symbol":  # it is all of another account
+        hit[:] = False
+    elif name == "positions" and column == "symbol":  # it could be any of this account
         hit = intents["broker_account_id"] == frame.iloc[nth]["broker_account_id"]
     elif column not in ("broker_account_id", "symbol"):  # a missing key could be anybody's
         for key in ("broker_account_id", "symbol") if name != "daily_trades" else ("broker_account_id",):
@@ -244,6 +247,27 @@ def test_no_subset_of_fills_takes_a_position_beyond_its_limit(case: Case) -> Non
         )
         assert start + working[0] + buys <= max(limit, start + working[0])
         assert start - working[1] - sells >= min(-limit, start - working[1])
+
+
+@given(cases(valid=True))
+@settings(deadline=None, max_examples=300)
+def test_no_subset_of_fills_takes_a_position_with_an_open_break_anywhere_but_towards_zero(case: Case) -> None:
+    """What is allowed there shrinks the position, all of it together and beside whatever works already."""
+    config = replace(case.config, fail_open=False, accounts=frozenset())
+    everywhere = pd.DataFrame({"broker_account_id": ACCOUNTS, "symbol": None})
+    inputs = replace(case.inputs, kill_switch=False, unreconciled=everywhere)
+
+    allowed = evaluate(case.intents, inputs, config)["allowed"]
+
+    passed = [row for row, ok in zip(case.rows, allowed, strict=True) if ok and not oracle.is_cancel(row)]
+    for key in {oracle.key_of(row) for row in passed}:
+        probe = {"broker_account_id": key[0], "symbol": key[1]}
+        start, working = oracle.position_held(probe, inputs), oracle.working_quantities(probe, inputs)
+        assert start is not None, "allowed although the position is unknown"
+        assert working is not None, "allowed although the working orders are unknown"
+        (side,) = {row["side"] for row in passed if oracle.key_of(row) == key}
+        much = sum(oracle.exact(row["qty"]) for row in passed if oracle.key_of(row) == key)
+        assert much <= (start - working[1] if side == "sell" else -start - working[0])
 
 
 huge_orders = st.tuples(st.sampled_from(("buy", "buy", "sell")), st.sampled_from((9e8, 999_999_999.0, 1.0)))
@@ -513,10 +537,20 @@ def test_a_large_batch_gets_the_answers_that_its_rows_would_get_uncompiled(proje
         }
     )
     config = RiskConfig(max_daily_trades=100_000, position_projection=projection)
-    compiled = evaluate(intents, flat_book(), config)
+    book = flat_book(
+        positions=pd.DataFrame({"broker_account_id": "paper", "symbol": ["S1", "S2"], "qty": [30.0, -80.0]}),
+        unreconciled=pd.DataFrame({"broker_account_id": "paper", "symbol": [f"S{nth}" for nth in range(9)]}),
+    )
+    compiled = evaluate(intents, book, config)
     with compiled_from(rows + 1):
-        assert_same_answer(compiled, evaluate(intents, flat_book(), config))
-    reasons = {"ok", "invalid_intent", "duplicate_intent", "max_position_size_exceeded"}
+        assert_same_answer(compiled, evaluate(intents, book, config))
+    reasons = {
+        "ok",
+        "invalid_intent",
+        "duplicate_intent",
+        "position_unreconciled",
+        "max_position_size_exceeded",
+    }
     assert reasons <= set(compiled["reason"])
 
 

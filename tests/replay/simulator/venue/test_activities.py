@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from tests.replay.simulator.venue.desk import Desk, refused
@@ -78,6 +80,75 @@ def test_other_types_are_known_and_have_none(desk: Desk) -> None:
     assert desk.venue.activities(None, {"category": "non_trade_activity"}) == []
     for query in ({}, {"activity_types": "FILL,TRANS"}, {"category": "trade_activity"}):
         assert len(desk.venue.activities(None, query)) == 7
+
+
+@pytest.fixture(scope="module")
+def split_desk() -> Desk:
+    """Ten shares, split four for one on Thursday, two more bought on Friday, all split one for two."""
+    desk = Desk()
+    desk.bought("10")
+    desk.venue.split("AAPL", Decimal(4))
+    desk.until("2026-10-09 12:00")
+    desk.bought("2")
+    desk.venue.split("AAPL", Decimal("0.5"))
+    desk.venue.split("TSLA", Decimal(2))
+    return desk
+
+
+def told(desk: Desk, kind: str | None = None, **query: str) -> str:
+    rows = desk.venue.activities(kind, {"direction": "asc", **query})
+    return " ".join(f"{row['activity_type']}:{row['qty']}" for row in rows)
+
+
+def test_a_split_takes_the_old_shares_away_and_gives_the_new_ones(split_desk: Desk) -> None:
+    taken, given = split_desk.venue.activities("SPLIT", {"direction": "asc", "date": "2026-10-08"})
+    assert given == {
+        "id": given["id"], "activity_type": "SPLIT", "activity_sub_type": "FSPLIT", "date": "2026-10-08",
+        "created_at": given["created_at"], "net_amount": "0", "symbol": "AAPL", "qty": "40",
+        "group_id": taken["group_id"], "currency": "USD", "status": "executed",
+    }  # fmt: skip
+    assert taken["qty"] == "-10"
+    assert taken["id"] != given["id"]
+    assert split_desk.venue.state()["split_activities"][:2] == [taken, given]
+
+
+def test_a_split_of_what_nobody_holds_leaves_no_activity(split_desk: Desk) -> None:
+    assert {row["symbol"] for row in split_desk.venue.activities("SPLIT", {})} == {"AAPL"}
+
+
+EVERYTHING = "FILL:10 SPLIT:-10 SPLIT:40 FILL:2 SPLIT:-42 SPLIT:21"
+ASKED: list[tuple[str | None, dict[str, str], str]] = [
+    (None, {}, EVERYTHING),
+    (None, {"activity_types": "FILL,SPLIT,DIV"}, EVERYTHING),
+    (None, {"activity_types": "FILL"}, "FILL:10 FILL:2"),
+    ("FILL", {}, "FILL:10 FILL:2"),
+    ("SPLIT", {}, "SPLIT:-10 SPLIT:40 SPLIT:-42 SPLIT:21"),
+    (None, {"category": "non_trade_activity"}, "SPLIT:-10 SPLIT:40 SPLIT:-42 SPLIT:21"),
+    (None, {"category": "trade_activity"}, "FILL:10 FILL:2"),
+    (None, {"after": "2026-10-09"}, "FILL:2 SPLIT:-42 SPLIT:21"),
+]
+
+
+@pytest.mark.parametrize(("kind", "query", "expected"), ASKED)
+def test_splits_stand_among_the_fills_where_they_are_asked_for(
+    split_desk: Desk, kind: str | None, query: dict[str, str], expected: str
+) -> None:
+    assert told(split_desk, kind, **query) == expected
+
+
+@pytest.mark.parametrize("page_size", ["1", "2", "4"])
+def test_fills_and_splits_are_paged_together(split_desk: Desk, page_size: str) -> None:
+    found: list[str] = []
+    query = {"direction": "asc", "page_size": page_size}
+    while page := split_desk.venue.activities(None, query):
+        found += [f"{row['activity_type']}:{row['qty']}" for row in page]
+        query["page_token"] = page[-1]["id"]
+    assert " ".join(found) == EVERYTHING
+
+
+def test_the_fills_of_an_order_have_no_split_among_them(split_desk: Desk) -> None:
+    (fill,) = split_desk.venue.activities("FILL", {"date": "2026-10-08"})
+    assert told(split_desk, order_id=fill["order_id"]) == "FILL:10"
 
 
 REFUSED: list[tuple[str | None, dict[str, str]]] = [

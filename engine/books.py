@@ -1,0 +1,211 @@
+"""An account's two books as a sync has them: what the broker says, and what our ledger and records say.
+
+The comparison itself is ``engine.reconciling``'s. The first sync of an account that the ledger knows nothing
+of takes the broker's positions over as the opening balance: there is nothing to compare them with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from engine.adjustments import accepted_in
+from engine.breaks import Break, BrokerBook, OwnBook, OwnOrder, units_of
+from engine.brokers.alpaca_activities import Activities
+from engine.ledger import adjustment_document
+from engine.looking_after import LookingAfter
+from engine.open_orders import OpenOrder
+from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
+from engine.quantity import UNITS
+from engine.reconciling import reconcile
+from engine.stores.protocols import SyncMark
+from engine.stores.runs import ATTEMPTS, RESULTS
+from engine.venue import Venue
+from engine.world import World
+
+OPENING = "opening_balance"
+_MARGIN = timedelta(seconds=2)
+"""Executions count from so long before the moment at which both books told the same: it is one of many."""
+_LOOKED_BACK = timedelta(days=7)
+_ACCEPTED_SINCE = timedelta(days=90)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the broker said of an account; ``asked_at``, by its own clock, is before anything was asked."""
+
+    open_orders: Sequence[BrokerOrder]
+    positions: Sequence[BrokerPosition]
+    asked_at: datetime
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What comparing the books gave, and the mark to keep with the broker's; ``why_not`` it was not done."""
+
+    breaks: list[Break]
+    mark: SyncMark
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class Books:
+    """Our own book of an account as it was before a sync wrote anything."""
+
+    world: World
+    venue: Venue
+    trading_date: date
+    mark: SyncMark | None
+    positions: Mapping[str, int]
+    clean_since: Mapping[str, Any] | None = None
+    why_not: str = ""
+
+    @classmethod
+    def before(cls, world: World, venue: Venue, trading_date: date) -> Books:
+        """Read the ledger's positions and the mark of the last sync. Raises ``DataUnavailable``."""
+        if not venue.account:
+            return cls(world, venue, trading_date, None, {}, why_not="nobody has named the account yet")
+        mark = world.positions.sync_mark(venue.account)
+        why_not = ""
+        for run in world.runs.unfinished():
+            names = run.names()
+            if RESULTS not in names and any(name.startswith(ATTEMPTS) for name in names):
+                why_not = f"run {run.run_id} is not finished, and what it sent is not in the ledger yet"
+        positions = {} if why_not else world.ledger.net_positions(venue.account)
+        clean_since = venue.notes.agent_document(f"reconciled-{venue.key}")
+        return cls(world, venue, trading_date, mark, positions, clean_since, why_not)
+
+    def compared(self, told: Told, left: LookingAfter, *, at: datetime) -> Compared:
+        """Compare the broker's book with the ledger; ``left`` has looked after what earlier runs left."""
+        if self.why_not:
+            return self._not_compared(at)
+        if self.mark is None and self._is_opened(told, at):
+            self._note_clean(told)
+            return Compared([], self._mark(at, 0))
+        news = self._news(told)
+        theirs = BrokerBook(
+            positions={position.symbol: position.qty for position in told.positions},
+            open_orders=told.open_orders,
+            recent_orders=[order for order in left.seen.values() if order is not None],
+            fills=news.fills,
+            corporate_actions=news.corporate_actions,
+            asked_at=told.asked_at,
+        )
+        ours = OwnBook(
+            account=self.venue.account,
+            positions=self.positions,
+            late=left.late,
+            orders=[_own_order(one, order, left) for one, order in left.seen.items()],
+            known_orders=self._known(theirs.fills, left),
+        )
+        breaks = reconcile(theirs, ours, at=at)
+        if any(not found.is_repaired for found in breaks):
+            documents = self._documents(self.trading_date - _ACCEPTED_SINCE)
+            ours = OwnBook(
+                account=ours.account,
+                positions=ours.positions,
+                late=ours.late,
+                orders=ours.orders,
+                known_orders=ours.known_orders | {str(one["broker_order_id"]) for one in documents},
+                accepted=accepted_in(documents),
+            )
+            breaks = reconcile(theirs, ours, at=at)
+        open_breaks = sum(not found.is_repaired for found in breaks)
+        if not open_breaks:
+            self._note_clean(told)
+        return Compared(breaks, self._mark(at, open_breaks))
+
+    def _is_opened(self, told: Told, at: datetime) -> bool:
+        """Take the broker's positions over as the opening balance, where the ledger knows nothing."""
+        if self.positions or self._documents(date.min):
+            return False
+        documents = [
+            adjustment_document(
+                account=self.venue.account,
+                symbol=position.symbol,
+                qty=units_of(position.qty) / UNITS,
+                kind=OPENING,
+                by="engine",
+                why="the first sync of an account that the ledger knew nothing of",
+                at=at,
+                trading_date=self.trading_date,
+                evidence={"account_key": self.venue.key},
+            )
+            for position in told.positions
+        ]
+        if documents:
+            self.world.ledger.write_ledger(documents)
+            held = ", ".join(f"{position.qty:g} {position.symbol}" for position in told.positions[:5])
+            more = ", …" if len(documents) > 5 else ""
+            self.world.log.event(
+                OPENING,
+                f"account {self.venue.account} is new here and holds {held}{more} already: taken over as its "
+                f"opening balance",
+                severity="WARNING",
+                account=self.venue.account,
+            )
+        return True
+
+    def _not_compared(self, at: datetime) -> Compared:
+        before = 0 if self.mark is None else self.mark.open_breaks
+        return Compared([], self._mark(at, before, is_clean=False), self.why_not)
+
+    def _mark(self, at: datetime, open_breaks: int, *, is_clean: bool = True) -> SyncMark:
+        clean_on = None if self.mark is None else self.mark.reconciled_on
+        return SyncMark(
+            synced_at=at,
+            trading_date=self.trading_date,
+            reconciled_on=self.trading_date if is_clean and not open_breaks else clean_on,
+            open_breaks=open_breaks,
+        )
+
+    def _news(self, told: Told) -> Activities:
+        """Give what came since the last comparison that found nothing: both books have what was before."""
+        since = told.asked_at - _LOOKED_BACK
+        if self.clean_since is not None:
+            since = datetime.fromisoformat(self.clean_since["broker_time"]) - _MARGIN
+        found = self.venue.broker.activities(after=since)
+        return Activities([fill for fill in found.fills if fill.filled_at >= since], found.corporate_actions)
+
+    def _note_clean(self, told: Told) -> None:
+        """Keep the moment, by the broker's clock, up to which both books tell the same."""
+        self.venue.notes.replace_agent_document(
+            self._note, {"broker_time": told.asked_at.isoformat()}, replacing=self.clean_since
+        )
+
+    @property
+    def _note(self) -> str:
+        return f"reconciled-{self.venue.key}"
+
+    def _known(self, fills: Sequence[BrokerFill], left: LookingAfter) -> frozenset[str]:
+        """Give which of the orders that filled are ours, by the ledger."""
+        seen = {order.broker_order_id for order in left.seen.values() if order is not None}
+        asked = {fill.broker_order_id for fill in fills} - seen
+        if not asked:
+            return frozenset()
+        first = min(fill.filled_at for fill in fills).date() - timedelta(days=1)
+        listed = {str(one["broker_order_id"]) for one in self._documents(first)}
+        others = {one for one in asked - listed if self.world.ledger.ledger_document(one) is not None}
+        return frozenset(listed | others)
+
+    def _documents(self, since: date) -> list[dict[str, Any]]:
+        return self.world.ledger.account_documents(self.venue.account, since=since)
+
+
+def _own_order(one: OpenOrder, order: BrokerOrder | None, left: LookingAfter) -> OwnOrder:
+    """Say what our records have of an order that an earlier run left."""
+    document = left.world.ledger.ledger_document(order.broker_order_id) if order else None
+    filled = document or {}
+    return OwnOrder(
+        client_intent_id=str(one.intent.client_intent_id),
+        broker_order_id=order.broker_order_id if order else one.broker_order_id or "",
+        symbol=one.intent.symbol,
+        side=one.intent.side,
+        qty=one.intent.qty,
+        filled_qty=float(filled.get("filled_qty", 0.0)),
+        filled_avg_price=filled.get("filled_avg_price"),
+        is_open=one in left.missing or (order is not None and not order.is_final),
+        looked_up="asked for by its id, it knows none" if one in left.missing else "",
+    )

@@ -1,0 +1,241 @@
+"""What earlier runs left open at a broker: looked up, brought into the ledger, and counted as working.
+
+An order whose outcome is unknown counts at its full quantity until somebody knows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.breaks import LateFill, units_of
+from engine.brokers.alpaca_orders import differences
+from engine.errors import BrokerRejected
+from engine.late_fills import keep
+from engine.open_orders import LeftOpen, OpenOrder, forget, left_open
+from engine.orders import BrokerFill, BrokerOrder
+from engine.settling import executions, fills_table, is_over, ledger_documents, write_ledger
+from engine.venue import Venue
+from engine.world import World
+
+Working = tuple[str, str, str, float]
+"""Account, symbol, side and the shares that may still fill."""
+_CLOCK_MARGIN = timedelta(seconds=1)
+_LAG, _LONGEST_LAG = timedelta(minutes=1), timedelta(hours=1)
+_ASKED_ONE_BY_ONE = 3
+
+
+@dataclass(frozen=True)
+class LookingAfter:
+    """Looks after what earlier runs left open of an account.
+
+    ``found``: orders whose outcome was unknown, by run and client id; None where the broker knows none.
+    ``missing``: orders that the broker once gave an id of its own, and doesn't know any more. ``seen``: the
+    orders as the broker has them now. ``late``: what came into the ledger of them by this.
+    """
+
+    world: World
+    venue: Venue
+    calendar: str
+    trading_date: date
+    found: dict[tuple[str, str | None], BrokerOrder | None] = field(default_factory=dict)
+    missing: list[OpenOrder] = field(default_factory=list)
+    seen: dict[OpenOrder, BrokerOrder | None] = field(default_factory=dict)
+    late: list[LateFill] = field(default_factory=list)
+
+    def look_for_unknown(self) -> None:
+        """Ask for orders whose outcome is unknown, before the book is read: what comes later is in it."""
+        for left in self._own():
+            for one in left.orders:
+                if one.broker_order_id is None:
+                    self.found[left.run_id, one.intent.client_intent_id] = self._found(left, one)
+
+    def look_after(self, open_orders: Iterable[BrokerOrder]) -> list[Working]:
+        """Bring what filled meanwhile into the ledger; gives what is still unknown, as working orders.
+
+        A run with nothing open any more is forgotten.
+        """
+        listed = {order.broker_order_id: order for order in open_orders}
+        return [row for left in self._own() for row in self._of_one_run(left, listed)]
+
+    def _own(self) -> list[LeftOpen]:
+        return [left for left in left_open(self.world.objects) if left.account_key == self.venue.key]
+
+    def _of_one_run(self, left: LeftOpen, listed: Mapping[str, BrokerOrder]) -> list[Working]:
+        now = self._as_they_are_now(left, listed)
+        found = {one: order for one, order in now.items() if order is not None}
+        telling = {one: order for one, order in found.items() if self._may_tell(order)}
+        fills = executions(telling.values(), self.venue.broker)
+        self._keep_executions(left, telling, fills)
+        documents = list(
+            ledger_documents(
+                [(one.intent, order) for one, order in telling.items()],
+                fills,
+                calendar=self.calendar,
+                now=self.world.clock(),
+            )
+        )
+        late = [late for document in documents if (late := self._came_late(document))]
+        write_ledger(self.world, documents)
+        self.late.extend(late)
+        self.seen.update(now)
+        unknown = [one for one, order in now.items() if order is None and not self._never_came(left, one)]
+        if not unknown and all(is_over(order, fills) for order in found.values()):
+            forget(self.world.objects, left)
+            self.world.log.event("run_settled", f"every order of {left.run_id} is over, and in the ledger")
+        unlisted = [order for order in found.values() if order.broker_order_id not in listed]
+        return [
+            *(self._as_working(one) for one in unknown),
+            *working(self.venue.account or left.account, unlisted),
+        ]
+
+    def _came_late(self, document: Mapping[str, Any]) -> LateFill | None:
+        """Give what a document has that the ledger lacks."""
+        before = self.world.ledger.ledger_document(document["broker_order_id"]) or {}
+        units = units_of(document["filled_qty"]) - units_of(before.get("filled_qty", 0.0))
+        if units <= 0:
+            return None
+        return LateFill(
+            broker_order_id=document["broker_order_id"],
+            client_intent_id=document["client_intent_id"],
+            symbol=document["symbol"],
+            units=units if document["side"] == "buy" else -units,
+            filled_at=datetime.fromisoformat(document["filled_at"]),
+        )
+
+    def _may_tell(self, order: BrokerOrder) -> bool:
+        """Tell whether an order's executions are asked for: not where it works, and all of them are known."""
+        if order.is_final:
+            return True
+        filled = [one for one in (order, *order.legs) if one.filled_qty > 0]
+        documents = [self.world.ledger.ledger_document(one.broker_order_id) or {} for one in filled]
+        pairs = zip(filled, documents, strict=True)
+        return any(document.get("filled_qty") != one.filled_qty for one, document in pairs)
+
+    def _keep_executions(
+        self, left: LeftOpen, found: Mapping[OpenOrder, BrokerOrder], fills: Mapping[str, list[BrokerFill]]
+    ) -> None:
+        """Keep the executions, those that the run has recorded among them, by the sessions they were in."""
+        orders = [(one.intent, order) for one, order in found.items()]
+        table = fills_table(orders, fills, self.calendar)
+        sessions = table["trading_date"].cast(pa.string())
+        for session in sessions.unique().to_pylist():
+            late = table.filter(pc.equal(sessions, session))
+            keep(self.world.objects, date.fromisoformat(session), left.run_id, late)
+
+    def _as_they_are_now(
+        self, left: LeftOpen, listed: Mapping[str, BrokerOrder]
+    ) -> dict[OpenOrder, BrokerOrder | None]:
+        """Give the orders as they are; None where the broker knows none. A few are asked for, many listed."""
+        ids = {one: self._id_of(left, one) for one in left.orders}
+        unlisted = [order_id for order_id in ids.values() if order_id is not None and order_id not in listed]
+        known = dict(listed)
+        if len(unlisted) > _ASKED_ONE_BY_ONE:
+            since = self.venue.broker.orders_since(left.begun_at - _CLOCK_MARGIN)
+            known |= {order.broker_order_id: order for order in since}
+        return {
+            one: None if order_id is None else known.get(order_id) or self._looked_up(one, order_id)
+            for one, order_id in ids.items()
+        }
+
+    def _id_of(self, left: LeftOpen, one: OpenOrder) -> str | None:
+        if one.broker_order_id is not None:
+            return one.broker_order_id
+        found = self.found[left.run_id, one.intent.client_intent_id]
+        return None if found is None else found.broker_order_id
+
+    def _looked_up(self, one: OpenOrder, order_id: str) -> BrokerOrder | None:
+        """Ask for one order, which the broker once knew."""
+        try:
+            return self.venue.broker.get_order_status(broker_order_id=order_id)
+        except BrokerRejected as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+        self.missing.append(one)
+        intent_id = str(one.intent.client_intent_id)
+        self.world.log.event(
+            "order_missing",
+            f"the broker doesn't know order {order_id} of intent {intent_id} any more, which it gave that "
+            f"id. It counts as working until it is found.",
+            severity="CRITICAL",
+            intent_id=intent_id,
+            broker_order_id=order_id,
+        )
+        return None
+
+    def _found(self, left: LeftOpen, one: OpenOrder) -> BrokerOrder | None:
+        found = self.venue.broker.find_order(client_order_id=str(one.intent.client_intent_id))
+        return None if found is None or self._is_anothers(left, one, found) else found
+
+    def _is_anothers(self, left: LeftOpen, one: OpenOrder, found: BrokerOrder) -> bool:
+        """Tell whether an order under the id of one whose outcome is unknown isn't that one, and say so."""
+        taken_in = found.created_at or found.submitted_at
+        wrong = differences(one.intent, found)
+        if taken_in is None or taken_in < left.begun_at - _CLOCK_MARGIN:
+            wrong = f"it is of {taken_in}, and the run of {left.begun_at}"
+        if wrong:
+            intent_id = str(one.intent.client_intent_id)
+            message = (
+                f"order {found.broker_order_id} has the id of intent {intent_id} and is another: {wrong}"
+            )
+            self.world.log.event(
+                "order_mismatch",
+                f"{message}. Look at it on the broker's dashboard.",
+                severity="CRITICAL",
+                intent_id=intent_id,
+            )
+        return bool(wrong)
+
+    def _never_came(self, left: LeftOpen, one: OpenOrder) -> bool:
+        """Tell whether an order that isn't found will never be, and say so: no lookup lags for so long.
+
+        One that was only in doubt was looked for with patience before; one that the broker once knew came.
+        """
+        if one in self.missing:
+            return False
+        if one.status != "unresolved":
+            return self.world.clock() - left.noted_at > _LAG
+        age = self.world.clock() - left.begun_at
+        if left.trading_date >= self.trading_date or age < _LONGEST_LAG:
+            return False
+        intent_id = str(one.intent.client_intent_id)
+        message = f"{intent_id} of run {left.run_id} never came to the broker"
+        self.world.log.event("order_never_came", message, severity="WARNING", intent_id=intent_id)
+        return True
+
+    def _as_working(self, unknown: OpenOrder) -> Working:
+        """Give an order whose outcome is unknown at its full quantity, for as long as it may be there."""
+        intent = unknown.intent
+        qty = math.nan if intent.qty is None else intent.qty
+        return self.venue.account or intent.broker_account_id, intent.symbol, intent.side, qty
+
+
+def working(account: str, orders: Iterable[BrokerOrder]) -> list[Working]:
+    """Give what may still fill, one row a group: the entry, or once that has filled the larger exit."""
+    at_work = filter(None, map(active, orders))
+    return [(account, order.symbol, order.side, _remaining(order)) for order in at_work]
+
+
+def active(entry: BrokerOrder) -> BrokerOrder | None:
+    """Give the order of a group that may fill: a bracket's entry before its exits, of exits the larger."""
+    exits = [leg for leg in entry.legs if not leg.is_final]
+    if not entry.is_final:
+        exits = [entry, *(leg for leg in exits if leg.side == entry.side)]
+    return max(exits, key=_size) if exits else None
+
+
+def _size(order: BrokerOrder) -> float:
+    remaining = _remaining(order)
+    return math.inf if math.isnan(remaining) else remaining
+
+
+def _remaining(order: BrokerOrder) -> float:
+    """Give the shares that may still fill; NaN, which makes the symbol unavailable, where nobody knows."""
+    return math.nan if order.qty is None else order.qty - order.filled_qty

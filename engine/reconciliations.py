@@ -1,0 +1,45 @@
+"""Breaks as they are kept: ``syncs/<session>/<moment>/reconciliation.parquet``, and what is proposed of them.
+
+Nothing is kept of a sync that found nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import date
+
+from engine.adjustments import proposal
+from engine.breaks import Break, breaks_table
+from engine.errors import AlreadyWritten
+from engine.record import table_bytes
+from engine.stores.objects import Objects
+from engine.world import World
+
+RECONCILIATION, PROPOSAL = "reconciliation.parquet", "proposal.csv"
+_PLACE = "syncs/"
+
+
+def keep_breaks(world: World, trading_date: date, breaks: Sequence[Break]) -> None:
+    """Keep what a sync found, all accounts together, and tell the log."""
+    if not breaks:
+        return
+    key = f"{_PLACE}{trading_date.isoformat()}/{world.clock():%Y%m%dT%H%M%SZ}/"
+    with suppress(AlreadyWritten):  # of another sync in the same second, which found the same
+        world.objects.put(key + PROPOSAL, proposal(breaks).encode())
+        world.objects.put(key + RECONCILIATION, table_bytes(breaks_table(breaks)))
+    for found in breaks:
+        world.log.event(
+            "late_fill" if found.is_repaired else "reconciliation_break",
+            f"{found.said} {found.remedy}",
+            severity="INFO" if found.is_repaired else "ERROR",
+            account=found.broker_account_id,
+            symbol=found.symbol,
+            kind=found.kind,
+        )
+
+
+def latest_proposal(objects: Objects) -> str | None:
+    """Give the key of the latest file that proposes what to take in, None where there never was a break."""
+    found = [key for key in objects.list(_PLACE) if key.endswith(f"/{PROPOSAL}")]
+    return max(found, default=None)

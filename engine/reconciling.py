@@ -1,0 +1,505 @@
+"""Broker against ledger: every difference found once, and called what it is.
+
+Pure: what the broker said of an account and what our own records say go in, breaks come out. A symbol's
+difference is explained piece by piece, by late fills, trades that aren't ours, corporate actions and orders
+whose records differ; only a rest is *unexplained*.
+
+Where the books agree nothing is reported, however they came to agree: the broker tells of trades and splits
+again, which somebody has taken in before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, TypeVar
+
+import numpy as np
+
+from engine.breaks import (
+    Break,
+    BrokerBook,
+    CorporateAction,
+    LateFill,
+    OwnBook,
+    OwnOrder,
+    counted,
+    in_utc,
+    shares,
+    units_of,
+)
+from engine.errors import EngineError
+from engine.orders import BrokerFill, BrokerOrder
+from engine.quantity import NOT_A_QUANTITY, round_to_units
+from engine.schema import BREAK_KINDS
+
+LARGEST_SPLIT = 100
+"""Ratios beyond 1:100 are no longer taken for a split."""
+PRICE_TOLERANCE = 1e-6
+"""Relative: what two averages of the same executions may differ by."""
+
+_Value = TypeVar("_Value")
+
+_ACTIONS = {
+    "SPLIT": "split",
+    "SPIN": "spin-off",
+    "MA": "merger or acquisition",
+    "NC": "name change",
+    "REO": "reorganization",
+    "REORG": "removal of worthless shares",
+    "DIV": "stock dividend",
+    "ACATS": "transfer from or to another broker",
+    "FOPT": "transfer free of payment",
+    "JNLS": "journal entry in shares",
+    "CFEE": "fee in kind",
+}
+_ACCEPT = '`execution-engine positions accept FILE --by NAME --why "…"`'
+
+
+def reconcile(theirs: BrokerBook, ours: OwnBook, *, at: datetime) -> list[Break]:
+    """Compare what the broker says of an account with our own records; ``at`` is now, with a zone.
+
+    Gives every difference once, by symbol. Raises ``EngineError`` for a position that is none.
+    """
+    compared = _Comparison(theirs, ours, at.astimezone(UTC))
+    breaks = [found for symbol in compared.symbols for found in compared.breaks_of(symbol)]
+    return sorted(breaks, key=lambda found: (found.symbol, BREAK_KINDS.index(found.kind)))
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Both books of an account, laid out so that each symbol can be compared."""
+
+    theirs: BrokerBook
+    ours: OwnBook
+    at: datetime
+
+    @cached_property
+    def broker(self) -> dict[str, int]:
+        """The broker's positions in units."""
+        symbols = [_key(symbol) for symbol in self.theirs.positions]
+        units = round_to_units(np.array(list(self.theirs.positions.values()), dtype=np.float64)).tolist()
+        for symbol, qty, said in zip(symbols, units, self.theirs.positions.values(), strict=True):
+            if qty == NOT_A_QUANTITY:
+                raise EngineError(
+                    f"account {self.ours.account}: the broker's position in {symbol} is {said!r}; expected "
+                    f"shares between -1e9 and 1e9. Nothing was compared; look at the broker's dashboard."
+                )
+        return _summed(zip(symbols, units, strict=True))
+
+    @cached_property
+    def ledger(self) -> dict[str, int]:
+        """The ledger's positions as they are now, late fills included."""
+        late = ((_key(one.symbol), one.units) for one in self.ours.late)
+        return _summed([*((_key(symbol), units) for symbol, units in self.ours.positions.items()), *late])
+
+    @cached_property
+    def listed(self) -> dict[str, BrokerOrder]:
+        """Every order and leg that the broker has told of, by id, as the telling with more filled has it."""
+        told: dict[str, BrokerOrder] = {}
+        for head in (*self.theirs.recent_orders, *self.theirs.open_orders):
+            for order in (head, *head.legs):
+                before = told.get(order.broker_order_id)
+                if before is None or before.filled_qty <= order.filled_qty:
+                    told[order.broker_order_id] = order
+        return told
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """The ids of the orders that are ours; with one order of a group, all of it."""
+        ids = {*self.ours.known_orders, *(order.broker_order_id for order in self.ours.orders)} - {""}
+        clients = {order.client_intent_id for order in self.ours.orders} - {""}
+        for head in (*self.theirs.recent_orders, *self.theirs.open_orders):
+            group = {order.broker_order_id for order in (head, *head.legs)}
+            if head.client_order_id in clients or group & ids:
+                ids |= group
+        return frozenset(ids)
+
+    @cached_property
+    def fills(self) -> dict[str, list[BrokerFill]]:
+        """The executions by symbol, oldest first."""
+        return _grouped((_key(fill.symbol), fill) for fill in self.theirs.fills)
+
+    @cached_property
+    def by_order(self) -> dict[str, list[BrokerFill]]:
+        """The executions by the id of their order, oldest first."""
+        return _grouped((fill.broker_order_id, fill) for fill in self.theirs.fills)
+
+    @cached_property
+    def by_client(self) -> dict[str, BrokerOrder]:
+        """Every order that the broker has told of, by the client's id."""
+        return {order.client_order_id: order for order in self.listed.values() if order.client_order_id}
+
+    @cached_property
+    def actions(self) -> dict[str, list[CorporateAction]]:
+        """The corporate actions that nobody has accepted yet, by symbol."""
+        news = (
+            one
+            for one in self.theirs.corporate_actions
+            if one.activity_id not in self.ours.accepted.activities
+        )
+        return _grouped((_key(one.symbol), one) for one in news)
+
+    @cached_property
+    def orders(self) -> dict[str, list[OwnOrder]]:
+        """Our orders by symbol."""
+        return _grouped((_key(order.symbol), order) for order in self.ours.orders)
+
+    @cached_property
+    def strangers(self) -> dict[str, list[BrokerOrder]]:
+        """The open orders that aren't ours, by symbol."""
+        found = (head for head in self.theirs.open_orders if head.broker_order_id not in self.known)
+        return _grouped((_key(head.symbol), head) for head in found)
+
+    @cached_property
+    def late(self) -> dict[str, list[LateFill]]:
+        """The late fills by symbol."""
+        return _grouped((_key(one.symbol), one) for one in self.ours.late)
+
+    @property
+    def symbols(self) -> list[str]:
+        """Every symbol of which there is anything to compare."""
+        agree = {symbol for symbol, units in self.broker.items() if self.ledger.get(symbol) == units}
+        told = {*self.fills, *self.actions, *self.orders, *self.strangers, *self.late} - {""}
+        return sorted({*self.broker, *self.ledger} - agree | told)
+
+    def breaks_of(self, symbol: str) -> Iterator[Break]:
+        """Give the breaks of a symbol."""
+        yield from map(self._late_fill, self.late.get(symbol, ()))
+        yield from self._unknown_orders(symbol)
+        yield from self._missing_orders(symbol)
+        yield from self._price_differences(symbol)
+        gap = self.broker.get(symbol, 0) - self.ledger.get(symbol, 0)
+        pieces = [*self._manual_trades(symbol), *self._actions_of_known_size(symbol)]
+        total = sum(piece.difference_qty for piece in pieces)
+        if gap == 0 != total:
+            pieces, total = [], 0
+        yield from pieces
+        yield from self._of_the_rest(symbol, gap - total)
+
+    def _of_the_rest(self, symbol: str, rest: int) -> Iterator[Break]:
+        """Explain what trades and actions of known size leave; the last resort is *unexplained*."""
+        unclear = [one for one in self.actions.get(symbol, ()) if one.qty is None]
+        if rest and unclear:
+            yield self._action(symbol, unclear, rest)
+            rest = 0
+        for order in self.orders.get(symbol, ()):
+            differing, is_on_its_way = self._filled_differently(order)
+            part = _part_of(rest, differing)
+            rest -= part
+            if not is_on_its_way and self._is_news("quantity_differs", order):
+                yield from self._quantity_differs(order, part)
+        if not rest or self._is_in_flight(symbol, rest):
+            return
+        ratio = self._split_ratio(symbol, rest)
+        yield self._split(symbol, rest, ratio) if ratio else self._unexplained(symbol, rest)
+
+    # what only the records of orders say
+
+    def _late_fill(self, late: LateFill) -> Break:
+        moment = f", the last of it at {in_utc(late.filled_at)}" if late.filled_at else ""
+        return self._break(
+            "late_fill",
+            late.symbol,
+            late.units,
+            f"order {late.broker_order_id} (intent {late.client_intent_id}) {_traded(late.units)} after its "
+            f"run had looked last{moment}; the ledger has it now.",
+            "Nothing to do.",
+            broker_order_id=late.broker_order_id,
+            client_intent_id=late.client_intent_id,
+            is_repaired=True,
+        )
+
+    def _unknown_orders(self, symbol: str) -> Iterator[Break]:
+        for order in self.strangers.get(symbol, ()):
+            if ("unknown_order", order.broker_order_id) in self.ours.accepted.orders:
+                continue
+            since = order.created_at or order.submitted_at
+            moment = f", entered {in_utc(since)}" if since else ""
+            replaced = str(order.raw.get("replaces") or "")
+            instead = f" It stands in the place of our order {replaced}." if replaced in self.known else ""
+            yield self._break(
+                "unknown_order",
+                symbol,
+                0,
+                f"order {order.broker_order_id} is open at the broker and none of ours: {_asked_for(order)}"
+                f"{moment} (client id {order.client_order_id or 'none'}).{instead}",
+                f"Withdraw everything that is open in {symbol} with `execution-engine cancel-all --symbol "
+                f"{symbol} --account {self.ours.account}`, or let this order stand: {_ACCEPT}.",
+                broker_order_id=order.broker_order_id,
+            )
+
+    def _missing_orders(self, symbol: str) -> Iterator[Break]:
+        for order in self.orders.get(symbol, ()):
+            is_listed = order.broker_order_id in self.listed or order.client_intent_id in self.by_client
+            if not order.is_open or is_listed or not self._is_news("missing_order", order):
+                continue
+            looked_up = order.looked_up or f"it is in none of its lists of {in_utc(self.at)}"
+            yield self._break(
+                "missing_order",
+                symbol,
+                0,
+                f"order {_named(order)} ({order.side} {_qty(order.qty)}, {_qty(order.filled_qty)} filled) is "
+                f"open by our record, and the broker doesn't know it: {looked_up.rstrip('.')}.",
+                f"Look for it on the broker's dashboard, by {order.client_intent_id}; if it isn't there, "
+                f"take that in: {_ACCEPT}.",
+                broker_order_id=order.broker_order_id,
+                client_intent_id=order.client_intent_id,
+            )
+
+    def _price_differences(self, symbol: str) -> Iterator[Break]:
+        for order in self.orders.get(symbol, ()):
+            told = self._as_told(order)
+            ours, theirs = order.filled_avg_price, None if told is None else told.filled_avg_price
+            if told is None or ours is None or theirs is None or told.filled_qty <= 0:
+                continue
+            same_qty = units_of(told.filled_qty) == units_of(order.filled_qty)
+            if not same_qty or abs(ours - theirs) <= PRICE_TOLERANCE * abs(theirs):
+                continue
+            if self._is_news("price_differs", order):
+                yield self._break(
+                    "price_differs",
+                    symbol,
+                    0,
+                    f"order {_named(order)} filled {_qty(order.filled_qty)} at {theirs:.10g} by the broker's "
+                    f"word, at {ours:.10g} by our record.",
+                    f"Look the order up on the broker's dashboard; if its price was corrected, take that in: "
+                    f"{_ACCEPT}.",
+                    broker_order_id=told.broker_order_id,
+                    client_intent_id=order.client_intent_id,
+                    broker_price=theirs,
+                    ledger_price=ours,
+                )
+
+    def _quantity_differs(self, order: OwnOrder, part: int) -> Iterator[Break]:
+        told = self._as_told(order)
+        theirs = order.qty if told is None or told.qty is None else told.qty
+        filled = self._filled_there(order)
+        same_size = order.qty is None or theirs is None or units_of(order.qty) == units_of(theirs)
+        if same_size and filled == units_of(order.filled_qty):
+            return
+        yield self._break(
+            "quantity_differs",
+            order.symbol,
+            part,
+            f"order {_named(order)} is a {order.side} of {_qty(theirs)} with {shares(filled)} filled at the "
+            f"broker, of {_qty(order.qty)} with {_qty(order.filled_qty)} filled by our record.",
+            f"Look at its executions on the broker's dashboard, and take the difference in: {_ACCEPT}.",
+            broker_order_id=order.broker_order_id,
+            client_intent_id=order.client_intent_id,
+        )
+
+    # what changes a position
+
+    def _manual_trades(self, symbol: str) -> Iterator[Break]:
+        by_order = _grouped((fill.broker_order_id, fill) for fill in self.fills.get(symbol, ()))
+        for order_id, told in by_order.items():
+            fills = [] if order_id in self.known else self._not_accepted(told)
+            units = sum(_signed(fill.side, units_of(fill.qty)) for fill in fills)
+            if not fills:
+                continue
+            much = sum(fill.qty for fill in fills)
+            price = sum(fill.qty * fill.price for fill in fills) / much if much else None
+            moments = dict.fromkeys(in_utc(fill.filled_at) for fill in (fills[0], fills[-1]))
+            at_price = "" if price is None else f" at {price:.10g}"
+            yield self._break(
+                "manual_trade",
+                symbol,
+                units,
+                f"order {order_id}, which is none of ours, {_traded(units)}{at_price} "
+                f"({counted(len(fills), 'execution')}, {' to '.join(moments)}); {self._both(symbol)}.",
+                f"If the trade was meant, take it in: {_ACCEPT}; if nobody meant it, `execution-engine halt "
+                f'--why "…"` and change the keys of account {self.ours.account}.',
+                broker_order_id=order_id,
+                activity_id=fills[-1].fill_id,
+                broker_price=price,
+            )
+
+    def _not_accepted(self, fills: list[BrokerFill]) -> list[BrokerFill]:
+        """Give what an order filled after the last execution that somebody has taken in."""
+        places = [n for n, fill in enumerate(fills, 1) if fill.fill_id in self.ours.accepted.activities]
+        return fills[max(places, default=0) :]
+
+    def _actions_of_known_size(self, symbol: str) -> Iterator[Break]:
+        sized = ((one.kind, one) for one in self.actions.get(symbol, ()) if one.qty is not None)
+        for actions in _grouped(sized).values():
+            units = sum(units_of(one.qty or 0.0) for one in actions)
+            if units:
+                yield self._action(symbol, actions, units)
+
+    def _action(self, symbol: str, actions: list[CorporateAction], units: int) -> Break:
+        kinds = ", ".join(dict.fromkeys(_ACTIONS.get(one.kind, f"activity {one.kind}") for one in actions))
+        days = ", ".join(dict.fromkeys(f"{one.day}" for one in actions if one.day is not None))
+        ids = " ".join(one.activity_id for one in actions)
+        of_day = f" of {days}" if days else ""
+        unsized = any(one.qty is None for one in actions)
+        how = "came with a change of" if unsized else "changed the position by"
+        return self._break(
+            "corporate_action",
+            symbol,
+            units,
+            f"{kinds}{of_day} ({ids}) {how} {_plus(units)}; {self._both(symbol)}.",
+            f"Compare it with the broker's notice, and take it in: {_ACCEPT}.",
+            activity_id=ids,
+        )
+
+    def _split(self, symbol: str, rest: int, ratio: str) -> Break:
+        return self._break(
+            "corporate_action",
+            symbol,
+            rest,
+            f"split or other corporate action, looks like {ratio}: {self._both(symbol)}, and nothing was "
+            f"traded.",
+            f"Look for the broker's notice of a split of {symbol}, and take it in: {_ACCEPT}.",
+        )
+
+    def _unexplained(self, symbol: str, rest: int) -> Break:
+        unread = [one.activity_id for one in self.actions.get("", ())]
+        also = (
+            f" The broker also lists activities that name no symbol: {', '.join(unread)}." if unread else ""
+        )
+        return self._break(
+            "position_unexplained",
+            symbol,
+            rest,
+            f"at {in_utc(self.at)} {self._both(symbol)}; nothing explains {_plus(rest)} of it.{also}",
+            f"Look at the orders and activities of {symbol} on the broker's dashboard; once you know what it "
+            f"is, take it in: {_ACCEPT}.",
+        )
+
+    def _split_ratio(self, symbol: str, rest: int) -> str:
+        """Tell how the broker's position is a plain multiple or fraction of ours; "" where it is none."""
+        theirs = self.broker.get(symbol, 0)
+        before = theirs - rest
+        if self.fills.get(symbol) or not before or not theirs or (theirs > 0) != (before > 0):
+            return ""
+        larger, smaller = max(abs(theirs), abs(before)), min(abs(theirs), abs(before))
+        times, left = divmod(larger, smaller)
+        if left or not 1 < times <= LARGEST_SPLIT:
+            return ""
+        return f"{times}:1" if abs(theirs) == larger else f"1:{times}"
+
+    def _is_in_flight(self, symbol: str, rest: int) -> bool:
+        """Tell whether the rest is what filled since positions were asked for: it is not in them yet."""
+        if self.theirs.asked_at is None:
+            return False
+        new = [fill for fill in self.fills.get(symbol, ()) if fill.filled_at >= self.theirs.asked_at]
+        return -rest in accumulate(_signed(fill.side, units_of(fill.qty)) for fill in reversed(new))
+
+    # what both books say of an order of ours
+
+    def _as_told(self, order: OwnOrder) -> BrokerOrder | None:
+        """Give an order of ours as the broker told of it, by its id, else by the intent's."""
+        if order.broker_order_id:
+            return self.listed.get(order.broker_order_id)
+        return self.by_client.get(order.client_intent_id)
+
+    def _filled_there(self, order: OwnOrder) -> int:
+        """Give what an order of ours has filled at the broker: by the order or its executions, the larger."""
+        told = self._as_told(order)
+        by_fills = [units_of(fill.cum_qty) for fill in self._fills_of(order) if fill.cum_qty is not None]
+        listed = [] if told is None else [units_of(told.filled_qty)]
+        return max([*listed, *by_fills], default=units_of(order.filled_qty))
+
+    def _filled_differently(self, order: OwnOrder) -> tuple[int, bool]:
+        """Give the signed units that the broker has filled beyond our record, and whether those just came."""
+        units = _signed(order.side, self._filled_there(order) - units_of(order.filled_qty))
+        if not self._is_news("quantity_differs", order):
+            return 0, False
+        asked_at = self.theirs.asked_at
+        just_now = asked_at is not None and any(fill.filled_at >= asked_at for fill in self._fills_of(order))
+        return units, bool(units) and order.is_open and just_now
+
+    def _fills_of(self, order: OwnOrder) -> list[BrokerFill]:
+        return self.by_order.get(order.broker_order_id, []) if order.broker_order_id else []
+
+    def _is_news(self, kind: str, order: OwnOrder) -> bool:
+        return (kind, order.broker_order_id or order.client_intent_id) not in self.ours.accepted.orders
+
+    # words
+
+    def _both(self, symbol: str) -> str:
+        theirs, ours = self.broker.get(symbol, 0), self.ledger.get(symbol, 0)
+        return f"the broker holds {shares(theirs)}, the ledger {shares(ours)}"
+
+    def _break(self, kind: str, symbol: str, units: int, said: str, remedy: str, **others: Any) -> Break:
+        symbol = _key(symbol)
+        return replace(
+            Break(
+                kind=kind,
+                broker_account_id=self.ours.account,
+                symbol=symbol,
+                broker_qty=self.broker.get(symbol, 0),
+                ledger_qty=self.ledger.get(symbol, 0),
+                difference_qty=units,
+                found_at=self.at,
+                said=f"{symbol}: {said}",
+                remedy=remedy,
+            ),
+            **others,
+        )
+
+
+def _key(symbol: str) -> str:
+    return symbol.strip().upper()
+
+
+def _grouped(pairs: Iterable[tuple[str, _Value]]) -> dict[str, list[_Value]]:
+    groups: dict[str, list[_Value]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
+def _summed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for key, units in pairs:
+        sums[key] = sums.get(key, 0) + units
+    return sums
+
+
+def _signed(side: str, units: int) -> int:
+    return units if side == "buy" else -units
+
+
+def _part_of(rest: int, units: int) -> int:
+    """Give the part of a rest that a difference of so many units explains: none of the other direction."""
+    if (rest > 0) != (units > 0):
+        return 0
+    return min(rest, units, key=abs)
+
+
+def _qty(qty: float | None) -> str:
+    return "an unknown quantity" if qty is None else shares(units_of(qty))
+
+
+def _plus(units: int) -> str:
+    return f"{'+' if units > 0 else ''}{shares(units)}"
+
+
+def _traded(units: int) -> str:
+    return f"{'sold' if units < 0 else 'bought'} {shares(abs(units))}"
+
+
+def _named(order: OwnOrder) -> str:
+    """Name an order of ours by both ids, as far as it has them."""
+    if not order.broker_order_id:
+        return f"of intent {order.client_intent_id}"
+    return f"{order.broker_order_id} (intent {order.client_intent_id})"
+
+
+def _asked_for(order: BrokerOrder) -> str:
+    """Say what an order of the broker's asks for: ``buy 5, limit 12.3, 2 filled``."""
+    much = (
+        f"{order.notional:.10g} USD" if order.qty is None and order.notional is not None else _qty(order.qty)
+    )
+    prices = [
+        f"{name} {price:.10g}"
+        for name, price in (("limit", order.limit_price), ("stop", order.stop_price))
+        if price is not None
+    ]
+    filled = [f"{_qty(order.filled_qty)} filled"] if order.filled_qty else []
+    return ", ".join([f"{order.side} {much}", *(prices or [order.order_type or "order"]), *filled])

@@ -1,0 +1,37 @@
+"""Breaks between broker and ledger, for a person: what happened, what to do, which file takes it in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.breaks import Break
+from engine.reconciliations import latest_proposal
+from engine.stores.objects import Objects
+from jobs.tables import say
+
+
+def print_breaks(breaks: Sequence[Break], proposal: str | None) -> None:
+    """Print what differs between broker and ledger, account by account; ``proposal`` is the file's path."""
+    for found in breaks:
+        if found.is_repaired:
+            say(f"Late: {found.said}")
+    still_open = [found for found in breaks if not found.is_repaired]
+    if not still_open:
+        return
+    say()
+    count = f"{len(still_open)} difference{'s' if len(still_open) > 1 else ''}"
+    say(f"Broker and ledger: {count}", bold=True, color="red")
+    for number, found in enumerate(still_open, 1):
+        what = found.kind.replace("_", " ")
+        say(f"  {number}. {found.broker_account_id}, {what}. {found.said}", color="red")
+        say(f"     {found.remedy.replace('FILE', proposal or 'FILE')}")
+    say("Until then only cancels, and orders that shrink the position, pass the gate in these symbols.")
+
+
+def proposed(objects: Objects, still_open: Sequence[Break]) -> str | None:
+    """Give the path of the file that takes the open breaks in; None where there are none."""
+    key = latest_proposal(objects) if still_open else None
+    if key is None:
+        return None
+    root = getattr(objects, "root", None)
+    return str(root / key) if root is not None else key
