@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test check bench soak simulator lock clean
+.PHONY: run test check bench soak simulator notebooks lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -27,6 +27,10 @@ soak: .venv/test.stamp  # an hour and a half on two cores; to repeat a schedule:
 simulator: .venv/simulator.stamp
 	@$(BIN)/execution-engine serve-simulator
 
+notebooks: .venv/notebooks.stamp
+	@echo "ready: open notebooks/ with $(CURDIR)/$(BIN)/python as the kernel, or run one:"
+	@echo "  cd notebooks && ../$(BIN)/jupyter execute 01_a_day.ipynb --output=/tmp/01_a_day.ipynb"
+
 lock: .venv/venv.stamp  # rewrites the lock files from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile pyproject.toml --extra build -q --universal --python-version 3.11 \
@@ -34,6 +38,9 @@ lock: .venv/venv.stamp  # rewrites the lock files from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --extra build --extra simulator -c requirements.lock -q --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    -o replay/simulator/requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra build --extra simulator --extra notebooks -c requirements.lock \
+	    -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    -o notebooks/requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra build --extra test -c requirements.lock -q --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o tests/requirements.lock
 
@@ -55,6 +62,11 @@ clean:
 .venv/simulator.stamp: .venv/run.stamp replay/simulator/requirements.lock
 	@echo "setting up the simulator (once)"
 	@$(PIP) -r replay/simulator/requirements.lock
+	@touch $@
+
+.venv/notebooks.stamp: .venv/run.stamp notebooks/requirements.lock
+	@echo "setting up the notebooks (once)"
+	@$(PIP) -r notebooks/requirements.lock
 	@touch $@
 
 .venv/test.stamp: .venv/run.stamp tests/requirements.lock

@@ -135,6 +135,49 @@ def day(session: str, *, as_json: bool) -> None:
     sys.exit(command(session, as_json=as_json))
 
 
+@cli.command()
+@click.argument("what", metavar="DATE|RUN|RANGE")
+@click.option("--data", type=click.Path(exists=True, file_okay=False),
+              help="The data folder; default: EXEC_DATA_DIR.")  # fmt: skip
+@click.option("--limits", type=click.Path(exists=True, dir_okay=False),
+              help="TOML: limits by rule or setting, max_position_size_exceeded = 50.")  # fmt: skip
+@click.option("--set", multiple=True, metavar="NAME=VALUE",
+              help="One limit, as EXEC_MAX_POSITION_QTY=50; may be repeated.")  # fmt: skip
+@click.option("--chained", is_flag=True, help="Later runs start from what earlier ones would have done.")
+@click.option("--decisions-only", is_flag=True, help="Leave the broker's recorded traffic out; quicker.")
+@_JSON
+def replay(what: str, **options: Any) -> None:
+    """Decide on recorded intents again, under the recorded limits or others, and show what differs.
+
+    DATE (2026-03-02), RANGE (2026-03-02..2026-03-06), RUN (its name, or its folder's path). Reads recorded
+    files only, each held to its hash; no request leaves. Exits with 1 where one is missing or has changed.
+    """
+    from jobs.replay import Options
+    from jobs.replay import replay as command
+
+    sys.exit(command(what, Options(**options)))
+
+
+@cli.command()
+@click.option("--days", type=click.IntRange(1, 252), default=5, show_default=True, help="How many sessions.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of prices, strategies and faults.")
+@click.option("--out", required=True, type=click.Path(file_okay=False), help="An empty or new folder.")
+@click.option("--start", "first_day", default="2026-03-02", show_default=True, help="The first session.")
+@click.option("--faults", is_flag=True, help="With trouble at the broker.")
+@_JSON
+def simulate(*, out: str, as_json: bool, **said: Any) -> None:
+    """Simulate days: strategies drop files, scheduled runs trade at a simulated Alpaca whose prices move.
+
+    What is left in --out is a data folder like any other, the same for the same seed. Limits are those of the
+    environment (EXEC_MAX_POSITION_QTY, ...).
+    """
+    from pathlib import Path
+
+    from jobs.simulate import parsed, simulate_days
+
+    sys.exit(simulate_days(parsed(**said), Path(out), as_json=as_json))
+
+
 @cli.command("init-db")
 @_JSON
 def init_db(*, as_json: bool) -> None:
@@ -238,6 +281,18 @@ def load_positions(file: str, *, as_json: bool) -> None:
     from jobs.positions import load
 
     sys.exit(load(file, as_json=as_json))
+
+
+@positions.command("accept")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--by", required=True, help="Who accepts it; kept for ever.")
+@click.option("--why", required=True, help="What it was; kept for ever.")
+@_JSON
+def accept_positions(file: str, *, by: str, why: str, as_json: bool) -> None:
+    """Take FILE, which a sync proposed, into the ledger; the next sync compares again."""
+    from jobs.positions import accept
+
+    sys.exit(accept(file, by=by, why=why, as_json=as_json))
 
 
 @positions.command("show")

@@ -1,0 +1,349 @@
+"""A live run carried out again: AlpacaBroker, routing and settlement of ``engine`` over recorded traffic.
+
+The run's folder is copied into memory, its decisions are those of the replay, its clock stands at the moment
+when its inputs had been read, and its only transport is ``CassetteAdapter``. What the world did to the run (a
+kill switch that went on, a session that ended, an account that failed) is known by its effect alone, so an
+order that was withheld then is withheld again, for the recorded reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from engine.brokers.alpaca_lists import Query, at_or_after, every_order
+from engine.errors import BrokerError, LeaseLost, RecordError, RunStopped
+from engine.log import EventLog
+from engine.orders import BrokerOrder
+from engine.record import json_bytes
+from engine.routing.fates import ACCOUNT_DOWN, Fate, live_results
+from engine.settling import fills_table
+from engine.stores.kill_switch import KillSwitchState
+from engine.stores.runs import BATCH, DECISIONS, INPUTS, RESULTS, START, RunFolder
+from engine.trading import Traded, trade_accounts
+from engine.venue import Names, Patience, Venue, Venues
+from engine.world import World
+from replay.cassettes import Interaction, read_cassette
+from replay.judging import Case
+from replay.outcomes import NOT_SENT, RECORDED, Outcomes, differing, last_prices, recorded_outcomes, said_in
+from replay.recorded import Recording
+from replay.stand_ins import MemoryDocuments, MemoryObjects, NoStore, OwnLease, ReplayedBroker, Silence
+from replay.transport import CassetteAdapter
+from replay.venue_book import DERIVED, SIMULATED, VenueBook
+
+CLOCK_MARGIN = timedelta(seconds=1)
+"""As ``engine.routing.live`` has it: how far before the broker's time of a run its orders may be."""
+
+_ONE_ORDER = ("/v2/orders/", "/v2/orders:")
+_NEVER_SENT = frozenset({"halted", "expired"})
+
+
+def carried_out(
+    recording: Recording, case: Case, decided: pd.DataFrame, *, orders_at_once: int = 1
+) -> Outcomes:
+    """Carry decisions out as the recorded run would have; gives what becomes of every intent.
+
+    ``decided``: the decisions of the replay, of the case's batch. Raises ``RecordError`` where the traffic
+    can't be read, or doesn't suffice.
+    """
+    name = str(recording.run.path / "cassette.json")
+    interactions = read_cassette(name, recording.cassette) if recording.cassette else []
+    stage = _Stage(recording, case, decided, interactions)
+    given = -1
+    while True:
+        try:
+            return stage.outcomes(stage.trade(orders_at_once=orders_at_once))
+        except (
+            BrokerError,
+            LeaseLost,
+            RunStopped,
+        ) as error:  # at which a job ended; another one went on from there
+            if stage.given == given:
+                raise RecordError(
+                    f"{name}: the recorded traffic doesn't suffice to carry run {recording.run.run_id} out "
+                    f"again ({error}). Replay its decisions only."
+                ) from error
+            given = stage.given
+
+
+class _Stage:
+    """One run, set up to be carried out again."""
+
+    def __init__(
+        self, recording: Recording, case: Case, decided: pd.DataFrame, interactions: list[Interaction]
+    ) -> None:
+        self.recording, self.decided = recording, decided
+        self.then = recorded_outcomes(recording)
+        self.at = datetime.fromisoformat(str(recording.inputs["read_at"]))
+        ids = recording.batch["client_intent_id"].to_pylist()
+        self.accounts = recording.batch["broker_account_id"].cast(pa.string()).to_pylist()
+        references = dict(zip(ids, recording.batch["reference_price"].to_pylist(), strict=True))
+        self.keys = list(zip(self.accounts, ids, strict=True))
+        self.places = _places(recording, self.accounts)
+        self.down = {
+            account
+            for account, reason in zip(self.accounts, self.then["reason"], strict=True)
+            if reason == ACCOUNT_DOWN
+        }
+        told = _told(recording, self.places)
+        resuming = {name: _first_of_a_resumed_job(said["time"]) for name, said in told.items()}
+        self.adapters = {
+            account: CassetteAdapter(
+                _after_the_inputs(_own(interactions, account), self.at, resuming[account]),
+                partial(
+                    VenueBook.of,
+                    _own(interactions, account),
+                    at=self.at,
+                    reference_price=references.get,
+                    last_price=last_prices(recording),
+                ),
+                account=account,
+                resuming=resuming[account],
+            )
+            for account in {place["account"] for place in self.places}
+        }
+        self.folder = _in_memory(recording, case, decided, self.places)
+        allowed = self.decided["allowed"].to_numpy()
+        self.withdrawn_elsewhere = _set_up_earlier_targets(recording, self.folder, self.places, allowed)
+
+    @property
+    def given(self) -> int:
+        """How much of the recorded traffic was used so far."""
+        return sum(adapter.given for adapter in self.adapters.values())
+
+    def trade(self, *, orders_at_once: int) -> Traded:
+        """Carry it out."""
+        allowed = self.decided["allowed"].to_numpy()
+        if not {account for account, yes in zip(self.accounts, allowed, strict=True) if yes} - self.down:
+            return Traded()
+        held, documents = self._held(), MemoryDocuments()
+        said = self.folder.json(INPUTS)["broker"]
+        venues = [
+            Venue(
+                account=place["account"],
+                key=place["account_key"],
+                broker=ReplayedBroker(
+                    place["host"], self.adapters[place["account"]], held.get(place["account"], {})
+                ),
+                lease=OwnLease(str(said.get(place["account"], {}).get("tenure", ""))),
+                halted=lambda: "",
+                notes=documents,
+                settle_s=0.0,
+                patience=Patience(lookups_s=(0.0,) * 5, down_after_s=1.0),
+                orders_at_once=orders_at_once,
+            )
+            for place in self.places
+            if place["account"] not in self.down
+        ]
+        down = {account: f"account {account} failed in the recorded run" for account in self.down}
+        nothing: Any = NoStore()
+        world = World(
+            objects=self.folder.objects,
+            inbox=nothing,
+            positions=nothing,
+            ledger=nothing,
+            kill_switch=lambda: KillSwitchState(on=False, why=""),
+            log=EventLog(Silence(), lambda: self.at),
+            clock=lambda: self.at,
+        )
+        return trade_accounts(
+            self.folder, world, Venues(at_work=tuple(venues), names=Names(documents), down=down)
+        )
+
+    def outcomes(self, traded: Traded) -> Outcomes:
+        """Lay what became of it beside the record."""
+        frame = said_in(live_results(self.decided, traded.fates))
+        allowed, then = self.decided["allowed"].to_numpy(), self.recording.decisions["allowed"].to_numpy()
+        failed = np.array([account in self.down for account in self.accounts], dtype=bool)
+        failed[self.withdrawn_elsewhere] = True
+        as_then = np.flatnonzero(failed & allowed & then)
+        for name in self.then.columns:
+            frame.iloc[as_then, frame.columns.get_loc(name)] = self.then[name].take(as_then).to_numpy()
+        frame["source"], frame["fill_price_source"] = self._sources(frame, allowed, then)
+        differs = differing(frame, self.then) if len(frame) else np.zeros(0, dtype=bool)
+        fills = fills_table(traded.orders, traded.fills, str(self.recording.start["settings"]["calendar"]))
+        recorded = self.recording.fills
+        same = bool(self.down) or recorded is None or _executions(fills) == _executions(recorded)
+        return Outcomes(frame, fills, differs, fills_differ=not same)
+
+    def _sources(
+        self, frame: pd.DataFrame, allowed: np.ndarray, then: np.ndarray
+    ) -> tuple[list[str], list[str]]:
+        """Say of each intent where its outcome comes from, and whose price a simulated fill has."""
+        derived = {
+            (account, answer.client_id)
+            for account, adapter in self.adapters.items()
+            for answer in adapter.answers
+            if answer.client_id and answer.how not in {RECORDED, SIMULATED}
+        }
+        sources, prices = [], []
+        rows = zip(self.keys, frame["broker_order_id"], allowed.tolist(), then.tolist(), strict=True)
+        for key, order_id, now, before in rows:
+            adapter = self.adapters.get(key[0])
+            simulated = None if adapter is None else adapter.simulated.get(order_id)
+            if simulated is not None:
+                sources.append(SIMULATED)
+            elif before and not now:
+                sources.append(NOT_SENT)
+            else:
+                sources.append(DERIVED if key in derived else RECORDED)
+            prices.append("" if simulated is None else simulated.price_source)
+        return sources, prices
+
+    def _held(self) -> dict[str, dict[str, Fate]]:
+        """Give what withheld orders then, by account and client id; it withholds them again.
+
+        What is allowed only now shares the fate of the orders around it: once an account was halted, or its
+        session over, nothing after it in the batch was sent.
+        """
+        held: dict[str, dict[str, Fate]] = {}
+        ended: dict[str, Fate] = {}
+        messages = self.recording.results["message"].cast(pa.string()).to_pylist()
+        allowed_then = self.recording.decisions["allowed"].to_pylist()
+        rows = zip(self.keys, self.then["status"], self.then["reason"], messages, allowed_then, strict=True)
+        for (account, client_id), status, reason, message, was_allowed in rows:
+            own = held.setdefault(account, {})
+            fate = Fate(status=status, reason=reason, message=message or "")
+            if not was_allowed:
+                if account in ended:
+                    own[client_id] = ended[account]
+            elif status in _NEVER_SENT:
+                own[client_id] = fate
+                if reason != "intent_expired":
+                    ended.setdefault(account, fate)
+            elif status == "unresolved" and not self._is_known(account, client_id):
+                own[client_id] = replace(fate, attempted=True)
+        return held
+
+    def _is_known(self, account: str, client_id: str) -> bool:
+        adapter = self.adapters.get(account)
+        return adapter is not None and adapter.knows(client_id)
+
+
+def _in_memory(
+    recording: Recording, case: Case, decided: pd.DataFrame, places: list[dict[str, str]]
+) -> RunFolder:
+    folder = RunFolder(MemoryObjects(), recording.run.trading_date, recording.run.run_id)
+    config = {**asdict(case.config), "accounts": sorted(case.config.accounts)}
+    folder.write(START, {**recording.start, "config": config, "venues": places})
+    folder.write(BATCH, recording.batch)
+    folder.write(INPUTS, {**recording.inputs, "broker": _told(recording, places)})
+    decisions = pa.Table.from_pandas(decided, preserve_index=False).replace_schema_metadata(None)
+    folder.write(DECISIONS, decisions)
+    return folder
+
+
+def _places(recording: Recording, accounts: Iterable[str]) -> list[dict[str, str]]:
+    """Give where a run's orders were sent: account, host and key; a nameless account has the batch's name."""
+    own = sorted(set(accounts))
+    hosts = recording.start.get("hosts") or [""]
+    key = str(recording.start.get("account_key", ""))
+    begun = recording.start.get("venues") or [{"account": "", "host": hosts[0], "account_key": key}]
+    return [{**place, "account": place["account"] or (own[0] if own else "")} for place in begun]
+
+
+def _told(recording: Recording, places: list[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Give what ``inputs.json`` says of each account: the broker's time, and whose turn it was."""
+    said: Mapping[str, Any] = recording.inputs.get("broker") or {}
+    time = str(recording.inputs.get("broker_time") or recording.inputs["read_at"])
+    nobody = {"time": time, "tenure": str(recording.inputs.get("tenure", ""))}
+    return {place["account"]: dict(said.get(place["account"], nobody)) for place in places}
+
+
+def _set_up_earlier_targets(
+    recording: Recording, folder: RunFolder, places: list[dict[str, str]], allowed: np.ndarray
+) -> list[int]:
+    """Let the orders that cancels withdrew, of earlier runs, be found where routing looks for them.
+
+    Gives the cancels of which the record doesn't say what they were about: only other runs could tell.
+    """
+    batch = recording.batch.select(
+        ["action", "target_intent_id", "broker_account_id", "client_intent_id"]
+    ).to_pylist()
+    own = {(row["broker_account_id"], row["client_intent_id"]) for row in batch}
+    order_ids = recording.results["broker_order_id"].to_pylist()
+    of_others = [
+        place
+        for place, row in enumerate(batch)
+        if row["action"] == "cancel"
+        and allowed[place]
+        and (row["broker_account_id"], row["target_intent_id"]) not in own
+    ]
+    rows = [place for place in of_others if order_ids[place]]
+    if rows:
+        _write_earlier_run(recording, folder, places, rows)
+    return [place for place in of_others if not order_ids[place]]
+
+
+def _write_earlier_run(
+    recording: Recording, folder: RunFolder, places: list[dict[str, str]], rows: list[int]
+) -> None:
+    """Write a run that left the targets of some cancels open, as far as routing reads it."""
+    earlier = RunFolder(folder.objects, recording.run.trading_date, f"before-{recording.run.run_id}")
+    cancels = recording.batch.take(pa.array(rows))
+    targets = cancels["target_intent_id"].cast(pa.string())
+    places_of = cancels.schema.get_field_index("client_intent_id")
+    earlier.write(BATCH, cancels.set_column(places_of, "client_intent_id", targets))
+    earlier.write(RESULTS, recording.results.take(pa.array(rows)))
+    earlier.write(INPUTS, folder.json(INPUTS))
+    accounts = cancels["broker_account_id"].cast(pa.string()).to_pylist()
+    for place in places:
+        own_rows = [number for number, account in enumerate(accounts) if account == place["account"]]
+        said = {**place, "at": str(recording.inputs["read_at"]), "rows": own_rows}
+        key = f"open/{earlier.trading_date.isoformat()}/{earlier.run_id}~{place['account_key'][:16]}.json"
+        if own_rows:
+            folder.objects.put(key, json_bytes(said))
+
+
+def _first_of_a_resumed_job(broker_time: str) -> str:
+    """Give the request by which a job looks for orders of the job before it: all since the run began."""
+    asked: list[str] = []
+
+    def ask(query: Query) -> list[BrokerOrder]:
+        asked.append(f"/v2/orders?{urlencode(query)}")
+        return []
+
+    every_order(ask, status="all", after=at_or_after(datetime.fromisoformat(broker_time) - CLOCK_MARGIN))
+    return asked[0]
+
+
+def _own(interactions: Iterable[Interaction], account: str) -> list[Interaction]:
+    return [one for one in interactions if one.account in {"", account}]
+
+
+def _after_the_inputs(interactions: list[Interaction], at: datetime, resuming: str) -> list[Interaction]:
+    """Leave out what was asked before the inputs had been read, which a replay takes as they were recorded.
+
+    Moments tell, where run and traffic went by the same clock; where a simulated time says otherwise, lists
+    that were asked for before anything was placed or withdrawn, or the run was resumed, are of that time.
+    """
+    later = [one for one in interactions if one.method != "GET" or not _is_before(one, at)]
+    if len(later) < len(interactions):
+        return later
+    numbers = [one.number for one in interactions if one.method != "GET" or one.target == resuming]
+    begin = min(numbers, default=0)
+    return [one for one in interactions if one.number >= begin or one.target.startswith(_ONE_ORDER)]
+
+
+def _is_before(one: Interaction, moment: datetime) -> bool:
+    """Tell whether a request is of the time before the inputs had been read."""
+    if not one.started_at:
+        return False
+    try:
+        return datetime.fromisoformat(one.started_at) < moment
+    except (ValueError, TypeError):
+        return False
+
+
+def _executions(fills: pa.Table) -> set[tuple[object, ...]]:
+    names = ("fill_id", "client_intent_id", "broker_order_id", "qty", "price")
+    columns = [fills[name].to_pylist() for name in names]
+    return set(zip(*columns, strict=True))

@@ -1,0 +1,272 @@
+"""Cassettes: HTTP traffic in vcrpy's form, as ``engine`` writes it, as vcrpy does, or as somebody typed it.
+
+JSON and YAML are read, neither in a way that can run code: YAML by the safe loader, without merge keys, which
+can be made to grow without bound. Whatever isn't as it should be is named, with its place.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlsplit
+
+from engine.errors import RecordError
+
+LARGEST_JSON = 1 << 30
+LARGEST_YAML = 1 << 26
+LARGEST_BODY = 1 << 25
+_ZLIB_ANY = 32 + zlib.MAX_WBITS  # zlib or gzip, as its header says
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """A request, and its reply or why there was none.
+
+    ``target``: path and query. ``account``: whose it is, "" where nobody said. ``started_at``: ISO text, ""
+    where nobody said. ``status`` is 0, and ``error`` says why, where there was no reply.
+    """
+
+    number: int
+    method: str
+    target: str
+    body: bytes
+    account: str = ""
+    started_at: str = ""
+    status: int = 0
+    reason: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = b""
+    error: str = ""
+
+
+def read_cassette(name: str, content: bytes) -> list[Interaction]:
+    """Read a cassette; gives its interactions in their order, those without a reply among them.
+
+    ``name`` is used in messages, and its ending tells YAML from JSON. Raises ``RecordError``.
+    """
+    told = _parsed(name, content)
+    if not isinstance(told, dict) or not isinstance(told.get("interactions"), list):
+        raise _wrong(name, f"it is {_kind(told)}", "a mapping with a list of interactions")
+    unanswered = told.get("unanswered") or []
+    if not isinstance(unanswered, list):
+        raise _wrong(name, f"its unanswered is {_kind(unanswered)}", "a list")
+    answered = list(_interactions(name, "interaction", told["interactions"]))
+    lost = list(_interactions(name, "unanswered request", unanswered))
+    return sorted([*answered, *lost], key=lambda one: one.number)
+
+
+def _parsed(name: str, content: bytes) -> object:
+    is_yaml = name.lower().endswith((".yaml", ".yml"))
+    if not is_yaml and not name.lower().endswith(".json"):
+        is_yaml = content.lstrip()[:1] != b"{"
+    largest = LARGEST_YAML if is_yaml else LARGEST_JSON
+    if len(content) > largest:
+        raise _wrong(name, f"it has {len(content)} bytes", f"at most {largest}")
+    return _yaml(name, content) if is_yaml else _json(name, content)
+
+
+def _json(name: str, content: bytes) -> object:
+    import orjson
+
+    try:
+        told: object = orjson.loads(content)
+    except ValueError:
+        try:
+            told = json.loads(content)  # half a surrogate pair, NaN: what json writes and others don't read
+        except (ValueError, RecursionError) as error:
+            raise _wrong(name, f"it is no JSON ({error})", "a whole cassette") from None
+    return told
+
+
+def _yaml(name: str, content: bytes) -> object:
+    try:
+        yaml: Any = import_module("yaml")
+    except ImportError:
+        raise RecordError(
+            f"{name} is YAML, which needs PyYAML to be read. Install it (pip install pyyaml), or convert the "
+            f"cassette to JSON."
+        ) from None
+
+    def flatten_mapping(_: Any, node: Any) -> None:
+        for key, _value in node.value:
+            if key.tag == _MERGE_TAG:
+                raise yaml.constructor.ConstructorError(
+                    None, None, "merge keys (<<) are not taken", key.start_mark
+                )
+
+    safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = type("PlainLoader", (safe,), {"flatten_mapping": flatten_mapping})
+    try:
+        told: object = yaml.load(content, loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _wrong(name, f"it is no plain YAML ({_one_line(error)})", "a whole cassette") from None
+    return told
+
+
+def _interactions(name: str, kind: str, rows: list[Any]) -> Iterator[Interaction]:
+    for place, row in enumerate(rows, start=1):
+        try:
+            yield _interaction(row, place, lost=kind != "interaction")
+        except _Malformed as error:
+            raise _wrong(
+                f"{name}: {kind} {place}", f"its {error.field} is {error.found}", error.rule
+            ) from None
+
+
+class _Malformed(Exception):
+    """A field is not as it should be."""
+
+    def __init__(self, field: str, value: object, rule: str) -> None:
+        super().__init__(field)
+        self.field, self.found, self.rule = field, _shown(value), rule
+
+
+def _interaction(row: object, place: int, *, lost: bool) -> Interaction:
+    if not isinstance(row, dict):
+        raise _Malformed("form", row, "a mapping with request and response")
+    request = row.get("request")
+    if not isinstance(request, dict):
+        raise _Malformed("request", request, "a mapping with method and uri")
+    method, uri = request.get("method"), request.get("uri", request.get("url"))
+    if not isinstance(method, str) or not method.isalpha():
+        raise _Malformed("request.method", method, "a word such as GET")
+    if not isinstance(uri, str) or not uri:
+        raise _Malformed("request.uri", uri, "an address")
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        raise _Malformed("request.uri", uri, "an address") from None
+    number = row.get("number", place)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise _Malformed("number", number, "a whole number")
+    told: dict[str, Any] = {
+        "number": number,
+        "method": method.upper(),
+        "target": (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+        "body": _body("request.body", request.get("body")),
+        "account": _text("account", row.get("account")),
+        "started_at": _text("started_at", row.get("started_at")),
+    }
+    if lost:
+        return Interaction(**told, error=_text("error", row.get("error")) or "no answer was recorded")
+    return Interaction(**told, **_answered(row.get("response")))
+
+
+def _answered(response: object) -> dict[str, Any]:
+    if not isinstance(response, dict):
+        raise _Malformed("response", response, "a mapping with status, headers and body")
+    status = response.get("status")
+    code = status.get("code") if isinstance(status, dict) else status
+    if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 599:
+        raise _Malformed("response.status.code", code, "a whole number from 100 to 599")
+    message = status.get("message") if isinstance(status, dict) else None
+    headers = _headers(response.get("headers"))
+    content = _body("response.body", response.get("body"))
+    return {
+        "status": code,
+        "reason": message if isinstance(message, str) else _phrase(code),
+        "content": _decoded(content, headers),
+        "headers": headers,
+    }
+
+
+def _headers(said: object) -> dict[str, str]:
+    if said is None:
+        return {}
+    if not isinstance(said, dict):
+        raise _Malformed("response.headers", said, "a mapping of names to lists of text")
+    headers = {}
+    for name, values in said.items():
+        texts = values if isinstance(values, list) else [values]
+        if not isinstance(name, str) or not all(isinstance(text, str | int) for text in texts):
+            raise _Malformed(f"response.headers.{name}", values, "text, or a list of it")
+        headers[name] = ", ".join(str(text) for text in texts)
+    return headers
+
+
+def _decoded(content: bytes, headers: dict[str, str]) -> bytes:
+    """Give a body as it was before it was compressed; vcrpy keeps it as it came."""
+    name = next((name for name in headers if name.lower() == "content-encoding"), None)
+    if name is None or not content or headers[name].lower() == "identity":
+        return content
+    if headers[name].lower() not in {"gzip", "deflate"}:
+        raise _Malformed("Content-Encoding", headers[name], "gzip or deflate")
+    del headers[name]
+    if content[:1] in {b"{", b"["}:
+        return content  # decompressed when it was recorded
+    try:
+        unpacked = zlib.decompressobj(_ZLIB_ANY)
+        plain = unpacked.decompress(content, LARGEST_BODY)
+    except zlib.error:
+        raise _Malformed("response.body", content, "compressed as its headers say") from None
+    if unpacked.unconsumed_tail:
+        raise _Malformed("response.body", "longer than it may be", f"at most {LARGEST_BODY} bytes")
+    return plain
+
+
+def _body(place: str, said: object) -> bytes:
+    if isinstance(said, dict) and said.keys() & {"string", "base64_string"}:
+        if "base64_string" in said:
+            try:
+                return base64.b64decode(said["base64_string"], validate=True)
+            except (TypeError, ValueError):
+                raise _Malformed(f"{place}.base64_string", said["base64_string"], "base64") from None
+        said = said["string"]
+    if said is None:
+        return b""
+    if isinstance(said, dict | list):
+        try:
+            return json.dumps(said).encode()
+        except (TypeError, ValueError, RecursionError):
+            raise _Malformed(place, said, "text, or what JSON can say") from None
+    if not isinstance(said, str | bytes):
+        raise _Malformed(place, said, "text")
+    content = said if isinstance(said, bytes) else said.encode("utf-8", "replace")
+    if len(content) > LARGEST_BODY:
+        raise _Malformed(place, f"{len(content)} bytes long", f"at most {LARGEST_BODY} bytes")
+    return content
+
+
+def _text(place: str, said: object) -> str:
+    if said is None:
+        return ""
+    if not isinstance(said, str):
+        raise _Malformed(place, said, "text")
+    return said
+
+
+def _phrase(code: int) -> str:
+    try:
+        return HTTPStatus(code).phrase
+    except ValueError:
+        return ""
+
+
+def _wrong(place: str, found: str, rule: str) -> RecordError:
+    return RecordError(
+        f"{place}: {found}; expected {rule}. Record the cassette again, or correct it where it says so."
+    )
+
+
+def _kind(value: object) -> str:
+    return {dict: "a mapping without interactions", list: "a list", type(None): "empty"}.get(
+        type(value), f"a {type(value).__name__}"
+    )
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "missing"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,431 @@
+"""Decisions then and now, side by side: which differ, why, and which intents that lets through or stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from engine.quantity import Ints, Mask
+from engine.schema import FIGURES
+from replay.outcomes import Outcomes, estimated, last_prices, recorded_outcomes
+from replay.recorded import Recording
+
+LIMITS, CODE, EARLIER_FLIPS, UNEXPLAINED = "limits", "code", "earlier flips", "unexplained"
+NEWLY_ALLOWED, NEWLY_REFUSED = "newly_allowed", "newly_refused"
+_OF_LIMITS = ("position_limit_qty", "trades_limit")
+_INTENT = ("client_intent_id", "strategy_id", "broker_account_id", "symbol", "side", "action", "qty")
+_PRICES = ("notional", "limit_price", "reference_price")
+_COUNTS = (
+    "intents", "allowed", "recorded_allowed", "newly_allowed", "newly_refused", "differences",
+    "code_differences", "limit_differences", "chain_differences", "result_differences", "simulated",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One run as it was replayed.
+
+    ``same_code``, ``same_limits``: as in the record. ``depends_on_earlier_flip``: its inputs were changed by
+    what earlier runs would have done. ``outcomes``: None where they are only estimated, when asked for.
+    """
+
+    recording: Recording
+    same_code: bool
+    same_limits: bool
+    depends_on_earlier_flip: bool = False
+    outcomes: Outcomes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Some runs, and every decision on their intents, one after the other.
+
+    ``now``: by today's code, the limits asked for and, in a chained replay, inputs that follow from earlier
+    flips. ``independent``: by the recorded inputs; None where they are those. ``reproduced``: by recorded
+    inputs and limits; None where that was not asked, because it is the same, or the code is.
+    """
+
+    sides: Sequence[Side]
+    now: pd.DataFrame
+    independent: pd.DataFrame | None = None
+    reproduced: pd.DataFrame | None = None
+
+    @cached_property
+    def decisions(self) -> pd.DataFrame:
+        """What is decided now, intent by intent."""
+        frame = self.now.drop(columns="client_intent_id")
+        return pd.concat([pd.DataFrame(self._context()), frame], axis=1).assign(
+            differs=self.differs, cause=_named(self._by_code, self._by_limits, self._by_chain, self.differs)
+        )
+
+    @cached_property
+    def recorded(self) -> pd.DataFrame:
+        """What was decided then, intent by intent."""
+        return pd.concat([pd.DataFrame(self._context()), self._then.drop(columns="client_intent_id")], axis=1)
+
+    @cached_property
+    def flips(self) -> pd.DataFrame:
+        """The intents that are decided the other way round."""
+        rows = np.flatnonzero(self._flipped)
+        if not len(rows):
+            return flips_schema()
+        now, then = (frame.take(rows).reset_index(drop=True) for frame in (self.now, self._then))
+        is_new = now["allowed"].to_numpy()
+        reasons, reasons_then = (frame["reason"].astype("str") for frame in (now, then))
+        columns = {
+            **self._context(rows),
+            "direction": np.where(is_new, NEWLY_ALLOWED, NEWLY_REFUSED),
+            "rule": reasons_then.where(is_new, reasons),
+            "cause": self._causes_of_flips(rows),
+            "allowed": is_new,
+            "recorded_allowed": ~is_new,
+            "reason": reasons,
+            "recorded_reason": reasons_then,
+        }
+        for figure in FIGURES:
+            columns[figure] = now[figure]
+            columns[f"recorded_{figure}"] = then[figure] if figure in then.columns else np.nan
+        return pd.DataFrame(columns)
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """What became of each intent, then and now."""
+        frames = []
+        for side, start, size in zip(self.sides, self._starts, self._sizes, strict=True):
+            now = self.now.iloc[start : start + size]
+            came = side.outcomes or estimated(side.recording, now)
+            then = recorded_outcomes(side.recording).add_prefix("recorded_")
+            frames.append(pd.concat([came.frame.assign(differs=came.differs), then], axis=1))
+        return pd.concat([pd.DataFrame(self._context()), pd.concat(frames, ignore_index=True)], axis=1)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One row a run."""
+        counts = {
+            "intents": self._sizes,
+            "allowed": self._per_run(self.now["allowed"].to_numpy()),
+            "recorded_allowed": self._per_run(self._allowed_then),
+            "newly_allowed": self._per_run(self._flipped & ~self._allowed_then),
+            "newly_refused": self._per_run(self._flipped & self._allowed_then),
+            "differences": self._per_run(self.differs | self._results_differ),
+            "code_differences": self._per_run(self._by_code),
+            "limit_differences": self._per_run(self._by_limits),
+            "chain_differences": self._per_run(self._by_chain),
+            "result_differences": self._per_run(self._results_differ),
+            "simulated": self._simulated,
+        }
+        recordings = [side.recording for side in self.sides]
+        return pd.DataFrame(
+            {
+                "run_id": [one.run.run_id for one in recordings],
+                "trading_date": _sessions(recordings),
+                "mode": [str(one.start["mode"]) for one in recordings],
+                "code_version": [str(one.manifest["code_version"]) for one in recordings],
+                "same_code": [side.same_code for side in self.sides],
+                "same_limits": [side.same_limits for side in self.sides],
+                **{name: np.asarray(counts[name], dtype=np.int64) for name in _COUNTS},
+                "first_differing_stage": self._stages(),
+                "depends_on_earlier_flip": [side.depends_on_earlier_flip for side in self.sides],
+            }
+        )
+
+    @cached_property
+    def differs(self) -> Mask:
+        """The rows that are decided otherwise in anything but the limits themselves."""
+        return self._unlike(self.now, self._then, self._is_comparable)
+
+    @cached_property
+    def _then(self) -> pd.DataFrame:
+        tables = [side.recording.decisions for side in self.sides]
+        if not all(table.schema.equals(tables[0].schema) for table in tables):
+            tables = [_plain(table) for table in tables]
+        return pa.concat_tables(tables, promote_options="default").unify_dictionaries().to_pandas()
+
+    @cached_property
+    def _allowed_then(self) -> Mask:
+        return np.asarray(self._then["allowed"].to_numpy(dtype=bool))
+
+    @cached_property
+    def _flipped(self) -> Mask:
+        return np.asarray(self.now["allowed"].to_numpy() != self._allowed_then, dtype=bool)
+
+    @cached_property
+    def _by_code(self) -> Mask:
+        if self.reproduced is None:
+            return self._nowhere
+        return self._unlike(self.reproduced, self._then, self._is_comparable_with_record)
+
+    @cached_property
+    def _by_limits(self) -> Mask:
+        if self.reproduced is self.now:
+            return self._nowhere
+        final = self.now if self.independent is None else self.independent
+        if self.reproduced is not None:
+            return self._unlike(final, self.reproduced, lambda _: None)
+        changed: Mask = np.repeat([not side.same_limits for side in self.sides], self._sizes)
+        if final is not self.now:
+            changed &= self._unlike(final, self._then, self._is_comparable)
+        else:
+            changed &= self.differs
+        return changed
+
+    @cached_property
+    def _by_chain(self) -> Mask:
+        if self.independent is None:
+            return self._nowhere
+        return self._unlike(self.now, self.independent, lambda _: None)
+
+    @cached_property
+    def _results_differ(self) -> Mask:
+        told = [
+            np.zeros(size, dtype=bool) if side.outcomes is None else side.outcomes.differs
+            for side, size in zip(self.sides, self._sizes, strict=True)
+        ]
+        return np.concatenate(told) if told else self._nowhere
+
+    @property
+    def _simulated(self) -> list[int]:
+        new = self._per_run(self._flipped & ~self._allowed_then)
+        return [
+            (int(count) if side.recording.is_live else 0)
+            if side.outcomes is None
+            else side.outcomes.simulated
+            for side, count in zip(self.sides, new, strict=True)
+        ]
+
+    @property
+    def _nowhere(self) -> Mask:
+        return np.zeros(len(self.now), dtype=bool)
+
+    @cached_property
+    def _recorded_columns(self) -> list[frozenset[str]]:
+        return [frozenset(side.recording.decisions.schema.names) for side in self.sides]
+
+    @cached_property
+    def _sizes(self) -> Ints:
+        return np.array([side.recording.batch.num_rows for side in self.sides], dtype=np.int64)
+
+    @cached_property
+    def _starts(self) -> Ints:
+        return np.concatenate([[0], np.cumsum(self._sizes)[:-1]])
+
+    def _per_run(self, mask: Mask) -> Ints:
+        sums = np.concatenate([[0], np.cumsum(mask)])
+        return np.asarray(sums[self._starts + self._sizes] - sums[self._starts])
+
+    def _stages(self) -> list[str]:
+        differs, results = self._per_run(self.differs), self._per_run(self._results_differ)
+        return [
+            "inputs" if side.depends_on_earlier_flip
+            else "decisions" if decided
+            else "results" if came_to
+            else "fills" if side.outcomes is not None and side.outcomes.fills_differ
+            else ""
+            for side, decided, came_to in zip(self.sides, differs, results, strict=True)
+        ]  # fmt: skip
+
+    def _causes_of_flips(self, rows: Ints) -> Any:
+        """Say of rows that flip what turned them: why they are allowed or not, whatever else differs."""
+        now, then = self.now["allowed"].to_numpy()[rows], self._allowed_then[rows]
+        alone, again = (
+            default if frame is None else frame["allowed"].to_numpy()[rows]
+            for frame, default in ((self.independent, now), (self.reproduced, then))
+        )
+        changed = np.repeat([not side.same_limits for side in self.sides], self._sizes)[rows]
+        return _named(again != then, (alone != again) & changed, now != alone, now != then)
+
+    def _is_comparable(self, column: str) -> Mask | None:
+        """Give the rows in which a column can be compared with the record; None where it is all of them.
+
+        Limits are not compared where others were asked for, and nothing is of which the record doesn't know.
+        """
+        fits = [
+            column in names and (side.same_limits or column not in _OF_LIMITS)
+            for side, names in zip(self.sides, self._recorded_columns, strict=True)
+        ]
+        return None if all(fits) else np.repeat(fits, self._sizes)
+
+    def _is_comparable_with_record(self, column: str) -> Mask | None:
+        fits = [column in names for names in self._recorded_columns]
+        return None if all(fits) else np.repeat(fits, self._sizes)
+
+    def _unlike(
+        self, one: pd.DataFrame, other: pd.DataFrame, comparable: Callable[[str], Mask | None]
+    ) -> Mask:
+        differs = self._nowhere
+        for name in one.columns:
+            if name == "client_intent_id" or name not in other.columns:
+                continue
+            if other is not self._then and name in _OF_LIMITS:
+                continue
+            unequal, fits = _unequal(one[name], other[name]), comparable(name)
+            differs |= unequal if fits is None else unequal & fits
+        return differs
+
+    def _context(self, rows: Ints | None = None) -> dict[str, Any]:
+        """Give what each intent is about, with what it is worth where the record has a price, as columns."""
+        recordings = [side.recording for side in self.sides]
+        batch = pa.concat_tables([one.batch.select([*_INTENT, *_PRICES]) for one in recordings])
+        fills = pa.concat_tables([one.results.select(["filled_avg_price"]) for one in recordings])
+        run_codes = np.repeat(np.arange(len(recordings)), self._sizes)
+        if rows is not None:
+            batch, fills, run_codes = batch.take(pa.array(rows)), fills.take(pa.array(rows)), run_codes[rows]
+        intents = batch.cast(_context_schema()).to_pandas()
+        names = pa.array(_distinct([one.run.run_id for one in recordings]), pa.string())
+        return {
+            "run_id": names.take(pa.array(run_codes)).to_pandas().astype("str"),
+            "trading_date": _sessions(recordings)[run_codes],
+            **{name: intents[name] for name in _INTENT},
+            **_estimates(intents, fills["filled_avg_price"].to_numpy(), recordings, run_codes),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What is kept of a part where its intents are not: the flips, and a row a run."""
+
+    flips: pd.DataFrame
+    summary: pd.DataFrame
+    decisions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    recorded: pd.DataFrame = field(default_factory=pd.DataFrame)
+    results: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+@cache
+def flips_schema() -> pd.DataFrame:
+    """Give ``flips`` without rows."""
+    texts = [
+        "run_id",
+        *_INTENT[:-1],
+        "price_source",
+        "direction",
+        "rule",
+        "cause",
+        "reason",
+        "recorded_reason",
+    ]
+    figures = [name for figure in FIGURES for name in (figure, f"recorded_{figure}")]
+    types: dict[str, str] = {
+        **dict.fromkeys(texts, "str"),
+        **dict.fromkeys(["qty", "price", "notional_usd", *figures], "float64"),
+        **dict.fromkeys(["allowed", "recorded_allowed"], "bool"),
+        "trading_date": "datetime64[us]",
+    }
+    order = [
+        "run_id", "trading_date", *_INTENT, "price", "price_source", "notional_usd", "direction", "rule",
+        "cause", "allowed", "recorded_allowed", "reason", "recorded_reason", *figures,
+    ]  # fmt: skip
+    return pd.DataFrame({name: pd.Series(dtype=types[name]) for name in order})
+
+
+@cache
+def summary_schema() -> pd.DataFrame:
+    """Give ``summary`` without rows."""
+    types: dict[str, str] = {
+        "run_id": "str", "trading_date": "datetime64[us]", "mode": "str", "code_version": "str",
+        "same_code": "bool", "same_limits": "bool", **dict.fromkeys(_COUNTS, "int64"),
+        "first_differing_stage": "str", "depends_on_earlier_flip": "bool",
+    }  # fmt: skip
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
+
+
+def _named(code: Mask, by_limits: Mask, chain: Mask, differs: Mask) -> Any:
+    """Give the causes of rows in words, "" where nothing differs."""
+    words = [
+        " and ".join(word for bit, word in enumerate((CODE, LIMITS, EARLIER_FLIPS)) if causes >> bit & 1)
+        for causes in range(8)
+    ]
+    words[0] = UNEXPLAINED
+    causes = code * 1 + by_limits * 2 + chain * 4
+    return np.array([*words, ""], dtype=object)[np.where(differs, causes, len(words))]
+
+
+@cache
+def _context_schema() -> pa.Schema:
+    return pa.schema(
+        [
+            *((name, pa.float64() if name == "qty" else pa.string()) for name in _INTENT),
+            *((name, pa.float64()) for name in _PRICES),
+        ]
+    )
+
+
+def _plain(decisions: pa.Table) -> pa.Table:
+    """Give recorded decisions with indices of one width, so that those of many runs can be joined."""
+    fields = [
+        pa.field(one.name, pa.dictionary(pa.int32(), pa.string()))
+        if pa.types.is_dictionary(one.type)
+        else one
+        for one in decisions.schema
+    ]
+    return decisions.cast(pa.schema(fields))
+
+
+def _unequal(one: pd.Series, other: pd.Series) -> Mask:
+    if isinstance(one.dtype, pd.CategoricalDtype) and isinstance(other.dtype, pd.CategoricalDtype):
+        names = list(one.cat.categories)
+        code_of = {name: code for code, name in enumerate(names)}
+        lookup = np.array([*(code_of.get(name, len(names)) for name in other.cat.categories), -1])
+        return np.asarray(one.cat.codes.to_numpy() != lookup[other.cat.codes.to_numpy()])
+    ours, theirs = one.to_numpy(), other.to_numpy()
+    unequal = np.asarray(ours != theirs, dtype=bool)
+    return unequal & ~(pd.isna(ours) & pd.isna(theirs)) if unequal.any() else unequal
+
+
+def _sessions(recordings: Sequence[Recording]) -> np.ndarray:
+    return np.array([one.run.trading_date for one in recordings], dtype="datetime64[us]")
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Give names none of which occurs twice: runs of two data folders may be called the same."""
+    seen: dict[str, int] = {}
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+    if len(seen) == len(names):
+        return list(names)
+    count: dict[str, int] = {}
+    told = []
+    for name in names:
+        count[name] = count.get(name, 0) + 1
+        told.append(name if count[name] == 1 else f"{name} ({count[name]})")
+    return told
+
+
+def _estimates(
+    intents: pd.DataFrame, filled_at: np.ndarray, recordings: Sequence[Recording], run_codes: Ints
+) -> dict[str, Any]:
+    """Give ``price``, ``price_source`` and ``notional_usd``, by the best price that the record has."""
+    sources = {
+        "fill": filled_at.astype(float),
+        "reference": intents["reference_price"].to_numpy(dtype=float),
+        "limit": intents["limit_price"].to_numpy(dtype=float),
+        "last fill of the symbol": _last_price(intents["symbol"], recordings, run_codes),
+    }
+    price = np.full(len(intents), np.nan)
+    source = np.full(len(intents), len(sources), dtype=np.int8)
+    for code, values in enumerate(sources.values()):
+        known = np.isnan(price) & ~np.isnan(values)
+        price[known], source[known] = values[known], code
+    notional = intents["notional"].to_numpy(dtype=float)
+    qty = intents["qty"].to_numpy(dtype=float)
+    return {
+        "price": price,
+        "price_source": np.array([*sources, ""], dtype=object)[source],
+        "notional_usd": np.where(np.isnan(notional), qty * price, notional),
+    }
+
+
+def _last_price(symbols: pd.Series, recordings: Sequence[Recording], run_codes: Ints) -> np.ndarray:
+    found = np.full(len(symbols), np.nan)
+    for code, recording in enumerate(recordings):
+        last = last_prices(recording)
+        if last:
+            rows = np.flatnonzero(run_codes == code)
+            found[rows] = [last.get(symbol, np.nan) for symbol in symbols.iloc[rows]]
+    return found

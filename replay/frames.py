@@ -1,0 +1,95 @@
+"""Recorded days as plain frames: what was held when, what was executed at which price, what was asked."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+
+from engine.stores.runs import CASSETTE
+from replay.cassettes import Interaction, read_cassette
+from replay.recorded import Day, RecordedRun, Recording, read
+
+BASIS_POINTS = 10_000
+
+
+def positions(what: RecordedRun | Day | str) -> pd.DataFrame:
+    """Give what was held when each run judged its batch, and after each fill, by account and symbol.
+
+    ``moment`` (UTC), ``run_id, broker_account_id, symbol, qty`` (signed shares), ``limit_qty`` (shares,
+    either way). A symbol has rows from the first run on that knew of it; before, it was flat.
+    """
+    rows = [row for recording in read(what, traffic=False) for row in _held(recording)]
+    columns = ["moment", "run_id", "broker_account_id", "symbol", "qty", "limit_qty"]
+    frame = pd.DataFrame(rows, columns=columns)
+    keys = ["moment", "broker_account_id", "symbol"]
+    return frame.sort_values(keys, kind="stable").reset_index(drop=True)
+
+
+def fills(what: RecordedRun | Day | str) -> pd.DataFrame:
+    """Give the executions that runs recorded: the columns of ``fills.parquet``, and what they cost.
+
+    ``notional_usd``; ``slippage_bps`` against the price that the intent named, positive where it cost; NaN
+    where it named none.
+    """
+    found = [
+        recording.fills.to_pandas().assign(run_id=recording.run.run_id)
+        for recording in read(what, traffic=False)
+        if recording.fills is not None and recording.fills.num_rows
+    ]
+    if not found:
+        return pd.DataFrame(
+            columns=["run_id", "symbol", "side", "qty", "price", "notional_usd", "slippage_bps"]
+        )
+    frame = pd.concat(found, ignore_index=True)
+    return frame.assign(notional_usd=frame["qty"] * frame["price"], slippage_bps=slippage_bps(frame))
+
+
+def slippage_bps(fills: pd.DataFrame) -> pd.Series:
+    """Give what executions cost against ``reference_price``, in basis points, positive where it cost."""
+    sign = fills["side"].astype(str).map({"buy": 1.0, "sell": -1.0})
+    return sign * (fills["price"] / fills["reference_price"] - 1) * BASIS_POINTS
+
+
+def traffic(what: RecordedRun | Day | str) -> pd.DataFrame:
+    """Give the broker's traffic: a row for each request, in the order in which they began.
+
+    ``run_id, number, account, method, path, client_order_id`` (of orders that were sent), ``status`` (HTTP;
+    NaN where no reply came).
+    """
+    columns = ["run_id", "number", "account", "method", "path", "client_order_id", "status"]
+    rows = [
+        (recording.run.run_id, one.number, one.account, one.method, one.target, _client_id(one), one.status)
+        for recording in read(what)
+        if recording.cassette
+        for one in read_cassette(CASSETTE, recording.cassette)
+    ]
+    frame = pd.DataFrame(rows, columns=columns).astype({"status": "float64"})
+    return frame.assign(status=frame["status"].where(frame["status"] > 0))
+
+
+def _client_id(one: Interaction) -> str:
+    try:
+        said = json.loads(one.body or b"{}")
+    except ValueError:
+        return ""
+    return str(said.get("client_order_id", "")) if isinstance(said, dict) else ""
+
+
+def _held(recording: Recording) -> list[tuple[object, ...]]:
+    frame = recording.frames.get("positions")
+    limit_qty = float(recording.start["config"]["max_position_qty"])
+    moment, run_id = pd.Timestamp(recording.start["as_of"]), recording.run.run_id
+    held: dict[tuple[str, str], float] = {}
+    for row in [] if frame is None else frame.to_pylist():
+        if row["symbol"] is not None and row["qty"] is not None:
+            held[row["broker_account_id"], row["symbol"]] = row["qty"]
+    rows: list[tuple[object, ...]] = [(moment, run_id, *key, qty, limit_qty) for key, qty in held.items()]
+    executed = [] if recording.fills is None else recording.fills.to_pylist()
+    for fill in sorted(executed, key=lambda one: (one["filled_at"], one["fill_id"])):
+        key = (fill["broker_account_id"], fill["symbol"])
+        if key not in held:
+            rows.append((moment, run_id, *key, 0.0, limit_qty))
+        held[key] = held.get(key, 0.0) + (fill["qty"] if fill["side"] == "buy" else -fill["qty"])
+        rows.append((pd.Timestamp(fill["filled_at"]), run_id, *key, held[key], limit_qty))
+    return rows

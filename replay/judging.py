@@ -1,0 +1,204 @@
+"""The gate of ``engine.risk``, for one recorded batch or for hundreds at a time.
+
+A batch of a thousand intents takes the gate about as long as one of ten thousand. So batches that are judged
+by the same limits are laid end to end and judged in one call, with accounts of their own: an account of one
+run and the same account of another have different names there, so that nothing that is allowed in one run
+counts in another. Moments are moved by the difference between the runs' clocks. What can't be laid out like
+this (an account that isn't well-formed, a frame that doesn't name an account) is judged by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.config import RiskConfig
+from engine.contract import is_well_formed
+from engine.inputs import RiskInputs
+from engine.risk import evaluate
+from engine.schema import DECISION_FIELDS, INTENT_FIELDS, intents_schema
+
+ROWS_AT_ONCE = 131_072
+"""How many intents are laid end to end: enough for compiled code, few enough for any machine."""
+
+_ACCOUNT, _SYMBOL = "broker_account_id", "symbol"
+_MAY_BE_ABSENT = frozenset(one.name for one in INTENT_FIELDS if not one.required and one.default is None)
+_SYMBOL_MAY_BE_MISSING = frozenset({"positions", "unreconciled"})  # a row without one is of a whole account
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A batch, what was known about its accounts, and the limits that it is to be judged by.
+
+    ``frames``: the risk inputs by name, None where unavailable; one that is absent is the gate's default.
+    """
+
+    batch: pa.Table
+    as_of: pd.Timestamp
+    trading_date: date
+    kill_switch: bool
+    frames: Mapping[str, pa.Table | None]
+    config: RiskConfig
+
+    @property
+    def family(self) -> tuple[object, ...]:
+        """What cases have in common that can be judged together."""
+        known = tuple((name, frame is None) for name, frame in sorted(self.frames.items()))
+        return self.config, self.kill_switch, known
+
+    def judged(self) -> pd.DataFrame:
+        """Judge it by itself."""
+        intents = self.batch.select(_asked(self.batch)).to_pandas()
+        return evaluate(intents, _inputs(self, self.frames), self.config).reset_index(drop=True)
+
+
+def judge(cases: Sequence[Case]) -> pd.DataFrame:
+    """Judge every case; gives the decisions of all, one after the other in the order of the cases.
+
+    ``attrs["raised"]`` has the rules that raised, as ``evaluate`` gives them, of any case.
+    """
+    groups = _groups(cases)
+    parts = [_together([cases[place] for place in group]) for group in groups]
+    raised = {rule: why for part in parts for rule, why in part.attrs.get("raised", {}).items()}
+    decisions = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+    order = [place for group in groups for place in group]
+    if order != sorted(order):
+        decisions = decisions.take(_rows_in_order(cases, order)).reset_index(drop=True)
+    if raised:
+        decisions.attrs["raised"] = raised
+    return decisions
+
+
+def _groups(cases: Sequence[Case]) -> list[list[int]]:
+    """Put the cases that can be judged together into groups, each of not too many rows."""
+    groups: list[list[int]] = []
+    open_group: dict[tuple[object, ...], list[int]] = {}
+    rows: dict[tuple[object, ...], int] = {}
+    for place, case in enumerate(cases):
+        key = case.family if _can_share(case) else (place,)
+        if key not in open_group or rows[key] + case.batch.num_rows > ROWS_AT_ONCE:
+            open_group[key], rows[key] = [], 0
+            groups.append(open_group[key])
+        open_group[key].append(place)
+        rows[key] += case.batch.num_rows
+    return groups
+
+
+def _rows_in_order(cases: Sequence[Case], order: Sequence[int]) -> np.ndarray:
+    lengths = np.array([case.batch.num_rows for case in cases])
+    starts = dict(zip(order, np.cumsum([0, *lengths[list(order)][:-1]]), strict=True))
+    return np.concatenate([starts[place] + np.arange(lengths[place]) for place in range(len(cases))])
+
+
+def _together(cases: Sequence[Case]) -> pd.DataFrame:
+    if len(cases) == 1:
+        return cases[0].judged()
+    first = cases[0]
+    config = first.config
+    if config.accounts:
+        names = frozenset(_named(place, name) for place in range(len(cases)) for name in config.accounts)
+        config = RiskConfig(**{**vars(config), "accounts": names})
+    columns = _said_by_any(cases)
+    intents = _end_to_end([_as_one_of_many(case, place, first, columns) for place, case in enumerate(cases)])
+    frames = {
+        name: None
+        if frame is None
+        else _end_to_end(_with_rows([case.frames[name] for case in cases]) or [frame])
+        for name, frame in first.frames.items()
+    }
+    decisions = evaluate(intents.to_pandas(), _inputs(first, frames), config)
+    if "raised" in decisions.attrs:  # which refuses all rows: let each case have its own defects only
+        parts = [case.judged() for case in cases]
+        decisions = pd.concat(parts, ignore_index=True)
+        raised = {rule: why for part in parts for rule, why in part.attrs.get("raised", {}).items()}
+        decisions.attrs["raised"] = raised
+    return decisions
+
+
+def _inputs(case: Case, frames: Mapping[str, pa.Table | None]) -> RiskInputs:
+    given = {name: None if frame is None else frame.to_pandas() for name, frame in frames.items()}
+    return RiskInputs(as_of=case.as_of, trading_date=case.trading_date, kill_switch=case.kill_switch, **given)
+
+
+def _asked(batch: pa.Table) -> list[str]:
+    return [name for name in DECISION_FIELDS if name in batch.schema.names]
+
+
+def _said_by_any(cases: Sequence[Case]) -> list[str]:
+    """Give the columns in which any batch says anything: an optional one that is absent says the same."""
+    return [
+        name
+        for name in DECISION_FIELDS
+        if name not in _MAY_BE_ABSENT
+        or any(case.batch[name].null_count < case.batch.num_rows for case in cases)
+    ]
+
+
+def _can_share(case: Case) -> bool:
+    """Tell whether accounts can be renamed without changing what any rule says of a row."""
+    if pd.isna(case.as_of) or not case.batch.num_rows or case.batch.schema != _sealed_schema():
+        return False
+    accounts = case.batch[_ACCOUNT]
+    if accounts.null_count or not all(_renameable(name) for name in accounts.unique().to_pylist()):
+        return False
+    return all(
+        frame is None
+        or (_names_all(frame, _ACCOUNT) and (name in _SYMBOL_MAY_BE_MISSING or _names_all(frame, _SYMBOL)))
+        for name, frame in case.frames.items()
+    )
+
+
+@cache
+def _sealed_schema() -> pa.Schema:
+    """Give the schema of sealed batches; one of another time is judged by itself."""
+    return intents_schema()
+
+
+@cache
+def _renameable(name: object) -> bool:
+    return is_well_formed(_ACCOUNT, name) and is_well_formed(_ACCOUNT, _named(ROWS_AT_ONCE, str(name)))
+
+
+def _names_all(frame: pa.Table, column: str) -> bool:
+    if column not in frame.schema.names or not frame.num_rows:
+        return True
+    names = frame[column]
+    return not names.null_count and all(name and name == name.strip() for name in names.unique().to_pylist())
+
+
+def _named(place: int, account: str) -> str:
+    return f"{place}:{account}"
+
+
+def _as_one_of_many(case: Case, place: int, first: Case, columns: list[str]) -> pa.Table:
+    table = _renamed(case.batch.select(columns), place)
+    shift = first.as_of - case.as_of
+    for name in ("created_at", "valid_until"):
+        if shift and name in columns:
+            moved = pc.add(table[name], pa.scalar(shift.to_pytimedelta(), pa.duration("us")))
+            table = table.set_column(table.schema.get_field_index(name), name, moved)
+    return table
+
+
+def _renamed(table: pa.Table, place: int) -> pa.Table:
+    names = table[_ACCOUNT].combine_chunks()
+    if not pa.types.is_dictionary(names.type):
+        names = names.dictionary_encode()
+    values = pa.array([_named(place, str(name)) for name in names.dictionary.to_pylist()], pa.string())
+    renamed = pa.DictionaryArray.from_arrays(names.indices, values)
+    return table.set_column(table.schema.get_field_index(_ACCOUNT), _ACCOUNT, renamed)
+
+
+def _with_rows(frames: Sequence[pa.Table]) -> list[pa.Table]:
+    return [_renamed(frame, place) for place, frame in enumerate(frames) if frame.num_rows]
+
+
+def _end_to_end(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).unify_dictionaries()

@@ -1,0 +1,76 @@
+"""What an order would have come to that was never sent: the simplest market that can be stood by.
+
+An order fills whole at one price: the one that its strategy named as its reference, else the last price at
+which the symbol was seen traded or valued in the same record. A limit or stop is held against that price,
+once. Nothing is known of depth, spread or later prices, so whatever comes of this is marked as simulated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+REFERENCE, LAST, NO_PRICE = "reference_price", "last price", "no price"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an order comes to: Alpaca's word for it, shares and USD per share, and whose price it is.
+
+    ``qty`` is what was ordered, in shares; None where only an amount in USD is, and no price to divide by.
+    """
+
+    order_status: str
+    filled_qty: float
+    price: float | None
+    price_source: str
+    qty: float | None
+
+
+def outcome(order: Mapping[str, Any], last_price: float | None) -> Outcome:
+    """Say what an order comes to.
+
+    ``order``: an intent's ``side, qty, notional, order_type, time_in_force, limit_price, stop_price,
+    reference_price``; None or NaN where it doesn't say. ``last_price``: USD per share, where one is known.
+    """
+    price, source = _price(order, last_price)
+    if price is None:
+        return Outcome("new", 0.0, None, NO_PRICE, _number(order.get("qty")))
+    qty = _number(order.get("qty"))
+    notional = _number(order.get("notional"))
+    if qty is None and notional is not None:
+        qty = round(notional / price, 9)
+    if qty is not None and _trades(order, price):
+        return Outcome("filled", qty, price, source, qty)
+    gone = order.get("time_in_force") in {"ioc", "fok"}
+    return Outcome("canceled" if gone else "new", 0.0, None, source, qty)
+
+
+def _price(order: Mapping[str, Any], last_price: float | None) -> tuple[float | None, str]:
+    named = _number(order.get("reference_price"))
+    if named is not None:
+        return named, REFERENCE
+    if last_price is not None and math.isfinite(last_price) and last_price > 0:
+        return last_price, LAST
+    return None, NO_PRICE
+
+
+def _trades(order: Mapping[str, Any], price: float) -> bool:
+    """Tell whether an order trades at a price; one that trails has nothing yet to trail from."""
+    kind, is_buy = str(order.get("order_type") or "market"), order.get("side") == "buy"
+    limit, stop = _number(order.get("limit_price")), _number(order.get("stop_price"))
+    if kind == "trailing_stop":
+        return False
+    if kind in {"stop", "stop_limit"} and (stop is None or (price < stop if is_buy else price > stop)):
+        return False
+    if kind in {"limit", "stop_limit"}:
+        return limit is not None and (price <= limit if is_buy else price >= limit)
+    return True
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None

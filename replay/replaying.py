@@ -1,0 +1,227 @@
+"""Replay: recorded batches before the gate again, as it is today, under the limits that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from engine.config import RiskConfig
+from engine.inputs import RiskInputs
+from engine.run import code_version
+from engine.schema import inputs_schemas
+from replay.chaining import Chain, Frames
+from replay.comparing import Part, Side
+from replay.comparison import Comparison
+from replay.judging import ROWS_AT_ONCE, Case, judge
+from replay.limits import Limits, Overrides, limits, recorded_config
+from replay.outcomes import Outcomes, estimated
+from replay.recorded import Day, RecordedRun, Recording, read
+
+Recorded = str | Path | Day | RecordedRun | Recording
+_RUNS_AT_ONCE = 256
+_NEEDED = frozenset(
+    one.name for one in fields(RiskInputs) if one.default is MISSING and one.default_factory is MISSING
+)
+_KNOWN = frozenset(one.name for one in fields(RiskInputs))
+
+
+def replay(
+    what: Recorded | Iterable[Recorded],
+    config: RiskConfig | Overrides | None = None,
+    *,
+    chained: bool = False,
+    decisions_only: bool = False,
+) -> Comparison:
+    """Decide on recorded batches again; gives what differs from the record, as frames.
+
+    ``what``: a day, a run, a path to either or to a data folder, or several of them. ``config``: all limits,
+    or a mapping that changes some (``{"EXEC_MAX_POSITION_QTY": 50}``); None for those of the record.
+    ``chained``: positions and counts of later runs follow from what earlier ones would have done; otherwise
+    each run takes its own snapshot. ``decisions_only``: live runs are not carried out again over their
+    recorded traffic; what would have become of their orders is estimated.
+
+    Raises ``RecordError``, which names the file, where a recorded one is missing or has changed,
+    ``ConfigurationError`` for what is no limit, and ``UsageError`` where nothing was recorded.
+    """
+    found = list(replay_each(what, config, chained=chained, decisions_only=decisions_only))
+    notes = dict.fromkeys(note for one in found for note in one.notes)
+    return Comparison([part for one in found for part in one.parts], list(notes))
+
+
+def replay_each(
+    what: Recorded | Iterable[Recorded],
+    config: RiskConfig | Overrides | None = None,
+    *,
+    chained: bool = False,
+    decisions_only: bool = False,
+) -> Iterator[Comparison]:
+    """Replay piece by piece, some hundred runs at a time: memory doesn't grow with the number of days.
+
+    As ``replay``, which puts the pieces together.
+    """
+    asked, chain = limits(config), Chain() if chained else None
+
+    def compared(recordings: Sequence[Recording]) -> Comparison:
+        notes = list(dict.fromkeys(note for one in recordings for note in _notes(one, chained=chained)))
+        if chain is None:
+            part = _independent(recordings, asked, decisions_only=decisions_only)
+        else:
+            part = _chained(recordings, asked, chain, decisions_only=decisions_only)
+        return Comparison([part], notes)
+
+    # Not a loop, whose variable would keep a piece alive while the next one is read.
+    return map(compared, _pieces(_recordings(what, traffic=not decisions_only)))
+
+
+def _independent(recordings: Sequence[Recording], asked: Limits, *, decisions_only: bool) -> Part:
+    sides, own, cases = _prepared(recordings, asked)
+    now = judge(cases)
+    if not decisions_only and any(one.is_live for one in recordings):
+        sides = [
+            _with_outcomes(side, case, decided, decisions_only=False)
+            for side, case, decided in zip(sides, cases, _split(now, recordings), strict=True)
+        ]
+    return Part(sides=sides, now=now, reproduced=_reproduced(sides, own, now))
+
+
+def _chained(recordings: Sequence[Recording], asked: Limits, chain: Chain, *, decisions_only: bool) -> Part:
+    sides, own, cases = _prepared(recordings, asked)
+    independent, decided = judge(cases), []
+    for place, (case, alone) in enumerate(zip(cases, _split(independent, recordings), strict=True)):
+        frames, matters = chain.frames(recordings[place])
+        changed = _case(recordings[place], case.config, frames) if matters else case
+        decided.append(changed.judged() if matters else alone)
+        sides[place] = Side(
+            recording=recordings[place],
+            same_code=sides[place].same_code,
+            same_limits=sides[place].same_limits,
+            depends_on_earlier_flip=matters,
+        )
+        sides[place] = _with_outcomes(sides[place], changed, decided[-1], decisions_only=decisions_only)
+        came_to = sides[place].outcomes or estimated(recordings[place], decided[-1])
+        chain.add(recordings[place], came_to)
+    now = decided[0] if len(decided) == 1 else pd.concat(decided, ignore_index=True)
+    reproduced = _reproduced(sides, own, independent)
+    return Part(sides=sides, now=now, independent=independent, reproduced=reproduced)
+
+
+def _prepared(
+    recordings: Sequence[Recording], asked: Limits
+) -> tuple[list[Side], list[RiskConfig], list[Case]]:
+    """Give for each run what it is compared with, its own limits, and the case to be judged."""
+    version = frozenset([code_version()])
+    own = [recorded_config(one.start["config"])[0] for one in recordings]
+    configs = [asked.of(config) for config in own]
+    sides = [
+        Side(recording=one, same_code=one.code_versions == version, same_limits=config == recorded)
+        for one, config, recorded in zip(recordings, configs, own, strict=True)
+    ]
+    pairs = zip(recordings, configs, strict=True)
+    return sides, own, [_case(one, config, one.frames) for one, config in pairs]
+
+
+def _reproduced(sides: Sequence[Side], own: Sequence[RiskConfig], now: pd.DataFrame) -> pd.DataFrame | None:
+    """Give what today's code decides by the recorded limits; None where that is what was recorded."""
+    if all(side.same_code for side in sides):
+        return None
+    if all(side.same_limits for side in sides):
+        return now
+    recordings = [side.recording for side in sides]
+    return judge([_case(one, config, one.frames) for one, config in zip(recordings, own, strict=True)])
+
+
+def _with_outcomes(side: Side, case: Case, decided: pd.DataFrame, *, decisions_only: bool) -> Side:
+    if decisions_only or not side.recording.is_live:
+        return side
+    from replay.broker_side import carried_out
+
+    outcomes: Outcomes = carried_out(side.recording, case, decided)
+    return Side(
+        recording=side.recording,
+        same_code=side.same_code,
+        same_limits=side.same_limits,
+        depends_on_earlier_flip=side.depends_on_earlier_flip,
+        outcomes=outcomes,
+    )
+
+
+def _case(recording: Recording, config: RiskConfig, frames: Frames) -> Case:
+    """Give what the gate is asked; a frame that the record doesn't know says nothing."""
+    return Case(
+        batch=recording.batch,
+        as_of=pd.Timestamp(recording.start["as_of"]),
+        trading_date=recording.run.trading_date,
+        kill_switch=bool(recording.inputs["kill_switch"]),
+        frames={**_empty_inputs(), **{name: frame for name, frame in frames.items() if name in _KNOWN}},
+        config=config,
+    )
+
+
+@cache
+def _empty_inputs() -> Mapping[str, pa.Table]:
+    """Give the inputs that the gate has to be given, without rows."""
+    return {name: schema.empty_table() for name, schema in inputs_schemas().items() if name in _NEEDED}
+
+
+@cache
+def _inputs_of_today() -> frozenset[str]:
+    return frozenset(inputs_schemas())
+
+
+def _split(decisions: pd.DataFrame, recordings: Sequence[Recording]) -> list[pd.DataFrame]:
+    ends = np.cumsum([one.batch.num_rows for one in recordings])
+    starts = [0, *ends[:-1]]
+    if len(recordings) == 1:
+        return [decisions]
+    return [decisions.iloc[start:end].reset_index(drop=True) for start, end in zip(starts, ends, strict=True)]
+
+
+def _recordings(what: Recorded | Iterable[Recorded], *, traffic: bool) -> Iterator[Recording]:
+    if isinstance(what, Recording):
+        yield what
+    elif isinstance(what, Day):
+        for run in what.runs:
+            yield from read(run, traffic=traffic)
+    elif isinstance(what, RecordedRun):
+        yield from read(what, traffic=traffic)
+    elif isinstance(what, str | Path):
+        from replay.recorded import days
+
+        for day in days(what):
+            yield from _recordings(day, traffic=traffic)
+    else:
+        for one in what:
+            yield from _recordings(one, traffic=traffic)
+
+
+def _pieces(recordings: Iterable[Recording]) -> Iterator[list[Recording]]:
+    """Put recordings together that are judged in one go; a run without intents is one, too."""
+    piece: list[Recording] = []
+    rows = 0
+    for recording in recordings:
+        if piece and (rows + recording.batch.num_rows > ROWS_AT_ONCE or len(piece) == _RUNS_AT_ONCE):
+            yield piece
+            piece, rows = [], 0
+        piece.append(recording)
+        rows += recording.batch.num_rows
+    if piece:
+        yield piece
+
+
+def _notes(recording: Recording, *, chained: bool) -> Iterator[str]:
+    """Say what a reader has to know of a record beside its differences."""
+    config: Mapping[str, object] = recording.start["config"]
+    for name in recorded_config(config)[1]:
+        yield f"the record has a limit {name}, which today's code doesn't know"
+    for name in sorted(recording.frames.keys() - _KNOWN):
+        yield f"the record has the input {name}, which today's code doesn't read"
+    for name in sorted(_inputs_of_today() - recording.frames.keys()):
+        yield f"input {name} is younger than some of the records, and says nothing there"
+    if chained and not recording.is_live:
+        yield "dry runs send nothing: nothing follows from their decisions in a chained replay"

@@ -1,0 +1,293 @@
+"""A transport of ``requests`` that answers from recorded traffic, and has no other way to answer.
+
+Nothing in here opens a connection. A request is found by account, method, path and query, and where it places
+an order by the client id in its body; one that repeats gets its replies in the order in which they were
+recorded. One that was never recorded is answered from ``venue_book``, and noted as such.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from requests import PreparedRequest, Response, Session
+from requests.adapters import BaseAdapter
+from requests.exceptions import ConnectionError as NoConnection
+from requests.exceptions import ReadTimeout
+from requests.structures import CaseInsensitiveDict
+
+from engine.errors import RunStopped
+from replay.cassettes import Interaction
+from replay.market import Outcome
+from replay.venue_book import DERIVED, LOST, ORDERS, RECORDED, Reply, VenueBook, looked_up
+
+_NEVER_LEFT = ("NewConnectionError", "ConnectTimeoutError", "ProxyError", "NameResolutionError")
+_ABOUT = ("symbol", "side", "type")
+_AMOUNTS = ("qty", "notional", "limit_price", "stop_price")
+_MUST_BE_UNIQUE = {"code": 40010001, "message": "client_order_id must be unique"}
+_UNPROCESSABLE = 422
+
+Key = tuple[str, str, str]
+"""Method, path with query, and what else tells requests apart: a client id, or a body."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A request that was made, and how it was answered."""
+
+    method: str
+    target: str
+    client_id: str
+    how: str
+
+
+@dataclass
+class _Recorded:
+    """The interactions of one request, in their order, the job that made each, and how many were given.
+
+    ``was_sought``: the first job of which a request to place the order was kept had looked for it before, so
+    that an earlier one may have sent it, and died of it or soon after.
+    """
+
+    interactions: list[Interaction] = field(default_factory=list)
+    jobs: list[int] = field(default_factory=list)
+    given: int = 0
+    was_sought: bool = False
+
+    def next_of(self, job: int) -> Interaction | None:
+        """Give the next one: the first, or one that repeats and was not asked by a later job than this."""
+        if self.given == len(self.interactions) or (self.given and self.jobs[self.given] > job):
+            return None
+        self.given += 1
+        return self.interactions[self.given - 1]
+
+    @property
+    def last(self) -> Interaction:
+        """The last one that was given."""
+        return self.interactions[max(self.given, 1) - 1]
+
+
+class CassetteSession(Session):
+    """A session that has one transport, for every address, and neither keys, cookies nor proxies."""
+
+    def __init__(self, adapter: BaseAdapter) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.adapters.clear()
+        self.mount("", adapter)
+        self._adapter = adapter
+
+    def request(self, method: Any, url: Any, *_: Any, **asked: Any) -> Response:
+        """Ask the transport; all that ``requests`` would add belongs to a connection, and there is none."""
+        prepared = PreparedRequest()
+        prepared.method, prepared.url, prepared.body = str(method).upper(), str(url), asked.get("data")
+        prepared.headers = CaseInsensitiveDict(asked.get("headers") or {})
+        return self._adapter.send(prepared)
+
+
+class CassetteAdapter(BaseAdapter):
+    """Answers requests from interactions; may be used by any number of threads.
+
+    ``book`` is made when something is asked that was never recorded. ``account``: whose requests these are;
+    of interactions that name an account only its own are used. ``resuming``: the request by which a job
+    begins that resumes the run of another; what is asked again after it is not answered before it.
+    ``answers`` are the requests that were made, in their order.
+    """
+
+    def __init__(
+        self,
+        interactions: Iterable[Interaction],
+        book: Callable[[], VenueBook],
+        *,
+        account: str = "",
+        resuming: str = "",
+    ) -> None:
+        super().__init__()
+        self._make_book = book
+        self._book: VenueBook | None = None
+        self.answers: list[Answer] = []
+        self._lock = threading.Lock()
+        self._resuming = _Resuming(resuming)
+        self._recorded: dict[Key, _Recorded] = {}
+        jobs, sought = _Resuming(resuming), set[tuple[int, str]]()
+        for one in interactions:
+            if one.account not in {"", account}:
+                continue
+            key, job = _key_of(one), jobs.job_of(one.method, one.target)
+            recorded = self._recorded.setdefault(key, _Recorded())
+            recorded.was_sought |= not recorded.jobs and job > 0 and (job, key[2]) in sought
+            recorded.jobs.append(job)
+            recorded.interactions.append(one)
+            if one.method == "GET":
+                sought.add((job, looked_up(one.target)))
+
+    @property
+    def book(self) -> VenueBook:
+        """What the record knows beyond its requests."""
+        if self._book is None:
+            self._book = self._make_book()
+        return self._book
+
+    @property
+    def simulated(self) -> Mapping[str, Outcome]:
+        """What orders come to that were never sent, by the id that they have here."""
+        return {} if self._book is None else self._book.simulated
+
+    @property
+    def given(self) -> int:
+        """How many recorded interactions were given so far."""
+        return sum(recorded.given for recorded in self._recorded.values())
+
+    def knows(self, client_id: str) -> bool:
+        """Tell whether an order of this client id was asked for, or told of, in the record."""
+        return ("POST", ORDERS, client_id) in self._recorded or client_id in self.book.id_of
+
+    def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:
+        """Give a request's answer; raises what ``requests`` raises where the recorded one was none.
+
+        Raises ``RunStopped`` where the job of the record came no further, for all that is known.
+        """
+        parts = urlsplit(request.url or "")
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        method, body = str(request.method).upper(), _as_bytes(request.body)
+        key = _key(method, target, body)
+        with self._lock:
+            found, how = self._found(key, body, self._resuming.job_of(method, target))
+            if found is None:
+                reply = self.book.answer(method, parts.path, parts.query, body)
+                how = reply.how
+            self.answers.append(Answer(method, target, key[2] if target == ORDERS else "", how))
+            if found is None:
+                return self._unrecorded(request, reply)
+            content = found.content
+            if self.simulated and found.status == 200 and method == "GET":
+                content = self.book.with_simulated_fills(parts.path, parts.query, content) or content
+        if found.error:
+            raise _lost(found.error, request)
+        return _response(request, found.status, found.reason, found.headers, content)
+
+    def close(self) -> None:
+        """Close nothing: there is no connection."""
+
+    def _found(self, key: Key, body: bytes, job: int) -> tuple[Interaction | None, str]:
+        """Give what was recorded of a request, the next of it; once all was given, what it came to."""
+        recorded = self._recorded.get(key)
+        if recorded is None:
+            return None, ""
+        if key[:2] == ("POST", ORDERS) and not _same_order(body, recorded.interactions[0].body):
+            self.book.forget(key[2])  # it would be there under this id, and not the other one
+            return None, ""
+        if recorded.was_sought and not recorded.given and recorded.jobs[0] > job:
+            raise RunStopped(f"The job ended when it had come to {key[2]}; the next one went on from there.")
+        found = recorded.next_of(job)
+        if found is not None:
+            return found, RECORDED
+        last = recorded.last
+        if key[0] == "GET" and self.book.knows_better(key[1], answered=200 <= last.status < 300):
+            return None, ""
+        is_over = recorded.given == len(recorded.interactions) and not last.error.startswith(_NEVER_LEFT)
+        may_be_there = 200 <= last.status < 300 or key[2] in self.book.id_of
+        if key[:2] == ("POST", ORDERS) and is_over and may_be_there:
+            content = json.dumps(_MUST_BE_UNIQUE).encode()
+            return _like(last, _UNPROCESSABLE, content), DERIVED
+        return last, DERIVED
+
+    def _unrecorded(self, request: PreparedRequest, reply: Reply) -> Response:
+        if reply.how == LOST:
+            raise NoConnection("the reply to this request was not recorded", request=request)
+        content = b"" if reply.said is None else json.dumps(reply.said).encode()
+        return _response(request, reply.status, "", {"Content-Type": "application/json"}, content)
+
+
+@dataclass
+class _Resuming:
+    """Counts jobs: each but the first begins with a certain request, which it may repeat at once."""
+
+    target: str
+    job: int = 0
+    is_resuming: bool = False
+
+    def job_of(self, method: str, target: str) -> int:
+        """Give the job that makes this request."""
+        resumes = bool(self.target) and method == "GET" and target == self.target
+        self.job += int(resumes and not self.is_resuming)
+        self.is_resuming = resumes
+        return self.job
+
+
+def _key_of(one: Interaction) -> Key:
+    return _key(one.method, one.target, one.body)
+
+
+def _key(method: str, target: str, body: bytes) -> Key:
+    if method == "POST" and target == ORDERS:
+        try:
+            return method, target, str(json.loads(body)["client_order_id"])
+        except (ValueError, TypeError, KeyError):
+            pass
+    path, mark, query = target.partition("?")
+    ordered = "&".join(sorted(query.split("&"))) if mark else ""
+    return method, path + mark + ordered, body.decode("utf-8", "replace")
+
+
+def _same_order(asked: bytes, recorded: bytes) -> bool:
+    """Tell whether two bodies ask for the same order; another one's reply is no answer."""
+    try:
+        ours, theirs = json.loads(asked), json.loads(recorded)
+        return all(ours.get(name) == theirs.get(name) for name in _ABOUT) and all(
+            _amount(ours.get(name)) == _amount(theirs.get(name)) for name in _AMOUNTS
+        )
+    except (ValueError, TypeError, AttributeError):
+        return asked == recorded
+
+
+def _amount(said: object) -> float | None:
+    return None if said is None else float(str(said))
+
+
+def _as_bytes(body: object) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    return body.encode() if isinstance(body, str) else b""
+
+
+def _like(last: Interaction, status: int, content: bytes) -> Interaction:
+    return Interaction(
+        number=last.number,
+        method=last.method,
+        target=last.target,
+        body=last.body,
+        status=status,
+        content=content,
+    )
+
+
+def _lost(error: str, request: PreparedRequest) -> Exception:
+    """Give the exception that stands for a request that had no answer."""
+    if error.startswith(_NEVER_LEFT) or "certificate verify failed" in error.lower():
+        cause = urllib3.exceptions.ConnectTimeoutError(f"recorded: {error}")
+        return NoConnection(
+            urllib3.exceptions.MaxRetryError(_NO_POOL, request.url or "", cause), request=request
+        )
+    if "Timeout" in error.partition(":")[0]:
+        return ReadTimeout(f"recorded: {error}", request=request)
+    return NoConnection(f"recorded: {error}", request=request)
+
+
+_NO_POOL: Any = None
+
+
+def _response(
+    request: PreparedRequest, status: int, reason: str, headers: Mapping[str, str], content: bytes
+) -> Response:
+    response = Response()
+    response.status_code, response.reason = status, reason
+    response.headers = CaseInsensitiveDict(headers)
+    response.url, response.request, response.encoding = request.url or "", request, "utf-8"
+    response._content = content
+    return response

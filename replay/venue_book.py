@@ -1,0 +1,281 @@
+"""What a cassette knows beyond its requests: every order, fill and position that any recorded reply told of.
+
+A replay that decides otherwise asks what was never asked. It is answered from here, as a venue would answer
+that knows no more than this, and orders that were never sent come to what ``replay.market`` says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from replay import market
+from replay.cassettes import Interaction
+
+RECORDED, DERIVED, SIMULATED, LOST = "recorded", "derived", "simulated", "lost"
+"""How a request is answered; ``LOST`` is no answer, where the order is known and no reply to it was kept."""
+
+ORDERS = "/v2/orders"
+_BY_CLIENT_ID = "/v2/orders:by_client_order_id"
+_ACTIVITIES = "/v2/account/activities"
+_OVER = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
+_PAGE_OF_ORDERS, _PAGE_OF_FILLS = 50, 100
+_NOT_FOUND, _UNPROCESSABLE, _NO_CONTENT = 404, 422, 204
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer that was never recorded: HTTP status, what the body says, and how it came about."""
+
+    status: int
+    said: object
+    how: str
+
+
+@dataclass
+class VenueBook:
+    """Orders and fills by the broker's ids, as the last reply that told of them had them.
+
+    ``at`` is the moment of what is simulated. ``reference_price`` gives an intent's, by client id;
+    ``last_price`` a symbol's, USD per share.
+    """
+
+    at: datetime
+    reference_price: Callable[[str], float | None]
+    last_price: dict[str, float]
+    orders: dict[str, Object] = field(default_factory=dict)
+    id_of: dict[str, str] = field(default_factory=dict)
+    fills: dict[str, Object] = field(default_factory=dict)
+    positions: list[Object] = field(default_factory=list)
+    clock: Object | None = None
+    simulated: dict[str, market.Outcome] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        interactions: Iterable[Interaction],
+        *,
+        at: datetime,
+        reference_price: Callable[[str], float | None],
+        last_price: Mapping[str, float],
+    ) -> VenueBook:
+        """Read what every recorded reply says."""
+        book = cls(at, reference_price, dict(last_price))
+        for one in interactions:
+            if one.content and 200 <= one.status < 300:
+                book._learn(one)
+        return book
+
+    def answer(self, method: str, path: str, query: str, body: bytes) -> Reply:
+        """Answer a request that was never recorded."""
+        asked = {name: values[-1] for name, values in parse_qs(query).items()}
+        if method == "POST" and path == ORDERS:
+            return self._place(body)
+        if method == "DELETE" and path.startswith(ORDERS + "/"):
+            return self._cancel(unquote(path.rpartition("/")[2]))
+        if method == "GET" and path == _BY_CLIENT_ID:
+            return self._one(self.id_of.get(asked.get("client_order_id", "")))
+        if method == "GET" and path.startswith(ORDERS + "/"):
+            return self._one(unquote(path.rpartition("/")[2]))
+        if method == "GET" and path == ORDERS:
+            return Reply(200, self._list_of_orders(asked), DERIVED)
+        if method == "GET" and path.startswith(_ACTIVITIES):
+            return Reply(200, self._page_of_fills(asked), DERIVED)
+        if method == "GET" and path == "/v2/positions":
+            return Reply(200, self.positions, DERIVED)
+        if method == "GET" and path == "/v2/clock":
+            return Reply(200, self.clock or self._own_clock(), DERIVED)
+        return Reply(_NOT_FOUND, {"message": f"{method} {path} was never recorded"}, SIMULATED)
+
+    def knows_better(self, target: str, *, answered: bool) -> bool:
+        """Tell whether other replies told more than the last one to a question, ``answered`` or not."""
+        path = target.partition("?")[0]
+        if path == _BY_CLIENT_ID:
+            return looked_up(target) in self.id_of
+        if path.startswith(ORDERS + "/"):
+            return unquote(path.rpartition("/")[2]) in self.orders
+        return not answered and (path == ORDERS or path.startswith(_ACTIVITIES))
+
+    def forget(self, client_id: str) -> None:
+        """Forget what the record tells of an id: another order is about to be sent under it."""
+        if self.id_of.get(client_id) not in self.simulated:
+            self.id_of.pop(client_id, None)
+
+    def with_simulated_fills(self, path: str, query: str, content: bytes) -> bytes | None:
+        """Give a recorded page of fills with the simulated ones, where it is the last; None elsewhere."""
+        simulated = [fill for fill in self.fills.values() if fill["order_id"] in self.simulated]
+        if not simulated or not path.startswith(_ACTIVITIES):
+            return None
+        asked = {name: values[-1] for name, values in parse_qs(query).items()}
+        try:
+            page = json.loads(content)
+        except ValueError:
+            return None
+        if not isinstance(page, list) or len(page) >= _size(asked, "page_size", _PAGE_OF_FILLS):
+            return None
+        return json.dumps([*page, *simulated]).encode()
+
+    def _learn(self, one: Interaction) -> None:
+        path = one.target.partition("?")[0]
+        if not path.startswith((ORDERS, _ACTIVITIES, "/v2/positions", "/v2/clock")):
+            return
+        try:
+            said = json.loads(one.content, parse_float=str)
+        except ValueError:
+            return
+        rows = said if isinstance(said, list) else [said]
+        objects = [row for row in rows if isinstance(row, dict)]
+        if path.startswith(ORDERS):
+            for row in objects:
+                self._keep(row)
+        elif path.startswith(_ACTIVITIES):
+            self.fills.update((str(row["id"]), row) for row in objects if "id" in row and "order_id" in row)
+        elif path == "/v2/positions":
+            self.positions = objects
+            self._value(objects)
+        elif objects and "timestamp" in objects[0]:
+            self.clock = objects[0]
+
+    def _keep(self, order: Object) -> None:
+        if isinstance(order.get("id"), str) and isinstance(order.get("client_order_id"), str):
+            self.orders[order["id"]] = order
+            self.id_of[order["client_order_id"]] = order["id"]
+        for leg in order.get("legs") or ():
+            if isinstance(leg, dict):
+                self._keep(leg)
+
+    def _value(self, positions: Iterable[Object]) -> None:
+        for row in positions:
+            try:
+                self.last_price.setdefault(str(row["symbol"]), float(row["current_price"]))
+            except (KeyError, TypeError, ValueError):
+                continue
+
+    def _one(self, order_id: str | None) -> Reply:
+        if order_id is None or order_id not in self.orders:
+            return Reply(_NOT_FOUND, {"code": 40410000, "message": "order not found"}, DERIVED)
+        return Reply(200, self.orders[order_id], SIMULATED if order_id in self.simulated else DERIVED)
+
+    def _list_of_orders(self, asked: Mapping[str, str]) -> list[Object]:
+        """Give a page of orders, oldest first, as ``direction=asc`` asks for."""
+        legs = {leg.get("id") for order in self.orders.values() for leg in order.get("legs") or ()}
+        found = [
+            order
+            for order in sorted(self.orders.values(), key=_submitted)
+            if order["id"] not in legs
+            and (asked.get("status") != "open" or not _is_over(order))
+            and ("after" not in asked or _submitted(order) > _moment(asked["after"]))
+        ]
+        if "after_order_id" in asked:
+            places = [place for place, one in enumerate(found) if one["id"] == asked["after_order_id"]]
+            found = found[places[0] + 1 :] if places else []
+        return found[: _size(asked, "limit", _PAGE_OF_ORDERS)]
+
+    def _page_of_fills(self, asked: Mapping[str, str]) -> list[Object]:
+        after = _moment(asked["after"]) if "after" in asked else None
+        found = [
+            fill
+            for fill in sorted(self.fills.values(), key=lambda one: str(one["id"]))
+            if (after is None or _moment(str(fill.get("transaction_time"))) > after)
+            and str(fill["id"]) > asked.get("page_token", "")
+        ]
+        return found[: _size(asked, "page_size", _PAGE_OF_FILLS)]
+
+    def _place(self, body: bytes) -> Reply:
+        """Take a new order in, or none where the record knows it and has no reply to its request."""
+        try:
+            payload = json.loads(body)
+            client_id = str(payload["client_order_id"])
+        except (ValueError, TypeError, KeyError):
+            return Reply(_UNPROCESSABLE, {"code": 42210000, "message": "no client_order_id"}, SIMULATED)
+        if client_id in self.id_of:
+            return Reply(0, None, LOST)
+        order_id = f"simulated-{client_id}"
+        came_to = market.outcome(self._in_our_words(payload), self.last_price.get(payload.get("symbol", "")))
+        at = self.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        order: Object = {
+            **payload,
+            "id": order_id,
+            "order_class": payload.get("order_class", ""),
+            "status": came_to.order_status,
+            "created_at": at,
+            "submitted_at": at,
+            "filled_at": at if came_to.filled_qty else None,
+            "filled_qty": _text(came_to.filled_qty),
+            "filled_avg_price": None if came_to.price is None else _text(came_to.price),
+            "qty": None if payload.get("qty") is None else payload["qty"],
+            "notional": payload.get("notional"),
+            "legs": None,
+        }
+        self._keep(order)
+        self.simulated[order_id] = came_to
+        if came_to.filled_qty and came_to.price is not None:
+            fill_id = f"{self.at:%Y%m%d%H%M%S}000::{order_id}"
+            self.fills[fill_id] = {
+                "id": fill_id, "activity_type": "FILL", "type": "fill", "order_id": order_id,
+                "symbol": payload.get("symbol"), "side": payload.get("side"), "transaction_time": at,
+                "qty": _text(came_to.filled_qty), "cum_qty": _text(came_to.filled_qty), "leaves_qty": "0",
+                "price": _text(came_to.price), "order_status": "filled",
+            }  # fmt: skip
+        return Reply(200, order, SIMULATED)
+
+    def _in_our_words(self, payload: Mapping[str, Any]) -> Object:
+        numbers = ("qty", "notional", "limit_price", "stop_price")
+        return {
+            "side": payload.get("side"),
+            "order_type": payload.get("type"),
+            "time_in_force": payload.get("time_in_force"),
+            "reference_price": self.reference_price(str(payload["client_order_id"])),
+            **{name: None if payload.get(name) is None else float(payload[name]) for name in numbers},
+        }
+
+    def _cancel(self, order_id: str) -> Reply:
+        order = self.orders.get(order_id)
+        if order is None:
+            return Reply(_NOT_FOUND, {"code": 40410000, "message": "order not found"}, SIMULATED)
+        if _is_over(order):
+            said = {"code": 42210000, "message": f"order is already in {order['status']!r} state"}
+            return Reply(_UNPROCESSABLE, said, SIMULATED)
+        self.orders[order_id] = {**order, "status": "canceled"}
+        return Reply(_NO_CONTENT, None, SIMULATED)
+
+    def _own_clock(self) -> Object:
+        at = self.at.astimezone(UTC).isoformat()
+        return {"timestamp": at, "is_open": True, "next_open": at, "next_close": at}
+
+
+def looked_up(target: str) -> str:
+    """Give the client id that a request looks up, "" where it is another request."""
+    path, _, query = target.partition("?")
+    return parse_qs(query).get("client_order_id", [""])[-1] if path == _BY_CLIENT_ID else ""
+
+
+def _is_over(order: Mapping[str, Any]) -> bool:
+    return order.get("status") in _OVER
+
+
+def _submitted(order: Mapping[str, Any]) -> datetime:
+    return _moment(str(order.get("submitted_at") or order.get("created_at")))
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _size(asked: Mapping[str, str], name: str, default: int) -> int:
+    text = asked.get(name, "")
+    return int(text) if text.isdecimal() else default
+
+
+def _text(number: float) -> str:
+    return f"{number:.9f}".rstrip("0").rstrip(".")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import replay
+from replay import frames, plots
+from replay.simulated.days import Simulation, simulate
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> list[replay.Day]:
+    out = tmp_path_factory.mktemp("plots") / "data"
+    simulate(Simulation(sessions=2, seed=7), out)
+    return replay.days(out)
+
+
+def said(figure: Figure) -> list[str]:
+    """Give every text of a figure."""
+    figure.canvas.draw()
+    texts = [text for axes in figure.axes for text in axes.texts]
+    legends = [text for axes in figure.axes if (legend := axes.get_legend()) for text in legend.get_texts()]
+    titles = [label for axes in figure.axes for label in (axes.get_title(loc="left"), axes.get_xlabel())]
+    return [*(text.get_text() for text in (*texts, *legends)), *titles]
+
+
+def test_positions_start_from_the_snapshot_and_follow_the_fills(days: list[replay.Day]) -> None:
+    path = frames.positions(days[1])
+    fills = frames.fills(days[1])
+    for (account, symbol), own in path.groupby(["broker_account_id", "symbol"]):
+        executed = fills[(fills["symbol"] == symbol) & (fills["broker_account_id"] == account)]
+        change = executed["qty"].where(executed["side"] == "buy", -executed["qty"]).sum()
+        late = own["qty"].iloc[-1] - own["qty"].iloc[0] - change
+        assert late == pytest.approx(round(late))  # what filled after a run shows in the next snapshot
+    assert (path["limit_qty"] == 100).all()
+    assert path["moment"].is_monotonic_increasing
+
+
+def test_slippage_is_positive_where_it_cost() -> None:
+    bought = {"side": "buy", "qty": 10.0, "price": 101.0, "reference_price": 100.0}
+    frame = pd.DataFrame([bought, {**bought, "side": "sell"}])
+    assert frames.slippage_bps(frame).tolist() == pytest.approx([100.0, -100.0])
+
+
+def test_traffic_is_every_request_with_its_status(days: list[replay.Day]) -> None:
+    told = frames.traffic(days[0])
+    assert {"GET", "POST"} <= set(told["method"])
+    assert (told["status"] == 200).mean() > 0.5
+    assert (told.loc[told["method"] == "POST", "client_order_id"] != "").all()
+    assert set(told["account"]) == {"simulated"}
+
+
+def test_each_symbol_has_its_path_and_its_limits(days: list[replay.Day]) -> None:
+    path = frames.positions(days[0])
+    figure = plots.position_paths(path)
+    assert set(said(figure)) >= set(path["symbol"])
+
+
+def test_decisions_are_counted_by_rule(days: list[replay.Day]) -> None:
+    found = replay.replay(days, {"EXEC_MAX_POSITION_QTY": 10}, decisions_only=True)
+    allowed = int(found.decisions["allowed"].sum())
+    texts = said(plots.decisions_by_rule(found.decisions))
+    assert f"allowed: {allowed}" in texts
+    assert any(text.startswith("max_position_size_exceeded: ") for text in texts)
+
+
+def test_flips_are_counted_by_direction_and_none_is_said(days: list[replay.Day]) -> None:
+    found = replay.replay(days, {"EXEC_MAX_POSITION_QTY": 10}, decisions_only=True)
+    assert f"refused now: {len(found.flips)}" in said(plots.flips_by_symbol_and_time(found.flips))
+    same = replay.replay(days, decisions_only=True)
+    assert "none" in said(plots.flips_by_symbol_and_time(same.flips))
+
+
+def test_slippage_names_every_strategy_with_its_executions(days: list[replay.Day]) -> None:
+    fills = frames.fills(days[0])
+    figure = plots.slippage(fills)
+    figure.canvas.draw()
+    labels = {label.get_text() for label in figure.axes[0].get_yticklabels()}
+    assert labels == {f"{name} ({len(own)})" for name, own in fills.groupby("strategy_id", observed=True)}
