@@ -10,9 +10,9 @@ from contextlib import suppress
 from datetime import date
 
 from engine.adjustments import proposal
-from engine.breaks import Break, breaks_table
+from engine.breaks import Break, breaks_in, breaks_table
 from engine.errors import AlreadyWritten
-from engine.record import table_bytes
+from engine.record import read_table, table_bytes
 from engine.stores.objects import Objects
 from engine.world import World
 
@@ -26,7 +26,8 @@ def keep_breaks(world: World, trading_date: date, breaks: Sequence[Break]) -> No
         return
     key = f"{_PLACE}{trading_date.isoformat()}/{world.clock():%Y%m%dT%H%M%SZ}/"
     with suppress(AlreadyWritten):  # of another sync in the same second, which found the same
-        world.objects.put(key + PROPOSAL, proposal(breaks).encode())
+        if any(not found.is_repaired for found in breaks):
+            world.objects.put(key + PROPOSAL, proposal(breaks).encode())
         world.objects.put(key + RECONCILIATION, table_bytes(breaks_table(breaks)))
     for found in breaks:
         world.log.event(
@@ -43,3 +44,15 @@ def latest_proposal(objects: Objects) -> str | None:
     """Give the key of the latest file that proposes what to take in, None where there never was a break."""
     found = [key for key in objects.list(_PLACE) if key.endswith(f"/{PROPOSAL}")]
     return max(found, default=None)
+
+
+def breaks_found(objects: Objects, trading_date: date) -> list[Break]:
+    """Give the breaks that the syncs of a session found: each once, as the last of them told it."""
+    keys = objects.list(f"{_PLACE}{trading_date.isoformat()}/")
+    tables = (read_table(key, objects.read(key)) for key in sorted(keys) if key.endswith(RECONCILIATION))
+    found: dict[tuple[str, ...], Break] = {}
+    for table in tables:
+        for one in breaks_in(table):
+            about = one.broker_order_id or one.client_intent_id or one.activity_id
+            found[one.broker_account_id, one.symbol, one.kind, about] = one
+    return list(found.values())

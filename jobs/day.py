@@ -9,13 +9,17 @@ from typing import Any
 
 import click
 
+from engine.adjustments import accepted_in
+from engine.breaks import Break, breaks_table, shares
 from engine.day import Day, day_of
 from engine.errors import UsageError
 from engine.late_fills import late_fills
+from engine.ledger import ADJUSTMENT
+from engine.reconciliations import breaks_found
 from engine.stores.runs import MANIFEST, RunFolders
 from jobs.tables import print_table, say
 from jobs.wording import number
-from jobs.world import read_setup
+from jobs.world import Setup, read_setup
 
 EXIT_DOES_NOT_ADD_UP = 4
 
@@ -36,13 +40,62 @@ def day(text: str, *, as_json: bool) -> int:
     told.blotter.to_parquet(place / "blotter.parquet", index=False)
     told.summary.to_csv(place / "summary.csv", index=False)
     unfinished = [run.run_id for run in runs if MANIFEST not in run.names()]
-    exit_code = 0 if told.adds_up and not unfinished else EXIT_DOES_NOT_ADD_UP
+    breaks = breaks_found(setup.objects, session)
+    documents = _documents(setup, breaks, session)
+    still_open = [one for one in breaks if not one.is_repaired and not _is_accepted(one, documents)]
+    adds_up = told.adds_up and not unfinished and not still_open
+    exit_code = 0 if adds_up else EXIT_DOES_NOT_ADD_UP
     if as_json:
-        click.echo(json.dumps({"exit_code": exit_code, **_record(told, session), "unfinished": unfinished}))
+        body = {"breaks": breaks_table(breaks).to_pylist(), "open_breaks": len(still_open)}
+        body |= {"exit_code": exit_code, **_record(told, session), "unfinished": unfinished}
+        click.echo(json.dumps(body, default=str))
         return exit_code
     _print(told, session, unfinished)
+    _print_breaks(breaks, still_open)
     say(f"Blotter: {place}/blotter.csv and .parquet; the table above: {place}/summary.csv")
     return exit_code
+
+
+def _documents(setup: Setup, breaks: list[Break], session: date) -> list[dict[str, Any]]:
+    """Give what the ledger has of the accounts with breaks, from the session on."""
+    accounts = {one.broker_account_id for one in breaks if not one.is_repaired}
+    ledger = setup.stores.ledger
+    return [one for account in accounts for one in ledger.account_documents(account, since=session)]
+
+
+def _is_accepted(found: Break, documents: list[dict[str, Any]]) -> bool:
+    """Tell whether somebody has taken a break in: by its order or activities, else by kind and symbol."""
+    about = found.broker_order_id or found.client_intent_id
+    activities = set(found.activity_id.split())
+    if not about and not activities:
+        key = (found.broker_account_id, found.symbol, found.kind)
+        return any(
+            (one["broker_account_id"], one.get("symbol"), one.get(ADJUSTMENT)) == key for one in documents
+        )
+    taken_in = accepted_in(documents)
+    return (found.kind, about) in taken_in.orders or bool(activities and activities <= taken_in.activities)
+
+
+def _print_breaks(breaks: list[Break], still_open: list[Break]) -> None:
+    """Print what differed between broker and ledger in the session, and what of it is still open."""
+    if not breaks:
+        say("Broker and ledger agreed whenever they were compared.")
+        return
+    states = {id(one): "open" for one in still_open}
+    rows = [
+        (
+            one.broker_account_id,
+            one.kind,
+            one.symbol,
+            shares(one.difference_qty),
+            states.get(id(one), "repaired" if one.is_repaired else "accepted"),
+        )
+        for one in breaks
+    ]
+    columns = ("account", "kind", "symbol", "shares", "state")
+    print_table("Broker against ledger", columns, rows, right=("shares",))
+    if still_open:
+        say(f"OPEN: {len(still_open)}; `execution-engine sync` says what to do.", color="red")
 
 
 def _session(text: str) -> date:

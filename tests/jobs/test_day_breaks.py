@@ -1,0 +1,45 @@
+"""A day's end tells what differed between broker and ledger, and what of it is still open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.desk import order
+from tests.jobs.command_line import jsonl
+from tests.jobs.live_machine import Live
+
+SPY = {"symbol": "SPY", "side": "buy", "type": "market", "time_in_force": "day"}
+
+
+@pytest.fixture
+def named(live: Live) -> Live:
+    live.env["EXEC_BROKER_ACCOUNT_ID"] = "paper"
+    return live
+
+
+def traded_by_hand(live: Live, qty: str) -> None:
+    live.alpaca.simulator.venue.place_order({**SPY, "qty": qty})
+
+
+def test_a_trade_by_hand_is_told_taken_in_and_trading_goes_on(named: Live, data: Path) -> None:
+    named.cli("drop", stdin=jsonl(order(client_intent_id="one", qty=2)))
+    assert named("run").code == 0
+    traded_by_hand(named, "3")
+    named.cli("drop", stdin=jsonl(order(client_intent_id="two")))
+    refused = named("run", "--json")
+    assert (refused.code, refused.json["decisions"]["by_reason"]) == (4, {"position_unreconciled": 1})
+    told = named("sync")
+    assert told.code == 4
+    assert "manual trade. SPY: order " in told.told
+    (proposal,) = {path for path in data.glob("syncs/*/*/proposal.csv") if path.parent.name in told.out}
+    session = refused.json["trading_date"]
+    open_day = named("day", session)
+    assert (open_day.code, "OPEN: 1" in open_day.told) == (4, True)
+    accepted = named("positions", "accept", proposal, "--by", "ann", "--why", "by phone")
+    assert accepted.code == 0
+    assert named("sync").code == 0
+    assert named("day", session).code == 0
+    named.cli("drop", stdin=jsonl(order(client_intent_id="three")))
+    assert named("run", "--json").json["results"]["by_status"] == {"placed": 1}
