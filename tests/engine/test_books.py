@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from requests import PreparedRequest, Response
 
 from engine.adjustments import adjustments, read_proposal
 from engine.config import RiskConfig
@@ -14,7 +15,7 @@ from engine.reconciliations import latest_proposal
 from engine.stores.runs import RunFolder
 from engine.syncing import Session, Synced, sync_all
 from tests.desk import Row, order, outcomes
-from tests.engine.routing.trading import Killed, TradingDesk, exit_code, is_order
+from tests.engine.routing.trading import Killed, Send, TradingDesk, exit_code, is_order
 
 RESTING: Row = {"order_type": "limit", "limit_price": 50}
 SESSION = Session(date(2026, 3, 2), "XNYS")
@@ -172,14 +173,14 @@ def test_breaks_are_kept_with_what_is_proposed(desk: TradingDesk) -> None:
 
 
 def test_while_a_run_is_not_finished_nothing_is_compared(desk: TradingDesk) -> None:
-    def dies(request: object, send: object) -> object:
-        if is_order(request):  # type: ignore[arg-type]
-            send()  # type: ignore[operator]
+    def dies(request: PreparedRequest, send: Send) -> Response:
+        answer = send()
+        if is_order(request):
             raise desk.die()
-        return send()  # type: ignore[operator]
+        return answer
 
     desk.drop("a.json", order(client_intent_id="sent"))
-    desk.between = dies  # type: ignore[assignment]
+    desk.between = dies
     with pytest.raises(Killed):
         desk.live()
     desk.disarm()

@@ -104,4 +104,5 @@ class Case:
         """Let everything come to its end: withdraw by hand what is open, then sync once more."""
         self.market.control("DELETE", "faults")
         self.market.by_hand("DELETE", "/v2/orders")
+        self.later()
         self.run_to_the_end()

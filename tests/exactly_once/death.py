@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
@@ -169,15 +169,12 @@ class DyingDocuments(_Store):
 
 
 def dying_positions(store: PositionStore, death: Death) -> PositionStore:
-    dying: Any = DyingPositions(store, death)
-    return dying  # type: ignore[no-any-return]
+    return cast(PositionStore, DyingPositions(store, death))
 
 
 def dying_ledger(store: LedgerStore, death: Death) -> LedgerStore:
-    dying: Any = DyingLedger(store, death)
-    return dying  # type: ignore[no-any-return]
+    return cast(LedgerStore, DyingLedger(store, death))
 
 
 def dying_documents(store: AgentDocuments, death: Death) -> AgentDocuments:
-    dying: Any = DyingDocuments(store, death)
-    return dying  # type: ignore[no-any-return]
+    return cast(AgentDocuments, DyingDocuments(store, death))
