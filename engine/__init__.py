@@ -4,14 +4,23 @@ Strategies only say what they want: order intents, dropped as files. The engine 
 and how an order is placed, and leaves behind a record that explains every decision. The flow, and where
 each step lives::
 
-    intent files -> collect -> sealed batch -> risk inputs -> decide -> route -> results
-                    collecting  run folder     deciding       risk      routing
+    intent files -> collect -> sealed batch -> risk inputs -> decide -> route -> settle -> results
+                    collecting  run folder     deciding       risk      routing  settling
 
     run           the stages of a run and how to resume one; ``world`` is everything outside, handed in
     collecting    inbox -> batch; uses ``intents`` (file text -> checked rows -> one sealed order)
     deciding      stores -> recorded inputs -> ``risk.evaluate`` -> decisions
-    routing       decisions -> results; brokers come in here
+    trading       a live run's accounts, each for itself: ``routing`` sends, ``settling`` waits for fills
     execution     the same gate for one intent at a time: ``RiskManager``, ``ExecutionEngine``
+
+    syncing       before a live run, and between runs: the broker's book into the stores
+    looking_after what earlier runs left open; ``books``, ``reconciling`` compare broker and ledger
+    withdrawing   cancels of whatever is open
+    day           a session's end
+
+    venue         an account's broker and the right to send to it (``lease``); ``accounts`` says which
+    gate          what stands before a live run; ``agent`` is its state, ``preflight`` what it examines
+    journal       what was about to be sent, what was asked and answered
 
     risk          the rule book, one file per rule, and the sequential scan
     contract      what makes a row an intent; asked by the reader of files and again by the gate
@@ -22,9 +31,10 @@ each step lives::
     stores        run folders, inbox, embedded store, kill switch, lock
     brokers       the protocol, the dry run, Alpaca
 
-``risk``, ``intents``, ``contract``, ``columns``, ``quantity``, ``schema``, ``inputs``, ``ledger`` are pure:
-no I/O, no clock, no environment; import-linter holds them to it. A run's state is which files exist in its
-folder; each is written once, whole (``stores.objects``). ``DECISIONS.md`` says why things are as they are.
+``risk``, ``intents``, ``contract``, ``columns``, ``quantity``, ``schema``, ``inputs``, ``ledger``,
+``breaks``, ``reconciling``, ``adjustments`` are pure: no I/O, no clock, no environment; import-linter holds
+them to it. A run's state is which files exist in its folder; each is written once, whole
+(``stores.objects``). ``DECISIONS.md`` says why things are as they are.
 
 The names below are the public ones; each is loaded when it is first used, since a run is short.
 """
