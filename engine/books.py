@@ -20,6 +20,7 @@ from engine.open_orders import OpenOrder
 from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
 from engine.quantity import UNITS
 from engine.reconciling import reconcile
+from engine.shared_orders import SharedOrders
 from engine.stores.protocols import SyncMark
 from engine.stores.runs import ATTEMPTS, RESULTS
 from engine.venue import Venue
@@ -68,11 +69,7 @@ class Books:
         if not venue.account:
             return cls(world, venue, trading_date, None, {}, why_not="nobody has named the account yet")
         mark = world.positions.sync_mark(venue.account)
-        why_not = ""
-        for run in world.runs.unfinished():
-            names = run.names()
-            if RESULTS not in names and any(name.startswith(ATTEMPTS) for name in names):
-                why_not = f"run {run.run_id} is not finished, and what it sent is not in the ledger yet"
+        why_not = _why_not(world, venue)
         positions = {} if why_not else world.ledger.net_positions(venue.account)
         clean_since = venue.notes.agent_document(f"reconciled-{venue.key}")
         return cls(world, venue, trading_date, mark, positions, clean_since, why_not)
@@ -97,7 +94,7 @@ class Books:
             account=self.venue.account,
             positions=self.positions,
             late=left.late,
-            orders=[_own_order(one, order, left) for one, order in left.seen.items()],
+            orders=[*(_own_order(one, order, left) for one, order in left.seen.items()), *self._elsewhere()],
             known_orders=self._known(theirs.fills, left),
         )
         breaks = reconcile(theirs, ours, at=at)
@@ -190,8 +187,27 @@ class Books:
         others = {one for one in asked - listed if self.world.ledger.ledger_document(one) is not None}
         return frozenset(listed | others)
 
+    def _elsewhere(self) -> list[OwnOrder]:
+        """Give the orders that runs of other data folders have left open: they are ours as well."""
+        ids = SharedOrders(self.venue).resting_elsewhere(self.world.objects)
+        return [
+            OwnOrder(client_intent_id=one, broker_order_id="", symbol="", side="", qty=None) for one in ids
+        ]
+
     def _documents(self, since: date) -> list[dict[str, Any]]:
         return self.world.ledger.account_documents(self.venue.account, since=since)
+
+
+def _why_not(world: World, venue: Venue) -> str:
+    """Say which run has sent what the ledger doesn't know yet, here or in another data folder."""
+    not_yet = "is not finished, and what it sent is not in the ledger yet"
+    for run in world.runs.unfinished():
+        names = run.names()
+        if RESULTS not in names and any(name.startswith(ATTEMPTS) for name in names):
+            return f"run {run.run_id} {not_yet}"
+    for key in SharedOrders(venue).sending_elsewhere(world.objects):
+        return f"{key} of another data folder {not_yet}"
+    return ""
 
 
 def _own_order(one: OpenOrder, order: BrokerOrder | None, left: LookingAfter) -> OwnOrder:

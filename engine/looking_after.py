@@ -22,6 +22,7 @@ from engine.late_fills import keep
 from engine.open_orders import LeftOpen, OpenOrder, forget, left_open
 from engine.orders import BrokerFill, BrokerOrder
 from engine.settling import executions, fills_table, is_over, ledger_documents, write_ledger
+from engine.shared_orders import SharedOrders
 from engine.venue import Venue
 from engine.world import World
 
@@ -88,6 +89,8 @@ class LookingAfter:
         self.seen.update(now)
         unknown = [one for one, order in now.items() if order is None and not self._never_came(left, one)]
         if not unknown and all(is_over(order, fills) for order in found.values()):
+            run_key = f"runs/{left.trading_date.isoformat()}/{left.run_id}/"
+            SharedOrders(self.venue).end(self.world.objects, run_key)
             forget(self.world.objects, left)
             self.world.log.event("run_settled", f"every order of {left.run_id} is over, and in the ledger")
         unlisted = [order for order in found.values() if order.broker_order_id not in listed]

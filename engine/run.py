@@ -226,6 +226,7 @@ def trade(folder: RunFolder, world: World) -> None:
     from engine import open_orders
     from engine.routing.fates import live_results
     from engine.settling import fills_table, ledger_documents, write_ledger
+    from engine.shared_orders import SharedOrders
     from engine.trading import trade_accounts
 
     traded = trade_accounts(folder, world, _venues(world))
@@ -234,8 +235,12 @@ def trade(folder: RunFolder, world: World) -> None:
     folder.write(FILLS, fills)
     documents = ledger_documents(traded.orders, traded.fills, calendar=calendar, now=world.clock())
     write_ledger(world, list(documents))
+    venues = _venues(world).by_account
     for place, rows in traded.open_rows.items():
         open_orders.note(folder, place, rows, at=world.clock())
+        if place.account in venues:
+            ids = [str(traded.intents[row].client_intent_id) for row in rows]
+            SharedOrders(venues[place.account]).end(folder.objects, folder.key, ids)
     folder.write(RESULTS, live_results(folder.table(DECISIONS).to_pandas(), traded.fates))
     world.log.for_each("fill", fills.num_rows, lambda: _fill_events(fills))
 

@@ -19,6 +19,7 @@ from engine.routing.fates import Fate
 from engine.routing.live import Failed, carry_out, left_behind
 from engine.routing.planned import Planned, allowed_intents
 from engine.settling import Settled, settle
+from engine.shared_orders import SharedOrders
 from engine.stores.runs import RunFolder
 from engine.venue import Venue, Venues
 from engine.world import World
@@ -59,6 +60,8 @@ def trade_accounts(folder: RunFolder, world: World, venues: Venues) -> Traded:
     earlier = journal.attempted()
     shares = _by_account(intents)
     venue_of = {account: venues.by_account[account] for account in shares if not venues.why_down(account)}
+    for venue in venue_of.values():
+        SharedOrders(venue).begin(folder.objects, folder.key)
     with ThreadPoolExecutor(max_workers=max(1, len(venue_of)), thread_name_prefix="account") as threads:
         working = {
             account: threads.submit(
