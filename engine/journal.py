@@ -6,8 +6,9 @@
     traffic/000001.jsonl    requests with their replies; on disk before anybody acts upon a reply
 
 Both are put whole, in chunks: a few dozen attempts at a time, and as many exchanges as came in while the
-chunk before was written. From them a run that was killed knows what it had done, and ``cassette.json`` is
-made; then the traffic's chunks are removed.
+chunk before was written, or within a moment where other requests are still on their way: to put a file costs
+as much as a third of an order. From them a run that was killed knows what it had done, and
+``cassette.json`` is made; then the traffic's chunks are removed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from engine.brokers.exchange import Exchange
 from engine.errors import RecordError
 from engine.stores.runs import ATTEMPTS, CASSETTE, TRAFFIC, RunFolder
 
+GATHER_S = 0.02
+
 
 @dataclass
 class _Chunk:
@@ -33,23 +36,31 @@ class _Chunk:
 
 
 class Journal:
-    """The journal in a run's folder; may be used by many threads at once."""
+    """The journal in a run's folder; may be used by many threads at once.
 
-    def __init__(self, folder: RunFolder) -> None:
+    ``gather_s``: so long a chunk waits at most for the replies of other requests that have begun.
+    """
+
+    def __init__(self, folder: RunFolder, *, gather_s: float = GATHER_S) -> None:
         self.folder = folder
+        self._gather_s = gather_s
+        self._on_their_way = 0
         self._read: dict[str, list[Exchange]] = {}
         names = folder.names()
         self._attempts = _highest(names, ATTEMPTS)
         self._pieces = _highest(names, TRAFFIC)
         self._requests = max((exchange.number for exchange in self.exchanges()), default=0)
         self._lock = threading.Lock()
+        self._came_in = threading.Condition(self._lock)
+        self._noting = threading.Lock()
         self._writing = threading.Lock()
         self._open = _Chunk()
 
     def attempt(self, orders: Iterable[dict[str, Any]], *, at: str) -> None:
         """Keep that these orders may be sent from now on; each is what leaves, with its row in the batch."""
-        self._attempts += 1
-        self.folder.write(f"{ATTEMPTS}{self._attempts:06}.json", {"at": at, "orders": list(orders)})
+        with self._noting:
+            self._attempts += 1
+            self.folder.write(f"{ATTEMPTS}{self._attempts:06}.json", {"at": at, "orders": list(orders)})
 
     def attempted(self) -> set[int]:
         """Give the rows of the batch whose orders may have been sent."""
@@ -57,29 +68,49 @@ class Journal:
         return {int(order["row"]) for name in names for order in self.folder.json(name)["orders"]}
 
     def next_number(self) -> int:
-        """Give a request its number; numbers go on where those of a killed job ended."""
+        """Give a request its number; numbers go on where those of a killed job ended.
+
+        Whoever takes one hands an exchange to ``keep`` in the end.
+        """
         with self._lock:
             self._requests += 1
+            self._on_their_way += 1
             return self._requests
 
     def keep(self, exchange: Exchange) -> None:
         """Keep a request and its reply; returns once they are on disk.
 
-        Whoever comes while a chunk is being written shares the next one.
+        Whoever comes while a chunk is being written, or is about to be, shares it or the next one.
         """
         with self._lock:
+            self._on_their_way -= 1
+            if self._on_their_way <= 0:
+                self._came_in.notify()
             chunk = self._open
             leads = not chunk.exchanges
             chunk.exchanges.append(exchange)
         if leads:
-            with self._writing:
-                with self._lock:
-                    self._open = _Chunk()
-                self._write(chunk)
+            self._gather_and_write(chunk)
         else:
             chunk.written.wait()
         if chunk.error is not None:
             raise RecordError(f"the record of a request can't be kept: {chunk.error}") from chunk.error
+
+    def _gather_and_write(self, chunk: _Chunk) -> None:
+        """Wait for the writer before, and a moment for others that are on their way; then write the chunk."""
+        try:
+            with self._writing:
+                with self._lock:
+                    self._came_in.wait_for(lambda: self._on_their_way <= 0, self._gather_s)
+                    self._open = _Chunk()
+                self._write(chunk)
+        except BaseException as error:  # nobody else writes it, and others wait for it
+            with self._lock:
+                if self._open is chunk:
+                    self._open = _Chunk()
+            chunk.error = chunk.error or error
+            chunk.written.set()
+            raise
 
     def _write(self, chunk: _Chunk) -> None:
         try:
@@ -88,11 +119,7 @@ class Journal:
             self.folder.objects.put(f"{self.folder.key}{TRAFFIC}{self._pieces:06}.jsonl", lines)
         except Exception as error:
             chunk.error = error
-        except BaseException as error:  # this thread ends, and nobody may take the chunk for written
-            chunk.error = error
-            raise
-        finally:
-            chunk.written.set()
+        chunk.written.set()
 
     def exchanges(self) -> list[Exchange]:
         """Give what was asked and answered so far, in the order in which the requests began."""

@@ -16,11 +16,12 @@ import pyarrow as pa
 
 from engine.brokers.trading import TradingBroker
 from engine.calendar import trading_date
-from engine.errors import EngineError, LeaseLost, RunStopped
+from engine.errors import EngineError, LeaseLost
 from engine.ledger import COUNTS_AS_TRADE, ledger_document
 from engine.orders import BrokerFill, BrokerOrder, OrderIntent
 from engine.routing.cancels import fate_of
 from engine.routing.fates import Fate
+from engine.routing.lookups import known_orders, pause
 from engine.routing.planned import Planned
 from engine.schema import fills_schema
 from engine.venue import SEND_S, Venue
@@ -53,7 +54,7 @@ def settle(intents: Iterable[Planned], fates: Mapping[int, Fate], world: World, 
     waiting = {row: fate.order for row, fate in placed.items() if fate.order and not fate.order.is_final}
     if waiting:
         _wait(waiting, world, venue)
-    latest = _latest(placed, venue)
+    latest = _latest(placed, world, venue)
     fates = {row: _with_order(fate, latest.get(row)) for row, fate in fates.items()}
     placed_now = {row: fate.order for row, fate in fates.items() if fate.order and fate.status == "placed"}
     fills = executions(placed_now.values(), venue.broker)
@@ -76,12 +77,12 @@ def _wait(waiting: Mapping[int, BrokerOrder], world: World, venue: Venue) -> Non
         left_s = until - time.monotonic()
         if not left or left_s <= 0:
             return
-        _pause(min(wait_s, left_s), world)
+        pause(min(wait_s, left_s), world.stopping, during="fills were waited for")
         wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
 
-def _latest(placed: Mapping[int, Fate], venue: Venue) -> dict[int, BrokerOrder]:
-    """Give the orders as they are now, by row."""
+def _latest(placed: Mapping[int, Fate], world: World, venue: Venue) -> dict[int, BrokerOrder]:
+    """Give the orders as they are now, by row; without those that the broker doesn't know any more."""
     asked = {row: fate.order for row, fate in placed.items() if fate.order is not None}
     if not asked:
         return {}
@@ -89,11 +90,26 @@ def _latest(placed: Mapping[int, Fate], venue: Venue) -> dict[int, BrokerOrder]:
     known: dict[str, BrokerOrder] = {}
     if since is not None and len(asked) > 1:
         known = {order.broker_order_id: order for order in venue.broker.orders_since(since - _MARGIN)}
+    unlisted = [order.broker_order_id for order in asked.values() if order.broker_order_id not in known]
+    known |= known_orders(unlisted, venue.broker, patience=venue.patience, stopping=world.stopping)
+    for order in asked.values():
+        if order.broker_order_id not in known:
+            _tell_missing(order, world)
     return {
-        row: known.get(order.broker_order_id)
-        or venue.broker.get_order_status(broker_order_id=order.broker_order_id)
-        for row, order in asked.items()
+        row: known[order.broker_order_id] for row, order in asked.items() if order.broker_order_id in known
     }
+
+
+def _tell_missing(order: BrokerOrder, world: World) -> None:
+    """Say that the broker doesn't know an order any more; it stays open, as it was when it last did."""
+    world.log.event(
+        "order_missing",
+        f"the broker doesn't know order {order.broker_order_id} of intent {order.client_order_id} any more, "
+        f"which it gave that id. The next sync asks for it again.",
+        severity="CRITICAL",
+        intent_id=order.client_order_id,
+        broker_order_id=order.broker_order_id,
+    )
 
 
 def _with_order(fate: Fate, order: BrokerOrder | None) -> Fate:
@@ -153,14 +169,6 @@ def is_over(entry: BrokerOrder, fills: Mapping[str, list[BrokerFill]]) -> bool:
         order.is_final and abs(_told(fills.get(order.broker_order_id, [])) - order.filled_qty) < _EXACT
         for order in (entry, *entry.legs)
     )
-
-
-def _pause(seconds: float, world: World) -> None:
-    until = time.monotonic() + seconds
-    while (left_s := until - time.monotonic()) > 0:
-        if world.stopping():
-            raise RunStopped("Stopped while fills were waited for; the next run goes on there.")
-        time.sleep(min(left_s, 0.1))
 
 
 def fills_table(

@@ -3,94 +3,205 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from engine.brokers.trading import TradingBroker
+from engine.brokers.access import Access
+from engine.errors import ConfigurationError, EngineError
 from engine.log import EventLog
 from engine.open_orders import left_open
 from engine.orders import BrokerOrder
-from engine.withdrawing import Withdrawal, withdraw
+from engine.stores.objects import Objects
+from engine.stores.runs import BATCH, RunFolder, RunFolders
+from engine.withdrawing import Withdrawal, Withdrawals, Withdrawing
 from jobs.tables import print_table, say
 from jobs.wording import number
 from jobs.world import Setup, read_setup, termination_asked
 
 EXIT_OPEN = 4
+_SHOWN = 10
+_AGAIN = "Run `execution-engine cancel-all` again."
+
+_Told = tuple[str, str, str]
+
+
+@dataclass
+class Outcome:
+    """What became of the open orders of all accounts.
+
+    ``nobodys``: client ids of open orders that were left, since nobody knows of which strategy they are.
+    ``failed``: why accounts could not be asked, by name.
+    """
+
+    orders: list[Withdrawal] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
+    nobodys: list[str] = field(default_factory=list)
+    failed: dict[str, EngineError] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """1 where an account could not be asked, 4 where something may still be open."""
+        if self.failed:
+            return 1
+        is_open = any(not one.is_over for one in self.orders)
+        return EXIT_OPEN if is_open or self.unsure or self.nobodys else 0
 
 
 def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None, as_json: bool) -> int:
-    """Withdraw the open orders that are asked for; gives the exit code: 4 where one isn't over yet."""
+    """Withdraw the open orders that are asked for; gives the exit code: 4 where one isn't over yet.
+
+    SIGTERM and the first Ctrl-C end the wait; what is known by then is told. Raises what is wrong with the
+    only account; with several, the others are withdrawn all the same.
+    """
     setup = read_setup()
-    stopping = termination_asked()
-    done = [
-        one
-        for access in setup.accesses(only=account, stopping=stopping)
-        for one in withdraw_all(setup, access.broker, symbol=symbol, strategy=strategy)
-    ]
-    exit_code = EXIT_OPEN if any(not one.is_over for one in done) else 0
+    stopping = termination_asked(also_ctrl_c=True)
+    accesses = setup.accesses(only=account, stopping=stopping)
+    wanted = _Wanted(setup, symbol and symbol.strip().upper(), strategy and strategy.strip(), stopping)
+    outcome = Outcome()
+    for access in accesses:
+        try:
+            wanted.withdraw(access, outcome)
+        except ConfigurationError:
+            raise
+        except EngineError as error:
+            if len(accesses) == 1:
+                raise
+            outcome.failed[access.account] = error
     if as_json:
-        click.echo(json.dumps({"exit_code": exit_code, "orders": [_record(one) for one in done]}))
+        click.echo(json.dumps(_record(outcome)))
     else:
-        tell(done)
-    return exit_code
+        tell(outcome)
+    return outcome.exit_code
 
 
-def withdraw_all(
-    setup: Setup, broker: TradingBroker, *, symbol: str | None = None, strategy: str | None = None
-) -> list[Withdrawal]:
-    """Withdraw the open orders of a symbol, of a strategy, or all; of a filled entry, its exits."""
-    entries = broker.open_orders()
-    if symbol is not None:
-        entries = [order for order in entries if order.symbol == symbol.strip().upper()]
-    if strategy is not None:
-        whose = _strategies(setup)
-        entries = [order for order in entries if whose.get(order.client_order_id) == strategy.strip()]
-    orders = [order for entry in entries for order in _to_withdraw(entry)]
-    log = EventLog()
-    for order in orders:
-        log.event(
-            "cancel_requested",
-            f"{order.side} {order.symbol}, order {order.broker_order_id}, is withdrawn",
-            intent_id=order.client_order_id,
-            broker_order_id=order.broker_order_id,
-        )
-    done = withdraw(orders, broker, wait_s=setup.settings.settle_s, stopping=lambda: False)
-    for one in done:
+@dataclass(frozen=True)
+class _Wanted:
+    """Which orders are to be withdrawn: of a symbol, of a strategy, or all; of a filled entry, its exits."""
+
+    setup: Setup
+    symbol: str | None
+    strategy: str | None
+    stopping: Callable[[], bool]
+
+    def withdraw(self, access: Access, outcome: Outcome) -> None:
+        """Withdraw those of an account, and add what became of them to the outcome."""
+        log = EventLog()
+        whose = _Whose(self.setup.objects, access.account, log)
+        done = Withdrawing(
+            broker=access.broker,
+            choose=lambda entries: self._chosen(entries, whose),
+            stopping=self.stopping,
+            asking=lambda order: _log_asking(log, order),
+        ).withdraw(wait_s=self.setup.settings.settle_s)
+        _log_outcome(log, done)
+        outcome.orders.extend(done.orders)
+        outcome.unsure.extend(filter(None, [done.unsure]))
+        outcome.nobodys.extend(sorted(whose.unknown))
+
+    def _chosen(self, entries: Sequence[BrokerOrder], whose: _Whose) -> list[BrokerOrder]:
+        if self.symbol is not None:
+            entries = [entry for entry in entries if entry.symbol == self.symbol]
+        if self.strategy is not None:
+            whose.learn(entries)
+            entries = [entry for entry in entries if whose.known.get(entry.client_order_id) == self.strategy]
+        return [order for entry in entries for order in _to_withdraw(entry)]
+
+
+class _Whose:
+    """Of which strategies an account's open orders are, as far as the data folder knows: by client id."""
+
+    def __init__(self, objects: Objects, account: str, log: EventLog) -> None:
+        self._objects, self._account, self._log = objects, account, log
+        self.known: dict[str, str] = {}
+        self.unknown: set[str] = set()
+
+    def learn(self, entries: Sequence[BrokerOrder]) -> None:
+        """Look for the strategies of open orders: in the runs that are not over, and in what others left."""
+        listed = {entry.client_order_id for entry in entries}
+        new = listed - self.known.keys()
+        if new:
+            for account, client_id, strategy in self._told(new):
+                if self._account in {"", account}:
+                    self.known.setdefault(client_id, strategy)
+        self.unknown = listed - self.known.keys()
+
+    def _told(self, ids: Collection[str]) -> Iterator[_Told]:
+        """Give account, client id and strategy of orders; what can't be read prevents no cancel."""
+        try:
+            for folder in RunFolders(self._objects).unfinished():  # first: when it ends, it is in the others
+                yield from _in_batch(folder, ids)
+            yield from _left_by_runs(self._objects)
+        except EngineError as error:
+            message = f"of which strategies orders are can't be told: {error}"
+            self._log.event("record_unreadable", message, severity="ERROR")
+
+
+def _in_batch(folder: RunFolder, ids: Collection[str]) -> Iterator[_Told]:
+    if folder.start["mode"] != "live" or BATCH not in folder.names():
+        return
+    batch = folder.table(BATCH, ["broker_account_id", "client_intent_id", "strategy_id"])
+    wanted = pc.is_in(batch["client_intent_id"].cast(pa.string()), pa.array(sorted(ids), pa.string()))
+    for row in batch.filter(wanted).to_pylist():
+        yield row["broker_account_id"], row["client_intent_id"], row["strategy_id"]
+
+
+def _left_by_runs(objects: Objects) -> Iterator[_Told]:
+    for left in left_open(objects):
+        for one in left.orders:
+            yield left.account, str(one.intent.client_intent_id), one.intent.strategy_id
+
+
+def _log_asking(log: EventLog, order: BrokerOrder) -> None:
+    log.event(
+        "cancel_requested",
+        f"{order.side} {order.symbol}, order {order.broker_order_id}, is withdrawn",
+        intent_id=order.client_order_id,
+        broker_order_id=order.broker_order_id,
+    )
+
+
+def _log_outcome(log: EventLog, done: Withdrawals) -> None:
+    for one in done.orders:
         log.event(
             "cancel_response",
             f"order {one.before.broker_order_id}: {one.why or one.after.order_status}",
             severity="INFO" if one.is_over else "ERROR",
             intent_id=one.before.client_order_id,
         )
-    return done
 
 
-def tell(done: list[Withdrawal]) -> None:
+def tell(outcome: Outcome) -> None:
     """Print what became of the orders that were to be withdrawn."""
-    if not done:
-        say("Nothing of that is open at the broker.")
-        return
-    rows = [(one.before.client_order_id, _order(one.before), _outcome(one)) for one in done]
-    print_table("Withdrawn", ("intent", "order", "outcome"), rows)
-    still = [one for one in done if not one.is_over]
-    say()
+    rows = [(one.before.client_order_id, _order(one.before), _outcome(one)) for one in outcome.orders]
+    if rows:
+        print_table("Withdrawn", ("intent", "order", "outcome"), rows)
+        say()
+    still = [one for one in outcome.orders if not one.is_over]
     if still:
-        say(
-            f"{len(still)} of {len(done)} ARE STILL OPEN. Run `execution-engine cancel-all` again.",
-            color="red",
-        )
-    else:
-        say(f"All {len(done)} are over. What filled reaches the ledger by the next live run.")
+        say(f"{len(still)} of {len(rows)} ARE STILL OPEN. {_AGAIN}", color="red")
+    elif rows:
+        say(f"All {len(rows)} are over. What filled reaches the ledger by the next live run.")
+    elif not (outcome.unsure or outcome.nobodys or outcome.failed):
+        say("Nothing of that is open at the broker.")
+    for why in outcome.unsure:
+        say(f"There may be more: {why}. {_AGAIN}", color="red")
+    if outcome.nobodys:
+        say(_about_nobodys(outcome.nobodys), color="red")
+    for account, error in outcome.failed.items():
+        say(f"Account {account} WAS NOT ASKED to the end: {error} {_AGAIN}", color="red")
 
 
-def _strategies(setup: Setup) -> dict[str, str]:
-    """Give the strategy of each order that a run has left open, by client intent id."""
-    return {
-        str(one.intent.client_intent_id): one.intent.strategy_id
-        for left in left_open(setup.objects)
-        for one in left.orders
-    }
+def _about_nobodys(ids: Sequence[str]) -> str:
+    shown = ", ".join(ids[:_SHOWN]) + (" …" if len(ids) > _SHOWN else "")
+    return (
+        f"{len(ids)} STAYED OPEN, because nobody here knows of which strategy: {shown}. Look whose they are; "
+        f"`execution-engine cancel-all --symbol …` withdraws them, whoever sent them."
+    )
 
 
 def _to_withdraw(entry: BrokerOrder) -> list[BrokerOrder]:
@@ -109,7 +220,17 @@ def _outcome(one: Withdrawal) -> str:
     return f"{told}; {number(filled)} filled on the way" if filled > 0 else told
 
 
-def _record(one: Withdrawal) -> dict[str, Any]:
+def _record(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "exit_code": outcome.exit_code,
+        "orders": [_order_record(one) for one in outcome.orders],
+        "unsure": outcome.unsure,
+        "strategy_unknown": outcome.nobodys,
+        "failed": {account: str(error) for account, error in outcome.failed.items()},
+    }
+
+
+def _order_record(one: Withdrawal) -> dict[str, Any]:
     return {
         "client_intent_id": one.before.client_order_id,
         "broker_order_id": one.before.broker_order_id,

@@ -8,14 +8,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import UsageError
 from engine.risk import RULE_BOOK
 from engine.stores.objects import LocalObjects
-from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder, RunFolders
+from engine.stores.protocols import LedgerStore
+from engine.stores.runs import (
+    BATCH,
+    COLLECTED,
+    DECISIONS,
+    MANIFEST,
+    RESULTS,
+    RunFolder,
+    RunFolders,
+)
 from jobs import recorded
-from jobs.order_life import life_of
+from jobs.order_later import later_of
+from jobs.order_life import life_of, state_of
 from jobs.run import folder_path
 from jobs.tables import say
 from jobs.wording import moment, order, outcome, verdict, why_refused
@@ -26,7 +37,11 @@ _SHORTEST = 4
 
 @dataclass(frozen=True)
 class Story:
-    """One intent in one run: ``row`` has its batch, decision and result columns."""
+    """One intent in one run: ``row`` has its batch, decision and result columns, as far as there are any.
+
+    ``state`` says how it stands where the run is not over, and is "" where it is. ``life`` is what happened,
+    and ``later`` what became of it after the end of its run.
+    """
 
     folder: RunFolder
     place: int
@@ -34,15 +49,24 @@ class Story:
     file: dict[str, Any]
     duplicates: list[dict[str, Any]]
     context: dict[str, Any]
+    state: str
+    life: list[str]
+    later: list[str]
+
+    @property
+    def is_decided(self) -> bool:
+        """Tell whether the gate has judged it."""
+        return "allowed" in self.row
 
 
 def explain(intent_id: str, *, as_json: bool) -> int:
-    """Print the story of an intent, of its latest run first; gives the exit code.
+    """Print the story of an intent, of its latest run first, finished or not; gives the exit code.
 
     Raises ``UsageError`` where no run, or more than one intent, answers to the id.
     """
-    folders = RunFolders(LocalObjects(read_setup().data_dir)).all()
-    stories = [story for folder in folders for story in _stories(folder, intent_id)]
+    setup = read_setup()
+    folders = RunFolders(LocalObjects(setup.data_dir)).all()
+    stories = [story for folder in folders for story in _stories(folder, intent_id, setup.stores.ledger)]
     if not stories:
         return _explain_set_aside(intent_id, folders, as_json=as_json)
     exact = [story for story in stories if story.row["client_intent_id"] == intent_id]
@@ -62,8 +86,9 @@ def explain(intent_id: str, *, as_json: bool) -> int:
     return 0
 
 
-def _stories(folder: RunFolder, intent_id: str) -> list[Story]:
-    if MANIFEST not in folder.names():
+def _stories(folder: RunFolder, intent_id: str, ledger: LedgerStore) -> list[Story]:
+    names = folder.names()
+    if not {COLLECTED, BATCH} <= names:
         return []
     ids = folder.table(BATCH, ["client_intent_id"])["client_intent_id"]
     found = pc.equal(ids, intent_id)
@@ -74,8 +99,7 @@ def _stories(folder: RunFolder, intent_id: str) -> list[Story]:
         return []
     collected = folder.json(COLLECTED)
     files = {file["name"]: file for file in collected["files"]}
-    context = recorded.context(folder)
-    rows = recorded.rows(folder, places)
+    is_over, is_live = MANIFEST in names, folder.start["mode"] == "live"
     return [
         Story(
             folder,
@@ -83,10 +107,22 @@ def _stories(folder: RunFolder, intent_id: str) -> list[Story]:
             row,
             files[row["source_file"]],
             [again for again in collected["duplicates"] if _same_intent(again, row)],
-            context,
+            recorded.context(folder) if DECISIONS in names else {},
+            state="" if is_over else state_of(folder, row),
+            life=life_of(folder, row) if is_live else [],
+            later=later_of(folder, row, ledger) if is_over and is_live else [],
         )
-        for place, row in zip(places, rows, strict=True)
+        for place, row in zip(places, _rows(folder, names, places), strict=True)
     ]
+
+
+def _rows(folder: RunFolder, names: set[str], places: list[int]) -> list[dict[str, Any]]:
+    """Give intents as far as their run has come with them."""
+    if names >= {RESULTS, DECISIONS}:
+        return recorded.rows(folder, places)
+    wanted = pa.array(places, type=pa.int64())
+    parts = [folder.table(name).take(wanted).to_pylist() for name in (BATCH, DECISIONS) if name in names]
+    return [{name: value for part in row for name, value in part.items()} for row in zip(*parts, strict=True)]
 
 
 def _same_intent(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -111,17 +147,13 @@ def _explain_set_aside(intent_id: str, folders: list[RunFolder], *, as_json: boo
 
 
 def _set_aside(folder: RunFolder, intent_id: str) -> list[dict[str, str]]:
-    names = folder.names()
-    if not {COLLECTED, BATCH} <= names:
+    if not {COLLECTED, BATCH} <= folder.names():
         return []
     collected = folder.json(COLLECTED)
     refused = [row for row in collected["refused"] if str(row["raw"].get("client_intent_id")) == intent_id]
     again = [row for row in collected["duplicates"] if row["client_intent_id"] == intent_id]
     told = [("quarantined", row["message"]) for row in refused]
     told += [("duplicate", row["message"]) for row in again]
-    if MANIFEST not in names:
-        ids = folder.table(BATCH, ["client_intent_id"])["client_intent_id"].to_pylist()
-        told += [("not decided yet", "the next run goes on with it")] * ids.count(intent_id)
     return [{"run_id": folder.run_id, "what": what, "message": message} for what, message in told]
 
 
@@ -135,33 +167,52 @@ def _print(story: Story) -> None:
     say("Where it came from", bold=True)
     say(f"  Row {row['source_row']} of {row['source_file']}, created {moment(row['created_at'])}.")
     say(f"  The file is kept as {root}/archive/{folder.trading_date}/{story.file['kept_as']}.")
-    batched = folder.json(MANIFEST)["rows"]["batched"]
+    batched = len(folder.table(BATCH, ["client_intent_id"]))
     told = f"Number {story.place + 1} of {batched} in run {folder.run_id}"
     say(f"  {told}, session {folder.trading_date}.")
     for again in story.duplicates:
         say(f"  Said again and not taken twice: {again['file']}:{again['row']}.")
+    if story.is_decided:
+        _print_verdicts(story)
+    say()
+    say("What became of it", bold=True)
+    if story.state:
+        say(f"  The run is not over; if none is at work, the next one goes on. So far {story.state}.")
+    elif row["allowed"]:
+        say(f"  Allowed: {outcome(row)}.")
+    else:
+        say(f"  Refused by {row['reason']}: {why_refused(row, story.context).rstrip('.')}.")
+        say("  Result: rejected; nothing was sent.")
+    for line in story.life:
+        say(f"  {line}")
+    for line in story.later:
+        say(f"  {line}")
+    say(f"  Record: {folder_path(folder)}")
+
+
+def _print_verdicts(story: Story) -> None:
     say()
     say(f"What the gate found, as of {moment(story.context['as_of'])}", bold=True)
     width = max(len(rule.name) for rule in RULE_BOOK)
     for rule in RULE_BOOK:
-        answer = row[f"check_{rule.name}"]
+        answer = story.row[f"check_{rule.name}"]
         color = {"fail": "red", "unavailable": "yellow"}.get(answer)
-        say(f"  {answer:<11} {rule.name:<{width}}  {verdict(rule.name, row, story.context)}", color=color)
-    say()
-    say("What became of it", bold=True)
-    if row["allowed"]:
-        say(f"  Allowed: {outcome(row)}.")
-        for line in life_of(folder, row):
-            say(f"  {line}")
-    else:
-        say(f"  Refused by {row['reason']}: {why_refused(row, story.context).rstrip('.')}.")
-        say("  Result: rejected; nothing was sent.")
-    say(f"  Record: {folder_path(folder)}")
+        said = verdict(rule.name, story.row, story.context)
+        say(f"  {answer:<11} {rule.name:<{width}}  {said}", color=color)
 
 
 def _record(story: Story) -> dict[str, Any]:
     row = dict(story.row)
-    checks = {rule.name: row.pop(f"check_{rule.name}") for rule in RULE_BOOK}
-    sentences = {rule.name: verdict(rule.name, story.row, story.context) for rule in RULE_BOOK}
-    life = life_of(story.folder, story.row)
-    return {"run_id": story.folder.run_id, **row, "checks": checks, "sentences": sentences, "life": life}
+    checks, sentences = {}, {}
+    for rule in RULE_BOOK if story.is_decided else ():
+        checks[rule.name] = row.pop(f"check_{rule.name}")
+        sentences[rule.name] = verdict(rule.name, story.row, story.context)
+    return {
+        "run_id": story.folder.run_id,
+        **row,
+        "checks": checks,
+        "sentences": sentences,
+        "state": story.state,
+        "life": story.life,
+        "later": story.later,
+    }

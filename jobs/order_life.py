@@ -3,29 +3,76 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from engine.stores.runs import ATTEMPTS, CASSETTE, FILLS, RunFolder
-from jobs.wording import Row, number
+from engine.brokers.alpaca_answers import recorded_answer
+from engine.brokers.exchange import Exchange
+from engine.errors import BrokerRejected
+from engine.journal import Journal
+from engine.orders import BrokerOrder
+from engine.stores.runs import ATTEMPTS, CASSETTE, DECISIONS, FILLS, RESULTS, TRAFFIC, RunFolder
+from jobs.wording import Row, number, outcome
+
+Told = tuple[datetime, str]
+"""When something happened, and what, in a sentence."""
 
 _LONGEST = 160
+_GOES_ON = "the next live run looks it up before anything is sent again"
 
 
 def life_of(folder: RunFolder, row: Row) -> list[str]:
-    """Give a sentence for each thing that happened to an intent's order, oldest first; none in a dry run."""
+    """Give a sentence for each thing that happened to an intent's order, oldest first; none in a dry run.
+
+    Also of a run that is not over yet.
+    """
     names = folder.names()
-    if CASSETTE not in names:
-        return []
-    told = [*_noted(folder, names, row), *_asked(folder, row), *_executed(folder, names, row)]
+    return lines([*_noted(folder, names, row), *_asked(folder, names, row), *_executed(folder, names, row)])
+
+
+def lines(told: Iterable[Told]) -> list[str]:
+    """Write what happened, oldest first; with the days where there are several."""
+    told = sorted(told)
     on_one_day = len({moment.date() for moment, _ in told}) < 2
     shown = "%H:%M:%S.%f" if on_one_day else "%Y-%m-%d %H:%M:%S.%f"
-    return [f"{moment.strftime(shown)[:-3]} UTC  {said}" for moment, said in sorted(told)]
+    return [f"{moment.strftime(shown)[:-3]} UTC  {said}" for moment, said in told]
 
 
-def _noted(folder: RunFolder, names: set[str], row: Row) -> Iterator[tuple[datetime, str]]:
+def state_of(folder: RunFolder, row: Row) -> str:
+    """Say how an intent of a run that is not over stands."""
+    names = folder.names()
+    if DECISIONS not in names:
+        return "it is not decided yet"
+    if not row["allowed"]:
+        return "it is refused, and nothing of it is sent"
+    if RESULTS in names:
+        return outcome(row)
+    if folder.start["mode"] == "dry":
+        return "it is allowed; in a dry run nothing is sent"
+    if row["action"] == "cancel":
+        return "it is allowed, and asked for when its turn comes"
+    posts = [answer for answer in map(recorded_answer, _of_account(folder, names, row)) if answer]
+    answers = [answer for client_id, answer in posts if client_id == row["client_intent_id"]]
+    if not answers:
+        if any(_noted(folder, names, row)):
+            return f"it was about to be sent, and there is no answer to it on record: {_GOES_ON}"
+        return "it is allowed, and was not sent yet"
+    return _answered(answers)
+
+
+def _answered(answers: list[BrokerOrder | BrokerRejected | None]) -> str:
+    """Say what the broker answered to the requests for an order; a no settles only what isn't open."""
+    orders = [answer for answer in answers if isinstance(answer, BrokerOrder)]
+    if orders:
+        return f"it was sent, and is at the broker as {orders[-1].broker_order_id}"
+    if None in answers:
+        return f"it was sent, and nobody knows yet what became of it: {_GOES_ON}"
+    return f"it was sent, and the broker refused it: {answers[-1]}"
+
+
+def _noted(folder: RunFolder, names: set[str], row: Row) -> Iterator[Told]:
     for name in sorted(names):
         if not name.startswith(ATTEMPTS):
             continue
@@ -34,20 +81,54 @@ def _noted(folder: RunFolder, names: set[str], row: Row) -> Iterator[tuple[datet
             yield datetime.fromisoformat(chunk["at"]), f"noted as about to be sent ({name})"
 
 
-def _asked(folder: RunFolder, row: Row) -> Iterator[tuple[datetime, str]]:
+def _asked(folder: RunFolder, names: set[str], row: Row) -> Iterator[Told]:
     """Tell of the requests that named the order, by its own id or by the broker's."""
-    cassette = folder.json(CASSETTE)
-    for one in sorted([*cassette["interactions"], *cassette["unanswered"]], key=lambda one: one["number"]):
-        request = one["request"]
-        if _is_about(request, row):
-            path = urlsplit(request["uri"]).path
-            told = f"{request['method']} {path}: {_answer(one)}"
-            yield datetime.fromisoformat(one["started_at"]), told
+    if CASSETTE in names:
+        cassette = folder.json(CASSETTE)
+        told = sorted([*cassette["interactions"], *cassette["unanswered"]], key=lambda one: one["number"])
+        exchanges = [_exchange(one) for one in told if _is_its_own(one.get("account", ""), row)]
+    else:
+        exchanges = _of_account(folder, names, row)
+    ids = {row.get("broker_order_id")} | {answer.broker_order_id for answer in _orders(exchanges, row)}
+    for one in exchanges:
+        if _is_about(one.request, row, ids):
+            path = urlsplit(one.request["uri"]).path
+            yield datetime.fromisoformat(one.started_at), f"{one.request['method']} {path}: {_answer(one)}"
 
 
-def _is_about(request: Mapping[str, Any], row: Row) -> bool:
+def _of_account(folder: RunFolder, names: set[str], row: Row) -> list[Exchange]:
+    """Give what was asked for an account so far, by a run whose traffic isn't in a cassette yet."""
+    if not any(name.startswith(TRAFFIC) for name in names):
+        return []
+    return [one for one in Journal(folder).exchanges() if _is_its_own(one.account, row)]
+
+
+def _exchange(one: Mapping[str, Any]) -> Exchange:
+    return Exchange(
+        number=one["number"],
+        started_at=one["started_at"],
+        took_s=one["took_s"],
+        request=one["request"],
+        response=one.get("response"),
+        error=one.get("error", ""),
+        account=one.get("account", ""),
+    )
+
+
+def _is_its_own(account: str, row: Row) -> bool:
+    """Tell whether a request was made for the row's account: others may use the same ids."""
+    return account in {"", row["broker_account_id"]}
+
+
+def _orders(exchanges: Iterable[Exchange], row: Row) -> Iterator[BrokerOrder]:
+    for answer in map(recorded_answer, exchanges):
+        if answer and answer[0] == row["client_intent_id"] and isinstance(answer[1], BrokerOrder):
+            yield answer[1]
+
+
+def _is_about(request: Mapping[str, Any], row: Row, broker_ids: set[str | None]) -> bool:
     url, ids = urlsplit(request["uri"]), {row["client_intent_id"], row["target_intent_id"]}
-    if url.path.rsplit("/", 1)[-1] == row["broker_order_id"]:
+    if url.path.rsplit("/", 1)[-1] in broker_ids:
         return True
     if parse_qs(url.query).get("client_order_id", [""])[0] in ids:
         return True
@@ -55,10 +136,10 @@ def _is_about(request: Mapping[str, Any], row: Row) -> bool:
     return request["method"] == "POST" and bool(named == row["client_intent_id"])
 
 
-def _answer(one: Mapping[str, Any]) -> str:
-    if "response" not in one:
-        return f"no answer: {one['error'][:_LONGEST]}"
-    response = one["response"]
+def _answer(one: Exchange) -> str:
+    response = one.response
+    if response is None:
+        return f"no answer: {one.error[:_LONGEST]}"
     status = f"{response['status']['code']} {response['status']['message']}".strip()
     try:
         body = json.loads(response["body"]["string"])
@@ -78,11 +159,21 @@ def _body(request: Mapping[str, Any]) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _executed(folder: RunFolder, names: set[str], row: Row) -> Iterator[tuple[datetime, str]]:
+def _executed(folder: RunFolder, names: set[str], row: Row) -> Iterator[Told]:
     if FILLS not in names:
         return
     for fill in folder.table(FILLS).to_pylist():
-        if fill["client_intent_id"] == row["client_intent_id"]:
-            left = "" if not fill["leaves_qty"] else f", {number(fill['leaves_qty'])} left"
-            told = f"{fill['side']} {number(fill['qty'])} {fill['symbol']} at {number(fill['price'])}{left}"
-            yield fill["filled_at"], f"executed: {told}"
+        if is_fill_of(fill, row):
+            yield fill["filled_at"], execution(fill)
+
+
+def is_fill_of(fill: Row, row: Row) -> bool:
+    """Tell whether an execution is one of an intent's."""
+    names = ("client_intent_id", "broker_account_id")
+    return all(fill[name] == row[name] for name in names)
+
+
+def execution(fill: Row) -> str:
+    """Say an execution in a few words."""
+    left = "" if not fill["leaves_qty"] else f", {number(fill['leaves_qty'])} left"
+    return f"executed: {fill['side']} {number(fill['qty'])} {fill['symbol']} at {number(fill['price'])}{left}"

@@ -8,6 +8,7 @@ What becomes of a request, where POST and DELETE change something at the broker 
     3xx (never followed), another 4xx        BrokerRejected    BrokerRejected
     5xx, half a reply, none                  OutcomeUnknown    asked again, then BrokerError
     no connection, so it never left          NotSent           asked again, then BrokerError
+    half a reply to a POST that refuses it   BrokerRejected
     another 2xx, or not what was asked       OutcomeUnknown    BrokerError
 
 What changes something is sent once; what only asks is repeated, with ``alpaca_patience``. Pacing and
@@ -34,6 +35,7 @@ import urllib3
 
 from engine.brokers.account import BrokerAccount, BrokerClock
 from engine.brokers.alpaca_account import parse_account, parse_clock
+from engine.brokers.alpaca_activities import Activities, Activity, all_activities, parse_activities
 from engine.brokers.alpaca_answers import recorded_answer
 from engine.brokers.alpaca_fields import NotJson
 from engine.brokers.alpaca_keys import Keys
@@ -72,7 +74,7 @@ from engine.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
 _DONE, _REDIRECTED, _FAILED = 200, 300, 500  # where the families of HTTP statuses begin
 _NO_SUCH_THING = 40410000
 _ACCOUNT = "account"
-CONNECTIONS = 16
+CONNECTIONS = 24
 """Kept open at the same time; as many orders may be on their way."""
 
 _Asked = TypeVar("_Asked")
@@ -223,6 +225,13 @@ class AlpacaBroker:
         """
         return every_fill(self._page_of_fills, after=after)
 
+    def activities(self, *, after: datetime | None) -> Activities:
+        """Give what changed positions after a moment (None: ever): executions and corporate actions.
+
+        Raises as ``fills``.
+        """
+        return all_activities(self._page_of_activities, after=after)
+
     def get_account(self) -> BrokerAccount:
         """Give the account that the keys belong to.
 
@@ -262,6 +271,7 @@ class AlpacaBroker:
                 self._session.get_adapter(host),
                 recorder.keep,
                 clean=self._keys.hidden_in_body,
+                is_clean=self._keys.cannot_be_in,
                 number=recorder.next_number,
                 account=self._account,
                 whose=account,
@@ -288,6 +298,9 @@ class AlpacaBroker:
 
     def _page_of_fills(self, query: Query) -> list[BrokerFill]:
         return self._get(f"/v2/account/activities/FILL?{urlencode(query)}", "list of fills", parse_fills)
+
+    def _page_of_activities(self, query: Query) -> list[Activity]:
+        return self._get(f"/v2/account/activities?{urlencode(query)}", "list of activities", parse_activities)
 
     def _place(self, method: str, path: str) -> str:
         return f"{method} {self.trading_host}{path}"

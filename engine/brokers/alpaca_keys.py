@@ -17,7 +17,6 @@ import requests
 
 HIDDEN = "[key]"
 
-_ESCAPES = (b"\\", b"%", b"&", b"\0")
 _SHORTEST_BEGINNING = 4
 _BROKEN_ESCAPE = re.compile(r"\\+[ux]?[0-9a-f]{0,3}|%(?:25)*[0-9a-f]?|&(?:amp;)*#?x?\w{0,7}", re.IGNORECASE)
 _LONGEST_SPELLING = 40  # characters for one
@@ -49,6 +48,10 @@ class Keys(requests.auth.AuthBase):
             body = key.hidden_in_body(body)
         return body
 
+    def cannot_be_in(self, texts: bytes) -> bool:
+        """Tell at little cost whether neither a key nor its beginning can be in any of texts joined."""
+        return all(key.cannot_be_in(texts) for key in self._spelled)
+
 
 class Spelled:
     """A secret in ASCII, in any mixture of the spellings of its characters; ``blot`` stands in its place."""
@@ -56,6 +59,7 @@ class Spelled:
     def __init__(self, secret: str, *, blot: str = HIDDEN) -> None:
         self._key = secret.encode()
         self._beginnings = tuple(self._key[:end] for end in range(_SHORTEST_BEGINNING, len(self._key)))
+        self._shortest_beginning = self._key[:_SHORTEST_BEGINNING]
         self._blot = blot
         letters = [_spellings(letter) for letter in secret]
         self._whole = re.compile("".join(letters))
@@ -71,33 +75,48 @@ class Spelled:
 
     def _may_be_in(self, body: bytes) -> bool:
         """Tell at little cost whether the secret, or its beginning at the end, can be in a body."""
-        return (
-            self._key in body
-            or b"\\" in body
-            or b"%" in body
-            or b"&" in body
-            or b"\0" in body
-            or body.endswith(self._beginnings)
-        )
+        return self._key in body or _has_escapes(body) or body.endswith(self._beginnings)
+
+    def cannot_be_in(self, texts: bytes) -> bool:
+        """Tell at little cost whether neither the secret nor its beginning can be in any of texts joined."""
+        return self._shortest_beginning not in texts and not _has_escapes(texts)
 
     def hidden_in(self, text: str) -> str:
         """Blot the secret out of a text, and its beginning at the text's end."""
         text = self._whole.sub(self._blot, text)
         for start in range(max(0, len(text) - len(self._letters) * _LONGEST_SPELLING), len(text)):
-            if self._ends_in_key(text, start):
+            if self._letters[0].match(text, start) and self._ends_in_key(text, start):
                 return text[:start] + self._blot
         return text
 
     def _ends_in_key(self, text: str, start: int) -> bool:
         """Tell whether the text from ``start`` on is a beginning of the key, perhaps with half an escape."""
-        place = start
+        places = {start}  # a backslash may be a letter, or begin the escape of the next one
         for count, letter in enumerate(self._letters):
-            match = letter.match(text, place)
-            if match is None:
-                cut_off = place == len(text) or _BROKEN_ESCAPE.fullmatch(text, place)
-                return bool(cut_off) and count >= _SHORTEST_BEGINNING
-            place = match.end()
+            if count >= _SHORTEST_BEGINNING and any(_is_cut_off(text, place) for place in places):
+                return True
+            places = {end for place in places for end in _ends(letter, text, place)}
+            if not places:
+                return False
         return False
+
+
+def _has_escapes(text: bytes) -> bool:
+    """Tell whether letters may be spelled otherwise in a text, or in other bytes than ASCII's."""
+    return b"\\" in text or b"%" in text or b"&" in text or b"\0" in text
+
+
+def _is_cut_off(text: str, place: int) -> bool:
+    return place == len(text) or _BROKEN_ESCAPE.fullmatch(text, place) is not None
+
+
+def _ends(letter: re.Pattern[str], text: str, place: int) -> Iterable[int]:
+    """Give where a letter that is spelled from ``place`` on may end."""
+    match = letter.match(text, place)
+    if match is None:
+        return ()
+    only_backslashes = not match[0].strip("\\")
+    return range(place + 1, match.end() + 1) if only_backslashes else (match.end(),)
 
 
 @cache

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from engine.brokers.account import BrokerAccount, BrokerClock
+from engine.brokers.alpaca_activities import Activities
 from engine.brokers.exchange import Exchange
 from engine.errors import BrokerRejected
 from engine.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
@@ -78,6 +79,10 @@ class TradingBroker(Protocol):
 
     def fills(self, *, after: datetime | None) -> list[BrokerFill]:
         """Give the executions after a moment, in their order."""
+        ...
+
+    def activities(self, *, after: datetime | None) -> Activities:
+        """Give what changed positions after a moment: executions in their order, and corporate actions."""
         ...
 
     def get_account(self) -> BrokerAccount:

@@ -7,13 +7,11 @@
 
 from __future__ import annotations
 
-import io
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.client import HTTPResponse
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,12 +19,11 @@ from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import ReadTimeout, RequestException
-from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import ReadTimeoutError
-from urllib3.poolmanager import pool_classes_by_scheme
 
 from engine.brokers.alpaca_text import one_line
 from engine.brokers.exchange import Exchange
+from engine.brokers.in_time import Deadline, pools_in_time
 from engine.brokers.redaction import AccountRedaction
 from engine.log import wall_clock
 
@@ -40,6 +37,14 @@ _RATE_LIMIT = "x-ratelimit-"
 _PIECE = 65_536
 _HOSTS = 2
 
+# Other statuses of this family say that the request may have to be made again, or is being worked on.
+_REFUSALS = frozenset(range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)) - {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
+
 
 class ReplyTooLong(RequestException):
     """A reply's body is longer than this transport reads."""
@@ -48,19 +53,22 @@ class ReplyTooLong(RequestException):
 class BoundedAdapter(HTTPAdapter):
     """Sends once, over pooled connections, and gives replies whole or not at all.
 
-    ``connections``: how many are kept open. ``deadline_s``: the most seconds that a reply may take, from the
-    end of its request to its last byte, however it trickles in; the request's own timeout bounds each wait.
+    ``connections``: how many are kept open. ``deadline_s``: the most seconds that a request may take, from
+    looking up the host to the last byte of the reply, however it trickles in; the request's own timeout
+    bounds connecting as a whole, to however many addresses, and each wait for the reply.
     ``longest_body``: bytes, decoded. Raises what ``requests`` does, ``ReadTimeout`` beyond the deadline,
-    ``ChunkedEncodingError`` for a body shorter than its Content-Length, and ``ReplyTooLong``.
+    ``ChunkedEncodingError`` for a body shorter than its Content-Length, and ``ReplyTooLong``. Of a reply that
+    refuses a POST half is enough: its status says that nothing came of it, and what came of its body is kept.
     """
 
     def __init__(self, *, connections: int, deadline_s: float, longest_body: int = LONGEST_BODY) -> None:
-        self._pools = _pools(deadline_s)
+        self._deadline, self._deadline_s = Deadline(), deadline_s
+        self._pools = pools_in_time(self._deadline)
         self._longest_body = longest_body
         super().__init__(pool_connections=_HOSTS, pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of connections whose replies have a deadline."""
+        """Make the pools of connections that keep to the deadline."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
@@ -72,29 +80,36 @@ class BoundedAdapter(HTTPAdapter):
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         """Send a request, and read its reply to the end."""
+        self._deadline.ends = time.monotonic() + self._deadline_s
         response = super().send(request, *args, **kwargs)
+        pieces: list[bytes] = []
         try:
-            response._content = self._body(response)
-        except NoConnection as error:
+            pieces.extend(self._pieces(response))
+        except RequestException as error:
             response.close()
-            if error.args and isinstance(error.args[0], ReadTimeoutError):
-                raise ReadTimeout(error.args[0], request=request) from error
-            raise
+            if not (request.method == "POST" and response.status_code in _REFUSALS):
+                raise _as_timeout(error, request) from error
         except BaseException:
             response.close()
             raise
+        response._content = b"".join(pieces)
         return response
 
-    def _body(self, response: Response) -> bytes:
-        pieces, length = [], 0
+    def _pieces(self, response: Response) -> Iterator[bytes]:
+        length = 0
         for piece in response.iter_content(_PIECE):
             length += len(piece)
             if length > self._longest_body:
                 raise ReplyTooLong(
                     f"the reply is longer than {self._longest_body} bytes", request=response.request
                 )
-            pieces.append(piece)
-        return b"".join(pieces)
+            yield piece
+
+
+def _as_timeout(error: RequestException, request: PreparedRequest) -> RequestException:
+    """Give an error of reading a body, a timeout as such."""
+    reason = error.args[0] if isinstance(error, NoConnection) and error.args else None
+    return ReadTimeout(reason, request=request) if isinstance(reason, ReadTimeoutError) else error
 
 
 @dataclass(eq=False)
@@ -102,14 +117,16 @@ class Recording(BaseAdapter):
     """Has every exchange kept before anybody acts on it.
 
     ``keep`` is called, by the thread that sent, after the reply or the lack of one and before either is
-    handed on; what it raises is raised instead. ``clean`` blots secrets out of a text. ``number`` numbers
-    requests as they start. Account numbers and ids, and all headers but a few, are left out; ``account`` is
-    to be shared with whoever else learns of them. ``whose`` is the account's name, which is kept.
+    handed on; what it raises is raised instead. ``clean`` blots secrets out of a text; ``is_clean`` tells of
+    texts joined whether that would change none of them. ``number`` numbers requests as they start. Account
+    numbers and ids, and all headers but a few, are left out; ``account`` is to be shared with whoever else
+    learns of them. ``whose`` is the account's name, which is kept.
     """
 
     inner: BaseAdapter
     keep: Callable[[Exchange], object]
     clean: Callable[[bytes], bytes] = field(kw_only=True)
+    is_clean: Callable[[bytes], bool] = field(kw_only=True, default=lambda _: False)
     number: Callable[[], int] = field(kw_only=True)
     clock: Callable[[], datetime] = field(kw_only=True, default=wall_clock)
     account: AccountRedaction = field(kw_only=True, default_factory=AccountRedaction)
@@ -118,7 +135,8 @@ class Recording(BaseAdapter):
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         """Send a request, and return with its whole reply once it is kept."""
         asked = self._asked(request)
-        number, started_at, begin = self.number(), self.clock().isoformat(), time.perf_counter()
+        started_at, begin = self.clock().isoformat(), time.perf_counter()
+        number = self.number()  # from here on there is an exchange to be kept, whatever happens
 
         def keep(response: dict[str, Any] | None, error: str = "") -> None:
             took_s = round(time.perf_counter() - begin, 6)
@@ -131,11 +149,11 @@ class Recording(BaseAdapter):
 
         try:
             reply = self.inner.send(request, *args, **kwargs)
-            _ = reply.content
+            answered = self._answered(reply)
         except BaseException as error:
             keep(None, self._why(error))
             raise
-        keep(self._answered(reply))
+        keep(answered)
         return reply
 
     def close(self) -> None:
@@ -143,38 +161,53 @@ class Recording(BaseAdapter):
         self.inner.close()
 
     def _asked(self, request: PreparedRequest) -> dict[str, Any]:
+        headers = {name: value for name, value in request.headers.items() if name.lower() in _REQUEST_HEADERS}
+        has_body = request.body is not None
+        uri, body, *values = self._texts(
+            [
+                (request.url or "").encode("utf-8", "replace"),
+                _as_bytes(request.body) if has_body else b"",
+                *map(_as_bytes, headers.values()),
+            ]
+        )
         return {
             "method": request.method,
-            "uri": self._text(request.url or ""),
-            "body": None if request.body is None else self._text(_as_bytes(request.body)),
-            "headers": {
-                name: [self._text(_as_bytes(value))]
-                for name, value in request.headers.items()
-                if name.lower() in _REQUEST_HEADERS
-            },
+            "uri": uri,
+            "body": body if has_body else None,
+            "headers": _in_lists(headers, values),
         }
 
     def _answered(self, reply: Response) -> dict[str, Any]:
         of_account = urlsplit(reply.url or "").path.rstrip("/") == "/v2/account"
-        body = self._text(reply.content, of_account=of_account)
+        (body,) = self._texts([reply.content], of_account=of_account)  # first: it may name the account
+        headers = {name: value for name, value in reply.headers.items() if _is_kept(name.lower())}
+        message, *values = self._texts([_as_bytes(reply.reason or ""), *map(_as_bytes, headers.values())])
         return {
-            "status": {"code": reply.status_code, "message": self._text(reply.reason or "")},
-            "headers": {
-                name: [self._text(value)]
-                for name, value in reply.headers.items()
-                if (lower := name.lower()) in _RESPONSE_HEADERS or lower.startswith(_RATE_LIMIT)
-            },
+            "status": {"code": reply.status_code, "message": message},
+            "headers": _in_lists(headers, values),
             "body": {"string": body},
         }
 
     def _why(self, error: BaseException) -> str:
         reason = getattr(error.args[0], "reason", None) if error.args else None
         reason = reason if isinstance(reason, Exception) else error
-        return one_line(self._text(f"{type(reason).__name__}: {reason}"))
+        (text,) = self._texts([_as_bytes(f"{type(reason).__name__}: {reason}")])
+        return one_line(text)
 
-    def _text(self, text: str | bytes, *, of_account: bool = False) -> str:
-        raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
-        return self.account.redacted(self.clean(raw), of_account=of_account).decode("utf-8", "replace")
+    def _texts(self, raw: list[bytes], *, of_account: bool = False) -> list[str]:
+        """Give texts without secrets; most have none, which is told of all at once."""
+        joined = b"\n".join(raw)
+        if of_account or not (self.is_clean(joined) and self.account.nothing_in(joined)):
+            raw = [self.account.redacted(self.clean(text), of_account=of_account) for text in raw]
+        return [text.decode("utf-8", "replace") for text in raw]
+
+
+def _is_kept(name: str) -> bool:
+    return name in _RESPONSE_HEADERS or name.startswith(_RATE_LIMIT)
+
+
+def _in_lists(headers: Iterable[str], values: Iterable[str]) -> dict[str, list[str]]:
+    return {name: [value] for name, value in zip(headers, values, strict=True)}
 
 
 def _as_bytes(body: object) -> bytes:
@@ -183,46 +216,3 @@ def _as_bytes(body: object) -> bytes:
     if isinstance(body, str):
         return body.encode("utf-8", "replace")
     raise TypeError(f"a body of {type(body).__name__} can't be recorded; send bytes")
-
-
-class _ReplyInTime(HTTPResponse):
-    """A reply whose every read ends by one deadline; each wait, as before, by the socket's own timeout."""
-
-    deadline_s: float
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_ReadsInTime(sock, self.fp.detach(), self.deadline_s))
-
-
-class _ReadsInTime(io.RawIOBase):
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline_s: float) -> None:
-        self._socket, self._raw = sock, raw
-        self._wait_s = sock.gettimeout()
-        self._ends = time.monotonic() + deadline_s
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left_s = self._ends - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("the whole reply took too long")
-        if self._wait_s is None or left_s < self._wait_s:
-            self._socket.settimeout(left_s)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-def _pools(deadline_s: float) -> dict[str, type[HTTPConnectionPool]]:
-    """Make urllib3's classes of pools, for connections whose replies have a deadline."""
-    reply = type("ReplyInTime", (_ReplyInTime,), {"deadline_s": deadline_s})
-
-    def pool_of(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
-        connection = type("ConnectionInTime", (pool.ConnectionCls,), {"response_class": reply})
-        return type(pool.__name__, (pool,), {"ConnectionCls": connection})
-
-    return {scheme: pool_of(pool) for scheme, pool in pool_classes_by_scheme.items()}

@@ -10,20 +10,28 @@ No switch stands in their way, and asking twice does no harm, so that nothing of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError, BrokerRejected, RateLimited
 from engine.log import EventLog
 from engine.orders import BrokerOrder
 from engine.routing.fates import Fate
+from engine.routing.lookups import known_order, pause
 from engine.routing.planned import Key, Planned
+from engine.venue import Patience
 
 TARGET_UNKNOWN = "target_unknown"
 TARGET_OF_ANOTHER = "target_of_another_strategy"
-_GONE = {404, 422}
+_GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 _ASKED_AT_MOST = 3
+_AS_USUAL = Patience()
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -36,14 +44,22 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancelling:
-    """What cancelling takes; ``targets`` are the orders of this data folder, by account and intent id."""
+    """What cancelling takes; ``targets`` are the orders of this data folder, by account and intent id.
+
+    ``patience``: how long an order is sought that the broker itself gave an id, since its lookups lag.
+    """
 
     broker: TradingBroker
     targets: Mapping[Key, Target]
     log: EventLog
+    patience: Patience = _AS_USUAL
+    stopping: Callable[[], bool] = _never
 
     def cancel(self, order: Planned) -> Fate:
-        """Withdraw the order that an intent names. Raises ``BrokerError`` where the broker is down."""
+        """Withdraw the order that an intent names.
+
+        Raises ``BrokerError`` where the broker is down, ``RunStopped`` where the job is to end.
+        """
         intent = order.intent
         target = str(intent.target_intent_id)
         known = self.targets.get((intent.broker_account_id, target))
@@ -53,7 +69,9 @@ class Cancelling:
                 f"{target} is an order of {known.strategy_id}, not of {intent.strategy_id}",
             )
         if known is not None and known.broker_order_id is not None:
-            found: BrokerOrder | None = self.broker.get_order_status(broker_order_id=known.broker_order_id)
+            found = known_order(
+                known.broker_order_id, self.broker, patience=self.patience, stopping=self.stopping
+            )
         else:
             found = self.broker.find_order(client_order_id=target)
         if found is None:
@@ -66,36 +84,51 @@ class Cancelling:
             )
         self.log.event("cancel_requested", f"{order.key[1]} withdraws {target}", intent_id=order.key[1])
         try:
-            after = withdrawn(found.broker_order_id, self.broker)
+            after = withdrawn(
+                found.broker_order_id, self.broker, patience=self.patience, stopping=self.stopping
+            )
         except BrokerRejected as error:
             return _refused("refused_by_broker", str(error))
         self.log.event("cancel_response", f"{target}: {after.order_status}", intent_id=order.key[1])
         return fate_of(after)
 
 
-def withdrawn(broker_order_id: str, broker: TradingBroker) -> BrokerOrder:
+def withdrawn(
+    broker_order_id: str,
+    broker: TradingBroker,
+    *,
+    patience: Patience = _AS_USUAL,
+    stopping: Callable[[], bool] = _never,
+) -> BrokerOrder:
     """Ask for a cancel until the broker has answered; give the order as it is then.
 
-    Raises ``BrokerRejected`` where the broker refuses for another reason than that the order is over, and
-    ``BrokerError`` where it can't be asked.
+    The order is one that the broker has told of: where it knows none, it is asked again with ``patience``.
+    Raises ``BrokerRejected`` where the broker refuses for another reason than that the order is over, or
+    knows none in the end, ``BrokerError`` where it can't be asked, and ``RunStopped``.
     """
-    asked = 0
+    left, waits_s = _ASKED_AT_MOST, [*patience.lookups_s]
     while True:
-        asked += 1
         try:
             return broker.cancel_order(broker_order_id=broker_order_id)
         except RateLimited:
-            if asked == _ASKED_AT_MOST:
+            left -= 1
+            if not left:
                 raise
         except BrokerRejected as error:
             if error.status not in _GONE:
                 raise
-            return broker.get_order_status(broker_order_id=broker_order_id)
-        except BrokerError:
-            after = broker.get_order_status(broker_order_id=broker_order_id)
-            if after.is_final:
+            after = known_order(broker_order_id, broker, patience=patience, stopping=stopping)
+            if after is None:
+                raise
+            if after.is_final or error.status != HTTPStatus.NOT_FOUND or not waits_s:
                 return after
-            if asked == _ASKED_AT_MOST:
+            pause(waits_s.pop(0), stopping, during="an order was withdrawn")
+        except BrokerError:
+            after = known_order(broker_order_id, broker, patience=patience, stopping=stopping)
+            if after is not None and after.is_final:
+                return after
+            left -= 1
+            if not left:
                 raise
 
 

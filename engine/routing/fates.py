@@ -23,7 +23,8 @@ class Fate:
     ``status`` is one of ``schema.RESULT_STATUSES``; ``reason`` None keeps the decision's. ``order`` is the
     broker's latest description of the order, where there is one. ``attempted``: a request to place it left,
     or may have; ``adopted``: the order was found at the broker after its reply had been lost.
-    ``in_doubt``: it was not sent any more, and an earlier job may have; the broker knew nothing of it.
+    ``in_doubt``: it was not sent any more, or refused, and an earlier job may have sent it; the broker knew
+    nothing of it.
     """
 
     status: str

@@ -7,7 +7,8 @@ What a reply means, and what follows::
     never left (no connection)         again, until the broker counts as down
     422 "must be unique"               an order has this id. Where an earlier request of this run may have
                                        placed it, it is looked up and adopted; else the id was used before
-    any other 3xx, 4xx                 broker_rejected; where an earlier request is unknown, looked up again
+    any other 3xx, 4xx                 broker_rejected; where an earlier request may have placed it, it is
+                                       looked up before
     5xx, half a reply, none            unknown: looked up by its id, with patience, since lookups lag; found,
                                        it is adopted; not found, the same id is sent again
 
@@ -32,11 +33,11 @@ from engine.errors import (
     NotSent,
     OutcomeUnknown,
     RateLimited,
-    RunStopped,
 )
 from engine.log import EventLog
 from engine.orders import BrokerOrder
 from engine.routing.fates import Fate
+from engine.routing.lookups import pause
 from engine.routing.planned import Planned
 from engine.venue import Patience
 
@@ -67,6 +68,7 @@ class Placing:
     stopping: Callable[[], bool]
     log: EventLog
     patience: Patience
+    monotonic: Callable[[], float] = time.monotonic
 
     def seek(self, ids: Collection[str]) -> dict[str, BrokerOrder]:
         """Look for orders that a job before this one may have sent, for all at once and for a while.
@@ -88,48 +90,63 @@ class Placing:
         Raises ``RunStopped`` where the job is to end, ``BrokerError`` where the broker is down, and what
         ``check`` raises: the order's outcome is open then, and the run is resumed later.
         """
-        may_exist = sought
         if sought and found is None:
             found = self.broker.find_order(client_order_id=order.key[1])
-        posts, why, since = 0, "", time.monotonic()
+        tries = _Tries(sought=sought)
         while found is None:
+            fate = self._sent(order, tries)
+            if fate is not None:
+                return fate
+            self.log.event("order_unknown", tries.why, severity="WARNING", intent_id=order.key[1])
+            try:
+                found = self._looked_up(order)
+            except BrokerError as error:
+                self.broker.get_clock()  # raises where the broker as a whole can't be reached
+                return _unresolved(f"{tries.why} Looking it up failed: {error}")
+            if found is None and (fate := self._not_found(tries)) is not None:
+                return fate
+        return self._adopted(order, found)
+
+    def _sent(self, order: Planned, tries: _Tries) -> Fate | None:
+        """Send an order until there is an answer; None where it has to be looked up, being there perhaps."""
+        while True:
             try:
                 reply = self.broker.place_order(
                     intent=order.intent, at_its_turn=partial(self._at_its_turn, order)
                 )
             except Withheld as withheld:
-                if posts:  # it was sent, and may be there yet
-                    return _unresolved(f"{why} It isn't sent again: {withheld}")
-                return replace(withheld.fate, in_doubt=sought)
-            except RateLimited:
-                continue
+                return tries.withheld(withheld)
+            except RateLimited as error:
+                tries.turned_away_again()
+                self.log.event(
+                    "order_turned_away",
+                    f"{order.key[1]}: {tries.rate_limit}. {error}",
+                    severity="WARNING",
+                    intent_id=order.key[1],
+                )
             except NotSent:
-                if time.monotonic() - since > self.patience.down_after_s:
+                if tries.without_connection_s(self.monotonic()) > self.patience.down_after_s:
                     raise
                 self._pause(min(1.0, self.patience.down_after_s / 30))
-                continue
             except BrokerRejected as error:
-                if not _id_is_taken(error) and not posts:
-                    return _refused(error)
-                if not may_exist:
-                    return _used_before(order, str(error))
-                why = str(error)  # of this request; the one before may have placed the order
-                posts = self.patience.posts  # to send it again is useless
+                if tries.may_exist:
+                    tries.refused_with(error)
+                    return None
+                return _used_before(order, str(error)) if _id_is_taken(error) else _refused(error)
             except OutcomeUnknown as error:
-                why = str(error)
-                posts += 1
-                may_exist = True
+                tries.unknown(error)
+                return None
             else:
                 return self._placed(order, reply)
-            self.log.event("order_unknown", why, severity="WARNING", intent_id=order.key[1])
-            try:
-                found = self._looked_up(order)
-            except BrokerError as error:
-                self.broker.get_clock()  # raises where the broker as a whole can't be reached
-                return _unresolved(f"{why} Looking it up failed: {error}")
-            if found is None and posts >= self.patience.posts:
-                return _unresolved(f"{why} No order with this id is found.")
-        return self._adopted(order, found)
+
+    def _not_found(self, tries: _Tries) -> Fate | None:
+        """Say what becomes of an order that may be there and isn't found; None where it is sent again."""
+        refusal = tries.refusal
+        if refusal is not None and not tries.posts and not _id_is_taken(refusal):
+            return replace(_refused(refusal), in_doubt=True)
+        if refusal is not None or tries.posts >= self.patience.posts:
+            return _unresolved(f"{tries.why} No order with this id is found.")
+        return None
 
     def _at_its_turn(self, order: Planned) -> None:
         self.check(order)
@@ -177,17 +194,62 @@ class Placing:
         return Fate(status="placed", order=found, attempted=True, adopted=True, message=message)
 
     def _pause(self, seconds: float) -> None:
-        """Wait, unless the job is to end."""
-        until = time.monotonic() + seconds
-        while True:
-            if self.stopping():
-                raise RunStopped(
-                    "Stopped while the outcome of an order was sought; the next run goes on there."
-                )
-            left_s = until - time.monotonic()
-            if left_s <= 0:
-                return
-            time.sleep(min(left_s, 0.1))
+        pause(seconds, self.stopping, during="the outcome of an order was sought")
+
+
+@dataclass
+class _Tries:
+    """What became of the requests to place one order so far.
+
+    ``sought``: a job before this one may have made one. ``posts``: how many of ours have an unknown outcome.
+    ``refusal``: the answer to the latest one, where an earlier one may have placed the order.
+    """
+
+    sought: bool
+    posts: int = 0
+    why: str = ""
+    refusal: BrokerRejected | None = None
+    turned_away: int = 0
+    down_since: float | None = None
+
+    @property
+    def may_exist(self) -> bool:
+        """Tell whether one of them may have placed the order."""
+        return self.sought or self.posts > 0
+
+    @property
+    def rate_limit(self) -> str:
+        """Say how often the rate limit was in the way; "" where it never was."""
+        times = f"{self.turned_away} times" if self.turned_away > 1 else "once"
+        return f"turned away by the broker's rate limit {times}" if self.turned_away else ""
+
+    def unknown(self, error: OutcomeUnknown) -> None:
+        """Take in that nobody knows what became of a request."""
+        self.posts += 1
+        self.why = str(error)
+        self.down_since = None
+
+    def refused_with(self, error: BrokerRejected) -> None:
+        """Take in a no to a request; the one before may have placed the order all the same."""
+        self.refusal = error
+        self.why = str(error)
+
+    def turned_away_again(self) -> None:
+        """Take in that a request was not looked at, because of the rate limit."""
+        self.turned_away += 1
+        self.down_since = None
+
+    def without_connection_s(self, now: float) -> float:
+        """Take in that there was no connection; gives the seconds for which there was none."""
+        self.down_since = now if self.down_since is None else self.down_since
+        return now - self.down_since
+
+    def withheld(self, withheld: Withheld) -> Fate:
+        """Say what becomes of an order that isn't sent any more."""
+        if self.posts:  # it was sent, and may be there yet
+            return _unresolved(f"{self.why} It isn't sent again: {withheld}")
+        message = "; ".join(filter(None, [withheld.fate.message, self.rate_limit]))
+        return replace(withheld.fate, in_doubt=self.sought, message=message)
 
 
 def answered_before(answer: BrokerOrder | BrokerRejected) -> Fate:

@@ -143,6 +143,69 @@ def test_exchanges_of_many_threads_are_kept_once_each_in_few_writes(tmp_path: Pa
     assert slow.puts < 80 / 2
 
 
+def gathering(tmp_path: Path, gather_s: float) -> tuple[Journal, Slow]:
+    slow = Slow(tmp_path)
+    folder = RunFolders(slow).create(DAY, "20260302T170000Z-test", {"mode": "live"})
+    slow.puts = 0
+    return Journal(folder, gather_s=gather_s), slow
+
+
+def test_requests_that_are_on_their_way_at_the_same_time_are_kept_in_one_write(tmp_path: Path) -> None:
+    journal, slow = gathering(tmp_path, gather_s=60)
+    numbers = [journal.next_number() for _ in range(6)]
+    at_once(6, lambda place: journal.keep(exchange(numbers[place - 1])))
+    assert slow.puts == 1
+    assert [one.number for one in Journal(journal.folder).exchanges()] == numbers
+
+
+def test_a_request_that_is_alone_on_its_way_waits_for_nobody(tmp_path: Path) -> None:
+    journal, slow = gathering(tmp_path, gather_s=60)
+    for _ in range(3):
+        at_once(1, lambda _: journal.keep(exchange(journal.next_number())))
+    assert slow.puts == 3
+
+
+def test_a_request_that_stays_on_its_way_is_not_waited_for_longer_than_a_moment(tmp_path: Path) -> None:
+    journal, _ = gathering(tmp_path, gather_s=0.01)
+    stays, comes = journal.next_number(), journal.next_number()
+    journal.keep(exchange(comes))
+    assert [one.number for one in Journal(journal.folder).exchanges()] == [comes]
+    journal.keep(exchange(stays))
+    assert [one.number for one in Journal(journal.folder).exchanges()] == [stays, comes]
+
+
+def test_a_job_that_dies_while_it_gathers_tells_nobody_that_it_has_kept_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(threading.Condition):
+        def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+            super().wait_for(predicate, timeout)
+            raise Killed
+
+    journal, _ = gathering(tmp_path, gather_s=60)
+    numbers = [journal.next_number() for _ in range(4)]
+    failed: list[type[BaseException]] = []
+
+    def keep(place: int) -> None:
+        try:
+            journal.keep(exchange(numbers[place - 1]))
+        except (Killed, RecordError) as error:
+            failed.append(type(error))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_came_in", Interrupted(journal._lock))
+        at_once(4, keep)
+    assert sorted(kind.__name__ for kind in failed) == ["Killed", "RecordError", "RecordError", "RecordError"]
+    journal.keep(exchange(journal.next_number()))
+    assert [one.number for one in Journal(journal.folder).exchanges()] == [5]
+
+
+def test_attempts_that_are_noted_by_several_threads_are_all_kept(folder: RunFolder) -> None:
+    journal = Journal(folder)
+    at_once(8, lambda row: journal.attempt([{"row": row}], at="2026-03-02T17:00:00+00:00"))
+    assert Journal(folder).attempted() == set(range(1, 9))
+
+
 def test_numbers_are_given_once_each_and_go_on_after_a_kill(folder: RunFolder) -> None:
     journal = Journal(folder)
     given: list[int] = []

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import pytest
 from requests import PreparedRequest, Response
 
 from engine.errors import EngineError, RunStopped
+from engine.lease import TTL_S
 from engine.orders import BrokerOrder, OrderIntent
+from engine.preflight import CLOCK_SKEW_LIMIT_S
 from engine.settling import ledger_documents
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.runs import MANIFEST, RESULTS, RunFolder
+from engine.venue import SEND_S
 from tests.desk import Row, order
 from tests.engine.routing.trading import (
     FILLS,
@@ -25,6 +29,7 @@ from tests.engine.routing.trading import (
     after_orders,
     at_a_rate_that_never_matters,
     exit_code,
+    forgetful,
     identities,
     path_of,
     reply,
@@ -179,6 +184,69 @@ def test_being_asked_to_stop_while_fills_are_waited_for_leaves_the_rest_to_the_n
     desk.live()
     assert [row["filled_qty"] for row in results(stopped)] == [3.0]
     assert (desk.posts(), desk.trades()) == (["one"], 1)
+
+
+# --- a broker that doesn't know yet what it has told of
+
+
+def test_an_order_that_the_broker_does_not_know_at_first_is_asked_for_again(desk: TradingDesk) -> None:
+    desk.between = forgetful(2)
+    desk.drop("a.json", order(client_intent_id="one", qty=3))
+    run = desk.live()
+    assert [(row["order_status"], row["filled_qty"]) for row in results(run)] == [("filled", 3.0)]
+    assert (exit_code(run), desk.left_open()) == (0, [])
+
+
+def test_an_order_that_the_broker_does_not_know_any_more_stays_open_until_a_later_sync_finds_it(
+    desk: TradingDesk,
+) -> None:
+    desk.between = forgetful(1_000)
+    row = desk.one(qty=3)
+    assert (row["status"], row["broker_order_id"]) == ("placed", desk.orders()[0]["id"])
+    (event,) = desk.events("order_missing")
+    assert (event["severity"], event["intent_id"]) == ("CRITICAL", "one")
+    assert len(desk.left_open()) == 1
+    desk.disarm()
+    desk.live()
+    assert (desk.trades(), desk.left_open()) == (1, [])
+
+
+def test_orders_that_the_broker_does_not_know_are_waited_for_all_at_once(desk: TradingDesk) -> None:
+    desk.between = forgetful(1_000)
+    names = [f"order-{number}" for number in range(4)]
+    desk.drop("a.json", *[order(client_intent_id=name) for name in names])
+    lists = desk.between
+
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        if "status=all" in (request.url or ""):
+            return reply(request, 200, [])
+        return lists(request, send)
+
+    desk.between = middle
+    desk.live()
+    asked = [effect for effect in desk.effects if effect.startswith("GET /v2/orders/")]
+    assert asked == [asked[0], asked[1], asked[2], asked[3]] * 4  # at once, and after each of three waits
+
+
+# --- the right to send
+
+
+def test_while_fills_are_waited_for_the_right_to_send_is_renewed(desk: TradingDesk) -> None:
+    """Nobody else may trade on what this run has read of the book, until the last fill is in."""
+    said: list[str] = []
+
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        if desk.posts() and request.method == "GET" and path_of(request) == "/v2/orders":
+            (name,) = desk.leases()
+            said.append((desk.store.agent_document(name) or {})["expires_at"])
+            desk.later(seconds=TTL_S - CLOCK_SKEW_LIMIT_S - SEND_S)
+        return send()
+
+    desk.between = middle
+    desk.settle_s = 1.0
+    desk.one(**RESTING)
+    assert len(said) > 2
+    assert all(earlier < later for earlier, later in pairwise(said[:3]))
 
 
 # --- few requests

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from typing import Any
 
 import pytest
 
 from tests.desk import Row, order
 from tests.jobs.command_line import jsonl, one_line_error
-from tests.jobs.live_machine import Live
+from tests.jobs.live_machine import API_KEY, SECRET_KEY, Live
 
 
 def resting(name: str, **said: Any) -> Row:
@@ -53,6 +57,79 @@ def test_everything_that_is_open_is_withdrawn(busy: Live) -> None:
 def test_only_what_is_asked_for_is_withdrawn(busy: Live, options: list[str], withdrawn: set[str]) -> None:
     assert busy("cancel-all", *options).code == 0
     assert {name for name, status in statuses(busy).items() if status == "canceled"} == withdrawn
+
+
+def unfinished(live: Live) -> None:
+    """Let the run be one that is not over: it has left nothing open yet."""
+    (manifest,) = live.data.glob("runs/*/*/manifest.json")
+    for path in (manifest, manifest.with_name("results.parquet"), *live.data.glob("open/*/*")):
+        path.unlink()
+
+
+def test_of_a_run_that_is_not_over_the_strategies_are_known_too(busy: Live) -> None:
+    unfinished(busy)
+    assert busy("cancel-all", "--strategy", "value").code == 0
+    assert {name for name, status in statuses(busy).items() if status == "canceled"} == {"c"}
+
+
+def by_hand(live: Live, name: str, symbol: str) -> None:
+    """Place an order that no run has sent."""
+    keys = {"APCA-API-KEY-ID": API_KEY, "APCA-API-SECRET-KEY": SECRET_KEY}
+    order = {"symbol": symbol, "qty": "1", "side": "buy", "type": "limit", "limit_price": "1"}
+    asked = {**order, "time_in_force": "day", "client_order_id": name}
+    live.alpaca.session.post(f"{live.alpaca.url}/v2/orders", json=asked, headers=keys).raise_for_status()
+
+
+def test_open_orders_whose_strategy_nobody_knows_are_told_and_left(busy: Live) -> None:
+    for name in ("mine-2", "mine-1"):
+        by_hand(busy, name, "IBM")
+    done = busy("cancel-all", "--strategy", "value")
+    assert done.code == 4
+    assert "2 STAYED OPEN, because nobody here knows of which strategy: mine-1, mine-2." in done.told
+    assert {name for name, status in statuses(busy).items() if status == "canceled"} == {"c"}
+    again = busy("cancel-all", "--strategy", "value", "--json")
+    assert again.json == {
+        "exit_code": 4,
+        "orders": [],
+        "unsure": [],
+        "strategy_unknown": ["mine-1", "mine-2"],
+        "failed": {},
+    }
+
+
+def test_open_orders_of_other_symbols_may_be_anybodys(busy: Live) -> None:
+    by_hand(busy, "mine", "IBM")
+    assert busy("cancel-all", "--strategy", "value", "--symbol", "KO").code == 0
+    assert busy("cancel-all").code == 0
+    assert set(statuses(busy).values()) == {"canceled"}
+
+
+def test_a_record_that_cannot_be_read_prevents_no_cancel(busy: Live) -> None:
+    (marker,) = busy.data.glob("open/*/*")
+    marker.write_text("{")
+    done = busy("cancel-all", "--strategy", "value")
+    assert done.code == 4
+    assert "3 STAYED OPEN" in done.told
+    assert [event["event"] for event in done.events if event["severity"] == "ERROR"] == [
+        "record_unreadable"
+    ] * 2
+    assert busy("cancel-all").code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_with_what_is_known(busy: Live, number: int) -> None:
+    busy.alpaca.fault({"fault": "stuck_pending_cancel"})
+
+    def once_cancels_are_asked_for() -> None:
+        while not any(seen.startswith("DELETE") for seen in busy.alpaca.seen):
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=once_cancels_are_asked_for, daemon=True).start()
+    done = busy("cancel-all", EXEC_SETTLE_S="60")
+    assert done.code == 4
+    assert "ARE STILL OPEN" in done.told
+    assert "it was stopped before it had looked again" in done.told
 
 
 def test_neither_switch_nor_gate_stands_in_its_way(busy: Live) -> None:

@@ -31,7 +31,8 @@ RUN_KEYS = {
     "resumed",
 }
 COMMANDS = ["drop", "collect", "run", "status", "halt", "recover", "doctor", "init-db", "explain"]
-COMMANDS += ["positions", "positions load", "positions show"]
+COMMANDS += ["positions", "positions load", "positions show", "positions accept", "simulate", "replay", "day"]
+COMMANDS += ["sync", "cancel-all"]
 
 
 # --- drop

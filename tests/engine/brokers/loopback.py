@@ -12,6 +12,7 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Unpack
 
@@ -165,8 +166,16 @@ def says(status: int, body: object = b"", **headers: str) -> Answer:
 
 
 def sends_half_a_body(handler: LoopbackHandler) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + json.dumps(ORDER)[:40].encode())
-    handler.close_connection = True
+    sends_half(200, json.dumps(ORDER)[:40])(handler)
+
+
+def sends_half(status: int, body: str) -> Answer:
+    def answer(handler: LoopbackHandler) -> None:
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Length: 1000\r\n\r\n"
+        handler.wfile.write((head + body).encode())
+        handler.close_connection = True
+
+    return answer
 
 
 def hangs(handler: LoopbackHandler) -> None:

@@ -85,10 +85,33 @@ def test_the_beginning_of_a_key_at_the_end_of_a_text_is_hidden(
     assert all(f"<< {key[:6]}" not in each for each in decoded(shown))
 
 
+@pytest.mark.parametrize("end", ["\\u", "\\\\u0030", "\\\\u00", "\\\\\\\\0"])
+def test_a_backslash_of_an_escape_is_not_taken_for_one_of_the_key(end: str) -> None:
+    assert Keys("unlikely-api-key", '0000"\\000').hidden_in(f"<< 0000&quot;{end}") == f"<< {HIDDEN}"
+
+
 @each_key
 def test_a_beginning_too_short_to_tell_is_left(key: str) -> None:
     assert KEYS.hidden_in(f"ends in {key[:3]}") == f"ends in {key[:3]}"
     assert KEYS.hidden_in(f"ends in {key[:4]}") == f"ends in {HIDDEN}"
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.one_of(spelled_keys(), st.tuples(st.just(""), st.text(max_size=40))), max_size=4), st.data()
+)
+def test_texts_in_which_no_key_can_be_stay_as_they_are_one_by_one(
+    spelled: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    keys = Keys("unlikely-api-key", next((key for key, _ in spelled if key), "unlikely-secret"))
+    texts = [text[: data.draw(st.integers(0, len(text)))].encode("utf-8", "replace") for _, text in spelled]
+    if keys.cannot_be_in(b"\n".join(texts)):
+        assert [keys.hidden_in_body(text) for text in texts] == texts
+
+
+def test_of_plain_texts_it_is_told_at_once_that_no_key_is_in_them() -> None:
+    assert KEYS.cannot_be_in(b"\n".join([b"application/json", json.dumps(ORDER).encode()]))
+    assert not KEYS.cannot_be_in(f"ends in {API_KEY[:4]}\nand goes on".encode())
 
 
 @given(st.binary(max_size=400))

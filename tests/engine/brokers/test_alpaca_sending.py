@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 import requests
 
 from engine.brokers.alpaca import AlpacaBroker
+from engine.brokers.alpaca_answers import recorded_answer
+from engine.brokers.exchange import Exchange
 from engine.errors import BrokerError, BrokerRejected, NotSent, OutcomeUnknown, RateLimited, UsageError
-from tests.engine.brokers.loopback import INTENT, ORDER_ID, Loopback, broker_at, hangs_up, says
+from tests.engine.brokers.loopback import INTENT, ORDER_ID, Loopback, broker_at, hangs_up, says, sends_half
 from tests.engine.brokers.simulated import intent
 
 SEND: dict[str, Callable[[AlpacaBroker], object]] = {
@@ -78,6 +83,84 @@ def test_a_question_that_never_left_is_no_answer(port_nobody_listens_at: int) ->
     with requests.Session() as session, pytest.raises(BrokerError) as caught:
         broker_at(f"http://127.0.0.1:{port_nobody_listens_at}", session).get_account()
     assert type(caught.value) is BrokerError
+
+
+@contextmanager
+def answering_nothing() -> Iterator[int]:
+    """Give the port of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield int(listening.getsockname()[1])
+
+
+@each_send
+def test_without_a_secured_connection_in_time_nothing_was_sent(method: str) -> None:
+    with answering_nothing() as port, pytest.raises(NotSent):
+        SEND[method](broker_at(f"https://localhost:{port}", timeout_s=(0.2, 30.0)))
+
+
+@each_send
+def test_with_a_resolver_that_hangs_nothing_was_sent(
+    method: str, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hanging(*_: object) -> list[object]:
+        server.let_go.wait(30)
+        return []
+
+    monkeypatch.setattr("socket.getaddrinfo", hanging)
+    with pytest.raises(NotSent):
+        SEND[method](broker_at(server.url, timeout_s=(0.2, 30.0)))
+    assert server.seen == []
+
+
+# --- half a refusal -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+def test_half_a_reply_that_refuses_an_order_refuses_it(server: Loopback, status: int) -> None:
+    server.answers = [sends_half(status, '{"code": 40310000, "mess')]
+    with pytest.raises(BrokerRejected) as caught:
+        SEND["POST"](broker_at(server.url))
+    assert (caught.value.status, caught.value.code) == (status, None)
+    assert f"HTTP {status}" in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 503])
+def test_half_a_reply_that_is_no_plain_refusal_leaves_the_outcome_open(server: Loopback, status: int) -> None:
+    server.answers = [sends_half(status, '{"code": 40310000, "mess')]
+    with pytest.raises(OutcomeUnknown):
+        SEND["POST"](broker_at(server.url))
+
+
+def test_half_a_reply_that_refuses_a_cancel_leaves_it_open(server: Loopback) -> None:
+    server.answers = [sends_half(404, '{"code": 40410000, "mess')]
+    with pytest.raises(OutcomeUnknown):
+        SEND["DELETE"](broker_at(server.url))
+
+
+def test_half_a_refusal_is_recorded_with_its_status(server: Loopback) -> None:
+    server.answers = [sends_half(403, '{"code": 40310000, "mess')]
+    kept: list[Exchange] = []
+    with pytest.raises(BrokerRejected):
+        SEND["POST"](broker_at(server.url).recorded(Recorded(kept)))
+    (exchange,) = kept
+    assert exchange.response is not None
+    assert exchange.response["status"]["code"] == 403
+    client_id, answer = recorded_answer(exchange) or ("", None)
+    assert client_id == "intent-1"
+    assert isinstance(answer, BrokerRejected)
+
+
+@dataclass
+class Recorded:
+    """A recorder that keeps everything in a list."""
+
+    kept: list[Exchange]
+
+    def next_number(self) -> int:
+        return len(self.kept) + 1
+
+    def keep(self, exchange: Exchange) -> None:
+        self.kept.append(exchange)
 
 
 # --- its name -------------------------------------------------------------------------------------------

@@ -19,8 +19,9 @@ import orjson
 import pytest
 import requests
 from requests.adapters import BaseAdapter
-from requests.exceptions import ChunkedEncodingError, ReadTimeout, RequestException
+from requests.exceptions import ChunkedEncodingError, ConnectTimeout, ReadTimeout, RequestException
 from requests.exceptions import ConnectionError as NoConnection
+from urllib3.util.connection import create_connection
 
 from engine.brokers.alpaca_keys import Keys
 from engine.brokers.exchange import Exchange
@@ -106,10 +107,12 @@ def bounded(*, deadline_s: float = 5.0, longest_body: int = 1_000_000) -> Bounde
 
 
 def recording(inner: BaseAdapter, keep: Callable[[Exchange], object]) -> Recording:
+    keys = Keys(KEY, SECRET)
     return Recording(
         inner,
         keep,
-        clean=Keys(KEY, SECRET).hidden_in_body,
+        clean=keys.hidden_in_body,
+        is_clean=keys.cannot_be_in,
         number=count(1).__next__,
         clock=lambda: NOON,
     )
@@ -186,6 +189,77 @@ def test_the_deadline_is_each_replys_own() -> None:
     with answering(*[slowly] * 3) as url, session_over(bounded(deadline_s=0.3)) as session:
         for _ in range(3):
             assert session.get(url, timeout=5).text == "ok"
+
+
+def test_the_time_until_there_is_a_connection_counts_towards_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def resolves_slowly(*asked: Any) -> Any:
+        time.sleep(0.2)
+        return look_up(*asked)
+
+    def answers_slowly(connection: socket.socket) -> None:
+        time.sleep(0.2)
+        says("ok")(connection)
+
+    look_up = socket.getaddrinfo
+    with answering(answers_slowly) as url, session_over(bounded(deadline_s=0.3)) as session:
+        monkeypatch.setattr("socket.getaddrinfo", resolves_slowly)
+        with pytest.raises(ReadTimeout):
+            session.get(url, timeout=5)
+
+
+def named(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> list[float]:
+    """Let the name many.test have these addresses; at those of 192.0.2.0/24 nobody answers.
+
+    Gives the seconds that were waited for each of these, as it goes on.
+    """
+    look_up = socket.getaddrinfo
+    waited: list[float] = []
+
+    def resolve(host: str, port: int, *asked: Any) -> list[Any]:
+        hosts = addresses if host == "many.test" else [host]
+        return [found for one in hosts for found in look_up(one, port, *asked)]
+
+    def connect_to(address: tuple[str, int], timeout: float, *how: Any) -> socket.socket:
+        if address[0].startswith("192.0.2."):
+            waited.append(timeout)
+            time.sleep(timeout)
+            raise TimeoutError("timed out")
+        return create_connection(address, timeout, *how)
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    monkeypatch.setattr("engine.brokers.in_time.create_connection", connect_to)
+    return waited
+
+
+DEAD = [f"192.0.2.{number}" for number in range(1, 7)]
+
+
+def test_behind_addresses_at_which_nobody_answers_the_one_that_does_is_found_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with answering(says("ok")) as url, session_over(bounded()) as session:
+        named(monkeypatch, [*DEAD, "127.0.0.1"])
+        many = url.replace("127.0.0.1", "many.test")
+        assert session.get(many, timeout=(0.5, 5)).text == "ok"
+
+
+def test_all_addresses_of_a_host_share_one_time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = named(monkeypatch, DEAD)
+    with session_over(bounded()) as session, pytest.raises(ConnectTimeout):
+        session.get("http://many.test:1", timeout=(0.3, 5))
+    assert sum(waited) <= 0.3
+    assert len(waited) == 6
+
+
+def test_a_name_that_nobody_knows_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any) -> Any:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    with session_over(bounded()) as session, pytest.raises(NoConnection, match="NameResolutionError"):
+        session.get("http://many.test", timeout=5)
 
 
 @pytest.mark.parametrize(
@@ -428,6 +502,21 @@ def test_a_word_is_not_taken_for_an_account_number() -> None:
     account = AccountRedaction()
     account.redacted(b'{"account_id": "unknown-account"}')
     assert account.redacted(b"an unknown-account, sorry") == b"an unknown-account, sorry"
+
+
+def test_a_reply_that_cannot_be_taken_down_is_kept_as_none_so_that_nobody_waits_for_it() -> None:
+    def clean(text: bytes) -> bytes:
+        if b"poison" in text:
+            raise ValueError("it can't be cleaned")
+        return text
+
+    kept: list[Exchange] = []
+    with answering(says("poison")) as url:
+        transport = Recording(bounded(), kept.append, clean=clean, number=count(1).__next__)
+        with session_over(transport) as session, pytest.raises(ValueError, match="can't be cleaned"):
+            session.get(url, timeout=5)
+    assert [(exchange.number, exchange.response) for exchange in kept] == [(1, None)]
+    assert "can't be cleaned" in kept[0].error
 
 
 def test_a_body_that_is_no_text_is_refused_before_it_is_sent() -> None:

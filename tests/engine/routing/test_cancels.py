@@ -8,9 +8,21 @@ import pytest
 from requests import PreparedRequest, Response
 
 from engine.config import RiskConfig
-from engine.errors import BrokerError
+from engine.errors import BrokerError, BrokerRejected
+from engine.orders import BrokerOrder
+from engine.routing.cancels import withdrawn
+from engine.venue import Patience
 from tests.desk import Row, on, order
-from tests.engine.routing.trading import Send, TradingDesk, doing, dropped, exit_code, reply, results
+from tests.engine.routing.trading import (
+    Send,
+    TradingDesk,
+    doing,
+    dropped,
+    exit_code,
+    forgetful,
+    reply,
+    results,
+)
 
 STRICT = RiskConfig(accounts=frozenset({"paper"}))
 DELETES = {"method": "DELETE", "path": "/v2/orders/*"}
@@ -268,3 +280,46 @@ def test_a_cancel_is_told_by_the_log(desk: TradingDesk) -> None:
     withdraw(desk)
     (asked,), (answered,) = desk.events("cancel_requested"), desk.events("cancel_response")
     assert asked["intent_id"] == answered["intent_id"] == "cancel-target"
+
+
+# --- a broker that doesn't know yet what it has told of
+
+QUICK = Patience(lookups_s=(0.01, 0.01))
+
+
+def test_a_target_that_the_broker_does_not_know_at_first_is_asked_for_again(desk: TradingDesk) -> None:
+    rest(desk)
+    desk.between = forgetful(2)
+    assert withdraw(desk)["status"] == "canceled"
+    assert desk.at_broker("target")["status"] == "canceled"
+
+
+def resting_at(desk: TradingDesk) -> str:
+    rest(desk)
+    return str(desk.at_broker("target")["id"])
+
+
+def test_a_cancel_of_an_order_that_the_broker_does_not_know_at_first_is_asked_for_again(
+    desk: TradingDesk,
+) -> None:
+    order_id = resting_at(desk)
+    desk.between = forgetful(2, "DELETE")
+    assert withdrawn(order_id, desk.broker(), patience=QUICK).order_status == "canceled"
+    assert deletes(desk) == [204]
+
+
+def test_an_order_that_the_broker_never_knows_is_no_order_to_withdraw(desk: TradingDesk) -> None:
+    order_id = resting_at(desk)
+    desk.between = lambda request, send: forgetful(1)(request, lambda: forgetful(1, "DELETE")(request, send))
+    with pytest.raises(BrokerRejected, match="order not found"):
+        withdrawn(order_id, desk.broker(), patience=QUICK)
+    assert deletes(desk) == []
+
+
+def test_an_order_that_is_over_is_not_asked_to_be_withdrawn_again(desk: TradingDesk) -> None:
+    order_id = resting_at(desk)
+    desk.fill("target")
+    desk.between = forgetful(5, "DELETE")
+    after: BrokerOrder = withdrawn(order_id, desk.broker(), patience=QUICK)
+    assert after.order_status == "filled"
+    assert len([effect for effect in desk.effects if effect.startswith("DELETE")]) == 1

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import StringIO
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
 from requests import PreparedRequest, Response
 
-from engine.errors import BrokerError, NotSent, RunStopped
+from engine.brokers.trading import TradingBroker
+from engine.errors import BrokerError, NotSent, RateLimited, RunStopped
+from engine.log import EventLog
+from engine.orders import BrokerOrder, OrderIntent
+from engine.routing.one_order import Placing
+from engine.routing.planned import Planned
 from engine.stores.runs import CASSETTE, MANIFEST, RESULTS
 from engine.venue import Patience
-from tests.desk import Row, off, on, order, outcomes, statuses
+from tests.desk import NOON, Row, off, on, order, outcomes, statuses
 from tests.engine.routing.trading import (
     BY_CLIENT_ID,
     Between,
@@ -168,6 +174,22 @@ def lost_after_acceptance(request: PreparedRequest, send: Send) -> Response:
     return answer
 
 
+def test_an_order_that_the_rate_limit_never_lets_through_is_expired_and_names_the_rate_limit(
+    desk: TradingDesk,
+) -> None:
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        desk.later(seconds=300)
+        return reply(request, 429, {"message": "rate limit exceeded"}, Retry_After="0.01")
+
+    desk.between = with_orders_answered(middle)
+    row = desk.one()
+    assert (row["status"], row["reason"]) == ("expired", "decision_expired")
+    assert "turned away by the broker's rate limit 4 times" in row["message"]
+    turned_away = desk.events("order_turned_away")
+    assert [event["intent_id"] for event in turned_away] == ["one"] * 4
+    assert "rate limit exceeded" in turned_away[0]["message"]
+
+
 # --- an id that is taken
 
 
@@ -259,6 +281,83 @@ def test_where_the_first_request_is_unknown_and_the_second_refused_nobody_knows(
     row = desk.one()
     assert (row["status"], sent) == ("unresolved", ["one", "one"])
     assert "insufficient buying power" in row["message"]
+
+
+def noted_and_killed(desk: TradingDesk, *, taken_in: bool) -> None:
+    """Leave a run whose only order was noted as about to leave, and perhaps left, when its job died."""
+
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        if not is_order(request):
+            return send()
+        if taken_in:
+            send()
+        raise desk.die()
+
+    desk.between = middle
+    desk.drop("a.json", order(client_intent_id="one"))
+    with pytest.raises(Killed):
+        desk.live()
+
+
+def refusing_orders_and(hidden_for: int) -> Between:
+    """Give a broker that refuses orders, and doesn't tell of those that it has until an order is sent.
+
+    ``hidden_for``: for how many lookups after that it doesn't either.
+    """
+    refused: list[PreparedRequest] = []
+    left = [hidden_for]
+
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        path = path_of(request)
+        if is_order(request):
+            refused.append(request)
+            return reply(request, 403, {"code": 40310000, "message": "insufficient buying power"})
+        if path == "/v2/orders" and not refused:
+            return reply(request, 200, [])
+        if path == BY_CLIENT_ID and (not refused or left[0] > 0):
+            left[0] -= bool(refused)
+            return send_not_found(request)
+        return send()
+
+    return middle
+
+
+def test_where_a_killed_job_may_have_sent_the_order_a_refusal_is_believed_after_a_lookup_only(
+    desk: TradingDesk,
+) -> None:
+    noted_and_killed(desk, taken_in=True)
+    desk.between = refusing_orders_and(hidden_for=2)
+    desk.live()
+    (row,) = results(desk.runs()[0])
+    assert (row["status"], row["adopted"]) == ("placed", True)
+    assert desk.trades() == 1
+
+
+def test_where_a_killed_job_may_have_sent_the_order_and_none_is_found_the_refusal_stands_and_is_looked_after(
+    desk: TradingDesk,
+) -> None:
+    noted_and_killed(desk, taken_in=True)
+    desk.between = refusing_orders_and(hidden_for=1_000)
+    desk.live()
+    (row,) = results(desk.runs()[0])
+    assert (row["status"], row["reason"]) == ("broker_rejected", "refused_by_broker")
+    assert len(desk.left_open()) == 1
+    desk.disarm()
+    desk.live()
+    assert (desk.trades(), desk.left_open()) == (1, [])
+
+
+def test_where_a_killed_job_had_not_sent_the_order_yet_the_refusal_is_forgotten_after_a_while(
+    desk: TradingDesk,
+) -> None:
+    noted_and_killed(desk, taken_in=False)
+    desk.between = refusing_orders_and(hidden_for=0)
+    desk.live()
+    assert results(desk.runs()[0])[0]["status"] == "broker_rejected"
+    desk.disarm()
+    desk.later(minutes=1)
+    desk.live()
+    assert (desk.left_open(), desk.placed_ids()) == ([], [])
 
 
 def send_not_found(request: PreparedRequest) -> Response:
@@ -417,6 +516,69 @@ def test_a_broker_without_a_connection_ends_the_run_unsealed_and_the_next_one_go
     desk.live()
     assert statuses(broken) == ["placed"]
     assert desk.placed_ids() == ["one"]
+
+
+@dataclass
+class Unreachable:
+    """A broker whose first answers to orders are these, each so many seconds after the one before."""
+
+    answers: list[tuple[float, Exception]]
+    now: float = 0.0
+
+    def place_order(self, *, intent: OrderIntent, at_its_turn: Callable[[], None]) -> BrokerOrder:
+        at_its_turn()
+        if self.answers:
+            after_s, error = self.answers.pop(0)
+            self.now += after_s
+            raise error
+        return BrokerOrder(broker_order_id="5", client_order_id="one", order_status="new")
+
+    def placing(self) -> Placing:
+        return Placing(
+            broker=cast(TradingBroker, self),
+            check=lambda _: None,
+            not_before=NOON,
+            stopping=lambda: False,
+            log=EventLog(StringIO()),
+            patience=Patience(lookups_s=(), down_after_s=30.0),
+            monotonic=lambda: self.now,
+        )
+
+
+ONE = Planned(
+    0,
+    OrderIntent(
+        strategy_id="momentum", broker_account_id="paper", symbol="SPY", side="buy", qty=1.0,
+        client_intent_id="one",
+    ),
+)  # fmt: skip
+GONE = NotSent("never left")
+LIMITED = RateLimited("rate limit exceeded", status=429)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [(100.0, GONE)],
+        [(100.0, GONE), (30.0, GONE)],
+        [(0.0, GONE), (29.0, LIMITED), (29.0, GONE), (30.0, GONE)],
+    ],
+    ids=["after a long wait for its turn", "for as long as is borne", "twice, with an answer in between"],
+)
+def test_how_long_there_is_no_connection_counts_from_when_there_was_none(
+    answers: list[tuple[float, Exception]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.routing.lookups.time.sleep", lambda _: None)
+    monkeypatch.setattr(Placing, "_pause", lambda *_: None)
+    assert Unreachable(answers).placing().place(ONE, sought=False).status == "placed"
+
+
+def test_without_a_connection_for_longer_than_is_borne_the_broker_is_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Placing, "_pause", lambda *_: None)
+    with pytest.raises(NotSent):
+        Unreachable([(0.0, GONE), (30.1, GONE)]).placing().place(ONE, sought=False)
 
 
 def goes_down_after(orders: int, *, carrying_out_the_last: bool) -> Between:

@@ -264,6 +264,19 @@ def no_connection(request: PreparedRequest) -> requests.ConnectionError:
     return requests.ConnectionError(MaxRetryError(pool, request.url or "", refused), request=request)
 
 
+def forgetful(times: int, method: str = "GET") -> Between:
+    """Give a broker that doesn't know, so many times, orders that it gave an id itself."""
+    left = [times]
+
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        if request.method == method and path_of(request).startswith("/v2/orders/") and left[0] > 0:
+            left[0] -= 1
+            return reply(request, 404, {"code": 40410000, "message": "order not found"})
+        return send()
+
+    return middle
+
+
 def dropped(request: PreparedRequest) -> requests.ConnectionError:
     return requests.ConnectionError("Remote end closed connection without response", request=request)
 

@@ -1,0 +1,83 @@
+"""What became of an order after its run had ended: what later syncs have found of it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from engine.errors import EngineError
+from engine.late_fills import late_fills
+from engine.open_orders import left_open
+from engine.orders import FINAL_STATUSES
+from engine.stores.protocols import LedgerStore
+from engine.stores.runs import FILLS, RunFolder
+from jobs.order_life import execution, is_fill_of, lines
+from jobs.wording import Row, number
+
+
+def later_of(folder: RunFolder, row: Row, ledger: LedgerStore) -> list[str]:
+    """Say what later syncs have found of an intent that was open at the end of its run; nothing of others.
+
+    The executions that came later, what the ledger has of the order now, and whether it is still looked for.
+    """
+    is_looked_for = _is_looked_for(folder, row)
+    late = _late(folder, row)
+    if not (is_looked_for or late or _was_open(row)):
+        return []
+    told = lines((fill["filled_at"], f"{execution(fill)}; found by a later sync") for fill in late)
+    ids = {row["broker_order_id"], *(fill["broker_order_id"] for fill in late)} - {None}
+    told += [_in_ledger(ledger, order_id) for order_id in sorted(ids)]
+    if is_looked_for:
+        told.append("It is still looked for: the next sync asks the broker what became of it.")
+    elif ids:
+        told.append("It is over: nothing more is looked for.")
+    else:
+        told.append("No sync has found it at the broker, and none looks for it any more: it never came.")
+    return told
+
+
+def _was_open(row: Row) -> bool:
+    status = row["status"]
+    return status == "unresolved" or (status == "placed" and row["order_status"] not in FINAL_STATUSES)
+
+
+def _is_looked_for(folder: RunFolder, row: Row) -> bool:
+    return any(
+        (one.intent.client_intent_id, one.intent.broker_account_id)
+        == (row["client_intent_id"], row["broker_account_id"])
+        for left in left_open(folder.objects)
+        if left.run_id == folder.run_id
+        for one in left.orders
+    )
+
+
+def _late(folder: RunFolder, row: Row) -> list[dict[str, Any]]:
+    """Give the executions of an intent that its run has not recorded, each once."""
+    recorded = set(folder.table(FILLS, ["fill_id"])["fill_id"].to_pylist())
+    found: dict[str, dict[str, Any]] = {}
+    for session in _sessions(folder):
+        for fill in (fill for table in late_fills(folder.objects, session) for fill in table.to_pylist()):
+            if fill["run_id"] == folder.run_id and is_fill_of(fill, row) and fill["fill_id"] not in recorded:
+                found[fill["fill_id"]] = fill
+    return list(found.values())
+
+
+def _sessions(folder: RunFolder) -> list[date]:
+    """Give the sessions in which something of a run filled later."""
+    keys = [key for key in folder.objects.list("late_fills/") if f"/{folder.run_id}-" in key]
+    return sorted({date.fromisoformat(key.split("/")[1]) for key in keys})
+
+
+def _in_ledger(ledger: LedgerStore, broker_order_id: str) -> str:
+    try:
+        document = ledger.ledger_document(broker_order_id)
+    except EngineError as error:
+        return f"What the ledger has of order {broker_order_id} can't be read: {error}"
+    if document is None:
+        return f"The ledger has nothing of order {broker_order_id}: nothing of it has filled."
+    price = document.get("filled_avg_price")
+    at = "" if price is None else f" at {number(price)}"
+    return (
+        f"The ledger has {number(document['filled_qty'])} filled{at} of order {broker_order_id}, a trade of "
+        f"{document['trading_date']}."
+    )

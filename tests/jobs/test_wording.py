@@ -1,0 +1,46 @@
+"""What rules found, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jobs.wording import verdict, why_refused
+
+CONTEXT: dict[str, Any] = {"down": {}, "unavailable": {}}
+
+
+def row(check: str, **said: Any) -> dict[str, Any]:
+    told: dict[str, Any] = {"action": "new", "symbol": "SPY", "broker_account_id": "paper", "side": "buy"}
+    told |= {"qty": 1.0, "current_qty": 10.0, "reason": "position_unreconciled"}
+    return {**told, "check_position_unreconciled": check, **said}
+
+
+AGREED = "broker and ledger agree about SPY in paper, or the order only shrinks what is held"
+DISAGREED = (
+    "broker and ledger disagree about SPY in paper, and nobody has accepted why: until then only orders pass "
+    "that shrink what is held (10), whatever else fills; `execution-engine sync` shows the break and what "
+    "to do"
+)
+
+
+@pytest.mark.parametrize(("check", "expected"), [("pass", AGREED), ("fail", DISAGREED)])
+def test_an_unreconciled_position_is_explained(check: str, expected: str) -> None:
+    assert verdict("position_unreconciled", row(check), CONTEXT) == expected
+
+
+def test_a_cancel_is_told_that_breaks_do_not_concern_it() -> None:
+    said = verdict("position_unreconciled", row("off", action="cancel"), CONTEXT)
+    assert said == "does not apply to cancels"
+
+
+def test_why_breaks_are_unknown_is_told() -> None:
+    context = {**CONTEXT, "unavailable": {"unreconciled": "the sync failed."}}
+    refused = row("unavailable", reason="risk_data_unavailable")
+    assert why_refused(refused, context) == "could not be judged (unreconciled: the sync failed)"
+
+
+def test_an_unreconciled_order_by_notional_has_no_known_quantity() -> None:
+    refused = row("unavailable", reason="risk_data_unavailable", qty=None)
+    assert "an order by notional has no known quantity" in why_refused(refused, CONTEXT)
