@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, TypeVar, Unpack
 from urllib.parse import urlencode
@@ -116,6 +116,8 @@ class AlpacaBroker:
         if self.trading_host.startswith("http:"):
             # It stays on loopback: a proxy named in the environment would carry the keys elsewhere.
             self._session.trust_env = False
+        # What the environment says of proxies and certificates is read once, not for every request.
+        self._how = self._session.merge_environment_settings(self.trading_host + "/", {}, False, None, None)
         self._timeout_s = timeout_s
         self._patience = Patience(**patience)
 
@@ -264,7 +266,7 @@ class AlpacaBroker:
         ``account`` is what intents call its account, which is kept with them.
         """
         host = self.trading_host + "/"
-        session = _like(self._session)
+        session = requests.Session()
         session.mount(
             host,
             Recording(
@@ -343,21 +345,16 @@ class AlpacaBroker:
         payload: Mapping[str, Any] | None = None,
         within_s: float = math.inf,
     ) -> requests.Response:
-        headers = {"Accept": "application/json"}
-        if payload is not None:
-            headers["Content-Type"] = "application/json"
+        request = self._request(method, path, payload)
         connect_s, read_s = self._timeout_s
         status: int = NO_REPLY
         told: Mapping[str, str] = {}
         try:
-            reply = self._session.request(
-                method,
-                self.trading_host + path,
-                data=None if payload is None else json.dumps(payload).encode(),
-                headers=headers,
-                auth=self._keys,
+            reply = self._session.send(
+                request,
                 timeout=(min(connect_s, within_s), min(read_s, within_s)),
                 allow_redirects=False,
+                **self._how,
             )
         except (OSError, urllib3.exceptions.HTTPError) as error:  # what requests raises is an OSError
             why = cause(error, self._keys.hidden_in)
@@ -373,6 +370,18 @@ class AlpacaBroker:
         if not _DONE <= reply.status_code < _REDIRECTED:
             raise self._unclear(method, place, self._said(reply))
         return reply
+
+    def _request(self, method: str, path: str, payload: Mapping[str, Any] | None) -> requests.PreparedRequest:
+        """Make a request ready; by ourselves, since it takes a session several times as long."""
+        request = requests.PreparedRequest()
+        request.method, request.url = method, _as_sent(self.trading_host + path)
+        request.prepare_headers({**self._session.headers, "Accept": "application/json"})
+        request.prepare_cookies({})
+        if payload is not None:
+            request.headers["Content-Type"] = "application/json"
+        request.prepare_body(None if payload is None else json.dumps(payload).encode(), None)
+        request.prepare_auth(self._keys)
+        return request
 
     def _read(
         self, reply: requests.Response, method: str, place: str, what: str, parse: Callable[[bytes], _Asked]
@@ -407,23 +416,16 @@ class AlpacaBroker:
         return BrokerError(f"{text}. Nothing was changed by asking; ask again.")
 
 
-def _own_session(host: str, connect_s: float, read_s: float) -> requests.Session:
-    """Give a session whose replies are bounded as a whole, and whose connections are kept.
+@lru_cache(maxsize=64)
+def _as_sent(url: str) -> str:
+    """Write a URL as it goes over the wire."""
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    return str(request.url)
 
-    Proxies and certificates that the environment names are read once: requests would read them anew for
-    every request. Plain http stays on loopback, where a proxy would carry the keys elsewhere.
-    """
+
+def _own_session(host: str, connect_s: float, read_s: float) -> requests.Session:
+    """Give a session whose requests are bounded as a whole, and whose connections are kept."""
     session = requests.Session()
-    if host.startswith("https:"):
-        found = session.merge_environment_settings(host + "/", {}, False, None, None)
-        session.proxies, session.verify = found["proxies"], found["verify"]
-    session.trust_env = False
     session.mount(host + "/", BoundedAdapter(connections=CONNECTIONS, deadline_s=connect_s + read_s))
     return session
-
-
-def _like(session: requests.Session) -> requests.Session:
-    """Give another session with the same proxies and certificates."""
-    other = requests.Session()
-    other.proxies, other.verify, other.trust_env = session.proxies, session.verify, session.trust_env
-    return other

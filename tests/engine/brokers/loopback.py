@@ -20,6 +20,7 @@ import requests
 
 from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.alpaca_patience import PatienceSettings
+from engine.brokers.exchange import Exchange
 from engine.orders import OrderIntent
 
 API_KEY = "PKTEST0123456789ABCD"
@@ -220,3 +221,16 @@ def broker_at(
         timeout_s=timeout_s,
         **patience,
     )
+
+
+@dataclass
+class Recorded:
+    """A recorder that keeps everything in a list."""
+
+    kept: list[Exchange]
+
+    def next_number(self) -> int:
+        return len(self.kept) + 1
+
+    def keep(self, exchange: Exchange) -> None:
+        self.kept.append(exchange)

@@ -16,6 +16,7 @@ import pytest
 import requests
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from requests.adapters import BaseAdapter
 
 from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.alpaca_orders import order_path
@@ -40,6 +41,7 @@ from tests.engine.brokers.loopback import (
     SECRET_KEY,
     Answer,
     Loopback,
+    Recorded,
     broker_at,
     hangs,
     hangs_in_the_body,
@@ -427,9 +429,9 @@ def test_a_session_that_is_handed_in_carries_every_request(server: Loopback) -> 
     class CountingSession(requests.Session):
         count = 0
 
-        def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        def send(self, *args: Any, **kwargs: Any) -> requests.Response:
             self.count += 1
-            return super().request(*args, **kwargs)
+            return super().send(*args, **kwargs)
 
     with CountingSession() as session:
         broker = broker_at(server.url, session)
@@ -455,6 +457,29 @@ def test_plain_http_does_not_leave_the_machine_by_a_proxy(
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{port_nobody_listens_at}")
     assert broker.place_order(intent=INTENT).broker_order_id == ORDER_ID
+
+
+def test_a_proxy_and_certificates_that_the_environment_names_are_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Noting(BaseAdapter):
+        def send(self, request: requests.PreparedRequest, *_: Any, **how: Any) -> requests.Response:
+            seen.append((how["proxies"].get("https"), how["verify"]))
+            raise requests.ConnectionError("enough")
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    seen: list[tuple[str, str]] = []
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/a-bundle.pem")
+    host = "https://broker.example"
+    with requests.Session() as session:
+        session.mount(host, Noting())
+        for broker in (broker_at(host, session), broker_at(host, session).recorded(Recorded([]))):
+            with pytest.raises(BrokerError):
+                broker.get_clock()
+    assert seen == [("http://proxy.example:3128", "/etc/a-bundle.pem")] * 2
 
 
 def test_a_netrc_file_adds_no_credentials(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 import requests
@@ -14,7 +13,16 @@ from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.alpaca_answers import recorded_answer
 from engine.brokers.exchange import Exchange
 from engine.errors import BrokerError, BrokerRejected, NotSent, OutcomeUnknown, RateLimited, UsageError
-from tests.engine.brokers.loopback import INTENT, ORDER_ID, Loopback, broker_at, hangs_up, says, sends_half
+from tests.engine.brokers.loopback import (
+    INTENT,
+    ORDER_ID,
+    Loopback,
+    Recorded,
+    broker_at,
+    hangs_up,
+    says,
+    sends_half,
+)
 from tests.engine.brokers.simulated import intent
 
 SEND: dict[str, Callable[[AlpacaBroker], object]] = {
@@ -148,19 +156,6 @@ def test_half_a_refusal_is_recorded_with_its_status(server: Loopback) -> None:
     client_id, answer = recorded_answer(exchange) or ("", None)
     assert client_id == "intent-1"
     assert isinstance(answer, BrokerRejected)
-
-
-@dataclass
-class Recorded:
-    """A recorder that keeps everything in a list."""
-
-    kept: list[Exchange]
-
-    def next_number(self) -> int:
-        return len(self.kept) + 1
-
-    def keep(self, exchange: Exchange) -> None:
-        self.kept.append(exchange)
 
 
 # --- its name -------------------------------------------------------------------------------------------
