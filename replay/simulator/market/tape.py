@@ -52,11 +52,13 @@ class Tape:
 
     def bid(self, symbol: str, t_ns: int) -> Decimal:
         """Give the price at which one can sell at a moment, rounded down to its tick."""
-        return on_tick(self._divided(symbol, self._market.quote(symbol, t_ns).bid), up=False)
+        bid = self._market.quote(symbol, t_ns).bid
+        return on_tick(self._divided(symbol, bid), up=False) if symbol in self._ratios else bid
 
     def ask(self, symbol: str, t_ns: int) -> Decimal:
         """Give the price at which one can buy at a moment, rounded up to its tick."""
-        return on_tick(self._divided(symbol, self._market.quote(symbol, t_ns).ask), up=True)
+        ask = self._market.quote(symbol, t_ns).ask
+        return on_tick(self._divided(symbol, ask), up=True) if symbol in self._ratios else ask
 
     def extremes(self, symbol: str, from_ns: int, to_ns: int) -> tuple[Decimal, Decimal]:
         """Give the lowest and the highest price over a stretch, unrounded."""
