@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,8 @@ class EmbeddedStore:
     """Positions, ledger and agent's documents in the SQLite file at ``path``, which the first write makes.
 
     Where there is no file, the book is empty. Reading raises ``DataUnavailable``, writing ``EngineError``,
-    where the file is damaged, can't be opened or stays locked for 5 s. Each call opens the file anew, so that
-    a store may be shared by threads.
+    where the file is damaged, can't be opened or stays locked for 5 s. A store may be
+    shared by threads.
     """
 
     path: Path
@@ -94,7 +95,7 @@ class EmbeddedStore:
         """Where the store is, for people."""
         return str(self.path)
 
-    @property
+    @cached_property
     def _file(self) -> EmbeddedFile:
         return EmbeddedFile(self.path)
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from engine.errors import DataUnavailable, EngineError
 if TYPE_CHECKING:
     import sqlite3
 
+_Identity = tuple[int, int, int]
 BUSY_TIMEOUT_S = 5.0
 SCHEMA_VERSION = 4
 """The layout of the file. 3 had no marks of syncs, 2 one document of the agent, its state, and 1 none; all
@@ -70,54 +71,94 @@ COMMIT;
 
 @dataclass(frozen=True)
 class EmbeddedFile:
-    """The file at ``path``, which the first write makes. Each call opens it anew."""
+    """The file at ``path``, which the first write makes; may be used by many threads at once.
+
+    Whoever has read leaves the connection to those after, for as long as the file is the same: to open it
+    takes several times as long as to read a row, and one is read before every order.
+    """
 
     path: Path
+    _idle: list[tuple[_Identity, sqlite3.Connection]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def read(self, query: str | Mapping[int, str], values: tuple[str, ...]) -> list[tuple[Any, ...]]:
         """Give the rows; none where there is no file, or one of a layout that has no ``query``.
 
         Raises ``DataUnavailable``.
         """
-        if not self.exists():
+        identity = self._looked_for()
+        if identity is None:
             return []
         import sqlite3
 
         try:
-            with closing(self._connect()) as connection:
-                connection.execute("BEGIN")  # layout and rows of one moment: a write may renew the file
+            with self._reading(identity) as connection:
                 version = self._version(connection)
                 text = query if isinstance(query, str) else query.get(version)
                 return [] if text is None else connection.execute(text, values).fetchall()
         except (sqlite3.Error, OSError, ValueError) as error:
             raise self.unavailable(error) from error
 
-    def _exists(self) -> bool:
-        """Tell an absent file from one that can't be reached, which must not pass for an empty book."""
+    def _identity(self) -> _Identity | None:
+        """Tell which file it is, and which process asks; None where there is no file.
+
+        An absent one is told from one that can't be reached, which must not pass for an empty book.
+        """
         try:
-            mode = self.path.stat().st_mode
+            found = self.path.stat()
         except FileNotFoundError:
             if self.path.is_symlink():
                 raise
-            return False
-        if not stat.S_ISREG(mode):
+            return None
+        if not stat.S_ISREG(found.st_mode):
             raise OSError("it is no regular file")
-        return True
+        return os.getpid(), found.st_dev, found.st_ino
 
     def exists(self) -> bool:
         """Tell whether there is a file. Raises ``DataUnavailable`` where nobody can tell."""
+        return self._looked_for() is not None
+
+    def _looked_for(self) -> _Identity | None:
         try:
-            return self._exists()
+            return self._identity()
         except OSError as error:
             raise self.unavailable(error) from error
+
+    @contextmanager
+    def _reading(self, identity: _Identity) -> Iterator[sqlite3.Connection]:
+        """Give a connection that sees the book of one moment: a write between two reads may renew the file.
+
+        One in which something failed is closed; nobody is to meet what is left of a transaction.
+        """
+        connection = self._left_behind(identity) or self._connect()
+        try:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append((identity, connection))
+
+    def _left_behind(self, identity: _Identity) -> sqlite3.Connection | None:
+        """Give the connection of somebody who has read before; those to another file are closed."""
+        with suppress(IndexError):  # there is none, or another thread was faster
+            while True:
+                theirs, connection = self._idle.pop()
+                if theirs == identity:
+                    return connection
+                connection.close()
+        return None
 
     def _connect(self) -> sqlite3.Connection:
         """Open the file for reading and writing (to read may mean to roll back), never making one."""
         import sqlite3
 
         return sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
-        )
+            f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S,
+            isolation_level=None, check_same_thread=False,
+        )  # fmt: skip
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -128,7 +169,7 @@ class EmbeddedFile:
         import sqlite3
 
         try:
-            if not self._exists():
+            if self._identity() is None:
                 self._make()
             with closing(self._connect()) as connection:
                 connection.execute("PRAGMA synchronous = EXTRA")
