@@ -23,7 +23,7 @@ from engine.brokers.exchange import Exchange
 from engine.errors import RecordError
 from engine.stores.runs import ATTEMPTS, CASSETTE, TRAFFIC, RunFolder
 
-GATHER_S = 0.02
+GATHER_S = 0.05
 
 
 @dataclass
