@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -25,6 +25,7 @@ from engine.log import EventLog
 from engine.orders import BrokerOrder
 from engine.record import json_bytes
 from engine.routing.fates import ACCOUNT_DOWN, Fate, live_results
+from engine.routing.live import CLOCK_MARGIN
 from engine.settling import fills_table
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.runs import BATCH, DECISIONS, INPUTS, RESULTS, START, RunFolder
@@ -38,9 +39,6 @@ from replay.recorded import Recording
 from replay.stand_ins import MemoryDocuments, MemoryObjects, NoStore, OwnLease, ReplayedBroker, Silence
 from replay.transport import CassetteAdapter
 from replay.venue_book import DERIVED, SIMULATED, VenueBook
-
-CLOCK_MARGIN = timedelta(seconds=1)
-"""As ``engine.routing.live`` has it: how far before the broker's time of a run its orders may be."""
 
 _ONE_ORDER = ("/v2/orders/", "/v2/orders:")
 _NEVER_SENT = frozenset({"halted", "expired"})

@@ -1,7 +1,8 @@
 """Carrying out a live run's decisions for an account: each allowed order leaves once, or it is said why not.
 
-What was attempted before, by a job that was killed, is read from the journal first: an answer that was kept
-settles an order, and any other attempt is looked up before anything is sent again.
+What was attempted before, by a job that was killed, is read from the journal first: an order that was kept
+as an answer settles it. A refusal does so where the broker has no such order, since a job before the refused
+one may have placed it. Any other attempt is looked up before anything is sent again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from engine.venue import SEND_S, Venue
 from engine.world import World
 
 ATTEMPTS_AT_ONCE = 32
-_CLOCK_MARGIN = timedelta(seconds=1)
+CLOCK_MARGIN = timedelta(seconds=1)
+"""How much earlier than its inputs say a run's orders may have been taken in, by the broker's clock."""
 
 
 def carry_out(folder: RunFolder, world: World, venue: Venue, journal: Journal) -> dict[int, Fate]:
@@ -99,18 +101,25 @@ class _LiveRouting:
         self.placing = Placing(
             broker=venue.broker,
             check=self._check,
-            not_before=datetime.fromisoformat(said["time"]) - _CLOCK_MARGIN,
+            not_before=datetime.fromisoformat(said["time"]) - CLOCK_MARGIN,
             stopping=world.stopping,
             log=world.log,
             patience=venue.patience,
         )
-        self.cancelling = Cancelling(broker=venue.broker, targets=self.targets, log=world.log)
+        self.cancelling = Cancelling(
+            broker=venue.broker,
+            targets=self.targets,
+            log=world.log,
+            patience=venue.patience,
+            stopping=world.stopping,
+        )
 
     def carry_out(self) -> dict[int, Fate]:
         """Do all of it."""
         self.allowance.check_all(self.intents)
         total = len(self.intents)
         self.found = self.placing.seek(self._unanswered())
+        self.found |= self.placing.listed(self._refused_before())
         self.world.progress("sending orders", 0, total)
         symbols = {order.key: order.intent.symbol for order in self.intents}
         fates = each(
@@ -138,7 +147,10 @@ class _LiveRouting:
     def _placed(self, order: Planned) -> Fate:
         """Give what became of an order, once it is placed or will not be."""
         answer = self.answers.get(str(order.intent.client_intent_id))
-        if answer is not None and not _is_another(order, answer):
+        found = self.found.get(str(order.intent.client_intent_id))
+        if isinstance(answer, BrokerRejected) and found is None:
+            return replace(answered_before(answer), in_doubt=True)
+        if isinstance(answer, BrokerOrder) and not _is_another(order, answer):
             return answered_before(answer)
         sought = order.row in self.attempted
         if not sought:
@@ -149,9 +161,7 @@ class _LiveRouting:
             if why:
                 return Fate(status="broker_rejected", reason="not_accepted_by_venue", message=why)
             self._note_attempt(order)
-        return self.placing.place(
-            order, sought=sought, found=self.found.get(str(order.intent.client_intent_id))
-        )
+        return self.placing.place(order, sought=sought, found=found)
 
     def _check(self, order: Planned) -> None:
         """Look, right before an order leaves, whether it still may; raises ``Withheld`` where not."""
@@ -202,6 +212,10 @@ class _LiveRouting:
         """Give the client ids of the orders that a job before this one may have sent, without an answer."""
         ids = [str(order.intent.client_intent_id) for order in self.intents if order.row in self.attempted]
         return [client_id for client_id in ids if client_id not in self.answers]
+
+    def _refused_before(self) -> list[str]:
+        """Give the client ids of the orders that the broker has refused a job before this one."""
+        return [client_id for client_id, told in self.answers.items() if isinstance(told, BrokerRejected)]
 
     def _in_chunks(self) -> Mapping[int, list[Planned]]:
         """Give the orders that were never attempted, in chunks, by the row of each."""

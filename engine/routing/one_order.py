@@ -80,9 +80,15 @@ class Placing:
             if found.keys() >= set(ids):
                 break
             self._pause(wait_s)
-            listed = {order.client_order_id: order for order in self.broker.orders_since(self.not_before)}
-            found |= {id_: listed[id_] for id_ in ids if id_ in listed}
+            found |= self.listed(ids)
         return found
+
+    def listed(self, ids: Collection[str]) -> dict[str, BrokerOrder]:
+        """Look for orders once, for all at once; gives those that were found. Raises ``BrokerError``."""
+        if not ids:
+            return {}
+        listed = {order.client_order_id: order for order in self.broker.orders_since(self.not_before)}
+        return {id_: listed[id_] for id_ in ids if id_ in listed}
 
     def place(self, order: Planned, *, sought: bool, found: BrokerOrder | None = None) -> Fate:
         """Place one order; ``sought`` where an earlier job may have placed it, and ``found`` where it did.

@@ -554,6 +554,43 @@ def test_a_refusal_that_was_kept_before_the_kill_stays_one(desk: TradingDesk) ->
     assert desk.posts() == ["dear", "fine"]
 
 
+def test_a_refusal_kept_by_a_job_that_was_killed_says_nothing_of_the_job_before_it(
+    desk: TradingDesk,
+) -> None:
+    killed = killed_in_flight(desk)
+    refused: list[str] = []
+
+    def hidden_and_refused(request: PreparedRequest, send: Send) -> Response:
+        if refused:
+            raise desk.die()
+        if is_order(request):
+            refused.append(client_id_of(request))
+            return reply(request, 403, {"code": 40310000, "message": "insufficient buying power"})
+        if path_of(request) == BY_CLIENT_ID:
+            return reply(request, 404, {"code": 40410000, "message": "order not found"})
+        return send()
+
+    desk.between = listing_nothing(hidden_and_refused)
+    with pytest.raises(Killed):
+        desk.live()
+    assert refused == ["one"]
+    desk.between = lambda request, send: send()
+    desk.live()
+    (row,) = results(killed)
+    assert (row["status"], row["adopted"], row["filled_qty"]) == ("placed", True, 3.0)
+    assert (desk.posts(), desk.trades()) == (["one"], 1)
+
+
+def listing_nothing(then: Between) -> Between:
+    """Give an empty list of orders: what was just taken in isn't in it yet."""
+
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        listed = request.method == "GET" and path_of(request) == "/v2/orders"
+        return reply(request, 200, []) if listed else then(request, send)
+
+    return middle
+
+
 def test_a_run_begun_at_another_host_is_not_finished_here(desk: TradingDesk) -> None:
     stopped_after(desk, 1, named(2))
     asked = len(desk.requests("POST"))
