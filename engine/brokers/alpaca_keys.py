@@ -50,7 +50,7 @@ class Keys(requests.auth.AuthBase):
 
     def cannot_be_in(self, texts: bytes) -> bool:
         """Tell at little cost whether neither a key nor its beginning can be in any of texts joined."""
-        return all(key.cannot_be_in(texts) for key in self._spelled)
+        return not _has_escapes(texts) and not any(key.begins_in(texts) for key in self._spelled)
 
 
 class Spelled:
@@ -79,7 +79,11 @@ class Spelled:
 
     def cannot_be_in(self, texts: bytes) -> bool:
         """Tell at little cost whether neither the secret nor its beginning can be in any of texts joined."""
-        return self._shortest_beginning not in texts and not _has_escapes(texts)
+        return not self.begins_in(texts) and not _has_escapes(texts)
+
+    def begins_in(self, texts: bytes) -> bool:
+        """Tell whether the secret's beginning, as it is written, is in any of texts joined."""
+        return self._shortest_beginning in texts
 
     def hidden_in(self, text: str) -> str:
         """Blot the secret out of a text, and its beginning at the text's end."""

@@ -179,9 +179,11 @@ class Recording(BaseAdapter):
 
     def _answered(self, reply: Response) -> dict[str, Any]:
         of_account = urlsplit(reply.url or "").path.rstrip("/") == "/v2/account"
-        (body,) = self._texts([reply.content], of_account=of_account)  # first: it may name the account
         headers = {name: value for name, value in reply.headers.items() if _is_kept(name.lower())}
-        message, *values = self._texts([_as_bytes(reply.reason or ""), *map(_as_bytes, headers.values())])
+        body, message, *values = self._texts(  # the body first: it may name the account
+            [reply.content, _as_bytes(reply.reason or ""), *map(_as_bytes, headers.values())],
+            of_account=of_account,
+        )
         return {
             "status": {"code": reply.status_code, "message": message},
             "headers": _in_lists(headers, values),
