@@ -7,7 +7,8 @@ each step lives::
     intent files -> collect -> sealed batch -> risk inputs -> decide -> route -> settle -> results
                     collecting  run folder     deciding       risk      routing  settling
 
-    run           the stages of a run and how to resume one; ``world`` is everything outside, handed in
+    run           the stages of a run and how to resume one; ``manifest`` is its end, counted and hashed;
+                  ``world`` is everything outside, handed in
     collecting    inbox -> batch; uses ``intents`` (file text -> checked rows -> one sealed order)
     deciding      stores -> recorded inputs -> ``risk.evaluate`` -> decisions
     trading       a live run's accounts, each for itself: ``routing`` sends, ``settling`` waits for fills

@@ -10,22 +10,18 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine import __version__
 from engine.calendar import check_calendar, trading_date
 from engine.collecting import collect, put_away
 from engine.config import RiskConfig, RunSettings
 from engine.deciding import accounts_of, decide, record_inputs, stores_of
 from engine.errors import ConfigurationError, RunStopped, UsageError
-from engine.quantity import round_to_units
-from engine.record import file_hash
+from engine.manifest import code_version, write_manifest
 from engine.routing.dry_run import dry_run, lapsed
-from engine.routing.fates import ACCOUNT_DOWN
 from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.runs import (
@@ -47,8 +43,6 @@ if TYPE_CHECKING:  # a dry run sends nothing, and is short
     from engine.venue import Venue, Venues
 
 _SLOT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-
-EXIT_DONE, EXIT_HALTED, EXIT_UNRESOLVED = 0, 3, 4
 
 
 @dataclass(frozen=True)
@@ -261,67 +255,6 @@ def seal_cassette(folder: RunFolder, _: World) -> None:
     Journal(folder).seal()
 
 
-def write_manifest(folder: RunFolder, world: World) -> None:
-    """Count what the sealed files say, compare it, and write ``manifest.json``, the end of the run."""
-    rows = folder.json(COLLECTED)["rows"]
-    decisions = folder.table(DECISIONS, ["allowed", "reason"])
-    results = folder.table(RESULTS, ["status", "reason", "attempted", "adopted"])
-    batched = folder.table(BATCH, ["action"]).num_rows
-    allowed = int(pc.sum(decisions["allowed"]).as_py() or 0)
-    by_status = _counts(results["status"])
-    identities = [
-        _identity("rows dropped = batched + quarantined + duplicate", rows["dropped"],
-                  rows["batched"] + rows["quarantined"] + rows["duplicate"]),
-        _identity("rows batched = rows of the sealed batch", rows["batched"], batched),
-        _identity("rows batched = decisions", batched, decisions.num_rows),
-        _identity("decisions = results", decisions.num_rows, results.num_rows),
-        _identity("allowed = sent + explained", allowed, results.num_rows - by_status.get("rejected", 0)),
-        *(_identities_at_the_broker(folder) if FILLS in folder.names() else []),
-    ]  # fmt: skip
-    broken = [identity["name"] for identity in identities if not identity["holds"]]
-    inputs = folder.json(INPUTS)
-    halted = inputs["kill_switch"] or by_status.get("halted", 0) > 0 or bool(inputs.get("down"))
-    unclear = (
-        broken
-        or by_status.get("unresolved", 0) > 0
-        or _placed_and_not_known(results)
-        or _has_open_breaks(folder)
-    )
-    exit_code = EXIT_UNRESOLVED if unclear else EXIT_HALTED if halted else EXIT_DONE
-    reasons = decisions.filter(pc.invert(decisions["allowed"]))["reason"]
-    keys = {name: folder.key + name for name in sorted(folder.names())}
-    manifest = {
-        "run_id": folder.run_id,
-        "trading_date": folder.trading_date.isoformat(),
-        "mode": folder.start["mode"],
-        "finished_at": world.clock().isoformat(),
-        "code_version": code_version(),
-        "exit_code": exit_code,
-        "rows": rows,
-        "decisions": {
-            "allowed": allowed,
-            "refused": decisions.num_rows - allowed,
-            "by_reason": _counts(reasons),
-        },
-        "results": {"by_status": by_status},
-        "orders": {
-            "sent": int(pc.sum(results["attempted"]).as_py() or 0),
-            "adopted": int(pc.sum(results["adopted"]).as_py() or 0),
-        },
-        "fills": folder.table(FILLS, ["fill_id"]).num_rows if FILLS in folder.names() else 0,
-        "identities": identities,
-        "content": {name: file_hash(key, folder.objects.read(key)) for name, key in keys.items()},
-    }
-    for name in broken:
-        world.log.event("identity_failed", f"{name} does not hold", severity="CRITICAL", identity=name)
-    folder.write(MANIFEST, manifest)
-    world.log.event(
-        "run_finished",
-        f"run {folder.run_id}: {rows['dropped']} rows dropped, {allowed} allowed, exit code {exit_code}",
-        exit_code=exit_code,
-    )
-
-
 _JUDGED = (
     Stage(BATCH, collect, drafts=(COLLECTED,)),
     Stage(INPUTS, record_inputs, drafts=(*(f"{name}.parquet" for name in INPUT_FRAMES), RECONCILIATION)),
@@ -336,74 +269,11 @@ LIVE_STAGES = (
 )
 
 
-@cache
-def code_version() -> str:
-    """Give the version and a hash of the engine's source, which tells any two states of the code apart."""
-    import hashlib
-    from pathlib import Path
-
-    digest = hashlib.sha256()
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return f"{__version__}+{digest.hexdigest()[:12]}"
-
-
 def _decision_expired(folder: RunFolder, now: datetime) -> bool:
     settings = folder.start["settings"]
     decided_at = datetime.fromisoformat(folder.json(INPUTS)["read_at"])
     too_old = now - decided_at > timedelta(seconds=settings["decision_max_age_s"])
     return too_old or trading_date(now, settings["calendar"]) != folder.trading_date
-
-
-def _identities_at_the_broker(folder: RunFolder) -> list[dict[str, Any]]:
-    """Compare what was allowed with what the broker says it took, and that with its executions; in units.
-
-    An order that is still working may fill between a look at it and one at its executions: of those that are
-    over all is known, but where an account could not be asked any more.
-    """
-    from engine.orders import FINAL_STATUSES
-
-    results = folder.table(RESULTS)
-    placed = pc.equal(results["status"].cast(pa.string()), "placed")
-    asked = folder.table(BATCH, ["qty"])["qty"]
-    whole = pc.and_(placed, pc.and_(pc.is_valid(asked), pc.is_valid(results["order_qty"])))
-    is_over = pc.is_in(results["order_status"].cast(pa.string()), pa.array(sorted(FINAL_STATUSES)))
-    is_known = pc.not_equal(results["reason"].cast(pa.string()), ACCOUNT_DOWN)
-    orders = results.filter(pc.and_(placed, pc.and_(is_over, is_known)))
-    fills = folder.table(FILLS, ["broker_order_id", "qty"])
-    own = fills.filter(pc.is_in(fills["broker_order_id"], orders["broker_order_id"].combine_chunks()))
-    return [
-        _identity("quantity placed = quantity allowed of it", _units(results.filter(whole)["order_qty"]),
-                  _units(asked.filter(whole))),
-        _identity("quantity filled = sum of executions", _units(orders["filled_qty"]), _units(own["qty"])),
-    ]  # fmt: skip
-
-
-def _placed_and_not_known(results: pa.Table) -> bool:
-    """Tell whether an account could not be asked any more what became of orders that it had taken."""
-    placed = pc.equal(results["status"].cast(pa.string()), "placed")
-    return bool(pc.any(pc.and_(placed, pc.equal(results["reason"].cast(pa.string()), ACCOUNT_DOWN))).as_py())
-
-
-def _has_open_breaks(folder: RunFolder) -> bool:
-    """Tell whether broker and ledger differed when the run began, and nobody has explained it."""
-    if RECONCILIATION not in folder.names():
-        return False
-    return False in folder.table(RECONCILIATION, ["is_repaired"])["is_repaired"].to_pylist()
-
-
-def _units(column: pa.ChunkedArray) -> int:
-    return int(round_to_units(column.to_numpy()).sum())
-
-
-def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    counts = {pair["values"]: pair["counts"] for pair in column.cast(pa.string()).value_counts().to_pylist()}
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _identity(name: str, left: int, right: int) -> dict[str, Any]:
-    return {"name": name, "left": left, "right": right, "holds": left == right}
 
 
 def _as_its_own(world: World, folder: RunFolder) -> World:

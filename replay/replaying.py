@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from engine.config import RiskConfig
 from engine.inputs import RiskInputs
-from engine.run import code_version
+from engine.manifest import code_version
 from engine.schema import inputs_schemas
 from replay.chaining import Chain, Frames
 from replay.comparing import Part, Side

@@ -12,8 +12,9 @@ import pytest
 
 from engine.config import RiskConfig, RunSettings
 from engine.errors import AlreadyWritten, ConfigurationError, RecordError, RunStopped, UsageError
+from engine.manifest import code_version
 from engine.record import file_hash
-from engine.run import STAGES, code_version, finish, start
+from engine.run import STAGES, finish, start
 from engine.stores.kill_switch import KillSwitch
 from engine.stores.runs import RunFolder
 from engine.world import World
