@@ -94,6 +94,8 @@ class Journal:
         else:
             chunk.written.wait()
         if chunk.error is not None:
+            if not isinstance(chunk.error, Exception):  # the writer's thread was ended
+                raise chunk.error
             raise RecordError(f"the record of a request can't be kept: {chunk.error}") from chunk.error
 
     def _gather_and_write(self, chunk: _Chunk) -> None:
