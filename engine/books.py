@@ -15,7 +15,7 @@ from engine.adjustments import accepted_in
 from engine.breaks import Break, BrokerBook, OwnBook, OwnOrder, units_of
 from engine.brokers.alpaca_activities import Activities
 from engine.ledger import adjustment_document
-from engine.looking_after import LookingAfter
+from engine.looking_after import ACCEPTED_SINCE, LookingAfter
 from engine.open_orders import OpenOrder
 from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
 from engine.quantity import UNITS
@@ -30,7 +30,6 @@ OPENING = "opening_balance"
 _MARGIN = timedelta(seconds=2)
 """Executions count from so long before the moment at which both books told the same: it is one of many."""
 _LOOKED_BACK = timedelta(days=7)
-_ACCEPTED_SINCE = timedelta(days=90)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,7 @@ class Books:
         )
         breaks = reconcile(theirs, ours, at=at)
         if any(not found.is_repaired for found in breaks):
-            documents = self._documents(self.trading_date - _ACCEPTED_SINCE)
+            documents = self._documents(self.trading_date - ACCEPTED_SINCE)
             ours = OwnBook(
                 account=ours.account,
                 positions=ours.positions,

@@ -84,6 +84,8 @@ def _blotter(runs: Sequence[RunFolder], late_fills: Sequence[pa.Table]) -> pd.Da
     texts = ["broker_account_id", "strategy_id", "symbol", "side", "trading_date"]
     frame = pd.concat([_no_fills(), *told], ignore_index=True).drop_duplicates("fill_id")
     frame = frame.astype({**dict.fromkeys(texts, "str"), "reference_price": "float64"})
+    if runs:  # which may have seen what filled after their session
+        frame = frame[frame["trading_date"] == runs[0].trading_date.isoformat()]
     sign = np.where(frame["side"] == "buy", 1.0, -1.0)
     slippage = sign * (frame["price"] - frame["reference_price"]) / frame["reference_price"] * BASIS_POINTS
     frame = frame.assign(notional_usd=frame["qty"] * frame["price"], slippage_bps=slippage)

@@ -1,4 +1,4 @@
-"""Executions that came after their run had ended: kept beside the runs, which are sealed by then.
+"""Executions that came after their run had ended, or its session: kept beside the runs.
 
 ``late_fills/<session of the execution>/<run id>-<hash>.parquet`` has all that was known of a run's open
 orders when somebody asked; the same executions are written once, and may be told of by several files.
@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import date
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.errors import AlreadyWritten
 from engine.record import content_hash, read_table, table_bytes
@@ -27,6 +28,13 @@ def keep(objects: Objects, trading_date: date, run_id: str, fills: pa.Table) -> 
     name = f"{run_id}-{content_hash(fills)[:_HASH_LETTERS]}.parquet"
     with suppress(AlreadyWritten):
         objects.put(f"{_PLACE}{trading_date.isoformat()}/{name}", table_bytes(fills))
+
+
+def keep_by_session(objects: Objects, run_id: str, fills: pa.Table) -> None:
+    """Keep executions of a run's orders (``fills.parquet``'s columns) by the sessions that they were in."""
+    sessions = fills["trading_date"].cast(pa.string())
+    for session in sessions.unique().to_pylist():
+        keep(objects, date.fromisoformat(session), run_id, fills.filter(pc.equal(sessions, session)))
 
 
 def late_fills(objects: Objects, trading_date: date) -> Sequence[pa.Table]:

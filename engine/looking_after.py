@@ -9,17 +9,16 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from engine.adjustments import accepted_in
 from engine.breaks import LateFill, units_of
 from engine.brokers.alpaca_orders import differences
 from engine.errors import BrokerRejected
-from engine.late_fills import keep
-from engine.open_orders import LeftOpen, OpenOrder, forget, left_open
+from engine.late_fills import keep_by_session
+from engine.open_orders import LeftOpen, OpenOrder, forget, left_open, note_over
 from engine.orders import BrokerFill, BrokerOrder
 from engine.settling import executions, fills_table, is_over, ledger_documents, write_ledger
 from engine.shared_orders import SharedOrders
@@ -31,6 +30,8 @@ Working = tuple[str, str, str, float]
 _CLOCK_MARGIN = timedelta(seconds=1)
 _LAG, _LONGEST_LAG = timedelta(minutes=1), timedelta(hours=1)
 _ASKED_ONE_BY_ONE = 3
+ACCEPTED_SINCE = timedelta(days=90)
+"""How far back it is looked for what somebody has taken in."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class LookingAfter:
 
     def look_for_unknown(self) -> None:
         """Ask for orders whose outcome is unknown, before the book is read: what comes later is in it."""
-        for left in self._own():
+        for left in self._own:
             for one in left.orders:
                 if one.broker_order_id is None:
                     self.found[left.run_id, one.intent.client_intent_id] = self._found(left, one)
@@ -64,10 +65,13 @@ class LookingAfter:
         A run with nothing open any more is forgotten.
         """
         listed = {order.broker_order_id: order for order in open_orders}
-        return [row for left in self._own() for row in self._of_one_run(left, listed)]
+        return [row for left in self._own for row in self._of_one_run(left, listed)]
 
+    @cached_property
     def _own(self) -> list[LeftOpen]:
-        return [left for left in left_open(self.world.objects) if left.account_key == self.venue.key]
+        """What earlier runs left of this account; read once, since nobody else changes it meanwhile."""
+        key = self.venue.key
+        return [left for left in left_open(self.world.objects, of_account=key) if left.account_key == key]
 
     def _of_one_run(self, left: LeftOpen, listed: Mapping[str, BrokerOrder]) -> list[Working]:
         now = self._as_they_are_now(left, listed)
@@ -87,17 +91,49 @@ class LookingAfter:
         write_ledger(self.world, documents)
         self.late.extend(late)
         self.seen.update(now)
-        unknown = [one for one, order in now.items() if order is None and not self._never_came(left, one)]
-        if not unknown and all(is_over(order, fills) for order in found.values()):
+        unknown = {one for one, order in now.items() if order is None and not self._never_came(left, one)}
+        self._forget(
+            left, [one for one, order in now.items() if one not in unknown and self._is_settled(order, fills)]
+        )
+        unlisted = [order for order in found.values() if order.broker_order_id not in listed]
+        return [
+            *(self._as_working(one) for one in now if one in unknown),
+            *working(self.venue.account or left.account, unlisted),
+        ]
+
+    def _forget(self, left: LeftOpen, over: list[OpenOrder]) -> None:
+        """Look no more for orders that are over, nor for a run of which nothing is open."""
+        if len(over) == len(left.orders):
             run_key = f"runs/{left.trading_date.isoformat()}/{left.run_id}/"
             SharedOrders(self.venue).end(self.world.objects, run_key)
             forget(self.world.objects, left)
             self.world.log.event("run_settled", f"every order of {left.run_id} is over, and in the ledger")
-        unlisted = [order for order in found.values() if order.broker_order_id not in listed]
-        return [
-            *(self._as_working(one) for one in unknown),
-            *working(self.venue.account or left.account, unlisted),
-        ]
+        elif over:
+            note_over(self.world.objects, left, over)
+
+    def _is_settled(self, order: BrokerOrder | None, fills: Mapping[str, list[BrokerFill]]) -> bool:
+        """Tell whether nobody has to look for an order any more; None is one that never came.
+
+        Where order, executions and ledger differ, it is looked for until somebody has taken that in: the
+        break would have another name without it.
+        """
+        if order is None:
+            return True
+        if not all(one.is_final for one in (order, *order.legs)):
+            return False
+        document = self.world.ledger.ledger_document(order.broker_order_id) or {}
+        is_kept = units_of(document.get("filled_qty", 0.0)) == units_of(order.filled_qty)
+        return (is_kept and is_over(order, fills)) or self._is_accepted(
+            "quantity_differs", order.broker_order_id
+        )
+
+    def _is_accepted(self, kind: str, broker_order_id: str | None) -> bool:
+        """Tell whether somebody has taken in a break of an order."""
+        if not self.venue.account:
+            return False
+        since = self.trading_date - ACCEPTED_SINCE
+        documents = self.world.ledger.account_documents(self.venue.account, since=since)
+        return (kind, broker_order_id) in accepted_in(documents).orders
 
     def _came_late(self, document: Mapping[str, Any]) -> LateFill | None:
         """Give what a document has that the ledger lacks."""
@@ -114,8 +150,11 @@ class LookingAfter:
         )
 
     def _may_tell(self, order: BrokerOrder) -> bool:
-        """Tell whether an order's executions are asked for: not where it works, and all of them are known."""
-        if order.is_final:
+        """Tell whether an order's executions are asked for: not where it works, and all of them are known.
+
+        A group works for as long as any of its orders does.
+        """
+        if all(one.is_final for one in (order, *order.legs)):
             return True
         filled = [one for one in (order, *order.legs) if one.filled_qty > 0]
         documents = [self.world.ledger.ledger_document(one.broker_order_id) or {} for one in filled]
@@ -127,11 +166,7 @@ class LookingAfter:
     ) -> None:
         """Keep the executions, those that the run has recorded among them, by the sessions they were in."""
         orders = [(one.intent, order) for one, order in found.items()]
-        table = fills_table(orders, fills, self.calendar)
-        sessions = table["trading_date"].cast(pa.string())
-        for session in sessions.unique().to_pylist():
-            late = table.filter(pc.equal(sessions, session))
-            keep(self.world.objects, date.fromisoformat(session), left.run_id, late)
+        keep_by_session(self.world.objects, left.run_id, fills_table(orders, fills, self.calendar))
 
     def _as_they_are_now(
         self, left: LeftOpen, listed: Mapping[str, BrokerOrder]
@@ -199,10 +234,11 @@ class LookingAfter:
     def _never_came(self, left: LeftOpen, one: OpenOrder) -> bool:
         """Tell whether an order that isn't found will never be, and say so: no lookup lags for so long.
 
-        One that was only in doubt was looked for with patience before; one that the broker once knew came.
+        One that was only in doubt was looked for with patience before; one that the broker once knew is
+        looked for until somebody says that it isn't there.
         """
         if one in self.missing:
-            return False
+            return self._is_accepted("missing_order", one.broker_order_id)
         if one.status != "unresolved":
             return self.world.clock() - left.noted_at > _LAG
         age = self.world.clock() - left.begun_at

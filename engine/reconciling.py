@@ -187,11 +187,12 @@ class _Comparison:
             yield self._action(symbol, unclear, rest)
             rest = 0
         for order in self.orders.get(symbol, ()):
-            differing, is_on_its_way = self._filled_differently(order)
+            filled = self._filled_there(order, rest)
+            differing, is_on_its_way = self._filled_differently(order, filled)
             part = _part_of(rest, differing)
             rest -= part
             if not is_on_its_way and self._is_news("quantity_differs", order):
-                yield from self._quantity_differs(order, part)
+                yield from self._quantity_differs(order, part, filled)
         if not rest or self._is_in_flight(symbol, rest):
             return
         ratio = self._split_ratio(symbol, rest)
@@ -274,10 +275,9 @@ class _Comparison:
                     ledger_price=ours,
                 )
 
-    def _quantity_differs(self, order: OwnOrder, part: int) -> Iterator[Break]:
+    def _quantity_differs(self, order: OwnOrder, part: int, filled: int) -> Iterator[Break]:
         told = self._as_told(order)
         theirs = order.qty if told is None or told.qty is None else told.qty
-        filled = self._filled_there(order)
         same_size = order.qty is None or theirs is None or units_of(order.qty) == units_of(theirs)
         if same_size and filled == units_of(order.filled_qty):
             return
@@ -397,16 +397,22 @@ class _Comparison:
             return self.listed.get(order.broker_order_id)
         return self.by_client.get(order.client_intent_id)
 
-    def _filled_there(self, order: OwnOrder) -> int:
-        """Give what an order of ours has filled at the broker: by the order or its executions, the larger."""
+    def _filled_there(self, order: OwnOrder, rest: int) -> int:
+        """Give what an order of ours has filled at the broker: by the order or its executions, the larger.
+
+        The order's own word counts where it explains the rest: an execution may have been taken back.
+        """
         told = self._as_told(order)
+        taken = 0 if told is None else units_of(told.filled_qty) - units_of(order.filled_qty)
+        if told is not None and rest and _signed(order.side, taken) == rest:
+            return units_of(told.filled_qty)
         by_fills = [units_of(fill.cum_qty) for fill in self._fills_of(order) if fill.cum_qty is not None]
         listed = [] if told is None else [units_of(told.filled_qty)]
         return max([*listed, *by_fills], default=units_of(order.filled_qty))
 
-    def _filled_differently(self, order: OwnOrder) -> tuple[int, bool]:
+    def _filled_differently(self, order: OwnOrder, filled: int) -> tuple[int, bool]:
         """Give the signed units that the broker has filled beyond our record, and whether those just came."""
-        units = _signed(order.side, self._filled_there(order) - units_of(order.filled_qty))
+        units = _signed(order.side, filled - units_of(order.filled_qty))
         if not self._is_news("quantity_differs", order):
             return 0, False
         asked_at = self.theirs.asked_at

@@ -123,7 +123,7 @@ def _book(positions: Iterable[BrokerPosition]) -> pd.DataFrame:
 def _tell_of_others(world: World, venues: Venues) -> None:
     """Say which orders nobody looks after here: those of accounts that aren't in the settings any more."""
     here = {venue.key for venue in venues.at_work}
-    for left in left_open(world.objects):
+    for left in left_open(world.objects, not_of=here):
         if left.account_key not in here and left.account not in venues.down:
             world.log.event(
                 "orders_left_elsewhere",

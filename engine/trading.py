@@ -1,8 +1,9 @@
 """Carrying out a batch at all its accounts at the same time; one that fails leaves the others untouched.
 
 What a failed account leaves is read from the record: what had been answered is placed, what may have been
-sent is unresolved, the rest was not sent. The next sync of that account looks what became of it. Where no
-account is left, the run stays unfinished, and the next one goes on with it.
+sent is unresolved, the rest was not sent, or turned away with its keys, and is halted. The next sync of that
+account looks what became of it. Where no account is left, the run stays unfinished, and the next one goes on
+with it.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from engine.calendar import trading_date
 from engine.errors import BrokerError, EngineError, LeaseLost
 from engine.journal import Journal
+from engine.late_fills import keep_by_session
 from engine.open_orders import Place
 from engine.orders import BrokerFill, BrokerOrder, OrderIntent
 from engine.routing.fates import Fate
 from engine.routing.live import Failed, carry_out, left_behind
 from engine.routing.planned import Planned, allowed_intents
-from engine.settling import Settled, settle
+from engine.settling import Settled, fills_table, settle
 from engine.shared_orders import SharedOrders
 from engine.stores.runs import RunFolder
 from engine.venue import Venue, Venues
 from engine.world import World
+
+_REFUSED = "refused_by_broker"
 
 
 @dataclass
@@ -65,7 +70,7 @@ def trade_accounts(folder: RunFolder, world: World, venues: Venues) -> Traded:
     with ThreadPoolExecutor(max_workers=max(1, len(venue_of)), thread_name_prefix="account") as threads:
         working = {
             account: threads.submit(
-                lambda venue, own: settle(own, carry_out(folder, world, venue, journal), world, venue),
+                lambda venue, own: settle(own, _sent(folder, world, venue, journal), world, venue),
                 venue,
                 shares[account],
             )
@@ -93,7 +98,31 @@ def trade_accounts(folder: RunFolder, world: World, venues: Venues) -> Traded:
         left = Failed(account=account, why=str(why), earlier=earlier)
         fates = left_behind(left, shares[account], journal, venues.at_work[0].broker)
         traded.add(_sealed_place(folder, account), _unsettled(shares[account], fates))
+    _keep_fills_of_other_sessions(folder, traded)
     return traded
+
+
+def _sent(folder: RunFolder, world: World, venue: Venue, journal: Journal) -> dict[int, Fate]:
+    """Carry an account's decisions out; where anything was refused, see whether its keys are still taken.
+
+    With keys that are revoked every order is refused, which would look as if each were at fault. Raises
+    ``BrokerError`` then, and what ``carry_out`` raises.
+    """
+    fates = carry_out(folder, world, venue, journal)
+    if any(fate.reason == _REFUSED for fate in fates.values()):
+        venue.broker.get_clock()
+    return fates
+
+
+def _keep_fills_of_other_sessions(folder: RunFolder, traded: Traded) -> None:
+    """Keep what filled once the run's session was over where that other session is looked for."""
+    calendar = folder.start["settings"]["calendar"]
+    others = {
+        order_id: [fill for fill in told if trading_date(fill.filled_at, calendar) != folder.trading_date]
+        for order_id, told in traded.fills.items()
+    }
+    if any(others.values()):
+        keep_by_session(folder.objects, folder.run_id, fills_table(traded.orders, others, calendar))
 
 
 def _by_account(intents: list[Planned]) -> dict[str, list[Planned]]:

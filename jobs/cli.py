@@ -295,6 +295,16 @@ def accept_positions(file: str, *, by: str, why: str, as_json: bool) -> None:
     sys.exit(accept(file, by=by, why=why, as_json=as_json))
 
 
+@positions.command("pull")
+@click.option("--account", help="Show only this account; all are brought.")
+@_JSON
+def pull_positions(*, account: str | None, as_json: bool) -> None:
+    """Bring the brokers' positions into the book, as `sync` does, and show it."""
+    from jobs.positions import pull
+
+    sys.exit(pull(account, as_json=as_json))
+
+
 @positions.command("show")
 @click.option("--account", help="Only this account.")
 @_JSON

@@ -29,11 +29,12 @@ def day(text: str, *, as_json: bool) -> int:
     session = _session(text)
     setup = read_setup()
     runs = RunFolders(setup.objects).of_day(session)
-    if not runs:
+    late = late_fills(setup.objects, session)
+    if not (runs or late):
         raise UsageError(
             f"no run of the session {session} is in {setup.data_dir}; `status` shows those that are."
         )
-    told = day_of(runs, late_fills(setup.objects, session))
+    told = day_of(runs, late)
     place = setup.data_dir / "days" / session.isoformat()
     place.mkdir(parents=True, exist_ok=True)
     told.blotter.to_csv(place / "blotter.csv", index=False)

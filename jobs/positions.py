@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,10 @@ from engine.stores.positions_file import read_positions_file
 from engine.stores.protocols import LedgerStore
 from jobs.tables import print_table, say
 from jobs.wording import moment, number
-from jobs.world import read_setup
+from jobs.world import Setup, read_setup
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _Accepted = Sequence[tuple[Proposed, Mapping[str, Any]]]
 
@@ -39,15 +42,23 @@ def load(file: str, *, as_json: bool) -> int:
     return 0
 
 
+def pull(account: str | None, *, as_json: bool) -> int:
+    """Bring the brokers' books into the store, as ``sync`` does, and print it; gives the sync's exit code."""
+    from jobs.sync import sync_stores
+
+    if as_json:
+        return sync_stores(as_json=True, also=lambda setup: {"positions": _records(_book(setup, account))})
+    exit_code = sync_stores(as_json=False)
+    show(account, as_json=False)
+    return exit_code
+
+
 def show(account: str | None, *, as_json: bool) -> int:
     """Print the book; gives the exit code."""
-    store = read_setup().stores.positions
-    frame = store.all_positions()
-    if account is not None:
-        frame = frame[frame["broker_account_id"] == account]
+    setup = read_setup()
+    store, frame = setup.stores.positions, _book(setup, account)
     if as_json:
-        records = json.loads(frame.to_json(orient="records", date_format="iso"))
-        click.echo(json.dumps({"exit_code": 0, "positions": records}))
+        click.echo(json.dumps({"exit_code": 0, "positions": _records(frame)}))
         return 0
     if frame.empty:
         whose = "No positions" if account is None else f"No positions of {account}"
@@ -59,6 +70,16 @@ def show(account: str | None, *, as_json: bool) -> int:
     ]
     print_table("Positions", ("account", "symbol", "qty", "updated"), rows, right=("qty",))
     return 0
+
+
+def _book(setup: Setup, account: str | None) -> pd.DataFrame:
+    frame = setup.stores.positions.all_positions()
+    return frame if account is None else frame[frame["broker_account_id"] == account]
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", date_format="iso"))
+    return records
 
 
 def accept(file: str, *, by: str, why: str, as_json: bool, clock: Callable[[], datetime] = wall_clock) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -17,15 +19,18 @@ from engine.syncing import Session, Synced, sync_all
 from engine.world import World
 from jobs.breaks import print_breaks, proposed
 from jobs.tables import say
-from jobs.world import read_setup, termination_asked
+from jobs.world import Setup, read_setup, termination_asked
 
 EXIT_UNRESOLVED = 4
 
+_Also = Callable[[Setup], dict[str, Any]]
 
-def sync_stores(*, as_json: bool) -> int:
+
+def sync_stores(*, as_json: bool, also: _Also = lambda _: {}) -> int:
     """Bring positions, and what filled of earlier runs, into the stores; gives the exit code.
 
-    Where a run is at work in this data folder there is nothing to do: it did so itself.
+    Where a run is at work in this data folder there is nothing to do: it did so itself. ``also`` is what is
+    said for machines beside what the sync says.
     """
     setup = read_setup()
     check_calendar(setup.settings.calendar)
@@ -46,16 +51,23 @@ def sync_stores(*, as_json: bool) -> int:
                 )
             world = setup.world(progress=lambda *_: None, stopping=stopping, venues=venues)
             session = Session(trading_date(world.clock(), setup.settings.calendar), setup.settings.calendar)
-            return _told(sync_all(world, venues, session), world, as_json=as_json)
+            answers = sync_all(world, venues, session)
+            return _told(answers, world, also=lambda: also(setup), as_json=as_json)
     except RunInProgress as error:
         if as_json:
-            click.echo(json.dumps({"exit_code": 0, "synced": False, "why": str(error)}))
+            click.echo(json.dumps({"exit_code": 0, "synced": False, "why": str(error), **also(setup)}))
         else:
             say(f"Nothing to do: {error} A live run syncs by itself.")
         return 0
 
 
-def _told(answers: dict[str, Synced | EngineError], world: World, *, as_json: bool) -> int:
+def _told(
+    answers: dict[str, Synced | EngineError],
+    world: World,
+    *,
+    also: Callable[[], dict[str, Any]],
+    as_json: bool,
+) -> int:
     """Print what became of each account; gives the exit code."""
     left = [order for one in left_open(world.objects) for order in one.orders]
     failed = {account: str(answer) for account, answer in answers.items() if isinstance(answer, EngineError)}
@@ -77,7 +89,7 @@ def _told(answers: dict[str, Synced | EngineError], world: World, *, as_json: bo
             {"account": one.account, "positions": one.positions, "working_orders": len(one.working_orders)}
             for one in synced
         ]
-        click.echo(json.dumps(body, default=str))
+        click.echo(json.dumps(body | also(), default=str))
         return exit_code
     for one in synced:
         say(

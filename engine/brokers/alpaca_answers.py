@@ -13,13 +13,15 @@ from engine.errors import BrokerRejected, RateLimited
 from engine.orders import BrokerOrder
 
 _ORDERS = "/v2/orders"
+_KEYS_NOT_VERIFIED = 40110000
 
 
 def recorded_answer(exchange: Exchange) -> tuple[str, BrokerOrder | BrokerRejected | None] | None:
     """Read a recorded request to place an order: its client id, and what settled it; None for any other.
 
     Nothing settled it where the outcome stayed open: no reply, half of one, a 5xx, a reply that describes
-    another order, or one that says that the id is taken (by this run, perhaps). A 429 is no request at all.
+    another order, or one that says that the id is taken (by this run, perhaps). A 429 is no request at all,
+    and neither is what was turned away for its keys: no order was looked at.
     """
     request, response = exchange.request, exchange.response
     if request["method"] != "POST" or urlsplit(request["uri"]).path != _ORDERS:
@@ -39,7 +41,15 @@ def recorded_answer(exchange: Exchange) -> tuple[str, BrokerOrder | BrokerReject
         return client_id, order if order.client_order_id == client_id else None
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         said = refusal(status, body)
-        if isinstance(said, RateLimited):
+        if isinstance(said, RateLimited) or is_about_keys(said):
             return None
         return client_id, None if "must be unique" in said.message else said
     return client_id, None
+
+
+def is_about_keys(said: BrokerRejected) -> bool:
+    """Tell a refusal of the keys: where an order is what is refused, a 403 has a code and says why."""
+    if said.status == HTTPStatus.UNAUTHORIZED or said.code == _KEYS_NOT_VERIFIED:
+        return True
+    is_bare = said.status == HTTPStatus.FORBIDDEN and said.code is None
+    return is_bare and "forbidden" in said.message.lower()

@@ -27,7 +27,7 @@ from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
 
 Query = Mapping[str, str]
 
-_ORDERS_A_PAGE = 500
+_ORDERS_A_PAGE, _ORDERS_A_GROUP = 500, 3
 _ACTIVITIES_A_PAGE = 100
 _SIDES = {"buy": "buy", "sell": "sell", "sell_short": "sell"}
 _MICROSECOND, _SECOND = timedelta(microseconds=1), timedelta(seconds=1)
@@ -118,9 +118,9 @@ def _every_row(
 
 
 def _is_last_page_of_orders(page: list[BrokerOrder]) -> bool:
-    """Tell whether no page can follow: nobody says whether the limit counts legs, so groups leave it open."""
+    """Tell whether no page can follow; nobody says whether the limit counts legs, listed or not."""
     groups = any(order.legs or order.order_class not in {"", "simple"} for order in page)
-    return len(page) < _ORDERS_A_PAGE and not groups
+    return len(page) * (_ORDERS_A_GROUP if groups else 1) < _ORDERS_A_PAGE
 
 
 def _position(reply: Mapping[str, Any]) -> BrokerPosition:

@@ -246,7 +246,7 @@ class _LiveRouting:
             (one.intent.broker_account_id, str(one.intent.client_intent_id)): Target(
                 one.intent.strategy_id, one.broker_order_id
             )
-            for left in left_open(self.folder.objects)
+            for left in left_open(self.folder.objects, of_account=self.venue.key)
             if left.account_key == self.venue.key
             for one in left.orders
         }

@@ -207,11 +207,11 @@ def test_pages_of_fills_go_on_after_the_last_id(server: Loopback, broker: Alpaca
 
 
 @pytest.mark.parametrize("group", [{"order_class": "bracket"}, {"legs": [ORDER]}])
-def test_a_short_page_with_groups_is_not_taken_for_the_last(
+def test_a_page_is_the_last_where_it_is_short_with_every_order_of_its_groups_counted(
     server: Loopback, broker: AlpacaBroker, group: dict[str, Any]
 ) -> None:
-    server.answers = [says(200, page(0, 2, **group)), says(200, page(2, 1))]
-    assert len(broker.open_orders()) == 3
+    server.answers = [says(200, page(0, 167, **group)), says(200, page(167, 166, **group))]
+    assert len(broker.open_orders()) == 167 + 166
 
 
 def test_a_row_that_comes_twice_counts_once_and_as_it_was_last(
