@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,12 @@ class Outcome:
     nobodys: list[str] = field(default_factory=list)
     failed: dict[str, EngineError] = field(default_factory=dict)
 
+    def add(self, other: Outcome) -> None:
+        """Take in what became of those of another account."""
+        self.orders += other.orders
+        self.unsure += other.unsure
+        self.nobodys += other.nobodys
+
     @property
     def exit_code(self) -> int:
         """1 where an account could not be asked, 4 where something may still be open."""
@@ -62,21 +69,29 @@ def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None,
     stopping = termination_asked(also_ctrl_c=True)
     accesses = setup.accesses(only=account, stopping=stopping)
     wanted = _Wanted(setup, symbol and symbol.strip().upper(), strategy and strategy.strip(), stopping)
-    outcome = Outcome()
-    for access in accesses:
-        try:
-            wanted.withdraw(access, outcome)
-        except ConfigurationError:
-            raise
-        except EngineError as error:
-            if len(accesses) == 1:
-                raise
-            outcome.failed[access.account] = error
+    outcome = _withdrawn_everywhere(wanted, accesses)
     if as_json:
         click.echo(json.dumps(_record(outcome)))
     else:
         tell(outcome)
     return outcome.exit_code
+
+
+def _withdrawn_everywhere(wanted: _Wanted, accesses: Sequence[Access]) -> Outcome:
+    """Withdraw at all accounts at the same time: one that hangs must not leave others open meanwhile."""
+    with ThreadPoolExecutor(max(1, len(accesses)), thread_name_prefix="cancel") as threads:
+        working = {access.account: threads.submit(wanted.withdrawn, access) for access in accesses}
+    outcome = Outcome()
+    for account, done in working.items():
+        try:
+            outcome.add(done.result())
+        except ConfigurationError:
+            raise
+        except EngineError as error:
+            if len(accesses) == 1:
+                raise
+            outcome.failed[account] = error
+    return outcome
 
 
 @dataclass(frozen=True)
@@ -88,8 +103,8 @@ class _Wanted:
     strategy: str | None
     stopping: Callable[[], bool]
 
-    def withdraw(self, access: Access, outcome: Outcome) -> None:
-        """Withdraw those of an account, and add what became of them to the outcome."""
+    def withdrawn(self, access: Access) -> Outcome:
+        """Withdraw those of an account; gives what became of them."""
         log = EventLog()
         whose = _Whose(self.setup.objects, access.account, log)
         done = Withdrawing(
@@ -99,9 +114,9 @@ class _Wanted:
             asking=lambda order: _log_asking(log, order),
         ).withdraw(wait_s=self.setup.settings.settle_s)
         _log_outcome(log, done)
-        outcome.orders.extend(done.orders)
-        outcome.unsure.extend(filter(None, [done.unsure]))
-        outcome.nobodys.extend(sorted(whose.unknown))
+        return Outcome(
+            orders=list(done.orders), unsure=[*filter(None, [done.unsure])], nobodys=sorted(whose.unknown)
+        )
 
     def _chosen(self, entries: Sequence[BrokerOrder], whose: _Whose) -> list[BrokerOrder]:
         if self.symbol is not None:
