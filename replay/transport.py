@@ -71,6 +71,11 @@ class _Recorded:
         """The last one that was given."""
         return self.interactions[max(self.given, 1) - 1]
 
+    @property
+    def last_job(self) -> int:
+        """The job that made it."""
+        return self.jobs[max(self.given, 1) - 1]
+
 
 class CassetteSession(Session):
     """A session that has one transport, for every address, and neither keys, cookies nor proxies."""
@@ -188,8 +193,11 @@ class CassetteAdapter(BaseAdapter):
         if found is not None:
             return found, RECORDED
         last = recorded.last
-        if key[0] == "GET" and self.book.knows_better(key[1], answered=200 <= last.status < 300):
+        was_answered = 200 <= last.status < 300
+        if key[0] == "GET" and self.book.knows_better(key[1], answered=was_answered):
             return None, ""
+        if key[0] == "GET" and not was_answered and recorded.last_job < job:
+            return None, ""  # the job that got no answer died of it, and those after it did without
         is_over = recorded.given == len(recorded.interactions) and not last.error.startswith(_NEVER_LEFT)
         may_be_there = 200 <= last.status < 300 or key[2] in self.book.id_of
         if key[:2] == ("POST", ORDERS) and is_over and may_be_there:

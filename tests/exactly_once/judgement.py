@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+import replay
 from engine.late_fills import late_fills
 from engine.record import file_hash
 from engine.stores.objects import LocalObjects
@@ -55,6 +56,7 @@ class Judgement:
             *self._of_positions(),
             *self._of_cassettes(),
             *self._left_behind(),
+            *self._of_replays(),
         ]
 
     def became(self) -> Counter[str]:
@@ -337,12 +339,23 @@ class Judgement:
                 if pieces:
                     yield f"{run.run_id} has pieces of traffic left: {pieces}"
             undecided = {run.run_id for run in RunFolders(objects).all() if self._undecidable_of(run)}
-            left = [key for key in objects.list("open/") if Path(key).stem not in undecided]
+            left = [key for key in objects.list("open/") if Path(key).stem.partition("~")[0] not in undecided]
             if self.is_over and left:
                 yield f"left open: {left}"
             inbox = [path for path in (objects.root / "inbox").rglob("*") if not path.is_dir()]
             if inbox:
                 yield f"left in the inbox: {inbox}"
+
+    def _of_replays(self) -> Iterator[str]:
+        """By the same limits and code, every run decides and ends as it did, however often it was killed."""
+        for objects in self.objects:
+            for run in RunFolders(objects).all():
+                if "manifest.json" not in run.names():
+                    continue
+                found = replay.replay(objects.root / run.key)
+                if found.differences:
+                    rows = found.results[found.results["differs"]].to_dict("records")
+                    yield f"{run.run_id} replays otherwise, from {found.first_differing_stage} on: {rows}"
 
 
 def _request_id(interaction: Row) -> str:
