@@ -18,7 +18,7 @@ from engine.ledger import ADJUSTMENT
 from engine.reconciliations import breaks_found
 from engine.stores.runs import MANIFEST, RunFolders
 from jobs.tables import print_table, say
-from jobs.wording import number
+from jobs.wording import counted, number
 from jobs.world import Setup, read_setup
 
 EXIT_DOES_NOT_ADD_UP = 4
@@ -108,7 +108,11 @@ def _session(text: str) -> date:
 
 def _print(told: Day, session: date, unfinished: list[str]) -> None:
     say()
-    say(f"Session {session}: {len(told.runs)} live runs, {len(told.blotter)} executions", bold=True)
+    say(
+        f"Session {session}: {counted(len(told.runs), 'live run')}, "
+        f"{counted(len(told.blotter), 'execution')}",
+        bold=True,
+    )
     if len(told.summary):
         columns = list(told.summary.columns)
         rows = [[_cell(value) for value in row] for row in told.summary.itertuples(index=False)]

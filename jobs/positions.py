@@ -20,7 +20,7 @@ from engine.stores.lock import exclusive
 from engine.stores.positions_file import read_positions_file
 from engine.stores.protocols import LedgerStore
 from jobs.tables import print_table, say
-from jobs.wording import moment, number
+from jobs.wording import counted, moment, number
 from jobs.world import Setup, read_setup
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def pull(account: str | None, *, as_json: bool) -> int:
     if as_json:
         return sync_stores(as_json=True, also=lambda setup: {"positions": _records(_book(setup, account))})
     exit_code = sync_stores(as_json=False)
-    show(account, as_json=False)
+    _print(_book(read_setup(), account))
     return exit_code
 
 
@@ -64,12 +64,16 @@ def show(account: str | None, *, as_json: bool) -> int:
         whose = "No positions" if account is None else f"No positions of {account}"
         click.echo(f"{whose} in {store.place}. Load some with `execution-engine positions load FILE`.")
         return 0
+    _print(frame)
+    return 0
+
+
+def _print(frame: pd.DataFrame) -> None:
     rows = [
         (row.broker_account_id, row.symbol, number(row.qty), moment(row.updated_at))
         for row in frame.itertuples()
     ]
     print_table("Positions", ("account", "symbol", "qty", "updated"), rows, right=("qty",))
-    return 0
 
 
 def _book(setup: Setup, account: str | None) -> pd.DataFrame:
@@ -163,8 +167,8 @@ def _tell(new: _Accepted, before: _Accepted, store: LedgerStore, *, as_json: boo
     for row, document in before:
         say(f"Taken in before: {_sentence(row)} ({document['broker_order_id']}).")
     say(
-        f"{len(new)} adjustments are now in the ledger in {store.place}, for ever. The next "
-        f"`execution-engine sync` compares it with the broker again."
+        f"{counted(len(new), 'adjustment is', 'adjustments are')} now in the ledger in {store.place}, for "
+        f"ever. The next `execution-engine sync` compares it with the broker again."
     )
     return 0
 

@@ -16,7 +16,7 @@ import pandas as pd
 from engine.config import read_setting
 from engine.errors import UsageError
 from jobs.tables import print_table, say
-from jobs.wording import number
+from jobs.wording import counted, number
 from replay.comparison import Comparison
 from replay.limits import limits_file, set_on_the_command_line
 from replay.recorded import Day, days
@@ -147,12 +147,12 @@ def _print_verdict(found: Comparison, changes: Mapping[str, Any]) -> None:
     for direction, words in _WORDS.items():
         rows = flips[flips["direction"] == direction]
         if len(rows):
-            say(f"{len(rows)} intents are {words}{_worth(rows)}.", bold=True)
+            say(f"{counted(len(rows), 'intent is', 'intents are')} {words}{_worth(rows)}.", bold=True)
     if not len(flips):
         say("No intent is decided the other way round.")
     say(
-        f"{found.differences} intents differ in anything (limits themselves left out); the first stage that "
-        f"differs: {found.first_differing_stage}."
+        f"{counted(found.differences, 'intent differs', 'intents differ')} in anything (limits themselves "
+        f"left out); the first stage that differs: {found.first_differing_stage}."
     )
     code, results = int(summary["code_differences"].sum()), int(summary["result_differences"].sum())
     if code:

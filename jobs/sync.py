@@ -19,6 +19,7 @@ from engine.syncing import Session, Synced, sync_all
 from engine.world import World
 from jobs.breaks import print_breaks, proposed
 from jobs.tables import say
+from jobs.wording import counted
 from jobs.world import Setup, read_setup, termination_asked
 
 EXIT_UNRESOLVED = 4
@@ -93,8 +94,9 @@ def _told(
         return exit_code
     for one in synced:
         say(
-            f"{one.account}: {one.positions} positions and {len(one.working_orders)} working orders read "
-            f"from the broker, at {one.broker_time:%Y-%m-%d %H:%M:%S} UTC by its clock."
+            f"{one.account}: {counted(one.positions, 'position')} read from the broker, at "
+            f"{one.broker_time:%Y-%m-%d %H:%M:%S} UTC by its clock; "
+            f"{counted(len(one.working_orders), 'order counts', 'orders count')} as working."
         )
     for account, why in failed.items():
         say(f"{account}: NOT SYNCED. {why}", color="red")

@@ -21,6 +21,11 @@ def number(value: float | None) -> str:
     return text if text not in {"-0", ""} else "0"
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """Give a count with its words: ``1 order is``, ``2 orders are``."""
+    return f"{count:,} {one}" if count == 1 else f"{count:,} {many or one + 's'}"
+
+
 def order(row: Row) -> str:
     """Give the order in a few words: ``buy 60 SPY, limit 412.5``."""
     if row["action"] == "cancel":

@@ -30,7 +30,7 @@ _NEVER_LEFT = ("NewConnectionError", "ConnectTimeoutError", "ProxyError", "NameR
 _ABOUT = ("symbol", "side", "type")
 _AMOUNTS = ("qty", "notional", "limit_price", "stop_price")
 _MUST_BE_UNIQUE = {"code": 40010001, "message": "client_order_id must be unique"}
-_UNPROCESSABLE = 422
+_UNPROCESSABLE, _TURNED_AWAY = 422, 429
 
 Key = tuple[str, str, str]
 """Method, path with query, and what else tells requests apart: a client id, or a body."""
@@ -200,6 +200,8 @@ class CassetteAdapter(BaseAdapter):
             return None, ""  # the job that got no answer died of it, and those after it did without
         is_over = recorded.given == len(recorded.interactions) and not last.error.startswith(_NEVER_LEFT)
         may_be_there = 200 <= last.status < 300 or key[2] in self.book.id_of
+        if key[0] == "POST" and last.status == _TURNED_AWAY:
+            return None, ""  # who is turned away asks again, for as long as it is
         if key[:2] == ("POST", ORDERS) and is_over and may_be_there:
             content = json.dumps(_MUST_BE_UNIQUE).encode()
             return _like(last, _UNPROCESSABLE, content), DERIVED

@@ -219,8 +219,8 @@ def test_a_sync_tells_of_an_account_that_fails_and_brings_the_others(accounts: A
     done = accounts("sync")
     assert done.code == 4
     assert "beta: NOT SYNCED" in done.told
-    assert "alpha: 1 positions and 1 working orders" in done.told
-    assert "gamma: 1 positions and 1 working orders" in done.told
+    assert "alpha: 1 position read from the broker" in done.told
+    assert "gamma: 1 position read from the broker" in done.told
     restore(accounts, "beta")
     after = accounts("sync", "--json")
     assert (after.code, [one["account"] for one in after.json["accounts"]]) == (0, list(ACCOUNTS))

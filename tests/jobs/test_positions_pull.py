@@ -27,7 +27,7 @@ def test_what_the_broker_holds_is_kept_and_shown(named: Live, capsys: pytest.Cap
     frame = EmbeddedStore(named.data / "engine.db").all_positions()
     assert frame[["broker_account_id", "symbol", "qty"]].values.tolist() == [["paper", "SPY", 2.0]]
     said = " ".join(capsys.readouterr().out.split())
-    assert "paper: 1 positions and 0 working orders read from the broker" in said
+    assert "paper: 1 position read from the broker" in said
     assert "SPY" in said
 
 

@@ -39,7 +39,7 @@ def test_positions_come_from_the_broker_and_a_symbol_that_vanished_becomes_0(nam
     assert held(named) == {"SPY": 2.0}
     past_the_engine(named, side="sell")
     done = named("sync")
-    assert "paper: 0 positions and 0 working orders" in done.told
+    assert "paper: 0 positions read from the broker" in done.told
     assert held(named) == {"SPY": 0.0}
 
 

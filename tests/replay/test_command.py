@@ -41,7 +41,7 @@ def test_a_day_under_half_the_limit(desk: Desk, cli: Command) -> None:
     done = cli("replay", "2026-03-02", "--data", desk.data, *HALF)
     assert done.code == 0
     assert "with max_position_qty 50" in done.told
-    assert "1 intents are refused now, 24,000 USD." in done.told
+    assert "1 intent is refused now, 24,000 USD." in done.told
     assert "max_position_size_exceeded refused now limits 1 60 24,000" in done.told
     assert "allowed then (position 60, limit 100), refused now (position 60, limit 50)" in done.told
 
