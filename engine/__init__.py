@@ -33,8 +33,8 @@ each step lives::
     brokers       the protocol, the dry run, Alpaca
 
 ``risk``, ``intents``, ``contract``, ``columns``, ``quantity``, ``schema``, ``inputs``, ``ledger``,
-``breaks``, ``reconciling``, ``adjustments`` are pure: no I/O, no clock, no environment; import-linter holds
-them to it. A run's state is which files exist in its folder; each is written once, whole
+``breaks``, ``side_by_side``, ``reconciling``, ``adjustments`` are pure: no I/O, no clock, no environment;
+import-linter holds them to it. A run's state is which files exist in its folder; each is written once, whole
 (``stores.objects``). ``DECISIONS.md`` says why things are as they are.
 
 The names below are the public ones; each is loaded when it is first used, since a run is short.

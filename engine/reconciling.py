@@ -10,14 +10,10 @@ again, which somebody has taken in before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
-from itertools import accumulate
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import Any
 
 from engine.breaks import (
     Break,
@@ -31,17 +27,14 @@ from engine.breaks import (
     shares,
     units_of,
 )
-from engine.errors import EngineError
-from engine.orders import BrokerFill, BrokerOrder
-from engine.quantity import NOT_A_QUANTITY, round_to_units
+from engine.orders import BrokerOrder
 from engine.schema import BREAK_KINDS
+from engine.side_by_side import SideBySide, grouped, signed, symbol_key
 
 LARGEST_SPLIT = 100
 """Ratios beyond 1:100 are no longer taken for a split."""
 PRICE_TOLERANCE = 1e-6
 """Relative: what two averages of the same executions may differ by."""
-
-_Value = TypeVar("_Value")
 
 _ACTIONS = {
     "SPLIT": "split",
@@ -64,115 +57,25 @@ def reconcile(theirs: BrokerBook, ours: OwnBook, *, at: datetime) -> list[Break]
 
     Gives every difference once, by symbol. Raises ``EngineError`` for a position that is none.
     """
-    compared = _Comparison(theirs, ours, at.astimezone(UTC))
-    breaks = [found for symbol in compared.symbols for found in compared.breaks_of(symbol)]
+    compared = _Comparison(SideBySide(theirs, ours), at.astimezone(UTC))
+    breaks = [found for symbol in compared.books.symbols for found in compared.breaks_of(symbol)]
     return sorted(breaks, key=lambda found: (found.symbol, BREAK_KINDS.index(found.kind)))
 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """Both books of an account, laid out so that each symbol can be compared."""
+    """What differs between both books of an account, symbol by symbol, as of ``at``."""
 
-    theirs: BrokerBook
-    ours: OwnBook
+    books: SideBySide
     at: datetime
-
-    @cached_property
-    def broker(self) -> dict[str, int]:
-        """The broker's positions in units."""
-        symbols = [_key(symbol) for symbol in self.theirs.positions]
-        units = round_to_units(np.array(list(self.theirs.positions.values()), dtype=np.float64)).tolist()
-        for symbol, qty, said in zip(symbols, units, self.theirs.positions.values(), strict=True):
-            if qty == NOT_A_QUANTITY:
-                raise EngineError(
-                    f"account {self.ours.account}: the broker's position in {symbol} is {said!r}; expected "
-                    f"shares between -1e9 and 1e9. Nothing was compared; look at the broker's dashboard."
-                )
-        return _summed(zip(symbols, units, strict=True))
-
-    @cached_property
-    def ledger(self) -> dict[str, int]:
-        """The ledger's positions as they are now, late fills included."""
-        late = ((_key(one.symbol), one.units) for one in self.ours.late)
-        return _summed([*((_key(symbol), units) for symbol, units in self.ours.positions.items()), *late])
-
-    @cached_property
-    def listed(self) -> dict[str, BrokerOrder]:
-        """Every order and leg that the broker has told of, by id, as the telling with more filled has it."""
-        told: dict[str, BrokerOrder] = {}
-        for head in (*self.theirs.recent_orders, *self.theirs.open_orders):
-            for order in (head, *head.legs):
-                before = told.get(order.broker_order_id)
-                if before is None or before.filled_qty <= order.filled_qty:
-                    told[order.broker_order_id] = order
-        return told
-
-    @cached_property
-    def known(self) -> frozenset[str]:
-        """The ids of the orders that are ours; with one order of a group, all of it."""
-        ids = {*self.ours.known_orders, *(order.broker_order_id for order in self.ours.orders)} - {""}
-        clients = {order.client_intent_id for order in self.ours.orders} - {""}
-        for head in (*self.theirs.recent_orders, *self.theirs.open_orders):
-            group = {order.broker_order_id for order in (head, *head.legs)}
-            if head.client_order_id in clients or group & ids:
-                ids |= group
-        return frozenset(ids)
-
-    @cached_property
-    def fills(self) -> dict[str, list[BrokerFill]]:
-        """The executions by symbol, oldest first."""
-        return _grouped((_key(fill.symbol), fill) for fill in self.theirs.fills)
-
-    @cached_property
-    def by_order(self) -> dict[str, list[BrokerFill]]:
-        """The executions by the id of their order, oldest first."""
-        return _grouped((fill.broker_order_id, fill) for fill in self.theirs.fills)
-
-    @cached_property
-    def by_client(self) -> dict[str, BrokerOrder]:
-        """Every order that the broker has told of, by the client's id."""
-        return {order.client_order_id: order for order in self.listed.values() if order.client_order_id}
-
-    @cached_property
-    def actions(self) -> dict[str, list[CorporateAction]]:
-        """The corporate actions that nobody has accepted yet, by symbol."""
-        news = (
-            one
-            for one in self.theirs.corporate_actions
-            if one.activity_id not in self.ours.accepted.activities
-        )
-        return _grouped((_key(one.symbol), one) for one in news)
-
-    @cached_property
-    def orders(self) -> dict[str, list[OwnOrder]]:
-        """Our orders by symbol."""
-        return _grouped((_key(order.symbol), order) for order in self.ours.orders)
-
-    @cached_property
-    def strangers(self) -> dict[str, list[BrokerOrder]]:
-        """The open orders that aren't ours, by symbol."""
-        found = (head for head in self.theirs.open_orders if head.broker_order_id not in self.known)
-        return _grouped((_key(head.symbol), head) for head in found)
-
-    @cached_property
-    def late(self) -> dict[str, list[LateFill]]:
-        """The late fills by symbol."""
-        return _grouped((_key(one.symbol), one) for one in self.ours.late)
-
-    @property
-    def symbols(self) -> list[str]:
-        """Every symbol of which there is anything to compare."""
-        agree = {symbol for symbol, units in self.broker.items() if self.ledger.get(symbol) == units}
-        told = {*self.fills, *self.actions, *self.orders, *self.strangers, *self.late} - {""}
-        return sorted({*self.broker, *self.ledger} - agree | told)
 
     def breaks_of(self, symbol: str) -> Iterator[Break]:
         """Give the breaks of a symbol."""
-        yield from map(self._late_fill, self.late.get(symbol, ()))
+        yield from map(self._late_fill, self.books.late.get(symbol, ()))
         yield from self._unknown_orders(symbol)
         yield from self._missing_orders(symbol)
         yield from self._price_differences(symbol)
-        gap = self.broker.get(symbol, 0) - self.ledger.get(symbol, 0)
+        gap = self.books.broker.get(symbol, 0) - self.books.ledger.get(symbol, 0)
         pieces = [*self._manual_trades(symbol), *self._actions_of_known_size(symbol)]
         total = sum(piece.difference_qty for piece in pieces)
         if gap == 0 != total:
@@ -182,18 +85,18 @@ class _Comparison:
 
     def _of_the_rest(self, symbol: str, rest: int) -> Iterator[Break]:
         """Explain what trades and actions of known size leave; the last resort is *unexplained*."""
-        unclear = [one for one in self.actions.get(symbol, ()) if one.qty is None]
+        unclear = [one for one in self.books.actions.get(symbol, ()) if one.qty is None]
         if rest and unclear:
             yield self._action(symbol, unclear, rest)
             rest = 0
-        for order in self.orders.get(symbol, ()):
-            filled = self._filled_there(order, rest)
-            differing, is_on_its_way = self._filled_differently(order, filled)
+        for order in self.books.orders.get(symbol, ()):
+            filled = self.books.filled_there(order, rest)
+            differing, is_on_its_way = self.books.filled_differently(order, filled)
             part = _part_of(rest, differing)
             rest -= part
-            if not is_on_its_way and self._is_news("quantity_differs", order):
+            if not is_on_its_way and self.books.is_news("quantity_differs", order):
                 yield from self._quantity_differs(order, part, filled)
-        if not rest or self._is_in_flight(symbol, rest):
+        if not rest or self.books.is_in_flight(symbol, rest):
             return
         ratio = self._split_ratio(symbol, rest)
         yield self._split(symbol, rest, ratio) if ratio else self._unexplained(symbol, rest)
@@ -215,13 +118,15 @@ class _Comparison:
         )
 
     def _unknown_orders(self, symbol: str) -> Iterator[Break]:
-        for order in self.strangers.get(symbol, ()):
-            if ("unknown_order", order.broker_order_id) in self.ours.accepted.orders:
+        for order in self.books.strangers.get(symbol, ()):
+            if ("unknown_order", order.broker_order_id) in self.books.ours.accepted.orders:
                 continue
             since = order.created_at or order.submitted_at
             moment = f", entered {in_utc(since)}" if since else ""
             replaced = str(order.raw.get("replaces") or "")
-            instead = f" It stands in the place of our order {replaced}." if replaced in self.known else ""
+            instead = (
+                f" It stands in the place of our order {replaced}." if replaced in self.books.known else ""
+            )
             yield self._break(
                 "unknown_order",
                 symbol,
@@ -229,14 +134,16 @@ class _Comparison:
                 f"order {order.broker_order_id} is open at the broker and none of ours: {_asked_for(order)}"
                 f"{moment} (client id {order.client_order_id or 'none'}).{instead}",
                 f"Withdraw everything that is open in {symbol} with `execution-engine cancel-all --symbol "
-                f"{symbol} --account {self.ours.account}`, or let this order stand: {_ACCEPT}.",
+                f"{symbol} --account {self.books.ours.account}`, or let this order stand: {_ACCEPT}.",
                 broker_order_id=order.broker_order_id,
             )
 
     def _missing_orders(self, symbol: str) -> Iterator[Break]:
-        for order in self.orders.get(symbol, ()):
-            is_listed = order.broker_order_id in self.listed or order.client_intent_id in self.by_client
-            if not order.is_open or is_listed or not self._is_news("missing_order", order):
+        for order in self.books.orders.get(symbol, ()):
+            is_listed = (
+                order.broker_order_id in self.books.listed or order.client_intent_id in self.books.by_client
+            )
+            if not order.is_open or is_listed or not self.books.is_news("missing_order", order):
                 continue
             looked_up = order.looked_up or f"it is in none of its lists of {in_utc(self.at)}"
             yield self._break(
@@ -252,15 +159,15 @@ class _Comparison:
             )
 
     def _price_differences(self, symbol: str) -> Iterator[Break]:
-        for order in self.orders.get(symbol, ()):
-            told = self._as_told(order)
+        for order in self.books.orders.get(symbol, ()):
+            told = self.books.as_told(order)
             ours, theirs = order.filled_avg_price, None if told is None else told.filled_avg_price
             if told is None or ours is None or theirs is None or told.filled_qty <= 0:
                 continue
             same_qty = units_of(told.filled_qty) == units_of(order.filled_qty)
             if not same_qty or abs(ours - theirs) <= PRICE_TOLERANCE * abs(theirs):
                 continue
-            if self._is_news("price_differs", order):
+            if self.books.is_news("price_differs", order):
                 yield self._break(
                     "price_differs",
                     symbol,
@@ -276,7 +183,7 @@ class _Comparison:
                 )
 
     def _quantity_differs(self, order: OwnOrder, part: int, filled: int) -> Iterator[Break]:
-        told = self._as_told(order)
+        told = self.books.as_told(order)
         theirs = order.qty if told is None or told.qty is None else told.qty
         same_size = order.qty is None or theirs is None or units_of(order.qty) == units_of(theirs)
         if same_size and filled == units_of(order.filled_qty):
@@ -295,10 +202,10 @@ class _Comparison:
     # what changes a position
 
     def _manual_trades(self, symbol: str) -> Iterator[Break]:
-        by_order = _grouped((fill.broker_order_id, fill) for fill in self.fills.get(symbol, ()))
+        by_order = grouped((fill.broker_order_id, fill) for fill in self.books.fills.get(symbol, ()))
         for order_id, told in by_order.items():
-            fills = [] if order_id in self.known else self._not_accepted(told)
-            units = sum(_signed(fill.side, units_of(fill.qty)) for fill in fills)
+            fills = [] if order_id in self.books.known else self.books.not_accepted(told)
+            units = sum(signed(fill.side, units_of(fill.qty)) for fill in fills)
             if not fills:
                 continue
             much = sum(fill.qty for fill in fills)
@@ -310,22 +217,17 @@ class _Comparison:
                 symbol,
                 units,
                 f"order {order_id}, which is none of ours, {_traded(units)}{at_price} "
-                f"({counted(len(fills), 'execution')}, {' to '.join(moments)}); {self._both(symbol)}.",
+                f"({counted(len(fills), 'execution')}, {' to '.join(moments)}); {self.books.both(symbol)}.",
                 f"If the trade was meant, take it in: {_ACCEPT}; if nobody meant it, `execution-engine halt "
-                f'--why "…"` and change the keys of account {self.ours.account}.',
+                f'--why "…"` and change the keys of account {self.books.ours.account}.',
                 broker_order_id=order_id,
                 activity_id=fills[-1].fill_id,
                 broker_price=price,
             )
 
-    def _not_accepted(self, fills: list[BrokerFill]) -> list[BrokerFill]:
-        """Give what an order filled after the last execution that somebody has taken in."""
-        places = [n for n, fill in enumerate(fills, 1) if fill.fill_id in self.ours.accepted.activities]
-        return fills[max(places, default=0) :]
-
     def _actions_of_known_size(self, symbol: str) -> Iterator[Break]:
-        sized = ((one.kind, one) for one in self.actions.get(symbol, ()) if one.qty is not None)
-        for actions in _grouped(sized).values():
+        sized = ((one.kind, one) for one in self.books.actions.get(symbol, ()) if one.qty is not None)
+        for actions in grouped(sized).values():
             units = sum(units_of(one.qty or 0.0) for one in actions)
             if units:
                 yield self._action(symbol, actions, units)
@@ -341,7 +243,7 @@ class _Comparison:
             "corporate_action",
             symbol,
             units,
-            f"{kinds}{of_day} ({ids}) {how} {_plus(units)}; {self._both(symbol)}.",
+            f"{kinds}{of_day} ({ids}) {how} {_plus(units)}; {self.books.both(symbol)}.",
             f"Compare it with the broker's notice, and take it in: {_ACCEPT}.",
             activity_id=ids,
         )
@@ -351,13 +253,13 @@ class _Comparison:
             "corporate_action",
             symbol,
             rest,
-            f"split or other corporate action, looks like {ratio}: {self._both(symbol)}, and nothing was "
-            f"traded.",
+            f"split or other corporate action, looks like {ratio}: {self.books.both(symbol)}, and nothing "
+            f"was traded.",
             f"Look for the broker's notice of a split of {symbol}, and take it in: {_ACCEPT}.",
         )
 
     def _unexplained(self, symbol: str, rest: int) -> Break:
-        unread = [one.activity_id for one in self.actions.get("", ())]
+        unread = [one.activity_id for one in self.books.actions.get("", ())]
         also = (
             f" The broker also lists activities that name no symbol: {', '.join(unread)}." if unread else ""
         )
@@ -365,16 +267,16 @@ class _Comparison:
             "position_unexplained",
             symbol,
             rest,
-            f"at {in_utc(self.at)} {self._both(symbol)}; nothing explains {_plus(rest)} of it.{also}",
+            f"at {in_utc(self.at)} {self.books.both(symbol)}; nothing explains {_plus(rest)} of it.{also}",
             f"Look at the orders and activities of {symbol} on the broker's dashboard; once you know what it "
             f"is, take it in: {_ACCEPT}.",
         )
 
     def _split_ratio(self, symbol: str, rest: int) -> str:
         """Tell how the broker's position is a plain multiple or fraction of ours; "" where it is none."""
-        theirs = self.broker.get(symbol, 0)
+        theirs = self.books.broker.get(symbol, 0)
         before = theirs - rest
-        if self.fills.get(symbol) or not before or not theirs or (theirs > 0) != (before > 0):
+        if self.books.fills.get(symbol) or not before or not theirs or (theirs > 0) != (before > 0):
             return ""
         larger, smaller = max(abs(theirs), abs(before)), min(abs(theirs), abs(before))
         times, left = divmod(larger, smaller)
@@ -382,64 +284,17 @@ class _Comparison:
             return ""
         return f"{times}:1" if abs(theirs) == larger else f"1:{times}"
 
-    def _is_in_flight(self, symbol: str, rest: int) -> bool:
-        """Tell whether the rest is what filled since positions were asked for: it is not in them yet."""
-        if self.theirs.asked_at is None:
-            return False
-        new = [fill for fill in self.fills.get(symbol, ()) if fill.filled_at >= self.theirs.asked_at]
-        return -rest in accumulate(_signed(fill.side, units_of(fill.qty)) for fill in reversed(new))
-
-    # what both books say of an order of ours
-
-    def _as_told(self, order: OwnOrder) -> BrokerOrder | None:
-        """Give an order of ours as the broker told of it, by its id, else by the intent's."""
-        if order.broker_order_id:
-            return self.listed.get(order.broker_order_id)
-        return self.by_client.get(order.client_intent_id)
-
-    def _filled_there(self, order: OwnOrder, rest: int) -> int:
-        """Give what an order of ours has filled at the broker: by the order or its executions, the larger.
-
-        The order's own word counts where it explains the rest: an execution may have been taken back.
-        """
-        told = self._as_told(order)
-        taken = 0 if told is None else units_of(told.filled_qty) - units_of(order.filled_qty)
-        if told is not None and rest and _signed(order.side, taken) == rest:
-            return units_of(told.filled_qty)
-        by_fills = [units_of(fill.cum_qty) for fill in self._fills_of(order) if fill.cum_qty is not None]
-        listed = [] if told is None else [units_of(told.filled_qty)]
-        return max([*listed, *by_fills], default=units_of(order.filled_qty))
-
-    def _filled_differently(self, order: OwnOrder, filled: int) -> tuple[int, bool]:
-        """Give the signed units that the broker has filled beyond our record, and whether those just came."""
-        units = _signed(order.side, filled - units_of(order.filled_qty))
-        if not self._is_news("quantity_differs", order):
-            return 0, False
-        asked_at = self.theirs.asked_at
-        just_now = asked_at is not None and any(fill.filled_at >= asked_at for fill in self._fills_of(order))
-        return units, bool(units) and order.is_open and just_now
-
-    def _fills_of(self, order: OwnOrder) -> list[BrokerFill]:
-        return self.by_order.get(order.broker_order_id, []) if order.broker_order_id else []
-
-    def _is_news(self, kind: str, order: OwnOrder) -> bool:
-        return (kind, order.broker_order_id or order.client_intent_id) not in self.ours.accepted.orders
-
     # words
 
-    def _both(self, symbol: str) -> str:
-        theirs, ours = self.broker.get(symbol, 0), self.ledger.get(symbol, 0)
-        return f"the broker holds {shares(theirs)}, the ledger {shares(ours)}"
-
     def _break(self, kind: str, symbol: str, units: int, said: str, remedy: str, **others: Any) -> Break:
-        symbol = _key(symbol)
+        symbol = symbol_key(symbol)
         return replace(
             Break(
                 kind=kind,
-                broker_account_id=self.ours.account,
+                broker_account_id=self.books.ours.account,
                 symbol=symbol,
-                broker_qty=self.broker.get(symbol, 0),
-                ledger_qty=self.ledger.get(symbol, 0),
+                broker_qty=self.books.broker.get(symbol, 0),
+                ledger_qty=self.books.ledger.get(symbol, 0),
                 difference_qty=units,
                 found_at=self.at,
                 said=f"{symbol}: {said}",
@@ -447,28 +302,6 @@ class _Comparison:
             ),
             **others,
         )
-
-
-def _key(symbol: str) -> str:
-    return symbol.strip().upper()
-
-
-def _grouped(pairs: Iterable[tuple[str, _Value]]) -> dict[str, list[_Value]]:
-    groups: dict[str, list[_Value]] = {}
-    for key, value in pairs:
-        groups.setdefault(key, []).append(value)
-    return groups
-
-
-def _summed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for key, units in pairs:
-        sums[key] = sums.get(key, 0) + units
-    return sums
-
-
-def _signed(side: str, units: int) -> int:
-    return units if side == "buy" else -units
 
 
 def _part_of(rest: int, units: int) -> int:
