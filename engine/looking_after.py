@@ -20,6 +20,7 @@ from engine.errors import BrokerRejected
 from engine.late_fills import keep_by_session
 from engine.open_orders import LeftOpen, OpenOrder, forget, left_open, note_over
 from engine.orders import BrokerFill, BrokerOrder
+from engine.routing.live import CLOCK_MARGIN
 from engine.settling import executions, fills_table, is_over, ledger_documents, write_ledger
 from engine.shared_orders import SharedOrders
 from engine.venue import Venue
@@ -27,7 +28,6 @@ from engine.world import World
 
 Working = tuple[str, str, str, float]
 """Account, symbol, side and the shares that may still fill."""
-_CLOCK_MARGIN = timedelta(seconds=1)
 _LAG, _LONGEST_LAG = timedelta(minutes=1), timedelta(hours=1)
 _ASKED_ONE_BY_ONE = 3
 ACCEPTED_SINCE = timedelta(days=90)
@@ -176,7 +176,7 @@ class LookingAfter:
         unlisted = [order_id for order_id in ids.values() if order_id is not None and order_id not in listed]
         known = dict(listed)
         if len(unlisted) > _ASKED_ONE_BY_ONE:
-            since = self.venue.broker.orders_since(left.begun_at - _CLOCK_MARGIN)
+            since = self.venue.broker.orders_since(left.begun_at - CLOCK_MARGIN)
             known |= {order.broker_order_id: order for order in since}
         return {
             one: None if order_id is None else known.get(order_id) or self._looked_up(one, order_id)
@@ -216,7 +216,7 @@ class LookingAfter:
         """Tell whether an order under the id of one whose outcome is unknown isn't that one, and say so."""
         taken_in = found.created_at or found.submitted_at
         wrong = differences(one.intent, found)
-        if taken_in is None or taken_in < left.begun_at - _CLOCK_MARGIN:
+        if taken_in is None or taken_in < left.begun_at - CLOCK_MARGIN:
             wrong = f"it is of {taken_in}, and the run of {left.begun_at}"
         if wrong:
             intent_id = str(one.intent.client_intent_id)

@@ -49,7 +49,12 @@ def pull(account: str | None, *, as_json: bool) -> int:
     if as_json:
         return sync_stores(as_json=True, also=lambda setup: {"positions": _records(_book(setup, account))})
     exit_code = sync_stores(as_json=False)
-    _print(_book(read_setup(), account))
+    setup = read_setup()
+    frame = _book(setup, account)
+    if frame.empty:
+        click.echo(f"{_no_positions(account)} in {setup.stores.positions.place}.")
+    else:
+        _print(frame)
     return exit_code
 
 
@@ -61,11 +66,15 @@ def show(account: str | None, *, as_json: bool) -> int:
         click.echo(json.dumps({"exit_code": 0, "positions": _records(frame)}))
         return 0
     if frame.empty:
-        whose = "No positions" if account is None else f"No positions of {account}"
-        click.echo(f"{whose} in {store.place}. Load some with `execution-engine positions load FILE`.")
+        said = f"{_no_positions(account)} in {store.place}."
+        click.echo(f"{said} Load some with `execution-engine positions load FILE`.")
         return 0
     _print(frame)
     return 0
+
+
+def _no_positions(account: str | None) -> str:
+    return "No positions" if account is None else f"No positions of {account}"
 
 
 def _print(frame: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ import click
 from engine.breaks import breaks_table
 from engine.calendar import check_calendar, trading_date
 from engine.errors import ConfigurationError, EngineError, RunInProgress
+from engine.manifest import EXIT_UNRESOLVED
 from engine.open_orders import left_open
 from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.stores.lock import exclusive
@@ -21,8 +22,6 @@ from jobs.breaks import print_breaks, proposed
 from jobs.tables import say
 from jobs.wording import counted
 from jobs.world import Setup, read_setup, termination_asked
-
-EXIT_UNRESOLVED = 4
 
 _Also = Callable[[Setup], dict[str, Any]]
 

@@ -85,14 +85,6 @@ class CassetteSession(Session):
         self.trust_env = False
         self.adapters.clear()
         self.mount("", adapter)
-        self._adapter = adapter
-
-    def request(self, method: Any, url: Any, *_: Any, **asked: Any) -> Response:
-        """Ask the transport; all that ``requests`` would add belongs to a connection, and there is none."""
-        prepared = PreparedRequest()
-        prepared.method, prepared.url, prepared.body = str(method).upper(), str(url), asked.get("data")
-        prepared.headers = CaseInsensitiveDict(asked.get("headers") or {})
-        return self._adapter.send(prepared)
 
 
 class CassetteAdapter(BaseAdapter):

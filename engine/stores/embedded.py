@@ -84,8 +84,7 @@ class EmbeddedStore:
     """Positions, ledger and agent's documents in the SQLite file at ``path``, which the first write makes.
 
     Where there is no file, the book is empty. Reading raises ``DataUnavailable``, writing ``EngineError``,
-    where the file is damaged, can't be opened or stays locked for 5 s. A store may be
-    shared by threads.
+    where the file is damaged, can't be opened or stays locked for 5 s. A store may be shared by threads.
     """
 
     path: Path

@@ -31,6 +31,15 @@ def test_what_the_broker_holds_is_kept_and_shown(named: Live, capsys: pytest.Cap
     assert "SPY" in said
 
 
+def test_where_the_broker_holds_nothing_that_is_said_and_nothing_else_asked_for(
+    named: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert positions.pull(None, as_json=False) == 0
+    said = capsys.readouterr().out
+    assert f"No positions in {named.data / 'engine.db'}.\n" in said
+    assert "positions load" not in said
+
+
 def test_a_machine_reads_one_object_with_the_book_of_the_account(
     named: Live, capsys: pytest.CaptureFixture[str]
 ) -> None:

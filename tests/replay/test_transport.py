@@ -233,6 +233,26 @@ def test_an_order_that_a_later_job_looked_for_before_it_sent_it_ends_the_job_bef
     assert session.post(HOST + "/v2/orders", data=order_body("a")).json()["id"] == "id-a"
 
 
+def test_what_a_job_died_of_asking_is_answered_from_the_rest_of_the_record_once_a_later_job_asks() -> None:
+    lookup = "/v2/orders:by_client_order_id?client_order_id=a"
+    broken = said(lookup, None, status=0, error="ChunkedEncodingError: half")
+    session, _ = over(posted("b"), said(SEEK, []), broken, posted("c"), resuming=SEEK)
+    session.get(HOST + SEEK)
+    for _ in range(2):  # as often as it asks: nobody knows of another answer in its time
+        with pytest.raises(requests.ConnectionError):
+            session.get(HOST + lookup)
+    session.post(HOST + "/v2/orders", data=order_body("c"))
+    session.get(HOST + SEEK)
+    assert session.get(HOST + lookup).status_code == 404
+
+
+def test_an_order_whose_last_recorded_reply_was_a_429_is_taken_in_when_it_is_sent_again() -> None:
+    session, adapter = over(posted("a", answer={"message": "too many requests."}, status=429))
+    again = [session.post(HOST + "/v2/orders", data=order_body("a")).status_code for _ in range(2)]
+    assert again == [429, 200]
+    assert how(adapter) == ["recorded", "simulated"]
+
+
 def test_whatever_is_asked_by_many_threads_nothing_reaches_the_recorded_address() -> None:
     """64 threads, 6,400 requests: recorded, repeated, lost and never recorded ones."""
     with Listening() as server:

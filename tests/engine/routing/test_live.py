@@ -15,7 +15,7 @@ import pytest
 from requests import PreparedRequest, Response
 
 from engine.config import RiskConfig
-from engine.errors import ConfigurationError, LeaseLost, RunStopped
+from engine.errors import BrokerError, ConfigurationError, LeaseLost, RunStopped
 from engine.orders import OrderIntent
 from engine.routing import live, planned
 from engine.routing.planned import Allowance, OrderMismatch, Planned
@@ -579,6 +579,28 @@ def test_a_refusal_kept_by_a_job_that_was_killed_says_nothing_of_the_job_before_
     (row,) = results(killed)
     assert (row["status"], row["adopted"], row["filled_qty"]) == ("placed", True, 3.0)
     assert (desk.posts(), desk.trades()) == (["one"], 1)
+
+
+def test_what_was_turned_away_for_its_keys_is_sent_once_by_the_next_run_with_keys_that_are_taken(
+    desk: TradingDesk,
+) -> None:
+    def revoked(request: PreparedRequest, send: Send) -> Response:
+        if is_order(request) or asked:
+            asked.append(request)
+            return reply(request, 401, {"message": "unauthorized."})
+        return send()
+
+    asked: list[PreparedRequest] = []
+    desk.between = revoked
+    desk.drop("a.json", *named(2))
+    with pytest.raises(BrokerError, match="unauthorized"):
+        desk.live()
+    assert desk.posts() == []
+    (begun,) = desk.runs()
+    desk.between = lambda request, send: send()
+    desk.live()
+    assert statuses(begun) == ["placed", "placed"]
+    assert sorted(desk.posts()) == ["order-0", "order-1"]
 
 
 def listing_nothing(then: Between) -> Between:

@@ -75,6 +75,57 @@ def test_more_accounts_than_a_query_has_variables_are_read_in_one_query(
 # --- the file
 
 
+def test_a_reader_sees_each_write_of_others_at_once(store: EmbeddedStore) -> None:
+    other = EmbeddedStore(store.path)
+    for qty in range(1, 20):
+        other.load_positions(book(("paper", "SPY", qty)), updated_at=NOON)
+        assert held(store, "paper") == [("paper", "SPY", float(qty))]
+
+
+def test_a_file_that_is_put_in_the_place_of_the_one_before_is_the_one_that_is_read(
+    store: EmbeddedStore, tmp_path: Path
+) -> None:
+    store.load_positions(book(("paper", "SPY", 1)), updated_at=NOON)
+    assert held(store, "paper") == [("paper", "SPY", 1.0)]
+    restored = EmbeddedStore(tmp_path / "restored.db")
+    restored.load_positions(book(("paper", "SPY", 2)), updated_at=NOON)
+    restored.path.replace(store.path)
+    assert held(store, "paper") == [("paper", "SPY", 2.0)]
+    store.path.unlink()
+    assert held(store, "paper") == []
+
+
+def test_a_layout_that_nobody_here_knows_is_refused_by_readers_that_were_there_before_it(
+    store: EmbeddedStore,
+) -> None:
+    store.load_positions(book(("paper", "SPY", 1)), updated_at=NOON)
+    assert held(store, "paper") == [("paper", "SPY", 1.0)]
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    for _ in range(2):
+        with pytest.raises(DataUnavailable, match=f"layout {SCHEMA_VERSION + 1}"):
+            held(store, "paper")
+
+
+def test_many_threads_read_and_one_writes_at_the_same_time(store: EmbeddedStore) -> None:
+    store.load_positions(book(("paper", "SPY", 1)), updated_at=NOON)
+    seen: set[float] = set()
+
+    def read() -> None:
+        for _ in range(50):
+            seen.update(qty for _, _, qty in held(store, "paper"))
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for qty in (2, 3):
+        store.load_positions(book(("paper", "SPY", qty)), updated_at=NOON)
+    for thread in threads:
+        thread.join()
+    assert seen <= {1.0, 2.0, 3.0}
+    assert held(store, "paper") == [("paper", "SPY", 3.0)]
+
+
 def test_reading_without_a_file_gives_an_empty_book_and_makes_none(store: EmbeddedStore) -> None:
     assert held(store, "a") == []
     assert counted(store, "a") == {}
