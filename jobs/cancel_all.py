@@ -78,7 +78,12 @@ def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None,
 
 
 def _withdrawn_everywhere(wanted: _Wanted, accesses: Sequence[Access]) -> Outcome:
-    """Withdraw at all accounts at the same time: one that hangs must not leave others open meanwhile."""
+    """Withdraw at all accounts at the same time: one that hangs must not leave others open meanwhile.
+
+    Raises what is wrong with the only account, and ``ConfigurationError``.
+    """
+    if len(accesses) == 1:
+        return wanted.withdrawn(accesses[0])
     with ThreadPoolExecutor(max(1, len(accesses)), thread_name_prefix="cancel") as threads:
         working = {access.account: threads.submit(wanted.withdrawn, access) for access in accesses}
     outcome = Outcome()
@@ -88,8 +93,6 @@ def _withdrawn_everywhere(wanted: _Wanted, accesses: Sequence[Access]) -> Outcom
         except ConfigurationError:
             raise
         except EngineError as error:
-            if len(accesses) == 1:
-                raise
             outcome.failed[account] = error
     return outcome
 
