@@ -18,9 +18,12 @@ from urllib.parse import urlencode
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from requests.adapters import BaseAdapter
 
 from engine.brokers.alpaca_lists import Query, at_or_after, every_order
+from engine.brokers.transport import Recording as Remembering
 from engine.errors import BrokerError, LeaseLost, RecordError, RunStopped
+from engine.journal import Journal
 from engine.log import EventLog
 from engine.orders import BrokerOrder
 from engine.record import json_bytes
@@ -58,7 +61,10 @@ def carried_out(
     given = -1
     while True:
         try:
-            return stage.outcomes(stage.trade(orders_at_once=orders_at_once))
+            traded = stage.trade(orders_at_once=orders_at_once)
+            if stage.given == given or not stage.was_resumed_later:
+                return stage.outcomes(traded)
+            given = stage.given  # a job died once all was settled, and the one after it looked again
         except (
             BrokerError,
             LeaseLost,
@@ -117,6 +123,11 @@ class _Stage:
         """How much of the recorded traffic was used so far."""
         return sum(adapter.given for adapter in self.adapters.values())
 
+    @property
+    def was_resumed_later(self) -> bool:
+        """Tell whether the record has a job that went on after the latest one that was carried out."""
+        return any(adapter.was_resumed_later for adapter in self.adapters.values())
+
     def trade(self, *, orders_at_once: int) -> Traded:
         """Carry it out."""
         allowed = self.decided["allowed"].to_numpy()
@@ -129,7 +140,9 @@ class _Stage:
                 account=place["account"],
                 key=place["account_key"],
                 broker=ReplayedBroker(
-                    place["host"], self.adapters[place["account"]], held.get(place["account"], {})
+                    place["host"],
+                    self._remembered(place["account"]),
+                    held.get(place["account"], {}),
                 ),
                 lease=OwnLease(str(said.get(place["account"], {}).get("tenure", ""))),
                 halted=lambda: "",
@@ -154,6 +167,21 @@ class _Stage:
         )
         return trade_accounts(
             self.folder, world, Venues(at_work=tuple(venues), names=Names(documents), down=down)
+        )
+
+    def _remembered(self, account: str) -> BaseAdapter:
+        """Give an account's transport; where another job goes on later, that one knows what was answered."""
+        adapter = self.adapters[account]
+        if not adapter.was_resumed_later:
+            return adapter
+        journal = Journal(self.folder, gather_s=0.0)
+        return Remembering(
+            adapter,
+            journal.keep,
+            clean=bytes,
+            is_clean=lambda _: True,
+            number=journal.next_number,
+            whose=account,
         )
 
     def outcomes(self, traded: Traded) -> Outcomes:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Any, NoReturn
 
+from requests.adapters import BaseAdapter
+
 from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.trading import Recorder
 from engine.errors import AlreadyWritten, ConfigurationError, RecordError
@@ -16,7 +18,7 @@ from engine.orders import BrokerOrder, OrderIntent
 from engine.routing.fates import Fate
 from engine.routing.one_order import Withheld
 from engine.stores.objects import Content
-from replay.transport import CassetteAdapter, CassetteSession
+from replay.transport import CassetteSession
 
 _NO_KEY = "none-is-needed-to-replay-0000"
 
@@ -27,7 +29,7 @@ class ReplayedBroker(AlpacaBroker):
     ``held``: the orders that were withheld in the record, by client id. Keys are not needed, and not read.
     """
 
-    def __init__(self, host: str, adapter: CassetteAdapter, held: Mapping[str, Fate]) -> None:
+    def __init__(self, host: str, adapter: BaseAdapter, held: Mapping[str, Fate]) -> None:
         time = _OwnTime()
         super().__init__(
             api_key=_NO_KEY,

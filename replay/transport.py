@@ -140,6 +140,11 @@ class CassetteAdapter(BaseAdapter):
         """How many recorded interactions were given so far."""
         return sum(recorded.given for recorded in self._recorded.values())
 
+    @property
+    def was_resumed_later(self) -> bool:
+        """Tell whether a job of the record began after the latest one that has asked here."""
+        return any(recorded.jobs[-1] > self._resuming.job for recorded in self._recorded.values())
+
     def knows(self, client_id: str) -> bool:
         """Tell whether an order of this client id was asked for, or told of, in the record."""
         return ("POST", ORDERS, client_id) in self._recorded or client_id in self.book.id_of
