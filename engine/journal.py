@@ -26,12 +26,22 @@ from engine.stores.runs import ATTEMPTS, CASSETTE, TRAFFIC, RunFolder
 GATHER_S = 0.05
 
 
+def _shut() -> threading.Lock:
+    gate = threading.Lock()
+    gate.acquire()
+    return gate
+
+
 @dataclass
 class _Chunk:
-    """Exchanges that are written together, and whether they are."""
+    """Exchanges that are written together.
+
+    ``written`` is shut until they are; whoever comes through lets the next one in. Were all of them woken at
+    once, they would spend their time on waiting for the interpreter.
+    """
 
     exchanges: list[Exchange] = field(default_factory=list)
-    written: threading.Event = field(default_factory=threading.Event)
+    written: threading.Lock = field(default_factory=_shut)
     error: BaseException | None = None
 
 
@@ -92,7 +102,8 @@ class Journal:
         if leads:
             self._gather_and_write(chunk)
         else:
-            chunk.written.wait()
+            with chunk.written:
+                pass
         if chunk.error is not None:
             if not isinstance(chunk.error, Exception):  # the writer's thread was ended
                 raise chunk.error
@@ -110,18 +121,14 @@ class Journal:
             with self._lock:
                 if self._open is chunk:
                     self._open = _Chunk()
-            chunk.error = chunk.error or error
-            chunk.written.set()
-            raise
+            chunk.error = error
+        finally:
+            chunk.written.release()
 
     def _write(self, chunk: _Chunk) -> None:
-        try:
-            self._pieces += 1
-            lines = b"".join(exchange.as_json() + b"\n" for exchange in chunk.exchanges)
-            self.folder.objects.put(f"{self.folder.key}{TRAFFIC}{self._pieces:06}.jsonl", lines)
-        except Exception as error:
-            chunk.error = error
-        chunk.written.set()
+        self._pieces += 1
+        lines = b"".join(exchange.as_json() + b"\n" for exchange in chunk.exchanges)
+        self.folder.objects.put(f"{self.folder.key}{TRAFFIC}{self._pieces:06}.jsonl", lines)
 
     def exchanges(self) -> list[Exchange]:
         """Give what was asked and answered so far, in the order in which the requests began."""

@@ -53,7 +53,7 @@ class Venue:
     notes: AgentDocuments
     settle_s: float = 30.0
     patience: Patience = Patience()
-    orders_at_once: int = 24
+    orders_at_once: int = 32
 
     def recorded(self, recorder: Recorder) -> Venue:
         """Give the same venue, with the broker's traffic recorded."""
