@@ -347,14 +347,14 @@ class Judgement:
                 yield f"left in the inbox: {inbox}"
 
     def _of_replays(self) -> Iterator[str]:
-        """By the same limits and code every run decides as it did, however often it was killed."""
+        """By the same limits and code every run goes as it went, however often it was killed."""
         for objects in self.objects:
             for run in RunFolders(objects).all():
                 if "manifest.json" not in run.names():
                     continue
-                found = replay.replay(objects.root / run.key, decisions_only=True)
+                found = replay.replay(objects.root / run.key)
                 if found.differences:
-                    rows = found.decisions[found.decisions["differs"]].to_dict("records")
+                    rows = found.results[found.results["differs"]].to_dict("records")
                     yield f"{run.run_id} replays otherwise, from {found.first_differing_stage} on: {rows}"
 
 

@@ -18,7 +18,8 @@ from requests import PreparedRequest, Response
 import replay
 from engine.brokers.access import Access
 from engine.errors import RecordError
-from engine.stores.runs import MANIFEST, RunFolder
+from engine.stores.objects import Content
+from engine.stores.runs import MANIFEST, RESULTS, RunFolder
 from replay.broker_side import carried_out
 from replay.judging import Case
 from replay.limits import recorded_config
@@ -26,7 +27,7 @@ from replay.replaying import _case as case_of
 from replay.simulator.market.assets import Assets
 from replay.stand_ins import ReplayedBroker
 from tests.desk import off, on, order
-from tests.engine.routing.trading import BY_CLIENT_ID, GENEROUS, Killed, Send, TradingDesk
+from tests.engine.routing.trading import BY_CLIENT_ID, GENEROUS, Killed, Send, TradingDesk, Watched
 from tests.replay.listening import Listening
 from tests.replay.recording import place_of, rewritten
 
@@ -160,6 +161,55 @@ def test_a_run_that_was_killed_and_resumed_differs_in_nothing(desk: TradingDesk,
     run = killed_and_resumed(desk, times)
     assert len(desk.placed_ids()) == len(set(desk.placed_ids())) == 12
     assert_the_same(compared(desk, run))
+
+
+class DyingOnceSettled(Watched):
+    """Dies before what became of the orders is written down."""
+
+    def put(self, key: str, content: Content) -> None:
+        if key.endswith(RESULTS):
+            raise self._desk.die()
+        super().put(key, content)
+
+
+@pytest.mark.parametrize("deaths", [1, 3])
+def test_what_a_later_job_settled_otherwise_is_the_run_s_outcome(desk: TradingDesk, deaths: int) -> None:
+    desk.drop(
+        "a.json",
+        *orders(4),
+        order(client_intent_id="refused", symbol="NOSUCH"),
+        order(client_intent_id="resting", symbol="KO", qty=deaths + 1, order_type="limit", limit_price=1),
+    )
+    for _ in range(deaths):
+        with suppress(Killed):
+            desk.live(changes={"objects": DyingOnceSettled(desk)})
+        desk.fill("resting", 1)
+    desk.live()
+    found = compared(desk, desk.runs()[0])
+    assert_the_same(found)
+    assert found.results.set_index("client_intent_id")["filled_qty"]["resting"] == deaths
+
+
+def test_a_later_job_of_a_replay_knows_what_the_one_before_was_answered(desk: TradingDesk) -> None:
+    """Refused once the job before had died, and not asked about by the next: only that reply tells."""
+
+    def dying(request: PreparedRequest, send: Send) -> Response:
+        if request.method == "POST":
+            raise desk.die()
+        return send()
+
+    desk.drop("a.json", order(client_intent_id="refused", symbol="NOSUCH"), *orders(3))
+    desk.between = dying
+    with suppress(Killed):
+        desk.live()
+    desk.disarm()
+    for _ in range(2):
+        with suppress(Killed):
+            desk.live(changes={"objects": DyingOnceSettled(desk)})
+    desk.live()
+    found = compared(desk, desk.runs()[0])
+    assert_the_same(found)
+    assert found.results["status"].tolist() == ["broker_rejected"] + ["placed"] * 3
 
 
 @pytest.mark.parametrize("said", [{}, {"symbol": "NOSUCH"}], ids=["taken", "refused in the end"])
