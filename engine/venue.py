@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from engine.agent import Agent, State
 from engine.brokers.access import Access
@@ -176,9 +177,9 @@ class Opening:
         with ExitStack() as held:
             at_work: list[Venue] = []
             down: dict[str, EngineError] = {}
-            for access in accesses:
+            for access, asked in zip(accesses, self._asked(accesses), strict=True):
                 try:
-                    at_work.append(held.enter_context(self._venue(access)))
+                    at_work.append(held.enter_context(self._venue(access, asked())))
                 except (ConfigurationError, RunStopped):
                     raise
                 except EngineError as error:
@@ -199,15 +200,26 @@ class Opening:
         """What the accounts are called."""
         return Names(self.agent.store)
 
+    def _asked(self, accesses: Sequence[Access]) -> list[Callable[[], BrokerAccount]]:
+        """Ask for all accounts at the same time, so that others wait for one that is down only once.
+
+        A single one is asked by whoever wants its answer: only the main thread hears of signals.
+        """
+        asks = [partial(access.asked, to_trade=self.to_trade) for access in accesses]
+        if len(asks) == 1:
+            return [*asks]
+        with ThreadPoolExecutor(max_workers=max(1, len(asks)), thread_name_prefix="account") as threads:
+            return [threads.submit(ask).result for ask in asks]
+
     @contextmanager
-    def _venue(self, access: Access) -> Iterator[Venue]:
+    def _venue(self, access: Access, account: BrokerAccount) -> Iterator[Venue]:
         broker = access.broker
         if broker.longest_request_s > SEND_S:
             raise ConfigurationError(
                 f"A request to {broker.trading_host} may take {broker.longest_request_s:g} s, and the right "
                 f"to send orders is held for {SEND_S:g} s at a time. Give the broker shorter timeouts."
             )
-        key = account_key(broker.trading_host, access.asked(to_trade=self.to_trade))
+        key = account_key(broker.trading_host, account)
         leasing = Leasing(
             documents=self.agent.store,
             holder=self.holder,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,17 +83,21 @@ def _examine(env: dict[str, str]) -> Examination:
 def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) -> None:
     live = not setup.settings.dry_run
     checks: dict[str, Check] = {_DATA_FOLDER: lambda: _data_folder(setup)}
+    brokers: dict[str, Check] = {}
     try:
         checks |= setup.preflight(with_broker=False)
         if live or setup.settings.accounts_file or env.get("ALPACA_API_KEY"):
-            checks |= setup.broker_checks()
+            brokers = setup.broker_checks()
     except EngineError as error:
         (found.fatal if live else found.others).append(str(error))
-    checks["kill switch"] = lambda: _kill_switch(setup)
+    checks |= brokers | {"kill switch": lambda: _kill_switch(setup)}
     found.findings = examine(checks, setup.settings.stores.timeout_s)
+    spared: Collection[str] = ()
+    if any(each.passed for each in found.findings if each.name in brokers) and len(setup.accounts) > 1:
+        spared = brokers.keys()  # a run leaves an account out that fails, and trades the others
     for finding in found.findings:
         if not finding.passed:
-            is_fatal = live or finding.name == _DATA_FOLDER
+            is_fatal = finding.name == _DATA_FOLDER or (live and finding.name not in spared)
             (found.fatal if is_fatal else found.others).append(f"{finding.name}: {finding.said}")
     if setup.config.fail_open:
         found.others.append(

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -77,6 +78,24 @@ def test_while_one_data_folder_has_the_venue_another_does_not_get_it(
         pass  # it waits until it is asked to stop
     with replace(opening, stopping=lambda: False).venues([access]) as venues:
         assert venues.by_account["paper"].lease.left_s() > 0
+
+
+def test_accounts_that_are_down_are_waited_for_at_the_same_time(
+    desk: TradingDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = Barrier(2)
+
+    def silent() -> BrokerAccount:
+        both.wait(timeout=20)
+        raise BrokerError("nobody is there")
+
+    accesses = [Access(account=name, broker=desk.broker()) for name in ("first", "mine", "last")]
+    for access in (accesses[0], accesses[2]):
+        monkeypatch.setattr(access.broker, "get_account", silent)
+    opening = Opening(agent=desk.agent(), holder=Holder.of(desk.data), settle_s=7.0, stopping=lambda: False)
+    with opening.venues(accesses) as venues:
+        assert list(venues.by_account) == ["mine"]
+        assert venues.down == {"first": "nobody is there", "last": "nobody is there"}
 
 
 def test_whether_a_person_has_halted_the_agent_is_read_anew_each_time(desk: TradingDesk) -> None:

@@ -16,7 +16,7 @@ from engine.agent import AgentState, State
 from engine.stores.embedded import EmbeddedStore
 from tests.desk import order
 from tests.jobs.command_line import Command, Done, jsonl, script, waiting
-from tests.jobs.live_machine import SECRET_KEY, Env, Live
+from tests.jobs.live_machine import API_KEY, SECRET_KEY, Env, Live
 
 URL = "postgresql://u:p@db.example/book"
 UNTOUCHED = pytest.mark.usefixtures("untouched_inbox")
@@ -669,6 +669,24 @@ def test_what_a_dry_run_can_do_without_is_a_problem_that_does_not_keep_it_from_s
     assert done.json["problems"]
     told = live("doctor", EXEC_DRY_RUN="1").told
     assert told.endswith("A run can start; what is unavailable refuses its rows.")
+
+
+@pytest.mark.parametrize(("there", "code"), [(1, 0), (0, 2)])
+def test_one_account_of_several_that_is_down_does_not_keep_a_run_from_starting(
+    live: Live, tmp_path: Path, there: int, code: int
+) -> None:
+    hosts = [live.alpaca.url] * there + ["http://127.0.0.1:9"] * 2
+    keys = 'paper = true\napi_key_env = "A_KEY"\nsecret_key_env = "A_SECRET"'
+    said = [f'[accounts.a{number}]\nhost = "{host}"\n{keys}\n' for number, host in enumerate(hosts)]
+    file = tmp_path / "accounts.toml"
+    file.write_text("".join(said))
+    named = {"EXEC_ACCOUNTS_FILE": str(file), "A_KEY": API_KEY, "A_SECRET": SECRET_KEY}
+    plain = dict.fromkeys(("ALPACA_API_KEY", "ALPACA_SECRET_KEY", "ALPACA_TRADING_HOST"), "")
+    env = {**named, **plain, "EXEC_BROKER_ACCOUNT_ID": "", "EXEC_RISK_DATA_TIMEOUT_S": "1"}
+    done = live("doctor", "--json", **env)
+    assert done.code == code
+    assert len(problems(done)) == 2
+    assert len(done.json["fatal"]) == (0 if there else 2)
 
 
 @pytest.mark.parametrize(("dry_run", "code"), [("1", 0), ("0", 2)])
