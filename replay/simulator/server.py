@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from uuid import uuid4
 
 from engine.errors import EngineError
 from replay.simulator.wire.adapter import InProcessAdapter
@@ -40,7 +41,9 @@ class Simulator:
 
     ``rate_limit``: requests a minute, None is no limit. ``prices``: a CSV or Parquet file of bars, None is a
     random walk from ``seed``. ``clock``: ``running`` at ``speed`` times real time, ``manual`` or ``wall``;
-    the first two begin at ``start_ns``, by default with the first bar or in mid-session. ``begin``: gives a
+    the first two begin at ``start_ns``, by default with the first bar or in mid-session. Ids of orders come
+    from the seed where the clock is ``manual``; otherwise they never come again, as at Alpaca: two simulators
+    of one seed, or one that begins anew, would give an order of yours another one's id. ``begin``: gives a
     new venue and its clock, in place of all these but keys, limit and seed.
     """
 
@@ -120,6 +123,7 @@ class Simulator:
             assets=Assets.load(extra_symbols),
             cash=self.cash,
             seed=self.seed,
+            series="" if self.clock == "manual" else f" {uuid4()}",
             partial_fill_probability=self.partial_fill_probability,
         )
         return venue, clock

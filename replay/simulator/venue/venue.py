@@ -44,6 +44,8 @@ _DATE_TYPES = frozenset({"TRADING", "SETTLEMENT"})
 class Venue:
     """The account, its orders and the exchange they go to.
 
+    ``series`` tells the ids of orders, executions and splits from those of another venue with this seed.
+
     Every method takes the time from the clock. ``advance`` lets the market catch up with it and is to be
     called before each request. Methods that answer requests raise ``Refusal`` where Alpaca answers with an
     error.
@@ -54,6 +56,7 @@ class Venue:
     assets: Assets
     cash: Decimal = Decimal(100000)
     seed: int = 0
+    series: str = ""
     partial_fill_probability: float = 0.1
 
     def __post_init__(self) -> None:
@@ -62,7 +65,7 @@ class Venue:
         self._tape = tape = Tape(self.market)
         self._book = book = Book(self.cash)
         self._index = index = OrderIndex()
-        self._lifecycle = lifecycle = Lifecycle(book, index, Ids(f"{self.seed} executions"))
+        self._lifecycle = lifecycle = Lifecycle(book, index, Ids(f"{self.seed} executions{self.series}"))
         self._matching = Matching(
             tape,
             index,
@@ -73,9 +76,11 @@ class Venue:
             on_close=self._close_day,
         )
         ids = Ids(f"{self.seed} ids")
-        self._split_ids = Ids(f"{self.seed} splits")
+        self._split_ids = Ids(f"{self.seed} splits{self.series}")
         self._standing = Standing(ids.new(), now_ns, book, tape, self._matching.day.day)
         admission = Admission(self.assets, tape, book, index, self._standing)
+        if self.series:
+            ids = Ids(f"{self.seed} ids{self.series}")
         self._placing = Placing(admission, self._matching, lifecycle, index, tape, ids)
 
     def advance(self) -> None:
