@@ -77,8 +77,8 @@ def _tell(kept: AgentState, text: str, agent: Agent, *, as_json: bool) -> int:
         click.echo(json.dumps({"exit_code": 0, "agent": kept.to_document(), "kept_in": place}))
         return 0
     click.echo(text)
-    starts = "starts while the agent is HALTED" if kept.state is State.HALTED else "is held up by it"
-    click.echo(f"Kept in {place}: no live run that keeps its ledger there {starts}.")
+    for_whom = ": no live run that keeps its ledger there starts while the agent is HALTED"
+    click.echo(f"Kept in {place}{for_whom if kept.state is State.HALTED else ''}.")
     if isinstance(agent.store, EmbeddedStore) and not os.environ.get("EXEC_STORE"):
         click.echo(
             "No Firestore project is set here: a live run with one looks there, and does not see this."
