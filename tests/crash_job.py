@@ -1,7 +1,9 @@
 """Kills the job at every step it takes on the disk, runs it again, looks whether a row was lost or doubled.
 
-Run as ``python -m tests.crash_job PLAN FOLDER``; prints one JSON object: how many ways of dying were tried,
-and what was wrong after each. Imports are paid once: every job is a fork of this process.
+Run as ``python -m tests.crash_job PLAN FOLDER [FIRST [PART]]``; prints one JSON object: how many ways of
+dying were tried, and what was wrong after each. FIRST is the work that dies first, ``job`` or ``collect``;
+PART, as 2/3, is every third death of the plan from the second on. Imports are paid once: every job is a fork
+of this process.
 
 A job dies by SIGKILL just before its nth *effect*. Effects are what the interpreter announces before it does
 it (audit events: a file opened for writing, a link, a renaming, a removal, a new folder) and the flushing of
@@ -229,8 +231,8 @@ def in_a_fork(work: Callable[[], Any]) -> Any:
     return answer["gave"]
 
 
-def main(plan: str, folder: Path, first: str = "job") -> None:
-    """Carry a plan out and print what went wrong. ``first`` is the work that dies first: job or collect."""
+def main(plan: str, folder: Path, first: str = "job", part: str = "1/1") -> None:
+    """Carry a part of a plan out and print what went wrong. ``first``: the work that dies first."""
     os.fsync = flushes_nothing
     begun = {"job": job, "collect": collect}[first]
     template = folder / "template"
@@ -271,7 +273,8 @@ def main(plan: str, folder: Path, first: str = "job") -> None:
         return sum(died), problems
 
     tried, died, found = 0, 0, {}
-    for deaths in PLANS[plan](count):
+    nth, parts = map(int, part.split("/"))
+    for deaths in list(PLANS[plan](count))[nth - 1 :: parts]:
         killed, problems = in_a_fork(partial(after, deaths))
         tried, died = tried + 1, died + killed
         if problems:

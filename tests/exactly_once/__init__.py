@@ -11,6 +11,7 @@
     stores          where positions, ledger, agent and lease are kept: embedded, or PostgreSQL and Firestore
     batches         the intents
     judgement       what must hold once everything is over
+    test_crash      the same for dry runs, whose jobs ``tests.crash_job`` kills
 
 The process that starts the others has no threads and no connections of its own, so that forks stay safe.
 """

@@ -40,6 +40,7 @@ class Judgement:
     is_over: bool = True
     may_expire: bool = False
     runs: list[RunFolder] = field(default_factory=list)
+    _rows: dict[RunFolder, list[Row]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         folders = sorted(path for path in self.case.folder.glob("data*") if path.is_dir())
@@ -71,7 +72,13 @@ class Judgement:
     # what there is
 
     def rows(self, run: RunFolder) -> list[Row]:
-        """Give the batch of a run with its decisions and results."""
+        """Give the batch of a run with its decisions and results; they are read once."""
+        if run not in self._rows:
+            self._rows[run] = self._read(run)
+        return self._rows[run]
+
+    @staticmethod
+    def _read(run: RunFolder) -> list[Row]:
         batch = run.table("intents.parquet").to_pandas()
         decisions = run.table("decisions.parquet", ["allowed"]).to_pandas()
         results = run.table("results.parquet").to_pandas().drop(columns="client_intent_id")

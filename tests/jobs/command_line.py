@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from jobs.cli import main
 from tests.desk import Row, content_of
 
 SCRIPT = Path(sys.executable).with_name("execution-engine")
@@ -39,6 +43,32 @@ class Done:
 
 
 Command = Callable[..., Done]
+
+
+def in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Give a function that runs a command in this process, as the installed script would.
+
+    It takes the arguments, what stands on standard input, and settings of the environment.
+    """
+
+    def run(*args: object, stdin: bytes = b"", **env: str) -> Done:
+        with monkeypatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(name, value)
+            patch.setattr("sys.argv", ["execution-engine", *map(str, args)])
+            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            patch.setattr(sys.modules["__main__"], "__package__", None)  # a script is in none
+            capsys.readouterr()
+            code: object = 0
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code or 0
+            assert isinstance(code, int)
+            said = capsys.readouterr()
+        return Done(code, said.out, said.err)
+
+    return run
 
 
 def script(*args: object, stdin: bytes = b"", **env: str) -> Done:

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import io
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from jobs.cli import main
-from tests.jobs.command_line import Command, Done
+from tests.jobs.command_line import Command, in_this_process
 from tests.jobs.live_machine import API_KEY, SECRET_KEY, Alpaca, Live
 
 
@@ -26,35 +23,17 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def cli(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Give a function that runs a command in this process, as the installed script would."""
 
-    def run(*args: object, stdin: bytes = b"", **env: str) -> Done:
-        with monkeypatch.context() as patch:
-            for name, value in env.items():
-                patch.setenv(name, value)
-            patch.setattr("sys.argv", ["execution-engine", *map(str, args)])
-            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-            capsys.readouterr()
-            code: object = 0
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code or 0
-            assert isinstance(code, int)
-            said = capsys.readouterr()
-        return Done(code, said.out, said.err)
-
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield run
+    yield in_this_process(monkeypatch, capsys)
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
 @pytest.fixture
 def alpaca() -> Iterator[Alpaca]:
-    with Alpaca() as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with Alpaca() as server, server.serving():
         yield server
         server.let_go.set()
-        server.shutdown()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,17 @@ import requests
 
 from replay.simulator import Simulator
 from tests.jobs.command_line import Command, Done
+from tests.servers.http import LoopbackServer, RequestHandler
 
 API_KEY, SECRET_KEY = "PKTEST0123456789ABCD", "s3cr3t/NeverShown+Anywhere=="
 Env = dict[str, str]
 
 
-class Alpaca(ThreadingHTTPServer):
+class Alpaca(LoopbackServer):
     """A simulated Alpaca with faults of its own: blocks, a wrong clock, refusals, silence; and a memory."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), AlpacaHandler)
+        super().__init__(AlpacaHandler)
         self.simulator = Simulator(key=API_KEY, secret=SECRET_KEY, partial_fill_probability=0.0)
         self.session = requests.Session()
         self.session.mount("http://", self.simulator.adapter())
@@ -35,52 +33,29 @@ class Alpaca(ThreadingHTTPServer):
         self.status = 200
         self.hanging = threading.Event()
         self.let_go = threading.Event()
-        self.seen: list[str] = []
-        self.url = f"http://127.0.0.1:{self.server_port}"
 
     def fault(self, fault: dict[str, Any]) -> None:
         """Let something go wrong, as the simulator's control endpoint does."""
         self.session.post(f"{self.url}/simulator/faults", json=fault).raise_for_status()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that give up."""
 
-
-class AlpacaHandler(BaseHTTPRequestHandler):
+class AlpacaHandler(RequestHandler):
     server: Alpaca
 
-    def do_GET(self) -> None:
-        self._reply()
-
-    def do_POST(self) -> None:
-        self._reply()
-
-    def do_DELETE(self) -> None:
-        self._reply()
-
-    def _reply(self) -> None:
+    def reply(self, body: bytes) -> None:
         alpaca = self.server
-        alpaca.seen.append(f"{self.command} {self.path}")
         if alpaca.hanging.is_set():
             alpaca.let_go.wait(60)
-        asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status, raw = alpaca.status, json.dumps({"message": "not now"}).encode()
         if status == 200:
             said = alpaca.session.request(
-                self.command, alpaca.url + self.path, headers=dict(self.headers), data=asked
+                self.command, alpaca.url + self.path, headers=dict(self.headers), data=body
             )
             status, raw = said.status_code, said.content
         if status == 200 and self.path == "/v2/account":
             raw = json.dumps(said.json() | alpaca.account).encode()
         now = datetime.now(UTC) - timedelta(seconds=alpaca.behind_s)
-        self.send_response_only(status)
-        self.send_header("Date", format_datetime(now, usegmt=True))
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, *args: Any, **more: Any) -> None:
-        """Say nothing."""
+        self.send(status, raw, Date=format_datetime(now, usegmt=True))
 
 
 @dataclass

@@ -138,6 +138,7 @@ def trading_blocked(live: Live) -> None:
 
 
 def broker_down(live: Live) -> None:
+    live.env["EXEC_RISK_DATA_TIMEOUT_S"] = "1"  # for so long it is asked again
     live.env["ALPACA_TRADING_HOST"] = f"http://127.0.0.1:{a_port_nobody_listens_at()}"
 
 
@@ -146,6 +147,7 @@ def keys_not_accepted(live: Live) -> None:
 
 
 def broker_in_trouble(live: Live) -> None:
+    live.env["EXEC_RISK_DATA_TIMEOUT_S"] = "1"  # for so long it is asked again
     live.alpaca.status = 503
 
 

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pytest
 
-from jobs.cli import main
 from tests.desk import Desk
 from tests.engine.routing.trading import TradingDesk
-from tests.jobs.command_line import Command, Done
+from tests.jobs.command_line import Command, in_this_process
 
 
 @pytest.fixture
@@ -25,18 +23,4 @@ def live_desk(tmp_path: Path) -> TradingDesk:
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Give a function that runs a command in this process, as the installed script would."""
 
-    def run(*args: object) -> Done:
-        with monkeypatch.context() as patch:
-            patch.setattr("sys.argv", ["execution-engine", *map(str, args)])
-            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
-            capsys.readouterr()
-            code: object = 0
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code or 0
-            assert isinstance(code, int)
-            said = capsys.readouterr()
-        return Done(code, said.out, said.err)
-
-    return run
+    return in_this_process(monkeypatch, capsys)

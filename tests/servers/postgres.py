@@ -41,6 +41,7 @@ _SETTINGS = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "shared_buffers": "16MB",
+    "max_wal_size": "64MB",
     "max_connections": "50",
     "autovacuum": "off",
     "timezone": "UTC",

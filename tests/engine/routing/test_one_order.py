@@ -178,15 +178,15 @@ def test_an_order_that_the_rate_limit_never_lets_through_is_expired_and_names_th
     desk: TradingDesk,
 ) -> None:
     def middle(request: PreparedRequest, send: Send) -> Response:
-        desk.later(seconds=300)
-        return reply(request, 429, {"message": "rate limit exceeded"}, Retry_After="0.01")
+        desk.later(seconds=500)
+        return reply(request, 429, {"message": "rate limit exceeded"}, Retry_After="1")
 
     desk.between = with_orders_answered(middle)
     row = desk.one()
     assert (row["status"], row["reason"]) == ("expired", "decision_expired")
-    assert "turned away by the broker's rate limit 4 times" in row["message"]
+    assert "turned away by the broker's rate limit 2 times" in row["message"]
     turned_away = desk.events("order_turned_away")
-    assert [event["intent_id"] for event in turned_away] == ["one"] * 4
+    assert [event["intent_id"] for event in turned_away] == ["one"] * 2
     assert "rate limit exceeded" in turned_away[0]["message"]
 
 
@@ -322,13 +322,22 @@ def refusing_orders_and(hidden_for: int) -> Between:
     return middle
 
 
+def refused_after_a_killed_job(desk: TradingDesk, *, taken_in: bool, hidden_for: int) -> Row:
+    """Give the result of an order that a killed job had noted, and the next job was refused.
+
+    ``taken_in``: the first job's request had arrived; ``hidden_for`` so many lookups nothing is told of it.
+    """
+    noted_and_killed(desk, taken_in=taken_in)
+    desk.between = refusing_orders_and(hidden_for=hidden_for)
+    desk.live()
+    (row,) = results(desk.runs()[0])
+    return row
+
+
 def test_where_a_killed_job_may_have_sent_the_order_a_refusal_is_believed_after_a_lookup_only(
     desk: TradingDesk,
 ) -> None:
-    noted_and_killed(desk, taken_in=True)
-    desk.between = refusing_orders_and(hidden_for=2)
-    desk.live()
-    (row,) = results(desk.runs()[0])
+    row = refused_after_a_killed_job(desk, taken_in=True, hidden_for=2)
     assert (row["status"], row["adopted"]) == ("placed", True)
     assert desk.trades() == 1
 
@@ -336,10 +345,7 @@ def test_where_a_killed_job_may_have_sent_the_order_a_refusal_is_believed_after_
 def test_where_a_killed_job_may_have_sent_the_order_and_none_is_found_the_refusal_stands_and_is_looked_after(
     desk: TradingDesk,
 ) -> None:
-    noted_and_killed(desk, taken_in=True)
-    desk.between = refusing_orders_and(hidden_for=1_000)
-    desk.live()
-    (row,) = results(desk.runs()[0])
+    row = refused_after_a_killed_job(desk, taken_in=True, hidden_for=1_000)
     assert (row["status"], row["reason"]) == ("broker_rejected", "refused_by_broker")
     assert len(desk.left_open()) == 1
     desk.disarm()
@@ -350,10 +356,8 @@ def test_where_a_killed_job_may_have_sent_the_order_and_none_is_found_the_refusa
 def test_where_a_killed_job_had_not_sent_the_order_yet_the_refusal_is_forgotten_after_a_while(
     desk: TradingDesk,
 ) -> None:
-    noted_and_killed(desk, taken_in=False)
-    desk.between = refusing_orders_and(hidden_for=0)
-    desk.live()
-    assert results(desk.runs()[0])[0]["status"] == "broker_rejected"
+    row = refused_after_a_killed_job(desk, taken_in=False, hidden_for=0)
+    assert row["status"] == "broker_rejected"
     desk.disarm()
     desk.later(minutes=1)
     desk.live()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pandas as pd
@@ -532,25 +533,33 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert store.path.read_bytes() == before
 
 
-def test_a_job_that_is_killed_at_any_instant_leaves_one_whole_book(store: EmbeddedStore) -> None:
+def killed_at_some_instant(store: EmbeddedStore, work: str) -> None:
+    """Let a process do ``work`` over and over, to which ``turn`` is 1, 2 and so on, and kill it."""
     program = f"""
 import itertools, pathlib
+from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 from engine.stores.embedded import EmbeddedStore
+from engine.stores.protocols import SyncMark
 store = EmbeddedStore(pathlib.Path({str(store.path)!r}))
-symbols = [f"S{{number}}" for number in range(300)]
-print("ready", flush=True)
-for turn in itertools.count(1):
-    frame = pd.DataFrame({{"broker_account_id": "a", "symbol": symbols, "qty": float(turn)}})
-    store.load_positions(frame, updated_at=pd.Timestamp("2026-03-02", tz="UTC"))
-"""
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as job:
-        assert job.stdout is not None
-        job.stdout.readline()
+for turn in itertools.count(1):{indent(work, "    ")}"""
+    with subprocess.Popen([sys.executable, "-c", program]) as job:
         while not store.path.exists():
+            assert job.poll() is None
             time.sleep(0.001)
         time.sleep(random.random() / 10)
         job.kill()
+
+
+def test_a_job_that_is_killed_at_any_instant_leaves_one_whole_book(store: EmbeddedStore) -> None:
+    killed_at_some_instant(
+        store,
+        """
+symbols = [f"S{number}" for number in range(300)]
+frame = pd.DataFrame({"broker_account_id": "a", "symbol": symbols, "qty": float(turn)})
+store.load_positions(frame, updated_at=pd.Timestamp("2026-03-02", tz="UTC"))
+""",
+    )
     frame = store.positions(["a"], as_of=NOON)
     assert len(frame) in {0, 300}
     assert frame["qty"].nunique() <= 1
@@ -559,28 +568,16 @@ for turn in itertools.count(1):
 def test_a_sync_that_is_killed_at_any_instant_leaves_one_whole_book_and_its_mark(
     store: EmbeddedStore,
 ) -> None:
-    program = f"""
-import itertools, pathlib
-from datetime import UTC, date, datetime, timedelta
-import pandas as pd
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.protocols import SyncMark
-store = EmbeddedStore(pathlib.Path({str(store.path)!r}))
-print("ready", flush=True)
-for turn in itertools.count(1):
-    symbols = [f"S{{number}}" for number in range(turn % 2, 300)]
-    frame = pd.DataFrame({{"symbol": symbols, "qty": float(turn), "avg_price": 1.0, "market_value": 1.0}})
-    synced_at = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(seconds=turn)
-    mark = SyncMark(synced_at=synced_at, trading_date=date(2026, 3, 2), reconciled_on=None, open_breaks=turn)
-    store.keep_book("a", frame, mark=mark)
-"""
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as job:
-        assert job.stdout is not None
-        job.stdout.readline()
-        while not store.path.exists():
-            time.sleep(0.001)
-        time.sleep(random.random() / 10)
-        job.kill()
+    killed_at_some_instant(
+        store,
+        """
+symbols = [f"S{number}" for number in range(turn % 2, 300)]
+frame = pd.DataFrame({"symbol": symbols, "qty": float(turn), "avg_price": 1.0, "market_value": 1.0})
+synced_at = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(seconds=turn)
+mark = SyncMark(synced_at=synced_at, trading_date=date(2026, 3, 2), reconciled_on=None, open_breaks=turn)
+store.keep_book("a", frame, mark=mark)
+""",
+    )
     mark = store.sync_mark("a")
     turn = mark.open_breaks if mark else 0
     expected = {f"S{number}": float(turn) for number in range(turn % 2, 300)} if turn else {}

@@ -6,7 +6,7 @@ import math
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -363,19 +363,29 @@ def test_what_others_keep_beside_a_position_stays_and_raw_which_is_of_an_older_b
     assert rows == [("QQQ", 0, None, None, None, "core"), ("SPY", 2, 1.5, None, None, "hedge")]
 
 
+def load_one(store: PostgresStore) -> None:
+    store.load_positions(book(("a", "SPY", 1)), updated_at=NOON)
+
+
+def keep_one(store: PostgresStore) -> None:
+    assert store.keep_book("a", whole_book(SPY=1), mark=mark()) == 1
+
+
+@pytest.mark.parametrize("write", [load_one, keep_one])
 @pytest.mark.parametrize(
     "change",
     ["DROP updated_at", "DROP raw", "DROP CONSTRAINT broker_positions_broker_account_id_symbol_key"],
 )
-def test_a_book_for_a_table_that_lacks_something_says_to_run_init_db(
-    store: PostgresStore, change: str
+def test_a_write_to_a_table_that_lacks_something_says_to_run_init_db(
+    store: PostgresStore, change: str, write: Callable[[PostgresStore], None]
 ) -> None:
     run_sql(store.url, f"ALTER TABLE broker_positions {change}")
     with pytest.raises(EngineError, match="Nothing of this write was kept; run `execution-engine init-db`"):
-        store.keep_book("a", whole_book(SPY=1), mark=mark())
+        write(store)
     assert store.sync_mark("a") is None
     assert init_db(store)
-    assert store.keep_book("a", whole_book(SPY=1), mark=mark()) == 1
+    write(store)
+    assert held(store, "a", max_age_s=0) == [("a", "SPY", 1.0)]
 
 
 def test_a_row_without_a_symbol_is_given_without_one(store: PostgresStore) -> None:
@@ -466,21 +476,6 @@ def test_a_table_that_cant_be_used_is_unavailable_with_a_remedy(
             read()
     with pytest.raises(EngineError, match=rf"{why}.*Nothing of this write was kept; {remedy[0].lower()}"):
         store.load_positions(book(("a", "SPY", 1)), updated_at=NOON)
-
-
-@pytest.mark.parametrize(
-    "change",
-    ["DROP updated_at", "DROP raw", "DROP CONSTRAINT broker_positions_broker_account_id_symbol_key"],
-)
-def test_a_load_into_a_table_that_lacks_something_says_to_run_init_db(
-    store: PostgresStore, change: str
-) -> None:
-    run_sql(store.url, f"ALTER TABLE broker_positions {change}")
-    with pytest.raises(EngineError, match="Nothing of this write was kept; run `execution-engine init-db`"):
-        store.load_positions(book(("a", "SPY", 1)), updated_at=NOON)
-    assert init_db(store)
-    store.load_positions(book(("a", "SPY", 1)), updated_at=NOON)
-    assert held(store, "a", max_age_s=0) == [("a", "SPY", 1.0)]
 
 
 def test_a_table_of_the_three_columns_alone_can_be_read(store: PostgresStore) -> None:
