@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.brokers.cassette import cassette_bytes
@@ -59,7 +59,9 @@ class Journal:
         names = folder.names()
         self._attempts = _highest(names, ATTEMPTS)
         self._pieces = _highest(names, TRAFFIC)
-        self._requests = max((exchange.number for exchange in self.exchanges()), default=0)
+        kept = self.exchanges()
+        self._requests = max((exchange.number for exchange in kept), default=0)
+        self._job = max((exchange.job for exchange in kept), default=0) + 1
         self._lock = threading.Lock()
         self._came_in = threading.Condition(self._lock)
         self._noting = threading.Lock()
@@ -98,7 +100,7 @@ class Journal:
                 self._came_in.notify()
             chunk = self._open
             leads = not chunk.exchanges
-            chunk.exchanges.append(exchange)
+            chunk.exchanges.append(replace(exchange, job=self._job))
         if leads:
             self._gather_and_write(chunk)
         else:

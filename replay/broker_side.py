@@ -58,24 +58,17 @@ def carried_out(
     name = str(recording.run.path / "cassette.json")
     interactions = read_cassette(name, recording.cassette) if recording.cassette else []
     stage = _Stage(recording, case, decided, interactions)
-    given = -1
     while True:
         try:
             traded = stage.trade(orders_at_once=orders_at_once)
-            if stage.given == given or not stage.was_resumed_later:
+            if not stage.go_on():  # a job may have died once all was settled, and the next one looked again
                 return stage.outcomes(traded)
-            given = stage.given  # a job died once all was settled, and the one after it looked again
-        except (
-            BrokerError,
-            LeaseLost,
-            RunStopped,
-        ) as error:  # at which a job ended; another one went on from there
-            if stage.given == given:
+        except (BrokerError, LeaseLost, RunStopped) as error:  # at which a job ended
+            if not stage.go_on():
                 raise RecordError(
                     f"{name}: the recorded traffic doesn't suffice to carry run {recording.run.run_id} out "
                     f"again ({error}). Replay its decisions only."
                 ) from error
-            given = stage.given
 
 
 class _Stage:
@@ -110,7 +103,6 @@ class _Stage:
                     last_price=last_prices(recording),
                 ),
                 account=account,
-                resuming=resuming[account],
             )
             for account in {place["account"] for place in self.places}
         }
@@ -118,15 +110,12 @@ class _Stage:
         allowed = self.decided["allowed"].to_numpy()
         self.withdrawn_elsewhere = _set_up_earlier_targets(recording, self.folder, self.places, allowed)
 
-    @property
-    def given(self) -> int:
-        """How much of the recorded traffic was used so far."""
-        return sum(adapter.given for adapter in self.adapters.values())
-
-    @property
-    def was_resumed_later(self) -> bool:
-        """Tell whether the record has a job that went on after the latest one that was carried out."""
-        return any(adapter.was_resumed_later for adapter in self.adapters.values())
+    def go_on(self) -> bool:
+        """Go on with the next job that worked on the recorded run; tell whether there was one."""
+        later = [job for adapter in self.adapters.values() if (job := adapter.next_job) is not None]
+        for adapter in self.adapters.values():
+            adapter.job = min(later, default=adapter.job)
+        return bool(later)
 
     def trade(self, *, orders_at_once: int) -> Traded:
         """Carry it out."""
@@ -172,7 +161,7 @@ class _Stage:
     def _remembered(self, account: str) -> BaseAdapter:
         """Give an account's transport; where another job goes on later, that one knows what was answered."""
         adapter = self.adapters[account]
-        if not adapter.was_resumed_later:
+        if len(adapter.jobs) == 1:
             return adapter
         journal = Journal(self.folder, gather_s=0.0)
         return Remembering(

@@ -30,7 +30,8 @@ class Interaction:
     """A request, and its reply or why there was none.
 
     ``target``: path and query. ``account``: whose it is, "" where nobody said. ``started_at``: ISO text, ""
-    where nobody said. ``status`` is 0, and ``error`` says why, where there was no reply.
+    where nobody said. ``job``: which of those that worked on the run made it, from 1. ``status`` is 0, and
+    ``error`` says why, where there was no reply.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Interaction:
     body: bytes
     account: str = ""
     started_at: str = ""
+    job: int = 1
     status: int = 0
     reason: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -143,20 +145,24 @@ def _interaction(row: object, place: int, *, lost: bool) -> Interaction:
         parts = urlsplit(uri)
     except ValueError:
         raise _Malformed("request.uri", uri, "an address") from None
-    number = row.get("number", place)
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise _Malformed("number", number, "a whole number")
     told: dict[str, Any] = {
-        "number": number,
+        "number": _whole("number", row.get("number", place)),
         "method": method.upper(),
         "target": (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
         "body": _body("request.body", request.get("body")),
         "account": _text("account", row.get("account")),
         "started_at": _text("started_at", row.get("started_at")),
+        "job": _whole("job", row.get("job", 1)),
     }
     if lost:
         return Interaction(**told, error=_text("error", row.get("error")) or "no answer was recorded")
     return Interaction(**told, **_answered(row.get("response")))
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Malformed(name, value, "a whole number")
+    return value
 
 
 def _answered(response: object) -> dict[str, Any]:

@@ -48,20 +48,19 @@ class Answer:
 
 @dataclass
 class _Recorded:
-    """The interactions of one request, in their order, the job that made each, and how many were given.
+    """The interactions of one request, in their order, and how many were given.
 
     ``was_sought``: the first job of which a request to place the order was kept had looked for it before, so
     that an earlier one may have sent it, and died of it or soon after.
     """
 
     interactions: list[Interaction] = field(default_factory=list)
-    jobs: list[int] = field(default_factory=list)
     given: int = 0
     was_sought: bool = False
 
     def next_of(self, job: int) -> Interaction | None:
         """Give the next one: the first, or one that repeats and was not asked by a later job than this."""
-        if self.given == len(self.interactions) or (self.given and self.jobs[self.given] > job):
+        if self.given == len(self.interactions) or (self.given and self.interactions[self.given].job > job):
             return None
         self.given += 1
         return self.interactions[self.given - 1]
@@ -70,11 +69,6 @@ class _Recorded:
     def last(self) -> Interaction:
         """The last one that was given."""
         return self.interactions[max(self.given, 1) - 1]
-
-    @property
-    def last_job(self) -> int:
-        """The job that made it."""
-        return self.jobs[max(self.given, 1) - 1]
 
 
 class CassetteSession(Session):
@@ -91,8 +85,8 @@ class CassetteAdapter(BaseAdapter):
     """Answers requests from interactions; may be used by any number of threads.
 
     ``book`` is made when something is asked that was never recorded. ``account``: whose requests these are;
-    of interactions that name an account only its own are used. ``resuming``: the request by which a job
-    begins that resumes the run of another; what is asked again after it is not answered before it.
+    of interactions that name an account only its own are used. ``jobs``: those that worked on the run;
+    ``job`` is the one that asks now, and a later one's replies to what was asked before are not given yet.
     ``answers`` are the requests that were made, in their order.
     """
 
@@ -102,26 +96,25 @@ class CassetteAdapter(BaseAdapter):
         book: Callable[[], VenueBook],
         *,
         account: str = "",
-        resuming: str = "",
     ) -> None:
         super().__init__()
         self._make_book = book
         self._book: VenueBook | None = None
         self.answers: list[Answer] = []
         self._lock = threading.Lock()
-        self._resuming = _Resuming(resuming)
         self._recorded: dict[Key, _Recorded] = {}
-        jobs, sought = _Resuming(resuming), set[tuple[int, str]]()
-        for one in interactions:
-            if one.account not in {"", account}:
-                continue
-            key, job = _key_of(one), jobs.job_of(one.method, one.target)
+        own = [one for one in interactions if one.account in {"", account}]
+        self.jobs = sorted({one.job for one in own}) or [1]
+        self.job = first = self.jobs[0]
+        sought = set[tuple[int, str]]()
+        for one in own:
+            key = _key_of(one)
             recorded = self._recorded.setdefault(key, _Recorded())
-            recorded.was_sought |= not recorded.jobs and job > 0 and (job, key[2]) in sought
-            recorded.jobs.append(job)
+            was_sought = one.job > first and (one.job, key[2]) in sought
+            recorded.was_sought |= was_sought and not recorded.interactions
             recorded.interactions.append(one)
             if one.method == "GET":
-                sought.add((job, looked_up(one.target)))
+                sought.add((one.job, looked_up(one.target)))
 
     @property
     def book(self) -> VenueBook:
@@ -136,14 +129,9 @@ class CassetteAdapter(BaseAdapter):
         return {} if self._book is None else self._book.simulated
 
     @property
-    def given(self) -> int:
-        """How many recorded interactions were given so far."""
-        return sum(recorded.given for recorded in self._recorded.values())
-
-    @property
-    def was_resumed_later(self) -> bool:
-        """Tell whether a job of the record began after the latest one that has asked here."""
-        return any(recorded.jobs[-1] > self._resuming.job for recorded in self._recorded.values())
+    def next_job(self) -> int | None:
+        """The next job of the record after the one that asks now, None where that is the last."""
+        return next((job for job in self.jobs if job > self.job), None)
 
     def knows(self, client_id: str) -> bool:
         """Tell whether an order of this client id was asked for, or told of, in the record."""
@@ -159,7 +147,7 @@ class CassetteAdapter(BaseAdapter):
         method, body = str(request.method).upper(), _as_bytes(request.body)
         key = _key(method, target, body)
         with self._lock:
-            found, how = self._found(key, body, self._resuming.job_of(method, target))
+            found, how = self._found(key, body, self.job)
             if found is None:
                 reply = self.book.answer(method, parts.path, parts.query, body)
                 how = reply.how
@@ -184,7 +172,7 @@ class CassetteAdapter(BaseAdapter):
         if key[:2] == ("POST", ORDERS) and not _same_order(body, recorded.interactions[0].body):
             self.book.forget(key[2])  # it would be there under this id, and not the other one
             return None, ""
-        if recorded.was_sought and not recorded.given and recorded.jobs[0] > job:
+        if recorded.was_sought and not recorded.given and recorded.interactions[0].job > job:
             raise RunStopped(f"The job ended when it had come to {key[2]}; the next one went on from there.")
         found = recorded.next_of(job)
         if found is not None:
@@ -193,7 +181,7 @@ class CassetteAdapter(BaseAdapter):
         was_answered = 200 <= last.status < 300
         if key[0] == "GET" and self.book.knows_better(key[1], answered=was_answered):
             return None, ""
-        if key[0] == "GET" and not was_answered and recorded.last_job < job:
+        if key[0] == "GET" and not was_answered and last.job < job:
             return None, ""  # the job that got no answer died of it, and those after it did without
         is_over = recorded.given == len(recorded.interactions) and not last.error.startswith(_NEVER_LEFT)
         may_be_there = 200 <= last.status < 300 or key[2] in self.book.id_of
@@ -209,22 +197,6 @@ class CassetteAdapter(BaseAdapter):
             raise NoConnection("the reply to this request was not recorded", request=request)
         content = b"" if reply.said is None else json.dumps(reply.said).encode()
         return _response(request, reply.status, "", {"Content-Type": "application/json"}, content)
-
-
-@dataclass
-class _Resuming:
-    """Counts jobs: each but the first begins with a certain request, which it may repeat at once."""
-
-    target: str
-    job: int = 0
-    is_resuming: bool = False
-
-    def job_of(self, method: str, target: str) -> int:
-        """Give the job that makes this request."""
-        resumes = bool(self.target) and method == "GET" and target == self.target
-        self.job += int(resumes and not self.is_resuming)
-        self.is_resuming = resumes
-        return self.job
 
 
 def _key_of(one: Interaction) -> Key:

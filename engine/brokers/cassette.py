@@ -18,8 +18,8 @@ def cassette_bytes(exchanges: Iterable[Exchange]) -> bytes:
     """Write exchanges as a cassette in JSON, in the order of their numbers, one a line and all in ASCII.
 
     Requests that got no answer stand under ``unanswered``, since an interaction needs a response. Besides
-    what vcrpy reads, each has its ``number``, ``started_at`` (ISO 8601, UTC) and ``took_s`` (seconds), and
-    the ``account`` where that has a name.
+    what vcrpy reads, each has its ``number``, ``started_at`` (ISO 8601, UTC) and ``took_s`` (seconds), the
+    ``account`` where that has a name, and the ``job`` from the second on.
     """
     answered, unanswered = [], []
     for exchange in sorted(exchanges, key=attrgetter("number")):
@@ -40,6 +40,7 @@ def _line(exchange: Exchange, outcome: dict[str, Any]) -> bytes:
         "started_at": exchange.started_at,
         "took_s": exchange.took_s,
         **({"account": exchange.account} if exchange.account else {}),
+        **({"job": exchange.job} if exchange.job > 1 else {}),
         "request": exchange.request,
         **outcome,
     }

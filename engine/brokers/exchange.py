@@ -17,7 +17,8 @@ class Exchange:
     the whole reply was in. ``request`` has ``method, uri, body, headers`` and ``response`` has ``status,
     headers, body``, as vcrpy's JSON serializer writes them. Without a reply, ``response`` is None and
     ``error`` says why; with one it is "". ``account`` is what intents call the account of the keys, "" where
-    nobody has named it: two accounts may use the same client ids at the same host.
+    nobody has named it: two accounts may use the same client ids at the same host. ``job``: 1 for that which
+    began the run, 2 for the one that resumed it.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Exchange:
     response: Mapping[str, Any] | None
     error: str
     account: str = ""
+    job: int = 1
 
     def as_json(self) -> bytes:
         """Write it as one line of JSON, without the line's end."""
@@ -36,6 +38,8 @@ class Exchange:
     def from_json(cls, line: bytes) -> Exchange:
         """Read what ``as_json`` wrote; raises ``ValueError`` for anything else."""
         fields = orjson.loads(line)
+        if isinstance(fields, dict):
+            fields.setdefault("job", 1)  # jobs weren't counted once
         shape = {name: type(value) for name, value in fields.items()} if isinstance(fields, dict) else None
         if shape not in _SHAPES:
             raise ValueError(f"it is no exchange: {line[:100].decode('utf-8', 'replace')!r}")
@@ -49,5 +53,6 @@ _ALWAYS = {
     "request": dict,
     "error": str,
     "account": str,
+    "job": int,
 }
 _SHAPES = ({**_ALWAYS, "response": dict}, {**_ALWAYS, "response": type(None)})

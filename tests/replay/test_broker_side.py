@@ -172,12 +172,14 @@ class DyingOnceSettled(Watched):
         super().put(key, content)
 
 
+@pytest.mark.parametrize("symbols", [["SPY"], ["SPY", "NOSUCH"], []], ids=["taken", "refused", "alone"])
 @pytest.mark.parametrize("deaths", [1, 3])
-def test_what_a_later_job_settled_otherwise_is_the_run_s_outcome(desk: TradingDesk, deaths: int) -> None:
+def test_what_a_later_job_settled_otherwise_is_the_run_s_outcome(
+    desk: TradingDesk, deaths: int, symbols: list[str]
+) -> None:
     desk.drop(
         "a.json",
-        *orders(4),
-        order(client_intent_id="refused", symbol="NOSUCH"),
+        *(order(client_intent_id=symbol, symbol=symbol) for symbol in symbols),
         order(client_intent_id="resting", symbol="KO", qty=deaths + 1, order_type="limit", limit_price=1),
     )
     for _ in range(deaths):

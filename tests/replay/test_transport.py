@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,13 +50,11 @@ def posted(client_id: str, **more: Any) -> Interaction:
     return said("/v2/orders", answer, method="POST", body=order_body(client_id), **more)
 
 
-def over(
-    *interactions: Interaction, account: str = "", resuming: str = ""
-) -> tuple[requests.Session, CassetteAdapter]:
+def over(*interactions: Interaction, account: str = "") -> tuple[requests.Session, CassetteAdapter]:
     def book() -> VenueBook:
         return VenueBook.of(interactions, at=AT, reference_price=lambda _: None, last_price=PRICES)
 
-    adapter = CassetteAdapter(interactions, book, account=account, resuming=resuming)
+    adapter = CassetteAdapter(interactions, book, account=account)
     return CassetteSession(adapter), adapter
 
 
@@ -211,38 +210,35 @@ def test_a_cancel_that_was_never_asked_for_withdraws_what_is_open_and_nothing_el
     assert how(adapter) == ["simulated", "derived", "simulated", "simulated"]
 
 
-SEEK = "/v2/orders?status=all&after=then"
-
-
 def test_what_a_later_job_asked_again_is_not_answered_before_that_job_begins() -> None:
     lookup = "/v2/watch"
-    traffic = [lost("x"), said(lookup, {"job": 0}), said(SEEK, []), said(SEEK, []), said(lookup, {"job": 1})]
-    session, _ = over(*traffic, resuming=SEEK)
-    assert [session.get(HOST + lookup).json()["job"] for _ in range(2)] == [0, 0]
-    session.get(HOST + SEEK)
-    session.get(HOST + SEEK)
-    assert session.get(HOST + lookup).json()["job"] == 1
+    session, adapter = over(*(said(lookup, {"job": job}, job=job) for job in (2, 3)))
+    assert [session.get(HOST + lookup).json()["job"] for _ in range(2)] == [2, 2]
+    assert adapter.next_job == 3
+    adapter.job = 3
+    assert session.get(HOST + lookup).json()["job"] == 3
+    assert adapter.next_job is None
 
 
 def test_an_order_that_a_later_job_looked_for_before_it_sent_it_ends_the_job_before() -> None:
     found = said("/v2/orders:by_client_order_id?client_order_id=a", {"message": "no"}, status=404)
-    session, _ = over(posted("b"), said(SEEK, []), found, posted("a"), resuming=SEEK)
+    session, adapter = over(posted("b"), replace(found, job=2), posted("a", job=2))
     with pytest.raises(RunStopped, match="The job ended when it had come to a"):
         session.post(HOST + "/v2/orders", data=order_body("a"))
-    session.get(HOST + SEEK)
+    adapter.job = 2
     assert session.post(HOST + "/v2/orders", data=order_body("a")).json()["id"] == "id-a"
 
 
 def test_what_a_job_died_of_asking_is_answered_from_the_rest_of_the_record_once_a_later_job_asks() -> None:
     lookup = "/v2/orders:by_client_order_id?client_order_id=a"
-    broken = said(lookup, None, status=0, error="ChunkedEncodingError: half")
-    session, _ = over(posted("b"), said(SEEK, []), broken, posted("c"), resuming=SEEK)
-    session.get(HOST + SEEK)
+    broken = said(lookup, None, status=0, error="ChunkedEncodingError: half", job=2)
+    session, adapter = over(posted("b"), broken, posted("c", job=2))
+    adapter.job = 2
     for _ in range(2):  # as often as it asks: nobody knows of another answer in its time
         with pytest.raises(requests.ConnectionError):
             session.get(HOST + lookup)
     session.post(HOST + "/v2/orders", data=order_body("c"))
-    session.get(HOST + SEEK)
+    adapter.job = 3
     assert session.get(HOST + lookup).status_code == 404
 
 
