@@ -48,19 +48,26 @@ class Answer:
 
 @dataclass
 class _Recorded:
-    """The interactions of one request, in their order, and how many were given.
+    """The interactions of one request, in their order, the job that made each, and how many were given.
 
     ``was_sought``: the first job of which a request to place the order was kept had looked for it before, so
     that an earlier one may have sent it, and died of it or soon after.
     """
 
     interactions: list[Interaction] = field(default_factory=list)
+    jobs: list[int] = field(default_factory=list)
     given: int = 0
     was_sought: bool = False
 
     def next_of(self, job: int) -> Interaction | None:
-        """Give the next one: the first, or one that repeats and was not asked by a later job than this."""
-        if self.given == len(self.interactions) or (self.given and self.interactions[self.given].job > job):
+        """Give the next one: the first, or one that repeats and was not asked by a later job than this.
+
+        What an earlier job was told and has not asked for here is passed over, where this one was told more.
+        """
+        jobs = self.jobs
+        while self.given + 1 < len(jobs) and jobs[self.given] < job and jobs[self.given + 1] <= job:
+            self.given += 1
+        if self.given == len(jobs) or (self.given and jobs[self.given] > job):
             return None
         self.given += 1
         return self.interactions[self.given - 1]
@@ -113,6 +120,7 @@ class CassetteAdapter(BaseAdapter):
             was_sought = one.job > first and (one.job, key[2]) in sought
             recorded.was_sought |= was_sought and not recorded.interactions
             recorded.interactions.append(one)
+            recorded.jobs.append(one.job)
             if one.method == "GET":
                 sought.add((one.job, looked_up(one.target)))
 

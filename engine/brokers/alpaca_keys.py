@@ -54,12 +54,15 @@ class Keys(requests.auth.AuthBase):
 
 
 class Spelled:
-    """A secret in ASCII, in any mixture of the spellings of its characters; ``blot`` stands in its place."""
+    """A secret in ASCII, in any mixture of the spellings of its characters; ``blot`` stands in its place.
 
-    def __init__(self, secret: str, *, blot: str = HIDDEN) -> None:
-        self._key = secret.encode()
-        self._beginnings = tuple(self._key[:end] for end in range(_SHORTEST_BEGINNING, len(self._key)))
-        self._shortest_beginning = self._key[:_SHORTEST_BEGINNING]
+    So many of its first characters as ``shortest`` are taken for it at the end of a text, which may be cut off.
+    """
+
+    def __init__(self, secret: str, *, blot: str = HIDDEN, shortest: int = _SHORTEST_BEGINNING) -> None:
+        self._key, self._shortest = secret.encode(), shortest
+        self._beginnings = tuple(self._key[:end] for end in range(shortest, len(self._key)))
+        self._shortest_beginning = self._key[:shortest]
         self._blot = blot
         letters = [_spellings(letter) for letter in secret]
         self._whole = re.compile("".join(letters))
@@ -97,7 +100,7 @@ class Spelled:
         """Tell whether the text from ``start`` on is a beginning of the key, perhaps with half an escape."""
         places = {start}  # a backslash may be a letter, or begin the escape of the next one
         for count, letter in enumerate(self._letters):
-            if count >= _SHORTEST_BEGINNING and any(_is_cut_off(text, place) for place in places):
+            if count >= self._shortest and any(_is_cut_off(text, place) for place in places):
                 return True
             places = {end for place in places for end in _ends(letter, text, place)}
             if not places:

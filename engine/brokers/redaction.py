@@ -9,7 +9,9 @@ from engine.brokers.alpaca_keys import Spelled
 
 BLOT = b"REDACTED"
 
-_FEWEST_LETTERS = 8  # of an account's number or id; shorter ones would be found in everything
+# Of an account's number or id, or of its beginning where a text is cut off; shorter ones would be found in
+# everything: other ids are hexadecimal, too.
+_FEWEST_LETTERS = 8
 _QUOTED = rb"""(?:\\*["']|%22|&quot;|&\#0*3[49];|&\#x0*2[27];|%3A|[\s:=\[])++"""  # also in JSON within JSON
 _VALUE = rb"(?!(?:null|true|false)\b)([\w.+-]+)"
 _ACCOUNT = rb"account[_-]?(?:number|id)"
@@ -55,4 +57,4 @@ class AccountRedaction:
         with self._lock:
             if value not in self._seen:
                 self._seen |= {value}
-                self._spelled += (Spelled(value.decode(), blot=BLOT.decode()),)
+                self._spelled += (Spelled(value.decode(), blot=BLOT.decode(), shortest=_FEWEST_LETTERS),)

@@ -220,6 +220,15 @@ def test_what_a_later_job_asked_again_is_not_answered_before_that_job_begins() -
     assert adapter.next_job is None
 
 
+def test_what_an_earlier_job_was_told_is_passed_over_where_a_later_one_was_told_more() -> None:
+    broken = posted("a", answer={"message": "oops"}, status=500)
+    refused = posted("a", answer={"message": "no"}, status=403, job=2)
+    session, adapter = over(broken, posted("b"), refused)
+    adapter.job = 2
+    told = {name: session.post(HOST + "/v2/orders", data=order_body(name)).status_code for name in "ab"}
+    assert told == {"a": 403, "b": 200}
+
+
 def test_an_order_that_a_later_job_looked_for_before_it_sent_it_ends_the_job_before() -> None:
     found = said("/v2/orders:by_client_order_id?client_order_id=a", {"message": "no"}, status=404)
     session, adapter = over(posted("b"), replace(found, job=2), posted("a", job=2))

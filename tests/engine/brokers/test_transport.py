@@ -498,6 +498,14 @@ def test_account_fields_are_blotted_out_anywhere_and_other_ids_stay(body: str, k
         json.loads(kept)
 
 
+def test_an_order_id_that_ends_as_the_account_id_begins_stays_and_a_cut_off_account_id_does_not() -> None:
+    account = AccountRedaction()
+    account.redacted(f'{{"account_id": "{ACCOUNT_ID}"}}'.encode())
+    order = f"/v2/orders/{ORDER_ID[:-4]}{ACCOUNT_ID[:4]}".encode()
+    assert account.redacted(order) == order
+    assert account.redacted(f"unknown: {ACCOUNT_ID[:12]}".encode()) == b"unknown: REDACTED"
+
+
 def test_a_word_is_not_taken_for_an_account_number() -> None:
     account = AccountRedaction()
     account.redacted(b'{"account_id": "unknown-account"}')
