@@ -56,7 +56,7 @@ class Keys(requests.auth.AuthBase):
 class Spelled:
     """A secret in ASCII, in any mixture of the spellings of its characters; ``blot`` stands in its place.
 
-    So many of its first characters as ``shortest`` are taken for it at the end of a text, which may be cut off.
+    So many of its first characters as ``shortest`` are taken for it at the end of a text that may be cut off.
     """
 
     def __init__(self, secret: str, *, blot: str = HIDDEN, shortest: int = _SHORTEST_BEGINNING) -> None:
