@@ -120,10 +120,10 @@ class Journal:
                     self._open = _Chunk()
                 self._write(chunk)
         except BaseException as error:  # nobody else writes it, and others wait for it
+            chunk.error = error
             with self._lock:
                 if self._open is chunk:
                     self._open = _Chunk()
-            chunk.error = error
         finally:
             chunk.written.release()
 

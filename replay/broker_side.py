@@ -106,22 +106,30 @@ class _Stage:
             )
             for account in {place["account"] for place in self.places}
         }
+        self.jobs = sorted({job for adapter in self.adapters.values() for job in adapter.jobs}) or [1]
+        self.was_resumed = len(self.jobs) > 1
         self.folder = _in_memory(recording, case, decided, self.places)
         allowed = self.decided["allowed"].to_numpy()
         self.withdrawn_elsewhere = _set_up_earlier_targets(recording, self.folder, self.places, allowed)
 
     def go_on(self) -> bool:
         """Go on with the next job that worked on the recorded run; tell whether there was one."""
-        later = [job for adapter in self.adapters.values() if (job := adapter.next_job) is not None]
-        for adapter in self.adapters.values():
-            adapter.job = min(later, default=adapter.job)
-        return bool(later)
+        self.jobs = self.jobs[1:]
+        return bool(self.jobs)
 
     def trade(self, *, orders_at_once: int) -> Traded:
-        """Carry it out."""
+        """Carry it out, as far as the job came that is at work."""
         allowed = self.decided["allowed"].to_numpy()
-        if not {account for account, yes in zip(self.accounts, allowed, strict=True) if yes} - self.down:
+        for adapter in self.adapters.values():
+            adapter.job = self.jobs[0]
+        later = {name for name, adapter in self.adapters.items() if adapter.jobs[0] > self.jobs[0]}
+        if (
+            not {account for account, yes in zip(self.accounts, allowed, strict=True) if yes}
+            - self.down
+            - later
+        ):
             return Traded()
+        journal = Journal(self.folder, gather_s=0.0) if self.was_resumed else None
         held, documents = self._held(), MemoryDocuments()
         said = self.folder.json(INPUTS)["broker"]
         venues = [
@@ -130,7 +138,7 @@ class _Stage:
                 key=place["account_key"],
                 broker=ReplayedBroker(
                     place["host"],
-                    self._remembered(place["account"]),
+                    self._transport(place["account"], journal),
                     held.get(place["account"], {}),
                 ),
                 lease=OwnLease(str(said.get(place["account"], {}).get("tenure", ""))),
@@ -141,9 +149,10 @@ class _Stage:
                 orders_at_once=orders_at_once,
             )
             for place in self.places
-            if place["account"] not in self.down
+            if place["account"] not in self.down | later
         ]
         down = {account: f"account {account} failed in the recorded run" for account in self.down}
+        down |= {account: f"no job had come to account {account} yet" for account in later}
         nothing: Any = NoStore()
         world = World(
             objects=self.folder.objects,
@@ -158,12 +167,11 @@ class _Stage:
             self.folder, world, Venues(at_work=tuple(venues), names=Names(documents), down=down)
         )
 
-    def _remembered(self, account: str) -> BaseAdapter:
-        """Give an account's transport; where another job goes on later, that one knows what was answered."""
+    def _transport(self, account: str, journal: Journal | None) -> BaseAdapter:
+        """Give an account's transport; by a journal later jobs know what this one was answered."""
         adapter = self.adapters[account]
-        if len(adapter.jobs) == 1:
+        if journal is None:
             return adapter
-        journal = Journal(self.folder, gather_s=0.0)
         return Remembering(
             adapter,
             journal.keep,

@@ -82,7 +82,8 @@ class MemoryObjects:
 
     def list(self, prefix: str) -> list[str]:
         """Give the keys below a prefix, in order."""
-        return sorted(key for key in self._content if key.startswith(prefix))
+        with self._lock:
+            return sorted(key for key in self._content if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
         """Remove an object; one that isn't there is no error."""

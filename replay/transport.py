@@ -136,11 +136,6 @@ class CassetteAdapter(BaseAdapter):
         """What orders come to that were never sent, by the id that they have here."""
         return {} if self._book is None else self._book.simulated
 
-    @property
-    def next_job(self) -> int | None:
-        """The next job of the record after the one that asks now, None where that is the last."""
-        return next((job for job in self.jobs if job > self.job), None)
-
     def knows(self, client_id: str) -> bool:
         """Tell whether an order of this client id was asked for, or told of, in the record."""
         return ("POST", ORDERS, client_id) in self._recorded or client_id in self.book.id_of

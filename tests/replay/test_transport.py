@@ -214,10 +214,9 @@ def test_what_a_later_job_asked_again_is_not_answered_before_that_job_begins() -
     lookup = "/v2/watch"
     session, adapter = over(*(said(lookup, {"job": job}, job=job) for job in (2, 3)))
     assert [session.get(HOST + lookup).json()["job"] for _ in range(2)] == [2, 2]
-    assert adapter.next_job == 3
+    assert adapter.jobs == [2, 3]
     adapter.job = 3
     assert session.get(HOST + lookup).json()["job"] == 3
-    assert adapter.next_job is None
 
 
 def test_what_an_earlier_job_was_told_is_passed_over_where_a_later_one_was_told_more() -> None:
