@@ -189,6 +189,8 @@ class CassetteAdapter(BaseAdapter):
         is_over = recorded.given == len(recorded.interactions) and not last.error.startswith(_NEVER_LEFT)
         may_be_there = 200 <= last.status < 300 or key[2] in self.book.id_of
         if key[0] == "POST" and last.status == _TURNED_AWAY:
+            if recorded.given < len(recorded.interactions):
+                raise RunStopped(f"The job ended when {key[2]} had been turned away; the next one went on.")
             return None, ""  # who is turned away asks again, for as long as it is
         if key[:2] == ("POST", ORDERS) and is_over and may_be_there:
             content = json.dumps(_MUST_BE_UNIQUE).encode()

@@ -250,6 +250,16 @@ def test_what_a_job_died_of_asking_is_answered_from_the_rest_of_the_record_once_
     assert session.get(HOST + lookup).status_code == 404
 
 
+def test_an_order_that_was_turned_away_and_sent_again_by_a_later_job_ends_the_job_before() -> None:
+    turned_away = posted("a", answer={"message": "too many requests."}, status=429)
+    session, adapter = over(turned_away, posted("a", answer={"message": "no"}, status=403, job=2))
+    assert session.post(HOST + "/v2/orders", data=order_body("a")).status_code == 429
+    with pytest.raises(RunStopped, match="had been turned away"):
+        session.post(HOST + "/v2/orders", data=order_body("a"))
+    adapter.job = 2
+    assert session.post(HOST + "/v2/orders", data=order_body("a")).status_code == 403
+
+
 def test_an_order_whose_last_recorded_reply_was_a_429_is_taken_in_when_it_is_sent_again() -> None:
     session, adapter = over(posted("a", answer={"message": "too many requests."}, status=429))
     again = [session.post(HOST + "/v2/orders", data=order_body("a")).status_code for _ in range(2)]
