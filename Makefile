@@ -21,7 +21,7 @@ check: .venv/test.stamp
 bench: .venv/test.stamp
 	@$(BIN)/python -m tests.benchmarks
 
-soak: .venv/test.stamp  # an hour and a half on two cores; to repeat a schedule: python -m tests.exactly_once SEED
+soak: .venv/test.stamp  # two to three hours on two cores; to repeat a schedule: python -m tests.exactly_once SEED
 	@$(BIN)/python -m pytest -m soak tests/exactly_once
 
 simulator: .venv/simulator.stamp
