@@ -27,15 +27,16 @@ each step lives::
     contract      what makes a row an intent; asked by the reader of files and again by the gate
     columns       frames of any dtype -> typed numpy columns; ``quantity``: exact units of 1e-9
     schema        columns, dtypes and units of every frame
+    printable     text of others, made safe for terminals, logs and spreadsheets
     config        settings and limits, read once, strictly, frozen
 
     stores        run folders, inbox, embedded store, kill switch, lock
     brokers       the protocol, the dry run, Alpaca
 
 ``risk``, ``intents``, ``contract``, ``columns``, ``quantity``, ``schema``, ``inputs``, ``ledger``,
-``breaks``, ``side_by_side``, ``reconciling``, ``adjustments`` are pure: no I/O, no clock, no environment;
-import-linter holds them to it. A run's state is which files exist in its folder; each is written once, whole
-(``stores.objects``). ``DECISIONS.md`` says why things are as they are.
+``breaks``, ``side_by_side``, ``reconciling``, ``adjustments``, ``printable`` are pure: no I/O, no clock, no
+environment; import-linter holds them to it. A run's state is which files exist in its folder; each is written
+once, whole (``stores.objects``). ``DECISIONS.md`` says why things are as they are.
 
 The names below are the public ones; each is loaded when it is first used, since a run is short.
 """

@@ -1,0 +1,105 @@
+r"""Text of others, made safe for what displays it: terminals, logs, JSON that people read, spreadsheets.
+
+Names of files, ids and texts of strategies and brokers may hold characters that move a cursor, hide or turn
+text around, or begin a line that looks like one of ours; and cells that a spreadsheet takes for a formula.
+Whatever is written out passes one of these functions, at the place where it is written.
+
+Characters are escaped as Python and JSON write them: ``\x1b``, ``\u202e``, ``\U000e0041``.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from numbers import Number
+
+_BLANK_THOUGH_PRINTABLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""What Unicode ignores, or shows as nothing, among the characters that ``str.isprintable`` lets pass."""
+_OF_LAYOUT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
+
+_READ_AS_ESCAPE = re.compile(r"\\(?=[tnr]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
+_ESCAPE = re.compile(r"\\(?:([tnr])|x([0-9a-f]{2})|u([0-9a-f]{4})|U(0010[0-9a-f]{4}|000[0-9a-f]{5}))")
+_SIGNS = "=+@-\uff1d\uff0b\uff20\uff0d\ufe66\ufe62\ufe6b\ufe63\u207c\u207a\u207b\u208c\u208a\u208b\u2212"
+# A German Excel splits at semicolons whatever the quotes: a cell begins behind each of them, too.
+_FORMULA = re.compile(f"(^|;)(?='* *[{re.escape(_SIGNS)}])")
+_NEUTRALISED = re.compile(f"(^|;)'(?='* *[{re.escape(_SIGNS)}])")
+
+
+def is_printable(text: str) -> bool:
+    """Return whether a text is visible as it is, on one line and in reading order.
+
+    Not so: control and format characters (escape sequences, zero width, changes of direction), separators of
+    lines and paragraphs, blanks other than the space, lone surrogates, private and unassigned characters.
+    """
+    return text.isprintable() and (text.isascii() or not _BLANK_THOUGH_PRINTABLE.search(text))
+
+
+def printable(text: str) -> str:
+    r"""Return a text as one line for a terminal, a log or a message; idempotent.
+
+    Everything for which ``is_printable`` doesn't hold is escaped, tabs and line breaks included.
+    """
+    return text if is_printable(text) else "".join(map(_escaped, text))
+
+
+def printable_json(text: str) -> str:
+    r"""Return JSON text with the same values and no character that is not printable, but line breaks.
+
+    In valid JSON such characters stand in strings only, where ``\u2028`` is the character itself.
+    """
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "\n".join(
+        line if is_printable(line) else "".join(map(_escaped_in_json, line)) for line in text.split("\n")
+    )
+
+
+def csv_cell(value: object) -> str:
+    r"""Return a value as a cell of a CSV file that a spreadsheet takes for the text or number it is.
+
+    Text that would be a formula gets an apostrophe before it: text that begins, after blanks and also behind
+    a semicolon, with ``= + - @`` or their full-width forms. What is not printable is escaped. ``csv_value``
+    is the exact inverse for text. Numbers stay numbers, negative ones too; ``None`` and NaN are empty cells.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, Number):
+        return _number(value)
+    escaped = printable(_READ_AS_ESCAPE.sub(r"\\x5c", str(value)))
+    return _FORMULA.sub(r"\1'", escaped)
+
+
+def csv_value(cell: str) -> str:
+    """Return the text of which ``csv_cell`` made a cell."""
+    return _ESCAPE.sub(_unescaped, _NEUTRALISED.sub(r"\1", cell))
+
+
+def _number(value: Number) -> str:
+    if value != value:  # noqa: PLR0124 - NaN
+        return ""
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+def _escaped(letter: str) -> str:
+    if is_printable(letter):
+        return letter
+    code = ord(letter)
+    if code <= 0xFF:
+        return _OF_LAYOUT.get(letter) or f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _escaped_in_json(letter: str) -> str:
+    if is_printable(letter):
+        return letter
+    units = letter.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    layout, *codes = match.groups()
+    if layout:
+        return {"t": "\t", "n": "\n", "r": "\r"}[layout]
+    return chr(int(next(code for code in codes if code), 16))
