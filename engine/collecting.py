@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.calendar import trading_date
+from engine.config import IntakeLimits
 from engine.errors import AlreadyWritten, EngineError
 from engine.intents.assembling import KNOWN_SCHEMA, Assembled, assemble
 from engine.intents.problems import RefusedRow
@@ -32,6 +33,7 @@ _SENT = ("dry_run", "placed", "unresolved")
 def collect(folder: RunFolder, world: World) -> None:
     """Read what waits in the inbox, write ``collected.json`` and seal ``intents.parquet``."""
     world.inbox.recover()
+    limits = IntakeLimits.of_record(folder.start["settings"])
     files, entries, left = [], [], []
     waiting = world.inbox.waiting()
     for done, dropped in enumerate(waiting):
@@ -41,7 +43,11 @@ def collect(folder: RunFolder, world: World) -> None:
             left.append({"name": dropped.printable_name, "why": why_left})
             continue
         file = read_intent_file(
-            dropped.name, content, file_time_us=dropped.mtime_us, trading_date=folder.trading_date
+            dropped.name,
+            content,
+            file_time_us=dropped.mtime_us,
+            trading_date=folder.trading_date,
+            limits=limits,
         )
         files.append(file)
         entries.append(_entry(dropped, file, content))

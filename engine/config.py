@@ -6,159 +6,35 @@ typing mistake must never loosen a limit. ``SETTINGS`` is the whole list.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from numbers import Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from engine.errors import ConfigurationError
+from engine.setting_values import (
+    PROJECTIONS,
+    Projection,
+    as_count,
+    as_database_url,
+    as_document,
+    as_flag,
+    as_path_part,
+    as_projection,
+    as_quantity,
+    as_seconds,
+    as_size,
+    as_store,
+    as_text,
+    as_timeout,
+    as_wait,
+)
 
-ON_WORDS = frozenset({"1", "true", "yes", "on"})
-OFF_WORDS = frozenset({"0", "false", "no", "off"})
-_DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
-SIGNIFICANT_DIGITS = 15
-DECIMALS = 9
-_SHORTEST_TIMEOUT_S, _LONGEST_TIMEOUT_S = 0.1, 600
-LONGEST_S = 1e9
-"""About 31 years: as good as none, and far from where dates end."""
 PAPER_HOST = "https://paper-api.alpaca.markets"
-
-Projection = Literal["worst_case", "net"]
-PROJECTIONS = ("worst_case", "net")
-
-
-def _flag(name: str, text: str) -> bool:
-    word = text.strip().lower()
-    if word in ON_WORDS:
-        return True
-    if word in OFF_WORDS:
-        return False
-    raise ConfigurationError(
-        f"{name} is {text!r}; expected 1, true, yes or on, or 0, false, no or off. "
-        f"Nothing runs until it is one of these, or unset."
-    )
-
-
-def _quantity(name: str, text: str) -> float:
-    word = text.strip()
-    number = Decimal(word) if _DECIMAL.fullmatch(word) else Decimal("NaN")
-    if not number.is_finite() or number >= Decimal(10) ** 9 or not _representable(number):
-        raise ConfigurationError(
-            f"{name} is {text!r}; expected a number from 0 to below 1e9 with at most {DECIMALS} decimals and "
-            f"{SIGNIFICANT_DIGITS} significant digits. Write it as, say, 100 or 0.5."
-        )
-    return float(number)
-
-
-def _representable(number: Decimal) -> bool:
-    """Tell whether a float64 carries the number exactly: by its digits, less zeros that say nothing."""
-    _, digits, exponent = number.as_tuple()
-    significant = "".join(map(str, digits)).strip("0")
-    behind_the_point = -int(exponent) - (len(digits) - len("".join(map(str, digits)).rstrip("0")))
-    return not significant or (behind_the_point <= DECIMALS and len(significant) <= SIGNIFICANT_DIGITS)
-
-
-def _count(name: str, text: str) -> int:
-    if not text.strip().isascii() or not text.strip().isdigit() or len(text.strip()) > DECIMALS:
-        raise ConfigurationError(
-            f"{name} is {text!r}; expected a whole number from 0 to 999999999. Write it as, say, 50."
-        )
-    return int(text)
-
-
-def _seconds(name: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= LONGEST_S or "_" in text:
-        raise ConfigurationError(
-            f"{name} is {text!r}; expected a number of seconds from 0 to {LONGEST_S:g}. "
-            f"Write it as, say, 2 or 0.5."
-        )
-    return seconds
-
-
-def _projection(name: str, text: str) -> str:
-    word = text.strip().lower()
-    if word not in PROJECTIONS:
-        raise ConfigurationError(f"{name} is {text!r}; expected worst_case or net.")
-    return word
-
-
-def _text(name: str, text: str) -> str:
-    if not text.strip():
-        raise ConfigurationError(f"{name} is blank; write a value, or unset it.")
-    return text.strip()
-
-
-def _timeout(name: str, text: str) -> float:
-    seconds = _seconds(name, text)
-    if not _SHORTEST_TIMEOUT_S <= seconds <= _LONGEST_TIMEOUT_S:
-        raise ConfigurationError(
-            f"{name} is {text!r}; expected a number of seconds from {_SHORTEST_TIMEOUT_S} to "
-            f"{_LONGEST_TIMEOUT_S}: no run may wait for ever. Write it as, say, 10."
-        )
-    return seconds
-
-
-def _wait(name: str, text: str) -> float:
-    seconds = _seconds(name, text)
-    if not seconds <= _LONGEST_TIMEOUT_S:
-        raise ConfigurationError(
-            f"{name} is {text!r}; expected a number of seconds from 0 to {_LONGEST_TIMEOUT_S}: no run may "
-            f"wait for ever. Write it as, say, 30."
-        )
-    return seconds
-
-
-def _database_url(name: str, text: str) -> str:
-    """Take what libpq takes; its value is part of no message, since it may hold a password."""
-    url = text.strip()
-    scheme, found, _ = url.partition("://")
-    if (found and scheme not in {"postgres", "postgresql"}) or (not found and "=" not in url):
-        raise ConfigurationError(
-            f"{name} is no address of a PostgreSQL database; expected "
-            f"postgresql://user:password@host/database (without a driver such as +psycopg2 in it)."
-        )
-    return url
-
-
-def _store(name: str, text: str) -> str:
-    word = text.strip().lower()
-    if word != "embedded":
-        raise ConfigurationError(
-            f"{name} is {text!r}; expected embedded, which says that a live run may keep positions or ledger "
-            f"in the data folder. Unset it to use DATABASE_URL and a Firestore project."
-        )
-    return word
-
-
-def _path_part(name: str, text: str) -> str:
-    part = text.strip()
-    if not part or "/" in part or part in {".", ".."} or re.fullmatch("__.*__", part):
-        raise ConfigurationError(
-            f"{name} is {text!r}; expected one part of a Firestore path: a name without a slash, "
-            f"such as acme."
-        )
-    return part
-
-
-def _document(name: str, text: str) -> str:
-    path = text.strip().strip("/")
-    parts = path.split("/")
-    if len(parts) % 2 or not all(parts):
-        raise ConfigurationError(
-            f"{name} is {text!r}; expected the path of a Firestore document, collection/document, such as "
-            f"ops/market_ingest."
-        )
-    return path
 
 
 @dataclass(frozen=True)
@@ -177,45 +53,63 @@ class Setting:
 
 SETTINGS = (
     Setting(
-        "EXEC_DRY_RUN", _flag, "1", "judge and record, send nothing; 0 (false, no, off) asks for live orders"
+        "EXEC_DRY_RUN",
+        as_flag,
+        "1",
+        "judge and record, send nothing; 0 (false, no, off) asks for live orders",
     ),
-    Setting("AGENT_MODE", _text, None, "only LIVE lets live orders through; a dry run doesn't ask"),
-    Setting("EXEC_DATA_DIR", _text, "./data", "folder of inbox, archive, quarantine, runs and engine.db"),
-    Setting("EXEC_MAX_POSITION_QTY", _quantity, "100", "largest position per account and symbol, in shares"),
-    Setting("EXEC_MAX_DAILY_TRADES", _count, "50", "trades per account and session"),
-    Setting("EXEC_POSITION_PROJECTION", _projection, "worst_case", "worst_case (any subset of fills) or net"),
-    Setting("EXEC_RISK_FAIL_OPEN", _flag, "0", "skip a rule whose data is unavailable (not recommended)"),
-    Setting("EXEC_INTENT_MAX_AGE_S", _seconds, None, "refuse intents created longer ago than this"),
-    Setting("EXEC_POSITIONS_MAX_AGE_S", _seconds, None, "positions older than this are unavailable"),
-    Setting("EXEC_DECISION_MAX_AGE_S", _seconds, "900", "a resumed run sends nothing decided longer ago"),
-    Setting("EXEC_INBOX_SETTLE_S", _seconds, "2", "leave files alone that are younger than this"),
-    Setting("EXEC_SETTLE_S", _wait, "30", "live: wait so long for fills after the last order has left"),
-    Setting("EXEC_CALENDAR", _text, "XNYS", "exchange_calendars name of the sessions"),
-    Setting("EXEC_BROKER_ACCOUNT_ID", _text, None, "the one account that may trade; unset: any"),
+    Setting("AGENT_MODE", as_text, None, "only LIVE lets live orders through; a dry run doesn't ask"),
+    Setting("EXEC_DATA_DIR", as_text, "./data", "folder of inbox, archive, quarantine, runs and engine.db"),
     Setting(
-        "EXEC_ACCOUNTS_FILE", _text, None, "several accounts, with hosts and where their keys are (TOML)"
+        "EXEC_MAX_POSITION_QTY", as_quantity, "100", "largest position per account and symbol, in shares"
     ),
-    Setting("DATABASE_URL", _database_url, None, "positions in PostgreSQL; unset: in engine.db", secret=True),
-    Setting("FIREBASE_PROJECT_ID", _path_part, None, "ledger and counts in Firestore; unset: in engine.db"),
-    Setting("GOOGLE_CLOUD_PROJECT", _path_part, None, "the same, where FIREBASE_PROJECT_ID is unset"),
-    Setting("EXEC_TENANT_ID", _path_part, None, "keep the ledger below tenants/<this>/ in Firestore"),
-    Setting("EXEC_STORE", _store, None, "embedded: a live run may use engine.db for what is unset above"),
+    Setting("EXEC_MAX_DAILY_TRADES", as_count, "50", "trades per account and session"),
     Setting(
-        "EXEC_RISK_DATA_TIMEOUT_S", _timeout, "10", "what a store doesn't say in this time is unavailable"
+        "EXEC_POSITION_PROJECTION", as_projection, "worst_case", "worst_case (any subset of fills) or net"
+    ),
+    Setting("EXEC_RISK_FAIL_OPEN", as_flag, "0", "skip a rule whose data is unavailable (not recommended)"),
+    Setting("EXEC_INTENT_MAX_AGE_S", as_seconds, None, "refuse intents created longer ago than this"),
+    Setting("EXEC_POSITIONS_MAX_AGE_S", as_seconds, None, "positions older than this are unavailable"),
+    Setting("EXEC_DECISION_MAX_AGE_S", as_seconds, "900", "a resumed run sends nothing decided longer ago"),
+    Setting("EXEC_INBOX_SETTLE_S", as_seconds, "2", "leave files alone that are younger than this"),
+    Setting("EXEC_INBOX_MAX_FILE_BYTES", as_size, "268435456", "largest file of the inbox that is read"),
+    Setting("EXEC_INBOX_MAX_UNPACKED_BYTES", as_size, "536870912", "largest content of a file, unpacked"),
+    Setting("EXEC_INBOX_MAX_ROWS", as_size, "2000000", "most rows of a file"),
+    Setting("EXEC_INBOX_MAX_COLUMNS", as_size, "1000", "most columns of a file; JSON: different keys"),
+    Setting("EXEC_INBOX_MAX_KEYS", as_size, "10000", "most keys of a row, those of nested objects included"),
+    Setting(
+        "EXEC_INBOX_MAX_REFUSED_ROWS", as_count, "50000", "a file with more refused rows is refused whole"
+    ),
+    Setting("EXEC_INBOX_MAX_DEPTH", as_count, "16", "folders below each other in the inbox that are read"),
+    Setting("EXEC_SETTLE_S", as_wait, "30", "live: wait so long for fills after the last order has left"),
+    Setting("EXEC_CALENDAR", as_text, "XNYS", "exchange_calendars name of the sessions"),
+    Setting("EXEC_BROKER_ACCOUNT_ID", as_text, None, "the one account that may trade; unset: any"),
+    Setting(
+        "EXEC_ACCOUNTS_FILE", as_text, None, "several accounts, with hosts and where their keys are (TOML)"
     ),
     Setting(
-        "EXEC_HEARTBEAT_DOC", _document, None, "Firestore document with the market data's last moment (ts)"
+        "DATABASE_URL", as_database_url, None, "positions in PostgreSQL; unset: in engine.db", secret=True
     ),
-    Setting("MARKETDATA_STALE_THRESHOLD_S", _seconds, "120", "live: oldest market data in that document"),
-    Setting("ALPACA_API_KEY", _text, None, "key of the Alpaca account", secret=True),
-    Setting("ALPACA_SECRET_KEY", _text, None, "its secret", secret=True),
-    Setting("ALPACA_TRADING_HOST", _text, PAPER_HOST, "where orders go; a live host has to be named here"),
-    Setting("EXECUTION_HALTED", _text, None, "kill switch: anything but 0, false, no or off is ON"),
-    Setting("EXECUTION_HALTED_FILE", _text, None, "kill switch: a file whose first line says the same"),
-    Setting("EXECUTION_HALTED_DOC", _text, None, "kill switch: a Firestore document, field enabled"),
-    Setting("EXEC_KILL_SWITCH", _text, None, "deprecated name of EXECUTION_HALTED"),
-    Setting("EXEC_KILL_SWITCH_FILE", _text, None, "deprecated name of EXECUTION_HALTED_FILE"),
-    Setting("EXEC_KILL_SWITCH_DOC", _text, None, "deprecated name of EXECUTION_HALTED_DOC"),
+    Setting("FIREBASE_PROJECT_ID", as_path_part, None, "ledger and counts in Firestore; unset: in engine.db"),
+    Setting("GOOGLE_CLOUD_PROJECT", as_path_part, None, "the same, where FIREBASE_PROJECT_ID is unset"),
+    Setting("EXEC_TENANT_ID", as_path_part, None, "keep the ledger below tenants/<this>/ in Firestore"),
+    Setting("EXEC_STORE", as_store, None, "embedded: a live run may use engine.db for what is unset above"),
+    Setting(
+        "EXEC_RISK_DATA_TIMEOUT_S", as_timeout, "10", "what a store doesn't say in this time is unavailable"
+    ),
+    Setting(
+        "EXEC_HEARTBEAT_DOC", as_document, None, "Firestore document with the market data's last moment (ts)"
+    ),
+    Setting("MARKETDATA_STALE_THRESHOLD_S", as_seconds, "120", "live: oldest market data in that document"),
+    Setting("ALPACA_API_KEY", as_text, None, "key of the Alpaca account", secret=True),
+    Setting("ALPACA_SECRET_KEY", as_text, None, "its secret", secret=True),
+    Setting("ALPACA_TRADING_HOST", as_text, PAPER_HOST, "where orders go; a live host has to be named here"),
+    Setting("EXECUTION_HALTED", as_text, None, "kill switch: anything but 0, false, no or off is ON"),
+    Setting("EXECUTION_HALTED_FILE", as_text, None, "kill switch: a file whose first line says the same"),
+    Setting("EXECUTION_HALTED_DOC", as_text, None, "kill switch: a Firestore document, field enabled"),
+    Setting("EXEC_KILL_SWITCH", as_text, None, "deprecated name of EXECUTION_HALTED"),
+    Setting("EXEC_KILL_SWITCH_FILE", as_text, None, "deprecated name of EXECUTION_HALTED_FILE"),
+    Setting("EXEC_KILL_SWITCH_DOC", as_text, None, "deprecated name of EXECUTION_HALTED_DOC"),
 )
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
 """Names that Kubernetes sets for every service, one called execution-engine, say."""
@@ -275,7 +169,11 @@ class RiskConfig:
     accounts: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
-        limits = {"max_position_qty": _quantity, "max_daily_trades": _count, "intent_max_age_s": _seconds}
+        limits = {
+            "max_position_qty": as_quantity,
+            "max_daily_trades": as_count,
+            "intent_max_age_s": as_seconds,
+        }
         for name, parse in limits.items():
             limit = getattr(self, name)
             if isinstance(limit, bool) or not isinstance(limit, Real | None):
@@ -370,6 +268,45 @@ class GateSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IntakeLimits:
+    """The limits that a file of the inbox is read within; one beyond them is quarantined whole.
+
+    ``max_file_bytes``: as it lies in the inbox. ``max_unpacked_bytes``: its content unpacked, and laid out
+    as columns. ``max_columns``: of JSON, different keys. ``max_keys``: of one row, those of nested objects
+    included. ``max_refused_rows``: refused rows beside which the good ones are taken. ``max_depth``: folders
+    below each other.
+    """
+
+    max_file_bytes: int = 1 << 28
+    max_unpacked_bytes: int = 1 << 29
+    max_rows: int = 2_000_000
+    max_columns: int = 1_000
+    max_keys: int = 10_000
+    max_refused_rows: int = 50_000
+    max_depth: int = 16
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> IntakeLimits:
+        """Read them from environment variables. Raises ``ConfigurationError``."""
+        return cls(**{limit.name: read_setting(cls.setting_of(limit.name), env) for limit in fields(cls)})
+
+    @classmethod
+    def of_record(cls, settings: Mapping[str, Any]) -> IntakeLimits:
+        """Return the limits that a run began with; those its record doesn't have are the defaults."""
+        known = {limit.name for limit in fields(cls)}
+        recorded = settings.get("intake", {})
+        return cls(**{name: limit for name, limit in recorded.items() if name in known})
+
+    @staticmethod
+    def setting_of(limit: str) -> str:
+        """Return the environment variable of a limit."""
+        return f"EXEC_INBOX_{limit.upper()}"
+
+
+DEFAULT_INTAKE = IntakeLimits()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """What a run needs to know besides its limits; ages and delays in seconds.
 
@@ -383,6 +320,7 @@ class RunSettings:
     gate: GateSettings
     calendar: str
     inbox_settle_s: float
+    intake: IntakeLimits
     decision_max_age_s: float
     positions_max_age_s: float | None
     settle_s: float
@@ -406,6 +344,7 @@ class RunSettings:
             gate=GateSettings.from_env(env),
             calendar=read_setting("EXEC_CALENDAR", env),
             inbox_settle_s=read_setting("EXEC_INBOX_SETTLE_S", env),
+            intake=IntakeLimits.from_env(env),
             decision_max_age_s=read_setting("EXEC_DECISION_MAX_AGE_S", env),
             positions_max_age_s=read_setting("EXEC_POSITIONS_MAX_AGE_S", env),
             settle_s=read_setting("EXEC_SETTLE_S", env),

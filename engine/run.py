@@ -82,6 +82,7 @@ def start(settings: RunSettings, config: RiskConfig, world: World, *, slot: str 
                 "inbox_settle_s": settings.inbox_settle_s,
                 "decision_max_age_s": settings.decision_max_age_s,
                 "positions_max_age_s": settings.positions_max_age_s,
+                "intake": asdict(settings.intake),
             },
             "code_version": code_version(),
         },

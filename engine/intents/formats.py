@@ -5,9 +5,7 @@ Nothing is interpreted here. CSV values stay text; JSON and Parquet values keep 
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from engine.config import DEFAULT_INTAKE, IntakeLimits
 from engine.errors import UnreadableFile
+from engine.intents.gzipped import unpacked
 from engine.intents.json_records import read_json, read_json_lines
 from engine.intents.problems import Problem, RefusedRow, shown
 from engine.intents.raw_table import RawTable
@@ -32,7 +32,7 @@ _BOM = b"\xef\xbb\xbf"
 _ONE_FORMAT = "Give the file one of the endings .json .jsonl .csv .parquet, each may be followed by .gz."
 
 
-def read_raw(name: str, content: bytes) -> RawTable:
+def read_raw(name: str, content: bytes, limits: IntakeLimits = DEFAULT_INTAKE) -> RawTable:
     """Read a file's content by the ending of its name.
 
     Raises ``UnreadableFile`` where it can't be parsed as a whole.
@@ -40,7 +40,7 @@ def read_raw(name: str, content: bytes) -> RawTable:
     ending = name.lower()
     if ending.endswith(".gz"):
         ending = ending.removesuffix(".gz")
-        content = _unpacked(name, content)
+        content = unpacked(name, content, limits)
     reader = next((_READERS[known] for known in FILE_ENDINGS if ending.endswith(known)), None)
     if reader is None:
         raise UnreadableFile(f"{name}: unknown kind of file", remedy=_ONE_FORMAT)
@@ -48,13 +48,6 @@ def read_raw(name: str, content: bytes) -> RawTable:
     if not content[:1024].strip() and not content.strip():
         return RawTable(0, {}, np.zeros(0, dtype=np.int64))
     return reader(name, content)
-
-
-def _unpacked(name: str, content: bytes) -> bytes:
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UnreadableFile(f"{name}: not a whole gzip file ({error})", remedy="Pack it again.") from None
 
 
 def _read_csv(name: str, content: bytes) -> RawTable:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.columns import MISSING, Column, FlagColumn, NumberColumn, TextColumn, TimeColumn
+from engine.config import DEFAULT_INTAKE, IntakeLimits
 from engine.contract import ID_RULE, Violation, violations
 from engine.errors import UnreadableFile
 from engine.intents.formats import read_raw
@@ -43,13 +44,20 @@ class IntentFile:
     distinct_ids: bool = False
 
 
-def read_intent_file(name: str, content: bytes, *, file_time_us: int, trading_date: date) -> IntentFile:
+def read_intent_file(
+    name: str,
+    content: bytes,
+    *,
+    file_time_us: int,
+    trading_date: date,
+    limits: IntakeLimits = DEFAULT_INTAKE,
+) -> IntentFile:
     """Read a file's content. ``file_time_us`` (microseconds since 1970 UTC) is the default ``created_at``.
 
     Never raises for what a strategy wrote: that comes back as refused rows, each with its reasons.
     """
     try:
-        return _read(name, content, file_time_us, trading_date)
+        return _read(name, content, file_time_us, trading_date, limits)
     except UnreadableFile as error:
         rule, remedy = error.message.removeprefix(f"{name}: "), error.remedy
     except Exception as error:  # one strange file must not keep the others from being read, run after run
@@ -59,8 +67,10 @@ def read_intent_file(name: str, content: bytes, *, file_time_us: int, trading_da
     return IntentFile(name, 1, intents_schema().empty_table(), [RefusedRow((problem,))], unreadable=True)
 
 
-def _read(name: str, content: bytes, file_time_us: int, trading_date: date) -> IntentFile:
-    raw = read_raw(name, content)
+def _read(
+    name: str, content: bytes, file_time_us: int, trading_date: date, limits: IntakeLimits
+) -> IntentFile:
+    raw = read_raw(name, content, limits)
     columns = {
         field.name: typed_column(field.kind, raw.columns[field.name])
         for field in _TYPED

@@ -21,10 +21,10 @@ from engine.columns import (
     TextColumn,
     TimeColumn,
 )
-from engine.config import OFF_WORDS, ON_WORDS
 from engine.intents.raw_table import ODD
 from engine.quantity import Mask
 from engine.schema import Kind
+from engine.setting_values import OFF_WORDS, ON_WORDS
 
 _NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?\s*$"
 _ZONED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)? ?(Z|[+-]\d\d(:?\d\d)?)", re.IGNORECASE)

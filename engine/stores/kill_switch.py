@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.config import OFF_WORDS, ON_WORDS
+from engine.setting_values import OFF_WORDS, ON_WORDS
 
 FILE_SIZE_LIMIT = 4096
 DOCUMENT_FIELD = "enabled"

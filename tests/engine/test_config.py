@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from engine.config import (
     PAPER_HOST,
     SETTINGS,
     GateSettings,
+    IntakeLimits,
     RiskConfig,
     RunSettings,
     StoreSettings,
@@ -100,6 +102,15 @@ def test_without_settings_it_is_a_dry_run_below_data() -> None:
         ),
         calendar="XNYS",
         inbox_settle_s=2.0,
+        intake=IntakeLimits(
+            max_file_bytes=268435456,
+            max_unpacked_bytes=536870912,
+            max_rows=2_000_000,
+            max_columns=1_000,
+            max_keys=10_000,
+            max_refused_rows=50_000,
+            max_depth=16,
+        ),
         decision_max_age_s=900.0,
         positions_max_age_s=None,
         settle_s=30.0,
@@ -151,6 +162,17 @@ READ: dict[str, Callable[[str], Any]] = {
     "EXEC_DECISION_MAX_AGE_S": lambda text: settings(EXEC_DECISION_MAX_AGE_S=text).decision_max_age_s,
     "EXEC_POSITIONS_MAX_AGE_S": lambda text: settings(EXEC_POSITIONS_MAX_AGE_S=text).positions_max_age_s,
     "EXEC_SETTLE_S": lambda text: settings(EXEC_SETTLE_S=text).settle_s,
+    "EXEC_INBOX_MAX_FILE_BYTES": lambda text: settings(EXEC_INBOX_MAX_FILE_BYTES=text).intake.max_file_bytes,
+    "EXEC_INBOX_MAX_UNPACKED_BYTES": lambda text: (
+        settings(EXEC_INBOX_MAX_UNPACKED_BYTES=text).intake.max_unpacked_bytes
+    ),
+    "EXEC_INBOX_MAX_ROWS": lambda text: settings(EXEC_INBOX_MAX_ROWS=text).intake.max_rows,
+    "EXEC_INBOX_MAX_COLUMNS": lambda text: settings(EXEC_INBOX_MAX_COLUMNS=text).intake.max_columns,
+    "EXEC_INBOX_MAX_KEYS": lambda text: settings(EXEC_INBOX_MAX_KEYS=text).intake.max_keys,
+    "EXEC_INBOX_MAX_REFUSED_ROWS": lambda text: (
+        settings(EXEC_INBOX_MAX_REFUSED_ROWS=text).intake.max_refused_rows
+    ),
+    "EXEC_INBOX_MAX_DEPTH": lambda text: settings(EXEC_INBOX_MAX_DEPTH=text).intake.max_depth,
     "DATABASE_URL": lambda text: settings(DATABASE_URL=text).stores.database_url,
     "FIREBASE_PROJECT_ID": lambda text: settings(FIREBASE_PROJECT_ID=text).stores.firestore_project,
     "GOOGLE_CLOUD_PROJECT": lambda text: settings(GOOGLE_CLOUD_PROJECT=text).stores.firestore_project,
@@ -167,6 +189,8 @@ READ: dict[str, Callable[[str], Any]] = {
     "ALPACA_TRADING_HOST": lambda text: read_setting("ALPACA_TRADING_HOST", {"ALPACA_TRADING_HOST": text}),
 }
 FIRESTORE_NAMES = ("FIREBASE_PROJECT_ID", "GOOGLE_CLOUD_PROJECT", "EXEC_TENANT_ID")
+SIZES = [f"EXEC_INBOX_MAX_{of}" for of in ("FILE_BYTES", "UNPACKED_BYTES", "ROWS", "COLUMNS", "KEYS")]
+COUNTS_OF_FILES = ["EXEC_INBOX_MAX_REFUSED_ROWS", "EXEC_INBOX_MAX_DEPTH"]
 TIMEOUTS = ("EXEC_RISK_DATA_TIMEOUT_S",)
 GOOD = [
     *[("EXEC_DRY_RUN", word, meant) for word, meant in WORDS.items()],
@@ -186,6 +210,10 @@ GOOD = [
     ("EXEC_DATA_DIR", " /var/data ", Path("/var/data")),
     ("EXEC_CALENDAR", "XLON", "XLON"),
     ("EXEC_INBOX_SETTLE_S", "0.5", 0.5),
+    *[(name, " 1\n", 1) for name in SIZES],
+    *[(name, "999999999999", 999_999_999_999) for name in SIZES],
+    ("EXEC_INBOX_MAX_REFUSED_ROWS", "0", 0),
+    ("EXEC_INBOX_MAX_DEPTH", "0", 0),
     ("EXEC_DECISION_MAX_AGE_S", "60", 60.0),
     ("EXEC_POSITIONS_MAX_AGE_S", "60", 60.0),
     ("EXEC_SETTLE_S", "0", 0.0),
@@ -212,6 +240,12 @@ BAD = [
     *[(name, text) for name in ("EXEC_DRY_RUN", "EXEC_RISK_FAIL_OPEN") for text in NO_WORDS],
     *[("EXEC_MAX_POSITION_QTY", text) for text in NO_QUANTITIES if text],
     *[("EXEC_MAX_DAILY_TRADES", text) for text in NO_COUNTS],
+    *[(name, text) for name in COUNTS_OF_FILES for text in NO_COUNTS],
+    *[
+        (name, text)
+        for name in SIZES
+        for text in ("0", "1e6", "1_000", "1.0", "-1", "1" * 13, "all", "256MB")
+    ],
     *[(name, text) for name in READ if name.endswith("_S") for text in NO_SECONDS],
     *[(name, text) for name in TIMEOUTS for text in ("0", "0.09", "600.5", "1e9")],
     *[(name, text) for name in FIRESTORE_NAMES for text in (" ", "a/b", "/", ".", "..", "__a__")],
@@ -282,6 +316,16 @@ def test_every_setting_is_tested_here_or_is_one_of_the_kill_switch() -> None:
         setting.name for setting in SETTINGS if "HALTED" in setting.name or "KILL_SWITCH" in setting.name
     }
     assert {setting.name for setting in SETTINGS} == set(READ) | switches
+
+
+def test_the_limits_of_files_are_those_that_a_run_began_with() -> None:
+    began = IntakeLimits(max_rows=7, max_refused_rows=0)
+    assert IntakeLimits.of_record({"intake": asdict(began)}) == began
+
+
+def test_a_run_that_recorded_no_limits_of_files_goes_on_with_the_defaults() -> None:
+    assert IntakeLimits.of_record({"inbox_settle_s": 2.0}) == IntakeLimits() == IntakeLimits.from_env({})
+    assert IntakeLimits.of_record({"intake": {"max_rows": 7, "max_moons": 1}}) == IntakeLimits(max_rows=7)
 
 
 # --- names

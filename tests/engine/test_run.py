@@ -289,7 +289,9 @@ def test_run_json_fixes_all_that_a_resumed_run_must_not_change(desk: Desk) -> No
     config = RiskConfig(
         max_position_qty=7, accounts=frozenset({"b", "a"}), fail_open=True, intent_max_age_s=9
     )
-    folder = desk.begin(config, EXEC_DECISION_MAX_AGE_S="5", EXEC_POSITIONS_MAX_AGE_S="6")
+    folder = desk.begin(
+        config, EXEC_DECISION_MAX_AGE_S="5", EXEC_POSITIONS_MAX_AGE_S="6", EXEC_INBOX_MAX_ROWS="7"
+    )
     said = folder.start
     assert (said["mode"], said["accounts"], said["hosts"]) == ("dry", ["a", "b"], [])
     assert said["as_of"] == NOON.isoformat()
@@ -306,6 +308,15 @@ def test_run_json_fixes_all_that_a_resumed_run_must_not_change(desk: Desk) -> No
         "inbox_settle_s": 2.0,
         "decision_max_age_s": 5.0,
         "positions_max_age_s": 6.0,
+        "intake": {
+            "max_file_bytes": 268435456,
+            "max_unpacked_bytes": 536870912,
+            "max_rows": 7,
+            "max_columns": 1_000,
+            "max_keys": 10_000,
+            "max_refused_rows": 50_000,
+            "max_depth": 16,
+        },
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.config import DEFAULT_INTAKE, IntakeLimits
 from engine.intents.reading import IntentFile, read_intent_file
 from engine.schema import intents_schema
 
@@ -64,10 +65,12 @@ def orders_with(**columns: pa.Array) -> bytes:
     return parquet(pa.table({**plain, **columns}))
 
 
-def read(name: str, content: bytes | str, *, on: date = SESSION) -> IntentFile:
+def read(
+    name: str, content: bytes | str, *, on: date = SESSION, limits: IntakeLimits = DEFAULT_INTAKE
+) -> IntentFile:
     """Read a file, and see that every row is accounted for and that nothing was too much for the engine."""
     content = content.encode() if isinstance(content, str) else content
-    file = read_intent_file(name, content, file_time_us=FILE_TIME_US, trading_date=on)
+    file = read_intent_file(name, content, file_time_us=FILE_TIME_US, trading_date=on, limits=limits)
     assert file.rows == file.table.num_rows + len(file.refused)
     assert file.table.schema == intents_schema()
     file.table.validate(full=True)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from engine import RiskConfig, RiskInputs, evaluate
+from engine.config import IntakeLimits
 from engine.intents import reading
 from engine.intents.problems import Problem, RefusedRow, shown
 from engine.intents.reading import read_intent_file
@@ -269,7 +270,7 @@ def test_a_file_that_can_be_parsed_is_not_unreadable_whatever_its_rows_say() -> 
 def test_a_file_that_is_too_much_for_the_engine_is_refused_whole_and_stops_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def read_raw(name: str, content: bytes) -> None:
+    def read_raw(name: str, content: bytes, limits: IntakeLimits) -> None:
         raise ZeroDivisionError("a fault of ours")
 
     monkeypatch.setattr(reading, "read_raw", read_raw)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.config import OFF_WORDS, ON_WORDS
 from engine.errors import DataUnavailable
+from engine.setting_values import OFF_WORDS, ON_WORDS
 from engine.stores.kill_switch import FILE_SIZE_LIMIT, KillSwitch, KillSwitchState
 
 WORD_SETTINGS = ("EXECUTION_HALTED", "EXEC_KILL_SWITCH")
