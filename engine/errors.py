@@ -18,6 +18,7 @@
         ├── BrokerRejected      it answered and said no
         │   └── RateLimited     429: turned away before it was looked at
         ├── NotSent             no connection: the request certainly never left
+        │   └── LookTooSlow     the look before it took too long: it was not sent
         └── OutcomeUnknown      no answer, half an answer, or a 5xx after sending
 
 A refused row is not in here: it is data, with a reason in its own column.
@@ -152,6 +153,10 @@ class RateLimited(BrokerRejected):
 
 class NotSent(BrokerError):
     """The request certainly never left: there was no connection to send it on."""
+
+
+class LookTooSlow(NotSent):
+    """The request was not sent: what allowed it could not be looked at shortly before."""
 
 
 class OutcomeUnknown(BrokerError):

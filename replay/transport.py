@@ -21,12 +21,13 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import ReadTimeout
 from requests.structures import CaseInsensitiveDict
 
+from engine.brokers.exchange import NEVER_LEFT
 from engine.errors import RunStopped
 from replay.cassettes import Interaction
 from replay.market import Outcome
 from replay.venue_book import DERIVED, LOST, ORDERS, RECORDED, Reply, VenueBook, looked_up
 
-_NEVER_LEFT = ("NewConnectionError", "ConnectTimeoutError", "ProxyError", "NameResolutionError")
+_NEVER_LEFT = (NEVER_LEFT, "NewConnectionError", "ConnectTimeoutError", "ProxyError", "NameResolutionError")
 _ABOUT = ("symbol", "side", "type")
 _AMOUNTS = ("qty", "notional", "limit_price", "stop_price")
 _MUST_BE_UNIQUE = {"code": 40010001, "message": "client_order_id must be unique"}

@@ -54,10 +54,12 @@ from engine.brokers.alpaca_replies import cause, never_left, refusal, replied_at
 from engine.brokers.alpaca_settings import checked_host, checked_key
 from engine.brokers.alpaca_text import one_line, readable, without_account_numbers
 from engine.brokers.exchange import Exchange
+from engine.brokers.in_time import always
+from engine.brokers.last_look import LastLook
 from engine.brokers.pacing import NO_REPLY, Pace
 from engine.brokers.redaction import AccountRedaction
 from engine.brokers.trading import Recorder
-from engine.brokers.transport import BoundedAdapter, Recording
+from engine.brokers.transport import BoundedAdapter, GuardedRequest, Recording
 from engine.brokers.venue_rules import why_alpaca_would_refuse
 from engine.config import PAPER_HOST
 from engine.errors import (
@@ -133,21 +135,22 @@ class AlpacaBroker:
     ) -> BrokerOrder:
         """Place one order under ``intent.client_intent_id``; the reply is compared with what was sent.
 
-        ``at_its_turn`` is called right before the order leaves; what it raises passes through, and nothing
-        is sent. Raises ``BrokerRejected``, ``RateLimited``, ``NotSent``, ``OutcomeUnknown`` (also where the
-        reply describes another order), and ``UsageError``, with nothing sent, for a cancel, a missing id or
-        a number that is none.
+        ``at_its_turn`` is called before the order leaves, and again where connecting took longer than a look
+        is fresh; what it raises passes through, and nothing is sent. Raises ``BrokerRejected``,
+        ``RateLimited``, ``NotSent``, ``OutcomeUnknown`` (also where the reply describes another order), and
+        ``UsageError``, with nothing sent, for a cancel, a missing id or a number that is none.
         """
         payload = order_payload(intent)
         place = f"{self._place('POST', '/v2/orders')} (client_order_id {payload['client_order_id']})"
         self._wait_for_turn(urgent=False)
+        look = LastLook(always if at_its_turn is None else at_its_turn)
         try:
-            if at_its_turn is not None:
-                at_its_turn()
+            look.take()
         except BaseException:
             self._pace.learn(NO_REPLY, {})  # nothing leaves, and the turn is over
             raise
-        reply = self._send("POST", "/v2/orders", place=place, payload=payload)
+        request = self._request("POST", "/v2/orders", payload, may_leave=look.be_fresh)
+        reply = self._send(request, place=place)
         order = self._read(reply, "POST", place, "order", parse_order)
         wrong = differences(intent, order)
         if wrong:
@@ -164,7 +167,7 @@ class AlpacaBroker:
         path = order_path(broker_order_id)
         place = self._place("DELETE", path)
         self._wait_for_turn(urgent=True)
-        reply = self._send("DELETE", path, place=place)
+        reply = self._send(self._request("DELETE", path), place=place)
         if reply.status_code != HTTPStatus.NO_CONTENT:
             raise self._unclear("DELETE", place, f"{self._said(reply)}; 204 was to be expected")
         try:
@@ -322,7 +325,7 @@ class AlpacaBroker:
         place = self._place("GET", path)
         self._wait_for_turn(urgent=True)
         try:
-            reply = self._send("GET", path, place=place, within_s=left_s)
+            reply = self._send(self._request("GET", path), place=place, within_s=left_s)
         except RateLimited as error:
             raise NoAnswer(error, error.wait_s) from error
         except BrokerRejected:
@@ -336,16 +339,8 @@ class AlpacaBroker:
                 raise NoAnswer(error) from error
             raise
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        place: str,
-        payload: Mapping[str, Any] | None = None,
-        within_s: float = math.inf,
-    ) -> requests.Response:
-        request = self._request(method, path, payload)
+    def _send(self, request: GuardedRequest, *, place: str, within_s: float = math.inf) -> requests.Response:
+        method = str(request.method)
         connect_s, read_s = self._timeout_s
         status: int = NO_REPLY
         told: Mapping[str, str] = {}
@@ -371,9 +366,17 @@ class AlpacaBroker:
             raise self._unclear(method, place, self._said(reply))
         return reply
 
-    def _request(self, method: str, path: str, payload: Mapping[str, Any] | None) -> requests.PreparedRequest:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        may_leave: Callable[[], None] = always,
+    ) -> GuardedRequest:
         """Make a request ready; by ourselves, since it takes a session several times as long."""
-        request = requests.PreparedRequest()
+        request = GuardedRequest()
+        request.may_leave = may_leave
         request.method, request.url = method, _as_sent(self.trading_host + path)
         request.prepare_headers({**self._session.headers, "Accept": "application/json"})
         request.prepare_cookies({})

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from engine.brokers.alpaca_orders import parse_order
 from engine.brokers.alpaca_replies import refusal
-from engine.brokers.exchange import Exchange
+from engine.brokers.exchange import NEVER_LEFT, Exchange
 from engine.errors import BrokerRejected, RateLimited
 from engine.orders import BrokerOrder
 
@@ -21,10 +21,12 @@ def recorded_answer(exchange: Exchange) -> tuple[str, BrokerOrder | BrokerReject
 
     Nothing settled it where the outcome stayed open: no reply, half of one, a 5xx, a reply that describes
     another order, or one that says that the id is taken (by this run, perhaps). A 429 is no request at all,
-    and neither is what was turned away for its keys: no order was looked at.
+    neither is what was turned away for its keys, and neither is what the engine kept from leaving.
     """
     request, response = exchange.request, exchange.response
     if request["method"] != "POST" or urlsplit(request["uri"]).path != _ORDERS:
+        return None
+    if exchange.error.startswith(NEVER_LEFT):
         return None
     try:
         client_id = str(json.loads(request["body"])["client_order_id"])

@@ -8,6 +8,9 @@ from typing import Any
 
 import orjson
 
+NEVER_LEFT = "NotSent: "
+"""An ``error`` begins so where the engine itself kept the request from leaving."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:

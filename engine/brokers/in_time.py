@@ -11,6 +11,7 @@ import math
 import socket
 import threading
 import time
+from collections.abc import Callable
 from http.client import HTTPResponse
 from typing import Any
 
@@ -28,18 +29,27 @@ from urllib3.util.connection import allowed_gai_family, create_connection
 _SHORTEST_WAIT_S = 0.001  # 0 would mean not to wait at all
 
 
-class Deadline(threading.local):
-    """When the request that a thread is sending has to be over, by the monotonic clock."""
-
-    ends = math.inf
+def always() -> None:
+    """Let a request leave at any time."""
 
 
-def pools_in_time(deadline: Deadline) -> dict[str, type[HTTPConnectionPool]]:
-    """Make urllib3's classes of pools, by scheme, for connections that keep to a deadline."""
-    reply = type("ReplyInTime", (_ReplyInTime,), {"deadline": deadline})
+class InFlight(threading.local):
+    """The request that a thread is sending.
+
+    ``ends``: its deadline, by the monotonic clock. ``may_leave`` is called before each write of its bytes;
+    what it raises is raised by the request, of which nothing more is written.
+    """
+
+    ends: float = math.inf
+    may_leave: Callable[[], None] = staticmethod(always)
+
+
+def pools_in_time(in_flight: InFlight) -> dict[str, type[HTTPConnectionPool]]:
+    """Make urllib3's classes of pools, by scheme, for connections that keep to a request's deadline."""
+    reply = type("ReplyInTime", (_ReplyInTime,), {"in_flight": in_flight})
 
     def pool_of(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
-        own = {"deadline": deadline, "response_class": reply}
+        own = {"in_flight": in_flight, "response_class": reply}
         connection = type("ConnectionInTime", (_ConnectionInTime, pool.ConnectionCls), own)
         return type(pool.__name__, (pool,), {"ConnectionCls": connection})
 
@@ -47,19 +57,29 @@ def pools_in_time(deadline: Deadline) -> dict[str, type[HTTPConnectionPool]]:
 
 
 class _ConnectionInTime(HTTPConnection):
-    """A connection that is there, with its proxy and TLS, within its timeout, or not at all."""
+    """A connection that is there, with its proxy and TLS, within its timeout, or not at all.
 
-    deadline: Deadline
+    Whether a request may leave is asked once it is there, whatever time that took, and before its body again:
+    a server acts upon no request of which the body is missing.
+    """
+
+    in_flight: InFlight
     _ready_by = math.inf
 
     def connect(self) -> None:
         allowed_s = math.inf if self.timeout is None else self.timeout
-        self._ready_by = min(time.monotonic() + allowed_s, self.deadline.ends)
+        self._ready_by = min(time.monotonic() + allowed_s, self.in_flight.ends)
         try:
             super().connect()
         except TimeoutError as error:  # of TLS, or of a proxy: nothing of the request has left
             raise self._too_late() from error
         self.sock.settimeout(self.timeout)
+
+    def send(self, data: Any) -> None:
+        if self.sock is None and self.auto_open:
+            self.connect()
+        self.in_flight.may_leave()
+        super().send(data)
 
     def _new_conn(self) -> socket.socket:
         try:
@@ -124,11 +144,11 @@ def _addresses(host: str, port: int, until: float) -> list[tuple[str, int]]:
 class _ReplyInTime(HTTPResponse):
     """A reply whose every read ends by its request's deadline; each wait, by the socket's own timeout."""
 
-    deadline: Deadline
+    in_flight: InFlight
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_ReadsInTime(sock, self.fp.detach(), self.deadline.ends))
+        self.fp = io.BufferedReader(_ReadsInTime(sock, self.fp.detach(), self.in_flight.ends))
 
 
 class _ReadsInTime(io.RawIOBase):

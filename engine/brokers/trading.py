@@ -50,7 +50,11 @@ class TradingBroker(Protocol):
     def place_order(
         self, *, intent: OrderIntent, at_its_turn: Callable[[], None] | None = None
     ) -> BrokerOrder:
-        """Place an order; ``at_its_turn`` is called right before it leaves, and what it raises stops it."""
+        """Place an order.
+
+        ``at_its_turn`` is called before it leaves, and again where that is long ago by the time its bytes
+        do; what it raises stops it.
+        """
         ...
 
     def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:

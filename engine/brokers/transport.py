@@ -22,9 +22,10 @@ from requests.exceptions import ReadTimeout, RequestException
 from urllib3.exceptions import ReadTimeoutError
 
 from engine.brokers.alpaca_text import one_line
-from engine.brokers.exchange import Exchange
-from engine.brokers.in_time import Deadline, pools_in_time
+from engine.brokers.exchange import NEVER_LEFT, Exchange
+from engine.brokers.in_time import InFlight, always, pools_in_time
 from engine.brokers.redaction import AccountRedaction
+from engine.errors import EngineError
 from engine.log import wall_clock
 
 LONGEST_BODY = 32 * 1024 * 1024
@@ -50,6 +51,12 @@ class ReplyTooLong(RequestException):
     """A reply's body is longer than this transport reads."""
 
 
+class GuardedRequest(PreparedRequest):
+    """A request with ``may_leave``, which ``BoundedAdapter`` calls right before any of its bytes leave."""
+
+    may_leave: Callable[[], None] = staticmethod(always)
+
+
 class BoundedAdapter(HTTPAdapter):
     """Sends once, over pooled connections, and gives replies whole or not at all.
 
@@ -62,8 +69,8 @@ class BoundedAdapter(HTTPAdapter):
     """
 
     def __init__(self, *, connections: int, deadline_s: float, longest_body: int = LONGEST_BODY) -> None:
-        self._deadline, self._deadline_s = Deadline(), deadline_s
-        self._pools = pools_in_time(self._deadline)
+        self._in_flight, self._deadline_s = InFlight(), deadline_s
+        self._pools = pools_in_time(self._in_flight)
         self._longest_body = longest_body
         super().__init__(pool_connections=_HOSTS, pool_maxsize=connections, max_retries=0)
 
@@ -80,7 +87,8 @@ class BoundedAdapter(HTTPAdapter):
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         """Send a request, and read its reply to the end."""
-        self._deadline.ends = time.monotonic() + self._deadline_s
+        self._in_flight.ends = time.monotonic() + self._deadline_s
+        self._in_flight.may_leave = request.may_leave if isinstance(request, GuardedRequest) else always
         response = super().send(request, *args, **kwargs)
         pieces: list[bytes] = []
         try:
@@ -150,6 +158,9 @@ class Recording(BaseAdapter):
         try:
             reply = self.inner.send(request, *args, **kwargs)
             answered = self._answered(reply)
+        except EngineError as error:  # of ``may_leave``: nothing of it has left
+            keep(None, f"{NEVER_LEFT}{self._why(error)}")
+            raise
         except BaseException as error:
             keep(None, self._why(error))
             raise

@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
 from engine.brokers.alpaca_orders import differences
 from engine.brokers.trading import TradingBroker
@@ -117,9 +116,7 @@ class Placing:
         """Send an order until there is an answer; None where it has to be looked up, being there perhaps."""
         while True:
             try:
-                reply = self.broker.place_order(
-                    intent=order.intent, at_its_turn=partial(self._at_its_turn, order)
-                )
+                reply = self.broker.place_order(intent=order.intent, at_its_turn=_Turn(self, order).look)
             except Withheld as withheld:
                 return tries.withheld(withheld)
             except RateLimited as error:
@@ -153,10 +150,6 @@ class Placing:
         if refusal is not None or tries.posts >= self.patience.posts:
             return _unresolved(f"{tries.why} No order with this id is found.")
         return None
-
-    def _at_its_turn(self, order: Planned) -> None:
-        self.check(order)
-        self.log.event("order_attempted", f"{order.key[1]} is sent", intent_id=order.key[1])
 
     def _placed(self, order: Planned, reply: BrokerOrder) -> Fate:
         self.log.event(
@@ -201,6 +194,30 @@ class Placing:
 
     def _pause(self, seconds: float) -> None:
         pause(seconds, self.stopping, during="the outcome of an order was sought")
+
+
+@dataclass
+class _Turn:
+    """An order's turn to be sent, and how often it was looked whether it may be."""
+
+    placing: Placing
+    order: Planned
+    looks: int = 0
+
+    def look(self) -> None:
+        """Look whether the order may leave. Raises what ``check`` raises."""
+        self.placing.check(self.order)
+        self.looks += 1
+        client_id = self.order.key[1]
+        if self.looks == 1:
+            self.placing.log.event("order_attempted", f"{client_id} is sent", intent_id=client_id)
+            return
+        self.placing.log.event(
+            "order_looked_at_again",
+            f"{client_id}: connecting took long; switch, state and lease were looked at again before it left",
+            severity="WARNING",
+            intent_id=client_id,
+        )
 
 
 @dataclass

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from requests.adapters import BaseAdapter
 from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.exchange import Exchange
 from engine.brokers.trading import Recorder
+from engine.brokers.transport import GuardedRequest
 from engine.stores.protocols import AgentDocuments, LedgerStore, PositionStore
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -90,13 +92,18 @@ class Death:
 
 @dataclass(eq=False)
 class DyingTransport(BaseAdapter):
-    """A transport with a point before each request, and one after the server has answered."""
+    """A transport with a point before each request, and one after the server has answered.
+
+    Where a job dies of it, there is one more before each write to the connection, of headers and of body.
+    """
 
     inner: BaseAdapter
     death: Death
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         what = f"{request.method} {urlsplit(request.url or '').path}"
+        if self.death.only.startswith("connected") and isinstance(request, GuardedRequest):
+            request.may_leave = partial(self._connected, what, request.may_leave)
         self.death(f"request {what}")
         try:
             return self.inner.send(request, *args, **kwargs)
@@ -105,6 +112,10 @@ class DyingTransport(BaseAdapter):
 
     def close(self) -> None:
         self.inner.close()
+
+    def _connected(self, what: str, may_leave: Callable[[], None]) -> None:
+        self.death(f"connected {what}")
+        may_leave()
 
 
 class WatchedBroker(AlpacaBroker):

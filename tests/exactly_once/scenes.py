@@ -10,6 +10,7 @@ import itertools
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,10 @@ from tests.exactly_once.plans import Lived, Stage
 from tests.exactly_once.stores import SERVERS
 
 _LEASE_RUNS_OUT_S = 75.0
+_LATE_S = 2.1
+"""Longer than a look at switch, state and lease is fresh, by clocks that nobody moves."""
+_STOPPED = 4
+"""How many orders a job has that is stopped before one of them."""
 _SYMBOLS = ("SPY", "QQQ", "AAPL", "MSFT", "IWM", "DIA", "GLD", "XLF", "TLT", "EEM")
 
 
@@ -116,6 +121,97 @@ def _half_dead(stage: Stage, name: str, time_of: Time) -> Iterator[str]:
         yield f"{len(left)} orders expired after another folder had traded; 6 were not sent"
 
 
+def stopped_before_an_order_leaves(stage: Stage, name: str) -> Iterator[str]:
+    """A job that stands still between its check and its order, while another one trades, sends nothing."""
+    yield from _stopped_while_another_trades(stage, name, "request POST", 2)
+    yield from _stopped_while_another_trades(stage, f"{name}-body", "connected POST", 4)
+
+
+def stopped_before_any_order_leaves(stage: Stage, name: str) -> Iterator[str]:
+    """The same before each of its orders, before the headers of each, and before the body."""
+    for nth in range(1, _STOPPED + 1):
+        yield from _stopped_while_another_trades(stage, f"{name}-{nth}", "request POST", nth)
+    for nth in range(1, 2 * _STOPPED + 1):
+        yield from _stopped_while_another_trades(stage, f"{name}-c{nth}", "connected POST", nth)
+
+
+def halted_before_an_order_leaves(stage: Stage, name: str) -> Iterator[str]:
+    """A job that stands still between its check and its order, and is halted meanwhile, sends nothing."""
+    yield from _stopped_while_halted(stage, name, "request POST", 2, _halt)
+    yield from _stopped_while_halted(stage, f"{name}-switch", "connected POST", 2, _switch_on)
+
+
+def halted_before_any_order_leaves(stage: Stage, name: str) -> Iterator[str]:
+    """The same before each of its orders, before the headers of each, and before the body."""
+    for nth, (of, halts) in itertools.product(
+        range(1, _STOPPED + 1), itertools.product(("request POST", "connected POST"), (_halt, _switch_on))
+    ):
+        yield from _stopped_while_halted(stage, f"{name}-{nth}-{of[0]}{halts.__name__}", of, nth, halts)
+
+
+def _stopped_while_another_trades(stage: Stage, name: str, only: str, nth: int) -> Iterator[str]:
+    case = stage.case(name, SERVERS)
+    lease_clock, passes = _time_that_is_told(case)
+    other = case.folder / "data-2"
+    case.drop(named("first", _STOPPED))
+    case.drop(named("second", 3), folder=other)
+    stopped: dict[str, Any] = {
+        "dies_of": signal.SIGSTOP,
+        "only": only,
+        "at_once": 1,
+        "lease_clock": lease_clock,
+    }
+    first = case.begin(nth, **stopped)
+    assert first.stopped_itself()
+    sent = _ids(case)
+    passes()
+    second = case.run(folder=other, at_once=1, lease_clock=lease_clock)
+    if second.status != 0:
+        yield f"the second job failed: {second.told()}"
+    time.sleep(_LATE_S)
+    os.kill(first.process, signal.SIGCONT)
+    if first.ended() or "LeaseLost" not in first.told():
+        yield f"the first job went on: {first.status} {first.told()}"
+    if (now := _ids(case)) != [*sent, *(f"second-{n}" for n in range(3))]:
+        yield f"stopped at {only} {nth}, sent were {now}"
+    yield from _over(case, other, may_expire=True, lease_clock=lease_clock)
+
+
+def _stopped_while_halted(
+    stage: Stage, name: str, only: str, nth: int, halts: Callable[[Case], Callable[[], None]]
+) -> Iterator[str]:
+    case = stage.case(name, stage.places.kinds[-1])
+    case.settings["EXECUTION_HALTED_FILE"] = str(case.folder / "switch")
+    (case.folder / "switch").write_text("0")
+    case.drop(named("first", _STOPPED))
+    job = case.begin(nth, dies_of=signal.SIGSTOP, only=only, at_once=1)
+    assert job.stopped_itself()
+    sent = _ids(case)
+    ends_it = halts(case)
+    time.sleep(_LATE_S)
+    os.kill(job.process, signal.SIGCONT)
+    if not job.ended():
+        yield f"the job failed: {job.told()}"
+    if _ids(case) != sent:
+        yield f"stopped at {only} {nth} and halted, sent were {_ids(case)[len(sent) :]}"
+    judgement = Judgement(case)
+    became = Counter(row["status"] for run in judgement.runs for row in judgement.rows(run))
+    if became != Counter(placed=len(sent), halted=_STOPPED - len(sent)) - Counter():
+        yield f"{len(sent)} were sent, and the record says {became}"
+    ends_it()
+
+
+def _halt(case: Case) -> Callable[[], None]:
+    in_a_fork(lambda: read_setup(case.env).agent().halt(why="a test") and None)
+    return lambda: in_a_fork(lambda: read_setup(case.env).agent().recover(why="a test") and None)
+
+
+def _switch_on(case: Case) -> Callable[[], None]:
+    switch = case.folder / "switch"
+    switch.write_text("1")
+    return lambda: None
+
+
 def lease_that_runs_out(stage: Stage, name: str) -> Iterator[str]:
     """Nobody else wanted it: the job renews its lease in mid-flight and goes on."""
     case = stage.case(name, stage.places.kinds[-1])
@@ -168,6 +264,10 @@ SCENES = {
         two_folders_of_one_account,
         half_dead,
         half_dead_for_a_minute,
+        stopped_before_an_order_leaves,
+        stopped_before_any_order_leaves,
+        halted_before_an_order_leaves,
+        halted_before_any_order_leaves,
         lease_that_runs_out,
         lease_that_is_taken,
         clock_that_jumps,

@@ -24,6 +24,7 @@ SEEDS, SEEDS_AT_ONCE = 1_200, 40
 PARTS = 4
 OF_SERVERS = ["every_point", "twice"]
 WAITS_FOR_A_MINUTE = "half_dead_for_a_minute"
+AT_EVERY_ORDER = ["stopped_before_any_order_leaves", "halted_before_any_order_leaves"]
 
 
 def played(*arguments: str) -> Report:
@@ -76,7 +77,7 @@ def test_whatever_happens_in_whatever_order_every_order_is_placed_once(with_serv
 
 
 def test_there_is_one_sender_and_time_does_no_harm(with_servers: Play) -> None:
-    scenes = sorted(SCENES.keys() - {WAITS_FOR_A_MINUTE})
+    scenes = sorted(SCENES.keys() - {WAITS_FOR_A_MINUTE, *AT_EVERY_ORDER})
     assert_nothing_is_wrong(with_servers(*(f"--scene={scene}" for scene in scenes)), died=0)
 
 
@@ -109,3 +110,9 @@ def test_schedules_of_chance(first: int, with_servers: Play) -> None:
 @pytest.mark.soak
 def test_a_job_that_was_half_dead_for_a_minute_sends_nothing_more(with_servers: Play) -> None:
     assert_nothing_is_wrong(with_servers("--scene", WAITS_FOR_A_MINUTE), died=0)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("scene", AT_EVERY_ORDER)
+def test_a_job_that_is_stopped_before_any_of_its_orders_looks_again(scene: str, with_servers: Play) -> None:
+    assert_nothing_is_wrong(with_servers("--scene", scene), died=0)

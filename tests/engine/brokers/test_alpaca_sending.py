@@ -5,13 +5,18 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import requests
 
+from engine.brokers import in_time, last_look
 from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.alpaca_answers import recorded_answer
 from engine.brokers.exchange import Exchange
+from engine.brokers.last_look import FRESH_FOR_S
+from engine.brokers.transport import BoundedAdapter
 from engine.errors import BrokerError, BrokerRejected, NotSent, OutcomeUnknown, RateLimited, UsageError
 from tests.engine.brokers.loopback import (
     INTENT,
@@ -50,6 +55,51 @@ def test_what_the_last_look_raises_passes_through_and_nothing_is_sent(
     with pytest.raises(KeyError, match="halted"):
         broker.place_order(intent=INTENT, at_its_turn=halted)
     assert server.seen == []
+
+
+@pytest.fixture
+def slowly_connected(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[AlpacaBroker]:
+    """Give a broker to whose server it takes longer to connect than a look is fresh; clocks are moved."""
+    passed = [0.0]
+    connect = in_time._ConnectionInTime.connect
+
+    def slowly(connection: Any) -> None:
+        connect(connection)
+        passed[0] += FRESH_FOR_S + 0.1
+
+    monkeypatch.setattr(in_time._ConnectionInTime, "connect", slowly)
+    clocks = SimpleNamespace(monotonic=lambda: passed[0], clock_gettime=lambda _: 0.0, time=lambda: 0.0)
+    monkeypatch.setattr(last_look, "time", clocks)
+    with requests.Session() as session:
+        session.mount(server.url, BoundedAdapter(connections=1, deadline_s=5.0))
+        yield broker_at(server.url, session)
+
+
+def test_an_order_is_looked_at_again_where_connecting_took_longer_than_a_look_is_fresh(
+    server: Loopback, slowly_connected: AlpacaBroker
+) -> None:
+    sent_by_then: list[int] = []
+    slowly_connected.place_order(intent=INTENT, at_its_turn=lambda: sent_by_then.append(len(server.seen)))
+    assert (sent_by_then, len(server.seen)) == ([0, 0], 1)
+
+
+def test_an_order_that_was_halted_while_it_connected_is_not_sent_and_leaves_nothing_in_doubt(
+    server: Loopback, slowly_connected: AlpacaBroker
+) -> None:
+    looks = []
+
+    def halted_by_the_second_look() -> None:
+        looks.append(1)
+        if len(looks) == 2:
+            raise BrokerError("halted meanwhile")
+
+    recorder = Recorded([])
+    with pytest.raises(BrokerError, match="halted meanwhile"):
+        slowly_connected.recorded(recorder).place_order(intent=INTENT, at_its_turn=halted_by_the_second_look)
+    assert server.seen == []
+    (exchange,) = recorder.kept
+    assert exchange.error == "NotSent: BrokerError: halted meanwhile"
+    assert recorded_answer(exchange) is None
 
 
 def test_there_is_no_last_look_at_what_cannot_be_sent(broker: AlpacaBroker) -> None:
