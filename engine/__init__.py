@@ -51,11 +51,11 @@ if TYPE_CHECKING:
     from engine.brokers.dry_run import DryRunBroker
     from engine.brokers.protocol import Broker
     from engine.config import RiskConfig, RunSettings
+    from engine.dropping import drop_intents
     from engine.execution import ExecutionEngine, ExecutionResult, RiskDecision, RiskManager
     from engine.inputs import RiskInputs
     from engine.orders import BrokerOrder, OrderIntent
     from engine.risk import evaluate
-    from engine.stores.inbox import drop_intents
 
 __version__ = "0.1.0"
 
@@ -72,7 +72,7 @@ _HOMES = {
     "RiskInputs": "engine.inputs",
     "RiskManager": "engine.execution",
     "RunSettings": "engine.config",
-    "drop_intents": "engine.stores.inbox",
+    "drop_intents": "engine.dropping",
     "evaluate": "engine.risk",
 }
 

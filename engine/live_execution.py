@@ -15,6 +15,7 @@ from engine.agent import Agent, whoever_acts
 from engine.brokers.access import Access
 from engine.brokers.trading import TradingBroker
 from engine.config import RiskConfig, RunSettings
+from engine.dropping import intent_lines
 from engine.gate import Gate
 from engine.lease import Holder
 from engine.log import EventLog
@@ -22,7 +23,7 @@ from engine.orders import OrderIntent
 from engine.preflight import broker_checks, market_data_check, store_checks
 from engine.run import check_start, finish, start, to_finish
 from engine.stores.chosen import Stores, check_emulator
-from engine.stores.inbox import Inbox, drop_intents
+from engine.stores.inbox import Inbox, drop_file
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.lock import exclusive
 from engine.stores.objects import LocalObjects
@@ -88,7 +89,7 @@ def execute_live(intent: OrderIntent, broker: TradingBroker, risk: _Risk, log: E
         for unfinished in to_finish(world):
             finish(unfinished, world)
         shutil.rmtree(private, ignore_errors=True)
-        drop_intents([said], private, name="intent")
+        drop_file("intent.jsonl", intent_lines(said), private)
         world = replace(world, inbox=Inbox(private))
         folder = start(settings, risk.config, world, slot=SLOT)
         finish(folder, world)

@@ -29,9 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import RiskConfig
+from engine.dropping import drop_intents
 from engine.record import file_hash
 from engine.run import finish, start
-from engine.stores.inbox import drop_intents, hash_of
+from engine.stores.inbox import hash_of
 from engine.stores.runs import RunFolder
 from tests.desk import Desk, Row, order
 

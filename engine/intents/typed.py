@@ -79,7 +79,10 @@ def _trimmed(text: str, case: Callable[[str], str]) -> str:
 def _number(array: pa.Array) -> NumberColumn:
     if pa.types.is_null(array.type):
         return NumberColumn(np.full(len(array), np.nan))
-    if pa.types.is_decimal(array.type) or pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+    if pa.types.is_decimal(array.type):
+        # By way of text: Arrow's own cast of 0.100000 gives 0.09999999999999999, not the nearest float.
+        return NumberColumn(_floats(array.cast(pa.string()).cast(pa.float64())))
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
         return NumberColumn(_floats(array.cast(pa.float64(), safe=False)))
     if not _is_text(array.type):
         return NumberColumn(np.full(len(array), np.nan), _given(array))

@@ -5,17 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, UsageError
 from engine.schema import FILE_ENDINGS
 from engine.stores.objects import flush_folder
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LONGEST_NAME = 180
 """In bytes; file systems take 255, and kept files get hashes and endings on top."""
@@ -172,29 +167,6 @@ def drop_file(name: str, content: bytes, inbox: Path) -> Path:
         os.fsync(file.fileno())
     hidden.replace(path)
     return path
-
-
-def drop_intents(intents: pd.DataFrame | Sequence[Any], inbox: str | Path, *, name: str = "intents") -> Path:
-    """Drop order intents for the next run; the file appears whole, and the same content makes one file.
-
-    ``intents``: a frame with the columns of an intent (written as Parquet), or a list of mappings or
-    ``OrderIntent`` (written as JSON Lines). Nothing is judged here; the run does. Gives the file's path.
-    """
-    if hasattr(intents, "to_parquet"):
-        content = intents.to_parquet(index=False)
-        return drop_file(f"{name}.parquet", content, Path(inbox))
-    from engine.record import json_line
-
-    lines = [json_line(_record(intent)) for intent in intents]
-    return drop_file(f"{name}.jsonl", b"".join(lines), Path(inbox))
-
-
-def _record(intent: Any) -> dict[str, Any]:
-    if is_dataclass(intent) and not isinstance(intent, type):
-        return {name: value for name, value in asdict(intent).items() if value is not None}
-    if isinstance(intent, Mapping):
-        return dict(intent)
-    raise UsageError(f"{intent!r} is no intent; give a mapping or an OrderIntent.")
 
 
 def _dropped(name: str, status: os.stat_result) -> Dropped:

@@ -27,13 +27,14 @@ from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.exchange import Exchange
 from engine.brokers.trading import Recorder
 from engine.config import RiskConfig, RunSettings
+from engine.dropping import drop_intents
 from engine.errors import EngineError, UsageError
 from engine.lease import Holder
 from engine.log import EventLog
 from engine.orders import BrokerOrder
 from engine.run import finish, start
 from engine.stores.embedded import EmbeddedStore
-from engine.stores.inbox import Dropped, Inbox, drop_file, drop_intents
+from engine.stores.inbox import Dropped, Inbox, drop_file
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.lock import exclusive
 from engine.stores.objects import LocalObjects

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -137,6 +138,7 @@ def test_an_optional_column_may_be_empty_in_every_row(column: str, ending: str) 
         ),
         ("qty", pa.array([1, 2], pa.uint8()), [1.0, 2.0]),
         ("qty", pa.array([1, 2]).cast(pa.decimal128(30, 9)), [1.0, 2.0]),
+        ("qty", pa.array([Decimal("0.1"), Decimal("12.345678")], pa.decimal128(8, 6)), [0.1, 12.345678]),
         ("qty", pa.array(["1", "2.5"]), [1.0, 2.5]),
         ("qty", pa.array([1.5, 2.5], pa.float32()), [1.5, 2.5]),
         ("client_intent_id", pa.array([1, 2]), ["1", "2"]),

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
-import json
 import os
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import date
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from engine import OrderIntent, drop_intents
 from engine.errors import EngineError, UsageError
 from engine.intents.reading import IntentFile, read_intent_file
-from engine.stores.inbox import Dropped, Inbox, drop_file, hash_of, name_with_hash
-from tests.desk import order
+from engine.stores.inbox import Dropped, Inbox, drop_file, name_with_hash
 
 UNREADABLE = Path("/proc/self/mem")
 """A regular file that even root can open and not read."""
@@ -267,89 +261,6 @@ def test_a_file_that_was_put_back_by_a_killed_job_is_one_file(inbox: Inbox) -> N
 # --- dropping
 
 
-def test_a_dropped_frame_is_read_back_as_its_rows(inbox: Inbox) -> None:
-    frame = pd.DataFrame([order(qty=1.5), order(symbol="QQQ", qty=2)])
-    path = drop_intents(frame, inbox.root)
-    assert path.suffix == ".parquet"
-    assert read_back(path).table.select(["symbol", "qty"]).to_pydict() == {
-        "symbol": ["SPY", "QQQ"],
-        "qty": [1.5, 2.0],
-    }
-
-
-def test_dropped_mappings_are_read_back_as_their_rows(inbox: Inbox) -> None:
-    path = drop_intents([order(qty=1.5), order(symbol="QQQ")], str(inbox.root))
-    assert path.suffix == ".jsonl"
-    assert read_back(path).table["symbol"].to_pylist() == ["SPY", "QQQ"]
-
-
-def test_dropped_order_intents_are_read_back_as_what_they_say(inbox: Inbox) -> None:
-    created = datetime(2026, 3, 2, 15, tzinfo=UTC)
-    intent = OrderIntent(**order(created_at=created, metadata={"signal": 0.5}))
-    read = read_back(drop_intents([intent], inbox.root))
-    row = read.table.to_pylist()[0]
-    assert (row["created_at"], row["metadata"], row["limit_price"]) == (created, '{"signal":0.5}', None)
-
-
-def test_numbers_and_moments_of_other_libraries_are_read_back(inbox: Inbox) -> None:
-    created = pd.Timestamp("2026-03-02T15:00Z")
-    rows = [
-        order(qty=number, created_at=created) for number in (np.float64(1.5), np.int64(2), Decimal("0.1"))
-    ]
-    read = read_back(drop_intents(rows, inbox.root))
-    assert read.table["qty"].to_pylist() == [1.5, 2.0, 0.1]
-    assert read.table["created_at"].to_pylist() == [created] * 3
-
-
-@pytest.mark.parametrize(
-    "said", [{"qty": 10**30}, {"qty": float("nan")}, {"symbol": "\ud800"}, {"qty": True}]
-)
-def test_a_value_that_no_intent_may_have_is_dropped_all_the_same_and_refused_by_the_run(
-    inbox: Inbox, said: dict[str, object]
-) -> None:
-    read = read_back(drop_intents([order(**said), order()], inbox.root))
-    assert (read.table.num_rows, [refused.first.row for refused in read.refused]) == (1, [1])
-
-
-def test_a_dropped_file_carries_the_hash_of_its_content_in_its_name(inbox: Inbox) -> None:
-    path = drop_intents([order()], inbox.root, name="momentum")
-    assert path.name == f"momentum.{hash_of(path.read_bytes())}.jsonl"
-
-
-def test_the_same_content_makes_one_file(inbox: Inbox) -> None:
-    first, second = (drop_intents([order()], inbox.root) for _ in range(2))
-    assert first == second
-    assert len(inbox.waiting()) == 1
-
-
-def test_other_content_makes_another_file(inbox: Inbox) -> None:
-    drop_intents([order()], inbox.root)
-    drop_intents([order(qty=2)], inbox.root)
-    assert len(inbox.waiting()) == 2
-
-
-def test_a_dropped_file_appears_whole(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[list[Dropped]] = []
-    monkeypatch.setattr("os.fsync", lambda _: seen.append(inbox.waiting()))
-    drop_intents([order()], inbox.root)
-    assert seen == [[]]
-    assert len(inbox.waiting()) == 1
-
-
-def test_dropping_makes_the_inbox_where_there_is_none(tmp_path: Path) -> None:
-    assert drop_intents([order()], tmp_path / "new" / "inbox").exists()
-
-
-def test_no_intents_make_a_file_without_rows(inbox: Inbox) -> None:
-    assert read_back(drop_intents([], inbox.root)).rows == 0
-
-
-def test_what_is_no_intent_is_a_usage_error_that_says_what_to_give(inbox: Inbox) -> None:
-    with pytest.raises(UsageError, match="'SPY' is no intent; give a mapping or an OrderIntent"):
-        drop_intents(["SPY"], inbox.root)
-    assert inbox.waiting() == []
-
-
 @pytest.mark.parametrize("name", ["", ".a.json", "_a.json", "a.tmp", "a.PART", "d/a.json", "a" * 200])
 def test_a_name_that_would_never_be_looked_at_is_refused(inbox: Inbox, name: str) -> None:
     with pytest.raises(UsageError, match="is a name that the inbox leaves alone"):
@@ -374,8 +285,3 @@ def test_a_name_that_would_never_be_looked_at_is_refused(inbox: Inbox, name: str
 )
 def test_a_hash_goes_before_the_endings_of_a_name_once(name: str, hashed: str) -> None:
     assert name_with_hash(name, "0123456789abcdef") == hashed
-
-
-def test_records_of_dropped_intents_are_plain_json_lines(inbox: Inbox) -> None:
-    path = drop_intents([order(), order(qty=2)], inbox.root)
-    assert [json.loads(line) for line in path.read_bytes().splitlines()] == [order(), order(qty=2)]
