@@ -143,12 +143,18 @@ def _run_folders(root: Path) -> list[Path]:
         return [root]
     below = root / "runs" if (root / "runs").is_dir() else root
     found = []
-    for folder, names, files in os.walk(below):
+    for folder, names, files in os.walk(below, onerror=_cannot_be_listed):
         names[:] = [name for name in names if not name.startswith(".")]
         if START in files:
             found.append(Path(folder))
             names.clear()
     return found
+
+
+def _cannot_be_listed(error: OSError) -> None:
+    raise RecordError(
+        f"{error.filename} can't be listed ({error.strerror}); mend that, or name another place."
+    )
 
 
 def _session_of(folder: Path) -> date:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import RunInProgress
+
+_TRIES, _BETWEEN_TRIES_S = 50, 0.002
 
 
 @contextmanager
@@ -21,8 +25,11 @@ def exclusive(data_dir: Path, *, since: str) -> Iterator[None]:
     data_dir.mkdir(parents=True, exist_ok=True)
     note = data_dir / ".lock.holder"
     try:
-        with FileLock(data_dir / ".lock", timeout=0):
-            note.write_text(f"process {os.getpid()}, at work since {since}")
+        with FileLock(data_dir / ".lock", timeout=0), note.open("a+") as opened:
+            _mark(opened.fileno())
+            opened.truncate(0)
+            opened.write(f"process {os.getpid()}, at work since {since}")
+            opened.flush()
             yield
             with suppress(OSError):
                 note.unlink()
@@ -33,16 +40,32 @@ def exclusive(data_dir: Path, *, since: str) -> Iterator[None]:
 
 
 def holder(data_dir: Path) -> str | None:
-    """Say who is at work in a data folder, None where nobody is."""
-    from filelock import FileLock, Timeout
+    """Return which process is at work in a data folder, None where none is.
 
-    if not (data_dir / ".lock").exists():
-        return None
+    The lock itself is left alone: a run that begins at the same time finds it free. What is looked at is
+    the note beside it, which the holder has locked as well.
+    """
     try:
-        with FileLock(data_dir / ".lock", timeout=0):
+        with (data_dir / ".lock.holder").open() as note:
+            fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return None
-    except Timeout:
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
         return _who(data_dir)
+
+
+def _mark(note: int) -> None:
+    """Lock the holder's note; who looks at it holds it for an instant, and is waited for."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_BETWEEN_TRIES_S)
+        except OSError:  # a file system without such locks: nothing depends on the mark but what is shown
+            return
+        else:
+            return
 
 
 def _who(data_dir: Path) -> str:

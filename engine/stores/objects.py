@@ -6,7 +6,10 @@ Only four things are asked of such a place, so that it can be a local disk or an
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from engine.errors import AlreadyWritten, RecordError
@@ -27,7 +30,7 @@ class Objects(Protocol):
         ...
 
     def list(self, prefix: str) -> list[str]:
-        """Give the keys below a prefix that ends in ``/``, in order."""
+        """Give the keys below a prefix that ends in ``/``, in order. Raises ``RecordError``."""
         ...
 
     def delete(self, key: str) -> None:
@@ -39,7 +42,8 @@ class LocalObjects:
     """Objects as files below a folder.
 
     A file is written under a hidden name, flushed to the disk and linked to its own name, which fails where
-    that exists: after a crash at any instant it is there whole or not at all.
+    that exists: after a crash at any instant it is there whole or not at all. The root and the places right
+    below it (``archive``, say) may be links to another disk; below these no link is followed.
     """
 
     def __init__(self, root: Path) -> None:
@@ -48,7 +52,7 @@ class LocalObjects:
     def put(self, key: str, content: Content) -> None:
         """Keep a new object; see ``Objects``."""
         path = self.root / key
-        _make_folder(path.parent)
+        self._make_folders(key)
         # A new name each time: the draft of a killed job may be a sealed object's second name.
         draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         try:
@@ -61,7 +65,7 @@ class LocalObjects:
             raise AlreadyWritten(f"{path} exists already; files of record are written once.") from None
         finally:
             draft.unlink(missing_ok=True)
-        flush_folder(path.parent)
+        self._flush(path.parent)
 
     def read(self, key: str) -> bytes:
         """Give an object's content; see ``Objects``."""
@@ -71,16 +75,102 @@ class LocalObjects:
             raise RecordError(f"{self.root / key} can't be read ({error.strerror}).") from None
 
     def list(self, prefix: str) -> list[str]:
-        """Give the keys below a prefix; see ``Objects``."""
+        """Return the keys below a prefix; see ``Objects``. Hidden files and folders are none.
+
+        Raises ``RecordError`` where a folder can't be listed: what is recorded there is unknown, not absent.
+        """
         keys = []
-        for folder, _, names in os.walk(self.root / prefix):
-            below = Path(folder).relative_to(self.root).as_posix()
-            keys += [f"{below}/{name}" for name in names if not name.startswith(".")]
+        folders = [self.root / prefix]
+        while folders:
+            folder = folders.pop()
+            below = folder.relative_to(self.root).as_posix()
+            for entry in _entries(folder):
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(folder / entry.name)
+                elif entry.is_symlink() and not entry.is_file():
+                    raise RecordError(
+                        f"{folder / entry.name} is a link, which is not followed: what is recorded behind it "
+                        f"is unknown. Nothing was done; put the folder itself in its place."
+                    )
+                else:
+                    keys.append(f"{below}/{entry.name}")
         return sorted(keys)
 
     def delete(self, key: str) -> None:
         """Remove an object; see ``Objects``."""
         (self.root / key).unlink(missing_ok=True)
+
+    def path_for_new(self, key: str) -> Path:
+        """Return the path for a file that is to be moved to a key; its folders are made.
+
+        Raises ``AlreadyWritten`` where the key is taken.
+        """
+        self._make_folders(key)
+        path = self.root / key
+        if os.path.lexists(path):
+            raise AlreadyWritten(f"{path} exists already; files of record are written once.")
+        return path
+
+    def _flush(self, folder: Path) -> None:
+        flush_folder(folder)
+
+    def _make_folders(self, key: str) -> None:
+        place, *folders = PurePosixPath(key).parts[:-1]
+        folder = self.root / place
+        _make_folder(folder)
+        for name in folders:
+            folder /= name
+            try:
+                status = folder.lstat()
+            except FileNotFoundError:
+                _make_folder(folder)
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                raise RecordError(
+                    f"{folder} is no folder, or a link to one, and nothing is written below it."
+                )
+
+
+class _FlushedLater(LocalObjects):
+    """Local objects whose folders are flushed together."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.folders: set[Path] = set()
+
+    def _flush(self, folder: Path) -> None:
+        self.folders.add(folder)
+
+
+@contextmanager
+def many_puts(objects: Objects) -> Iterator[Objects]:
+    """Hand out the same objects for many puts, all of which are durable once the block has ended.
+
+    Each file is flushed when it is put, and each folder once, at the end.
+    """
+    if not isinstance(objects, LocalObjects):
+        yield objects
+        return
+    later = _FlushedLater(objects.root)
+    yield later
+    for folder in sorted(later.folders):
+        flush_folder(folder)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what a folder holds, nothing where it was never made or is gone."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not folder.is_symlink():
+            return []
+        raise RecordError(
+            f"{folder} can't be listed ({error.strerror}), so what is recorded there is unknown. Nothing "
+            f"was done; mend that, then run again."
+        ) from None
 
 
 def _make_folder(folder: Path) -> None:

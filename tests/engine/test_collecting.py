@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.config import RiskConfig
+from engine.errors import RecordError
 from engine.run import finish
 from engine.stores.inbox import Dropped, Inbox, drop_file, hash_of, name_with_hash
 from engine.stores.runs import RunFolder
@@ -586,3 +587,29 @@ def test_a_limit_that_is_raised_later_finds_refused_rows_undecided(desk: Desk) -
     assert reasons(desk.run()) == ["max_position_size_exceeded"]
     desk.drop("a.json", order(qty=150))
     assert statuses(desk.run(RiskConfig(max_position_qty=200))) == ["dry_run"]
+
+
+# --- a record that can't be listed
+
+
+def test_a_record_that_cannot_be_listed_stops_the_run_and_nothing_is_taken_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.drop("a.json", order())
+    desk.run()
+    desk.drop("a.json", order())
+    scandir = os.scandir
+
+    def fails(place: Any) -> Any:
+        if not isinstance(place, int) and Path(place) == desk.data / "runs" / SESSION:
+            raise OSError(5, "Input/output error")
+        return scandir(place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.scandir", fails)
+        with pytest.raises(RecordError, match=r"can't be listed \(Input/output error\)"):
+            desk.run()
+    assert desk.left() == ["a.json"]
+    for unfinished in desk.world().runs.unfinished():
+        finish(unfinished, desk.world())
+    assert [rows_of(run)["batched"] for run in desk.world().runs.all()] == [1, 0]

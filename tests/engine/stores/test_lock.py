@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 
 from engine.errors import RunInProgress
-from engine.stores.lock import exclusive
+from engine.stores.lock import exclusive, holder
 
 HOLD = """
 import sys
@@ -112,3 +112,37 @@ def test_of_many_that_come_at_once_one_gets_the_folder(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert sorted(pool.map(come, range(6))) == [False] * 5 + [True]
+
+
+# --- who is at work
+
+
+def test_the_holder_is_named_while_it_holds_the_folder_and_no_longer(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    with held_elsewhere(tmp_path) as process:
+        assert holder(tmp_path) == f"process {process.pid}, at work since noon"
+        process.kill()
+        process.wait()
+        assert (tmp_path / ".lock.holder").exists()
+        assert holder(tmp_path) is None
+    with exclusive(tmp_path, since="noon"):
+        assert holder(tmp_path) == f"process {os.getpid()}, at work since noon"
+    assert holder(tmp_path) is None
+
+
+def test_to_look_who_holds_a_folder_never_takes_it(tmp_path: Path) -> None:
+    over = Event()
+
+    def look_all_the_time() -> None:
+        while not over.is_set():
+            holder(tmp_path)
+
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(look_all_the_time) for _ in range(2)]
+        try:
+            for _ in range(100):
+                with exclusive(tmp_path, since="noon"):
+                    pass
+        finally:
+            over.set()
+        assert [one.result() for one in looking] == [None, None]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from engine.errors import AlreadyWritten, RecordError
-from engine.stores.objects import LocalObjects
+from engine.stores.objects import LocalObjects, many_puts
 
 KEY = "runs/2026-03-02/one/run.json"
 
@@ -141,3 +141,102 @@ def test_a_deleted_object_is_gone_and_its_key_is_free(objects: LocalObjects) -> 
 def test_deleting_what_is_not_there_is_no_error(objects: LocalObjects) -> None:
     objects.delete(KEY)
     assert objects.list("runs/") == []
+
+
+# --- what can't be listed is unknown
+
+
+def failing_to_list(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make the system fail to list a folder, as a broken disk or a share that went away does."""
+    scandir = os.scandir
+
+    def fails(place: Path) -> object:
+        if Path(place) == folder:
+            raise OSError(5, "Input/output error", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr("os.scandir", fails)
+
+
+@pytest.mark.parametrize("folder", ["runs", "runs/2026-03-02", "runs/2026-03-02/one"])
+def test_a_folder_that_cannot_be_listed_is_an_error_and_never_empty(
+    objects: LocalObjects, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    objects.put(KEY, b"whole")
+    failing_to_list(monkeypatch, objects.root / folder)
+    with pytest.raises(RecordError, match=rf"{folder} can't be listed \(Input/output error\)"):
+        objects.list("runs/")
+
+
+def test_a_place_that_links_to_a_disk_that_is_not_there_is_an_error(
+    objects: LocalObjects, tmp_path: Path
+) -> None:
+    objects.root.mkdir()
+    (objects.root / "runs").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(RecordError, match="runs can't be listed"):
+        objects.list("runs/")
+
+
+def test_a_place_may_be_a_link_to_another_disk(objects: LocalObjects, tmp_path: Path) -> None:
+    objects.root.mkdir()
+    (tmp_path / "disk").mkdir()
+    (objects.root / "runs").symlink_to(tmp_path / "disk")
+    objects.put(KEY, b"whole")
+    assert objects.list("runs/") == [KEY]
+    assert (tmp_path / "disk/2026-03-02/one/run.json").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("name", ["2026-03-03", "2026-03-02/two"])
+def test_a_link_below_a_place_is_an_error_and_never_passed_over(
+    objects: LocalObjects, tmp_path: Path, name: str
+) -> None:
+    objects.put(KEY, b"whole")
+    (tmp_path / "elsewhere").mkdir()
+    (objects.root / "runs" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RecordError, match=rf"{name} is a link, which is not followed"):
+        objects.list("runs/")
+
+
+# --- never written through a link
+
+
+@pytest.mark.parametrize("name", ["2026-03-02", "2026-03-02/one"])
+def test_nothing_is_written_through_a_link_below_a_place(
+    objects: LocalObjects, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = objects.root / "runs" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RecordError, match="nothing is written below it"):
+        objects.put(KEY, b"whole")
+    assert list((tmp_path / "elsewhere").rglob("*")) == []
+
+
+def test_a_link_in_the_place_of_an_object_is_not_written_through(
+    objects: LocalObjects, tmp_path: Path
+) -> None:
+    (objects.root / KEY).parent.mkdir(parents=True)
+    (objects.root / KEY).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(AlreadyWritten):
+        objects.put(KEY, b"whole")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+# --- many at once
+
+
+def test_of_many_puts_each_file_is_flushed_and_each_folder_once_after_all_of_them(
+    objects: LocalObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects.put("archive/day/first", b"")
+    flushed: list[Path] = []
+    monkeypatch.setattr(
+        "os.fsync", lambda descriptor: flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+    )
+    with many_puts(objects) as later:
+        for number in range(3):
+            later.put(f"archive/day/{number}", b"whole")
+    folder = objects.root / "archive/day"
+    assert [path.parent for path in flushed[:3]] == [folder] * 3
+    assert flushed[3:] == [folder]
