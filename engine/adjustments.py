@@ -20,6 +20,7 @@ from engine.errors import UnreadableFile, UsageError
 from engine.ledger import ADJUSTMENT, adjustment_document
 from engine.quantity import UNITS
 from engine.schema import BREAK_KINDS, SYMBOL_PATTERN, TEXT_LENGTH
+from engine.symbols import canonical_symbol
 
 PROPOSAL_COLUMNS = (
     "broker_account_id",
@@ -228,7 +229,7 @@ def _read_row(line: int, cells: list[str]) -> Proposed | str:
     return Proposed(
         line=line,
         broker_account_id=account,
-        symbol=symbol,
+        symbol=canonical_symbol(symbol),
         kind=kind,
         ledger_qty=units["ledger_qty"],
         broker_qty=units["broker_qty"],

@@ -56,6 +56,15 @@ class TextColumn:
         """Give the rows that have a value at all."""
         return np.asarray(self.codes >= 0)
 
+    def mapped(self, form: Callable[[str], str]) -> TextColumn:
+        """Return the column with each text in another form, texts that come to be equal as one."""
+        values = [form(value) if isinstance(value, str) else value for value in self.values]
+        if values == list(self.values):
+            return self
+        place: dict[object, int] = {}
+        codes = [place.setdefault(value, len(place)) for value in values]
+        return TextColumn(np.array([*codes, MISSING])[self.codes], list(place))
+
     def text(self, row: int) -> str | None:
         """Give one row's value as it would be shown, None where missing."""
         code = int(self.codes[row])

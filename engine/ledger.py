@@ -20,6 +20,7 @@ from engine.errors import EngineError
 from engine.orders import BrokerOrder, OrderIntent
 from engine.quantity import BOUND, NOT_A_QUANTITY, UNITS, round_to_units
 from engine.schema import INTENT_FIELDS
+from engine.symbols import canonical_symbol
 
 FILL_FIELDS = frozenset({"filled_qty", "filled_avg_price", "filled_at", "raw_broker_order", "raw_fill"})
 """What a reply says of an order's fills; of two replies, the one with the higher ``filled_qty`` counts."""
@@ -139,8 +140,8 @@ def adjustment_document(**said: Unpack[Adjustment]) -> dict[str, Any]:
 def net_units(documents: Iterable[tuple[str, Any, Any, Any]]) -> dict[str, int]:
     """Sum documents, each given as ``(id, symbol, side, filled_qty)``, by symbol, in units of 1e-9 shares.
 
-    What was bought counts up, what was sold counts down; symbols that come to 0 are left out. Symbols are
-    compared in capitals. What was filled is the broker's figure, rounded to the unit as its positions are.
+    What was bought counts up, what was sold counts down; symbols, in their canonical form, that come to 0 are
+    left out. What was filled is the broker's figure, rounded to the unit as its positions are.
     Raises ``EngineError`` for a document that can't be summed: none may be left out without a word.
     """
     rows = list(documents)
@@ -154,7 +155,7 @@ def net_units(documents: Iterable[tuple[str, Any, Any, Any]]) -> dict[str, int]:
                 f"filled_qty {filled!r:.80}; expected a symbol, buy or sell, and shares from 0 to 1e9. "
                 f"Correct that document, and sync again."
             )
-        key = symbol.strip().upper()
+        key = canonical_symbol(symbol)
         net[key] = net.get(key, 0) + _SIGNS[side] * units
     return {symbol: units for symbol, units in net.items() if units}
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from engine.symbols import canonical_symbol
+
 
 @dataclass(frozen=True, kw_only=True)
 class OrderIntent:
@@ -135,6 +137,8 @@ def intent_of(row: Mapping[str, Any]) -> OrderIntent:
     said = {name: row[name] for name in INTENT_NAMES if _is_said(row.get(name))}
     if "metadata" in said:
         said["metadata"] = json.loads(said["metadata"])
+    if "symbol" in said:
+        said["symbol"] = canonical_symbol(said["symbol"])
     return OrderIntent(**{"symbol": "", "side": "", **said})  # a cancel needs neither
 
 

@@ -29,7 +29,8 @@ from engine.breaks import (
 )
 from engine.orders import BrokerOrder
 from engine.schema import BREAK_KINDS
-from engine.side_by_side import SideBySide, grouped, signed, symbol_key
+from engine.side_by_side import SideBySide, grouped, signed
+from engine.symbols import canonical_symbol
 
 LARGEST_SPLIT = 100
 """Ratios beyond 1:100 are no longer taken for a split."""
@@ -287,7 +288,7 @@ class _Comparison:
     # words
 
     def _break(self, kind: str, symbol: str, units: int, said: str, remedy: str, **others: Any) -> Break:
-        symbol = symbol_key(symbol)
+        symbol = canonical_symbol(symbol)
         return replace(
             Break(
                 kind=kind,

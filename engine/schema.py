@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Kind = Literal["text", "upper", "enum", "quantity", "number", "flag", "time", "json"]
+Kind = Literal["text", "upper", "symbol", "enum", "quantity", "number", "flag", "time", "json"]
 
 SIDES = ("buy", "sell")
 ACTIONS = ("new", "cancel")
@@ -32,9 +32,10 @@ FILE_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 class Field:
     """One field of an intent.
 
-    ``kind``: ``text`` (trimmed), ``upper`` (text in capitals), ``enum`` (one of ``choices``, lower-case),
-    ``quantity`` (a positive float64 below 1e9 with at most 9 decimals and 15 significant digits, prices
-    included), ``number`` (any finite float64), ``flag``, ``time`` (with a zone) or ``json`` (an object).
+    ``kind``: ``text`` (trimmed), ``upper`` (text in capitals), ``symbol`` (in its canonical form,
+    ``engine.symbols``), ``enum`` (one of ``choices``, lower-case), ``quantity`` (a positive float64 below 1e9
+    with at most 9 decimals and 15 significant digits, prices included), ``number`` (any finite float64),
+    ``flag``, ``time`` (with a zone) or ``json`` (an object).
     """
 
     name: str
@@ -48,7 +49,7 @@ INTENT_FIELDS = (
     Field("client_intent_id", "text"),
     Field("strategy_id", "text", required=True),
     Field("broker_account_id", "text", required=True),
-    Field("symbol", "upper", required=True),
+    Field("symbol", "symbol", required=True),
     Field("side", "enum", required=True, choices=SIDES),
     Field("qty", "quantity", required=True),
     Field("notional", "quantity"),
@@ -117,6 +118,7 @@ def intents_schema() -> pa.Schema:
     types = {
         "text": text,
         "upper": text,
+        "symbol": text,
         "enum": text,
         "quantity": pa.float64(),
         "number": pa.float64(),

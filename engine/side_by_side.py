@@ -17,6 +17,7 @@ from engine.breaks import BrokerBook, CorporateAction, LateFill, OwnBook, OwnOrd
 from engine.errors import EngineError
 from engine.orders import BrokerFill, BrokerOrder
 from engine.quantity import NOT_A_QUANTITY, round_to_units
+from engine.symbols import canonical_symbol
 
 _Value = TypeVar("_Value")
 
@@ -31,7 +32,7 @@ class SideBySide:
     @cached_property
     def broker(self) -> dict[str, int]:
         """The broker's positions in units."""
-        symbols = [symbol_key(symbol) for symbol in self.theirs.positions]
+        symbols = [canonical_symbol(symbol) for symbol in self.theirs.positions]
         units = round_to_units(np.array(list(self.theirs.positions.values()), dtype=np.float64)).tolist()
         for symbol, qty, said in zip(symbols, units, self.theirs.positions.values(), strict=True):
             if qty == NOT_A_QUANTITY:
@@ -44,9 +45,9 @@ class SideBySide:
     @cached_property
     def ledger(self) -> dict[str, int]:
         """The ledger's positions as they are now, late fills included."""
-        late = ((symbol_key(one.symbol), one.units) for one in self.ours.late)
+        late = ((canonical_symbol(one.symbol), one.units) for one in self.ours.late)
         return _summed(
-            [*((symbol_key(symbol), units) for symbol, units in self.ours.positions.items()), *late]
+            [*((canonical_symbol(symbol), units) for symbol, units in self.ours.positions.items()), *late]
         )
 
     @cached_property
@@ -74,7 +75,7 @@ class SideBySide:
     @cached_property
     def fills(self) -> dict[str, list[BrokerFill]]:
         """The executions by symbol, oldest first."""
-        return grouped((symbol_key(fill.symbol), fill) for fill in self.theirs.fills)
+        return grouped((canonical_symbol(fill.symbol), fill) for fill in self.theirs.fills)
 
     @cached_property
     def by_order(self) -> dict[str, list[BrokerFill]]:
@@ -94,23 +95,23 @@ class SideBySide:
             for one in self.theirs.corporate_actions
             if one.activity_id not in self.ours.accepted.activities
         )
-        return grouped((symbol_key(one.symbol), one) for one in news)
+        return grouped((canonical_symbol(one.symbol), one) for one in news)
 
     @cached_property
     def orders(self) -> dict[str, list[OwnOrder]]:
         """Our orders by symbol."""
-        return grouped((symbol_key(order.symbol), order) for order in self.ours.orders)
+        return grouped((canonical_symbol(order.symbol), order) for order in self.ours.orders)
 
     @cached_property
     def strangers(self) -> dict[str, list[BrokerOrder]]:
         """The open orders that aren't ours, by symbol."""
         found = (head for head in self.theirs.open_orders if head.broker_order_id not in self.known)
-        return grouped((symbol_key(head.symbol), head) for head in found)
+        return grouped((canonical_symbol(head.symbol), head) for head in found)
 
     @cached_property
     def late(self) -> dict[str, list[LateFill]]:
         """The late fills by symbol."""
-        return grouped((symbol_key(one.symbol), one) for one in self.ours.late)
+        return grouped((canonical_symbol(one.symbol), one) for one in self.ours.late)
 
     @property
     def symbols(self) -> list[str]:
@@ -171,11 +172,6 @@ class SideBySide:
     def is_news(self, kind: str, order: OwnOrder) -> bool:
         """Tell whether nobody has accepted a break of this kind of the order yet."""
         return (kind, order.broker_order_id or order.client_intent_id) not in self.ours.accepted.orders
-
-
-def symbol_key(symbol: str) -> str:
-    """Write a symbol as both books have it."""
-    return symbol.strip().upper()
 
 
 def grouped(pairs: Iterable[tuple[str, _Value]]) -> dict[str, list[_Value]]:

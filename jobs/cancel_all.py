@@ -19,6 +19,7 @@ from engine.open_orders import left_open
 from engine.orders import BrokerOrder
 from engine.stores.objects import Objects
 from engine.stores.runs import BATCH, RunFolder, RunFolders
+from engine.symbols import canonical_symbol
 from engine.withdrawing import Withdrawal, Withdrawals, Withdrawing
 from jobs.tables import print_table, say
 from jobs.wording import number
@@ -68,7 +69,7 @@ def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None,
     setup = read_setup()
     stopping = termination_asked(also_ctrl_c=True)
     accesses = setup.accesses(only=account, stopping=stopping)
-    wanted = _Wanted(setup, symbol and symbol.strip().upper(), strategy and strategy.strip(), stopping)
+    wanted = _Wanted(setup, symbol and canonical_symbol(symbol), strategy and strategy.strip(), stopping)
     outcome = _withdrawn_everywhere(wanted, accesses)
     if as_json:
         click.echo(json.dumps(_record(outcome)))
@@ -123,7 +124,7 @@ class _Wanted:
 
     def _chosen(self, entries: Sequence[BrokerOrder], whose: _Whose) -> list[BrokerOrder]:
         if self.symbol is not None:
-            entries = [entry for entry in entries if entry.symbol == self.symbol]
+            entries = [entry for entry in entries if canonical_symbol(entry.symbol) == self.symbol]
         if self.strategy is not None:
             whose.learn(entries)
             entries = [entry for entry in entries if whose.known.get(entry.client_order_id) == self.strategy]

@@ -17,6 +17,7 @@ from engine.late_fills import late_fills
 from engine.ledger import ADJUSTMENT
 from engine.reconciliations import breaks_found
 from engine.stores.runs import MANIFEST, RunFolders
+from engine.symbols import canonical_symbol
 from jobs.tables import print_table, say
 from jobs.wording import counted, number
 from jobs.world import Setup, read_setup
@@ -69,9 +70,10 @@ def _is_accepted(found: Break, documents: list[dict[str, Any]]) -> bool:
     about = found.broker_order_id or found.client_intent_id
     activities = set(found.activity_id.split())
     if not about and not activities:
-        key = (found.broker_account_id, found.symbol, found.kind)
+        key = (found.broker_account_id, canonical_symbol(found.symbol), found.kind)
         return any(
-            (one["broker_account_id"], one.get("symbol"), one.get(ADJUSTMENT)) == key for one in documents
+            (one["broker_account_id"], canonical_symbol(str(one.get("symbol"))), one.get(ADJUSTMENT)) == key
+            for one in documents
         )
     taken_in = accepted_in(documents)
     return (found.kind, about) in taken_in.orders or bool(activities and activities <= taken_in.activities)

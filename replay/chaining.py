@@ -21,6 +21,7 @@ import pyarrow as pa
 from engine.late_fills import late_fills
 from engine.quantity import UNITS
 from engine.stores.objects import LocalObjects
+from engine.symbols import canonical_symbol
 from replay.outcomes import SIMULATED, Outcomes
 from replay.recorded import Recording
 
@@ -104,12 +105,13 @@ class Chain:
             key = (intent["broker_account_id"], intent["client_intent_id"])
             sign = 1 if intent["side"] == "buy" else -1
             filled = _units(came["filled_qty"])
-            fills = tuple(now.get(key, ())) if now is not None else _one(intent["symbol"], sign * filled, at)
+            symbol = canonical_symbol(intent["symbol"])
+            fills = tuple(now.get(key, ())) if now is not None else _one(symbol, sign * filled, at)
             works = came["source"] == SIMULATED and came["order_status"] == "new"
             self.changed.append(
                 Changed(
                     account=intent["broker_account_id"],
-                    symbol=intent["symbol"],
+                    symbol=symbol,
                     session=recording.run.trading_date,
                     then=tuple(then.get(key, ())),
                     now=fills,
@@ -238,14 +240,24 @@ def _concerns(batch: pa.Table, touched: set[tuple[str, str]]) -> bool:
     pairs = (
         batch.select(["broker_account_id", "symbol"]).group_by(["broker_account_id", "symbol"]).aggregate([])
     )
-    own = set(zip(*(pairs[name].cast(pa.string()).to_pylist() for name in pairs.schema.names), strict=True))
+    accounts, symbols = (pairs[name].cast(pa.string()).to_pylist() for name in pairs.schema.names)
+    own = {
+        (account, None if symbol is None else canonical_symbol(symbol))
+        for account, symbol in zip(accounts, symbols, strict=True)
+    }
     own |= {(account, "") for account, _ in own}
     return bool(own & touched)
 
 
 def _frame(frames: Frames, name: str) -> pd.DataFrame | None:
+    """Return a frame to be changed, its symbols in their canonical form."""
     table = frames.get(name)
-    return None if table is None else table.to_pandas()
+    if table is None:
+        return None
+    frame = table.to_pandas()
+    if "symbol" in frame:
+        frame["symbol"] = frame["symbol"].map(canonical_symbol, na_action="ignore")
+    return frame
 
 
 def _schema(frames: Frames, name: str) -> pa.Schema:
@@ -259,7 +271,7 @@ def _by_intent(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[
     for row in rows:
         units = _units(row["qty"]) * (1 if row["side"] == "buy" else -1)
         key = (row["broker_account_id"], row["client_intent_id"])
-        found.setdefault(key, []).append(Fill(row["symbol"], units, row["filled_at"]))
+        found.setdefault(key, []).append(Fill(canonical_symbol(row["symbol"]), units, row["filled_at"]))
     return found
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from engine.quantity import Ints, Mask
 from engine.schema import FIGURES
+from engine.symbols import canonical_symbol
 from replay.outcomes import Outcomes, estimated, last_prices, recorded_outcomes
 from replay.recorded import Recording
 
@@ -427,5 +428,5 @@ def _last_price(symbols: pd.Series, recordings: Sequence[Recording], run_codes: 
         last = last_prices(recording)
         if last:
             rows = np.flatnonzero(run_codes == code)
-            found[rows] = [last.get(symbol, np.nan) for symbol in symbols.iloc[rows]]
+            found[rows] = [last.get(canonical_symbol(str(symbol)), np.nan) for symbol in symbols.iloc[rows]]
     return found

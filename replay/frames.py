@@ -7,6 +7,7 @@ import json
 import pandas as pd
 
 from engine.stores.runs import CASSETTE
+from engine.symbols import canonical_symbol
 from replay.cassettes import Interaction, read_cassette
 from replay.recorded import Day, RecordedRun, Recording, read
 
@@ -83,11 +84,11 @@ def _held(recording: Recording) -> list[tuple[object, ...]]:
     held: dict[tuple[str, str], float] = {}
     for row in [] if frame is None else frame.to_pylist():
         if row["symbol"] is not None and row["qty"] is not None:
-            held[row["broker_account_id"], row["symbol"]] = row["qty"]
+            held[row["broker_account_id"], canonical_symbol(row["symbol"])] = row["qty"]
     rows: list[tuple[object, ...]] = [(moment, run_id, *key, qty, limit_qty) for key, qty in held.items()]
     executed = [] if recording.fills is None else recording.fills.to_pylist()
     for fill in sorted(executed, key=lambda one: (one["filled_at"], one["fill_id"])):
-        key = (fill["broker_account_id"], fill["symbol"])
+        key = (fill["broker_account_id"], canonical_symbol(fill["symbol"]))
         if key not in held:
             rows.append((moment, run_id, *key, 0.0, limit_qty))
         held[key] = held.get(key, 0.0) + (fill["qty"] if fill["side"] == "buy" else -fill["qty"])

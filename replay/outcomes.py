@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.quantity import Mask
+from engine.symbols import canonical_symbol
 from replay import market
 from replay.recorded import Recording
 
@@ -90,10 +91,10 @@ def estimated(recording: Recording, decided: pd.DataFrame) -> Outcomes:
 
 
 def last_prices(recording: Recording) -> Mapping[str, float]:
-    """Give the last price at which each symbol traded in a run, USD per share."""
+    """Return the last price at which each symbol, in its canonical form, traded in a run, USD per share."""
     if recording.fills is None or not recording.fills.num_rows:
         return {}
-    symbols = recording.fills["symbol"].cast(pa.string()).to_pylist()
+    symbols = map(canonical_symbol, recording.fills["symbol"].cast(pa.string()).to_pylist())
     return dict(zip(symbols, recording.fills["price"].to_pylist(), strict=True))
 
 
@@ -106,7 +107,7 @@ def _newly_allowed(recording: Recording, order: Mapping[str, Any]) -> dict[str, 
         return said
     if order["action"] == "cancel":
         return {**said, "status": "cancel_requested", "source": SIMULATED}
-    came_to = market.outcome(order, last_prices(recording).get(order["symbol"]))
+    came_to = market.outcome(order, last_prices(recording).get(canonical_symbol(order["symbol"])))
     return {
         **said,
         "status": "placed",

@@ -23,6 +23,7 @@ from requests.structures import CaseInsensitiveDict
 
 from engine.brokers.exchange import NEVER_LEFT
 from engine.errors import RunStopped
+from engine.symbols import canonical_symbol
 from replay.cassettes import Interaction
 from replay.market import Outcome
 from replay.venue_book import DERIVED, LOST, ORDERS, RECORDED, Reply, VenueBook, looked_up
@@ -224,11 +225,16 @@ def _same_order(asked: bytes, recorded: bytes) -> bool:
     """Tell whether two bodies ask for the same order; another one's reply is no answer."""
     try:
         ours, theirs = json.loads(asked), json.loads(recorded)
-        return all(ours.get(name) == theirs.get(name) for name in _ABOUT) and all(
+        return all(_about(ours, name) == _about(theirs, name) for name in _ABOUT) and all(
             _amount(ours.get(name)) == _amount(theirs.get(name)) for name in _AMOUNTS
         )
     except (ValueError, TypeError, AttributeError):
         return asked == recorded
+
+
+def _about(order: Mapping[str, object], name: str) -> object:
+    said = order.get(name)
+    return canonical_symbol(said) if name == "symbol" and isinstance(said, str) else said
 
 
 def _amount(said: object) -> float | None:

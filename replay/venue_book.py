@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from engine.symbols import canonical_symbol
 from replay import market
 from replay.cassettes import Interaction
 
@@ -153,7 +154,7 @@ class VenueBook:
     def _value(self, positions: Iterable[Object]) -> None:
         for row in positions:
             try:
-                self.last_price.setdefault(str(row["symbol"]), float(row["current_price"]))
+                self.last_price.setdefault(canonical_symbol(str(row["symbol"])), float(row["current_price"]))
             except (KeyError, TypeError, ValueError):
                 continue
 
@@ -197,7 +198,8 @@ class VenueBook:
         if client_id in self.id_of:
             return Reply(0, None, LOST)
         order_id = f"simulated-{client_id}"
-        came_to = market.outcome(self._in_our_words(payload), self.last_price.get(payload.get("symbol", "")))
+        last_price = self.last_price.get(canonical_symbol(str(payload.get("symbol", ""))))
+        came_to = market.outcome(self._in_our_words(payload), last_price)
         at = self.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
         order: Object = {
             **payload,

@@ -19,6 +19,7 @@ from engine.breaks import CorporateAction
 from engine.brokers.alpaca_fields import figure_in, json_rows, readable_or_none, text_in
 from engine.brokers.alpaca_lists import Query, every_activity, fill_of
 from engine.orders import BrokerFill
+from engine.symbols import canonical_symbol
 
 ACTIVITY_TYPES = (
     "FILL",
@@ -93,14 +94,14 @@ def _corporate_action(reply: Mapping[str, Any]) -> CorporateAction:
     day = readable_or_none(_day, reply, "date")
     try:
         kind = text_in(reply, "activity_type")
-        symbol = text_in(reply, "symbol", default="").strip().upper()
+        symbol = canonical_symbol(text_in(reply, "symbol", default=""))
         qty = figure_in(reply, "qty", signed=True)
         activity_id = text_in(reply, "id")
     except ValueError:
         return CorporateAction(
             activity_id=readable_or_none(text_in, reply, "id") or f"unread-{_fingerprint(reply)}",
             kind=UNCLEAR,
-            symbol=(readable_or_none(text_in, reply, "symbol") or "").strip().upper(),
+            symbol=canonical_symbol(readable_or_none(text_in, reply, "symbol") or ""),
             day=day,
             raw=reply,
         )

@@ -24,6 +24,7 @@ from engine.brokers.alpaca_orders import order_of
 from engine.brokers.alpaca_text import shown
 from engine.errors import BrokerError, UsageError
 from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
+from engine.symbols import canonical_symbol
 
 Query = Mapping[str, str]
 
@@ -130,7 +131,7 @@ def _position(reply: Mapping[str, Any]) -> BrokerPosition:
     if side not in {"long", "short"} or (side == "long" and qty < 0):
         raise ValueError(f"its side is {shown(side)} and its qty {shown(qty)}")
     return BrokerPosition(
-        symbol=text_in(reply, "symbol"),
+        symbol=canonical_symbol(text_in(reply, "symbol")),
         qty=-abs(qty) if side == "short" else qty,
         avg_price=figure_in(reply, "avg_entry_price", signed=True),
         market_value=figure_in(reply, "market_value", signed=True),
@@ -149,7 +150,7 @@ def fill_of(reply: Mapping[str, Any]) -> BrokerFill:
     return BrokerFill(
         fill_id=text_in(reply, "id"),
         broker_order_id=text_in(reply, "order_id"),
-        symbol=text_in(reply, "symbol"),
+        symbol=canonical_symbol(text_in(reply, "symbol")),
         side=_SIDES[side],
         qty=needed_figure_in(reply, "qty"),
         price=needed_figure_in(reply, "price"),

@@ -19,6 +19,7 @@ from engine.brokers.alpaca_fields import (
 from engine.brokers.alpaca_text import shown
 from engine.errors import UsageError
 from engine.orders import BrokerOrder, OrderIntent
+from engine.symbols import canonical_symbol
 
 _NUMBERS = ("qty", "notional", "limit_price", "stop_price", "trail_price", "trail_percent")
 
@@ -54,7 +55,7 @@ def order_payload(intent: OrderIntent) -> dict[str, Any]:
         )
     payload: dict[str, Any] = {
         "client_order_id": intent.client_intent_id,
-        "symbol": intent.symbol,
+        "symbol": canonical_symbol(intent.symbol),
         "side": intent.side,
         "type": intent.order_type,
         "time_in_force": intent.time_in_force,
@@ -103,13 +104,13 @@ def differences(intent: OrderIntent, order: BrokerOrder) -> str:
     """Say where an order is another than the one that was meant ("" where it is not).
 
     Compared are id, symbol, side, type and quantity (or notional), the last exactly: what a float64 carries
-    of an intent's 15 digits is equal only where the decimals are. ``BTCUSD`` and ``BTC/USD`` are one symbol:
-    Alpaca takes both and answers the latter.
+    of an intent's 15 digits is equal only where the decimals are. Symbols are compared in their canonical
+    form: Alpaca takes ``BTCUSD`` and answers ``BTC/USD``.
     """
     size = "qty" if intent.qty is not None else "notional"
     pairs = {
         "client_order_id": (intent.client_intent_id, order.client_order_id),
-        "symbol": (intent.symbol.upper().replace("/", ""), order.symbol.upper().replace("/", "")),
+        "symbol": (canonical_symbol(intent.symbol), canonical_symbol(order.symbol)),
         "side": (intent.side.lower(), order.side.lower()),
         "type": (intent.order_type.lower(), order.order_type.lower()),
         size: (getattr(intent, size), getattr(order, size)),
@@ -148,7 +149,7 @@ def _order(reply: Mapping[str, Any], legs: tuple[BrokerOrder, ...] = ()) -> Brok
         broker_order_id=text_in(reply, "id"),
         client_order_id=text_in(reply, "client_order_id"),
         order_status=text_in(reply, "status"),
-        symbol=word_in(reply, "symbol"),
+        symbol=canonical_symbol(word_in(reply, "symbol")),
         side=word_in(reply, "side"),
         qty=readable_or_none(figure_in, reply, "qty"),
         notional=readable_or_none(figure_in, reply, "notional"),

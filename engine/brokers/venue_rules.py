@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from engine.brokers.alpaca_orders import decimal_text
 from engine.orders import OrderIntent
+from engine.symbols import is_currency_pair
 
 Rule = Callable[[OrderIntent], str]
 
@@ -51,9 +52,8 @@ def asset_class_not_routed(intent: OrderIntent) -> str:
             f"asset_class is {intent.asset_class!r}; only {' and '.join(ROUTED_ASSET_CLASSES)} are routed to "
             f"Alpaca so far. Place it elsewhere, or correct asset_class."
         )
-    kind = (
-        "a currency pair" if "/" in intent.symbol else "an option" if _OPTION.fullmatch(intent.symbol) else ""
-    )
+    is_option = _OPTION.fullmatch(intent.symbol)
+    kind = "a currency pair" if is_currency_pair(intent.symbol) else "an option" if is_option else ""
     return kind and f"symbol is {intent.symbol!r}, {kind}; only shares are routed so far. Place it elsewhere."
 
 

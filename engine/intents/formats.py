@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyarrow import csv
 
 
-_FEW_TEXTS = {field.name for field in INTENT_FIELDS if field.kind in {"text", "upper", "enum"}} - {
+_FEW_TEXTS = {field.name for field in INTENT_FIELDS if field.kind in {"text", "upper", "symbol", "enum"}} - {
     "client_intent_id"
 }
 _BOM = b"\xef\xbb\xbf"

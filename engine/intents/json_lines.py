@@ -20,7 +20,9 @@ from engine.schema import INTENT_FIELDS
 
 _NUMBERS = tuple(field.name for field in INTENT_FIELDS if field.kind in {"quantity", "number"})
 _FLAGS = tuple(field.name for field in INTENT_FIELDS if field.kind == "flag")
-_TEXTS = tuple(field.name for field in INTENT_FIELDS if field.kind in {"text", "upper", "enum", "time"})
+_TEXTS = tuple(
+    field.name for field in INTENT_FIELDS if field.kind in {"text", "upper", "symbol", "enum", "time"}
+)
 _TYPES = {
     name: kind
     for names, kind in ((_NUMBERS, pa.float64()), (_TEXTS, pa.string()), (_FLAGS, pa.bool_()))

@@ -1,4 +1,4 @@
-"""Raw columns to typed ones: text is trimmed, symbols upper-cased, enums lower-cased, text read as numbers.
+"""Raw columns to typed ones: text trimmed, symbols canonical, enums lower-cased, text read as numbers.
 
 A value that can't be read becomes a *bad* one; ``engine.contract`` then says what was expected.
 """
@@ -25,6 +25,7 @@ from engine.intents.raw_table import ODD
 from engine.quantity import Mask
 from engine.schema import Kind
 from engine.setting_values import OFF_WORDS, ON_WORDS
+from engine.symbols import canonical_symbol
 
 _NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?\s*$"
 _ZONED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)? ?(Z|[+-]\d\d(:?\d\d)?)", re.IGNORECASE)
@@ -186,6 +187,7 @@ def _integers(array: pa.Array) -> np.ndarray:
 _BY_KIND: dict[Kind, Callable[[pa.Array], Column]] = {
     "text": _text,
     "upper": lambda array: _text(array, str.upper),
+    "symbol": lambda array: _text(array, canonical_symbol),
     "enum": lambda array: _text(array, str.lower),
     "quantity": _number,
     "number": _number,

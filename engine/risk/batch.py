@@ -25,10 +25,20 @@ from engine.contract import is_well_formed
 from engine.quantity import Ints, Mask, to_units
 from engine.risk.identity import Identity, identify
 from engine.schema import DECISION_FIELDS, FIELD_BY_NAME
+from engine.symbols import canonical_symbol
+
+
+def _symbol_column(series: pd.Series) -> TextColumn:
+    """Return symbols in their canonical form; other text stays as it is, and breaks the contract."""
+    return text_column(series).mapped(
+        lambda text: canonical_symbol(text) if is_well_formed("symbol", text) else text
+    )
+
 
 _READERS: dict[str, Callable[[pd.Series], Column]] = {
     "text": text_column,
     "upper": text_column,
+    "symbol": _symbol_column,
     "enum": text_column,
     "quantity": number_column,
     "number": number_column,
@@ -83,7 +93,7 @@ class Batch:
 
     @cached_property
     def symbols(self) -> Numbered:
-        """The batch's symbols."""
+        """The batch's symbols, in their canonical form."""
         return _numbered(self.text("symbol"), "symbol")
 
     @cached_property

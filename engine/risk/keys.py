@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from engine.columns import text_column
 from engine.quantity import Ints, Mask
 from engine.risk.batch import Batch
+from engine.symbols import canonical_symbol
 
 _DENSE_BOUND = 2_000_000
 
@@ -58,7 +60,7 @@ class PositionKeys:
     def codes(self, frame: pd.DataFrame) -> Ints | None:
         """Give a frame's rows as codes, -1 for pairs not in the batch; None where a row names no pair."""
         account = _codes(frame, "broker_account_id", self.accounts)
-        symbol = _codes(frame, "symbol", self.symbols, upper=True)
+        symbol = _codes(frame, "symbol", self.symbols, form=canonical_symbol)
         if account is None or symbol is None:
             return None
         pair = _pairs(account, symbol, len(self.symbols))
@@ -95,15 +97,16 @@ def _pairs(account: Ints, symbol: Ints, symbols: int) -> Ints:
     return np.where((account < 0) | (symbol < 0), -1, account * symbols + symbol)
 
 
-def _codes(frame: pd.DataFrame, name: str, code_of: dict[str, int], *, upper: bool = False) -> Ints | None:
+def _codes(
+    frame: pd.DataFrame, name: str, code_of: dict[str, int], *, form: Callable[[str], str] = str.strip
+) -> Ints | None:
     """Look a column up; a missing or malformed key could be anybody's, so then nothing is known."""
     if len(frame) == 0:
         return np.zeros(0, dtype=np.int64)
     if not _named(frame, name).all():
         return None
     column = text_column(frame[name])
-    texts = [str(value).strip() for value in column.values]
-    codes = [code_of.get(text.upper() if upper else text, -1) for text in texts]
+    codes = [code_of.get(form(str(value)), -1) for value in column.values]
     return np.array([*codes, -1], dtype=np.int64)[column.codes]
 
 

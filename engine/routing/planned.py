@@ -18,6 +18,7 @@ from engine.errors import EngineError
 from engine.orders import INTENT_NAMES, OrderIntent, intent_of
 from engine.quantity import NOT_A_QUANTITY, to_units
 from engine.stores.runs import BATCH, DECISIONS, RunFolder
+from engine.symbols import canonical_symbol
 
 Key = tuple[str, str]
 """Account and client intent id: ids belong to accounts."""
@@ -74,7 +75,7 @@ class Allowance:
         batch = batch.filter(pc.and_(pc.and_(allowed, is_its_own), pc.fill_null(is_new, True)))
         accounts, ids, symbols, sides = (batch[name].to_pylist() for name in names[:4])
         amounts = [_units(batch[name].to_numpy()) for name in ("qty", "notional")]
-        abouts = zip(symbols, sides, *amounts, strict=True)
+        abouts = zip(map(canonical_symbol, symbols), sides, *amounts, strict=True)
         return cls(dict(zip(zip(accounts, ids, strict=True), abouts, strict=True)))
 
     @cached_property
@@ -100,7 +101,7 @@ class Allowance:
         """
         intent = order.intent
         amounts = (math.nan if amount is None else amount for amount in (intent.qty, intent.notional))
-        about = (intent.symbol, intent.side, *_units(list(amounts)))
+        about = (canonical_symbol(intent.symbol), intent.side, *_units(list(amounts)))
         if self.orders.get(order.key) != about:
             raise OrderMismatch(
                 f"order {order.key[1]} of {order.key[0]} is about to leave as {about}, where "

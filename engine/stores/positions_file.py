@@ -20,6 +20,7 @@ import pandas as pd
 from engine.errors import UnreadableFile
 from engine.quantity import NOT_A_QUANTITY, to_units
 from engine.schema import SYMBOL_PATTERN, TEXT_LENGTH
+from engine.symbols import canonical_symbol
 
 PROBLEMS_SHOWN = 10
 REQUIRED = ("broker_account_id", "symbol", "qty")
@@ -56,7 +57,7 @@ def read_positions_file(path: Path) -> pd.DataFrame:
 
     Gives ``broker_account_id, symbol`` (text), ``qty`` (float64, signed shares, 0 for flat), ``avg_price``
     and ``market_value`` (float64, NaN where not given), in the file's order, with one row per account and
-    symbol. Text is trimmed, symbols are in capitals.
+    symbol. Text is trimmed, symbols are in their canonical form.
 
     Raises ``UnreadableFile``, with every problem up to ``PROBLEMS_SHOWN``, if there is any.
     """
@@ -245,7 +246,8 @@ def _repetitions(table: _Table, texts: dict[str, list[str | None]]) -> Iterator[
     for index, key in enumerate(zip(texts["broker_account_id"], texts["symbol"], strict=True)):
         earlier = first.setdefault(key, index)
         if earlier != index and None not in key:
-            rule = f"each symbol once per account, and row {table.rows[earlier]} has it for {key[0]} already"
+            at = table.rows[earlier]
+            rule = f"each symbol once per account, and row {at} has {key[1]} for {key[0]} already"
             yield index, table.problem(index, "symbol", rule, "Drop one of the two.")
 
 
@@ -258,7 +260,7 @@ def _plain_text(value: object) -> str | None:
 
 def _symbol(value: object) -> str | None:
     text = value.strip() if isinstance(value, str) else ""
-    symbol = text.upper() if text.isascii() else ""
+    symbol = canonical_symbol(text)
     return symbol if _SYMBOL.fullmatch(symbol) else None
 
 

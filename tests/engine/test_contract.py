@@ -22,6 +22,7 @@ Row = dict[str, Any]
 READERS: dict[str, Callable[[pd.Series], Column]] = {
     "text": text_column,
     "upper": text_column,
+    "symbol": text_column,
     "enum": text_column,
     "quantity": number_column,
     "number": number_column,
@@ -41,7 +42,7 @@ BRACKET: Row = {
 }
 QUANTITIES = [field.name for field in INTENT_FIELDS if field.kind == "quantity"]
 ENUMS = [field.name for field in INTENT_FIELDS if field.kind == "enum"]
-TEXTS = [field.name for field in INTENT_FIELDS if field.kind in {"text", "upper"}]
+TEXTS = [field.name for field in INTENT_FIELDS if field.kind in {"text", "upper", "symbol"}]
 
 WORDS = {
     "side": "buy or sell",

@@ -32,6 +32,7 @@ from engine.errors import (
     RateLimited,
     UsageError,
 )
+from engine.symbols import canonical_symbol
 from tests.engine.brokers.loopback import (
     API_KEY,
     HTML_ERROR,
@@ -171,13 +172,17 @@ def test_the_broker_s_order_comes_back_with_its_figures(server: Loopback, broker
         ("BTC/USD", "BTC/USD"),
         ("BTC/USD", "BTCUSD"),
         ("BRK.B", "BRK.B"),
+        ("BRK/B", "BRK.B"),
+        ("BRK.B", "BRK-B"),
     ],
 )
-def test_two_spellings_of_one_symbol_are_one_order(
+def test_two_forms_of_one_symbol_are_one_order(
     server: Loopback, broker: AlpacaBroker, ours: str, theirs: str
 ) -> None:
     server.answers = [says(200, ORDER | {"symbol": theirs})]
-    assert broker.place_order(intent=replace(INTENT, symbol=ours)).symbol == theirs
+    order = broker.place_order(intent=replace(INTENT, symbol=ours))
+    sent = json.loads(server.seen[0].body)["symbol"]
+    assert order.symbol == sent == canonical_symbol(ours) == canonical_symbol(theirs)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class State:
         if is_cancel(row):
             return
         self.trades[account] += 1
-        key = (account, row["symbol"])
+        key = key_of(row)
         if given(row, "notional"):
             self.unknown_quantity.add(key)
             return
@@ -164,7 +164,7 @@ def check_breaks(row: Row, state: State, inputs: RiskInputs) -> str:
     if has_null_key(breaks, "broker_account_id"):
         return "unavailable"
     own = [each for each in breaks if each["broker_account_id"] == row["broker_account_id"]]
-    if not any(is_missing(each["symbol"]) or each["symbol"] == row["symbol"] for each in own):
+    if not any(is_missing(each["symbol"]) or key_of(each) == key_of(row) for each in own):
         return "pass"
     held, working = position_held(row, inputs), working_quantities(row, inputs)
     if held is None or working is None or key_of(row) in state.unknown_quantity:
@@ -418,7 +418,13 @@ def signed_qty(row: Row) -> Decimal:
 
 
 def key_of(row: Row) -> tuple[Any, Any]:
-    return row.get("broker_account_id"), row.get("symbol")
+    return row.get("broker_account_id"), instrument(row.get("symbol"))
+
+
+def instrument(symbol: Any) -> Any:
+    """Give the one name of an instrument that has several."""
+    names = {"BRK/B": "BRK.B", "BRK-B": "BRK.B", "BTCUSD": "BTC/USD", "BTC-USD": "BTC/USD"}
+    return names.get(symbol, symbol) if isinstance(symbol, str) else symbol
 
 
 def records(frame: pd.DataFrame) -> list[Row]:

@@ -23,7 +23,8 @@ Draw = st.DrawFn
 AS_OF = pd.Timestamp("2026-03-16T19:55:00Z")
 SECOND = pd.Timedelta(seconds=1)
 ACCOUNTS = ("paper", "second")
-SYMBOLS = ("SPY", "BRK.B")
+SYMBOLS = ("SPY", "BRK.B", "BTC/USD")
+SPELLINGS = {"BRK.B": ("BRK.B", "BRK/B", "BRK-B"), "BTC/USD": ("BTC/USD", "BTCUSD", "BTC-USD")}
 REQUIRED = ("strategy_id", "broker_account_id", "client_intent_id", "symbol", "side", "qty")
 
 
@@ -144,12 +145,23 @@ BAD_CELLS_OF_A_CANCEL: dict[str, tuple[Any, ...]] = {
 }
 
 
+@st.composite
+def symbols(draw: Draw) -> str:
+    """A symbol, in any form that it is written in."""
+    return draw(spellings(draw(st.sampled_from(SYMBOLS))))
+
+
+def spellings(symbol: str) -> st.SearchStrategy[str]:
+    """The forms in which a symbol is written."""
+    return st.sampled_from(SPELLINGS.get(symbol, (symbol,)))
+
+
 def _valid_order(draw: Draw, nth: int, scale: Scale) -> Row:
     row: Row = {
         "strategy_id": "momentum",
         "broker_account_id": draw(st.sampled_from(ACCOUNTS)),
         "client_intent_id": f"intent-{nth}",
-        "symbol": draw(st.sampled_from(SYMBOLS)),
+        "symbol": draw(symbols()),
         "side": draw(st.sampled_from(("buy", "sell"))),
         "qty": draw(st.sampled_from(scale.quantities)),
     }
@@ -169,7 +181,7 @@ def _valid_cancel(draw: Draw, nth: int) -> Row:
         "target_intent_id": f"intent-{draw(st.integers(0, 9))}",
     }
     if draw(st.booleans()):
-        row.update(symbol=draw(st.sampled_from(SYMBOLS)), side="buy", qty=1.0)
+        row.update(symbol=draw(symbols()), side="buy", qty=1.0)
     return row
 
 
@@ -236,8 +248,9 @@ def positions(draw: Draw, scale: Scale) -> pd.DataFrame:
     chosen += draw(st.lists(st.sampled_from(keys), max_size=1)) if draw(st.integers(0, 5)) == 5 else []
     bad = (np.nan, np.inf, 1e9, -1e9, 2e10, None)
     rows: list[tuple[Any, ...]] = [
-        (*key, draw(st.sampled_from(bad if draw(st.integers(0, 11)) == 11 else scale.positions)))
-        for key in chosen
+        (account, draw(spellings(symbol)), draw(st.sampled_from(bad if is_bad else scale.positions)))
+        for account, symbol in chosen
+        for is_bad in [draw(st.integers(0, 11)) == 11]
     ]
     if draw(st.integers(0, 15)) == 15:
         rows.append(draw(st.sampled_from(((None, "SPY", 1.0), ("paper", None, 1.0), ("paper", np.nan, 0.0)))))
@@ -265,7 +278,7 @@ def working_orders(draw: Draw, scale: Scale) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = []
     for _ in range(draw(st.integers(0, scale.most_working))):
         account = draw(st.sampled_from((*ACCOUNTS, "elsewhere")))
-        symbol = draw(st.sampled_from(SYMBOLS))
+        symbol = draw(symbols())
         side = draw(st.sampled_from(("buy", "sell")))
         qty: Any = draw(st.sampled_from((*scale.quantities, 0.0)))
         if draw(st.integers(0, 11)) == 11:
@@ -284,7 +297,8 @@ def breaks(draw: Draw) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = []
     if draw(st.integers(0, 2)) == 2:
         keys = [(account, symbol) for account in (*ACCOUNTS, "elsewhere") for symbol in SYMBOLS]
-        rows += draw(st.lists(st.sampled_from(keys), max_size=3))
+        chosen = draw(st.lists(st.sampled_from(keys), max_size=3))
+        rows += [(account, draw(spellings(symbol))) for account, symbol in chosen]
     if draw(st.integers(0, 11)) == 11:
         rows.append((draw(st.sampled_from(ACCOUNTS)), draw(st.sampled_from((None, np.nan)))))
     if draw(st.integers(0, 23)) == 23:

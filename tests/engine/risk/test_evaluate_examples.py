@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -974,3 +975,50 @@ def test_a_position_limit_that_is_none_is_a_configuration_error(limit: Any) -> N
 def test_a_trades_limit_that_is_none_is_a_configuration_error(limit: Any) -> None:
     with pytest.raises(ConfigurationError):
         RiskConfig(max_daily_trades=limit)
+
+
+# One instrument, one key, however it is written
+
+SPELLINGS = [("BRK.B", "BRK/B", "BRK-B"), ("BTC/USD", "BTCUSD", "BTC-USD")]
+TWO_SPELLINGS = [pair for forms in SPELLINGS for pair in itertools.permutations(forms, 2)]
+
+
+@pytest.mark.parametrize("forms", SPELLINGS)
+def test_all_forms_of_a_symbol_share_one_limit(forms: tuple[str, ...]) -> None:
+    rows = [order("buy", 40, symbol=form) for form in forms]
+    assert reasons(*rows) == ["ok", "ok", "max_position_size_exceeded"]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), TWO_SPELLINGS)
+def test_a_position_in_any_form_counts_for_an_intent_in_any_other(ours: str, theirs: str) -> None:
+    inputs = book(held(("paper", f" {theirs.lower()}", 60)))
+    rows = [order("buy", 41, symbol=ours), order("buy", 40, symbol=theirs)]
+    decision = decide(*rows, inputs=inputs)
+    assert decision["reason"].tolist() == ["max_position_size_exceeded", "ok"]
+    assert decision["current_qty"].tolist() == [60, 60]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), TWO_SPELLINGS)
+def test_a_working_order_in_any_form_counts_for_an_intent_in_any_other(ours: str, theirs: str) -> None:
+    inputs = book(working_orders=working(("paper", theirs, "buy", 60)))
+    assert reason(order("buy", 41, symbol=ours), inputs) == "max_position_size_exceeded"
+
+
+@pytest.mark.parametrize(("ours", "theirs"), TWO_SPELLINGS)
+def test_a_break_in_any_form_holds_for_an_intent_in_any_other(ours: str, theirs: str) -> None:
+    inputs = book(unreconciled=broken_in(("paper", theirs)))
+    assert reason(order("buy", 1, symbol=ours), inputs) == "position_unreconciled"
+
+
+@pytest.mark.parametrize(("one", "other"), TWO_SPELLINGS)
+def test_two_position_rows_of_one_instrument_make_it_unavailable(one: str, other: str) -> None:
+    inputs = book(held(("paper", one, 1), ("paper", other, 1), ("paper", "SPY", 1)))
+    rows = [order(symbol=one), order(symbol="SPY")]
+    assert reasons(*rows, inputs=inputs) == ["risk_data_unavailable", "ok"]
+
+
+@pytest.mark.parametrize(("one", "other"), [("BRK.B", "BRKB"), ("BTC.USD", "BTCUSD"), ("AB/USD", "ABUSD")])
+def test_two_instruments_have_a_limit_each(one: str, other: str) -> None:
+    inputs = book(held(("paper", one, 60), ("paper", other, 60)))
+    assert reasons(order("buy", 40, symbol=one), order("buy", 40, symbol=other), inputs=inputs) == ["ok"] * 2
+    assert reason(order("buy", 41, symbol=one), inputs) == "max_position_size_exceeded"

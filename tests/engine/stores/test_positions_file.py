@@ -184,10 +184,22 @@ def test_a_price_may_be_left_out_but_not_be_something_else(tmp_path: Path, price
     )
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "symbol"), [("BRK.B", "BRK/B", "BRK.B"), ("BTCUSD", "BTC/USD", "BTC/USD")]
+)
+def test_one_instrument_in_two_forms_is_refused(tmp_path: Path, one: str, other: str, symbol: str) -> None:
+    path = written(tmp_path, "p.csv", HEADER + f"a,{one},1\na,{other},1\n")
+    assert f"p.csv:3: symbol is '{other}'; expected each symbol once per account, and row 2 has {symbol}" in (
+        refusal(path)
+    )
+    alone = written(tmp_path, "q.csv", HEADER + f"a,{one},1\n")
+    assert read_positions_file(alone)["symbol"].tolist() == [symbol]
+
+
 def test_the_same_symbol_twice_for_an_account_is_refused_even_if_written_differently(tmp_path: Path) -> None:
     path = written(tmp_path, "p.csv", HEADER + "a,SPY,1\nb,SPY,1\n a , spy,1\n")
     assert (
-        "p.csv:4: symbol is ' spy'; expected each symbol once per account, and row 2 has it for a already. "
+        "p.csv:4: symbol is ' spy'; expected each symbol once per account, and row 2 has SPY for a already. "
         "Drop one of the two." in refusal(path)
     )
 
