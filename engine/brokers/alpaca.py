@@ -5,10 +5,12 @@ What becomes of a request, where POST and DELETE change something at the broker 
     the broker's reply                       POST, DELETE      GET
     2xx with what was asked (DELETE: 204)    the order         what was asked for
     429                                      RateLimited       asked again, then RateLimited
-    3xx (never followed), another 4xx        BrokerRejected    BrokerRejected
-    5xx, half a reply, none                  OutcomeUnknown    asked again, then BrokerError
+    3xx (never followed)                     BrokerRejected    BrokerRejected
+    another 4xx with Alpaca's own message    BrokerRejected    BrokerRejected
+    4xx as a page (GET: but 401, 403)        OutcomeUnknown    asked again, then BrokerError
+    408, 409, 425, 499, 5xx                  OutcomeUnknown    asked again, then BrokerError
+    half a reply, none                       OutcomeUnknown    asked again, then BrokerError
     no connection, so it never left          NotSent           asked again, then BrokerError
-    half a reply to a POST that refuses it   BrokerRejected
     another 2xx, or not what was asked       OutcomeUnknown    BrokerError
 
 What changes something is sent once; what only asks is repeated, with ``alpaca_patience``. Pacing and
@@ -50,7 +52,7 @@ from engine.brokers.alpaca_lists import (
 )
 from engine.brokers.alpaca_orders import differences, order_path, order_payload, parse_order
 from engine.brokers.alpaca_patience import NoAnswer, Patience, PatienceSettings
-from engine.brokers.alpaca_replies import cause, never_left, refusal, replied_at, request_id
+from engine.brokers.alpaca_replies import cause, is_refusal, never_left, refusal, replied_at, request_id
 from engine.brokers.alpaca_settings import checked_host, checked_key
 from engine.brokers.alpaca_text import one_line, readable, without_account_numbers
 from engine.brokers.exchange import Exchange
@@ -73,7 +75,7 @@ from engine.errors import (
 )
 from engine.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
 
-_DONE, _REDIRECTED, _FAILED = 200, 300, 500  # where the families of HTTP statuses begin
+_DONE, _REDIRECTED = 200, 300  # where the families of HTTP statuses begin
 _NO_SUCH_THING = 40410000
 _ACCOUNT = "account"
 CONNECTIONS = 24
@@ -180,11 +182,11 @@ class AlpacaBroker:
     def get_order_status(self, *, broker_order_id: str) -> BrokerOrder:
         """Look an order up.
 
-        Raises ``BrokerRejected`` (404: no such order), ``BrokerError`` where there is no readable answer
-        (nothing was changed; ask again), and ``UsageError`` for an id that is none.
+        Raises ``BrokerRejected`` (404: Alpaca itself says that there is no such order), ``BrokerError`` where
+        there is no readable answer (nothing was changed; ask again), ``UsageError`` for an id that is none.
         """
         path = order_path(broker_order_id)
-        order = self._get(f"{path}?nested=true", "order", parse_order)
+        order = self._order_at(f"{path}?nested=true")
         if order.broker_order_id.lower() != broker_order_id.strip().lower():
             place = self._place("GET", path)
             raise self._unclear("GET", place, f"the reply describes order {order.broker_order_id}")
@@ -197,14 +199,11 @@ class AlpacaBroker:
         """
         path = f"/v2/orders:by_client_order_id?{urlencode({'client_order_id': client_order_id})}"
         try:
-            order = self._get(path, "order", parse_order)
+            order = self._order_at(path)
         except BrokerRejected as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
-            if error.code == _NO_SUCH_THING and "endpoint" not in error.message:
-                return None
-            said = f"HTTP {error.status} that is not Alpaca's word on an order: {error}"
-            raise self._unclear("GET", self._place("GET", path), said) from error
+            return None
         if order.client_order_id != client_order_id:
             said = f"the reply describes order {order.client_order_id}"
             raise self._unclear("GET", self._place("GET", path), said)
@@ -298,6 +297,17 @@ class AlpacaBroker:
         if not self._pace.take(urgent=urgent, given_up=self._patience.stopping):
             raise RunStopped("Stopped while a request waited for its turn; the next run goes on.")
 
+    def _order_at(self, path: str) -> BrokerOrder:
+        """Return the order at a path; a 404 is raised as ``BrokerRejected`` only for Alpaca's own word."""
+        try:
+            return self._get(path, "order", parse_order)
+        except BrokerRejected as error:
+            is_its_word = error.code == _NO_SUCH_THING and "endpoint" not in error.message
+            if error.status != HTTPStatus.NOT_FOUND or is_its_word:
+                raise
+            reported = f"HTTP {error.status} that is not Alpaca's word on an order: {error}"
+            raise self._unclear("GET", self._place("GET", path), reported) from error
+
     def _page_of_orders(self, query: Query) -> list[BrokerOrder]:
         return self._get(f"/v2/orders?{urlencode(query)}", "list of orders", parse_orders)
 
@@ -360,7 +370,7 @@ class AlpacaBroker:
             status, told = reply.status_code, reply.headers
         finally:
             self._pace.learn(status, told)
-        if _REDIRECTED <= reply.status_code < _FAILED:
+        if is_refusal(method, reply.status_code, reply.content):
             raise refusal(reply.status_code, self._showable(reply), reply.headers, self._keys.hidden_in)
         if not _DONE <= reply.status_code < _REDIRECTED:
             raise self._unclear(method, place, self._said(reply))

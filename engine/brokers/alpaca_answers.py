@@ -7,7 +7,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from engine.brokers.alpaca_orders import parse_order
-from engine.brokers.alpaca_replies import refusal
+from engine.brokers.alpaca_replies import is_refusal, refusal
 from engine.brokers.exchange import NEVER_LEFT, Exchange
 from engine.errors import BrokerRejected, RateLimited
 from engine.orders import BrokerOrder
@@ -19,9 +19,10 @@ _KEYS_NOT_VERIFIED = 40110000
 def recorded_answer(exchange: Exchange) -> tuple[str, BrokerOrder | BrokerRejected | None] | None:
     """Read a recorded request to place an order: its client id, and what settled it; None for any other.
 
-    Nothing settled it where the outcome stayed open: no reply, half of one, a 5xx, a reply that describes
-    another order, or one that says that the id is taken (by this run, perhaps). A 429 is no request at all,
-    neither is what was turned away for its keys, and neither is what the engine kept from leaving.
+    Nothing settled it where the outcome stayed open: no reply, half of one, a gateway's page, a 5xx, a reply
+    that describes another order, or one that says that the id is taken (by this run, perhaps). A 429 is no
+    request at all, neither is what was turned away for its keys, and neither is what the engine kept from
+    leaving.
     """
     request, response = exchange.request, exchange.response
     if request["method"] != "POST" or urlsplit(request["uri"]).path != _ORDERS:
@@ -41,7 +42,7 @@ def recorded_answer(exchange: Exchange) -> tuple[str, BrokerOrder | BrokerReject
         except ValueError:
             return client_id, None
         return client_id, order if order.client_order_id == client_id else None
-    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= HTTPStatus.BAD_REQUEST and is_refusal("POST", status, body):
         said = refusal(status, body)
         if isinstance(said, RateLimited) or is_about_keys(said):
             return None

@@ -29,6 +29,35 @@ _AFTER_RESET_S = 1.0
 _SECONDS = re.compile(r"\d{1,10}", re.ASCII)
 
 
+_UNDECIDED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, 499})
+"""Statuses of the 4xx family that leave open whether the request is being worked on (499: a gateway whose
+client went away). Source: RFC 9110 and RFC 8470; 499 is nginx's."""
+
+_KEYS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+def is_refusal(method: str, status: int, body: bytes) -> bool:
+    """Return whether a reply says for certain that the request was refused and changed nothing.
+
+    Redirects are never followed, and a 429 was turned away unseen. Any other 4xx counts only as Alpaca's own
+    word, a JSON object with a ``message``: a gateway's page or half a reply may hide a request that was
+    carried out. Of keys that are refused a GET believes the status alone.
+    """
+    if status < HTTPStatus.BAD_REQUEST or status == HTTPStatus.TOO_MANY_REQUESTS:
+        return status >= HTTPStatus.MULTIPLE_CHOICES
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _UNDECIDED:
+        return False
+    return (method == "GET" and status in _KEYS) or _own_message(body) is not None
+
+
+def _own_message(body: bytes) -> str | None:
+    try:
+        message = json_object(body).get("message")
+    except ValueError:
+        return None
+    return message if isinstance(message, str) and message.strip() else None
+
+
 def refusal(
     status: int, body: bytes, headers: Headers | None = None, hide: Callable[[str], str] = str
 ) -> BrokerRejected:
@@ -74,7 +103,7 @@ def _remedy(status: int, code: int | None) -> str:
     if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and code is None):
         return "Check that ALPACA_API_KEY and ALPACA_SECRET_KEY are valid and belong to ALPACA_TRADING_HOST."
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return "The request was turned away before it was looked at, so nothing came of it."
+        return "The rate limit turned this one request away before it was looked at; others stand."
     return ""
 
 

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from urllib3 import HTTPConnectionPool
@@ -142,13 +142,22 @@ def _addresses(host: str, port: int, until: float) -> list[tuple[str, int]]:
 
 
 class _ReplyInTime(HTTPResponse):
-    """A reply whose every read ends by its request's deadline; each wait, by the socket's own timeout."""
+    """A reply whose every read ends by its request's deadline; each wait, by the socket's own timeout.
+
+    One whose headers are cut off is none at all, whatever its status line says.
+    """
 
     in_flight: InFlight
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_ReadsInTime(sock, self.fp.detach(), self.in_flight.ends))
+        self._reads = _ReadsInTime(sock, self.fp.detach(), self.in_flight.ends)
+        self.fp = io.BufferedReader(self._reads)
+
+    def begin(self) -> None:
+        super().begin()
+        if self._reads.ended:  # headers end with an empty line: the connection's end is read for their lack
+            raise HTTPException("the reply ends inside its headers")
 
 
 class _ReadsInTime(io.RawIOBase):
@@ -156,6 +165,7 @@ class _ReadsInTime(io.RawIOBase):
         self._socket, self._raw = sock, raw
         self._wait_s = sock.gettimeout()
         self._ends = ends
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -166,7 +176,9 @@ class _ReadsInTime(io.RawIOBase):
             raise TimeoutError("the whole reply took too long")
         if self._wait_s is None or left_s < self._wait_s:
             self._socket.settimeout(left_s)
-        return self._raw.readinto(buffer)
+        read = self._raw.readinto(buffer)
+        self.ended = self.ended or read == 0
+        return read
 
     def close(self) -> None:
         self._raw.close()

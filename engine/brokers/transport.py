@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,14 +37,6 @@ _RATE_LIMIT = "x-ratelimit-"
 _PIECE = 65_536
 _HOSTS = 2
 
-# Other statuses of this family say that the request may have to be made again, or is being worked on.
-_REFUSALS = frozenset(range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)) - {
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.CONFLICT,
-    HTTPStatus.TOO_EARLY,
-    HTTPStatus.TOO_MANY_REQUESTS,
-}
-
 
 class ReplyTooLong(RequestException):
     """A reply's body is longer than this transport reads."""
@@ -64,8 +55,8 @@ class BoundedAdapter(HTTPAdapter):
     looking up the host to the last byte of the reply, however it trickles in; the request's own timeout
     bounds connecting as a whole, to however many addresses, and each wait for the reply.
     ``longest_body``: bytes, decoded. Raises what ``requests`` does, ``ReadTimeout`` beyond the deadline,
-    ``ChunkedEncodingError`` for a body shorter than its Content-Length, and ``ReplyTooLong``. Of a reply that
-    refuses a POST half is enough: its status says that nothing came of it, and what came of its body is kept.
+    ``ChunkedEncodingError`` for a body shorter than its Content-Length, ``ConnectionError`` for a reply that
+    ends inside its headers, and ``ReplyTooLong``.
     """
 
     def __init__(self, *, connections: int, deadline_s: float, longest_body: int = LONGEST_BODY) -> None:
@@ -90,13 +81,11 @@ class BoundedAdapter(HTTPAdapter):
         self._in_flight.ends = time.monotonic() + self._deadline_s
         self._in_flight.may_leave = request.may_leave if isinstance(request, GuardedRequest) else always
         response = super().send(request, *args, **kwargs)
-        pieces: list[bytes] = []
         try:
-            pieces.extend(self._pieces(response))
+            pieces = list(self._pieces(response))
         except RequestException as error:
             response.close()
-            if not (request.method == "POST" and response.status_code in _REFUSALS):
-                raise _as_timeout(error, request) from error
+            raise _as_timeout(error, request) from error
         except BaseException:
             response.close()
             raise

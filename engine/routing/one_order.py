@@ -7,10 +7,10 @@ What a reply means, and what follows::
     never left (no connection)         again, until the broker counts as down
     422 "must be unique"               an order has this id. Where an earlier request of this run may have
                                        placed it, it is looked up and adopted; else the id was used before
-    any other 3xx, 4xx                 broker_rejected; where an earlier request may have placed it, it is
+    3xx, any other 4xx in its words    broker_rejected; where an earlier request may have placed it, it is
                                        looked up before
-    5xx, half a reply, none            unknown: looked up by its id, with patience, since lookups lag; found,
-                                       it is adopted; not found, the same id is sent again
+    a page, 408, 409, 425, 499, 5xx,   unknown: looked up by its id, with patience, since lookups lag; found,
+    half a reply, none                 it is adopted; not found, the same id is sent again
 
 An order is adopted only where it is the one that was meant: same symbol, side, quantity and type, and not
 older than this run. A request is never repeated before a lookup has answered.

@@ -179,6 +179,37 @@ def sends_half(status: int, body: str) -> Answer:
     return answer
 
 
+def cuts_headers(status: int) -> Answer:
+    """Answer with a status line and half a header, then end the connection."""
+
+    def answer(handler: LoopbackHandler) -> None:
+        head = f"HTTP/1.1 {status} Whatever\r\nContent-Type: application/json\r\nX-Requ"
+        handler.wfile.write(head.encode())
+        handler.close_connection = True
+
+    return answer
+
+
+def cuts_before_the_empty_line(status: int) -> Answer:
+    """Answer with whole headers, without the empty line that ends them."""
+
+    def answer(handler: LoopbackHandler) -> None:
+        handler.wfile.write(f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n".encode())
+        handler.close_connection = True
+
+    return answer
+
+
+def ends_with_the_connection(status: int, body: bytes) -> Answer:
+    """Answer without a length: the end of the connection is the end of the body."""
+
+    def answer(handler: LoopbackHandler) -> None:
+        handler.wfile.write(f"HTTP/1.1 {status} Whatever\r\nConnection: close\r\n\r\n".encode() + body)
+        handler.close_connection = True
+
+    return answer
+
+
 def hangs(handler: LoopbackHandler) -> None:
     handler.server.let_go.wait(5)
     handler.close_connection = True

@@ -317,7 +317,9 @@ def test_an_unknown_order_is_refused(server: Loopback, broker: AlpacaBroker) -> 
 
 def test_a_rate_limited_order_is_refused_and_not_sent_again(server: Loopback, broker: AlpacaBroker) -> None:
     server.answers = [says(429, {"code": 42910000, "message": "rate limit exceeded"}, **{"Retry-After": "0"})]
-    with pytest.raises(RateLimited, match=r"rate limit exceeded\. The request was turned away") as caught:
+    with pytest.raises(
+        RateLimited, match=r"rate limit exceeded\. The rate limit turned this one request away"
+    ) as caught:
         broker.place_order(intent=INTENT)
     assert (caught.value.status, len(server.seen)) == (429, 1)
 

@@ -44,7 +44,7 @@ from tests.engine.brokers.loopback import HTML_ERROR
             b'{"code": "40310000", "message": "insufficient buying power"}',
             "insufficient buying power (code",
         ),
-        (429, b'{"code": 42910000, "message": "rate limit exceeded"}', "nothing came of it"),
+        (429, b'{"code": 42910000, "message": "rate limit exceeded"}', "rate limit exceeded. The rate limit"),
         (400, b"", "HTTP 400: an empty reply"),
         (400, b'{"code": 40010000, "mess', 'HTTP 400: {"code": 40010000, "mess'),
         (400, b'["no", "object"]', 'HTTP 400: ["no", "object"]'),
@@ -58,8 +58,7 @@ from tests.engine.brokers.loopback import HTML_ERROR
 def test_a_refusal_of_any_shape_says_what_it_can(status: int, body: bytes, said: str) -> None:
     refused = refusal(status, body)
     assert refused.status == status
-    assert str(refused).startswith(said) or said == "nothing came of it"
-    assert said in str(refused)
+    assert str(refused).startswith(said)
 
 
 def test_a_business_refusal_does_not_blame_the_keys() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,9 +22,13 @@ from engine.errors import BrokerError, BrokerRejected, NotSent, OutcomeUnknown, 
 from tests.engine.brokers.loopback import (
     INTENT,
     ORDER_ID,
+    Answer,
     Loopback,
     Recorded,
     broker_at,
+    cuts_before_the_empty_line,
+    cuts_headers,
+    ends_with_the_connection,
     hangs_up,
     says,
     sends_half,
@@ -170,42 +175,121 @@ def test_with_a_resolver_that_hangs_nothing_was_sent(
     assert server.seen == []
 
 
-# --- half a refusal -------------------------------------------------------------------------------------
+# --- refusals that are none -----------------------------------------------------------------------------
+
+REFUSED = {"code": 40310000, "message": "insufficient buying power"}
+NOT_FOUND = {"code": 40410000, "message": "order not found for intent-1"}
+PAGE = "<html><title>404 Not Found</title><hr>nginx</html>"
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-def test_half_a_reply_that_refuses_an_order_refuses_it(server: Loopback, status: int) -> None:
-    server.answers = [sends_half(status, '{"code": 40310000, "mess')]
-    with pytest.raises(BrokerRejected) as caught:
-        SEND["POST"](broker_at(server.url))
-    assert (caught.value.status, caught.value.code) == (status, None)
-    assert f"HTTP {status}" in str(caught.value)
-
-
-@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 503])
-def test_half_a_reply_that_is_no_plain_refusal_leaves_the_outcome_open(server: Loopback, status: int) -> None:
+@each_send
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 410, 413, 422, 425, 429, 499, 500, 503])
+def test_half_a_reply_leaves_the_outcome_open(server: Loopback, method: str, status: int) -> None:
     server.answers = [sends_half(status, '{"code": 40310000, "mess')]
     with pytest.raises(OutcomeUnknown):
-        SEND["POST"](broker_at(server.url))
+        SEND[method](broker_at(server.url))
 
 
-def test_half_a_reply_that_refuses_a_cancel_leaves_it_open(server: Loopback) -> None:
-    server.answers = [sends_half(404, '{"code": 40410000, "mess')]
+@each_send
+@pytest.mark.parametrize("status", [200, 204, 400, 403, 404, 422, 429, 500])
+@pytest.mark.parametrize("cut", [cuts_headers, cuts_before_the_empty_line])
+def test_a_reply_cut_inside_its_headers_leaves_the_outcome_open(
+    server: Loopback, method: str, status: int, cut: Callable[[int], Answer]
+) -> None:
+    server.answers = [cut(status)]
+    with pytest.raises(OutcomeUnknown, match="ends inside its headers"):
+        SEND[method](broker_at(server.url))
+
+
+@each_send
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422, 451])
+@pytest.mark.parametrize(
+    "body", [b"", PAGE, [REFUSED], {"error": "no"}, {"code": 40310000}, {"message": " "}]
+)
+def test_a_refusal_that_is_not_in_alpacas_words_leaves_the_outcome_open(
+    server: Loopback, broker: AlpacaBroker, method: str, status: int, body: object
+) -> None:
+    server.answers = [says(status, body)]
+    with pytest.raises(OutcomeUnknown, match=f"HTTP {status}"):
+        SEND[method](broker)
+
+
+@each_send
+@pytest.mark.parametrize("status", [408, 409, 425, 499])
+def test_a_status_that_decides_nothing_leaves_the_outcome_open_whatever_it_says(
+    server: Loopback, broker: AlpacaBroker, method: str, status: int
+) -> None:
+    server.answers = [says(status, REFUSED)]
+    with pytest.raises(OutcomeUnknown, match=f"HTTP {status}"):
+        SEND[method](broker)
+
+
+@each_send
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
+def test_alpacas_own_words_refuse(server: Loopback, broker: AlpacaBroker, method: str, status: int) -> None:
+    server.answers = [says(status, REFUSED)]
+    with pytest.raises(BrokerRejected, match="insufficient buying power") as caught:
+        SEND[method](broker)
+    assert caught.value.status == status
+
+
+@each_send
+def test_alpacas_own_words_refuse_without_a_length_where_they_are_whole(
+    server: Loopback, broker: AlpacaBroker, method: str
+) -> None:
+    whole = json.dumps(REFUSED).encode()
+    server.answers = [ends_with_the_connection(403, whole), ends_with_the_connection(403, whole[:-1])]
+    with pytest.raises(BrokerRejected, match="insufficient buying power"):
+        SEND[method](broker)
     with pytest.raises(OutcomeUnknown):
-        SEND["DELETE"](broker_at(server.url))
+        SEND[method](broker)
 
 
-def test_half_a_refusal_is_recorded_with_its_status(server: Loopback) -> None:
-    server.answers = [sends_half(403, '{"code": 40310000, "mess')]
+def test_what_refuses_in_a_record_is_what_refuses_at_the_broker(server: Loopback) -> None:
     kept: list[Exchange] = []
-    with pytest.raises(BrokerRejected):
-        SEND["POST"](broker_at(server.url).recorded(Recorded(kept)))
-    (exchange,) = kept
-    assert exchange.response is not None
-    assert exchange.response["status"]["code"] == 403
-    client_id, answer = recorded_answer(exchange) or ("", None)
-    assert client_id == "intent-1"
-    assert isinstance(answer, BrokerRejected)
+    answers: list[tuple[Answer, bool]] = [
+        (says(403, REFUSED), True),
+        (says(403, PAGE), False),
+        (says(404, b""), False),
+        *((says(status, REFUSED), False) for status in (408, 409, 425, 499)),
+    ]
+    for answer, refuses in answers:
+        server.answers = [answer]
+        with pytest.raises(BrokerRejected if refuses else OutcomeUnknown):
+            SEND["POST"](broker_at(server.url).recorded(Recorded(kept)))
+        client_id, settled = recorded_answer(kept[-1]) or ("", None)
+        assert (client_id, isinstance(settled, BrokerRejected)) == ("intent-1", refuses)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        says(404, PAGE),
+        says(404, b""),
+        says(404, {"code": 40410000, "message": "endpoint not found."}),
+        says(404, {"message": "order not found"}),
+        cuts_headers(404),
+        cuts_before_the_empty_line(404),
+        ends_with_the_connection(404, json.dumps(NOT_FOUND).encode()[:-2]),
+        *(says(status, NOT_FOUND) for status in (408, 409, 425, 499)),
+    ],
+)
+def test_only_alpaca_itself_says_that_there_is_no_such_order(server: Loopback, answer: Answer) -> None:
+    lookups: list[Callable[[AlpacaBroker], object]] = [
+        lambda broker: broker.get_order_status(broker_order_id=ORDER_ID),
+        lambda broker: broker.find_order(client_order_id="intent-1"),
+    ]
+    for ask in lookups:
+        server.answers = [answer]
+        with pytest.raises(BrokerError) as caught:
+            ask(broker_at(server.url))
+        assert type(caught.value) is BrokerError
+
+
+def test_a_page_instead_of_an_order_is_asked_for_again(server: Loopback) -> None:
+    server.answers = [says(404, PAGE), cuts_headers(404)]
+    found = broker_at(server.url, patience_s=5.0, sleep=lambda _: None).find_order(client_order_id="intent-1")
+    assert (found is not None, len(server.seen)) == (True, 3)
 
 
 # --- its name -------------------------------------------------------------------------------------------
