@@ -228,6 +228,8 @@ From this machine, without keys:
 \b
 Faults, each also with method, path, times (null: always), probability:
   accept_then_drop  accept_then_504  stuck_pending_cancel  reject_after_acceptance
+  accept_then_error {"status": 409, "body": "page"}  or "json"
+  cut_headers       {"status": 404}
   error_before      {"status": 500}
   html_error        {"status": 502}
   rate_limited      {"seconds": 1}

@@ -22,6 +22,7 @@ Fault = dict[str, Any]
 NEVER = 100_000
 TIGHT_LIMIT = 8
 _POSTS = {"method": "POST", "path": "/v2/orders"}
+_DENIALS = ((404, "page"), (403, "page"), (408, "json"), (409, "json"), (425, "page"), (499, "page"))
 
 TROUBLE: dict[str, tuple[Fault, ...]] = {
     "lag": ({"fault": "lookup_lag", "lookups": 2, "times": None},),
@@ -38,6 +39,23 @@ TROUBLE: dict[str, tuple[Fault, ...]] = {
     "turned away": ({"fault": "rate_limited", "seconds": 0.0, "times": 1, **_POSTS},),
     "slow": ({"fault": "latency", "seconds": 0.02, "probability": 0.3},),
     "page": ({"fault": "html_error", "status": 502, "times": 2},),
+    "denied by a gateway": tuple(
+        {"fault": "accept_then_error", "status": status, "body": body, "probability": 0.1}
+        for status, body in (
+            (404, "page"),
+            (403, "page"),
+            (408, "json"),
+            (409, "json"),
+            (425, "page"),
+            (499, "page"),
+        )
+    ),
+    "not found by a gateway": (
+        {"fault": "accept_then_drop", "times": 3},
+        {"fault": "html_error", "status": 404, "method": "GET", "times": 4},
+    ),
+    "headers cut": ({"fault": "cut_headers", "status": 404, "probability": 0.15},),
+    "headers of an order cut": ({"fault": "cut_headers", "status": 422, "times": 3, **_POSTS},),
     "races": ({"fault": "fill_races_cancel", "qty": "1", "times": None},),
 }
 

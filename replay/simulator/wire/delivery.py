@@ -34,7 +34,8 @@ class Delivery:
 
     ``wait_s``: after so many seconds. ``lost``: not at all, the connection is dropped instead. ``pieces``:
     the body in so many parts with ``pause_s`` seconds before each. ``missing_bytes``: so many of the bytes
-    that Content-Length promises never come; the connection is closed instead.
+    that Content-Length promises never come; the connection is closed instead. ``cut_after_status``: a status
+    line with this number and one header are all that comes, without the empty line that ends headers.
     """
 
     wait_s: float = 0.0
@@ -42,6 +43,7 @@ class Delivery:
     pieces: int = 1
     pause_s: float = 0.0
     missing_bytes: int = 0
+    cut_after_status: int | None = None
 
 
 PROMPT = Delivery()
@@ -63,6 +65,9 @@ class Wire(Protocol):
     def drop(self) -> None:
         """Break the connection at once."""
 
+    def cut(self, status: int) -> None:
+        """Send a status line and one header, and close the connection once they are out."""
+
     def close(self) -> None:
         """Close the connection once what was sent is out."""
 
@@ -73,6 +78,10 @@ async def deliver(reply: Reply, delivery: Delivery, wire: Wire, receive: Receive
         await wire.wait(delivery.wait_s)
     if delivery.lost:
         wire.drop()
+        await _disconnected(receive)
+        return
+    if delivery.cut_after_status is not None:
+        wire.cut(delivery.cut_after_status)
         await _disconnected(receive)
         return
     if delivery is PROMPT:

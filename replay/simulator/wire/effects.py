@@ -28,7 +28,7 @@ def instead(fault: Fault, simulation: Simulation) -> Reply | None:
         case f.ErrorBefore(status=500):
             return internal_error()
         case f.ErrorBefore(status=status):
-            return Reply.of(status, {"message": _phrase(status).lower()})
+            return _said(status)
         case f.RateLimited(seconds=seconds):
             reset = math.ceil(simulation.wall() + seconds)
             return rate_limited(simulation.limit.headers(remaining=0, reset=reset))
@@ -54,6 +54,10 @@ def after(fault: Fault, path: str, reply: Reply, simulation: Simulation) -> Repl
     match fault:
         case f.AcceptThen504():
             return html_page(504)
+        case f.AcceptThenError(status=status, body="json"):
+            return _said(status)
+        case f.AcceptThenError(status=status):
+            return html_page(status)
         case f.LookupLag() if reply.status == 200 and _is_order(reply):
             simulation.hidden.hide(orjson.loads(reply.body), fault, simulation.clock.now_ns())
         case f.RejectAfterAcceptance() if reply.status == 200 and _is_order(reply):
@@ -68,6 +72,10 @@ def after(fault: Fault, path: str, reply: Reply, simulation: Simulation) -> Repl
         case f.FillRacesCancel(qty, "after") | f.FillRacesReplace(qty, "after"):
             _fill(_order_id(path), qty, simulation)
     return None
+
+
+def _said(status: int) -> Reply:
+    return Reply.of(status, {"message": _phrase(status).lower()})
 
 
 def _order_id(path: str) -> str:
@@ -104,6 +112,8 @@ def delivery(faults: Sequence[Fault]) -> Delivery:
                 how = replace(how, pieces=pieces, pause_s=seconds / pieces)
             case f.TruncatedBody(missing_bytes=missing):
                 how = replace(how, missing_bytes=missing)
+            case f.CutHeaders(status=status):
+                how = replace(how, cut_after_status=status)
     return how
 
 

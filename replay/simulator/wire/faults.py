@@ -47,6 +47,23 @@ class AcceptThen504:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptThenError:
+    """The request is carried out, and the answer denies it: a ``page`` of nginx's, or ``json``."""
+
+    status: int = 409
+    body: str = "page"
+    when: When = _PLACED
+
+
+@dataclass(frozen=True, slots=True)
+class CutHeaders:
+    """The request is carried out; its answer ends inside the headers, behind a line with this status."""
+
+    status: int = 404
+    when: When = When()
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorBefore:
     """Nothing is carried out; the answer is a 5xx."""
 
@@ -138,8 +155,9 @@ class Latency:
 
 
 Fault = (
-    AcceptThenDrop | AcceptThen504 | ErrorBefore | RateLimited | SlowBody | TruncatedBody | HtmlError
-    | LookupLag | StuckPendingCancel | FillRacesCancel | FillRacesReplace | RejectAfterAcceptance | Latency
+    AcceptThenDrop | AcceptThen504 | AcceptThenError | CutHeaders | ErrorBefore | RateLimited | SlowBody
+    | TruncatedBody | HtmlError | LookupLag | StuckPendingCancel | FillRacesCancel | FillRacesReplace
+    | RejectAfterAcceptance | Latency
 )  # fmt: skip
 
 KINDS: dict[str, type[Fault]] = {
@@ -153,7 +171,13 @@ def needs_acceptance(fault: Fault) -> bool:
     if isinstance(fault, FillRacesCancel | FillRacesReplace):
         return fault.moment == "after"
     return isinstance(
-        fault, AcceptThenDrop | AcceptThen504 | LookupLag | RejectAfterAcceptance | StuckPendingCancel
+        fault,
+        AcceptThenDrop
+        | AcceptThen504
+        | AcceptThenError
+        | LookupLag
+        | RejectAfterAcceptance
+        | StuckPendingCancel,
     )
 
 
@@ -253,5 +277,6 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool], str]] = {
     "missing_bytes": ("a whole number of bytes", lambda v: _whole(v, 1), 'Write "missing_bytes": 10.'),
     "qty": ("shares as a positive decimal string", _shares, 'Write "qty": "1.5".'),
     "moment": ("before or after", lambda v: v in ("before", "after"), 'Write "moment": "after".'),
+    "body": ("page or json", lambda v: v in ("page", "json"), 'Write "body": "page".'),
     "on": ("request or answer", lambda v: v in ("request", "answer"), 'Write "on": "answer".'),
 }  # fmt: skip

@@ -117,6 +117,10 @@ class _SocketWire:
     def drop(self) -> None:
         self._transport.abort()
 
+    def cut(self, status: int) -> None:
+        self._transport.write(b"HTTP/1.1 %d Cut\r\nContent-Type: application/json\r\n" % status)
+        self._transport.close()
+
     def close(self) -> None:
         self._transport.close()
 

@@ -78,6 +78,39 @@ CASES = (
     Case("reply cut off", (placing("truncated_body", missing_bytes=20),), "placed", "ok", 1, 1, adopted=True),
     Case("500 before", (placing("error_before", status=500),), "placed", "ok", 2, LOOKUPS),
     Case("503 before", (placing("error_before", status=503),), "placed", "ok", 2, LOOKUPS),
+    *(
+        Case(
+            f"{status} as {body} after acceptance",
+            (fault("accept_then_error", status=status, body=body),),
+            "placed", "ok", 1, 1, adopted=True,
+        )
+        for status in (408, 409, 425, 499, 502)
+        for body in ("page", "json")
+    ),
+    *(
+        Case(
+            f"a gateway's page for a {status} after acceptance",
+            (fault("accept_then_error", status=status),),
+            "placed", "ok", 1, 1, adopted=True,
+        )
+        for status in (400, 401, 403, 404, 422)
+    ),
+    *(
+        Case(
+            f"a {status} cut inside its headers after acceptance",
+            (placing("cut_headers", status=status),),
+            "placed", "ok", 1, 1, adopted=True,
+        )
+        for status in (400, 404, 422)
+    ),
+    *(
+        Case(
+            f"a gateway's page for a {status} before",
+            (placing("html_error", status=status),),
+            "placed", "ok", 2, LOOKUPS,
+        )
+        for status in (404, 409, 413)
+    ),
     Case("HTML 502 before", (placing("html_error", status=502),), "placed", "ok", 2, LOOKUPS),
     Case("HTML 504 before", (placing("html_error", status=504),), "placed", "ok", 2, LOOKUPS),
     Case(
@@ -108,6 +141,11 @@ CASES = (
     Case(
         "a gateway's page for a 404 is no answer to a lookup",
         (LOST, fault("html_error", status=404, method="GET", path=BY_CLIENT_ID, times=None)),
+        "unresolved", "outcome_unknown", 1, 1, exit_code=4,
+    ),
+    Case(
+        "lookups whose 404 is cut inside its headers are no answer",
+        (LOST, fault("cut_headers", status=404, method="GET", path=BY_CLIENT_ID, times=None)),
         "unresolved", "outcome_unknown", 1, 1, exit_code=4,
     ),
     Case(

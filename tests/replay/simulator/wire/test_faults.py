@@ -51,6 +51,25 @@ def test_accept_then_504_takes_the_order_and_shows_a_gateways_page(alpaca: Reach
     assert len(alpaca.orders) == 1
 
 
+@pytest.mark.parametrize("status", [404, 409, 499])
+def test_accept_then_error_takes_the_order_and_denies_it(alpaca: Reach, status: int) -> None:
+    alpaca.arm("accept_then_error", status=status)
+    page = alpaca.place()
+    alpaca.arm("accept_then_error", status=status, body="json")
+    words = alpaca.place()
+    assert (page.status_code, page.headers["Content-Type"]) == (status, "text/html")
+    assert (words.status_code, set(words.json())) == (status, {"message"})
+    assert len(alpaca.orders) == 2
+
+
+def test_cut_headers_takes_the_order_and_ends_inside_the_answers_headers(alpaca: Reach) -> None:
+    alpaca.arm("cut_headers", status=404, method="POST")
+    answer = alpaca.place()  # requests takes it for a whole answer, and so does urllib3
+    assert (answer.status_code, answer.content) == (404, b"")
+    assert answer.headers == {"Content-Type": "application/json"}
+    assert len(alpaca.orders) == 1
+
+
 @pytest.mark.parametrize("status", [500, 503])
 def test_error_before_takes_nothing(alpaca: Reach, status: int) -> None:
     alpaca.arm("error_before", status=status)
@@ -358,7 +377,7 @@ def test_a_fault_is_made_for_the_requests_it_is_for() -> None:
     ("document", "message"),
     [
         ([], "fault: fault is []; expected a JSON object"),
-        ({}, "fault is None; expected the name of a fault. Write one of accept_then_drop, accept_then_504"),
+        ({}, "fault is None; expected the name of a fault. Write one of accept_then_drop, accept"),
         ({"fault": ["x"]}, "expected the name of a fault"),
         ({"fault": "latency", "second": 1}, "second is 1; expected one of latency's keys. They are method"),
         ({"fault": "latency", "seconds": "1"}, "fault: seconds is '1'; expected seconds from 0 to a day"),
