@@ -64,6 +64,7 @@ def collect(folder: RunFolder, world: World) -> None:
         "rows": {"dropped": sum(entry["rows"] for entry in entries), **rows},
         "refused": [row.record() for row in refused],
         "duplicates": [duplicate.record() for duplicate in batch.duplicates],
+        "notes": [{"file": file.name, "message": note} for file in files for note in file.notes],
     }
     folder.write(COLLECTED, collected)
     folder.write(BATCH, batch.table)

@@ -53,6 +53,7 @@ def _print_intake(collected: dict[str, Any]) -> None:
     if len(rows) > 1:
         rows.append(("all files", *(sum(row[i] for row in rows) for i in range(1, 5))))
     print_table("What came in", ("file", *counts), rows, right=counts)
+    _print_list("To note", [f"{note['file']}: {note['message']}" for note in collected.get("notes", [])])
 
 
 def _print_decisions(folder: RunFolder, manifest: dict[str, Any]) -> None:

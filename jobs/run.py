@@ -52,8 +52,9 @@ def collect(*, slot: str, as_json: bool) -> int:
     exit_code = _exit_code(outcome.resumed)
     if as_json:
         head = {"run_id": outcome.own.run_id, "trading_date": outcome.own.trading_date.isoformat()}
-        rows = outcome.own.json(COLLECTED)["rows"]
-        body = {"folder": folder_path(outcome.own), "exit_code": exit_code, "rows": rows}
+        collected = outcome.own.json(COLLECTED)
+        came_in = {"rows": collected["rows"], "notes": collected.get("notes", [])}
+        body = {"folder": folder_path(outcome.own), "exit_code": exit_code, **came_in}
         click.echo(json.dumps({**head, **body, "resumed": _resumed(outcome)}))
         return exit_code
     from jobs.report import print_collected, print_run
@@ -68,7 +69,8 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     """Give what ``--json`` says of a finished run."""
     manifest = folder.json(MANIFEST)
     keys = ("run_id", "trading_date", "exit_code", "rows", "decisions", "results", "orders", "fills")
-    return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}}
+    notes = folder.json(COLLECTED).get("notes", [])
+    return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}, "notes": notes}
 
 
 def folder_path(folder: RunFolder) -> str:

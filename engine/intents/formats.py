@@ -6,7 +6,8 @@ Nothing is interpreted here. CSV values stay text; JSON and Parquet values keep 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +16,12 @@ import pyarrow as pa
 
 from engine.config import DEFAULT_INTAKE, IntakeLimits
 from engine.errors import UnreadableFile
+from engine.field_names import field_named
 from engine.intents.gzipped import unpacked
 from engine.intents.json_records import read_json, read_json_lines
 from engine.intents.problems import Problem, RefusedRow, shown
 from engine.intents.raw_table import RawTable
-from engine.schema import FIELD_BY_NAME, FILE_ENDINGS, INTENT_FIELDS
+from engine.schema import FILE_ENDINGS, INTENT_FIELDS
 
 if TYPE_CHECKING:
     from pyarrow import csv
@@ -133,7 +135,7 @@ def _csv_header(name: str, content: bytes) -> list[str]:
     for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if len(names) == 1 and separator in names[0]:
             raise UnreadableFile(f"{name}: columns separated by {word}", remedy="Separate them by commas.")
-    if not FIELD_BY_NAME.keys() & set(names):  # then it is a row, which would be lost
+    if not any(map(field_named, names)):  # then it is a row, which would be lost
         found = shown(", ".join(names))
         raise UnreadableFile(
             f"{name}: the first line names no field of an intent, but {found}",
@@ -154,13 +156,27 @@ def _read_parquet(name: str, content: bytes) -> RawTable:
         twice = sorted({column for column in schema.names if schema.names.count(column) > 1})
         if twice:
             raise UnreadableFile(f"{name}: column {twice[0]} stands twice", remedy="Name each column once.")
-        coded = [field.name for field in schema if field.name in _FEW_TEXTS and _is_plain_text(field.type)]
+        coded = [
+            field.name
+            for field in schema
+            if field_named(field.name) in _FEW_TEXTS and _is_plain_text(field.type)
+        ]
         table = pq.read_table(pa.BufferReader(content), read_dictionary=coded).unify_dictionaries()
     except (pa.ArrowException, OSError, ValueError) as error:
         what = f"not Parquet ({str(error).rstrip('.')})"
         raise UnreadableFile(f"{name}: {what}", remedy="Write it again, whole.") from None
     columns = {column: _of_common_type(table.column(column)) for column in table.column_names}
-    return RawTable(table.num_rows, columns, np.arange(1, table.num_rows + 1, dtype=np.int64))
+    numbers = np.arange(1, table.num_rows + 1, dtype=np.int64)
+    return RawTable(table.num_rows, columns, numbers, index_names=_index_names(schema.metadata or {}))
+
+
+def _index_names(metadata: Mapping[bytes, bytes]) -> frozenset[str]:
+    """Return the columns that were the index of a pandas frame; none where that can't be read."""
+    try:
+        said = json.loads(metadata.get(b"pandas", b"{}"))
+        return frozenset(name for name in said["index_columns"] if isinstance(name, str))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return frozenset()
 
 
 def _of_common_type(column: pa.ChunkedArray) -> pa.Array:

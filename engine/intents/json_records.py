@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import UnreadableFile
+from engine.field_names import field_named
 from engine.intents.json_lines import read_in_bulk
 from engine.intents.problems import Problem, RefusedRow
 from engine.intents.raw_table import ODD, RawTable
-from engine.schema import INTENT_FIELDS
+from engine.schema import FIELD_BY_NAME
 
-_KIND_OF = {field.name: field.kind for field in INTENT_FIELDS}
 _NUMBERS = {"quantity", "number"}
 _LINES_AT_ONCE = 50_000
 _BULK_BYTES = 1 << 20
@@ -53,7 +53,7 @@ def read_json_lines(name: str, content: bytes) -> RawTable:
     bulk = read_in_bulk(content) if len(content) >= _BULK_BYTES else None
     if bulk is None:
         return _read_records(name, list(enumerate(content.split(b"\n"), start=1)))
-    plain = RawTable(len(bulk.plain), bulk.columns, bulk.plain + 1)
+    plain = RawTable(len(bulk.plain), bulk.columns, bulk.plain + 1, names_differ_by_row=True)
     if not len(bulk.odd):
         return plain
     lines = content.split(b"\n")
@@ -84,9 +84,10 @@ def _in_file_order(first: RawTable, second: RawTable) -> RawTable:
     columns = {}
     for name in {**first.columns, **second.columns}:
         parts = [part.columns.get(name, pa.nulls(part.rows)) for part in (first, second)]
-        columns[name] = _joined(name, parts).take(order)
+        columns[name] = joined(name, parts).take(order)
     rows = first.rows + second.rows
-    return RawTable(rows, columns, numbers[order.to_numpy()], first.refused + second.refused)
+    refused = first.refused + second.refused
+    return RawTable(rows, columns, numbers[order.to_numpy()], refused, names_differ_by_row=True)
 
 
 @contextmanager
@@ -259,9 +260,9 @@ class _RecordColumns:
 
     def table(self) -> RawTable:
         """Give all that was taken in."""
-        columns = {name: _joined(name, chunks) for name, chunks in self._chunks.items()}
+        columns = {name: joined(name, chunks) for name, chunks in self._chunks.items()}
         numbers = np.array(self._numbers, dtype=np.int64)
-        return RawTable(len(numbers), columns, numbers, self._refused)
+        return RawTable(len(numbers), columns, numbers, self._refused, names_differ_by_row=True)
 
     def _columns_of(self, records: list[dict[str, Any]]) -> dict[str, Sequence[Any]]:
         if not records:
@@ -300,6 +301,12 @@ class _RecordColumns:
         return RefusedRow((Problem(self._name, number, "row", value, rule, remedy),), {"value": record})
 
 
+def _kind_of(name: str) -> str:
+    """Return the kind of the field that a key is; other keys hold any JSON."""
+    field = field_named(name)
+    return "json" if field is None else FIELD_BY_NAME[field].kind
+
+
 def _array(name: str, values: Sequence[Any]) -> pa.Array:
     """Give Python values as an array: of one type where they have one, else of text."""
     kinds = set(map(type, values)) - {type(None)}
@@ -308,17 +315,17 @@ def _array(name: str, values: Sequence[Any]) -> pa.Array:
             return pa.array(values)
         if kinds == {int}:
             return pa.array(values, type=pa.int64())
-        if kinds == {int, float} and _KIND_OF.get(name) in _NUMBERS:
+        if kinds == {int, float} and _kind_of(name) in _NUMBERS:
             return pa.array(values, type=pa.float64())
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
         pass
     return _text_array(name, values)
 
 
-def _joined(name: str, chunks: list[pa.Array]) -> pa.Array:
+def joined(name: str, chunks: Sequence[pa.Array]) -> pa.Array:
     """Join arrays of one type, or of several as text."""
     types = {chunk.type for chunk in chunks if not pa.types.is_null(chunk.type)}
-    if types == {pa.int64(), pa.float64()} and _KIND_OF.get(name) in _NUMBERS:
+    if types == {pa.int64(), pa.float64()} and _kind_of(name) in _NUMBERS:
         types = {pa.float64()}
     if len(types) > 1:
         chunks = [_as_text_array(name, chunk) for chunk in chunks]
@@ -330,13 +337,13 @@ def _joined(name: str, chunks: list[pa.Array]) -> pa.Array:
 def _as_text_array(name: str, array: pa.Array) -> pa.Array:
     if pa.types.is_string(array.type):
         return array
-    if pa.types.is_floating(array.type) and _KIND_OF.get(name) in _NUMBERS:
+    if pa.types.is_floating(array.type) and _kind_of(name) in _NUMBERS:
         return pc.if_else(pc.is_nan(array), None, array).cast(pa.string())
     return _text_array(name, array.to_pylist())
 
 
 def _text_array(name: str, values: Sequence[Any]) -> pa.Array:
-    kind = _KIND_OF.get(name, "json")
+    kind = _kind_of(name)
     texts = [None if value is None else _as_text(value, kind) for value in values]
     return pa.array(texts, type=pa.string())
 

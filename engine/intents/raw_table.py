@@ -21,12 +21,16 @@ class RawTable:
     """A file's rows as Arrow arrays by column name, with the number of each row in its file (from 1).
 
     ``refused`` are the records that have no columns at all, such as a CSV line with a field too many.
+    ``names_differ_by_row``: each row has names of its own, as in JSON, and a null is no value at all; else a
+    column is there for every row. ``index_names`` are the columns that were the index of a pandas frame.
     """
 
     rows: int
     columns: dict[str, pa.Array]
     row_numbers: npt.NDArray[np.int64]
     refused: list[RefusedRow] = field(default_factory=list)
+    names_differ_by_row: bool = False
+    index_names: frozenset[str] = frozenset()
 
     def raw(self, rows: list[int]) -> list[dict[str, Any]]:
         """Give some rows as they stood in the file, without what they left out."""

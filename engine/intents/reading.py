@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import date
 from typing import Any
 
@@ -15,9 +16,11 @@ from engine.columns import MISSING, Column, FlagColumn, NumberColumn, TextColumn
 from engine.config import DEFAULT_INTAKE, IntakeLimits
 from engine.contract import ID_RULE, Violation, violations
 from engine.errors import UnreadableFile
+from engine.intents.column_names import shown_name
 from engine.intents.formats import read_raw
 from engine.intents.identity import content_digests, content_hashes, derived_ids
 from engine.intents.metadata import Metadata, metadata_of
+from engine.intents.naming import NamedColumns, named_columns
 from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow
 from engine.intents.raw_table import RawTable
 from engine.intents.typed import trimmed_text, typed_column
@@ -33,7 +36,7 @@ class IntentFile:
 
     ``table`` has ``schema.intents_schema()`` in the order of the file. A file that can't be parsed at all
     counts as one refused row; ``unreadable`` tells that case. ``distinct_ids``: all ids were derived, so no
-    two rows of the file can share one.
+    two rows of the file can share one. ``notes`` are worth a line to the author of the file.
     """
 
     name: str
@@ -42,6 +45,7 @@ class IntentFile:
     refused: list[RefusedRow]
     unreadable: bool = False
     distinct_ids: bool = False
+    notes: list[str] = dataclass_field(default_factory=list)
 
 
 def read_intent_file(
@@ -71,14 +75,16 @@ def _read(
     name: str, content: bytes, file_time_us: int, trading_date: date, limits: IntakeLimits
 ) -> IntentFile:
     raw = read_raw(name, content, limits)
+    named = named_columns(name, raw)
     columns = {
-        field.name: typed_column(field.kind, raw.columns[field.name])
+        field.name: typed_column(field.kind, named.fields[field.name])
         for field in _TYPED
-        if field.name in raw.columns
+        if field.name in named.fields
     }
-    ids = _explicit_ids(raw)
-    metadata = _metadata(raw)
-    problems = _problems(name, raw, columns, ids, metadata)
+    ids = _explicit_ids(named, raw.rows)
+    metadata = _metadata(named, raw.rows)
+    found = [*named.violations(), *_violations(columns, ids, metadata, raw.rows)]
+    problems = _problems(name, raw, named, found)
     good = np.ones(raw.rows, dtype=bool)
     good[list(problems)] = False
     refused = [RefusedRow(tuple(found), held) for found, held in problems.values()]
@@ -104,28 +110,33 @@ def _read(
         table,
         _by_row(raw.refused + refused),
         distinct_ids=ids.null_count == kept,
+        notes=named.notes() if kept else [],
     )
 
 
-def _problems(
-    name: str, raw: RawTable, columns: Mapping[str, Column], ids: pa.Array, metadata: Metadata | None
-) -> dict[int, tuple[list[Problem], dict[str, Any]]]:
-    """Give all that is wrong with each bad row, and what that row held."""
+def _violations(
+    columns: Mapping[str, Column], ids: pa.Array, metadata: Metadata | None, rows: int
+) -> Iterator[Violation]:
+    """Yield each broken rule with its rows."""
     well_formed = pc.match_substring_regex(ids, f"^{ID_PATTERN}$")
-    found = [
-        Violation(
-            "client_intent_id",
-            ID_RULE,
-            "Correct the id, or leave it out to have one derived.",
-            ~pc.fill_null(well_formed, True).to_numpy(zero_copy_only=False),
-        ),
-        *violations(columns, raw.rows),
-    ]
+    yield Violation(
+        "client_intent_id",
+        ID_RULE,
+        "Correct the id, or leave it out to have one derived.",
+        ~pc.fill_null(well_formed, True).to_numpy(zero_copy_only=False),
+    )
+    yield from violations(columns, rows)
     if metadata is not None:
         remedy = 'Write it as {"key": "value"}, each key once, or leave it out.'
-        found.append(Violation("metadata", "a JSON object", remedy, metadata.bad))
+        yield Violation("metadata", "a JSON object", remedy, metadata.bad)
         remedy = "Rename one of the two: both are kept in metadata."
-        found.append(Violation("metadata", "no key that is also a column", remedy, metadata.clashing))
+        yield Violation("metadata", "no key that is also a column", remedy, metadata.clashing)
+
+
+def _problems(
+    name: str, raw: RawTable, named: NamedColumns, found: Sequence[Violation]
+) -> dict[int, tuple[list[Problem], dict[str, Any]]]:
+    """Give all that is wrong with each bad row, and what that row held."""
     bad = np.flatnonzero(np.logical_or.reduce([violation.rows for violation in found])).tolist()
     problems: dict[int, tuple[list[Problem], dict[str, Any]]] = {
         row: ([], held) for row, held in zip(bad, raw.raw(bad), strict=True)
@@ -133,16 +144,15 @@ def _problems(
     for violation in found:
         for row in np.flatnonzero(violation.rows).tolist():
             noted, held = problems[row]
-            value = held.get(violation.field)
-            value = None if isinstance(value, str) and not value.strip() else value
-            number = int(raw.row_numbers[row])
-            noted.append(Problem(name, number, violation.field, value, violation.rule, violation.remedy))
+            value = named.value(held, violation.field)
+            number, field = int(raw.row_numbers[row]), shown_name(violation.field)
+            noted.append(Problem(name, number, field, value, violation.rule, violation.remedy))
     return problems
 
 
-def _explicit_ids(raw: RawTable) -> pa.Array:
-    column = raw.columns.get("client_intent_id")
-    return pa.nulls(raw.rows, pa.string()) if column is None else trimmed_text(column)
+def _explicit_ids(named: NamedColumns, rows: int) -> pa.Array:
+    column = named.fields.get("client_intent_id")
+    return pa.nulls(rows, pa.string()) if column is None else trimmed_text(column)
 
 
 def _ids(explicit: pa.Array, digests: bytes) -> pa.Array:
@@ -152,10 +162,9 @@ def _ids(explicit: pa.Array, digests: bytes) -> pa.Array:
     return pc.coalesce(explicit, derived_ids(digests, needed))
 
 
-def _metadata(raw: RawTable) -> Metadata | None:
-    unknown = {name: column for name, column in raw.columns.items() if name not in FIELD_BY_NAME}
-    given = raw.columns.get("metadata")
-    return None if given is None and not unknown else metadata_of(given, unknown, raw.rows)
+def _metadata(named: NamedColumns, rows: int) -> Metadata | None:
+    given = named.fields.get("metadata")
+    return None if given is None and not named.extra else metadata_of(given, named.extra, rows)
 
 
 def _arrow(name: str, column: Column | None, rows: int) -> pa.Array:

@@ -24,6 +24,7 @@ RUN_KEYS = {
     "folder",
     "exit_code",
     "rows",
+    "notes",
     "decisions",
     "results",
     "orders",
@@ -129,6 +130,25 @@ def test_a_run_tells_people_what_came_in_and_what_became_of_it(cli: Command, dat
         f"Record: {data}/runs/",
     ):
         assert told in done.told
+
+
+def test_a_run_names_the_columns_that_it_kept_as_metadata_once_a_file(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(jsonl(order(signal=1), order(qty=2, signal=2)))
+    cli("drop", tmp_path / "a.jsonl")
+    done = cli("run")
+    line = "kept as metadata, since no fields of an intent: signal"
+    assert done.told.count(line) == 1
+    assert done.told.index("What came in") < done.told.index(line) < done.told.index("What was decided")
+
+
+def test_what_is_to_note_stands_in_what_machines_read_too(cli: Command) -> None:
+    message = "kept as metadata, since no fields of an intent: signal"
+    cli("drop", stdin=jsonl(order(signal=1)))
+    (note,) = cli("run", "--json").json["notes"]
+    assert note["message"] == message
+    cli("drop", stdin=jsonl(order(qty=2, signal=1)))
+    (note,) = cli("collect", "--json").json["notes"]
+    assert (set(note), note["message"]) == ({"file", "message"}, message)
 
 
 def test_a_run_tells_of_duplicates_and_the_remedy(cli: Command) -> None:

@@ -79,6 +79,27 @@ def test_an_allowed_order_is_placed_once_filled_and_in_the_ledger(desk: TradingD
     assert (document["filled_qty"], document["trading_date"]) == (3.0, "2026-03-02")
 
 
+@pytest.mark.parametrize(
+    ("header", "values", "sent"),
+    [
+        ("type,price", "LIMIT,40", []),
+        ("ordType,px", "limit,40", []),
+        ("Order_Type,Limit_Price", "LIMIT,40", [("limit", "40")]),
+        ("orderType,limitPrice", "limit,40", [("limit", "40")]),
+        ("odrer_type,limit_prise", "limit,40", []),
+        ("order.type,order.limit_price", "limit,40", []),
+        ("stop_loss,take_profit", "40,60", []),
+    ],
+)
+def test_order_terms_under_another_name_never_become_a_market_order(
+    desk: TradingDesk, header: str, values: str, sent: list[tuple[str, str]]
+) -> None:
+    fields = "strategy_id,broker_account_id,symbol,side,qty"
+    desk.drop("a.csv", content=f"{fields},{header}\nmomentum,paper,SPY,buy,1,{values}\n".encode())
+    desk.live()
+    assert [(placed["type"], placed["limit_price"]) for placed in desk.orders()] == sent
+
+
 def test_what_the_gate_refuses_is_no_request(desk: TradingDesk) -> None:
     desk.drop("a.json", order(qty=101), order(qty=1, client_intent_id="one"), order(symbol="QQQ", qty=500))
     run = desk.live(RiskConfig())

@@ -1,0 +1,170 @@
+"""Order terms under other names: what people, brokers and venues call what an intent says in its own fields.
+
+A column of one of these names would change what the order is, were it honoured: so it is refused instead of
+kept as metadata. Names are written as their sources write them and compared without case and separators.
+Sources: FIX 4.4 field names; the order entry documents of Alpaca, Interactive Brokers, Schwab, Tradier,
+Tradovate, Oanda, MetaTrader, Binance and ccxt; QuantConnect, Zipline and Backtrader; what people write in
+spreadsheets.
+
+Not here, hence metadata: times of signals and bars, prices of the market (``last_price``, ``mid``, ``bid``),
+scores, weights, classifications, the names of desks and portfolios.
+"""
+
+from __future__ import annotations
+
+SYNONYMS = {
+    "client_intent_id": """
+        id intent_id client_id client_order_id clOrdID cl_order_id client_ref client_reference
+        client_order_ref client_oid newClientOrderId order_id ordId order_ref order_reference order_link_id
+        order_no order_number order_tag order_key external_id ext_id perm_id trade_id idempotency_key
+        customer_order_id user_order_id custom_id
+    """,
+    "strategy_id": """
+        strategy strategies strategy_name strategy_code strategy_key strat strat_id strat_name algo_id
+        algorithm_id bot_id magic magic_number
+    """,
+    "broker_account_id": """
+        account accounts acct acc account_id acct_id acc_id account_no account_nr account_num account_number
+        acct_no acct_number account_name acct_name account_code account_key account_ref account_spec
+        broker_account broker_acct broker_account_no broker_account_number brokerage_account trading_account
+        trade_account client_account sub_account sub_account_id alloc_account fa_account fa_group
+        portfolio_account
+    """,
+    "symbol": """
+        ticker tickers tkr tick_symbol ticker_symbol sym symbols symb smbl symbol_code symbol_id
+        instrument instruments instrument_id security securities security_id security_symbol
+        stock stock_symbol stock_code asset asset_id asset_symbol pair currency_pair ccy_pair
+        trading_pair market_symbol local_symbol root_symbol contract contract_id contract_symbol product
+        product_id epic ric bloomberg_ticker bbg_ticker coin
+    """,
+    "side": """
+        sides sdie order_side trade_side deal_side direction order_direction trade_direction buy_sell
+        buy_or_sell buysell_indicator bs bs_flag buy_sell_flag is_buy is_sell is_long is_short long_short
+        long_or_short side_code verb instruction order_action trade_action transaction transaction_type
+        trade_type short_sell short_sale sell_short cmd order_cmd
+    """,
+    "qty": """
+        quantity quantities quan qnty qtty qtys qyt qt order_qty ordQty order_quantity trade_qty
+        trade_quantity total_quantity total_qty base_qty base_quantity quantity_shares shares share num_shares
+        nr_shares no_shares n_shares number_of_shares share_count shares_count size sizes order_size
+        trade_size lot lots lot_size units unit order_units contracts num_contracts position_size position_qty
+        order_volume vol_lots target_qty target_quantity target_shares target_position delta_shares signed_qty
+    """,
+    "qty, in shares, or notional, in USD": """
+        amount amt order_amount trade_amount order_amt
+    """,
+    "notional": """
+        notional_value notional_amount notional_amt dollars dollar_amount dollar_value usd_amount amount_usd
+        cash_amount cash_qty cashOrderQty quote_qty quoteOrderQty quote_size quote_amount order_value
+        order_notional investment invest_amount
+    """,
+    "asset_class": """
+        asset_type sec_type security_type instrument_type instrument_class product_type product_class
+        asset_category symbol_type
+    """,
+    "order_type": """
+        type types ord_type otype order_kind kind_of_order order_style price_type pricing_type exec_type
+        execution_type type_of_order typ
+    """,
+    "time_in_force": """
+        tif time_in_forces time_force force duration order_duration validity validity_type order_validity
+        good_for time_condition order_term type_time
+    """,
+    "limit_price, or reference_price where it is for comparing": """
+        price prices px prc order_price order_px price_per_share unit_price
+    """,
+    "limit_price": """
+        lmt lmt_price lmt_px limit limits limit_px limit_prc lim lim_price limit_level price_limit price_lmt
+        at_price entry entry_price buy_price sell_price bid_limit max_price min_price worst_price price_bound
+        max_slippage slippage_tolerance slippage_limit limit_rate
+    """,
+    "stop_price": """
+        stop stops stop_px stp stp_price stop_level stop_trigger stop_limit_stop price_stop trigger triggers
+        trigger_price trigger_px trig_price aux_price activation_price activate_price price2 stop_rate
+    """,
+    "trail_price": """
+        trail trailing trail_amount trail_amt trailing_amount trailing_amt trailing_price trail_stop_price
+        trailing_stop_price trail_offset trailing_offset trail_distance trailing_distance trailing_delta
+        trail_value trail_dollars trailing_stop trail_stop trailing_stop_loss trail_by
+    """,
+    "trail_percent": """
+        trail_pct trailing_pct trail_perc trailing_percent trailing_percentage trail_percentage percent_trail
+        percent_offset trail_bps callback_rate trail_ratio
+    """,
+    "extended_hours": """
+        ext_hours ext_hrs extended ext_hour extended_hour extended_trading extended_session outside_rth rth
+        regular_hours regular_hours_only rth_only eth after_hours pre_market post_market trade_extended
+        allow_extended extended_hours_trading overnight
+    """,
+    "order_class": """
+        class_of_order order_group_type bracket is_bracket order_strategy_type complex_order_type
+        contingency_type oco oto
+    """,
+    "take_profit_limit_price": """
+        take_profit take_profit_price take_profit_px take_profit_limit take_profit_level tp tp_price tp_px
+        tp_limit tp_limit_price tp_level profit_target profit_price target target_price price_target
+        profit_taker exit_price exit_limit_price take_profit_on_fill
+    """,
+    "stop_loss_stop_price": """
+        stop_loss stop_loss_price stop_loss_px stop_loss_level stop_loss_stop stop_loss_trigger sl sl_price
+        sl_px sl_stop sl_stop_price sl_level sl_trigger protective_stop exit_stop_price stop_loss_on_fill
+        stop_loss_pct
+    """,
+    "stop_loss_limit_price": """
+        stop_loss_limit sl_limit sl_limit_price stop_loss_limit_px
+    """,
+    "estimated_slippage": """
+        slippage est_slippage expected_slippage slippage_estimate slippage_est
+    """,
+    "reference_price": """
+        ref_price ref_px reference_px ref_prc arrival_price decision_price benchmark_price
+    """,
+    "created_at": """
+        created creation creation_time created_time create_time created_on created_ts created_utc created_date
+        creation_date create_date create_ts transact_time time_created date_created
+    """,
+    "valid_until": """
+        valid_till valid_til valid_to valid_thru valid_through valid_before validity_date validity_time
+        expires expire expired expires_at expires_on expires_in expire_at expire_time expire_date expiry
+        expiry_time expiry_ts expiry_at expiration expiration_time expires_utc good_till good_til good_until
+        good_thru good_through good_till_date good_til_date good_till_time good_till_cancel gtd gtt gtd_date
+        gtd_time ttl ttl_s time_to_live cancel_at cancel_after cancel_time cancel_by auto_cancel deadline
+        do_not_send_after max_age max_age_s lifetime timeout timeout_s not_after
+    """,
+    "action": """
+        actions cancel cancels is_cancel cancel_order cancel_flag intent_action order_request msg_type
+        message_type exec_trans_type modify replace amend
+    """,
+    "target_intent_id": """
+        target_id target_order_id cancel_id cancel_order_id cancel_intent_id orig_id orig_order_id
+        original_order_id orig_client_order_id orig_cl_ord_id replaces replace_id replaces_id
+    """,
+}
+"""Other names of a field, by the field (or the words that name the choice of fields)."""
+
+WITHOUT_FIELD = """
+    order orders order_details order_params order_terms exec_params execution_params
+    position_intent position_effect open_close open_or_close offset_flag to_open to_close closing
+    close_position close_only reduce_only reducing_only post_only maker_only hidden is_hidden iceberg
+    iceberg_qty display_qty display_size disclosed_qty max_floor max_show visible_qty min_qty minimum_qty
+    min_fill all_or_none aon fill_or_kill exec_inst handl_inst peg peg_offset peg_price peg_type
+    peg_difference offset_price discretion discretionary_amt discretion_offset discretionary_amount
+    sweep_to_fill not_held block_order parent parent_id parent_order_id oca_group oca_type linked_order
+    linked_order_id oco_group oco_id child_orders childOrderStrategies legs leg order_leg_collection
+    advanced_instructions attached_orders transmit algo_strategy algo_params algo twap vwap participation_rate
+    good_after_time good_after not_before valid_from active_from activate_at effective_time send_at submit_at
+    execute_at execute_after release_at schedule_at scheduled_at scheduled_time leverage margin_type
+    marginMode td_mode trade_mode isolated side_effect_type borrow is_margin strike strike_price put_call
+    put_or_call call_put option_type option_right expiration_date expiry_date contract_month
+    lastTradeDateOrContractMonth maturity maturity_date maturity_month_year multiplier contract_multiplier
+    dry_run what_if is_test test_order test_mode simulate simulated simulation validate_only paper paper_trade
+    paper_trading is_paper live is_live preview_only enabled disabled skip do_not_send no_send hold_order
+    on_hold pending_approval approved work_price stp_mode self_trade_prevention selfTradePreventionMode
+    stop_price_type trigger_method trigger_type working_type price_protect trigger_by trigger_condition
+"""
+"""Order terms that no field of an intent says: the engine can't honour them."""
+
+FREE = """
+    trade_price trade_percent spot_price created_by order_time train_price national auction
+"""
+"""Names that look like misspelt fields and are none."""
