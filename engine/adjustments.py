@@ -18,6 +18,7 @@ from typing import Any
 from engine.breaks import Accepted, Break, shares
 from engine.errors import UnreadableFile, UsageError
 from engine.ledger import ADJUSTMENT, adjustment_document
+from engine.printable import csv_cell, csv_value
 from engine.quantity import UNITS
 from engine.schema import BREAK_KINDS, SYMBOL_PATTERN, TEXT_LENGTH
 from engine.symbols import canonical_symbol
@@ -73,25 +74,25 @@ def proposal(breaks: Iterable[Break]) -> str:
     """Give the file that takes every open break in: CSV with ``PROPOSAL_COLUMNS``, quantities in shares.
 
     A line may be dropped before the file is accepted, but not changed. The lines of one symbol come together.
+    No cell is a formula to a spreadsheet (``printable.csv_cell``); all are read back as they were.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(PROPOSAL_COLUMNS)
     for found in breaks:
         if not found.is_repaired:
+            quantities = map(shares, (found.ledger_qty, found.broker_qty, found.difference_qty))
             writer.writerow(
                 [
-                    found.broker_account_id,
-                    found.symbol,
+                    csv_cell(found.broker_account_id),
+                    csv_cell(found.symbol),
                     found.kind,
-                    shares(found.ledger_qty),
-                    shares(found.broker_qty),
-                    shares(found.difference_qty),
-                    found.broker_order_id,
-                    found.client_intent_id,
-                    found.activity_id,
+                    *quantities,  # digits, of which a negative one stays a number
+                    csv_cell(found.broker_order_id),
+                    csv_cell(found.client_intent_id),
+                    csv_cell(found.activity_id),
                     found.found_at.isoformat(),
-                    found.said,
+                    csv_cell(found.said),
                 ]
             )
     return text.getvalue()
@@ -205,7 +206,10 @@ def _read_row(line: int, cells: list[str]) -> Proposed | str:
     """Read a line, or say what is wrong with it."""
     if len(cells) != len(PROPOSAL_COLUMNS):
         return f"it has {len(cells)} cells; expected {len(PROPOSAL_COLUMNS)}"
-    said = dict(zip(PROPOSAL_COLUMNS, cells, strict=True))
+    said = {
+        name: cell if name.endswith("_qty") else csv_value(cell)
+        for name, cell in zip(PROPOSAL_COLUMNS, cells, strict=True)
+    }
     account, symbol, kind = said["broker_account_id"], said["symbol"], said["kind"]
     if not (0 < len(account) <= TEXT_LENGTH and account == account.strip() and account.isprintable()):
         return f"broker_account_id is {account!r:.80}; expected the account's name"
@@ -271,6 +275,5 @@ def _repetitions(rows: list[Proposed]) -> list[tuple[int, str]]:
 
 
 def _refused(name: str, problems: list[str]) -> UnreadableFile:
-    shown = "\n  ".join(problems[:PROBLEMS_SHOWN])
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    return UnreadableFile(f"{name}: {count}:\n  {shown}", remedy=_REMEDY)
+    return UnreadableFile(f"{name}: {count}", problems=problems[:PROBLEMS_SHOWN], remedy=_REMEDY)

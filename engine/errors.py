@@ -38,6 +38,11 @@ class EngineError(Exception):
 
     exit_code = 1
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The text as it is printed, a line each; none of them is broken where it is printed."""
+        return (str(self),)
+
 
 class ConfigurationError(EngineError):
     """A setting is wrong: running again without changing it is useless."""
@@ -54,15 +59,23 @@ class UsageError(EngineError):
 class UnreadableFile(EngineError):
     """A file can't be parsed as what its name says it is.
 
-    ``message`` says where and what; ``remedy`` says what to do about it.
+    ``message`` says where and what, ``problems`` what is wrong with its rows; ``remedy`` says what to do.
     """
 
     exit_code = 2
 
-    def __init__(self, message: str, *, remedy: str) -> None:
-        super().__init__(f"{message}. {remedy}")
+    def __init__(self, message: str, *, remedy: str, problems: Sequence[str] = ()) -> None:
+        *others, last = (message + (":" if problems else ""), *problems)
         self.message = message
         self.remedy = remedy
+        self._lines = (*others, f"{last.removesuffix('.')}. {remedy}")
+        super().__init__("\n  ".join(self._lines))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The text as it is printed: what it is about, and a line for each problem."""
+        first, *others = self._lines
+        return (first, *(f"  {line}" for line in others))
 
 
 class DataUnavailable(EngineError):

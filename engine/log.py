@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from engine.printable import printable, printable_json
+
 ROWS_AT_MOST = 10_000
 Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
@@ -65,7 +67,7 @@ class EventLog:
         if self._hidden(severity):
             return
         if self.stream.isatty():
-            self.stream.writelines(f"{severity.lower()}: {message}\n" for message, _ in rows)
+            self.stream.writelines(f"{severity.lower()}: {printable(message)}\n" for message, _ in rows)
             return
         head = {"severity": severity, "time": self.clock().isoformat(), "event": event, **self.about}
         self.stream.writelines(_line({**head, "message": message, **fields}) for message, fields in rows)
@@ -79,6 +81,6 @@ def _line(event: dict[str, Any]) -> str:
     import orjson
 
     try:
-        return orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE).decode()
+        return printable_json(orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE).decode())
     except TypeError:  # half a surrogate pair, an integer beyond 64 bits: what strategies can say
-        return json.dumps(event, default=str) + "\n"
+        return printable_json(json.dumps(event, default=str)) + "\n"

@@ -13,6 +13,9 @@ import re
 from decimal import Decimal
 from numbers import Number
 
+LONGEST_SHOWN = 80
+"""Characters of a value in a message."""
+
 _BLANK_THOUGH_PRINTABLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
@@ -42,6 +45,16 @@ def printable(text: str) -> str:
     Everything for which ``is_printable`` doesn't hold is escaped, tabs and line breaks included.
     """
     return text if is_printable(text) else "".join(map(_escaped, text))
+
+
+def shown(value: object, *, at_most: int = LONGEST_SHOWN) -> str:
+    """Return a value as it is shown in a message: printable, shortened where it is long, text in quotes."""
+    try:
+        text = repr(value[: at_most + 1]) if isinstance(value, str) else str(value)
+    except (RecursionError, ValueError):  # nested without end; an integer of thousands of digits
+        text = f"a value of type {type(value).__name__} that can't be shown"
+    text = printable(text)
+    return text if len(text) <= at_most else text[: at_most - 1] + "…"
 
 
 def printable_json(text: str) -> str:

@@ -7,10 +7,12 @@ import json
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import RecordError
+from engine.printable import printable_json
 
 _UNCOMPRESSED = {"client_intent_id", "content_hash"}
 
@@ -42,23 +44,23 @@ def read_table(name: str, content: bytes, columns: list[str] | None = None) -> p
 
 
 def json_bytes(value: dict[str, Any]) -> bytes:
-    """Give a JSON object as text that people can read."""
-    import orjson
-
-    try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # integers beyond 64 bits, half a surrogate pair: what strategies can put into a file
-        return (json.dumps(value, indent=2, default=str) + "\n").encode()
+    """Give a JSON object as text that people can read, and can print: see ``printable_json``."""
+    return _json(value, orjson.OPT_INDENT_2, indent=2)
 
 
 def json_line(value: dict[str, Any]) -> bytes:
-    """Give a JSON object as one line."""
-    import orjson
+    """Give a JSON object as one line, which people can print."""
+    return _json(value, orjson.OPT_SERIALIZE_NUMPY, indent=None)
 
+
+def _json(value: dict[str, Any], option: int, *, indent: int | None) -> bytes:
     try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError:
-        return (json.dumps(value, default=str) + "\n").encode()
+        content = orjson.dumps(value, default=str, option=option | orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # integers beyond 64 bits, half a surrogate pair: what strategies can put into a file
+        content = (json.dumps(value, indent=indent, default=str) + "\n").encode()
+    if content.isascii() and b"\x7f" not in content:
+        return content
+    return printable_json(content.decode()).encode()
 
 
 def read_json(name: str, content: bytes) -> dict[str, Any]:

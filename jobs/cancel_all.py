@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import click
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,7 +19,7 @@ from engine.stores.objects import Objects
 from engine.stores.runs import BATCH, RunFolder, RunFolders
 from engine.symbols import canonical_symbol
 from engine.withdrawing import Withdrawal, Withdrawals, Withdrawing
-from jobs.tables import print_table, say
+from jobs.tables import print_json, print_table, say
 from jobs.wording import number
 from jobs.world import Setup, read_setup, termination_asked
 
@@ -72,7 +70,7 @@ def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None,
     wanted = _Wanted(setup, symbol and canonical_symbol(symbol), strategy and strategy.strip(), stopping)
     outcome = _withdrawn_everywhere(wanted, accesses)
     if as_json:
-        click.echo(json.dumps(_record(outcome)))
+        print_json(_record(outcome))
     else:
         tell(outcome)
     return outcome.exit_code

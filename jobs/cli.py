@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
-from typing import Any
+import traceback
+from typing import Any, NoReturn
 
 import click
 
@@ -319,7 +319,7 @@ def show_positions(*, account: str | None, as_json: bool) -> None:
 
 def _ended_before_it_began(*_: object) -> None:
     """End at once on a SIGTERM that comes while the job still loads; later ones wait for a step's end."""
-    _fail("Stopped before anything began; run again.", 1, wants_json="--json" in sys.argv)
+    _fail("Stopped before anything began; run again.", exit_code=1, wants_json="--json" in sys.argv)
 
 
 def main() -> None:
@@ -328,30 +328,59 @@ def main() -> None:
     try:
         cli(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail("Interrupted. Nothing is lost; run again and it goes on.", 1, wants_json=wants_json)
+        _fail("Interrupted. Nothing is lost; run again and it goes on.", exit_code=1, wants_json=wants_json)
     except click.ClickException as error:
-        error.show()
-        if wants_json:
-            click.echo(json.dumps({"error": error.format_message(), "exit_code": error.exit_code}))
-        sys.exit(error.exit_code)
+        _refuse(error, wants_json=wants_json)
     except GateClosed as error:
         reasons = [reason for reason, _ in error.refusals]
-        _fail(str(error), error.exit_code, wants_json=wants_json, event="trade_refused", reasons=reasons)
+        _fail(
+            *error.lines,
+            exit_code=error.exit_code,
+            wants_json=wants_json,
+            event="trade_refused",
+            reasons=reasons,
+        )
     except EngineError as error:
-        _fail(str(error), error.exit_code, wants_json=wants_json)
+        _fail(*error.lines, exit_code=error.exit_code, wants_json=wants_json)
     except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror}.", 1, wants_json=wants_json)
+        _fail(f"{error.filename or 'the system'}: {error.strerror}.", exit_code=1, wants_json=wants_json)
+    except Exception as error:
+        trace = "".join(traceback.format_exception(error)).rstrip().split("\n")
+        _fail(*trace, exit_code=1, wants_json=wants_json)
+
+
+def _refuse(error: click.ClickException, *, wants_json: bool) -> NoReturn:
+    """Say what is wrong with the command line, and how to get help."""
+    from jobs.tables import print_json, say
+
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        for line in (
+            *error.ctx.get_usage().split("\n"),
+            f"Try '{error.ctx.command_path} --help' for help.",
+            "",
+        ):
+            say(line, err=True)
+    say(f"Error: {error.format_message()}", err=True)
+    if wants_json:
+        print_json({"error": error.format_message(), "exit_code": error.exit_code})
+    sys.exit(error.exit_code)
 
 
 def _fail(
-    message: str, exit_code: int, *, wants_json: bool, event: str = "run_failed", **fields: object
-) -> None:
+    *lines: str, exit_code: int, wants_json: bool, event: str = "run_failed", **fields: object
+) -> NoReturn:
+    from jobs.tables import print_json, say
+
+    message = "\n".join(lines)
     if sys.stderr.isatty() or sys.argv[1:2] not in (["run"], ["collect"]):
-        click.echo(f"error: {message}", err=True)
+        first, *others = lines
+        say(f"error: {first}", err=True)
+        for line in others:
+            say(line, err=True)
     else:
         from engine.log import EventLog
 
         EventLog().event(event, message, severity="ERROR", exit_code=exit_code, **fields)
     if wants_json:
-        click.echo(json.dumps({"error": message, "exit_code": exit_code, **fields}))
+        print_json({"error": message, "exit_code": exit_code, **fields})
     sys.exit(exit_code)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import date
-from typing import Any
-
-import click
+from typing import TYPE_CHECKING, Any
 
 from engine.adjustments import accepted_in
 from engine.breaks import Break, breaks_table, shares
@@ -15,12 +13,16 @@ from engine.day import Day, day_of
 from engine.errors import UsageError
 from engine.late_fills import late_fills
 from engine.ledger import ADJUSTMENT
+from engine.printable import csv_cell
 from engine.reconciliations import breaks_found
 from engine.stores.runs import MANIFEST, RunFolders
 from engine.symbols import canonical_symbol
-from jobs.tables import print_table, say
+from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
 from jobs.world import Setup, read_setup
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXIT_DOES_NOT_ADD_UP = 4
 
@@ -38,9 +40,9 @@ def day(text: str, *, as_json: bool) -> int:
     told = day_of(runs, late)
     place = setup.data_dir / "days" / session.isoformat()
     place.mkdir(parents=True, exist_ok=True)
-    told.blotter.to_csv(place / "blotter.csv", index=False)
+    _cells(told.blotter).to_csv(place / "blotter.csv", index=False)
     told.blotter.to_parquet(place / "blotter.parquet", index=False)
-    told.summary.to_csv(place / "summary.csv", index=False)
+    _cells(told.summary).to_csv(place / "summary.csv", index=False)
     unfinished = [run.run_id for run in runs if MANIFEST not in run.names()]
     breaks = breaks_found(setup.objects, session)
     documents = _documents(setup, breaks, session)
@@ -50,7 +52,7 @@ def day(text: str, *, as_json: bool) -> int:
     if as_json:
         body = {"breaks": breaks_table(breaks).to_pylist(), "open_breaks": len(still_open)}
         body |= {"exit_code": exit_code, **_record(told, session), "unfinished": unfinished}
-        click.echo(json.dumps(body, default=str))
+        print_json(body)
         return exit_code
     _print(told, session, unfinished)
     _print_breaks(breaks, still_open)
@@ -136,6 +138,12 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else number(round(value, 2))
     return str(value)
+
+
+def _cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose text a spreadsheet takes for text; numbers and times stay as they are."""
+    texts = frame.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz"])
+    return frame.assign(**{name: column.map(csv_cell) for name, column in texts.items()})
 
 
 def _record(told: Day, session: date) -> dict[str, Any]:

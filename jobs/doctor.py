@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -10,14 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
-
 from engine.config import SETTINGS, Setting, wrong_names
 from engine.errors import EngineError, RunInProgress
 from engine.preflight import Check, Finding, examine
 from engine.stores.lock import holder
 from engine.stores.postgres_server import HIDDEN, Server
-from jobs.tables import print_table, say
+from jobs.tables import print_json, print_table, say
 from jobs.world import Setup, read_setup
 
 KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -54,7 +51,7 @@ def doctor(*, as_json: bool) -> int:
     if as_json:
         body: dict[str, Any] = {"exit_code": exit_code, "settings": [asdict(s) for s in found.settings]}
         body |= {"dependencies": [asdict(f) for f in found.findings]}
-        click.echo(json.dumps({**body, "fatal": found.fatal, "problems": found.others}))
+        print_json({**body, "fatal": found.fatal, "problems": found.others})
     else:
         _print(found)
     return exit_code

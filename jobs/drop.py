@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
-
 from engine.stores.inbox import drop_file
+from jobs.tables import print_json, say
 from jobs.world import read_setup
 
 
@@ -21,15 +19,15 @@ def drop(files: Sequence[str], *, kind: str, as_json: bool) -> int:
     for file in files:
         if file == "-":
             if sys.stdin.isatty():
-                click.echo(f"reading {kind} from the keyboard; end with Ctrl-D", err=True)
+                say(f"reading {kind} from the keyboard; end with Ctrl-D", err=True)
             paths.append(drop_file(f"stdin.{kind}", sys.stdin.buffer.read(), inbox))
         else:
             paths.append(drop_file(Path(file).name, Path(file).read_bytes(), inbox))
     if as_json:
         known = [str(path) for path in paths if path in before]
-        click.echo(json.dumps({"exit_code": 0, "dropped": [str(p) for p in paths], "already_there": known}))
+        print_json({"exit_code": 0, "dropped": [str(p) for p in paths], "already_there": known})
         return 0
     for path in paths:
-        click.echo(f"already in the inbox: {path}" if path in before else f"dropped {path}")
-    click.echo("The next `execution-engine run` judges them.")
+        say(f"already in the inbox: {path}" if path in before else f"dropped {path}")
+    say("The next `execution-engine run` judges them.")
     return 0

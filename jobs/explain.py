@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import click
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,7 +26,7 @@ from jobs import recorded
 from jobs.order_later import later_of
 from jobs.order_life import life_of, state_of
 from jobs.run import folder_path
-from jobs.tables import say
+from jobs.tables import print_json, say
 from jobs.wording import moment, order, outcome, verdict, why_refused
 from jobs.world import read_setup
 
@@ -77,9 +75,7 @@ def explain(intent_id: str, *, as_json: bool) -> int:
             f"{intent_id!r} is the beginning of {len(ids)} ids: {', '.join(ids[:5])} … Write more of it."
         )
     if as_json:
-        click.echo(
-            json.dumps({"exit_code": 0, "stories": [_record(s) for s in reversed(stories)]}, default=str)
-        )
+        print_json({"exit_code": 0, "stories": [_record(s) for s in reversed(stories)]})
         return 0
     for story in reversed(stories):
         _print(story)
@@ -139,7 +135,7 @@ def _explain_set_aside(intent_id: str, folders: list[RunFolder], *, as_json: boo
             f"wrong with rows that have none is below quarantine/."
         )
     if as_json:
-        click.echo(json.dumps({"exit_code": 0, "stories": [], "set_aside": aside}))
+        print_json({"exit_code": 0, "stories": [], "set_aside": aside})
         return 0
     for told in aside:
         say(f"Run {told['run_id']}: {told['what']}: {told['message']}")

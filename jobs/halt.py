@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-
-import click
 
 from engine.agent import Agent, AgentState, State, whoever_acts
 from engine.config import StoreSettings
@@ -14,6 +11,7 @@ from engine.log import EventLog
 from engine.stores.chosen import choose_stores
 from engine.stores.embedded import EmbeddedStore
 from jobs.cancel_all import cancel_all
+from jobs.tables import print_json, say
 from jobs.world import read_setup
 
 
@@ -74,13 +72,11 @@ def _tell(kept: AgentState, text: str, agent: Agent, *, as_json: bool) -> int:
     """Say what is kept, and where: a halt counts for the live runs that look at the same place."""
     place = agent.store.place
     if as_json:
-        click.echo(json.dumps({"exit_code": 0, "agent": kept.to_document(), "kept_in": place}))
+        print_json({"exit_code": 0, "agent": kept.to_document(), "kept_in": place})
         return 0
-    click.echo(text)
+    say(text)
     for_whom = ": no live run that keeps its ledger there starts while the agent is HALTED"
-    click.echo(f"Kept in {place}{for_whom if kept.state is State.HALTED else ''}.")
+    say(f"Kept in {place}{for_whom if kept.state is State.HALTED else ''}.")
     if isinstance(agent.store, EmbeddedStore) and not os.environ.get("EXEC_STORE"):
-        click.echo(
-            "No Firestore project is set here: a live run with one looks there, and does not see this."
-        )
+        say("No Firestore project is set here: a live run with one looks there, and does not see this.")
     return 0

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
-import click
-
 from engine.errors import ConfigurationError
 from engine.stores import postgres_schema
 from engine.stores.postgres import PostgresStore
+from jobs.tables import print_json, say
 from jobs.world import read_setup
 
 
@@ -23,9 +20,9 @@ def init_db(*, as_json: bool) -> int:
         )
     done = postgres_schema.init_db(store)
     if as_json:
-        click.echo(json.dumps({"exit_code": 0, "done": done, "place": store.place}))
+        print_json({"exit_code": 0, "done": done, "place": store.place})
         return 0
     for sentence in done:
-        click.echo(sentence)
-    click.echo(f"{'Done' if done else 'Nothing to do'}: {store.place} has what the engine needs.")
+        say(sentence)
+    say(f"{'Done' if done else 'Nothing to do'}: {store.place} has what the engine needs.")
     return 0

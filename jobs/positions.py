@@ -8,8 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from engine.adjustments import Proposed, adjustments, check_against_ledger, check_said, read_proposal
 from engine.breaks import shares
 from engine.calendar import trading_date
@@ -19,7 +17,7 @@ from engine.quantity import UNITS
 from engine.stores.lock import exclusive
 from engine.stores.positions_file import read_positions_file
 from engine.stores.protocols import LedgerStore
-from jobs.tables import print_table, say
+from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, moment, number
 from jobs.world import Setup, read_setup
 
@@ -36,9 +34,9 @@ def load(file: str, *, as_json: bool) -> int:
     store.load_positions(frame, updated_at=wall_clock())
     accounts = sorted(frame["broker_account_id"].unique())
     if as_json:
-        click.echo(json.dumps({"exit_code": 0, "positions": len(frame), "accounts": accounts}))
+        print_json({"exit_code": 0, "positions": len(frame), "accounts": accounts})
     else:
-        click.echo(f"{len(frame)} positions are now the whole book of {', '.join(accounts)} in {store.place}")
+        say(f"{len(frame)} positions are now the whole book of {', '.join(accounts)} in {store.place}")
     return 0
 
 
@@ -52,7 +50,7 @@ def pull(account: str | None, *, as_json: bool) -> int:
     setup = read_setup()
     frame = _book(setup, account)
     if frame.empty:
-        click.echo(f"{_no_positions(account)} in {setup.stores.positions.place}.")
+        say(f"{_no_positions(account)} in {setup.stores.positions.place}.")
     else:
         _print(frame)
     return exit_code
@@ -63,11 +61,11 @@ def show(account: str | None, *, as_json: bool) -> int:
     setup = read_setup()
     store, frame = setup.stores.positions, _book(setup, account)
     if as_json:
-        click.echo(json.dumps({"exit_code": 0, "positions": _records(frame)}))
+        print_json({"exit_code": 0, "positions": _records(frame)})
         return 0
     if frame.empty:
         said = f"{_no_positions(account)} in {store.place}."
-        click.echo(f"{said} Load some with `execution-engine positions load FILE`.")
+        say(f"{said} Load some with `execution-engine positions load FILE`.")
         return 0
     _print(frame)
     return 0
@@ -87,7 +85,7 @@ def _print(frame: pd.DataFrame) -> None:
 
 def _book(setup: Setup, account: str | None) -> pd.DataFrame:
     frame = setup.stores.positions.all_positions()
-    return frame if account is None else frame[frame["broker_account_id"] == account]
+    return frame if account is None else frame[[name == account for name in frame["broker_account_id"]]]
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -169,7 +167,7 @@ def _tell(new: _Accepted, before: _Accepted, store: LedgerStore, *, as_json: boo
             "accepted": [_for_machines(row, document) for row, document in new],
             "accepted_before": [_for_machines(row, document) for row, document in before],
         }
-        click.echo(json.dumps(said))
+        print_json(said)
         return 0
     for row, document in new:
         say(f"Taken in: {_sentence(row)} ({document['broker_order_id']}).")

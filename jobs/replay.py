@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import click
 import pandas as pd
 
 from engine.config import read_setting
 from engine.errors import UsageError
-from jobs.tables import print_table, say
+from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
 from replay.comparison import Comparison
 from replay.limits import limits_file, set_on_the_command_line
@@ -50,7 +48,7 @@ def replay(what: str, options: Options) -> int:
     unfinished = [path.name for day in asked for path in day.unfinished]
     if options.as_json:
         record = {"exit_code": 0, **found.record(), "unfinished": unfinished, "limits": _plain(changes)}
-        click.echo(json.dumps(record, default=str))
+        print_json(record)
         return 0
     _print(found, asked, changes, chained=options.chained)
     for name in unfinished:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import nullcontext
@@ -10,12 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import click
-
 from engine.run import finish, start, to_finish
 from engine.stores.lock import exclusive
 from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder
 from jobs.progress import progress_bar
+from jobs.tables import print_json
 from jobs.world import Setup, read_setup, termination_asked
 
 
@@ -32,7 +30,7 @@ def run(*, slot: str, as_json: bool) -> int:
     outcome = work(read_setup(), slot)
     exit_code = _exit_code([*outcome.resumed, outcome.own])
     if as_json:
-        click.echo(json.dumps({**summary(outcome.own), "exit_code": exit_code, "resumed": _resumed(outcome)}))
+        print_json({**summary(outcome.own), "exit_code": exit_code, "resumed": _resumed(outcome)})
         return exit_code
     from jobs.report import print_run
 
@@ -55,7 +53,7 @@ def collect(*, slot: str, as_json: bool) -> int:
         collected = outcome.own.json(COLLECTED)
         came_in = {"rows": collected["rows"], "notes": collected.get("notes", [])}
         body = {"folder": folder_path(outcome.own), "exit_code": exit_code, **came_in}
-        click.echo(json.dumps({**head, **body, "resumed": _resumed(outcome)}))
+        print_json({**head, **body, "resumed": _resumed(outcome)})
         return exit_code
     from jobs.report import print_collected, print_run
 

@@ -6,14 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-import click
-
 from engine.stores.inbox import Inbox
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import RunFolders
 from jobs.drop import drop
 from jobs.positions import load
 from jobs.run import run
+from jobs.tables import say
 
 _FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -24,7 +23,7 @@ def main() -> None:
     data_dir = Path(os.environ["EXEC_DATA_DIR"])
     if _is_used(data_dir):
         os.environ["EXEC_DATA_DIR"] = str(data_dir / "sample")
-        click.echo(f"{data_dir} holds work of yours; the sample goes to {data_dir / 'sample'} instead.")
+        say(f"{data_dir} holds work of yours; the sample goes to {data_dir / 'sample'} instead.")
     load(str(_FIXTURES / "positions.csv"), as_json=False)
     drop(sorted(str(path) for path in (_FIXTURES / "intents").iterdir()), kind="jsonl", as_json=False)
     sys.exit(run(slot="sample", as_json=False))

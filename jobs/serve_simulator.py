@@ -12,9 +12,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import click
-
 from engine.errors import UsageError
+from jobs.tables import say
 
 if TYPE_CHECKING:
     from replay.simulator.server import Simulator
@@ -49,9 +48,10 @@ def serve_simulator(options: Options) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with simulator.serving(options.port, options.host) as address:
-        click.echo(_greeting(address, options))
+        for line in _greeting(address, options).split("\n"):
+            say(line)
         stop.wait()
-    click.echo("Stopped.")
+    say("Stopped.")
     return 0
 
 
@@ -66,7 +66,7 @@ def _simulator(options: Options) -> Simulator:
         message = f"serve-simulator needs {error.name}, which is not installed."
         raise UsageError(f"{message} Run pip install 'execution-engine[simulator]'.") from None
     if not is_loopback(options.host):
-        click.echo(f"Other machines reach {options.host}; only --host 127.0.0.1 keeps them out.", err=True)
+        say(f"Other machines reach {options.host}; only --host 127.0.0.1 keeps them out.", err=True)
     return Simulator(
         key=options.key,
         secret=options.secret,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from pathlib import Path
-
-import click
 
 from engine.config import RiskConfig
 from engine.errors import UsageError
 from engine.stores.runs import MANIFEST, RunFolder
-from jobs.tables import print_table, say
+from jobs.tables import print_json, print_table, say
 from replay.simulated.days import Simulation, simulate
 
 _FIGURES = ("runs", "dropped", "quarantined", "allowed", "refused", "sent", "fills")
@@ -27,7 +24,7 @@ def simulate_days(simulation: Simulation, out: Path, *, as_json: bool) -> int:
             figures[name] += value
     if as_json:
         said = [{"trading_date": day.isoformat(), **figures} for day, figures in days.items()]
-        click.echo(json.dumps({"exit_code": 0, "data_dir": str(out.absolute()), "days": said}))
+        print_json({"exit_code": 0, "data_dir": str(out.absolute()), "days": said})
         return 0
     rows = [(day, *figures.values()) for day, figures in days.items()]
     print_table("Simulated days", ("session", *_FIGURES), rows, right=_FIGURES)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
-
-import click
 
 from engine.agent import AgentState
 from engine.errors import ConfigurationError
@@ -15,7 +12,7 @@ from engine.open_orders import OpenOrder, left_open
 from engine.stores.lock import holder
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import INPUTS, MANIFEST, RunFolder, RunFolders
-from jobs.tables import print_table, say
+from jobs.tables import print_json, print_table, say
 from jobs.wording import number
 from jobs.world import Setup, read_setup
 
@@ -40,7 +37,7 @@ def status(*, count: int, as_json: bool) -> int:
         body |= {"agent": agent, "gate": {"closed_by": [asdict(refusal) for refusal in standing]}}
         body |= {"stores": {"positions": setup.stores.positions.place, "ledger": setup.stores.ledger.place}}
         body |= {"open_orders": [_open_order(order) for order in still_open]}
-        click.echo(json.dumps({"exit_code": 0, **body}))
+        print_json({"exit_code": 0, **body})
         return 0
     if runs:
         live = any(run["mode"] == "live" for run in runs)

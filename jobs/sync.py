@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
-
-import click
 
 from engine.breaks import breaks_table
 from engine.calendar import check_calendar, trading_date
@@ -19,7 +16,7 @@ from engine.stores.lock import exclusive
 from engine.syncing import Session, Synced, sync_all
 from engine.world import World
 from jobs.breaks import print_breaks, proposed
-from jobs.tables import say
+from jobs.tables import print_json, say
 from jobs.wording import counted
 from jobs.world import Setup, read_setup, termination_asked
 
@@ -55,7 +52,7 @@ def sync_stores(*, as_json: bool, also: _Also = lambda _: {}) -> int:
             return _told(answers, world, also=lambda: also(setup), as_json=as_json)
     except RunInProgress as error:
         if as_json:
-            click.echo(json.dumps({"exit_code": 0, "synced": False, "why": str(error), **also(setup)}))
+            print_json({"exit_code": 0, "synced": False, "why": str(error), **also(setup)})
         else:
             say(f"Nothing to do: {error} A live run syncs by itself.")
         return 0
@@ -89,7 +86,7 @@ def _told(
             {"account": one.account, "positions": one.positions, "working_orders": len(one.working_orders)}
             for one in synced
         ]
-        click.echo(json.dumps(body | also(), default=str))
+        print_json(body | also())
         return exit_code
     for one in synced:
         say(

@@ -1,12 +1,20 @@
-"""Tables for people, on a terminal or in a log."""
+"""All that commands print: lines and tables for people, JSON for machines.
+
+Nothing else in this package writes to a terminal. What others wrote (names of files, ids, replies) can do no
+harm there: it is escaped here, and nowhere else.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
+
+from engine.printable import printable, printable_json
 
 _WIDTH_OFF_TERMINAL = 140
 _NARROWEST = 30
@@ -19,7 +27,7 @@ def print_table(
     """Print a table; the columns named in ``right`` are numbers, the last one is wrapped to fit the line."""
     from tabulate import tabulate
 
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     named = [len(column) + _HEADER_PADDING for column in columns]
     widths = [max([width, *(len(row[i]) for row in cells)]) for i, width in enumerate(named)]
     line = shutil.get_terminal_size((_WIDTH_OFF_TERMINAL, 24)).columns
@@ -44,6 +52,12 @@ def print_table(
     )
 
 
-def say(text: str = "", *, bold: bool = False, color: str | None = None) -> None:
-    """Print a line; off a terminal styles are left out."""
-    click.echo(click.style(text, bold=bold, fg=color) if bold or color else text)
+def say(text: str = "", *, bold: bool = False, color: str | None = None, err: bool = False) -> None:
+    """Print a line, to stderr where ``err``; off a terminal styles are left out."""
+    line = printable(text)
+    click.echo(click.style(line, bold=bold or None, fg=color) if bold or color else line, err=err)
+
+
+def print_json(record: Mapping[str, Any]) -> None:
+    """Print one JSON object on one line."""
+    click.echo(printable_json(json.dumps(record, default=str)))

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.errors import RecordError
+from engine.printable import shown
 
 LARGEST_JSON = 1 << 30
 LARGEST_YAML = 1 << 26
@@ -268,10 +269,7 @@ def _kind(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    if value is None:
-        return "missing"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return "missing" if value is None else shown(value)
 
 
 def _one_line(error: Exception) -> str:

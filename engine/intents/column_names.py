@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from engine.field_names import field_named, folded
 from engine.intents.order_terms import FREE, SYNONYMS, WITHOUT_FIELD
-from engine.intents.problems import shown
+from engine.printable import shown
 from engine.schema import FIELD_BY_NAME
 
 _LONGEST = 64

@@ -19,8 +19,9 @@ from engine.errors import UnreadableFile
 from engine.field_names import field_named
 from engine.intents.gzipped import unpacked
 from engine.intents.json_records import read_json, read_json_lines
-from engine.intents.problems import Problem, RefusedRow, shown
+from engine.intents.problems import Problem, RefusedRow
 from engine.intents.raw_table import RawTable
+from engine.printable import shown
 from engine.schema import FILE_ENDINGS, INTENT_FIELDS
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.printable import shown
+
 WHOLE_FILE = 0
-_LONGEST_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,3 @@ class RefusedRow:
         if len(self.problems) > 1:
             record["also"] = [problem.message for problem in self.problems[1:]]
         return record
-
-
-def shown(value: object) -> str:
-    """Give a value as it is shown in a message, shortened where it is long; only text stands in quotes."""
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.printable import shown
 from engine.setting_values import OFF_WORDS, ON_WORDS
 
 FILE_SIZE_LIMIT = 4096
@@ -22,7 +23,6 @@ Document = Mapping[str, Any]
 _WORD_SETTINGS = ("EXECUTION_HALTED", "EXEC_KILL_SWITCH")
 _FILE_SETTINGS = ("EXECUTION_HALTED_FILE", "EXEC_KILL_SWITCH_FILE")
 _DOCUMENT_SETTINGS = ("EXECUTION_HALTED_DOC", "EXEC_KILL_SWITCH_DOC")
-_SHOWN_LENGTH = 60
 # Neither waits for the writer of a FIFO nor makes a terminal ours.
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
@@ -88,7 +88,7 @@ class KillSwitch:
         if not why:
             return None
         return (
-            f"The kill switch is on: the document {_shown(path)} ({name}) {why}. "
+            f"The kill switch is on: the document {shown(path)} ({name}) {why}. "
             f"Set its field {DOCUMENT_FIELD} to false to switch it off."
         )
 
@@ -103,8 +103,8 @@ def _why_field_is_on(document: Document | None) -> str:
     if value is False or (value == 0 and isinstance(value, int)) or word in OFF_WORDS:
         return ""
     if value is True or (value == 1 and isinstance(value, int)) or word in ON_WORDS:
-        return f"says {DOCUMENT_FIELD}: {value!r}"
-    return f"says {DOCUMENT_FIELD}: {_shown(value)}, which is no word for off"
+        return f"says {DOCUMENT_FIELD}: {shown(value)}"
+    return f"says {DOCUMENT_FIELD}: {shown(value)}, which is no word for off"
 
 
 def _why_word_is_on(name: str, text: str) -> str | None:
@@ -113,7 +113,7 @@ def _why_word_is_on(name: str, text: str) -> str | None:
         return None
     known = "" if word in ON_WORDS else ", which is no word for off"
     return (
-        f"The kill switch is on: {name} is {_shown(text)}{known}. "
+        f"The kill switch is on: {name} is {shown(text)}{known}. "
         f"Set it to 0 or unset it, and start again, to switch it off."
     )
 
@@ -164,15 +164,9 @@ def _why_contents_are_on(contents: bytes) -> str | None:
     if not word:
         return "has a blank first line"
     if word in ON_WORDS:
-        return f"says {_shown(first)}"
+        return f"says {shown(first)}"
     if word not in OFF_WORDS:
-        return f"says {_shown(first)}, which is no word for off"
+        return f"says {shown(first)}, which is no word for off"
     if rest.strip():
-        return f"says {_shown(first)} and then more, {_shown(rest.strip())}"
+        return f"says {shown(first)} and then more, {shown(rest.strip())}"
     return None
-
-
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    short = text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…"
-    return repr(short) if isinstance(value, str) else short

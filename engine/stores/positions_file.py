@@ -301,5 +301,4 @@ def _refusal(name: str, problems: list[str]) -> UnreadableFile:
     shown = problems[:PROBLEMS_SHOWN]
     left_out = f", of which the first {len(shown)}" if len(problems) > len(shown) else ""
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    lines = "\n  ".join(shown).removesuffix(".")
-    return UnreadableFile(f"{name}: {count}{left_out}:\n  {lines}", remedy=_REMEDY)
+    return UnreadableFile(f"{name}: {count}{left_out}", problems=shown, remedy=_REMEDY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -38,7 +39,7 @@ def found(kind: str = "manual_trade", qty: float = 3.0, **said: Any) -> Break:
         "remedy": "Look.",
     }
     told |= {"found_at": AT, "difference_qty": units(qty)}
-    return Break(kind=kind, broker_account_id="paper", **(told | said))
+    return Break(kind=kind, **({"broker_account_id": "paper"} | told | said))
 
 
 def unexplained(qty: float = 0.5, **said: Any) -> Break:
@@ -79,6 +80,24 @@ def test_what_was_proposed_is_read_again() -> None:
     ]
     assert (rows[0].ledger_qty, rows[0].broker_qty, rows[0].found_at) == (units(10), units(13), AT)
     assert rows[0].said == 'SPY: "13", not 10.'
+
+
+def test_no_cell_of_a_proposal_is_a_formula_and_all_are_read_back_as_they_were() -> None:
+    texts = {
+        "broker_order_id": "=cmd|'x'!A0",
+        "activity_id": "+1+1",
+        "client_intent_id": "'-2",
+        "said": "@SUM\n\x1b",
+    }
+    break_ = found(qty=-3, broker_account_id="=paper", **texts)
+    (cells,) = list(csv.reader(proposal([break_]).splitlines()))[1:]
+    assert cells[0] == "'=paper"
+    assert cells[5] == "-3"
+    assert cells[6:9] == ["'=cmd|'x'!A0", "''-2", "'+1+1"]
+    assert cells[10] == "'@SUM\\n\\x1b"
+    (row,) = read(break_)
+    assert row.broker_account_id == "=paper"
+    assert {name: getattr(row, name) for name in texts} == texts
 
 
 def test_lines_may_be_dropped_and_a_spreadsheet_may_have_saved_the_file() -> None:

@@ -4,13 +4,16 @@ import csv
 import io
 import json
 import unicodedata
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.printable import csv_cell, csv_value, is_printable, printable, printable_json
+from engine.log import EventLog
+from engine.printable import csv_cell, csv_value, is_printable, printable, printable_json, shown
+from engine.record import json_bytes, json_line
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 NASTY = st.text(
@@ -55,6 +58,53 @@ def test_printable_json_has_the_same_values(value: dict[str, str]) -> None:
     text = printable_json(json.dumps(value, ensure_ascii=False, indent=2))
     assert json.loads(text) == value
     assert all(map(is_printable, text.split("\n")))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("it's", '"it\'s"'),
+        ("a\u3164", r"'a\u3164'"),
+        ("x" * 100, "'" + "x" * 78 + "…"),
+        (["\x1b"], r"['\x1b']"),
+        (b"\x1b", r"b'\x1b'"),
+        ([10**5000], "a value of type list that can't be shown"),
+        (1.5, "1.5"),
+    ],
+)
+def test_a_value_is_shown_short_and_printable(value: object, said: str) -> None:
+    assert shown(value) == said
+
+
+@given(ANY_TEXT)
+def test_an_event_of_the_log_is_one_printable_line_with_the_same_values(text: str) -> None:
+    stream = io.StringIO()
+    EventLog(stream).with_fields(about=text).event("fill", text, file=text)
+    (line,) = stream.getvalue().splitlines()
+    assert is_printable(line)
+    told = json.loads(line)
+    assert (told["about"], told["message"], told["file"]) == (text, text, text)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_an_error_on_a_terminal_is_one_printable_line() -> None:
+    stream = Terminal()
+    EventLog(stream).event("run_failed", "a\x1b[2J\nb", severity="ERROR")
+    assert stream.getvalue() == "error: a\\x1b[2J\\nb\n"
+
+
+@pytest.mark.parametrize("written", [json_bytes, json_line])
+@given(text=ANY_TEXT)
+def test_json_that_is_kept_is_printable_and_has_the_same_values(
+    written: Callable[[dict[str, str]], bytes], text: str
+) -> None:
+    content = written({"name": text, "other": "é"})
+    assert json.loads(content) == {"name": text, "other": "é"}
+    assert all(map(is_printable, content.decode().split("\n")))
 
 
 @pytest.mark.parametrize(

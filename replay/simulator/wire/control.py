@@ -23,6 +23,7 @@ from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.errors import ConfigurationError
+from engine.printable import shown
 from replay.simulator import decimals
 from replay.simulator.intake.refusal import Refusal
 from replay.simulator.wire import faults
@@ -189,7 +190,7 @@ def _from_here(scope: Scope) -> bool:
 
 
 def _wrong(key: str, value: object, rule: str, example: str) -> ConfigurationError:
-    return ConfigurationError(f"{key} is {faults.shown(value)}; expected {rule}. Write {example}.")
+    return ConfigurationError(f"{key} is {shown(value)}; expected {rule}. Write {example}.")
 
 
 def _object(body: object) -> dict[str, Any]:

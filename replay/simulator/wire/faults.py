@@ -14,6 +14,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, get_args
 
 from engine.errors import ConfigurationError
+from engine.printable import shown
 from replay.simulator import decimals
 
 
@@ -235,14 +236,6 @@ def _default_when(kind: type[Fault]) -> When:
 
 def _wrong(key: str, value: object, rule: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(f"fault: {key} is {shown(value)}; expected {rule}. {remedy}")
-
-
-def shown(value: object) -> str:
-    """Write a value for a message, however deeply it is nested."""
-    try:
-        return repr(value)
-    except RecursionError:
-        return "nested too deeply"
 
 
 def _whole(value: object, least: int, most: float = float("inf")) -> bool:

@@ -12,8 +12,9 @@ import pytest
 from engine import RiskConfig, RiskInputs, evaluate
 from engine.config import IntakeLimits
 from engine.intents import reading
-from engine.intents.problems import Problem, RefusedRow, shown
+from engine.intents.problems import Problem, RefusedRow
 from engine.intents.reading import read_intent_file
+from engine.printable import shown
 from engine.schema import INTENT_FIELDS
 from tests.engine.intents.files import (
     ENDINGS,
