@@ -30,12 +30,16 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.argument("files", nargs=-1, type=click.Path(allow_dash=True))
 @click.option("--format", "kind", type=click.Choice(["json", "jsonl", "csv", "parquet"]), default="jsonl",
               show_default=True, help="What standard input holds.")  # fmt: skip
 @_JSON
 def drop(files: tuple[str, ...], kind: str, *, as_json: bool) -> None:
-    """Put intent FILES, or standard input (-), into the inbox, whole."""
+    """Put intent FILES, or standard input (-), into the inbox, whole.
+
+    A file that can't be dropped is named with the reason, and the others are dropped all the same. Exits with
+    2 where one was refused, with 1 where the inbox could not be written.
+    """
     from jobs.drop import drop as command
 
     sys.exit(command(files or ("-",), kind=kind, as_json=as_json))
@@ -200,16 +204,19 @@ def doctor(*, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("intent_id")
+@click.argument("what", metavar="INTENT|FILE:ROW|STRATEGY|SYMBOL")
+@click.option("--day", help="Look only in this session (2026-03-02); default: the newest that has it.")
 @_JSON
-def explain(intent_id: str, *, as_json: bool) -> None:
-    """Tell one intent's whole story: its source, every rule's verdict, what became of it.
+def explain(what: str, *, day: str | None, as_json: bool) -> None:
+    """Show the whole story of an intent: its source, every rule's verdict, what became of it.
 
-    INTENT_ID may be shortened to its first characters.
+    INTENT may be shortened to its first characters, as tables print it. FILE:ROW is a row as tables and
+    messages print it, momentum.csv:6: also one that was quarantined, or recognised as a duplicate. Of a
+    STRATEGY or a SYMBOL the intents are listed, of the newest session that has any.
     """
     from jobs.explain import explain as command
 
-    sys.exit(command(intent_id, as_json=as_json))
+    sys.exit(command(what, day=day, as_json=as_json))
 
 
 _CONTROL = """

@@ -17,6 +17,7 @@ from engine.printable import csv_cell
 from engine.reconciliations import breaks_found
 from engine.stores.runs import MANIFEST, RunFolders
 from engine.symbols import canonical_symbol
+from jobs.sessions import session_named
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
 from jobs.world import Setup, read_setup
@@ -29,7 +30,7 @@ EXIT_DOES_NOT_ADD_UP = 4
 
 def day(text: str, *, as_json: bool) -> int:
     """Print a session and write its blotter; gives the exit code: 4 where something does not add up."""
-    session = _session(text)
+    session = session_named(text)
     setup = read_setup()
     runs = RunFolders(setup.objects).of_day(session)
     late = late_fills(setup.objects, session)
@@ -101,13 +102,6 @@ def _print_breaks(breaks: list[Break], still_open: list[Break]) -> None:
     print_table("Broker against ledger", columns, rows, right=("shares",))
     if still_open:
         say(f"OPEN: {len(still_open)}; `execution-engine sync` says what to do.", color="red")
-
-
-def _session(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"the day is {text!r}; expected a session such as 2026-03-02.") from None
 
 
 def _print(told: Day, session: date, unfinished: list[str]) -> None:

@@ -2,32 +2,77 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from engine.errors import EngineError, UsageError
 from engine.stores.inbox import drop_file
+from jobs.given import read_given
 from jobs.tables import print_json, say
-from jobs.world import read_setup
+from jobs.world import Setup, read_setup
+
+EXIT_NOT_WRITTEN, EXIT_NOT_TAKEN = 1, 2
+
+
+@dataclass
+class Dropping:
+    """What became of the files of one command.
+
+    ``already_there`` are those of ``dropped`` that the inbox had. ``failed``: file and why it was not
+    dropped. ``exit_code``: 2 where one was refused, 1 where all that failed could not be written.
+    """
+
+    dropped: list[str] = field(default_factory=list)
+    already_there: list[str] = field(default_factory=list)
+    failed: list[dict[str, str]] = field(default_factory=list)
+    exit_code: int = 0
 
 
 def drop(files: Sequence[str], *, kind: str, as_json: bool) -> int:
-    """Copy each file into the inbox under a name that carries its hash; gives the exit code."""
-    inbox = read_setup().inbox.root
-    before = set(inbox.iterdir()) if inbox.is_dir() else set()
-    paths = []
-    for file in files:
-        if file == "-":
-            if sys.stdin.isatty():
-                say(f"reading {kind} from the keyboard; end with Ctrl-D", err=True)
-            paths.append(drop_file(f"stdin.{kind}", sys.stdin.buffer.read(), inbox))
-        else:
-            paths.append(drop_file(Path(file).name, Path(file).read_bytes(), inbox))
+    """Copy each file into the inbox under a name that carries its hash; return the exit code.
+
+    A file that can't be dropped is named with the reason, and the others are dropped all the same.
+    """
+    done = drop_all(read_setup(), files, kind=kind)
     if as_json:
-        known = [str(path) for path in paths if path in before]
-        print_json({"exit_code": 0, "dropped": [str(p) for p in paths], "already_there": known})
-        return 0
-    for path in paths:
-        say(f"already in the inbox: {path}" if path in before else f"dropped {path}")
-    say("The next `execution-engine run` judges them.")
-    return 0
+        print_json(asdict(done))
+    else:
+        for path in done.dropped:
+            say(f"already in the inbox: {path}" if path in done.already_there else f"dropped {path}")
+        if done.dropped:
+            say("The next `execution-engine run` judges them.")
+    for failure in done.failed:
+        say(f"error: {failure['file']}: not dropped: {failure['why']}", err=True)
+    return done.exit_code
+
+
+def drop_all(setup: Setup, files: Sequence[str], *, kind: str) -> Dropping:
+    """Drop each file that can be dropped; see ``Dropping``."""
+    inbox, done = setup.inbox.root, Dropping()
+    before = set(inbox.iterdir()) if inbox.is_dir() else set()
+    refused = False
+    for file in files:
+        try:
+            given = read_given(file, kind=kind, limits=setup.settings.intake)
+        except UsageError as error:
+            refused = True
+            done.failed.append({"file": file, "why": str(error)})
+            continue
+        try:
+            path = drop_file(given.name, given.content, inbox)
+        except (EngineError, OSError) as error:
+            done.failed.append({"file": file, "why": _why_not_written(error, inbox)})
+            continue
+        done.dropped.append(str(path))
+        if path in before:
+            done.already_there.append(str(path))
+    if done.failed:
+        done.exit_code = EXIT_NOT_TAKEN if refused else EXIT_NOT_WRITTEN
+    return done
+
+
+def _why_not_written(error: Exception, inbox: Path) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or inbox} can't be written ({error.strerror}); mend that and drop it again."
+    return str(error)

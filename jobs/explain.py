@@ -4,33 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from engine.calendar import trading_date
 from engine.errors import UsageError
+from engine.log import wall_clock
 from engine.risk import RULE_BOOK
-from engine.stores.objects import LocalObjects
 from engine.stores.protocols import LedgerStore
 from engine.stores.runs import (
     BATCH,
     COLLECTED,
     DECISIONS,
     MANIFEST,
-    RESULTS,
     RunFolder,
     RunFolders,
 )
+from engine.symbols import canonical_symbol
 from jobs import recorded
+from jobs.finding import SHORTEST, find, is_named
+from jobs.listing import print_list
 from jobs.order_later import later_of
 from jobs.order_life import life_of, state_of
 from jobs.run import folder_path
+from jobs.sessions import session_named
+from jobs.set_aside import aside_record, print_aside
 from jobs.tables import print_json, say
 from jobs.wording import moment, order, outcome, verdict, why_refused
-from jobs.world import read_setup
+from jobs.world import Setup, read_setup
 
-_SHORTEST = 4
+_CANDIDATES_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -57,42 +60,57 @@ class Story:
         return "allowed" in self.row
 
 
-def explain(intent_id: str, *, as_json: bool) -> int:
-    """Print the story of an intent, of its latest run first, finished or not; gives the exit code.
+def explain(what: str, *, day: str | None, as_json: bool) -> int:
+    """Print the story of an id, or of a row of a file; list the intents of a strategy or a symbol.
 
-    Raises ``UsageError`` where no run, or more than one intent, answers to the id.
+    Returns the exit code. Raises ``UsageError`` where no run answers to it, or several ids begin with it.
     """
     setup = read_setup()
-    folders = RunFolders(LocalObjects(setup.data_dir)).all()
-    stories = [story for folder in folders for story in _stories(folder, intent_id, setup.stores.ledger)]
-    if not stories:
-        return _explain_set_aside(intent_id, folders, as_json=as_json)
-    exact = [story for story in stories if story.row["client_intent_id"] == intent_id]
-    stories = exact or stories  # an id may be the beginning of another run's ids
+    only = None if day is None else session_named(day)
+    newest = trading_date(wall_clock(), setup.settings.calendar)
+    found = find(what, RunFolders(setup.objects), newest=newest, symbol=canonical_symbol(what), only=only)
+    if not found:
+        raise _unknown(what, found.missed, setup)
+    if found.is_list:
+        return print_list(what, found, as_json=as_json)
+    stories = [
+        story
+        for folder, group in groupby(found.intents, key=lambda one: one[0])
+        for story in _stories(folder, [place for _, place in group], setup.stores.ledger)
+    ]
     ids = sorted({story.row["client_intent_id"] for story in stories})
-    if len(ids) > 1:
+    if len(ids) > 1 and all(one.startswith(what) for one in ids):
+        more = "" if len(ids) <= _CANDIDATES_SHOWN else " …"
         raise UsageError(
-            f"{intent_id!r} is the beginning of {len(ids)} ids: {', '.join(ids[:5])} … Write more of it."
+            f"{what!r} is the beginning of {len(ids)} ids: {', '.join(ids[:_CANDIDATES_SHOWN])}{more}. "
+            f"Write more of it."
         )
     if as_json:
-        print_json({"exit_code": 0, "stories": [_record(s) for s in reversed(stories)]})
+        records = [_record(story) for story in stories]
+        print_json({"exit_code": 0, "stories": records, "set_aside": [aside_record(a) for a in found.aside]})
         return 0
-    for story in reversed(stories):
+    for story in stories:
         _print(story)
+    for aside in found.aside:
+        print_aside(aside)
     return 0
 
 
-def _stories(folder: RunFolder, intent_id: str, ledger: LedgerStore) -> list[Story]:
+def _unknown(what: str, missed: str, setup: Setup) -> UsageError:
+    waiting = [file.name for file in setup.inbox.waiting() if is_named(what.rpartition(":")[0], file.name)]
+    if waiting:
+        return UsageError(f"{waiting[0]} still waits in the inbox: no run has taken it yet.")
+    if missed:
+        return UsageError(f"{what!r}: {missed}.")
+    return UsageError(
+        f"no run has an intent {what!r} (the first {SHORTEST} characters of an id will do), nor a row of a "
+        f"file (momentum.csv:6), a strategy or a symbol of that name. `execution-engine status` shows the "
+        f"runs; their ids are in results.parquet, what is wrong with rows without one is below quarantine/."
+    )
+
+
+def _stories(folder: RunFolder, places: list[int], ledger: LedgerStore) -> list[Story]:
     names = folder.names()
-    if not {COLLECTED, BATCH} <= names:
-        return []
-    ids = folder.table(BATCH, ["client_intent_id"])["client_intent_id"]
-    found = pc.equal(ids, intent_id)
-    if not pc.any(found).as_py() and len(intent_id) >= _SHORTEST:
-        found = pc.starts_with(ids, intent_id)
-    places = [place for place, is_it in enumerate(found.to_pylist()) if is_it]
-    if not places:
-        return []
     collected = folder.json(COLLECTED)
     files = {file["name"]: file for file in collected["files"]}
     is_over, is_live = MANIFEST in names, folder.start["mode"] == "live"
@@ -108,49 +126,12 @@ def _stories(folder: RunFolder, intent_id: str, ledger: LedgerStore) -> list[Sto
             life=life_of(folder, row) if is_live else [],
             later=later_of(folder, row, ledger) if is_over and is_live else [],
         )
-        for place, row in zip(places, _rows(folder, names, places), strict=True)
+        for place, row in zip(places, recorded.rows_so_far(folder, places), strict=True)
     ]
-
-
-def _rows(folder: RunFolder, names: set[str], places: list[int]) -> list[dict[str, Any]]:
-    """Give intents as far as their run has come with them."""
-    if names >= {RESULTS, DECISIONS}:
-        return recorded.rows(folder, places)
-    wanted = pa.array(places, type=pa.int64())
-    parts = [folder.table(name).take(wanted).to_pylist() for name in (BATCH, DECISIONS) if name in names]
-    return [{name: value for part in row for name, value in part.items()} for row in zip(*parts, strict=True)]
 
 
 def _same_intent(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one[name] == other[name] for name in ("broker_account_id", "client_intent_id"))
-
-
-def _explain_set_aside(intent_id: str, folders: list[RunFolder], *, as_json: bool) -> int:
-    """Tell what became of an id that no finished run decided on. Raises ``UsageError`` where none has it."""
-    aside = [told for folder in folders for told in _set_aside(folder, intent_id)]
-    if not aside:
-        raise UsageError(
-            f"no run has an intent {intent_id!r} (the first {_SHORTEST} characters of an id will do). "
-            f"`execution-engine status` shows the runs; their ids are in results.parquet, what is "
-            f"wrong with rows that have none is below quarantine/."
-        )
-    if as_json:
-        print_json({"exit_code": 0, "stories": [], "set_aside": aside})
-        return 0
-    for told in aside:
-        say(f"Run {told['run_id']}: {told['what']}: {told['message']}")
-    return 0
-
-
-def _set_aside(folder: RunFolder, intent_id: str) -> list[dict[str, str]]:
-    if not {COLLECTED, BATCH} <= folder.names():
-        return []
-    collected = folder.json(COLLECTED)
-    refused = [row for row in collected["refused"] if str(row["raw"].get("client_intent_id")) == intent_id]
-    again = [row for row in collected["duplicates"] if row["client_intent_id"] == intent_id]
-    told = [("quarantined", row["message"]) for row in refused]
-    told += [("duplicate", row["message"]) for row in again]
-    return [{"run_id": folder.run_id, "what": what, "message": message} for what, message in told]
 
 
 def _print(story: Story) -> None:

@@ -25,6 +25,16 @@ def rows(folder: RunFolder, places: Sequence[int]) -> list[dict[str, Any]]:
     ]
 
 
+def rows_so_far(folder: RunFolder, places: Sequence[int]) -> list[dict[str, Any]]:
+    """Return intents of a run as far as it has come with them; see ``rows``."""
+    names = folder.names()
+    if names >= {RESULTS, DECISIONS}:
+        return rows(folder, places)
+    wanted = pa.array(places, type=pa.int64())
+    parts = [folder.table(name).take(wanted).to_pylist() for name in (BATCH, DECISIONS) if name in names]
+    return [{name: value for part in row for name, value in part.items()} for row in zip(*parts, strict=True)]
+
+
 def judged(folder: RunFolder, *, allowed: bool, at_most: int) -> tuple[list[dict[str, Any]], int]:
     """Give the first allowed or refused intents of a run, and how many there are."""
     verdicts = folder.table(DECISIONS, ["allowed"])["allowed"].to_numpy()

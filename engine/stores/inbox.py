@@ -150,14 +150,7 @@ def drop_file(name: str, content: bytes, inbox: Path) -> Path:
 
     The same content under the same name is one file. Raises ``UsageError`` for a name that isn't looked at.
     """
-    left_alone = name.startswith((".", "_")) or name.lower().endswith(_UNFINISHED_ENDINGS)
-    too_long = len(os.fsencode(name)) > LONGEST_NAME - _HASH_CHARACTERS - 1
-    if left_alone or too_long or "/" in name or not name:
-        raise UsageError(f"{name!r} is a name that the inbox leaves alone; give the file another one.")
-    if not name.lower().removesuffix(".gz").endswith(FILE_ENDINGS):
-        raise UsageError(
-            f"{name!r} is of no known kind; give it one of the endings {' '.join(FILE_ENDINGS)}."
-        )
+    check_name(name)
     inbox.mkdir(parents=True, exist_ok=True)
     path = inbox / name_with_hash(name, hash_of(content))
     hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -167,6 +160,18 @@ def drop_file(name: str, content: bytes, inbox: Path) -> Path:
         os.fsync(file.fileno())
     hidden.replace(path)
     return path
+
+
+def check_name(name: str) -> None:
+    """Refuse a file name that the inbox leaves alone. Raises ``UsageError``."""
+    left_alone = name.startswith((".", "_")) or name.lower().endswith(_UNFINISHED_ENDINGS)
+    too_long = len(os.fsencode(name)) > LONGEST_NAME - _HASH_CHARACTERS - 1
+    if left_alone or too_long or "/" in name or not name:
+        raise UsageError(f"{name!r} is a name that the inbox leaves alone; give the file another one.")
+    if not name.lower().removesuffix(".gz").endswith(FILE_ENDINGS):
+        raise UsageError(
+            f"{name!r} is of no known kind; give it one of the endings {' '.join(FILE_ENDINGS)}."
+        )
 
 
 def _dropped(name: str, status: os.stat_result) -> Dropped:

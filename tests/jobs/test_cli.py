@@ -65,7 +65,7 @@ def test_standard_input_may_hold_another_format(cli: Command) -> None:
 def test_dropping_says_for_machines_where_files_went(cli: Command, data: Path) -> None:
     done = cli("drop", "--json", stdin=jsonl(order()))
     paths = [str(data / "inbox" / name) for name in waiting(data)]
-    assert done.json == {"exit_code": 0, "dropped": paths, "already_there": []}
+    assert done.json == {"exit_code": 0, "dropped": paths, "already_there": [], "failed": []}
     assert cli("drop", "--json", stdin=jsonl(order())).json["already_there"] == paths
 
 

@@ -1,0 +1,221 @@
+"""Finding rows of recorded runs: by id or its beginning, by file and row, by strategy or symbol.
+
+Sessions are looked through newest first, and the search ends at the first that has what is asked for: a
+question about the newest session costs the same however many there are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.stores.runs import BATCH, COLLECTED, RunFolder, RunFolders
+from engine.symbols import canonical_symbol
+
+SHORTEST = 4
+_AS_TABLES_PRINT = 12
+_PLACE = re.compile(r"(.+):([0-9]{1,9})", re.DOTALL)
+_HASH = re.compile(r"\.[0-9a-f]{16}(?=\.|$)")
+_DAYS_AHEAD, _DAYS_BACK = 4, 10
+
+
+@dataclass(frozen=True)
+class Aside:
+    """A row that no batch holds: ``what`` is quarantined, duplicate or left, ``record`` as collected."""
+
+    folder: RunFolder
+    what: str
+    record: dict[str, Any]
+    file: dict[str, Any]
+
+
+@dataclass
+class Found:
+    """The rows that answer a question: intents by run and place in its batch, and rows set aside.
+
+    ``is_list`` where the question was about a strategy or a symbol; ``missed`` says where a file was found
+    that has no such row.
+    """
+
+    intents: list[tuple[RunFolder, int]] = field(default_factory=list)
+    aside: list[Aside] = field(default_factory=list)
+    is_list: bool = False
+    missed: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.intents or self.aside)
+
+
+def find(text: str, folders: RunFolders, *, newest: date, symbol: str, only: date | None = None) -> Found:
+    """Return what the newest session that knows a text has of it.
+
+    ``text`` is an id, the first 4 characters of one or more, ``file:row`` as tables print it, a strategy or a
+    symbol (``symbol``: the text as batches write it). ``newest``: the present session. ``only``: look nowhere
+    else. The beginning of an id counts only where no session has a whole one, unless it is as long as tables
+    print it.
+    """
+    begins, missed = Found(), ""
+    sessions = iter([folders.of_day(only)]) if only else _sessions(folders, newest)
+    for runs in sessions:
+        newest_first = [_Collected(run) for run in reversed(runs) if {COLLECTED, BATCH} <= run.names()]
+        if place := _PLACE.fullmatch(text):
+            found = _at(newest_first, place[1], int(place[2]))
+            missed = missed or found.missed
+            if found:
+                return found
+        for found in (_with_ids(newest_first, text.__eq__, _equal(text)), _about(newest_first, text, symbol)):
+            if found:
+                return found
+        if len(text) >= SHORTEST and not begins:
+            begins = _with_ids(newest_first, _beginning(text), _starts_with(text))
+            if begins and len(text) >= _AS_TABLES_PRINT:
+                return begins
+    return begins or Found(missed=missed)
+
+
+def is_named(asked: str, name: str) -> bool:
+    """Return whether a file of the inbox is the one asked for: with or without its folder and its hash."""
+    names = {name, _HASH.sub("", name)}
+    return asked in names | {one.rpartition("/")[2] for one in names}
+
+
+@dataclass(frozen=True)
+class _Collected:
+    """A run that has sealed a batch; its ``collected.json`` is read when it is asked for."""
+
+    run: RunFolder
+
+    def collected(self) -> dict[str, Any]:
+        return self.run.json(COLLECTED)
+
+    def column(self, name: str) -> pa.Array:
+        column = self.run.table(BATCH, [name])[name].combine_chunks()
+        return column.cast(pa.string()) if name != "source_row" else column
+
+
+def _sessions(folders: RunFolders, newest: date) -> Iterator[list[RunFolder]]:
+    """Yield the runs of each session, the newest session first.
+
+    Days near ``newest`` are listed one by one; all runs are listed only where these have nothing.
+    """
+    recent = [newest + timedelta(days=_DAYS_AHEAD - i) for i in range(_DAYS_AHEAD + _DAYS_BACK)]
+    for day in recent:
+        if runs := folders.of_day(day):
+            yield runs
+    others = [run for run in folders.all() if run.trading_date not in recent]
+    for _, runs_of_day in groupby(reversed(others), key=lambda run: run.trading_date):
+        yield list(reversed(list(runs_of_day)))
+
+
+def _at(runs: Iterable[_Collected], name: str, row: int) -> Found:
+    """Return what the newest run that took a file has of one of its rows."""
+    missed = ""
+    for one in runs:
+        collected = one.collected()
+        files = [
+            file for file in collected["files"] if is_named(name, file["name"]) or name == file["kept_as"]
+        ]
+        left = [file for file in collected["left"] if is_named(name, file["name"])]
+        found = Found(aside=[Aside(one.run, "left", file, {}) for file in left])
+        for file in files:
+            here = pc.and_(
+                pc.equal(one.column("source_file"), file["name"]), pc.equal(one.column("source_row"), row)
+            )
+            found.intents += [(one.run, place) for place in _places(here)]
+            found.aside += [
+                Aside(one.run, what, record, file)
+                for what, record in _set_aside(collected)
+                if record["file"] == file["name"] and record["row"] in {row, 0}
+            ]
+            missed = missed or (
+                f"run {one.run.run_id} took {file['name']}, {file['rows']} rows, and none of them is at row "
+                f"{row} (of CSV and JSON Lines, rows are lines of the file, the header included)"
+            )
+        if found:
+            return found
+    return Found(missed=missed)
+
+
+def _with_ids(
+    runs: Iterable[_Collected], is_meant: Callable[[str], bool], of_column: Callable[[pa.Array], pa.Array]
+) -> Found:
+    """Return the rows whose id is meant; those set aside only where there is no intent."""
+    runs = list(runs)
+    intents = [
+        (one.run, place) for one in runs for place in _places(of_column(one.column("client_intent_id")))
+    ]
+    if intents:
+        return Found(intents)
+    return Found(aside=_asides(runs, lambda record: is_meant(_id_of(record))))
+
+
+def _about(runs: Iterable[_Collected], text: str, symbol: str) -> Found:
+    """Return the rows of a strategy or a symbol."""
+    runs, found = list(runs), Found(is_list=True)
+    ids: set[str] = set()
+    for one in runs:
+        is_meant = pc.or_(pc.equal(one.column("strategy_id"), text), pc.equal(one.column("symbol"), symbol))
+        found.intents += [(one.run, place) for place in _places(is_meant)]
+        ids.update(one.column("client_intent_id").filter(pc.fill_null(is_meant, False)).to_pylist())
+    found.aside = _asides(
+        runs,
+        lambda record: (
+            record.get("client_intent_id") in ids
+            or _said(record, "strategy_id") == text
+            or canonical_symbol(_said(record, "symbol")) == symbol
+        ),
+    )
+    return found
+
+
+def _asides(runs: Iterable[_Collected], is_meant: Callable[[dict[str, Any]], bool]) -> list[Aside]:
+    found = []
+    for one in runs:
+        collected = one.collected()
+        files = {file["name"]: file for file in collected["files"]}
+        found += [
+            Aside(one.run, what, record, files[record["file"]])
+            for what, record in _set_aside(collected)
+            if is_meant(record)
+        ]
+    return found
+
+
+def _set_aside(collected: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from (("quarantined", record) for record in collected["refused"])
+    yield from (("duplicate", record) for record in collected["duplicates"])
+
+
+def _id_of(record: dict[str, Any]) -> str:
+    """Return the id of a duplicate, or the one that a refused row gave itself."""
+    return str(record.get("client_intent_id") or _said(record, "client_intent_id"))
+
+
+def _said(record: dict[str, Any], name: str) -> str:
+    """Return what a refused row said in a field, "" where it said nothing."""
+    value = record.get("raw", {}).get(name)
+    return "" if value is None else str(value).strip()
+
+
+def _places(is_meant: pa.Array) -> list[int]:
+    found: list[int] = pc.indices_nonzero(pc.fill_null(is_meant, False)).to_pylist()
+    return found
+
+
+def _equal(text: str) -> Callable[[pa.Array], pa.Array]:
+    return lambda column: pc.equal(column, text)
+
+
+def _starts_with(text: str) -> Callable[[pa.Array], pa.Array]:
+    return lambda column: pc.starts_with(column, text)
+
+
+def _beginning(text: str) -> Callable[[str], bool]:
+    return lambda client_intent_id: client_intent_id.startswith(text)

@@ -1,0 +1,69 @@
+"""Files given to a command on its command line, and standard input: read whole, or refused by name."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.config import IntakeLimits
+from engine.errors import UsageError
+from engine.stores.inbox import check_name
+from jobs.tables import say
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A file: ``said`` is how the command line calls it, ``name`` how the inbox does."""
+
+    said: str
+    name: str
+    content: bytes
+
+
+def read_given(file: str, *, kind: str, limits: IntakeLimits) -> Given:
+    """Return a file's content, or for ``-`` what stands on standard input, of the format ``kind``.
+
+    Raises ``UsageError`` where there is no such file, where it can't be read, where it is larger than the
+    inbox takes, and for a name that the inbox leaves alone.
+    """
+    if file == STDIN:
+        if sys.stdin.isatty():
+            say(f"reading {kind} from the keyboard; end with Ctrl-D", err=True)
+        content = sys.stdin.buffer.read(limits.max_file_bytes + 1)
+        return Given("standard input", f"stdin.{kind}", _within(content, limits))
+    path = Path(file)
+    check_name(path.name)
+    try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise UsageError("it is a folder; name the files in it.")
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode)):
+            raise UsageError("it is a device or a socket, not a file.")
+        if found.st_size > limits.max_file_bytes:
+            raise _too_large(limits)
+        with path.open("rb") as opened:
+            content = opened.read(limits.max_file_bytes + 1)
+    except FileNotFoundError:
+        raise UsageError("there is no such file.") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"it can't be read ({why}).") from None
+    return Given(file, path.name, _within(content, limits))
+
+
+def _within(content: bytes, limits: IntakeLimits) -> bytes:
+    if len(content) > limits.max_file_bytes:
+        raise _too_large(limits)
+    return content
+
+
+def _too_large(limits: IntakeLimits) -> UsageError:
+    setting = limits.setting_of("max_file_bytes")
+    return UsageError(
+        f"it has more than {limits.max_file_bytes} bytes, which is the most that the inbox takes. "
+        f"Split it, or raise {setting}."
+    )
