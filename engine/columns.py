@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.metadata_rows import unkeepable_rows
 from engine.quantity import Floats, Mask
 
 MISSING = -1
@@ -99,6 +100,13 @@ class FlagColumn:
 
     flags: Mask
     bad: Mask
+
+
+@dataclass(frozen=True)
+class JsonColumn:
+    """Metadata; ``wrong`` marks the rows that hold no object, or one that can't be kept."""
+
+    wrong: Mask
 
 
 def text_column(series: pd.Series) -> TextColumn:
@@ -189,6 +197,11 @@ def flag_column(series: pd.Series) -> FlagColumn:
     return FlagColumn(flags, bad)
 
 
+def json_column(series: pd.Series) -> JsonColumn:
+    """Read a frame's column as metadata."""
+    return JsonColumn(unkeepable_rows(series))
+
+
 def microseconds(moment: pd.Timestamp) -> int:
     """Give a moment with a zone as microseconds since 1970 UTC (``.value`` would be nanoseconds)."""
     return int(moment.tz_convert("UTC").as_unit("us").asm8.astype(np.int64))
@@ -216,5 +229,5 @@ def _as_float(value: object) -> float | None:
         return None
 
 
-Column = TextColumn | NumberColumn | TimeColumn | FlagColumn
+Column = TextColumn | NumberColumn | TimeColumn | FlagColumn | JsonColumn
 Columns = Mapping[str, Column]

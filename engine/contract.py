@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from engine.columns import Column, Columns, FlagColumn, NumberColumn, TextColumn, TimeColumn
+from engine.columns import Column, Columns, FlagColumn, JsonColumn, NumberColumn, TextColumn, TimeColumn
 from engine.quantity import BOUND, NOT_A_QUANTITY, Mask, to_units
 from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, SYMBOL_PATTERN, TEXT_LENGTH, Field
 
@@ -113,6 +113,9 @@ def _one_field(field: Field, column: Column) -> Iterator[Violation]:
             "Write it as 2026-03-02T14:30:00Z, or with an offset such as -05:00.",
             column.bad,
         )
+    elif isinstance(column, JsonColumn):
+        rule = "a JSON object that the ledger can keep (engine.keeping)"
+        yield Violation(field.name, rule, "Correct it, or leave it out.", column.wrong)
     elif isinstance(column, FlagColumn):
         yield Violation(field.name, "true or false", "Write one of the two, or leave it out.", column.bad)
 
@@ -254,7 +257,7 @@ def _known_type(columns: Columns, rows: int) -> Mask:
 
 def _given(columns: Columns, rows: int, name: str) -> Mask:
     column = columns.get(name)
-    if column is None or isinstance(column, FlagColumn):
+    if column is None or isinstance(column, FlagColumn | JsonColumn):
         return np.zeros(rows, dtype=bool)
     return column.given if isinstance(column, TimeColumn) else column.given()
 

@@ -7,6 +7,7 @@
     ├── UsageError              a command was asked for what it can't do           exit 2
     ├── UnreadableFile          an intent or positions file can't be parsed      exit 2
     ├── DataUnavailable         a store can't say; the rules that need it refuse
+    ├── DocumentRefused         a store can't keep a document, now or later
     ├── RecordError             a run folder is damaged or contradicts itself      exit 1
     │   └── AlreadyWritten      a sealed file exists already
     ├── RunInProgress           another job holds this data folder                 exit 1
@@ -80,6 +81,10 @@ class UnreadableFile(EngineError):
 
 class DataUnavailable(EngineError):
     """A source of risk data can't be read; ``str()`` says which and why."""
+
+
+class DocumentRefused(EngineError):
+    """A document breaks a rule of the stores: writing it again is useless, unlike to a store that is down."""
 
 
 class RecordError(EngineError):

@@ -17,7 +17,8 @@ from engine.config import RiskConfig, RunSettings
 from engine.deciding import as_recorded
 from engine.errors import ConfigurationError
 from engine.inputs import RiskInputs
-from engine.intents.reading import IntentFile, read_intent_file
+from engine.intents.reading import IntentFile, read_intent_file, refused_file
+from engine.keeping import unkeepable_metadata
 from engine.log import EventLog, wall_clock
 from engine.orders import BrokerOrder, OrderIntent
 from engine.record import json_line
@@ -31,6 +32,7 @@ from engine.stores.protocols import LedgerStore, PositionStore
 if TYPE_CHECKING:
     from engine.brokers.trading import TradingBroker
 
+_FILE = "intent.json"
 _WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
 
 
@@ -96,10 +98,13 @@ class RiskManager:
 
     def read(self, intent: OrderIntent) -> IntentFile:
         """Read an intent as a file with one row: trimmed, checked, given an id."""
+        part = unkeepable_metadata(intent.metadata)
+        if part is not None:
+            return refused_file(_FILE, part)
         said = {name: value for name, value in asdict(intent).items() if value is not None}
         now = self.clock()
         return read_intent_file(
-            "intent.json",
+            _FILE,
             json_line(said),
             file_time_us=round(now.timestamp() * 1e6),
             trading_date=trading_date(now, self.settings.calendar),
@@ -202,7 +207,10 @@ class ExecutionEngine:
         raises what ``engine.live_execution.execute_live`` does.
         """
         with self._one_at_a_time:
-            return self._executed(intent) if self.dry_run is True else self._executed_live(intent)
+            is_refused = unkeepable_metadata(intent.metadata) is not None  # before a run, whose files lack it
+            return (
+                self._executed(intent) if self.dry_run is True or is_refused else self._executed_live(intent)
+            )
 
     def _executed_live(self, intent: OrderIntent) -> ExecutionResult:
         from engine.live_execution import execute_live

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from engine.errors import EngineError
+from engine.errors import DocumentRefused, EngineError
+from engine.keeping import DOCUMENT, Unkeepable, is_name, keepable, stored_size, too_large
 from engine.orders import BrokerOrder, OrderIntent
 from engine.quantity import BOUND, NOT_A_QUANTITY, UNITS, round_to_units
 from engine.schema import INTENT_FIELDS
@@ -32,17 +32,18 @@ ADJUSTMENT = "adjustment"
 """The field that only a document has which is no order's and balances the ledger: it says what kind of
 difference was balanced. Such a document is kept as it was first written, for ever."""
 
-NAME_BYTES = 1000
-"""Bytes of a field's name, with those of the maps around it: Firestore indexes paths of up to 1,500."""
 ID_BYTES = 1500
-LEVELS = 20
-"""Maps and lists within each other in a field; a list in a list counts twice, being kept within a map."""
 
+_SPARE = frozenset({"metadata", "raw_broker_order", "raw_fill"})
+_ESSENTIAL = frozenset(
+    {
+        "broker_order_id", "client_intent_id", "broker_account_id", "strategy_id", "trading_date", "symbol",
+        "side", "filled_qty", "filled_avg_price", "filled_at", COUNTS_AS_TRADE, "exit_of",
+    }
+)  # fmt: skip
 _ADJUSTMENT_ID = "adjustment-"
 _HASH_LETTERS = 16
 _SIGNS = {"buy": 1, "sell": -1}
-_RESERVED = re.compile(r"__.*__", re.DOTALL)
-_INT64 = range(-(2**63), 2**63)
 
 
 def ledger_document(
@@ -186,13 +187,39 @@ def ledger_keys(document: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def checked_document(document: Mapping[str, Any], whose: str) -> dict[str, Any]:
-    """Give a copy of a document, of plain maps, lists and values; raises ``EngineError`` for anything else.
+    """Return a copy of a document, of plain maps, lists and values, as ``engine.keeping`` says.
 
-    A document is made of maps, lists, text, numbers, true, false and nothing, as JSON is. And since
-    Firestore says so: whole numbers of 64 bits, at most ``LEVELS`` levels, and names that are neither empty,
-    ``__reserved__`` nor longer than ``NAME_BYTES``. ``whose`` begins the message.
+    ``whose`` begins the message. Raises ``DocumentRefused`` for what no store would keep.
     """
-    return _plain_map(document, "", whose, 0)
+    copy, faults = keepable(document)
+    fault = faults[0] if faults else too_large(copy, DOCUMENT)
+    if fault is not None:
+        what = f"{fault.path} is {fault.value}" if fault.path else f"it has {fault.value}"
+        raise DocumentRefused(
+            f"{whose} can't be kept: {what}; expected {fault.rule}. Nothing of this write was kept. "
+            f"{fault.remedy}"
+        )
+    return copy
+
+
+def bookable(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unkeepable]]:
+    """Return what can be kept of an order's ledger document, and each part that can't.
+
+    Where it is too large, ``_SPARE`` are left out, the largest first.
+    """
+    copy, faults = keepable(document)
+    for name in sorted(_SPARE & copy.keys(), key=lambda name: -stored_size(copy[name])):
+        fault = too_large(copy, DOCUMENT)
+        if fault is None:
+            break
+        del copy[name]
+        faults.append(Unkeepable(name, fault.value, f"with the others {fault.rule}", fault.remedy))
+    return copy, faults
+
+
+def essential(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of an order's ledger document what it is counted and summed by, and nothing else."""
+    return {name: value for name, value in document.items() if name in _ESSENTIAL}
 
 
 def merge_ledger_document(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,7 +243,7 @@ def merge_ledger_document(old: Mapping[str, Any] | None, new: Mapping[str, Any])
     if old.get("trading_date") is not None:
         kept.add("trading_date")
     known_qty = old.get("filled_qty")
-    if known_qty is not None and not new.get("filled_qty", math.nan) >= known_qty:
+    if _is_quantity(known_qty) and not new.get("filled_qty", math.nan) >= known_qty:
         kept |= FILL_FIELDS
     return _merged(old, {field: value for field, value in new.items() if field not in kept})
 
@@ -255,11 +282,15 @@ def _check_filled_qty(new: Mapping[str, Any]) -> None:
     if "filled_qty" not in new:
         return
     qty = new["filled_qty"]
-    if isinstance(qty, bool) or not isinstance(qty, int | float) or not 0 <= qty < math.inf:
-        raise EngineError(
+    if not _is_quantity(qty):
+        raise DocumentRefused(
             f"ledger document {new.get('broker_order_id', '')}: filled_qty is {qty!r}; expected a finite "
             f"number from 0 on. Nothing of it was written; look the order up at the broker and sync again."
         )
+
+
+def _is_quantity(qty: object) -> bool:
+    return isinstance(qty, int | float) and not isinstance(qty, bool) and 0 <= qty < math.inf
 
 
 def _is_set(value: object) -> bool:
@@ -278,10 +309,10 @@ def _order_id(document: Mapping[str, Any]) -> str:
     if (
         "/" in order_id
         or order_id in {".", ".."}
-        or _RESERVED.fullmatch(order_id)
+        or not is_name(order_id)
         or len(order_id.encode()) > ID_BYTES
     ):
-        raise EngineError(
+        raise DocumentRefused(
             f"ledger document {order_id[:80]}: broker_order_id is no name for a document; expected at most "
             f"{ID_BYTES} bytes of text without a slash, and not ., .. or __of this form__. Nothing of this "
             f"write was kept; look the order up at the broker and sync again."
@@ -292,7 +323,7 @@ def _order_id(document: Mapping[str, Any]) -> str:
 def _text(document: Mapping[str, Any], field: str) -> str:
     value = document.get(field)
     if not isinstance(value, str) or not value.strip():
-        raise EngineError(
+        raise DocumentRefused(
             f"ledger document {document.get('broker_order_id', '')}: {field} is {value!r}; expected text. "
             f"Nothing of this write was kept; look the order up at the broker and sync again."
         )
@@ -306,72 +337,8 @@ def _session(document: Mapping[str, Any]) -> str:
     except ValueError:
         plain = False
     if not plain:
-        raise EngineError(
+        raise DocumentRefused(
             f"ledger document {document['broker_order_id']}: trading_date is {text!r}; expected a session "
             f"such as 2026-03-02. Nothing of this write was kept; correct it and sync again."
         )
     return text
-
-
-def _plain_map(values: Mapping[str, Any], path: str, whose: str, level: int) -> dict[str, Any]:
-    result = {}
-    for name, value in values.items():
-        inner = f"{path}.{name}" if path else str(name)
-        if (
-            not isinstance(name, str)
-            or not name
-            or _RESERVED.fullmatch(name)
-            or not _is_unicode(name)
-            or len(inner.encode()) > NAME_BYTES
-        ):
-            rule = f"text, not empty nor __of this form__, at most {NAME_BYTES} bytes with the maps around it"
-            raise _not_plain(whose, f"a field in {path or 'it'} is called {name!r:.80}", rule)
-        result[name] = _plain(value, inner, whose, level)
-    return result
-
-
-def _plain(value: Any, path: str, whose: str, level: int) -> Any:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        if _is_unicode(value):
-            return str.__str__(value)  # of an enum's member, what it says
-        rule = "text that is Unicode, without halves of characters"
-    elif isinstance(value, int):
-        if value in _INT64:
-            return int(value)
-        rule = "a whole number of 64 bits, or text"
-    elif isinstance(value, float):
-        if math.isfinite(value):
-            return float(value)
-        rule = "a finite number, or none at all"
-    elif isinstance(value, Mapping | list | tuple):
-        if level < LEVELS:
-            return _plain_container(value, path, whose, level + 1)
-        rule = f"at most {LEVELS} maps and lists within each other"
-    else:
-        rule = "what JSON holds: decimals and moments as text"
-    raise _not_plain(whose, f"{path:.80} is {value!r:.80}", rule)
-
-
-def _plain_container(
-    value: Mapping[str, Any] | list[Any] | tuple[Any, ...], path: str, whose: str, level: int
-) -> dict[str, Any] | list[Any]:
-    if isinstance(value, Mapping):
-        return _plain_map(value, path, whose, level)
-    return [_plain(item, path, whose, level + isinstance(item, list | tuple)) for item in value]
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _not_plain(whose: str, what: str, rule: str) -> EngineError:
-    return EngineError(
-        f"{whose} can't be kept: {what}; expected {rule}. Nothing of this write was kept; correct that, or "
-        f"leave it out, and try again."
-    )

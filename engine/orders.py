@@ -133,13 +133,25 @@ INTENT_NAMES = tuple(field.name for field in fields(OrderIntent))
 
 
 def intent_of(row: Mapping[str, Any]) -> OrderIntent:
-    """Give a row of a sealed batch as an intent; what it doesn't say takes the contract's default."""
+    """Give a row of a sealed batch as an intent; what it doesn't say takes the contract's default.
+
+    Metadata that can't be read, which the gate lets nothing pass with, is left out: orders sent with it, by a
+    version that did, must still be found.
+    """
     said = {name: row[name] for name in INTENT_NAMES if _is_said(row.get(name))}
     if "metadata" in said:
-        said["metadata"] = json.loads(said["metadata"])
+        said["metadata"] = _object(said["metadata"])
     if "symbol" in said:
         said["symbol"] = canonical_symbol(said["symbol"])
     return OrderIntent(**{"symbol": "", "side": "", **said})  # a cancel needs neither
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
 
 
 def _is_said(value: object) -> bool:

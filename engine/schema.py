@@ -75,8 +75,8 @@ INTENT_FIELDS = (
 )
 FIELD_BY_NAME = {field.name: field for field in INTENT_FIELDS}
 
-# What the decision function reads of a batch; the rest is for people, brokers and the ledger.
-DECISION_FIELDS = tuple(field.name for field in INTENT_FIELDS if field.kind != "json")
+DECISION_FIELDS = tuple(field.name for field in INTENT_FIELDS)
+"""What the decision function reads of a batch; of metadata only whether it can be kept."""
 
 SOURCE_COLUMNS = ("source_file", "source_row", "content_hash")
 """Where a row came from: file name in the archive, 1-based row (line) in it, int64 hash of its content."""

@@ -136,9 +136,16 @@ def _said_by_any(cases: Sequence[Case]) -> list[str]:
     return [
         name
         for name in DECISION_FIELDS
-        if name not in _MAY_BE_ABSENT
-        or any(case.batch[name].null_count < case.batch.num_rows for case in cases)
+        if name not in _MAY_BE_ABSENT or any(_says_anything(case.batch[name]) for case in cases)
     ]
+
+
+def _says_anything(column: pa.ChunkedArray) -> bool:
+    """Tell whether any row has a value, ``{}`` aside, which is what metadata says of nothing."""
+    if column.null_count == len(column):
+        return False
+    is_text = pa.types.is_string(column.type)
+    return not is_text or bool(pc.any(pc.not_equal(column, "{}")).as_py())
 
 
 def _can_share(case: Case) -> bool:

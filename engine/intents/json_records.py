@@ -373,10 +373,13 @@ def _json_text(value: Any) -> str:
 
     if not isinstance(value, float):  # NaN would become null
         try:
-            return orjson.dumps(value).decode()
+            text = orjson.dumps(value).decode()
         except TypeError as error:
             if "ecursion" in str(error):
                 raise RecursionError from None
+        else:
+            if "null" not in text:
+                return text
     return json.dumps(value)
 
 

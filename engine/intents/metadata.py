@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import Any
 
@@ -23,6 +23,14 @@ from xxhash import xxh3_64_intdigest
 
 from engine.columns import MISSING
 from engine.intents.raw_table import python_values
+from engine.keeping import (
+    METADATA,
+    SURELY_WITHIN_METADATA,
+    Unkeepable,
+    too_large,
+    unkeepable_metadata,
+    unkeepable_value,
+)
 from engine.quantity import Mask
 
 Words = npt.NDArray[np.uint64]
@@ -37,12 +45,14 @@ class Metadata:
     """``texts``: canonical JSON per row; ``words``: a hash per row of what it says, 0 for nothing.
 
     ``bad`` marks rows whose metadata is no object, ``clashing`` those that say one thing in two places.
+    ``unkeepable`` are those of which the ledger could not keep a part, with the first such part.
     """
 
     texts: list[str]
     words: Words
     bad: Mask
     clashing: Mask
+    unkeepable: Mapping[int, Unkeepable] = field(default_factory=dict)
 
     def of(self, rows: Mask) -> Metadata:
         """Give the metadata of some rows."""
@@ -54,18 +64,48 @@ def metadata_of(given: pa.Array | None, unknown: Mapping[str, pa.Array], rows: i
     """Read the metadata column, if there is one, together with the unknown columns."""
     columns = {name: _Distinct.of(unknown[name]) for name in sorted(unknown)}
     clashing = np.zeros(rows, dtype=bool)
+    unkeepable = _unkeepable_columns(columns)
     if given is None:
-        nowhere = np.zeros(rows, dtype=bool)
-        return Metadata(_texts_of(columns, rows), _words_of(columns, rows), nowhere, clashing)
+        nowhere, texts = np.zeros(rows, dtype=bool), _texts_of(columns, rows)
+        unkeepable |= _too_large(texts, but=unkeepable)
+        return Metadata(texts, _words_of(columns, rows), nowhere, clashing, unkeepable)
     objects, bad = _objects(given)
+    unkeepable |= _unkeepable_objects(objects)
     for name, column in columns.items():
         for row in np.flatnonzero(column.codes != MISSING).tolist():
             clashing[row] |= name in objects[row]
             objects[row][name] = column.values[column.codes[row]]
     words = [sum(map(_member_hash, said, said.values())) & _ALL_BITS for said in objects]
-    texts = [_json_text(said) for said in objects]
-    bad |= np.array([text is None for text in texts], dtype=bool)
-    return Metadata([text or "{}" for text in texts], np.array(words, dtype=np.uint64), bad, clashing)
+    maybe = [_json_text(said) for said in objects]
+    bad |= np.array([text is None for text in maybe], dtype=bool)
+    written = [text or "{}" for text in maybe]
+    unkeepable |= _too_large(written, but=unkeepable)
+    return Metadata(written, np.array(words, dtype=np.uint64), bad, clashing, unkeepable)
+
+
+def _unkeepable_columns(columns: Mapping[str, _Distinct]) -> dict[int, Unkeepable]:
+    """Return the rows of unknown columns that hold what the ledger can't keep, NaN (a missing one) aside."""
+    found: dict[int, Unkeepable] = {}
+    for name, column in columns.items():
+        for code, value in enumerate(column.values):
+            is_missing = isinstance(value, float) and isnan(value)
+            part = unkeepable_value(name, None if is_missing else value)
+            if part is not None:
+                own = replace(part, path=part.path.removeprefix("metadata."))
+                found.update(dict.fromkeys(np.flatnonzero(column.codes == code).tolist(), own))
+    return found
+
+
+def _unkeepable_objects(objects: Sequence[dict[str, Any]]) -> dict[int, Unkeepable]:
+    parts = ((row, unkeepable_metadata(said)) for row, said in enumerate(objects) if said)
+    return {row: part for row, part in parts if part is not None}
+
+
+def _too_large(texts: Sequence[str], *, but: Container[int]) -> dict[int, Unkeepable]:
+    """Return the rows whose metadata is too large as a whole, ``but`` those that are refused already."""
+    long = [row for row, text in enumerate(texts) if len(text) > SURELY_WITHIN_METADATA and row not in but]
+    parts = {row: too_large(json.loads(texts[row]), METADATA, path="metadata") for row in long}
+    return {row: part for row, part in parts.items() if part is not None}
 
 
 @dataclass(frozen=True)

@@ -62,3 +62,13 @@ class RefusedRow:
         if len(self.problems) > 1:
             record["also"] = [problem.message for problem in self.problems[1:]]
         return record
+
+
+@dataclass(frozen=True)
+class Said:
+    """A value in words already, which stands in no quotes."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text

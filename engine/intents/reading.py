@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.columns import MISSING, Column, FlagColumn, NumberColumn, TextColumn, TimeColumn
+from engine.columns import MISSING, Column, FlagColumn, JsonColumn, NumberColumn, TextColumn, TimeColumn
 from engine.config import DEFAULT_INTAKE, IntakeLimits
 from engine.contract import ID_RULE, Violation, violations
 from engine.errors import UnreadableFile
@@ -21,9 +21,10 @@ from engine.intents.formats import read_raw
 from engine.intents.identity import content_digests, content_hashes, derived_ids
 from engine.intents.metadata import Metadata, metadata_of
 from engine.intents.naming import NamedColumns, named_columns
-from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow
+from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow, Said
 from engine.intents.raw_table import RawTable
 from engine.intents.typed import trimmed_text, typed_column
+from engine.keeping import Unkeepable
 from engine.quantity import Mask
 from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, intents_schema
 
@@ -71,6 +72,12 @@ def read_intent_file(
     return IntentFile(name, 1, intents_schema().empty_table(), [RefusedRow((problem,))], unreadable=True)
 
 
+def refused_file(name: str, part: Unkeepable) -> IntentFile:
+    """Return a file whose only row is refused, for a part of its metadata that can't be kept."""
+    problem = Problem(name, 1, part.path, Said(part.value), part.rule, part.remedy)
+    return IntentFile(name, 1, intents_schema().empty_table(), [RefusedRow((problem,))])
+
+
 def _read(
     name: str, content: bytes, file_time_us: int, trading_date: date, limits: IntakeLimits
 ) -> IntentFile:
@@ -84,7 +91,7 @@ def _read(
     ids = _explicit_ids(named, raw.rows)
     metadata = _metadata(named, raw.rows)
     found = [*named.violations(), *_violations(columns, ids, metadata, raw.rows)]
-    problems = _problems(name, raw, named, found)
+    problems = _problems(name, raw, named, found, {} if metadata is None else metadata.unkeepable)
     good = np.ones(raw.rows, dtype=bool)
     good[list(problems)] = False
     refused = [RefusedRow(tuple(found), held) for found, held in problems.values()]
@@ -134,10 +141,16 @@ def _violations(
 
 
 def _problems(
-    name: str, raw: RawTable, named: NamedColumns, found: Sequence[Violation]
+    name: str,
+    raw: RawTable,
+    named: NamedColumns,
+    found: Sequence[Violation],
+    unkeepable: Mapping[int, Unkeepable],
 ) -> dict[int, tuple[list[Problem], dict[str, Any]]]:
     """Give all that is wrong with each bad row, and what that row held."""
-    bad = np.flatnonzero(np.logical_or.reduce([violation.rows for violation in found])).tolist()
+    wrong = np.logical_or.reduce([violation.rows for violation in found])
+    wrong[list(unkeepable)] = True
+    bad = np.flatnonzero(wrong).tolist()
     problems: dict[int, tuple[list[Problem], dict[str, Any]]] = {
         row: ([], held) for row, held in zip(bad, raw.raw(bad), strict=True)
     }
@@ -147,6 +160,10 @@ def _problems(
             value = named.value(held, violation.field)
             number, field = int(raw.row_numbers[row]), shown_name(violation.field)
             noted.append(Problem(name, number, field, value, violation.rule, violation.remedy))
+    for row, part in unkeepable.items():
+        noted, _ = problems[row]
+        number, field = int(raw.row_numbers[row]), shown_name(part.path)
+        noted.append(Problem(name, number, field, Said(part.value), part.rule, part.remedy))
     return problems
 
 
@@ -208,6 +225,8 @@ def _taken(column: Column, rows: Mask) -> Column:
         return NumberColumn(column.numbers[rows])
     if isinstance(column, TimeColumn):
         return TimeColumn(column.us[rows], column.given[rows], column.bad[rows])
+    if isinstance(column, JsonColumn):
+        return JsonColumn(column.wrong[rows])
     return FlagColumn(column.flags[rows], column.bad[rows])
 
 

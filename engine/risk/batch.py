@@ -17,6 +17,7 @@ from engine.columns import (
     TimeColumn,
     constant_text,
     flag_column,
+    json_column,
     number_column,
     text_column,
     time_column,
@@ -44,6 +45,7 @@ _READERS: dict[str, Callable[[pd.Series], Column]] = {
     "number": number_column,
     "time": time_column,
     "flag": flag_column,
+    "json": json_column,
 }
 
 

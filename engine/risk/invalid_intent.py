@@ -13,7 +13,11 @@ from engine.risk.verdicts import Verdicts, fail_where
 
 
 def invalid_intent(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verdicts:
-    """Fail rows that break any rule of ``engine.contract``, or have no valid ``client_intent_id``."""
+    """Fail rows that break any rule of ``engine.contract``, or have no valid ``client_intent_id``.
+
+    Metadata that the ledger can't keep is one of these rules (``engine.keeping``): an order that can't be
+    booked must not be sent.
+    """
     breach = ~batch.identity.valid
     for violation in violations(batch.columns, batch.rows):
         breach |= violation.rows

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine.errors import DataUnavailable, EngineError
+from engine.errors import DataUnavailable, DocumentRefused, EngineError
+from engine.keeping import DOCUMENT, INNER_LIST, is_kept_within_a_map, stored_size, too_large
 from engine.ledger import ledger_keys, merge_ledger_document
 from engine.stores.deadlines import at_once
 from engine.stores.firestore_client import Deadline, asked, is_contention, may_pass, never, pause
@@ -29,13 +30,7 @@ WRITES_PER_REQUEST = 500
 """Firestore refuses more."""
 BYTES_PER_REQUEST = 2 * 2**20
 """As documents are counted; the request, which may not be above 10 MiB, is at most 5 times as long."""
-DOCUMENT_BYTES = 2**20
 THREADS = 4
-
-_INNER_LIST = "[]"
-_FIXED_BYTES = 16  # at most, of a number, a moment, true or nothing
-_MAP_BYTES = 32
-_PATH_BYTES = 400  # at most, of what comes before a document's id
 
 
 @dataclass(frozen=True)
@@ -107,12 +102,13 @@ class LedgerWriting:
                 done += unclear.get(order_id) == document
                 continue
             ledger_keys(document)
-            size = stored_size(document) + len(order_id.encode()) + _PATH_BYTES
-            if size > DOCUMENT_BYTES:
-                raise EngineError(
-                    f"ledger document {order_id} can't be kept: it has {size} bytes; Firestore keeps up to "
-                    f"{DOCUMENT_BYTES}. Nothing of this write was kept; shorten raw_broker_order or raw_fill."
+            fault = too_large(document, DOCUMENT)
+            if fault is not None:
+                raise DocumentRefused(
+                    f"ledger document {order_id} can't be kept: with what is kept of it already it has "
+                    f"{fault.value}; expected {fault.rule}. Nothing of this write was kept. {fault.remedy}"
                 )
+            size = stored_size(document)
             changes.append(Change(order_id, document, size, snapshot if snapshot.exists else None))
         return changes, done
 
@@ -215,8 +211,7 @@ def _encoded(value: Any) -> Any:
         return encoded(value)
     if isinstance(value, list):
         return [
-            {_INNER_LIST: _encoded(item)} if isinstance(item, list) or _is_wrapped(item) else _encoded(item)
-            for item in value
+            {INNER_LIST: _encoded(item)} if is_kept_within_a_map(item) else _encoded(item) for item in value
         ]
     return value
 
@@ -231,27 +226,14 @@ def _decoded(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _decoded(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_decoded(item[_INNER_LIST] if _wraps_one(item) else item) for item in value]
+        return [_decoded(item[INNER_LIST] if _wraps_one(item) else item) for item in value]
     return value
 
 
 def _wraps_one(item: Any) -> bool:
     """Tell our own maps from one that others wrote, with any value in it."""
-    return _is_wrapped(item) and (isinstance(item[_INNER_LIST], list) or _is_wrapped(item[_INNER_LIST]))
+    return _is_wrapped(item) and (isinstance(item[INNER_LIST], list) or _is_wrapped(item[INNER_LIST]))
 
 
 def _is_wrapped(item: Any) -> bool:
-    return isinstance(item, Mapping) and list(item) == [_INNER_LIST]
-
-
-def stored_size(value: Any) -> int:
-    """Give the bytes that Firestore counts for a value, or a few more."""
-    if isinstance(value, str):
-        return len(value.encode()) + 1
-    if isinstance(value, bytes):
-        return len(value)
-    if isinstance(value, Mapping):
-        return _MAP_BYTES + sum(len(name.encode()) + 1 + stored_size(inner) for name, inner in value.items())
-    if isinstance(value, list):
-        return sum(_MAP_BYTES * isinstance(item, list) + stored_size(item) for item in value)
-    return _FIXED_BYTES
+    return isinstance(item, Mapping) and list(item) == [INNER_LIST]
