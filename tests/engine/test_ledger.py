@@ -30,7 +30,8 @@ from engine.ledger import (
 from engine.orders import BrokerOrder, OrderIntent
 
 NAMES = st.sampled_from(["symbol", "note", "trading_date", "raw_fill", "metadata", "a", "b"])
-LEAVES = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3)
+LEAVES = st.none() | st.integers() | TEXTS | st.lists(st.integers(), max_size=2)
 VALUES = st.recursive(LEAVES, lambda inner: st.dictionaries(NAMES, inner, max_size=3), max_leaves=8)
 FILLED = st.floats(min_value=0, allow_infinity=False) | st.integers(min_value=0)
 DOCUMENTS = st.builds(
