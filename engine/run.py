@@ -63,30 +63,13 @@ def start(settings: RunSettings, config: RiskConfig, world: World, *, slot: str 
     venues = world.venues
     if settings.dry_run != (venues is None):
         raise UsageError("a live run needs venues to send its orders to, and a dry run has none.")
-    mode = "dry" if venues is None else "live"
     as_of = world.clock()
     folder = world.runs.create(
         trading_date(as_of, settings.calendar),
         f"{as_of:%Y%m%dT%H%M%SZ}-{slot}",
-        {
-            "mode": mode,
-            "slot": slot,
-            "as_of": as_of.isoformat(),
-            "accounts": sorted(config.accounts),
-            "hosts": sorted({venue.broker.trading_host for venue in venues.at_work}) if venues else [],
-            "venues": [_as_sealed(venue) for venue in venues.at_work] if venues else [],
-            "stores": stores_of(world),
-            "config": {**asdict(config), "accounts": sorted(config.accounts)},
-            "settings": {
-                "calendar": settings.calendar,
-                "inbox_settle_s": settings.inbox_settle_s,
-                "decision_max_age_s": settings.decision_max_age_s,
-                "positions_max_age_s": settings.positions_max_age_s,
-                "intake": asdict(settings.intake),
-            },
-            "code_version": code_version(),
-        },
+        sealed_start(settings, config, world, slot=slot, as_of=as_of),
     )
+    mode = folder.start["mode"]
     _with_run_id(world, folder).log.event(
         "run_started",
         f"run {folder.run_id} begins as a {mode} run",
@@ -94,6 +77,31 @@ def start(settings: RunSettings, config: RiskConfig, world: World, *, slot: str 
         trading_date=folder.trading_date,
     )
     return folder
+
+
+def sealed_start(
+    settings: RunSettings, config: RiskConfig, world: World, *, slot: str, as_of: datetime
+) -> dict[str, Any]:
+    """Return what ``run.json`` says of a run besides its id."""
+    venues = world.venues
+    return {
+        "mode": "dry" if settings.dry_run else "live",
+        "slot": slot,
+        "as_of": as_of.isoformat(),
+        "accounts": sorted(config.accounts),
+        "hosts": sorted({venue.broker.trading_host for venue in venues.at_work}) if venues else [],
+        "venues": [_as_sealed(venue) for venue in venues.at_work] if venues else [],
+        "stores": stores_of(world),
+        "config": {**asdict(config), "accounts": sorted(config.accounts)},
+        "settings": {
+            "calendar": settings.calendar,
+            "inbox_settle_s": settings.inbox_settle_s,
+            "decision_max_age_s": settings.decision_max_age_s,
+            "positions_max_age_s": settings.positions_max_age_s,
+            "intake": asdict(settings.intake),
+        },
+        "code_version": code_version(),
+    }
 
 
 def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:

@@ -46,6 +46,24 @@ def drop(files: tuple[str, ...], kind: str, *, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("files", nargs=-1, type=click.Path(allow_dash=True))
+@click.option("--format", "kind", type=click.Choice(["json", "jsonl", "csv", "parquet"]), default="jsonl",
+              show_default=True, help="What standard input holds.")  # fmt: skip
+@click.option("--against-limits", is_flag=True, help="Also judge the rows, as of now; no broker is asked.")
+@_JSON
+def check(files: tuple[str, ...], kind: str, *, against_limits: bool, as_json: bool) -> None:
+    """Show what `drop` and the next run would make of FILES, or of standard input (-), row by row.
+
+    Nothing is written and nothing is sent. Exits with 0 where every row would be taken (a known one counts as
+    taken), with 4 where one would be quarantined or, with --against-limits, refused, with 2 where a file
+    can't be read.
+    """
+    from jobs.check import check as command
+
+    sys.exit(command(files or ("-",), kind=kind, against_limits=against_limits, as_json=as_json))
+
+
+@cli.command()
 @_SLOT
 @_JSON
 def collect(*, slot: str, as_json: bool) -> None:

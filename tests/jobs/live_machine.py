@@ -60,14 +60,17 @@ class AlpacaHandler(RequestHandler):
 
 @dataclass
 class Live:
-    """A machine on which everything lets live orders through: called, it runs a command with ``env``."""
+    """A machine on which everything lets live orders through: called, it runs a command with ``env``.
+
+    It takes what ``Command`` does.
+    """
 
     cli: Command
     data: Path
     alpaca: Alpaca
     env: Env
 
-    def __call__(self, *args: object, **env: str) -> Done:
+    def __call__(self, *args: object, **env: Any) -> Done:
         return self.cli(*args, **self.env | env)
 
     def orders(self) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ RUN_KEYS = {
 }
 COMMANDS = ["drop", "collect", "run", "status", "halt", "recover", "doctor", "init-db", "explain"]
 COMMANDS += ["positions", "positions load", "positions show", "positions accept", "simulate", "replay", "day"]
-COMMANDS += ["sync", "cancel-all"]
+COMMANDS += ["sync", "cancel-all", "check"]
 
 
 # --- drop
