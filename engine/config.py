@@ -61,6 +61,9 @@ SETTINGS = (
     Setting("AGENT_MODE", as_text, None, "only LIVE lets live orders through; a dry run doesn't ask"),
     Setting("EXEC_DATA_DIR", as_text, "./data", "folder of inbox, archive, quarantine, runs and engine.db"),
     Setting(
+        "EXEC_GROUP_ACCESS", as_flag, "0", "1: the group may read what the engine creates (modes 0750, 0640)"
+    ),
+    Setting(
         "EXEC_MAX_POSITION_QTY", as_quantity, "100", "largest position per account and symbol, in shares"
     ),
     Setting("EXEC_MAX_DAILY_TRADES", as_count, "50", "trades per account and session"),
@@ -226,6 +229,7 @@ class StoreSettings:
     """Where positions and ledger are kept, each chosen for itself; None: in the data folder's ``engine.db``.
 
     ``embedded_is_meant``: a live run may use that file as well. ``timeout_s``: bound of every answer.
+    ``group_access``: the group of this user may read what is created in the data folder.
     """
 
     data_dir: Path
@@ -234,6 +238,7 @@ class StoreSettings:
     tenant_id: str | None = None
     embedded_is_meant: bool = False
     timeout_s: float = 10.0
+    group_access: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> StoreSettings:
@@ -246,6 +251,7 @@ class StoreSettings:
             tenant_id=read_setting("EXEC_TENANT_ID", env),
             embedded_is_meant=read_setting("EXEC_STORE", env) is not None,
             timeout_s=read_setting("EXEC_RISK_DATA_TIMEOUT_S", env),
+            group_access=read_setting("EXEC_GROUP_ACCESS", env),
         )
 
 

@@ -15,6 +15,7 @@ from engine.intents.plain_values import plain_intent
 from engine.record import json_line
 from engine.schema import FIELD_BY_NAME
 from engine.stores.inbox import drop_file
+from engine.stores.modes import Modes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,8 @@ def drop_intents(intents: Any, inbox: str | os.PathLike[str] | None = None, *, n
     """
     folder = inbox_folder(inbox)
     ending, content = file_content(intents)
-    return drop_file(f"{name}{ending}", content, folder)
+    modes = Modes.of(group_access=read_setting("EXEC_GROUP_ACCESS", os.environ))
+    return drop_file(f"{name}{ending}", content, folder, modes=modes)
 
 
 def file_content(intents: Any) -> tuple[str, bytes]:

@@ -26,6 +26,7 @@ from engine.stores.chosen import Stores, check_emulator
 from engine.stores.inbox import Inbox, drop_file
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.lock import exclusive
+from engine.stores.modes import Modes
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import COLLECTED, DECISIONS, INPUTS, RESULTS, RunFolder
 from engine.venue import Opening
@@ -66,17 +67,18 @@ def execute_live(intent: OrderIntent, broker: TradingBroker, risk: _Risk, log: E
     now = risk.clock()
     said = {name: value for name, value in asdict(intent).items() if value is not None}
     said.setdefault("created_at", now)  # the same intent said again is another one
+    modes = Modes.of(group_access=settings.stores.group_access)
     private = settings.data_dir / f".{SLOT}" / "inbox"
     agent = Agent(risk.stores.agent, log, whoever_acts(), clock=risk.clock)
     access = Access(account=settings.account or intent.broker_account_id, broker=broker)
     check_emulator(settings.stores, broker.trading_host)
     with (
-        exclusive(settings.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC"),
+        exclusive(settings.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC", modes=modes),
         _gate(access, risk, agent).opened(),
         _opening(settings, agent).venues([access]) as venues,
     ):
         world = World(
-            objects=LocalObjects(settings.data_dir),
+            objects=LocalObjects(settings.data_dir, modes),
             inbox=Inbox(settings.data_dir / "inbox"),
             positions=risk.stores.positions,
             ledger=risk.stores.ledger,
@@ -89,6 +91,7 @@ def execute_live(intent: OrderIntent, broker: TradingBroker, risk: _Risk, log: E
         for unfinished in to_finish(world):
             finish(unfinished, world)
         shutil.rmtree(private, ignore_errors=True)
+        modes.make_folder(private)
         drop_file("intent.jsonl", intent_lines(said), private)
         world = replace(world, inbox=Inbox(private))
         folder = start(settings, risk.config, world, slot=SLOT)

@@ -40,10 +40,14 @@ def day(text: str, *, as_json: bool) -> int:
         )
     told = day_of(runs, late)
     place = setup.data_dir / "days" / session.isoformat()
-    place.mkdir(parents=True, exist_ok=True)
-    _cells(told.blotter).to_csv(place / "blotter.csv", index=False)
-    told.blotter.to_parquet(place / "blotter.parquet", index=False)
-    _cells(told.summary).to_csv(place / "summary.csv", index=False)
+    setup.modes.make_folder(place)
+    for name, content in (
+        ("blotter.csv", _csv(told.blotter)),
+        ("blotter.parquet", told.blotter.to_parquet(index=False)),
+        ("summary.csv", _csv(told.summary)),
+    ):
+        with open(place / name, "wb", opener=setup.modes.opener) as file:
+            file.write(content)
     unfinished = [run.run_id for run in runs if MANIFEST not in run.names()]
     breaks = breaks_found(setup.objects, session)
     documents = _documents(setup, breaks, session)
@@ -134,10 +138,12 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose text a spreadsheet takes for text; numbers and times stay as they are."""
+def _csv(frame: pd.DataFrame) -> bytes:
+    """Return a frame as CSV whose text a spreadsheet takes for text; numbers and times stay as they are."""
     texts = frame.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz"])
-    return frame.assign(**{name: column.map(csv_cell) for name, column in texts.items()})
+    safe = frame.assign(**{name: column.map(csv_cell) for name, column in texts.items()})
+    content: str = safe.to_csv(index=False)
+    return content.encode()
 
 
 def _record(told: Day, session: date) -> dict[str, Any]:

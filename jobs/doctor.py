@@ -14,6 +14,7 @@ from engine.errors import EngineError, RunInProgress
 from engine.preflight import Check, Finding, examine
 from engine.stores.lock import holder
 from engine.stores.postgres_server import HIDDEN, Server
+from jobs.reach import who_can_reach
 from jobs.tables import print_json, print_table, say
 from jobs.world import Setup, read_setup
 
@@ -92,6 +93,7 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
     spared: Collection[str] = ()
     if any(each.passed for each in found.findings if each.name in brokers) and len(setup.accounts) > 1:
         spared = brokers.keys()  # a run leaves an account out that fails, and trades the others
+    found.others += who_can_reach(setup.data_dir, setup.modes)
     for finding in found.findings:
         if not finding.passed:
             is_fatal = finding.name == _DATA_FOLDER or (live and finding.name not in spared)

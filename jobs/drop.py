@@ -60,7 +60,7 @@ def drop_all(setup: Setup, files: Sequence[str], *, kind: str) -> Dropping:
             done.failed.append({"file": file, "why": str(error)})
             continue
         try:
-            path = drop_file(given.name, given.content, inbox)
+            path = drop_file(given.name, given.content, inbox, modes=setup.modes)
         except (EngineError, OSError) as error:
             done.failed.append({"file": file, "why": _why_not_written(error, inbox)})
             continue

@@ -104,7 +104,8 @@ def accept(file: str, *, by: str, why: str, as_json: bool, clock: Callable[[], d
     store = setup.stores.ledger
     rows = read_proposal(_text(Path(file)), Path(file).name)
     at = clock()
-    with exclusive(setup.data_dir, since=moment(at)):  # a sync would move what the lines are compared with
+    # A sync would move what the lines are compared with.
+    with exclusive(setup.data_dir, since=moment(at), modes=setup.modes):
         session = trading_date(at, setup.settings.calendar)
         documents = adjustments(rows, by=by, why=why, at=at, trading_date=session)
         pairs = list(zip(rows, documents, strict=True))

@@ -84,7 +84,7 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
     gate = setup.gate(setup.preflight()) if live else None
     stopping = termination_asked(also_ctrl_c=live)
     with (
-        exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"),
+        exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes),
         progress_bar() as progress,
         gate.opened() if gate else nullcontext(),
         setup.venues(stopping) if live else nullcontext() as venues,

@@ -38,7 +38,7 @@ def sync_stores(*, as_json: bool, also: _Also = lambda _: {}) -> int:
     stopping = termination_asked(also_ctrl_c=True)
     try:
         with (
-            exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"),
+            exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes),
             setup.venues(stopping, to_trade=False) as venues,
         ):
             if "" in venues.by_account:

@@ -17,6 +17,7 @@ from engine.log import EventLog, wall_clock
 from engine.stores.chosen import Stores, check_emulator, choose_stores
 from engine.stores.inbox import Inbox
 from engine.stores.kill_switch import KillSwitch
+from engine.stores.modes import Modes
 from engine.stores.objects import LocalObjects, Objects
 from engine.world import World
 
@@ -112,7 +113,12 @@ class Setup:
     @property
     def objects(self) -> Objects:
         """Where run folders, archive and quarantine are kept."""
-        return LocalObjects(self.data_dir)
+        return LocalObjects(self.data_dir, self.modes)
+
+    @property
+    def modes(self) -> Modes:
+        """Modes of what is created in the data folder."""
+        return Modes.of(group_access=self.settings.stores.group_access)
 
     def accesses(self, *, only: str | None = None, **patience: Unpack[PatienceSettings]) -> list[Access]:
         """Give how each account is reached, or one of them. Raises ``ConfigurationError``, ``UsageError``."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from engine.config import StoreSettings
 from engine.errors import ConfigurationError
 from engine.stores.embedded import EmbeddedStore
+from engine.stores.modes import Modes
 from engine.stores.protocols import AgentDocuments, DocumentStore, LedgerStore, PositionStore
 
 
@@ -30,7 +31,7 @@ def identity_of(store: PositionStore | LedgerStore) -> str:
 
 def choose_stores(settings: StoreSettings) -> Stores:
     """Give the stores that the settings name. Nothing is connected to, and no library loaded, before use."""
-    embedded = EmbeddedStore(settings.data_dir / "engine.db")
+    embedded = EmbeddedStore(settings.data_dir / "engine.db", Modes.of(group_access=settings.group_access))
     positions: PositionStore = embedded
     if settings.database_url is not None:
         from engine.stores.postgres import PostgresStore

@@ -24,6 +24,7 @@ from engine.ledger import (
 )
 from engine.stores.books import NUMBERS, OLDER_REMEDY, checked_book, why_older
 from engine.stores.embedded_file import SCHEMA_VERSION, EmbeddedFile
+from engine.stores.modes import OWNER_ONLY, Modes
 from engine.stores.protocols import POSITION_COLUMNS, SyncMark, checked_agent_document_name
 
 _POSITIONS = "SELECT broker_account_id, symbol, qty FROM broker_positions"
@@ -88,6 +89,7 @@ class EmbeddedStore:
     """
 
     path: Path
+    modes: Modes = OWNER_ONLY
 
     @property
     def place(self) -> str:
@@ -96,7 +98,7 @@ class EmbeddedStore:
 
     @cached_property
     def _file(self) -> EmbeddedFile:
-        return EmbeddedFile(self.path)
+        return EmbeddedFile(self.path, self.modes)
 
     def check(self) -> str:
         """Read something cheap and say what was found. Raises ``DataUnavailable``."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import DataUnavailable, EngineError
+from engine.stores.modes import OWNER_ONLY, Modes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -78,6 +79,7 @@ class EmbeddedFile:
     """
 
     path: Path
+    modes: Modes = OWNER_ONLY
     _idle: list[tuple[_Identity, sqlite3.Connection]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )
@@ -186,9 +188,11 @@ class EmbeddedFile:
         """Make an empty book whole, or not at all: one cut off half-way would read as damaged."""
         import sqlite3
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.modes.make_folder(self.path.parent)
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.{os.urandom(4).hex()}")
         try:
+            with open(draft, "xb", opener=self.modes.opener):
+                pass  # SQLite's journals get the mode of the file
             with closing(sqlite3.connect(draft)) as connection:
                 connection.executescript(_SCHEMA)
             os.link(draft, self.path)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from engine.errors import EngineError, UsageError
 from engine.schema import FILE_ENDINGS
+from engine.stores.modes import OWNER_ONLY, Modes
 from engine.stores.objects import flush_folder
 
 LONGEST_NAME = 180
@@ -145,12 +146,15 @@ def name_with_hash(name: str, digest: str) -> str:
     return str(path.with_name(f"{stem}.{digest}{dot}{endings}"))
 
 
-def drop_file(name: str, content: bytes, inbox: Path) -> Path:
+def drop_file(name: str, content: bytes, inbox: Path, *, modes: Modes = OWNER_ONLY) -> Path:
     """Put a file into the inbox, whole, under a name that carries its hash, so that it needs no settling.
 
-    The same content under the same name is one file. Raises ``UsageError`` for a name that isn't looked at.
+    The same content under the same name is one file. What is created of the inbox and in it has the modes
+    that the umask says, since strategies of other users write there; the folder around it has ``modes``.
+    Raises ``UsageError`` for a name that isn't looked at.
     """
     check_name(name)
+    modes.make_folder(_around(inbox))
     inbox.mkdir(parents=True, exist_ok=True)
     path = inbox / name_with_hash(name, hash_of(content))
     hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -172,6 +176,11 @@ def check_name(name: str) -> None:
         raise UsageError(
             f"{name!r} is of no known kind; give it one of the endings {' '.join(FILE_ENDINGS)}."
         )
+
+
+def _around(inbox: Path) -> Path:
+    """Return the data folder of an inbox, or of a folder below an inbox."""
+    return next((folder.parent for folder in (inbox, *inbox.parents) if folder.name == "inbox"), inbox.parent)
 
 
 def _dropped(name: str, status: os.stat_result) -> Dropped:

@@ -10,22 +10,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import RunInProgress
+from engine.stores.modes import OWNER_ONLY, Modes
 
 _TRIES, _BETWEEN_TRIES_S = 50, 0.002
 
 
 @contextmanager
-def exclusive(data_dir: Path, *, since: str) -> Iterator[None]:
+def exclusive(data_dir: Path, *, since: str, modes: Modes = OWNER_ONLY) -> Iterator[None]:
     """Hold a data folder; the system lets go of it when the process ends, however it ends.
 
     ``since`` is told to whoever comes meanwhile. Raises ``RunInProgress`` where another job holds it.
     """
     from filelock import FileLock, Timeout
 
-    data_dir.mkdir(parents=True, exist_ok=True)
+    modes.make_folder(data_dir)
     note = data_dir / ".lock.holder"
     try:
-        with FileLock(data_dir / ".lock", timeout=0), note.open("a+") as opened:
+        with (
+            FileLock(data_dir / ".lock", timeout=0, mode=modes.file),
+            open(note, "a+", opener=modes.opener) as opened,
+        ):
             _mark(opened.fileno())
             opened.truncate(0)
             opened.write(f"process {os.getpid()}, at work since {since}")

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from engine.errors import AlreadyWritten, RecordError
+from engine.stores.modes import OWNER_ONLY, Modes
 
 Content = bytes | Any
 """Bytes, or anything with the buffer protocol, such as a ``pyarrow.Buffer``."""
@@ -46,8 +47,9 @@ class LocalObjects:
     below it (``archive``, say) may be links to another disk; below these no link is followed.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, modes: Modes = OWNER_ONLY) -> None:
         self.root = root
+        self.modes = modes
 
     def put(self, key: str, content: Content) -> None:
         """Keep a new object; see ``Objects``."""
@@ -56,7 +58,7 @@ class LocalObjects:
         # A new name each time: the draft of a killed job may be a sealed object's second name.
         draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         try:
-            with draft.open("xb") as file:
+            with open(draft, "xb", opener=self.modes.opener) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -119,25 +121,31 @@ class LocalObjects:
     def _make_folders(self, key: str) -> None:
         place, *folders = PurePosixPath(key).parts[:-1]
         folder = self.root / place
-        _make_folder(folder)
+        self._make_folder(folder)
         for name in folders:
             folder /= name
             try:
                 status = folder.lstat()
             except FileNotFoundError:
-                _make_folder(folder)
+                self._make_folder(folder)
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 raise RecordError(
                     f"{folder} is no folder, or a link to one, and nothing is written below it."
                 )
 
+    def _make_folder(self, folder: Path) -> None:
+        if not folder.is_dir():
+            self._make_folder(folder.parent)
+            self.modes.make_one_folder(folder)
+            flush_folder(folder.parent)
+
 
 class _FlushedLater(LocalObjects):
     """Local objects whose folders are flushed together."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
+    def __init__(self, root: Path, modes: Modes) -> None:
+        super().__init__(root, modes)
         self.folders: set[Path] = set()
 
     def _flush(self, folder: Path) -> None:
@@ -153,7 +161,7 @@ def many_puts(objects: Objects) -> Iterator[Objects]:
     if not isinstance(objects, LocalObjects):
         yield objects
         return
-    later = _FlushedLater(objects.root)
+    later = _FlushedLater(objects.root, objects.modes)
     yield later
     for folder in sorted(later.folders):
         flush_folder(folder)
@@ -171,14 +179,6 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             f"{folder} can't be listed ({error.strerror}), so what is recorded there is unknown. Nothing "
             f"was done; mend that, then run again."
         ) from None
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    flush_folder(folder.parent)
 
 
 def flush_folder(folder: Path) -> None:

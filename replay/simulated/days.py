@@ -37,6 +37,7 @@ from engine.stores.embedded import EmbeddedStore
 from engine.stores.inbox import Dropped, Inbox, drop_file
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.lock import exclusive
+from engine.stores.modes import OWNER_ONLY
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import RunFolder
 from engine.venue import Opening, Patience
@@ -126,7 +127,7 @@ class _Simulating:
     def all(self, told: Callable[[Session, int], None]) -> list[RunFolder]:
         """Do all sessions."""
         runs: list[RunFolder] = []
-        self.out.mkdir(parents=True, exist_ok=True)
+        OWNER_ONLY.make_folder(self.out)
         with (
             Path(os.devnull).open("w", encoding="utf-8") as nowhere,
             exclusive(self.out, since="a simulation"),

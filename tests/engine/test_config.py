@@ -178,6 +178,7 @@ READ: dict[str, Callable[[str], Any]] = {
     "GOOGLE_CLOUD_PROJECT": lambda text: settings(GOOGLE_CLOUD_PROJECT=text).stores.firestore_project,
     "EXEC_TENANT_ID": lambda text: settings(EXEC_TENANT_ID=text).stores.tenant_id,
     "EXEC_STORE": lambda text: settings(EXEC_STORE=text).stores.embedded_is_meant,
+    "EXEC_GROUP_ACCESS": lambda text: settings(EXEC_GROUP_ACCESS=text).stores.group_access,
     "EXEC_RISK_DATA_TIMEOUT_S": lambda text: settings(EXEC_RISK_DATA_TIMEOUT_S=text).stores.timeout_s,
     "AGENT_MODE": lambda text: settings(AGENT_MODE=text).gate.agent_mode,
     "EXEC_HEARTBEAT_DOC": lambda text: settings(EXEC_HEARTBEAT_DOC=text).gate.heartbeat_document,
@@ -223,6 +224,8 @@ GOOD = [
     ("DATABASE_URL", "host=db dbname=x", "host=db dbname=x"),
     *[(name, " acme-1 ", "acme-1") for name in FIRESTORE_NAMES],
     ("EXEC_STORE", "embedded", True),
+    ("EXEC_GROUP_ACCESS", " Yes", True),
+    ("EXEC_GROUP_ACCESS", "0", False),
     ("EXEC_STORE", " Embedded\n", True),
     ("EXEC_RISK_DATA_TIMEOUT_S", "0.1", 0.1),
     ("EXEC_RISK_DATA_TIMEOUT_S", "600", 600.0),
@@ -237,7 +240,11 @@ GOOD = [
     ("ALPACA_TRADING_HOST", " https://api.alpaca.markets\n", "https://api.alpaca.markets"),
 ]
 BAD = [
-    *[(name, text) for name in ("EXEC_DRY_RUN", "EXEC_RISK_FAIL_OPEN") for text in NO_WORDS],
+    *[
+        (name, text)
+        for name in ("EXEC_DRY_RUN", "EXEC_RISK_FAIL_OPEN", "EXEC_GROUP_ACCESS")
+        for text in NO_WORDS
+    ],
     *[("EXEC_MAX_POSITION_QTY", text) for text in NO_QUANTITIES if text],
     *[("EXEC_MAX_DAILY_TRADES", text) for text in NO_COUNTS],
     *[(name, text) for name in COUNTS_OF_FILES for text in NO_COUNTS],

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.errors import ConfigurationError
 from engine.printable import shown
+from engine.stores.modes import OWNER_ONLY
 from replay.simulator import decimals
 from replay.simulator.intake.refusal import Refusal
 from replay.simulator.wire import faults
@@ -67,7 +68,8 @@ def _save(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
     if path.suffix != ".json":
         raise _wrong("path", str(path), "a path that ends in .json", '"path": "/tmp/state.json"')
     try:
-        size = path.write_bytes(orjson.dumps(simulation.state()))
+        with open(path, "wb", opener=OWNER_ONLY.opener) as file:
+            size = file.write(orjson.dumps(simulation.state()))
     except (OSError, ValueError) as error:
         rule = f"a file that can be written ({getattr(error, 'strerror', error)})"
         raise _wrong("path", str(path), rule, '"path": "/tmp/state.json"') from error

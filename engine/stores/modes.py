@@ -1,0 +1,95 @@
+"""Modes of what the engine creates: its user's alone, and where it is so set its group may read.
+
+The umask makes no difference, and is left as it is: the engine is a library, too. What exists keeps its mode.
+The inbox is no business of these functions, since strategies of other users write into it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_PERMISSIONS = 0o777
+
+
+@dataclass(frozen=True)
+class Modes:
+    """The modes of new folders and files."""
+
+    folder: int
+    file: int
+
+    @classmethod
+    def of(cls, *, group_access: bool) -> Modes:
+        """Return the modes where the group has access, and where it has none."""
+        return WITH_GROUP if group_access else OWNER_ONLY
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder, and those above it that are missing; one that exists stays as it is."""
+        for missing in reversed([folder, *folder.parents]):
+            if not missing.is_dir():
+                self.make_one_folder(missing)
+
+    def make_one_folder(self, folder: Path) -> None:
+        """Make a folder in one that exists, unless it is there."""
+        try:
+            folder.mkdir(self.folder)
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
+            return
+        found = folder.stat().st_mode
+        # A folder's group may be passed on to what is created in it: that bit stays.
+        _set(folder, found, self.folder | (found & stat.S_ISGID))
+
+    @property
+    def opener(self) -> Callable[[str, int], int]:
+        """An ``opener`` for ``open``: a file that it creates gets the mode."""
+        return self._opened
+
+    def _opened(self, path: str, flags: int) -> int:
+        if flags & os.O_CREAT:
+            with suppress(FileExistsError):
+                descriptor = os.open(path, flags | os.O_EXCL, self.file)
+                _set(descriptor, os.fstat(descriptor).st_mode, self.file)
+                return descriptor
+        return os.open(path, flags, self.file)
+
+    def wider(self, data_dir: Path, *, at_most: int) -> Iterator[tuple[Path, int]]:
+        """Return what is open to more users than it should be, below a data folder, each with its mode.
+
+        The inbox is left out. Looks at no more than ``at_most`` files and folders, the upper ones first, and
+        follows no link.
+        """
+        folders = [data_dir]
+        looked_at = 0
+        for folder in folders:
+            with suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    looked_at += 1
+                    if looked_at > at_most:
+                        return
+                    path = folder / entry.name
+                    if entry.is_symlink() or path == data_dir / "inbox":
+                        continue
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+                    if mode & _PERMISSIONS & ~(self.folder if is_folder else self.file):
+                        yield path, mode
+                    if is_folder:
+                        folders.append(path)
+
+
+OWNER_ONLY = Modes(folder=0o700, file=0o600)
+WITH_GROUP = Modes(folder=0o750, file=0o640)
+
+
+def _set(place: Path | int, found: int, mode: int) -> None:
+    """Set a mode where it is another one; a file system without modes keeps what it has."""
+    if stat.S_IMODE(found) != mode:
+        with suppress(OSError):
+            os.chmod(place, mode)  # noqa: PTH101 - of a descriptor, too
