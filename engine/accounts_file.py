@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigurationError
+from engine.plain_text import NORMAL, VISIBLE, is_plain
+from engine.printable import printable
 from engine.schema import TEXT_LENGTH
 
 FILE = "EXEC_ACCOUNTS_FILE"
@@ -47,12 +49,14 @@ def listed_accounts(path: str) -> dict[str, dict[str, Any]]:
 
 
 def _check_account(path: str, name: str, said: object) -> None:
-    place = f"{path}, account {name!r}"
+    place = f"{path}, account {printable(repr(name))}"
     if name != name.strip() or not 0 < len(name) <= TEXT_LENGTH:
         raise ConfigurationError(
             f"{place}: the name has {len(name)} characters, or a blank at an end; expected 1 to "
             f"{TEXT_LENGTH}, as intents write it in broker_account_id."
         )
+    if not is_plain(name):
+        raise ConfigurationError(f"{place}: the name is not {VISIBLE}, {NORMAL}. Type it anew.")
     if not isinstance(said, dict):
         raise ConfigurationError(f"{place} is {said!r:.40}; expected a table [accounts.{name}].")
     for key, value in said.items():

@@ -18,6 +18,7 @@ from typing import Any
 from engine.breaks import Accepted, Break, shares
 from engine.errors import UnreadableFile, UsageError
 from engine.ledger import ADJUSTMENT, adjustment_document
+from engine.plain_text import is_plain
 from engine.printable import csv_cell, csv_value
 from engine.quantity import UNITS
 from engine.schema import BREAK_KINDS, SYMBOL_PATTERN, TEXT_LENGTH
@@ -211,7 +212,7 @@ def _read_row(line: int, cells: list[str]) -> Proposed | str:
         for name, cell in zip(PROPOSAL_COLUMNS, cells, strict=True)
     }
     account, symbol, kind = said["broker_account_id"], said["symbol"], said["kind"]
-    if not (0 < len(account) <= TEXT_LENGTH and account == account.strip() and account.isprintable()):
+    if not (0 < len(account) <= TEXT_LENGTH and account == account.strip() and is_plain(account)):
         return f"broker_account_id is {account!r:.80}; expected the account's name"
     if not re.fullmatch(SYMBOL_PATTERN, symbol, re.ASCII):
         return f"symbol is {symbol!r:.80}; expected 1 to 32 characters of A-Z 0-9 . / -"

@@ -23,6 +23,7 @@ from engine.setting_values import (
     as_database_url,
     as_document,
     as_flag,
+    as_name,
     as_path_part,
     as_projection,
     as_quantity,
@@ -86,7 +87,7 @@ SETTINGS = (
     Setting("EXEC_INBOX_MAX_DEPTH", as_count, "16", "folders below each other in the inbox that are read"),
     Setting("EXEC_SETTLE_S", as_wait, "30", "live: wait so long for fills after the last order has left"),
     Setting("EXEC_CALENDAR", as_text, "XNYS", "exchange_calendars name of the sessions"),
-    Setting("EXEC_BROKER_ACCOUNT_ID", as_text, None, "the one account that may trade; unset: any"),
+    Setting("EXEC_BROKER_ACCOUNT_ID", as_name, None, "the one account that may trade; unset: any"),
     Setting(
         "EXEC_ACCOUNTS_FILE", as_text, None, "several accounts, with hosts and where their keys are (TOML)"
     ),

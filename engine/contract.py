@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 
 from engine.columns import Column, Columns, FlagColumn, JsonColumn, NumberColumn, TextColumn, TimeColumn
+from engine.plain_text import NORMAL, VISIBLE, is_normal, is_visible
 from engine.quantity import BOUND, NOT_A_QUANTITY, Mask, to_units
 from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, SYMBOL_PATTERN, TEXT_LENGTH, Field
 
@@ -23,28 +24,41 @@ ID_RULE = "an id of 1 to 48 characters, each a letter of A-Z or a-z, a digit, _ 
 
 @dataclass(frozen=True)
 class _Text:
-    """What a text field may hold, as a pattern and in words."""
+    """What a text field may hold, as a test and in words."""
 
-    pattern: str
+    holds: Callable[[str], bool]
     rule: str
     remedy: str
 
 
+def _matching(pattern: str, rule: str, remedy: str) -> _Text:
+    matcher = re.compile(pattern).fullmatch
+    return _Text(lambda text: matcher(text) is not None, rule, remedy)
+
+
 _TEXTS = {
-    "client_intent_id": _Text(ID_PATTERN, ID_RULE, "Correct the id, or leave it out to have one derived."),
-    "target_intent_id": _Text(ID_PATTERN, ID_RULE, "Copy the client_intent_id of the order to cancel."),
-    "symbol": _Text(
+    "client_intent_id": _matching(
+        ID_PATTERN, ID_RULE, "Correct the id, or leave it out to have one derived."
+    ),
+    "target_intent_id": _matching(ID_PATTERN, ID_RULE, "Copy the client_intent_id of the order to cancel."),
+    "symbol": _matching(
         SYMBOL_PATTERN,
         "a symbol of 1 to 32 characters, each a letter of A-Z, a digit, a dot, a slash or a hyphen",
         "Write it as the broker does, such as BRK.B or BTC/USD.",
     ),
-    "asset_class": _Text(r"[A-Z_]{1,32}", "a word of A-Z and _", "Write EQUITY, say, or leave it out."),
+    "asset_class": _matching(r"[A-Z_]{1,32}", "a word of A-Z and _", "Write EQUITY, say, or leave it out."),
 }
-_PLAIN_TEXT = _Text(
+_ONE_LINE = _matching(
     rf"(?!\s)[^\x00-\x1f\x7f]{{1,{TEXT_LENGTH}}}(?<!\s)",
     f"one line of text, 1 to {TEXT_LENGTH} characters without blanks around them",
     "Write it as plain text, no longer than that.",
 )
+_PLAIN_TEXT = (
+    _ONE_LINE,
+    _Text(is_visible, VISIBLE, "Type it anew: what can't be seen in it is shown here as an escape."),
+    _Text(is_normal, NORMAL, "Write plain letters: no ligature, no full-width one, an accent in its letter."),
+)
+"""What names something, where no pattern says more; each holds of what the ones before it hold of."""
 _UNNEEDED_BY_CANCELS = frozenset({"symbol", "side", "qty"})
 
 
@@ -67,7 +81,7 @@ def violations(columns: Columns, rows: int) -> Iterator[Violation]:
 
 def is_well_formed(field: str, value: object) -> bool:
     """Tell whether a value is text that the named text field may hold."""
-    return isinstance(value, str) and _text_test(FIELD_BY_NAME[field])(value)
+    return isinstance(value, str) and all(text.holds(value) for text in _texts_of(FIELD_BY_NAME[field]))
 
 
 def _all_rules(columns: Columns, rows: int) -> Iterator[Violation]:
@@ -78,7 +92,7 @@ def _all_rules(columns: Columns, rows: int) -> Iterator[Violation]:
             missing = ~_given(columns, rows, field.name)
             if field.name in _UNNEEDED_BY_CANCELS:
                 missing &= ~is_cancel
-            yield Violation(field.name, _words(field).rule, f"Add {field.name}.", missing)
+            yield Violation(field.name, _texts_of(field)[0].rule, f"Add {field.name}.", missing)
         if column is not None:
             yield from _one_field(field, column)
     yield from _how_much(columns, rows, is_cancel)
@@ -101,9 +115,11 @@ def _all_rules(columns: Columns, rows: int) -> Iterator[Violation]:
 
 def _one_field(field: Field, column: Column) -> Iterator[Violation]:
     if isinstance(column, TextColumn):
-        words = _words(field)
-        wrong = column.given() & ~column.where(_text_test(field))
-        yield Violation(field.name, words.rule, words.remedy, wrong)
+        left = column.given()
+        for text in _texts_of(field):
+            holds = column.where(text.holds)
+            yield Violation(field.name, text.rule, text.remedy, left & ~holds)
+            left &= holds
     elif isinstance(column, NumberColumn):
         yield from _number_rules(field, column)
     elif isinstance(column, TimeColumn):
@@ -121,19 +137,12 @@ def _one_field(field: Field, column: Column) -> Iterator[Violation]:
 
 
 @cache
-def _words(field: Field) -> _Text:
+def _texts_of(field: Field) -> tuple[_Text, ...]:
     if not field.choices:
-        return _TEXTS.get(field.name, _PLAIN_TEXT)
+        return (_TEXTS[field.name],) if field.name in _TEXTS else _PLAIN_TEXT
     remedy = "Write one of these words." if field.required else "Write one of these words, or leave it out."
-    return _Text("", ", ".join(field.choices[:-1]) + " or " + field.choices[-1], remedy)
-
-
-@cache
-def _text_test(field: Field) -> Callable[[str], bool]:
-    if field.choices:
-        return frozenset(field.choices).__contains__
-    matcher = re.compile(_words(field).pattern).fullmatch
-    return lambda text: matcher(text) is not None
+    rule = ", ".join(field.choices[:-1]) + " or " + field.choices[-1]
+    return (_Text(frozenset(field.choices).__contains__, rule, remedy),)
 
 
 def _number_rules(field: Field, column: NumberColumn) -> Iterator[Violation]:

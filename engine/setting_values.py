@@ -11,6 +11,9 @@ from decimal import Decimal
 from typing import Literal
 
 from engine.errors import ConfigurationError
+from engine.plain_text import NORMAL, VISIBLE, is_plain, trimmed
+from engine.printable import printable
+from engine.schema import TEXT_LENGTH
 
 ON_WORDS = frozenset({"1", "true", "yes", "on"})
 OFF_WORDS = frozenset({"0", "false", "no", "off"})
@@ -108,6 +111,17 @@ def as_text(name: str, text: str) -> str:
     return text.strip()
 
 
+def as_name(name: str, text: str) -> str:
+    """Return a name, trimmed: what is seen of it is all of it."""
+    said = trimmed(text)
+    if not 0 < len(said) <= TEXT_LENGTH or not is_plain(said):
+        raise ConfigurationError(
+            f"{name} is {printable(repr(text))}; expected 1 to {TEXT_LENGTH} characters, {VISIBLE}, "
+            f"{NORMAL}. Type it anew, or unset it."
+        )
+    return said
+
+
 def as_timeout(name: str, text: str) -> float:
     """Return the seconds after which a request is given up."""
     seconds = as_seconds(name, text)
@@ -155,11 +169,12 @@ def as_store(name: str, text: str) -> str:
 
 def as_path_part(name: str, text: str) -> str:
     """Return one part of a Firestore path."""
-    part = text.strip()
-    if not part or "/" in part or part in {".", ".."} or re.fullmatch("__.*__", part):
+    part = trimmed(text)
+    unusable = not part or "/" in part or part in {".", ".."} or re.fullmatch("__.*__", part)
+    if unusable or not is_plain(part):
         raise ConfigurationError(
-            f"{name} is {text!r}; expected one part of a Firestore path: a name without a slash, "
-            f"such as acme."
+            f"{name} is {printable(repr(text))}; expected one part of a Firestore path: a name without a "
+            f"slash, {VISIBLE}, such as acme."
         )
     return part
 

@@ -19,6 +19,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from engine.plain_text import trimmed
+
 QUOTE_CURRENCIES = (
     *("USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "NZD"),
     *("USDT", "USDC", "BTC", "ETH"),
@@ -40,10 +42,10 @@ def canonical_symbol(symbol: str) -> str:
 
     Idempotent. Text that isn't ASCII is only trimmed: it is no symbol, and never equals one.
     """
-    trimmed = symbol.strip()
-    if not trimmed.isascii():
-        return trimmed
-    capitals = trimmed.upper()
+    text = trimmed(symbol)
+    if not text.isascii():
+        return text
+    capitals = text.upper()
     pair = _SEPARATED_PAIR.fullmatch(capitals) or _JOINED_PAIR.fullmatch(capitals)
     return f"{pair[1]}/{pair[2]}" if pair else capitals.translate(_SEPARATORS)
 

@@ -23,6 +23,7 @@ from engine.config import RiskConfig
 from engine.contract import is_well_formed
 from engine.inputs import RiskInputs
 from engine.risk import evaluate
+from engine.risk.keys import names_something
 from engine.schema import DECISION_FIELDS, INTENT_FIELDS, intents_schema
 
 ROWS_AT_ONCE = 131_072
@@ -177,7 +178,9 @@ def _names_all(frame: pa.Table, column: str) -> bool:
     if column not in frame.schema.names or not frame.num_rows:
         return True
     names = frame[column]
-    return not names.null_count and all(name and name == name.strip() for name in names.unique().to_pylist())
+    return not names.null_count and all(
+        name == name.strip() and names_something(name) for name in names.unique().to_pylist()
+    )
 
 
 def _named(place: int, account: str) -> str:

@@ -22,6 +22,7 @@ from engine.columns import (
     TimeColumn,
 )
 from engine.intents.raw_table import ODD
+from engine.plain_text import BLANKS, trimmed
 from engine.quantity import Mask
 from engine.schema import Kind
 from engine.setting_values import OFF_WORDS, ON_WORDS
@@ -52,7 +53,7 @@ def trimmed_text(array: pa.Array) -> pa.Array:
         array = array.cast(pa.string())
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         return pc.if_else(pc.is_valid(array), ODD, pa.scalar(None, pa.string()))
-    text = pc.utf8_trim_whitespace(array.cast(pa.string()))
+    text = pc.utf8_trim(array.cast(pa.string()), characters=BLANKS)
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
@@ -62,8 +63,8 @@ def _text(array: pa.Array, case: Callable[[str], str] = str) -> TextColumn:
     if not _is_text(array.type):
         return TextColumn(np.where(_given(array), 0, MISSING).astype(np.int8), [NOT_TEXT])
     codes, texts = _encoded(array)
-    trimmed = [_trimmed(text, case) for text in texts]
-    spelled = [ODD if text.startswith(ODD) else text for text in trimmed]
+    written = [_trimmed(text, case) for text in texts]
+    spelled = [ODD if text.startswith(ODD) else text for text in written]
     place = {text: code for code, text in enumerate(dict.fromkeys(filter(None, spelled)))}
     renumbered = np.array([*(place.get(text, MISSING) for text in spelled), MISSING])
     return TextColumn(
@@ -73,8 +74,8 @@ def _text(array: pa.Array, case: Callable[[str], str] = str) -> TextColumn:
 
 def _trimmed(text: str, case: Callable[[str], str]) -> str:
     """Trim text and change its case, that of ASCII alone: the ligature "ﬁ" is no way to write FI."""
-    trimmed = text.strip()
-    return case(trimmed) if trimmed.isascii() else trimmed
+    name = trimmed(text)
+    return case(name) if name.isascii() else name
 
 
 def _number(array: pa.Array) -> NumberColumn:
@@ -90,10 +91,10 @@ def _number(array: pa.Array) -> NumberColumn:
     codes, texts = _encoded(array)
     values = pa.array(texts, type=pa.string())
     numeric = pc.match_substring_regex(values, _NUMBER)
-    trimmed = pc.utf8_trim_whitespace(values)
-    plain = pc.if_else(pc.starts_with(trimmed, "+"), pc.utf8_slice_codeunits(trimmed, 1), trimmed)
+    bare = pc.utf8_trim_whitespace(values)
+    plain = pc.if_else(pc.starts_with(bare, "+"), pc.utf8_slice_codeunits(bare, 1), bare)
     numbers = _floats(pc.if_else(numeric, plain, pa.scalar(None, pa.string())).cast(pa.float64()))
-    bad = ~numeric.to_numpy(zero_copy_only=False) & (pc.utf8_length(trimmed).to_numpy() > 0)
+    bad = ~numeric.to_numpy(zero_copy_only=False) & (pc.utf8_length(bare).to_numpy() > 0)
     bad = np.append(bad, False)[codes]
     return NumberColumn(np.append(numbers, np.nan)[codes], bad if bad.any() else None)
 

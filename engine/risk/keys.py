@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engine.columns import text_column
+from engine.plain_text import is_plain, trimmed
 from engine.quantity import Ints, Mask
 from engine.risk.batch import Batch
 from engine.symbols import canonical_symbol
@@ -88,6 +89,12 @@ class PositionKeys:
         return _codes(frame[~named], "broker_account_id", self.accounts), frame[named]
 
 
+def names_something(text: str) -> bool:
+    """Return whether a text of a frame is a key: not blank and, but for blanks around it, plain."""
+    name = trimmed(text)
+    return bool(name) and is_plain(name)
+
+
 def names_every_symbol(frame: pd.DataFrame) -> bool:
     """Tell whether every row says what it is about; one that doesn't makes the whole frame doubtful."""
     return bool(_named(frame, "symbol").all())
@@ -98,7 +105,7 @@ def _pairs(account: Ints, symbol: Ints, symbols: int) -> Ints:
 
 
 def _codes(
-    frame: pd.DataFrame, name: str, code_of: dict[str, int], *, form: Callable[[str], str] = str.strip
+    frame: pd.DataFrame, name: str, code_of: dict[str, int], *, form: Callable[[str], str] = trimmed
 ) -> Ints | None:
     """Look a column up; a missing or malformed key could be anybody's, so then nothing is known."""
     if len(frame) == 0:
@@ -111,7 +118,5 @@ def _codes(
 
 
 def _named(frame: pd.DataFrame, name: str) -> Mask:
-    """Mark the rows that say something in a column of keys."""
-    return (
-        text_column(frame[name]).where(lambda text: bool(text.strip())) if len(frame) else np.zeros(0, bool)
-    )
+    """Mark the rows that say something in a column of keys; what isn't plain could be any name."""
+    return text_column(frame[name]).where(names_something) if len(frame) else np.zeros(0, bool)

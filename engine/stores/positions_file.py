@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import UnreadableFile
+from engine.plain_text import VISIBLE, is_plain, trimmed
+from engine.printable import printable
 from engine.quantity import NOT_A_QUANTITY, to_units
 from engine.schema import SYMBOL_PATTERN, TEXT_LENGTH
 from engine.symbols import canonical_symbol
@@ -47,7 +49,7 @@ class _Table:
 
     def problem(self, index: int, field: str, rule: str, remedy: str) -> str:
         cell = self.columns[field][index]
-        text = str(cell) if isinstance(cell, Decimal) else repr(cell)
+        text = printable(str(cell) if isinstance(cell, Decimal) else repr(cell))
         shown = text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…"
         return f"{self.name}:{self.rows[index]}: {field} is {shown}; expected {rule}. {remedy}"
 
@@ -222,7 +224,7 @@ def _checked(table: _Table) -> tuple[pd.DataFrame, list[str]]:
 
 
 _ACCOUNT_WORDS = (
-    f"text of 1 to {TEXT_LENGTH} characters",
+    f"text of 1 to {TEXT_LENGTH} characters, {VISIBLE}",
     "Write the account's id, in JSON and Parquet as text.",
 )
 _SYMBOL_WORDS = ("1 to 32 characters of A-Z 0-9 . / -", "Write the broker's symbol, such as SPY.")
@@ -254,13 +256,12 @@ def _repetitions(table: _Table, texts: dict[str, list[str | None]]) -> Iterator[
 def _plain_text(value: object) -> str | None:
     if not isinstance(value, str):
         return None
-    text = value.strip()
-    return text if 0 < len(text) <= TEXT_LENGTH and text.isprintable() else None
+    text = trimmed(value)
+    return text if 0 < len(text) <= TEXT_LENGTH and is_plain(text) else None
 
 
 def _symbol(value: object) -> str | None:
-    text = value.strip() if isinstance(value, str) else ""
-    symbol = canonical_symbol(text)
+    symbol = canonical_symbol(trimmed(value)) if isinstance(value, str) else ""
     return symbol if _SYMBOL.fullmatch(symbol) else None
 
 

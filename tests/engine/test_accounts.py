@@ -101,6 +101,11 @@ REFUSED: dict[str, tuple[str, str]] = {
         "api_key_file can't be read (No such file or directory)",
     ),
     "a blank name": ('[accounts." main"]\npaper = true', "or a blank at an end"),
+    "a name that isn't seen": (
+        '[accounts."main\u200b"]\npaper = true',
+        r"'main\u200b': the name is not visible",
+    ),
+    "a name in full width": ('[accounts."\uff4dain"]\npaper = true', "normal form NFKC"),
 }
 
 

@@ -20,6 +20,7 @@ from engine.config import (
     read_setting,
 )
 from engine.errors import ConfigurationError
+from engine.printable import printable
 
 WORDS = {
     "1": True,
@@ -265,6 +266,12 @@ BAD = [
         (name, " ")
         for name in ("EXEC_BROKER_ACCOUNT_ID", "EXEC_ACCOUNTS_FILE", "EXEC_DATA_DIR", "EXEC_CALENDAR")
     ],
+    *[
+        (name, text)
+        for name in ("EXEC_BROKER_ACCOUNT_ID", "EXEC_TENANT_ID")
+        for text in ("p\u200b", "p\u2028", "\u202ep", "p\u00a0", "\uff50", "o\u0308")
+    ],
+    *[("EXEC_BROKER_ACCOUNT_ID", text) for text in ("p" * 129, "p\u3164")],
 ]
 
 
@@ -279,7 +286,8 @@ def test_a_value_that_cannot_be_read_is_an_error_that_names_setting_and_value(na
     with pytest.raises(ConfigurationError) as error:
         READ[name](text)
     assert error.value.exit_code == 2
-    assert str(error.value).startswith(f"{name} is {text!r}; expected" if text.strip() else f"{name} is ")
+    shown = printable(repr(text))
+    assert str(error.value).startswith(f"{name} is {shown}; expected" if text.strip() else f"{name} is ")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ NO_NUMBER = "a positive number"
 DIGITS = "a number of at most 9 decimals and 15 significant digits"
 DECIMAL = "a positive decimal number"
 PLAIN = "one line of text, 1 to 128 characters without blanks around them"
+UNSEEN = "visible text without control, zero-width or direction-changing characters"
+NORMAL = "text in Unicode's normal form NFKC"
 SYMBOL = "a symbol of 1 to 32 characters, each a letter of A-Z, a digit, a dot, a slash or a hyphen"
 ID = "an id of 1 to 48 characters, each a letter of A-Z or a-z, a digit, _ or -"
 MOMENT = "a date and time with a zone"
@@ -225,6 +227,17 @@ def test_every_word_of_a_field_is_one(field: str) -> None:
         ("strategy_id", " s", PLAIN),
         ("strategy_id", "s\u00a0", PLAIN),
         ("broker_account_id", "a\tb", PLAIN),
+        ("strategy_id", "p\u200b", UNSEEN),
+        ("strategy_id", "a\u202eb", UNSEEN),
+        ("broker_account_id", "a\x85b", UNSEEN),
+        ("broker_account_id", "a\u2028b", UNSEEN),
+        ("broker_account_id", "\u0301a", UNSEEN),
+        ("broker_account_id", "a\ufe0f", UNSEEN),
+        ("broker_account_id", "\uff50aper", NORMAL),
+        ("strategy_id", "ko\u0308ln", NORMAL),
+        ("symbol", "SPY\u200b", SYMBOL),
+        ("client_intent_id", "id\u200b", ID),
+        ("target_intent_id", "id\u200b", ID),
         ("broker_account_id", 5, PLAIN),
         ("broker_account_id", b"a", PLAIN),
         ("asset_class", "equity", "a word of A-Z and _"),

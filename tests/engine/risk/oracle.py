@@ -7,6 +7,7 @@ batch as a list of dicts and gives what ``evaluate`` must answer, row by row; No
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -362,7 +363,9 @@ def is_missing(value: Any) -> bool:
 
 
 def is_text(value: Any, *, longest: int = 128) -> bool:
-    return isinstance(value, str) and 1 <= len(value) <= longest and value == value.strip()
+    if not isinstance(value, str) or not 1 <= len(value) <= longest or value != value.strip():
+        return False
+    return value.isprintable() and unicodedata.normalize("NFKC", value) == value
 
 
 def is_symbol(value: Any) -> bool:

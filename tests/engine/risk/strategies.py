@@ -120,10 +120,10 @@ BAD_AMOUNTS: tuple[Any, ...] = (
     None,
 )
 BAD_CELLS: dict[str, tuple[Any, ...]] = {
-    "strategy_id": ("", None, "x" * 129, " padded", 7),
-    "broker_account_id": ("", None, "x" * 129, "paper ", np.nan),
+    "strategy_id": ("", None, "x" * 129, " padded", 7, "a\u202eb", "\ufb01nance"),
+    "broker_account_id": ("", None, "x" * 129, "paper ", np.nan, "paper\u200b", "\uff50aper"),
     "client_intent_id": ("", None, "x" * 49, "white space", "id\n", "ünïcode", "\u0661"),
-    "symbol": ("", None, "spy", "X" * 33, "S PY", "SPY\n", " SPY", np.nan),
+    "symbol": ("", None, "spy", "X" * 33, "S PY", "SPY\n", " SPY", "SPY\u200b", np.nan),
     "side": ("", None, "long", "BUY", "buy ", "short"),
     "qty": BAD_AMOUNTS,
     "order_type": ("", "LIMIT", "iceberg"),

@@ -1022,3 +1022,47 @@ def test_two_instruments_have_a_limit_each(one: str, other: str) -> None:
     inputs = book(held(("paper", one, 60), ("paper", other, 60)))
     assert reasons(order("buy", 40, symbol=one), order("buy", 40, symbol=other), inputs=inputs) == ["ok"] * 2
     assert reason(order("buy", 41, symbol=one), inputs) == "max_position_size_exceeded"
+
+
+# Names that look like others
+
+LOOKALIKES = [
+    "paper\u200b",
+    "p\u202aaper",
+    "paper\u2028",
+    "paper\u00a0",
+    "\uff50aper",
+    "paper\ufe0f",
+    "paper\x85",
+]
+
+
+@pytest.mark.parametrize("account", LOOKALIKES)
+def test_an_intent_of_an_account_that_looks_like_another_is_invalid(account: str) -> None:
+    assert reason(order(broker_account_id=account)) == "invalid_intent"
+    assert reason(order(strategy_id=account)) == "invalid_intent"
+
+
+@pytest.mark.parametrize("account", LOOKALIKES)
+@pytest.mark.parametrize("frame", ["positions", "daily_trades", "working_orders", "unreconciled"])
+def test_an_account_that_looks_like_another_leaves_nothing_known_of_any(account: str, frame: str) -> None:
+    frames = {
+        "positions": held((account, "SPY", 60)),
+        "daily_trades": traded((account, 1)),
+        "working_orders": working((account, "SPY", "buy", 60)),
+        "unreconciled": broken_in((account, "SPY")),
+    }
+    assert reason(order(), book(**{frame: frames[frame]})) == "risk_data_unavailable"
+    assert reason(order(broker_account_id="other"), book(**{frame: frames[frame]})) == "risk_data_unavailable"
+
+
+@pytest.mark.parametrize("symbol", ["SPY\u200b", "\uff33\uff30\uff39", "S\u00adPY"])
+def test_a_position_whose_symbol_looks_like_another_makes_its_account_unavailable(symbol: str) -> None:
+    inputs = book(held(("paper", symbol, 60)))
+    rows = [order(), order(broker_account_id="other")]
+    assert reasons(*rows, inputs=inputs) == ["risk_data_unavailable", "ok"]
+
+
+def test_blanks_around_a_key_are_nothing() -> None:
+    inputs = book(held((" paper\n", "\tspy ", 60)))
+    assert reasons(order("buy", 41), order("buy", 40), inputs=inputs) == ["max_position_size_exceeded", "ok"]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from engine.errors import UnreadableFile
+from engine.printable import printable
 from engine.stores.positions_file import read_positions_file
 
 ROW = {"broker_account_id": "paper", "symbol": "SPY", "qty": "10"}
@@ -194,6 +195,20 @@ def test_one_instrument_in_two_forms_is_refused(tmp_path: Path, one: str, other:
     )
     alone = written(tmp_path, "q.csv", HEADER + f"a,{one},1\n")
     assert read_positions_file(alone)["symbol"].tolist() == [symbol]
+
+
+@pytest.mark.parametrize("account", ["a\u200b", "\u202ea", "a\u00a0", "\uff41", "a\u3164"])
+def test_an_account_that_looks_like_another_is_refused_and_shown_escaped(
+    tmp_path: Path, account: str
+) -> None:
+    said = refusal(written(tmp_path, "p.csv", HEADER + f"{account},SPY,1\n"))
+    assert f"p.csv:2: broker_account_id is {printable(repr(account))}; expected text of 1 to 128" in said
+    assert "zero-width" in said
+
+
+@pytest.mark.parametrize("symbol", ["SPY\u200b", "\uff33PY", "SPY\u00a0"])
+def test_a_symbol_that_looks_like_another_is_refused(tmp_path: Path, symbol: str) -> None:
+    assert "p.csv:2: symbol is " in refusal(written(tmp_path, "p.csv", HEADER + f"a,{symbol},1\n"))
 
 
 def test_the_same_symbol_twice_for_an_account_is_refused_even_if_written_differently(tmp_path: Path) -> None:
