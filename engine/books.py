@@ -23,7 +23,7 @@ from engine.reconciling import reconcile
 from engine.shared_orders import SharedOrders
 from engine.stores.protocols import SyncMark
 from engine.stores.runs import ATTEMPTS, RESULTS
-from engine.venue import Venue
+from engine.venue import SEND_S, Venue
 from engine.world import World
 
 OPENING = "opening_balance"
@@ -132,6 +132,7 @@ class Books:
             for position in told.positions
         ]
         if documents:
+            self.venue.lease.hold_for(SEND_S)  # or another job may have opened it, and traded, meanwhile
             self.world.ledger.write_ledger(documents)
             held = ", ".join(f"{position.qty:g} {position.symbol}" for position in told.positions[:5])
             more = ", …" if len(documents) > 5 else ""

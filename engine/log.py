@@ -20,20 +20,34 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass
+class Unlogged:
+    """How many events could not be written."""
+
+    events: int = 0
+
+
 @dataclass(frozen=True)
 class EventLog:
     """Writes events to a stream, each with the fields of ``about`` (a run id, say).
 
     A terminal gets errors only, as plain sentences: somebody sits there and has the report on stdout.
+    An event that can't be written is counted in ``lost``, and nothing else comes of it.
     """
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     clock: Callable[[], datetime] = wall_clock
     about: Mapping[str, Any] = field(default_factory=dict)
+    unlogged: Unlogged = field(default_factory=Unlogged)
+
+    @property
+    def lost(self) -> int:
+        """How many lines this log and its stream could not write so far."""
+        return self.unlogged.events + int(getattr(self.stream, "lost_lines", 0))
 
     def with_fields(self, **fields: Any) -> EventLog:
         """Give a log that adds these fields to every event."""
-        return EventLog(self.stream, self.clock, {**self.about, **fields})
+        return EventLog(self.stream, self.clock, {**self.about, **fields}, self.unlogged)
 
     def event(self, event: str, message: str, *, severity: Severity = "INFO", **fields: Any) -> None:
         """Write one event."""
@@ -66,15 +80,25 @@ class EventLog:
         """Write many events of one kind, each with its message and its own fields."""
         if self._hidden(severity):
             return
-        if self.stream.isatty():
-            self.stream.writelines(f"{severity.lower()}: {printable(message)}\n" for message, _ in rows)
-            return
-        head = {"severity": severity, "time": self.clock().isoformat(), "event": event, **self.about}
-        self.stream.writelines(_line({**head, "message": message, **fields}) for message, fields in rows)
-        self.stream.flush()
+        if self._is_terminal():
+            lines = [f"{severity.lower()}: {printable(message)}\n" for message, _ in rows]
+        else:
+            head = {"severity": severity, "time": self.clock().isoformat(), "event": event, **self.about}
+            lines = [_line({**head, "message": message, **fields}) for message, fields in rows]
+        try:
+            self.stream.writelines(lines)
+            self.stream.flush()
+        except (OSError, ValueError, AttributeError):  # full, gone, closed, or never there (None)
+            self.unlogged.events += len(lines)
 
     def _hidden(self, severity: Severity) -> bool:
-        return self.stream.isatty() and severity not in {"ERROR", "CRITICAL"}
+        return severity not in {"ERROR", "CRITICAL"} and self._is_terminal()
+
+    def _is_terminal(self) -> bool:
+        try:
+            return self.stream.isatty()
+        except (OSError, ValueError, AttributeError):
+            return False
 
 
 def _line(event: dict[str, Any]) -> str:

@@ -81,6 +81,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
         },
         "fills": folder.table(FILLS, ["fill_id"]).num_rows if FILLS in folder.names() else 0,
         "identities": identities,
+        "unlogged_lines": world.log.lost,
         "content": {name: file_hash(key, folder.objects.read(key)) for name, key in keys.items()},
     }
     for name in broken:

@@ -11,6 +11,7 @@ import click
 
 from engine import __version__
 from engine.errors import EngineError, GateClosed
+from jobs.ending import as_a_process
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 _SLOT = click.option("--slot", default="adhoc", show_default=True, help="The scheduled time's name.")
@@ -347,8 +348,16 @@ def _ended_before_it_began(*_: object) -> None:
     _fail("Stopped before anything began; run again.", exit_code=1, wants_json="--json" in sys.argv)
 
 
-def main() -> None:
-    """Run the command line; every expected failure is one line on stderr and an exit code."""
+def main() -> NoReturn:
+    """Be the command ``execution-engine``: end the process with the code that ``command_line`` says."""
+    as_a_process(command_line)
+
+
+def command_line() -> None:
+    """Run the command line; every expected failure is one line on stderr and an exit code.
+
+    Raises ``SystemExit`` with it, where it isn't 0 or a command says it.
+    """
     wants_json = "--json" in sys.argv
     try:
         cli(standalone_mode=False)
@@ -409,3 +418,7 @@ def _fail(
     if wants_json:
         print_json({"error": message, "exit_code": exit_code, **fields})
     sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -147,6 +147,8 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
         )
     if not broken:
         say("Every row is accounted for.")
+    if unlogged := manifest.get("unlogged_lines"):
+        say(f"{unlogged} lines of the log could not be written: see where standard error goes.", color="red")
     say(f"Record: {folder_path(folder)}")
     root = Path(getattr(folder.objects, "root", "")).absolute()
     say(f"Files:  {root}/archive/{folder.trading_date}/ and {root}/quarantine/{folder.trading_date}/")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,13 +32,9 @@ def run(*, slot: str, as_json: bool) -> int:
         return exit_code
     from jobs.report import print_run
 
-    try:
-        for folder in outcome.resumed:
-            print_run(folder, resumed=True)
-        print_run(outcome.own)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the report, `head` say, has gone; the work is done all the same
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for folder in outcome.resumed:
+        print_run(folder, resumed=True)
+    print_run(outcome.own)
     return exit_code
 
 

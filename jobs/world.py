@@ -200,12 +200,15 @@ def read_setup(env: Mapping[str, str] | None = None) -> Setup:
 
 
 def termination_asked(*, also_ctrl_c: bool = False) -> Callable[[], bool]:
-    """Take SIGTERM as a wish to end between two steps; tell whether it has come.
+    """Take SIGTERM, and SIGHUP where it isn't ignored, as a wish to end between two steps.
 
-    ``also_ctrl_c``: the first Ctrl-C as well; the second ends the job where it is.
+    Gives what tells whether it has come. ``also_ctrl_c``: the first Ctrl-C as well; the second ends the job
+    where it is.
     """
     asked: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+    for hint in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(hint) is not signal.SIG_IGN:  # as ``nohup`` wants it
+            signal.signal(hint, lambda number, _: asked.append(number))
     if also_ctrl_c:
 
         def interrupted(number: int, _: object) -> None:

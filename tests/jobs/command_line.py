@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from jobs.cli import main
+from jobs.cli import command_line
 from tests.desk import Row, content_of
 
 SCRIPT = Path(sys.executable).with_name("execution-engine")
@@ -61,7 +61,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
             capsys.readouterr()
             code: object = 0
             try:
-                main()
+                command_line()
             except SystemExit as end:
                 code = end.code or 0
             assert isinstance(code, int)

@@ -1,0 +1,56 @@
+"""The end of every command: its code is said, what was printed is flushed, and the process is gone.
+
+The interpreter's own end waits for threads, and libraries tear down theirs while others still run: Arrow ends
+one process in a hundred by SIGABRT after all its work was done (apache/arrow #34314, #39862), or hangs for
+ever (#50482). Everything that matters is on disk by then, so none of that is waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+from jobs.streams import make_patient
+
+_FAILED = 1
+
+
+def as_a_process(command: Callable[[], object]) -> NoReturn:
+    """Run a command, and end this process with the code that it exits with (``SystemExit``); 0 without one.
+
+    An exception that nobody expected is shown, and the code is 1: safe to run again.
+    """
+    make_patient()
+    code = _FAILED
+    try:
+        code = _code_of(command)
+    finally:
+        _end(code)
+
+
+def _code_of(command: Callable[[], object]) -> int:
+    try:
+        command()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return (end.code or 0) & 0xFF
+        print(end.code, file=sys.stderr)
+        return _FAILED
+    except BaseException:
+        traceback.print_exc()
+        return _FAILED
+    return 0
+
+
+def _end(code: int) -> NoReturn:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code)
