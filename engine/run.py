@@ -240,7 +240,7 @@ def trade(folder: RunFolder, world: World) -> None:
     write_ledger(world, list(documents))
     venues = _venues(world).by_account
     for place, rows in traded.open_rows.items():
-        open_orders.note(folder, place, rows, at=world.clock())
+        open_orders.note(folder, place, traded.left_open(folder.run_id, rows), at=world.clock())
         if place.account in venues:
             ids = [str(traded.intents[row].client_intent_id) for row in rows]
             SharedOrders(venues[place.account]).end(folder.objects, folder.key, ids)

@@ -8,7 +8,7 @@ with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ from engine.calendar import trading_date
 from engine.errors import BrokerError, EngineError, LeaseLost
 from engine.journal import Journal
 from engine.late_fills import keep_by_session
-from engine.open_orders import Place
+from engine.open_orders import OpenOrder, Place
 from engine.orders import BrokerFill, BrokerOrder, OrderIntent
 from engine.routing.fates import Fate
 from engine.routing.live import Failed, carry_out, left_behind
@@ -47,6 +47,20 @@ class Traded:
         """The orders that were placed, in batch order."""
         placed = ((row, fate) for row, fate in sorted(self.fates.items()) if fate.status == "placed")
         return [(self.intents[row], fate.order) for row, fate in placed if fate.order is not None]
+
+    def left_open(self, run_id: str, rows: Iterable[int]) -> list[OpenOrder]:
+        """Return the orders of some rows as later runs look for them."""
+        outcomes = ((row, self.fates[row]) for row in rows)
+        return [
+            OpenOrder(
+                intent=self.intents[row],
+                broker_order_id=outcome.order.broker_order_id if outcome.order else None,
+                status=outcome.status,
+                run_id=run_id,
+                row=row,
+            )
+            for row, outcome in outcomes
+        ]
 
     def add(self, place: Place, settled: Settled) -> None:
         """Take in what became of one account's orders."""
