@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+
 from engine.adjustments import accepted_in
 from engine.breaks import Break, BrokerBook, OwnBook, OwnOrder, units_of
 from engine.brokers.alpaca_activities import Activities
+from engine.journal import Journal
 from engine.ledger import adjustment_document
 from engine.looking_after import ACCEPTED_SINCE, LookingAfter
 from engine.open_orders import OpenOrder
@@ -22,7 +25,7 @@ from engine.quantity import UNITS
 from engine.reconciling import reconcile
 from engine.shared_orders import SharedOrders
 from engine.stores.protocols import SyncMark
-from engine.stores.runs import ATTEMPTS, RESULTS
+from engine.stores.runs import BATCH, RESULTS, START, RunFolder
 from engine.venue import SEND_S, Venue
 from engine.world import World
 
@@ -30,6 +33,7 @@ OPENING = "opening_balance"
 _MARGIN = timedelta(seconds=2)
 """Executions count from so long before the moment at which both books told the same: it is one of many."""
 _LOOKED_BACK = timedelta(days=7)
+_NOT_YET = "is not finished, and what it sent is not in the ledger yet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,15 +203,33 @@ class Books:
 
 
 def _why_not(world: World, venue: Venue) -> str:
-    """Say which run has sent what the ledger doesn't know yet, here or in another data folder."""
-    not_yet = "is not finished, and what it sent is not in the ledger yet"
+    """Return which run has sent orders of the account that the ledger doesn't know yet, and what to do."""
     for run in world.runs.unfinished():
-        names = run.names()
-        if RESULTS not in names and any(name.startswith(ATTEMPTS) for name in names):
-            return f"run {run.run_id} {not_yet}"
-    for key in SharedOrders(venue).sending_elsewhere(world.objects):
-        return f"{key} of another data folder {not_yet}"
+        if RESULTS not in run.names() and venue.account in _accounts_attempted(run):
+            return f"run {run.run_id} {_NOT_YET}. The next live run finishes it, once the account answers"
+    for entry in SharedOrders(venue).sending(world.objects):
+        if not entry.is_own:
+            return (
+                f"{entry.run_key} of another data folder, {entry.folder}, {_NOT_YET}. Start a live run "
+                f"there, or, where that folder is lost: execution-engine stores forget-folder "
+                f"{entry.folder} --by NAME --why TEXT"
+            )
+        if START not in world.runs.at(entry.run_key).names():
+            return (
+                f"{entry.run_key} {_NOT_YET}, and its folder is gone. Put it back from where it was moved, "
+                f"and start a live run; or, where it is lost: execution-engine stores forget-folder "
+                f"{entry.folder} --by NAME --why TEXT"
+            )
     return ""
+
+
+def _accounts_attempted(run: RunFolder) -> set[str]:
+    """Return the accounts for which a run may have sent orders."""
+    rows = sorted(Journal(run).attempted())
+    if not rows:
+        return set()
+    accounts = run.table(BATCH, ["broker_account_id"])["broker_account_id"].cast(pa.string())
+    return set(accounts.take(pa.array(rows)).to_pylist())
 
 
 def _own_order(one: OpenOrder, order: BrokerOrder | None, left: LookingAfter) -> OwnOrder:

@@ -178,8 +178,12 @@ def _sources(
 
     def unreconciled() -> pd.DataFrame:
         check_synced()
-        breaks = [found for book in books for found in book.breaks]
-        return open_in(breaks) if breaks else inputs_schemas()["unreconciled"].empty_table().to_pandas()
+        breaks = open_in(found for book in books for found in book.breaks)
+        not_compared = [book.account for book in books if book.not_compared]
+        return _with_unknown(
+            breaks.assign(compared=True),
+            {"broker_account_id": not_compared, "symbol": None, "compared": False},
+        )
 
     return {
         "positions": positions,

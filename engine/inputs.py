@@ -23,7 +23,9 @@ class RiskInputs:
     ``working_orders``: ``broker_account_id, symbol, side, remaining_qty``; one row per open order.
     ``kill_switch``: True refuses every row that is not a cancel.
     ``unreconciled``: ``broker_account_id, symbol``; a row is an open break between broker and ledger; one
-    without a symbol concerns its whole account, one without an account could be anybody's.
+    without a symbol concerns its whole account, one without an account could be anybody's. Where there is a
+    column ``compared``, a row that isn't true in it says that the books of its account were not compared,
+    which makes the account unavailable but for its breaks.
 
     A frame that is None is *unavailable*, which refuses the rows whose rules need it. So does a NaN, or
     a second position row for the same key, for that key alone, and a position row that names no symbol for

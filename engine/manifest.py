@@ -57,6 +57,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
         or by_status.get("unresolved", 0) > 0
         or _placed_and_not_known(results)
         or _has_open_breaks(folder)
+        or inputs.get("not_compared")
     )
     exit_code = EXIT_UNRESOLVED if unclear else EXIT_HALTED if halted else EXIT_DONE
     reasons = decisions.filter(pc.invert(decisions["allowed"]))["reason"]

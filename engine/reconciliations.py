@@ -46,6 +46,17 @@ def latest_proposal(objects: Objects) -> str | None:
     return max(found, default=None)
 
 
+def latest_breaks(objects: Objects, account: str) -> list[Break]:
+    """Return the open breaks of an account as the last sync that found any kept them; none where none did."""
+    keys = (key for key in reversed(objects.list(_PLACE)) if key.endswith(f"/{RECONCILIATION}"))
+    for key in keys:
+        breaks = breaks_in(read_table(key, objects.read(key)))
+        own = [one for one in breaks if one.broker_account_id == account and not one.is_repaired]
+        if own:
+            return own
+    return []
+
+
 def breaks_found(objects: Objects, trading_date: date) -> list[Break]:
     """Give the breaks that the syncs of a session found: each once, as the last of them told it."""
     keys = objects.list(f"{_PLACE}{trading_date.isoformat()}/")

@@ -25,6 +25,7 @@ from engine.routing.dry_run import dry_run, lapsed
 from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.runs import (
+    ATTEMPTS,
     BATCH,
     CASSETTE,
     COLLECTED,
@@ -143,6 +144,15 @@ def to_finish(world: World) -> list[RunFolder]:
         else:
             found.append(folder)
     return found
+
+
+def in_doubt(world: World) -> list[RunFolder]:
+    """Return the unfinished live runs that may have sent orders, oldest first."""
+    return [
+        folder
+        for folder in world.runs.unfinished()
+        if folder.start["mode"] == "live" and any(name.startswith(ATTEMPTS) for name in folder.names())
+    ]
 
 
 def _why_left(folder: RunFolder, venues: Venues | None) -> str:

@@ -144,7 +144,7 @@ def inputs_schemas() -> dict[str, pa.Schema]:
         "working_orders": pa.schema(
             [key, ("symbol", pa.string()), ("side", pa.string()), ("remaining_qty", pa.float64())]
         ),
-        "unreconciled": pa.schema([key, ("symbol", pa.string())]),
+        "unreconciled": pa.schema([key, ("symbol", pa.string()), ("compared", pa.bool_())]),
     }
 
 

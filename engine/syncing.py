@@ -20,7 +20,7 @@ from engine.ledger import COUNTS_AS_TRADE
 from engine.looking_after import LookingAfter, active, working
 from engine.open_orders import left_open
 from engine.orders import BrokerOrder, BrokerPosition
-from engine.reconciliations import keep_breaks
+from engine.reconciliations import keep_breaks, latest_breaks
 from engine.venue import SEND_S, Venue, Venues
 from engine.world import World
 
@@ -42,7 +42,8 @@ class Synced:
     ``account`` is the name of the keys' account, "" where nobody named it, and ``positions`` how many it has.
     ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them the ledger counts in this
     session already: each is one trade, not two. ``broker_time`` is the broker's own. ``breaks`` are the
-    differences between broker and ledger; ``not_compared`` says why nobody looked, "" where somebody did.
+    differences between broker and ledger; ``not_compared`` says why the two were not compared, "" where they
+    were. ``breaks`` are those of the last comparison then.
     """
 
     account: str
@@ -71,7 +72,7 @@ def sync_all(world: World, venues: Venues, session: Session) -> dict[str, Synced
         except EngineError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=len(venues.at_work), thread_name_prefix="sync") as threads:
+    with ThreadPoolExecutor(max_workers=max(1, len(venues.at_work)), thread_name_prefix="sync") as threads:
         answers = list(threads.map(one, venues.at_work))
     breaks = [found for answer in answers if isinstance(answer, Synced) for found in answer.breaks]
     keep_breaks(world, session.trading_date, breaks)
@@ -102,6 +103,15 @@ def sync(world: World, venue: Venue, session: Session) -> Synced:
         f"broker",
         account=account,
     )
+    breaks = compared.breaks
+    if compared.why_not:
+        world.log.event(
+            "not_compared",
+            f"broker and ledger of {venue.shown_as} were not compared: {compared.why_not}",
+            severity="ERROR",
+            account=account,
+        )
+        breaks = latest_breaks(world.objects, account) if compared.mark.open_breaks else []
     rows = [*(working(account, open_orders) if account else []), *unlisted]
     return Synced(
         account=account,
@@ -109,7 +119,7 @@ def sync(world: World, venue: Venue, session: Session) -> Synced:
         working_orders=pd.DataFrame(rows, columns=list(_WORKING)),
         counted_there=_counted_there(world, venue, session, open_orders),
         broker_time=broker_time,
-        breaks=compared.breaks,
+        breaks=breaks,
         not_compared=compared.why_not,
     )
 

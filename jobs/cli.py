@@ -294,6 +294,27 @@ def serve_simulator(**options: Any) -> None:
 
 
 @cli.group()
+def stores() -> None:
+    """What data folders that share stores know of each other."""
+
+
+@stores.command("forget-folder")
+@click.argument("folder")
+@click.option("--by", required=True, help="Who says so.")
+@click.option("--why", required=True, help="Why that data folder is lost for good.")
+@_JSON
+def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> None:
+    """Give up a data folder that is lost: no longer wait for what its runs may have sent.
+
+    FOLDER is its identity, as sync and run name it. What its orders became is found by the next sync, as
+    breaks to be accepted.
+    """
+    from jobs.stores import forget_folder as command
+
+    sys.exit(command(folder, by=by, why=why, as_json=as_json))
+
+
+@cli.group()
 def positions() -> None:
     """The position book: PostgreSQL where DATABASE_URL is set, else the data folder's engine.db."""
 

@@ -38,6 +38,16 @@ def print_collected(folder: RunFolder) -> None:
     say(f"Sealed in {folder_path(folder)}. `execution-engine run` decides on it.")
 
 
+def print_in_doubt(run_ids: list[str]) -> None:
+    """Print which earlier live runs are unfinished and may have sent orders."""
+    for run_id in run_ids:
+        say(
+            f"UNFINISHED: live run {run_id} may have sent orders whose outcome is unknown. The next live run "
+            f"finishes it once its account answers; `execution-engine doctor` says what is in the way.",
+            color="red",
+        )
+
+
 def _print_heading(folder: RunFolder, note: str) -> None:
     mode = "dry run, nothing is sent" if folder.start["mode"] == "dry" else "live"
     parts = [f"Run {folder.run_id}", mode, f"session {folder.trading_date}", *([note] if note else [])]
@@ -134,6 +144,8 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
         say(f"Unavailable: {name}: {why}", color="red")
     for account, why in inputs.get("down", {}).items():
         say(f"ACCOUNT {account} WAS LEFT OUT: {why}", color="red")
+    for account, why in inputs.get("not_compared", {}).items():
+        say(f"NOT COMPARED: broker and ledger of {account}: {why}.", color="red")
     _print_breaks(folder)
     _print_remedy(folder, manifest, inputs)
     is_empty = "positions" not in inputs["unavailable"] and not folder.table("positions.parquet").num_rows

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.run import finish, start, to_finish
+from engine.manifest import EXIT_UNRESOLVED
+from engine.run import finish, in_doubt, start, to_finish
 from engine.stores.lock import exclusive
 from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder
 from jobs.progress import progress_bar
@@ -17,43 +18,47 @@ from jobs.world import Setup, read_setup, termination_asked
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run of this command, and the unfinished ones that it ended on the way."""
+    """A run of this command, the unfinished ones that it ended before, and those in doubt that are left."""
 
     own: RunFolder
     resumed: list[RunFolder]
+    in_doubt: list[str]
 
 
 def run(*, slot: str, as_json: bool) -> int:
     """Do a whole run and print what became of it; gives the exit code."""
     outcome = work(read_setup(), slot)
-    exit_code = _exit_code([*outcome.resumed, outcome.own])
+    exit_code = _exit_code([*outcome.resumed, outcome.own], outcome.in_doubt)
     if as_json:
-        print_json({**summary(outcome.own), "exit_code": exit_code, "resumed": _resumed(outcome)})
+        others = {"resumed": _resumed(outcome), "in_doubt": outcome.in_doubt}
+        print_json({**summary(outcome.own), "exit_code": exit_code, **others})
         return exit_code
-    from jobs.report import print_run
+    from jobs.report import print_in_doubt, print_run
 
     for folder in outcome.resumed:
         print_run(folder, resumed=True)
     print_run(outcome.own)
+    print_in_doubt(outcome.in_doubt)
     return exit_code
 
 
 def collect(*, slot: str, as_json: bool) -> int:
     """Seal a batch and stop there; the next ``run`` decides on it."""
     outcome = work(read_setup(), slot, until=BATCH)
-    exit_code = _exit_code(outcome.resumed)
+    exit_code = _exit_code(outcome.resumed, outcome.in_doubt)
     if as_json:
         head = {"run_id": outcome.own.run_id, "trading_date": outcome.own.trading_date.isoformat()}
         collected = outcome.own.json(COLLECTED)
         came_in = {"rows": collected["rows"], "notes": collected.get("notes", [])}
         body = {"folder": folder_path(outcome.own), "exit_code": exit_code, **came_in}
-        print_json({**head, **body, "resumed": _resumed(outcome)})
+        print_json({**head, **body, "resumed": _resumed(outcome), "in_doubt": outcome.in_doubt})
         return exit_code
-    from jobs.report import print_collected, print_run
+    from jobs.report import print_collected, print_in_doubt, print_run
 
     for folder in outcome.resumed:
         print_run(folder, resumed=True)
     print_collected(outcome.own)
+    print_in_doubt(outcome.in_doubt)
     return exit_code
 
 
@@ -89,13 +94,14 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
             finish(folder, world)
         own = start(setup.settings, setup.config, world, slot=slot)
         finish(own, world, until=until)
-    return Outcome(own, resumed)
+        return Outcome(own, resumed, [folder.run_id for folder in in_doubt(world)])
 
 
 def _resumed(outcome: Outcome) -> list[dict[str, Any]]:
     return [summary(folder) for folder in outcome.resumed]
 
 
-def _exit_code(finished: list[RunFolder]) -> int:
-    """Give the worst of the runs' exit codes."""
-    return max((int(folder.json(MANIFEST)["exit_code"]) for folder in finished), default=0)
+def _exit_code(finished: list[RunFolder], in_doubt: list[str]) -> int:
+    """Return the worst of the runs' exit codes; a run that was left in doubt is unresolved."""
+    codes = [int(folder.json(MANIFEST)["exit_code"]) for folder in finished]
+    return max([*codes, EXIT_UNRESOLVED] if in_doubt else codes, default=0)

@@ -11,6 +11,7 @@ from engine.calendar import check_calendar, trading_date
 from engine.errors import ConfigurationError, EngineError, RunInProgress
 from engine.manifest import EXIT_UNRESOLVED
 from engine.open_orders import left_open
+from engine.run import in_doubt
 from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.stores.lock import exclusive
 from engine.syncing import Session, Synced, sync_all
@@ -77,10 +78,13 @@ def _told(
     breaks = [found for one in synced for found in one.breaks]
     not_compared = {one.account: one.not_compared for one in synced if one.not_compared}
     open_breaks = [found for found in breaks if not found.is_repaired]
-    exit_code = EXIT_UNRESOLVED if failed or unresolved or open_breaks else 0
+    doubtful = [folder.run_id for folder in in_doubt(world)]
+    unclear = failed or unresolved or open_breaks or not_compared or doubtful
+    exit_code = EXIT_UNRESOLVED if unclear else 0
     if as_json:
         body = {"exit_code": exit_code, "synced": not failed, "failed": failed, "left_open": len(left)}
-        body |= {"unresolved": unresolved, "unfinished_runs": unfinished, "not_compared": not_compared}
+        body |= {"unresolved": unresolved, "unfinished_runs": unfinished, "in_doubt": doubtful}
+        body |= {"not_compared": not_compared}
         body |= {"breaks": breaks_table(breaks).to_pylist(), "proposal": proposed(world.objects, open_breaks)}
         body["accounts"] = [
             {"account": one.account, "positions": one.positions, "working_orders": len(one.working_orders)}
@@ -98,7 +102,7 @@ def _told(
         say(f"{account}: NOT SYNCED. {why}", color="red")
     say(f"Kept in {world.positions.place}; fills in {world.ledger.place}.")
     for account, why in not_compared.items():
-        say(f"{account}: broker and ledger were not compared: {why}.")
+        say(f"NOT COMPARED: broker and ledger of {account}: {why}.", color="red")
     print_breaks(breaks, proposed(world.objects, open_breaks))
     if len(left) > unresolved:
         say(f"Orders of earlier runs that are not over, or whose run is not: {len(left) - unresolved}.")

@@ -3,8 +3,9 @@
 A symbol with an open break (``engine.reconciling``), or any symbol of an account with one that names no
 symbol, takes no order but one that makes the position smaller whatever else fills: a sell of at most the
 position less working and allowed sells, a buy likewise of a short one. That holds under either projection.
-The verdict is given by ``engine.risk.scan``. Source: DESIGN (reconciliation); SEC 34-70694 on Knight Capital,
-¶¶18-20 (positions that no book explained, while orders went on).
+An account whose books were not compared (a row with ``compared`` false) is unavailable, but for the breaks
+that are known of it. The verdict is given by ``engine.risk.scan``. Source: DESIGN (reconciliation); SEC
+34-70694 on Knight Capital, ¶¶18-20 (positions that no book explained, while orders went on).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from engine.inputs import RiskInputs
-from engine.quantity import Ints
+from engine.quantity import Ints, Mask
 from engine.risk.keys import PositionKeys
 from engine.risk.max_position_size_exceeded import Exposure
 
@@ -59,11 +60,21 @@ def _states(keys: PositionKeys, breaks: pd.DataFrame | None) -> npt.NDArray[np.i
     unknown = np.full(keys.count, UNKNOWN, dtype=np.int8)
     if breaks is None:
         return unknown
-    whole_accounts, by_symbol = keys.accounts_in_doubt(breaks)
+    compared = _compared(breaks)
+    not_compared, _ = keys.accounts_in_doubt(breaks[~compared].assign(symbol=None))
+    whole_accounts, by_symbol = keys.accounts_in_doubt(breaks[compared])
     codes = keys.codes(by_symbol)
-    if whole_accounts is None or codes is None:
+    if not_compared is None or whole_accounts is None or codes is None:
         return unknown
     state = np.full(keys.count, EXPLAINED, dtype=np.int8)
+    state[keys.of_accounts(not_compared)] = UNKNOWN
     state[codes[codes >= 0]] = BROKEN
     state[keys.of_accounts(whole_accounts)] = BROKEN
     return state
+
+
+def _compared(breaks: pd.DataFrame) -> Mask:
+    """Return which rows are breaks; all others, whatever they hold, say that nothing was compared."""
+    if "compared" not in breaks:
+        return np.ones(len(breaks), dtype=bool)
+    return np.array([cell is True or cell is np.True_ for cell in breaks["compared"]], dtype=bool)

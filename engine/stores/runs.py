@@ -99,6 +99,16 @@ class RunFolders:
                 continue
             return folder
 
+    def at(self, run_key: str) -> RunFolder:
+        """Return the run folder at a key. Raises ``RecordError`` where the key is none of a run folder."""
+        try:
+            _, day, run_id, _ = run_key.split("/")
+            return RunFolder(self.objects, date.fromisoformat(day), run_id)
+        except ValueError:
+            raise RecordError(
+                f"{run_key} is no key of a run folder, runs/<trading date>/<run id>/."
+            ) from None
+
     def all(self) -> list[RunFolder]:
         """Give every run, oldest first."""
         return self._below("runs/")

@@ -115,7 +115,7 @@ def test_a_marker_of_rows_alone_without_its_run_is_an_error_and_never_nothing(de
     desk.one(client_intent_id="rests", order_type="limit", limit_price=50)
     as_rows_alone(desk)
     archive_runs(desk)
-    with pytest.raises(RecordError, match=r"orders of run .* are still open.* Put the folder back"):
+    with pytest.raises(RecordError, match=r"orders of run .* are still open.* Put that folder back"):
         left_open(LocalObjects(desk.data))
 
 

@@ -165,8 +165,9 @@ def check_breaks(row: Row, state: State, inputs: RiskInputs) -> str:
     if has_null_key(breaks, "broker_account_id"):
         return "unavailable"
     own = [each for each in breaks if each["broker_account_id"] == row["broker_account_id"]]
-    if not any(is_missing(each["symbol"]) or key_of(each) == key_of(row) for each in own):
-        return "pass"
+    found = [each for each in own if each.get("compared", True) is True]
+    if not any(is_missing(each["symbol"]) or key_of(each) == key_of(row) for each in found):
+        return "pass" if len(found) == len(own) else "unavailable"
     held, working = position_held(row, inputs), working_quantities(row, inputs)
     if held is None or working is None or key_of(row) in state.unknown_quantity:
         return "unavailable"

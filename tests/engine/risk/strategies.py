@@ -303,7 +303,11 @@ def breaks(draw: Draw) -> pd.DataFrame:
         rows.append((draw(st.sampled_from(ACCOUNTS)), draw(st.sampled_from((None, np.nan)))))
     if draw(st.integers(0, 23)) == 23:
         rows.append((None, draw(st.sampled_from(("SPY", None)))))
-    return pd.DataFrame(rows, columns=["broker_account_id", "symbol"])
+    found = pd.DataFrame(rows, columns=["broker_account_id", "symbol"])
+    if draw(st.integers(0, 3)) < 3:
+        return found
+    compared = [draw(st.sampled_from((True, True, False, None))) for _ in rows]
+    return found.assign(compared=pd.Series(compared, dtype=object))
 
 
 @st.composite

@@ -791,6 +791,35 @@ def test_who_names_no_breaks_has_none() -> None:
     assert reason(order("buy", 1), inputs) == "ok"
 
 
+def not_compared(*accounts: Any, breaks: tuple[tuple[Any, Any], ...] = ()) -> pd.DataFrame:
+    rows = [(account, None, False) for account in accounts] + [(*key, True) for key in breaks]
+    return pd.DataFrame(rows, columns=["broker_account_id", "symbol", "compared"])
+
+
+def test_an_account_whose_books_were_not_compared_is_unavailable_and_no_other() -> None:
+    rows = (order(broker_account_id="paper"), order(broker_account_id="other"))
+    found = decide(*rows, inputs=book(unreconciled=not_compared("paper")))
+    assert list(found["check_position_unreconciled"]) == ["unavailable", "pass"]
+    assert list(found["reason"]) == ["risk_data_unavailable", "ok"]
+
+
+def test_known_breaks_of_an_account_that_was_not_compared_still_refuse_even_where_failing_open() -> None:
+    rows = (order(symbol="SPY"), order(symbol="QQQ"))
+    inputs = book(unreconciled=not_compared("paper", breaks=(("paper", "SPY"),)))
+    assert reasons(*rows, inputs=inputs, fail_open=True) == ["position_unreconciled", "ok"]
+    assert reasons(*rows, inputs=inputs) == ["position_unreconciled", "risk_data_unavailable"]
+
+
+@pytest.mark.parametrize("cell", [None, np.nan, 0, "true", 1])
+def test_whatever_is_not_plainly_compared_is_not(cell: Any) -> None:
+    frame = pd.DataFrame({"broker_account_id": ["paper"], "symbol": [None], "compared": [cell]}, dtype=object)
+    assert reason(order(), book(unreconciled=frame)) == "risk_data_unavailable"
+
+
+def test_without_an_account_nobody_was_compared() -> None:
+    assert reason(order(), book(unreconciled=not_compared(None))) == "risk_data_unavailable"
+
+
 @pytest.mark.parametrize("projection", ["worst_case", "net"])
 @pytest.mark.parametrize("shape", [("sell", "buy", 1), ("buy", "sell", -1)])
 def test_an_unreconciled_position_may_shrink_to_zero_and_no_further(
