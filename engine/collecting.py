@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
-from datetime import date
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.calendar import trading_date
-from engine.config import IntakeLimits
-from engine.errors import AlreadyWritten, EngineError
+from engine.intake import take_in
 from engine.intents.assembling import KNOWN_SCHEMA, Assembled, assemble
 from engine.intents.problems import RefusedRow
-from engine.intents.reading import IntentFile, read_intent_file
-from engine.stores.inbox import LONGEST_NAME, Dropped, hash_of, name_with_hash
+from engine.intents.reading import IntentFile
+from engine.putting_away import log_left, shortened
+from engine.stores.inbox_files import Left
 from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RESULTS, RunFolder
 from engine.world import World
 
@@ -32,27 +28,8 @@ _SENT = ("dry_run", "placed", "unresolved")
 
 def collect(folder: RunFolder, world: World) -> None:
     """Read what waits in the inbox, write ``collected.json`` and seal ``intents.parquet``."""
-    world.inbox.recover()
-    limits = IntakeLimits.of_record(folder.start["settings"])
-    files, entries, left = [], [], []
-    waiting = world.inbox.waiting()
-    for done, dropped in enumerate(waiting):
-        world.progress("reading files", done, len(waiting))
-        content, why_left = _content(dropped, world, folder)
-        if content is None:
-            left.append({"name": dropped.printable_name, "why": why_left})
-            continue
-        file = read_intent_file(
-            dropped.name,
-            content,
-            file_time_us=dropped.mtime_us,
-            trading_date=folder.trading_date,
-            limits=limits,
-        )
-        files.append(file)
-        entries.append(_entry(dropped, file, content))
-        _keep(world, _kept_as(entries[-1], folder.trading_date), content)
-    world.progress("reading files", len(waiting), len(waiting))
+    intake = take_in(folder, world)
+    files, entries, left = intake.files, intake.entries, shortened(intake.left)
     batch = assemble(files, known_rows(folder, world))
     for entry, counts in zip(entries, _counts(files, batch), strict=True):
         entry.update(counts)
@@ -60,7 +37,7 @@ def collect(folder: RunFolder, world: World) -> None:
     rows = {key: sum(entry[key] for entry in entries) for key in ("batched", "quarantined", "duplicate")}
     collected = {
         "files": entries,
-        "left": left,
+        "left": [one.record() for one in left],
         "rows": {"dropped": sum(entry["rows"] for entry in entries), **rows},
         "refused": [row.record() for row in refused],
         "duplicates": [duplicate.record() for duplicate in batch.duplicates],
@@ -69,22 +46,6 @@ def collect(folder: RunFolder, world: World) -> None:
     folder.write(COLLECTED, collected)
     folder.write(BATCH, batch.table)
     _log(world, batch, refused, left)
-
-
-def put_away(folder: RunFolder, world: World) -> None:
-    """Write the quarantine and take the consumed files out of the inbox; doing it again changes nothing."""
-    collected = folder.json(COLLECTED)
-    by_file: dict[str, list[dict[str, Any]]] = {}
-    for record in collected["refused"]:
-        by_file.setdefault(record["file"], []).append(record)
-    for entry in collected["files"]:
-        refused = by_file.get(entry["name"])
-        if refused:
-            reasons = _json_lines(refused)
-            name = f"{entry['kept_as']}.reasons.{hash_of(reasons)}.jsonl"
-            _keep(world, f"quarantine/{folder.trading_date.isoformat()}/{name}", reasons)
-        identity = Dropped(entry["name"], entry["size"], entry["mtime_ns"], entry["inode"])
-        world.inbox.remove(identity)
 
 
 def known_rows(folder: RunFolder, world: World) -> pa.Table:
@@ -118,43 +79,6 @@ def known_rows(folder: RunFolder, world: World) -> pa.Table:
     return pa.concat_tables(parts).combine_chunks()
 
 
-def _content(dropped: Dropped, world: World, folder: RunFolder) -> tuple[bytes | None, str]:
-    """Give a file's content, or None and why the file is left for a later run."""
-    settings = folder.start["settings"]
-    if trading_date(world.clock(), settings["calendar"]) != folder.trading_date:
-        return None, "the session of this run is over, and the file belongs to the next one"
-    if dropped.printable_name != dropped.name or len(PurePath(dropped.name).name.encode()) > LONGEST_NAME:
-        return None, f"its name is not UTF-8, or longer than {LONGEST_NAME} bytes; give it another one"
-    try:
-        content = world.inbox.read(dropped)
-    except EngineError as error:
-        world.log.event("run_warning", str(error), severity="ERROR", file=dropped.name)
-        return None, str(error)
-    if content is None:
-        return None, "it changed while it was read"
-    settle_s, age_s = settings["inbox_settle_s"], world.clock().timestamp() - dropped.mtime_ns / 1e9
-    if age_s < settle_s and name_with_hash(dropped.name, hash_of(content)) != dropped.name:
-        return None, f"it is younger than {settle_s:g} s (EXEC_INBOX_SETTLE_S)"
-    return content, ""
-
-
-def _entry(dropped: Dropped, file: IntentFile, content: bytes) -> dict[str, Any]:
-    return {
-        "name": dropped.name,
-        "kept_as": name_with_hash(dropped.name, hash_of(content)),
-        "unreadable": file.unreadable,
-        "rows": file.rows,
-        "size": dropped.size,
-        "mtime_ns": dropped.mtime_ns,
-        "inode": dropped.inode,
-    }
-
-
-def _kept_as(entry: dict[str, Any], trading_date: date) -> str:
-    place = "quarantine" if entry["unreadable"] else "archive"
-    return f"{place}/{trading_date.isoformat()}/{entry['kept_as']}"
-
-
 def _counts(files: list[IntentFile], batch: Assembled) -> Iterable[dict[str, int]]:
     sources = batch.table["source_file"].combine_chunks() if batch.table.num_rows else None
     batched: Counter[str] = Counter()
@@ -171,19 +95,7 @@ def _counts(files: list[IntentFile], batch: Assembled) -> Iterable[dict[str, int
         }
 
 
-def _keep(world: World, key: str, content: bytes) -> None:
-    """Keep a copy; one that is there already has the same content, since its name carries the hash."""
-    with suppress(AlreadyWritten):
-        world.objects.put(key, content)
-
-
-def _json_lines(records: list[dict[str, Any]]) -> bytes:
-    from engine.record import json_line
-
-    return b"".join(json_line(record) for record in records)
-
-
-def _log(world: World, batch: Assembled, refused: list[RefusedRow], left: list[dict[str, str]]) -> None:
+def _log(world: World, batch: Assembled, refused: list[RefusedRow], left: list[Left]) -> None:
     log = world.log
     log.for_each("intent_received", batch.table.num_rows, lambda: _received(batch.table))
     log.for_each(
@@ -198,8 +110,8 @@ def _log(world: World, batch: Assembled, refused: list[RefusedRow], left: list[d
         lambda: ((again.message, {"intent_id": again.client_intent_id}) for again in batch.duplicates),
         severity="NOTICE",
     )
-    for file in left:
-        log.event("file_left", f"{file['name']} is left for a later run: {file['why']}", file=file["name"])
+    for one in left:
+        log_left(world, one)
 
 
 def _received(table: pa.Table) -> Iterable[tuple[str, dict[str, Any]]]:

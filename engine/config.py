@@ -85,6 +85,10 @@ SETTINGS = (
         "EXEC_INBOX_MAX_REFUSED_ROWS", as_count, "50000", "a file with more refused rows is refused whole"
     ),
     Setting("EXEC_INBOX_MAX_DEPTH", as_count, "16", "folders below each other in the inbox that are read"),
+    Setting(
+        "EXEC_INBOX_MAX_TOTAL_BYTES", as_size, "536870912", "files of one run, together; the next takes more"
+    ),
+    Setting("EXEC_INBOX_MAX_FILES", as_size, "10000", "most files of one run; the next run takes more"),
     Setting("EXEC_SETTLE_S", as_wait, "30", "live: wait so long for fills after the last order has left"),
     Setting("EXEC_CALENDAR", as_text, "XNYS", "exchange_calendars name of the sessions"),
     Setting("EXEC_BROKER_ACCOUNT_ID", as_name, None, "the one account that may trade; unset: any"),
@@ -281,7 +285,11 @@ class IntakeLimits:
     ``max_file_bytes``: as it lies in the inbox. ``max_unpacked_bytes``: its content unpacked, and laid out
     as columns. ``max_columns``: of JSON, different keys. ``max_keys``: of one row, those of nested objects
     included. ``max_refused_rows``: refused rows beside which the good ones are taken. ``max_depth``: folders
-    below each other.
+    below each other; what lies deeper is left.
+
+    A run reads ``max_files`` files and ``max_total_bytes`` of them, as they lie in the inbox and laid out as
+    columns, and no further file once it has ``max_rows`` rows or ``max_refused_rows`` refused ones: the
+    next run takes the rest.
     """
 
     max_file_bytes: int = 1 << 28
@@ -291,6 +299,8 @@ class IntakeLimits:
     max_keys: int = 10_000
     max_refused_rows: int = 50_000
     max_depth: int = 16
+    max_total_bytes: int = 1 << 29
+    max_files: int = 10_000
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> IntakeLimits:

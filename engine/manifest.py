@@ -1,7 +1,8 @@
 """The end of a run: its files counted, compared with each other and hashed, in ``manifest.json``.
 
 The exit code of the run follows from what they say: 0, or 3 where anything was halted or an account left out,
-or 4 where something has no known outcome, a count doesn't add up, or broker and ledger disagree.
+or 4 where something has no known outcome, a count doesn't add up, broker and ledger disagree, or a file of
+the inbox is blocked.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine import __version__
+from engine.putting_away import left_by
 from engine.quantity import round_to_units
 from engine.record import file_hash
 from engine.routing.fates import ACCOUNT_DOWN
@@ -52,8 +54,10 @@ def write_manifest(folder: RunFolder, world: World) -> None:
     broken = [identity["name"] for identity in identities if not identity["holds"]]
     inputs = folder.json(INPUTS)
     halted = inputs["kill_switch"] or by_status.get("halted", 0) > 0 or bool(inputs.get("down"))
+    left = left_by(folder)
     unclear = (
         broken
+        or any(one.get("kind") == "blocked" for one in left)
         or by_status.get("unresolved", 0) > 0
         or _placed_and_not_known(results)
         or _has_open_breaks(folder)
@@ -81,6 +85,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
             "adopted": int(pc.sum(results["adopted"]).as_py() or 0),
         },
         "fills": folder.table(FILLS, ["fill_id"]).num_rows if FILLS in folder.names() else 0,
+        "left": left,
         "identities": identities,
         "unlogged_lines": world.log.lost,
         "content": {name: file_hash(key, folder.objects.read(key)) for name, key in keys.items()},

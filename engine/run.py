@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.calendar import check_calendar, trading_date
-from engine.collecting import collect, put_away
+from engine.collecting import collect
 from engine.config import RiskConfig, RunSettings
 from engine.deciding import accounts_of, decide, record_inputs, stores_of
 from engine.errors import ConfigurationError, RunStopped, UsageError
 from engine.manifest import code_version, write_manifest
+from engine.putting_away import put_away
 from engine.routing.dry_run import dry_run, lapsed
 from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.stores.kill_switch import KillSwitchState

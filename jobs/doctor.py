@@ -129,7 +129,7 @@ def _data_folder(setup: Setup) -> str:
         raise RunInProgress(f"{folder} is in use by {at_work}. Wait for its end.")
     if existing != folder:
         return f"{folder} does not exist yet; the first run makes it"
-    waiting = len(setup.inbox.waiting())
+    waiting = len(setup.inbox.find(max_depth=setup.settings.intake.max_depth).files)
     return (
         f"{folder} can be written to; {waiting} {'file waits' if waiting == 1 else 'files wait'} in the inbox"
     )

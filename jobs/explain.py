@@ -97,7 +97,7 @@ def explain(what: str, *, day: str | None, as_json: bool) -> int:
 
 
 def _unknown(what: str, missed: str, setup: Setup) -> UsageError:
-    waiting = [file.name for file in setup.inbox.waiting() if is_named(what.rpartition(":")[0], file.name)]
+    waiting = [file.name for file in setup.inbox.find().files if is_named(what.rpartition(":")[0], file.name)]
     if waiting:
         return UsageError(f"{waiting[0]} still waits in the inbox: no run has taken it yet.")
     if missed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from engine.putting_away import left_by
 from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RunFolder
 from jobs import recorded
 from jobs.run import folder_path
@@ -14,6 +15,10 @@ from jobs.wording import order, outcome, why_refused
 _INTENTS_SHOWN = 20
 _MESSAGES_SHOWN = 10
 _ID_SHOWN = 12
+_LEFT = {
+    "blocked": "LEFT IN THE INBOX until it is put right",
+    "waiting": "Waiting in the inbox; a later run looks again",
+}
 
 
 def print_run(folder: RunFolder, *, resumed: bool = False) -> None:
@@ -25,6 +30,7 @@ def print_run(folder: RunFolder, *, resumed: bool = False) -> None:
     if manifest["rows"]["batched"]:
         _print_decisions(folder, manifest)
     _print_notes(folder.json(COLLECTED))
+    print_left(manifest.get("left", []))
     _print_end(folder, manifest)
 
 
@@ -35,6 +41,7 @@ def print_collected(folder: RunFolder) -> None:
     _print_heading(folder, "collected, not yet decided")
     _print_intake(collected)
     _print_notes(collected)
+    print_left(left_by(folder))
     say(f"Sealed in {folder_path(folder)}. `execution-engine run` decides on it.")
 
 
@@ -119,9 +126,12 @@ def _print_notes(collected: dict[str, Any]) -> None:
         "Recognised as dropped before, not taken twice",
         [duplicate["message"] for duplicate in collected["duplicates"]],
     )
-    _print_list(
-        "Left in the inbox", [f"{file['name']}: {file['why']}; run again" for file in collected["left"]]
-    )
+
+
+def print_left(left: list[dict[str, str]]) -> None:
+    """Print what lies in the inbox and is not taken: what needs a person to look at it, and what waits."""
+    for kind, title in _LEFT.items():
+        _print_list(title, [f"{one['name']}: {one['why']}" for one in left if one["kind"] == kind])
 
 
 def _print_list(title: str, messages: list[str]) -> None:

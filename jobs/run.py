@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.manifest import EXIT_UNRESOLVED
+from engine.manifest import EXIT_DONE, EXIT_UNRESOLVED
+from engine.putting_away import left_by
 from engine.run import finish, in_doubt, start, to_finish
 from engine.stores.lock import exclusive
 from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder
@@ -45,11 +46,13 @@ def run(*, slot: str, as_json: bool) -> int:
 def collect(*, slot: str, as_json: bool) -> int:
     """Seal a batch and stop there; the next ``run`` decides on it."""
     outcome = work(read_setup(), slot, until=BATCH)
-    exit_code = _exit_code(outcome.resumed, outcome.in_doubt)
+    left = left_by(outcome.own)
+    blocked = any(one["kind"] == "blocked" for one in left)
+    exit_code = max(_exit_code(outcome.resumed, outcome.in_doubt), EXIT_UNRESOLVED if blocked else EXIT_DONE)
     if as_json:
         head = {"run_id": outcome.own.run_id, "trading_date": outcome.own.trading_date.isoformat()}
         collected = outcome.own.json(COLLECTED)
-        came_in = {"rows": collected["rows"], "notes": collected.get("notes", [])}
+        came_in = {"rows": collected["rows"], "notes": collected.get("notes", []), "left": left}
         body = {"folder": folder_path(outcome.own), "exit_code": exit_code, **came_in}
         print_json({**head, **body, "resumed": _resumed(outcome), "in_doubt": outcome.in_doubt})
         return exit_code
@@ -67,7 +70,8 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     manifest = folder.json(MANIFEST)
     keys = ("run_id", "trading_date", "exit_code", "rows", "decisions", "results", "orders", "fills")
     notes = folder.json(COLLECTED).get("notes", [])
-    return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}, "notes": notes}
+    beside = {"notes": notes, "left": manifest.get("left", [])}  # earlier versions recorded neither
+    return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}, **beside}
 
 
 def folder_path(folder: RunFolder) -> str:

@@ -62,7 +62,7 @@ def _folders(wanted: Path) -> Iterable[Path]:
 
 def _is_used(data_dir: Path) -> bool:
     """Tell whether there is more in a data folder than dry runs of the sample."""
-    if Inbox(data_dir / "inbox").waiting():
+    if Inbox(data_dir / "inbox").find().files:
         return True
     runs = RunFolders(LocalObjects(data_dir)).all()
     has_book = (data_dir / "engine.db").exists()

@@ -9,6 +9,7 @@ from engine.agent import AgentState
 from engine.errors import ConfigurationError
 from engine.gate import Refusal
 from engine.open_orders import OpenOrder, left_open
+from engine.putting_away import left_before, shortened
 from engine.stores.lock import holder
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import INPUTS, MANIFEST, RunFolder, RunFolders
@@ -24,7 +25,9 @@ def status(*, count: int, as_json: bool) -> int:
     """Print the state of the data folder; gives the exit code."""
     setup = read_setup()
     switch = setup.kill_switch.read()
-    waiting = [file.printable_name for file in setup.inbox.waiting()]
+    found = setup.inbox.find(max_depth=setup.settings.intake.max_depth)
+    waiting = [file.printable_name for file in found.files]
+    left = [one.record() for one in shortened([*left_before(setup.objects), *found.left])]
     at_work = holder(setup.data_dir)
     gate = setup.gate(checks={})
     kept = gate.kept()
@@ -32,7 +35,7 @@ def status(*, count: int, as_json: bool) -> int:
     runs = [_describe(folder, at_work) for folder in RunFolders(LocalObjects(setup.data_dir)).all()[-count:]]
     still_open = [order for left in left_open(setup.objects) for order in left.orders]
     if as_json:
-        body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "runs": runs}
+        body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "left": left, "runs": runs}
         body |= {"kill_switch": {"on": switch.on, "why": switch.why}, "dry_run": setup.settings.dry_run}
         body |= {"agent": agent, "gate": {"closed_by": [asdict(refusal) for refusal in standing]}}
         body |= {"stores": {"positions": setup.stores.positions.place, "ledger": setup.stores.ledger.place}}
@@ -51,7 +54,13 @@ def status(*, count: int, as_json: bool) -> int:
         say(f"No runs yet in {setup.data_dir}.")
     say()
     shown = ", ".join(waiting[:5]) + (", …" if len(waiting) > 5 else "")
-    say(f"Inbox: {f'{len(waiting)} waiting ({shown})' if waiting else 'empty'}")
+    nothing = "no file that a run would read" if left else "empty"
+    say(f"Inbox: {f'{len(waiting)} waiting ({shown})' if waiting else nothing}")
+    if left:
+        from jobs.report import print_left
+
+        print_left(left)
+        say()
     said = f"ON. {switch.why}" if switch.on else "off"
     say(f"Kill switch: {said}", color="red" if switch.on else None)
     _print_gate(agent, standing, setup)
@@ -124,10 +133,16 @@ def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:
     without = ", ".join([*inputs["unavailable"], *(f"account {name}" for name in inputs.get("down", {}))])
     done = f"done, without {without}" if without else "done"
     unresolved = manifest["results"]["by_status"].get("unresolved")
-    unclear = f"{unresolved} unresolved" if unresolved else "does not add up"
+    unclear = f"{unresolved} unresolved" if unresolved else _why_unclear(manifest)
     halted = "halted" if inputs["kill_switch"] or manifest["results"]["by_status"].get("halted") else done
     state = {0: done, 3: halted, 4: unclear}.get(manifest["exit_code"], "unknown")
     figures = {key: manifest["rows"][key] for key in ("dropped", "quarantined", "duplicate")}
     decisions = {key: manifest["decisions"][key] for key in ("allowed", "refused")}
     figures |= {"sent": manifest["orders"]["sent"], "fills": manifest["fills"]}
     return {**head, "state": state, "exit_code": manifest["exit_code"], **figures, **decisions}
+
+
+def _why_unclear(manifest: dict[str, Any]) -> str:
+    blocked = sum(one["kind"] == "blocked" for one in manifest.get("left", []))
+    adds_up = all(identity["holds"] for identity in manifest["identities"])
+    return f"done, {blocked} blocked in the inbox" if blocked and adds_up else "does not add up"

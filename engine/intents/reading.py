@@ -64,11 +64,18 @@ def read_intent_file(
     try:
         return _read(name, content, file_time_us, trading_date, limits)
     except UnreadableFile as error:
-        rule, remedy = error.message.removeprefix(f"{name}: "), error.remedy
+        return refused_whole(name, error)
     except Exception as error:  # one strange file must not keep the others from being read, run after run
-        rule = f"the engine can't cope with it ({type(error).__name__}: {error})"
-        remedy = "Write it in another format, and report this."
-    problem = Problem(name, WHOLE_FILE, "file", None, rule, remedy)
+        what = f"the engine can't cope with it ({type(error).__name__}: {error})"
+        return refused_whole(
+            name, UnreadableFile(what, remedy="Write it in another format, and report this.")
+        )
+
+
+def refused_whole(name: str, error: UnreadableFile) -> IntentFile:
+    """Return a file that is refused as a whole, which counts as one row."""
+    rule = error.message.removeprefix(f"{name}: ")
+    problem = Problem(name, WHOLE_FILE, "file", None, rule, error.remedy)
     return IntentFile(name, 1, intents_schema().empty_table(), [RefusedRow((problem,))], unreadable=True)
 
 

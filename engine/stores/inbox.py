@@ -2,148 +2,66 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from engine.errors import EngineError, UsageError
+from engine.config import DEFAULT_INTAKE
+from engine.errors import UsageError
 from engine.schema import FILE_ENDINGS
+from engine.stores import inbox_finding, inbox_reading, inbox_removing
+from engine.stores.inbox_files import (
+    HASH_CHARACTERS,
+    LONGEST_NAME,
+    Dropped,
+    Left,
+    hash_of,
+    name_with_hash,
+    why_passed_over,
+)
+from engine.stores.inbox_finding import Found
+from engine.stores.inbox_reading import Reading
 from engine.stores.modes import OWNER_ONLY, Modes
-from engine.stores.objects import flush_folder
 
-LONGEST_NAME = 180
-"""In bytes; file systems take 255, and kept files get hashes and endings on top."""
-
-_HASH_CHARACTERS = 16
-_UNFINISHED_ENDINGS = (".tmp", ".part")
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """A file as it was found: ``name`` below the inbox with ``/``, and what tells it from a later one."""
-
-    name: str
-    size: int
-    mtime_ns: int
-    inode: int
-
-    @property
-    def printable_name(self) -> str:
-        """The name with bytes that are no UTF-8 written out, fit for records and messages."""
-        return self.name.encode(errors="backslashreplace").decode()
-
-    @property
-    def mtime_us(self) -> int:
-        """When it was last written, in microseconds since 1970 UTC."""
-        return self.mtime_ns // 1000
+__all__ = ["Dropped", "Found", "Inbox", "Left", "Reading", "check_name", "drop_file", "hash_of"]
 
 
 @dataclass(frozen=True)
 class Inbox:
-    """A folder with any sub-folders; names that start with . or _ or end in .tmp or .part are left alone."""
+    """A folder with any sub-folders, into which strategies write, also those of other users.
+
+    No link in it is followed, and no file that can't be listed, read or removed stops anything: it is named.
+    """
 
     root: Path
 
-    def waiting(self) -> list[Dropped]:
-        """Give the regular files that are there, by name."""
-        found = []
-        for folder, folders, names in os.walk(self.root):
-            folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-            for name in names:
-                if name.startswith((".", "_")) or name.lower().endswith(_UNFINISHED_ENDINGS):
-                    continue
-                path = Path(folder) / name
-                below = path.relative_to(self.root).as_posix()
-                try:
-                    status = path.stat()
-                except FileNotFoundError:
-                    continue
-                except OSError:  # such as a link to itself; reading it says so
-                    found.append(Dropped(below, 0, 0, 0))
-                    continue
-                if stat.S_ISREG(status.st_mode):
-                    found.append(_dropped(below, status))
-        return sorted(found, key=lambda file: file.name)
+    def find(self, *, max_depth: int = DEFAULT_INTAKE.max_depth) -> Found:
+        """Return the regular files that are there, by name, and what is left alone with the reason."""
+        return inbox_finding.find(self.root, max_depth=max_depth)
 
-    def read(self, file: Dropped) -> bytes | None:
-        """Give a file's content, None where it has changed or gone since it was found.
+    def read(self, file: Dropped, *, max_bytes: int) -> Reading | Left:
+        """Return a file's content as it was found, or why it is left."""
+        return inbox_reading.read(self.root, file, max_bytes=max_bytes)
 
-        Raises ``EngineError`` where it can't be read.
+    def remove(self, file: Dropped) -> Left | None:
+        """Remove a file that was consumed; return why it still lies there.
+
+        A file that was put in its place meanwhile stays. Call ``flush`` before anything depends on it.
         """
-        path = self.root / file.name
-        try:
-            with path.open("rb") as opened:
-                content = opened.read()
-                same = _dropped(file.name, os.fstat(opened.fileno())) == file
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise EngineError(f"{path} can't be read ({error.strerror}); mend its permissions.") from None
-        return content if same and len(content) == file.size else None
+        return inbox_removing.take_away(self.root, file)
 
-    def remove(self, file: Dropped) -> bool:
-        """Remove a file that was consumed; tell whether it was still the same one.
+    def move(self, file: Dropped, place: Path) -> Left | None:
+        """Move a file that was consumed unread to a place on its disk; return why it still lies there."""
+        return inbox_removing.take_away(self.root, file, place)
 
-        It is moved aside first and looked at then: a file that was put in its place meanwhile is put back.
-        """
-        path = self.root / file.name
-        aside = path.with_name(f".consumed-{path.name}")
-        # A job that died in here has left it aside: it must neither come back nor be written over.
-        if os.path.lexists(aside) and self._end_removal(file, aside, path):
-            return True
-        try:
-            path.rename(aside)
-        except FileNotFoundError:
-            return False
-        return self._end_removal(file, aside, path)
+    def flush(self, files: Iterable[Dropped]) -> None:
+        """Bring to the disk that files are no longer there."""
+        inbox_removing.flush(self.root, files)
 
-    def recover(self) -> None:
+    def recover(self, *, max_depth: int = DEFAULT_INTAKE.max_depth) -> None:
         """Put back what a job that died while removing it had moved aside."""
-        for folder, _, names in os.walk(self.root):
-            for name in names:
-                if name.startswith(".consumed-"):
-                    self._put_back(Path(folder) / name, Path(folder) / name.removeprefix(".consumed-"))
-
-    def _end_removal(self, file: Dropped, aside: Path, path: Path) -> bool:
-        if _dropped(file.name, aside.stat()) == file:
-            aside.unlink()
-            flush_folder(aside.parent)
-            return True
-        self._put_back(aside, path)
-        return False
-
-    @staticmethod
-    def _put_back(aside: Path, path: Path) -> None:
-        place, attempt = path, 1
-        while True:
-            try:
-                os.link(aside, place)
-            except FileExistsError:
-                if place.samefile(aside):  # put back by a job that died before the next step
-                    aside.unlink()
-                    return
-                attempt += 1
-                stem, dot, endings = path.name.partition(".")
-                place = path.with_name(f"{stem}-{attempt}{dot}{endings}")
-                continue
-            aside.unlink()
-            return
-
-
-def hash_of(content: bytes) -> str:
-    """Give the short content hash that names of kept files carry."""
-    return hashlib.sha256(content).hexdigest()[:_HASH_CHARACTERS]
-
-
-def name_with_hash(name: str, digest: str) -> str:
-    """Put a content hash into a file name, before its endings, unless it is there: ``a.<hash>.csv.gz``."""
-    path = PurePosixPath(name)
-    if f".{digest}." in f"{path.name}.":
-        return name
-    stem, dot, endings = path.name.partition(".")
-    return str(path.with_name(f"{stem}.{digest}{dot}{endings}"))
+        inbox_removing.recover(self.root, max_depth=max_depth)
 
 
 def drop_file(name: str, content: bytes, inbox: Path, *, modes: Modes = OWNER_ONLY) -> Path:
@@ -157,8 +75,8 @@ def drop_file(name: str, content: bytes, inbox: Path, *, modes: Modes = OWNER_ON
     modes.make_folder(_around(inbox))
     inbox.mkdir(parents=True, exist_ok=True)
     path = inbox / name_with_hash(name, hash_of(content))
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with hidden.open("wb") as file:
+    hidden = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    with hidden.open("xb") as file:  # never through a link that lies there
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -168,9 +86,8 @@ def drop_file(name: str, content: bytes, inbox: Path, *, modes: Modes = OWNER_ON
 
 def check_name(name: str) -> None:
     """Refuse a file name that the inbox leaves alone. Raises ``UsageError``."""
-    left_alone = name.startswith((".", "_")) or name.lower().endswith(_UNFINISHED_ENDINGS)
-    too_long = len(os.fsencode(name)) > LONGEST_NAME - _HASH_CHARACTERS - 1
-    if left_alone or too_long or "/" in name or not name:
+    too_long = len(os.fsencode(name)) > LONGEST_NAME - HASH_CHARACTERS - 1
+    if not name or "/" in name or too_long or why_passed_over(name):
         raise UsageError(f"{name!r} is a name that the inbox leaves alone; give the file another one.")
     if not name.lower().removesuffix(".gz").endswith(FILE_ENDINGS):
         raise UsageError(
@@ -181,7 +98,3 @@ def check_name(name: str) -> None:
 def _around(inbox: Path) -> Path:
     """Return the data folder of an inbox, or of a folder below an inbox."""
     return next((folder.parent for folder in (inbox, *inbox.parents) if folder.name == "inbox"), inbox.parent)
-
-
-def _dropped(name: str, status: os.stat_result) -> Dropped:
-    return Dropped(name, status.st_size, status.st_mtime_ns, status.st_ino)

@@ -104,16 +104,10 @@ class LocalObjects:
         """Remove an object; see ``Objects``."""
         (self.root / key).unlink(missing_ok=True)
 
-    def path_for_new(self, key: str) -> Path:
-        """Return the path for a file that is to be moved to a key; its folders are made.
-
-        Raises ``AlreadyWritten`` where the key is taken.
-        """
+    def place_for(self, key: str) -> Path:
+        """Return the path of a file that is to be moved to a key; its folders are made."""
         self._make_folders(key)
-        path = self.root / key
-        if os.path.lexists(path):
-            raise AlreadyWritten(f"{path} exists already; files of record are written once.")
-        return path
+        return self.root / key
 
     def _flush(self, folder: Path) -> None:
         flush_folder(folder)

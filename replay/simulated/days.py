@@ -26,7 +26,7 @@ from engine.brokers.access import Access
 from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.exchange import Exchange
 from engine.brokers.trading import Recorder
-from engine.config import RiskConfig, RunSettings
+from engine.config import DEFAULT_INTAKE, RiskConfig, RunSettings
 from engine.dropping import drop_intents
 from engine.errors import EngineError, UsageError
 from engine.lease import Holder
@@ -34,7 +34,7 @@ from engine.log import EventLog
 from engine.orders import BrokerOrder
 from engine.run import finish, start
 from engine.stores.embedded import EmbeddedStore
-from engine.stores.inbox import Dropped, Inbox, drop_file
+from engine.stores.inbox import Dropped, Found, Inbox, Left, Reading, drop_file
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.lock import exclusive
 from engine.stores.modes import OWNER_ONLY
@@ -240,15 +240,16 @@ class _Simulating:
 class _WithoutInodes(Inbox):
     """An inbox whose files are told apart by what is the same for the same seed."""
 
-    def waiting(self) -> list[Dropped]:
-        """Give the files that are there."""
-        return [replace(file, inode=0) for file in super().waiting()]
+    def find(self, *, max_depth: int = DEFAULT_INTAKE.max_depth) -> Found:
+        """Return the files that are there."""
+        found = super().find(max_depth=max_depth)
+        return replace(found, files=[replace(file, inode=0) for file in found.files])
 
-    def read(self, file: Dropped) -> bytes | None:
-        """Give a file's content."""
-        return super().read(self._as_it_is(file))
+    def read(self, file: Dropped, *, max_bytes: int) -> Reading | Left:
+        """Return a file's content."""
+        return super().read(self._as_it_is(file), max_bytes=max_bytes)
 
-    def remove(self, file: Dropped) -> bool:
+    def remove(self, file: Dropped) -> Left | None:
         """Remove a file that was consumed."""
         return super().remove(self._as_it_is(file))
 

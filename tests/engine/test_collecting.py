@@ -5,7 +5,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from engine.config import RiskConfig
 from engine.errors import RecordError
 from engine.run import finish
-from engine.stores.inbox import Dropped, Inbox, drop_file, hash_of, name_with_hash
+from engine.stores.inbox import Dropped, Found, Inbox, Left, Reading, drop_file, hash_of
+from engine.stores.inbox_files import name_with_hash
 from engine.stores.runs import RunFolder
 from tests.desk import (
     NOON,
@@ -269,15 +270,16 @@ def test_the_batch_is_sealed_by_creation_then_file_then_row(desk: Desk) -> None:
 
 
 def test_the_batch_does_not_depend_on_the_order_in_which_files_are_listed(tmp_path: Path) -> None:
-    def listed_backwards(inbox: Inbox) -> list[Dropped]:
-        return Inbox(inbox.root).waiting()[::-1]
+    def listed_backwards(inbox: Inbox, *, max_depth: int) -> Found:
+        found = Inbox(inbox.root).find(max_depth=max_depth)
+        return replace(found, files=found.files[::-1])
 
     sealed = []
     for backwards in (False, True):
         desk = Desk(tmp_path / str(backwards))
         for name in ("a.json", "b.json", "c.json"):
             desk.drop(name, order(symbol=name[0].upper()), order(client_intent_id="x", qty=2))
-        world = tampered(desk.world(), waiting=listed_backwards) if backwards else desk.world()
+        world = tampered(desk.world(), find=listed_backwards) if backwards else desk.world()
         run = desk.run(world=world)
         sealed.append((places(run), ids(run), set_aside(run, "duplicates")))
     assert sealed[0] == sealed[1]
@@ -448,7 +450,11 @@ def test_a_file_is_taken_once_it_has_settled(desk: Desk, age_s: float, taken: in
 def test_a_file_that_is_left_is_told_of_and_taken_by_a_later_run(desk: Desk) -> None:
     desk.drop("a.json", order(), age_s=1)
     (left,) = desk.run().json("collected.json")["left"]
-    assert left == {"name": "a.json", "why": "it is younger than 2 s (EXEC_INBOX_SETTLE_S)"}
+    assert left == {
+        "name": "a.json",
+        "why": "it is younger than 2 s (EXEC_INBOX_SETTLE_S)",
+        "kind": "waiting",
+    }
     assert rows_of(desk.run())["batched"] == 1
 
 
@@ -470,32 +476,29 @@ def test_a_file_that_carries_another_hash_has_to_settle(desk: Desk) -> None:
     assert rows_of(desk.run())["batched"] == 0
 
 
-def test_a_file_from_the_future_is_left(desk: Desk) -> None:
-    desk.drop("a.json", order(), age_s=-3600)
-    assert rows_of(desk.run())["batched"] == 0
-
-
 def test_a_file_that_changes_while_it_is_read_is_left(desk: Desk) -> None:
     desk.drop("a.jsonl", order())
 
-    def read_while_it_grows(inbox: Inbox, file: Dropped) -> bytes | None:
+    def read_while_it_grows(inbox: Inbox, file: Dropped, *, max_bytes: int) -> Reading | Left:
         with (inbox.root / file.name).open("ab") as opened:
             opened.write(content_of("a.jsonl", [order(qty=2)]))
-        return Inbox(inbox.root).read(file)
+        return Inbox(inbox.root).read(file, max_bytes=max_bytes)
 
     run = desk.run(world=tampered(desk.world(), read=read_while_it_grows))
-    assert run.json("collected.json")["left"] == [{"name": "a.jsonl", "why": "it changed while it was read"}]
+    assert run.json("collected.json")["left"] == [
+        {"name": "a.jsonl", "why": "it changed while it was read", "kind": "waiting"}
+    ]
     assert desk.left() == ["a.jsonl"]
 
 
 def test_a_file_that_was_replaced_after_it_was_read_is_taken_by_the_next_run(desk: Desk) -> None:
     desk.drop("a.json", order(symbol="OLD"))
 
-    def read_before_it_is_replaced(inbox: Inbox, file: Dropped) -> bytes | None:
-        content = Inbox(inbox.root).read(file)
+    def read_before_it_is_replaced(inbox: Inbox, file: Dropped, *, max_bytes: int) -> Reading | Left:
+        reading = Inbox(inbox.root).read(file, max_bytes=max_bytes)
         new = desk.drop("new.tmp", content=content_of("a.json", [order(symbol="NEW")]))
         new.replace(desk.inbox / "a.json")
-        return content
+        return reading
 
     first = desk.run(world=tampered(desk.world(), read=read_before_it_is_replaced))
     second = desk.run()
@@ -507,10 +510,10 @@ def test_a_file_that_was_replaced_after_it_was_read_is_taken_by_the_next_run(des
 def test_rows_that_were_appended_after_the_file_was_read_are_taken_by_the_next_run(desk: Desk) -> None:
     desk.drop("a.jsonl", order())
 
-    def read_before_it_grows(inbox: Inbox, file: Dropped) -> bytes | None:
-        content = Inbox(inbox.root).read(file)
+    def read_before_it_grows(inbox: Inbox, file: Dropped, *, max_bytes: int) -> Reading | Left:
+        reading = Inbox(inbox.root).read(file, max_bytes=max_bytes)
         desk.drop("a.jsonl", order(), order(qty=2))
-        return content
+        return reading
 
     first = desk.run(world=tampered(desk.world(), read=read_before_it_grows))
     second = desk.run()
@@ -541,10 +544,9 @@ def test_a_file_that_cannot_be_read_is_left_and_the_others_are_taken(desk: Desk)
     (desk.inbox / "loop.json").symlink_to("loop.json")
     run = desk.run()
     (left,) = run.json("collected.json")["left"]
-    assert left["name"] == "loop.json"
-    assert "loop.json can't be read" in left["why"]
+    assert (left["name"], left["kind"]) == ("loop.json", "blocked")
     assert (rows_of(run)["batched"], desk.left()) == (1, ["loop.json"])
-    assert [event["severity"] for event in desk.events("run_warning")] == ["ERROR"]
+    assert [event["severity"] for event in desk.events("file_left")] == ["ERROR"]
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9.json"), "a" * 200 + ".json", "ü" * 100 + ".json"])

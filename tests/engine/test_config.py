@@ -111,6 +111,8 @@ def test_without_settings_it_is_a_dry_run_below_data() -> None:
             max_keys=10_000,
             max_refused_rows=50_000,
             max_depth=16,
+            max_total_bytes=536870912,
+            max_files=10_000,
         ),
         decision_max_age_s=900.0,
         positions_max_age_s=None,
@@ -174,6 +176,10 @@ READ: dict[str, Callable[[str], Any]] = {
         settings(EXEC_INBOX_MAX_REFUSED_ROWS=text).intake.max_refused_rows
     ),
     "EXEC_INBOX_MAX_DEPTH": lambda text: settings(EXEC_INBOX_MAX_DEPTH=text).intake.max_depth,
+    "EXEC_INBOX_MAX_TOTAL_BYTES": lambda text: (
+        settings(EXEC_INBOX_MAX_TOTAL_BYTES=text).intake.max_total_bytes
+    ),
+    "EXEC_INBOX_MAX_FILES": lambda text: settings(EXEC_INBOX_MAX_FILES=text).intake.max_files,
     "DATABASE_URL": lambda text: settings(DATABASE_URL=text).stores.database_url,
     "FIREBASE_PROJECT_ID": lambda text: settings(FIREBASE_PROJECT_ID=text).stores.firestore_project,
     "GOOGLE_CLOUD_PROJECT": lambda text: settings(GOOGLE_CLOUD_PROJECT=text).stores.firestore_project,
@@ -191,7 +197,10 @@ READ: dict[str, Callable[[str], Any]] = {
     "ALPACA_TRADING_HOST": lambda text: read_setting("ALPACA_TRADING_HOST", {"ALPACA_TRADING_HOST": text}),
 }
 FIRESTORE_NAMES = ("FIREBASE_PROJECT_ID", "GOOGLE_CLOUD_PROJECT", "EXEC_TENANT_ID")
-SIZES = [f"EXEC_INBOX_MAX_{of}" for of in ("FILE_BYTES", "UNPACKED_BYTES", "ROWS", "COLUMNS", "KEYS")]
+SIZES = [
+    f"EXEC_INBOX_MAX_{of}"
+    for of in ("FILE_BYTES", "UNPACKED_BYTES", "ROWS", "COLUMNS", "KEYS", "TOTAL_BYTES", "FILES")
+]
 COUNTS_OF_FILES = ["EXEC_INBOX_MAX_REFUSED_ROWS", "EXEC_INBOX_MAX_DEPTH"]
 TIMEOUTS = ("EXEC_RISK_DATA_TIMEOUT_S",)
 GOOD = [

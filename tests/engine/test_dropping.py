@@ -96,21 +96,21 @@ def test_a_dropped_file_carries_the_hash_of_its_content_in_its_name(inbox: Inbox
 def test_the_same_content_makes_one_file(inbox: Inbox) -> None:
     first, second = (drop_intents([order()], inbox.root) for _ in range(2))
     assert first == second
-    assert len(inbox.waiting()) == 1
+    assert len(inbox.find().files) == 1
 
 
 def test_other_content_makes_another_file(inbox: Inbox) -> None:
     drop_intents([order()], inbox.root)
     drop_intents([order(qty=2)], inbox.root)
-    assert len(inbox.waiting()) == 2
+    assert len(inbox.find().files) == 2
 
 
 def test_a_dropped_file_appears_whole(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[Dropped]] = []
-    monkeypatch.setattr("os.fsync", lambda _: seen.append(inbox.waiting()))
+    monkeypatch.setattr("os.fsync", lambda _: seen.append(inbox.find().files))
     drop_intents([order()], inbox.root)
     assert seen == [[]]
-    assert len(inbox.waiting()) == 1
+    assert len(inbox.find().files) == 1
 
 
 def test_no_intents_make_a_file_without_rows(inbox: Inbox) -> None:
@@ -120,7 +120,7 @@ def test_no_intents_make_a_file_without_rows(inbox: Inbox) -> None:
 def test_what_is_no_intent_is_a_usage_error_that_says_what_to_give(inbox: Inbox) -> None:
     with pytest.raises(UsageError, match="'SPY' is no intent; give a mapping or an OrderIntent"):
         drop_intents(["SPY"], inbox.root)
-    assert inbox.waiting() == []
+    assert inbox.find().files == []
 
 
 def test_records_of_dropped_intents_are_plain_json_lines(inbox: Inbox) -> None:
@@ -212,7 +212,7 @@ def test_a_value_that_json_cannot_hold_is_refused_with_its_place(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         drop_intents([order(**said)], inbox.root)
-    assert inbox.waiting() == []
+    assert inbox.find().files == []
 
 
 def test_metadata_without_end_is_refused(inbox: Inbox) -> None:
@@ -323,7 +323,7 @@ def test_a_column_of_several_types_costs_only_the_rows_that_are_wrong(inbox: Inb
 def test_a_frame_that_cannot_be_written_exactly_is_refused(inbox: Inbox, frame: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         drop_intents(frame, inbox.root)
-    assert inbox.waiting() == []
+    assert inbox.find().files == []
 
 
 def test_polars_is_not_needed_for_a_list(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:

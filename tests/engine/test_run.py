@@ -316,6 +316,8 @@ def test_run_json_fixes_all_that_a_resumed_run_must_not_change(desk: Desk) -> No
             "max_keys": 10_000,
             "max_refused_rows": 50_000,
             "max_depth": 16,
+            "max_total_bytes": 536870912,
+            "max_files": 10_000,
         },
     }
 

@@ -25,6 +25,7 @@ RUN_KEYS = {
     "exit_code",
     "rows",
     "notes",
+    "left",
     "decisions",
     "results",
     "orders",
@@ -163,7 +164,34 @@ def test_a_run_tells_of_files_that_it_left(cli: Command, data: Path) -> None:
     cli("drop", stdin=jsonl(order()))
     (data / "inbox" / "young.json").write_bytes(b"[]")
     done = cli("run")
-    assert "young.json: it is younger than 2 s (EXEC_INBOX_SETTLE_S); run again" in done.told
+    assert done.code == 0
+    assert "Waiting in the inbox; a later run looks again: 1" in done.told
+    assert "young.json: it is younger than 2 s (EXEC_INBOX_SETTLE_S)" in done.told
+
+
+def test_what_is_blocked_in_the_inbox_is_named_by_runs_and_the_status_and_ends_with_4(
+    cli: Command, data: Path
+) -> None:
+    cli("drop", stdin=jsonl(order()))
+    (data / "inbox" / "b.csv").symlink_to("/etc/shadow")
+    (data / "inbox" / "a.csv.crdownload").write_bytes(b"")
+    why = "it is a link, which is not followed; put the file or folder itself here"
+    collected = cli("collect", "--json")
+    assert (collected.code, collected.json["exit_code"]) == (4, 4)
+    assert {"name": "b.csv", "why": why, "kind": "blocked"} in collected.json["left"]
+    done = cli("run")
+    assert done.code == 4
+    assert "LEFT IN THE INBOX until it is put right: 1" in done.told
+    assert f"b.csv: {why}" in done.told
+    assert "a.csv.crdownload: its name is one of files that are still written" in done.told
+    said = cli("run", "--json")
+    assert (said.code, [one["kind"] for one in said.json["left"]]) == (4, ["blocked", "waiting"])
+    status = cli("status")
+    assert status.code == 0
+    assert f"b.csv: {why}" in status.told
+    assert "Inbox: no file that a run would read" in status.told
+    assert "done, 1 blocked in the inbox" in status.told
+    assert cli("status", "--json").json["left"] == said.json["left"]
 
 
 def test_text_of_strategies_is_printed_as_it_is(cli: Command) -> None:
@@ -489,6 +517,7 @@ def test_the_status_for_machines(cli: Command, data: Path) -> None:
         "exit_code",
         "data_dir",
         "inbox",
+        "left",
         "runs",
         "kill_switch",
         "dry_run",
