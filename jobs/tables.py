@@ -38,7 +38,8 @@ def print_table(
     if wraps and room < min(_NARROWEST, widths[-1]):
         for row in cells:
             say("  ".join(row[:-1]))
-            say(textwrap.fill(row[-1], line - 4, initial_indent="    ", subsequent_indent="    "))
+            for part in textwrap.wrap(row[-1], line - 4, initial_indent="    ", subsequent_indent="    "):
+                say(part)
         return
     click.echo(
         tabulate(

@@ -2,7 +2,8 @@
 
 A page that describes an error may repeat a request's headers, in any spelling and cut off anywhere. So every
 text that a broker sent is searched for the keys, as it came and again as it was decoded, before it is
-shortened and shown.
+shortened and shown: here for what escapes make of them, by ``masking`` for what encodings, another case and
+cuts do.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from html.entities import html5
 
 import requests
 
-HIDDEN = "[key]"
+from engine.masking import BLOT, Echoes
+
+HIDDEN = BLOT
 
 _SHORTEST_BEGINNING = 4
 _BROKEN_ESCAPE = re.compile(r"\\+[ux]?[0-9a-f]{0,3}|%(?:25)*[0-9a-f]?|&(?:amp;)*#?x?\w{0,7}", re.IGNORECASE)
@@ -29,6 +32,7 @@ class Keys(requests.auth.AuthBase):
         self._api_key = api_key
         self._secret_key = secret_key
         self._spelled = [Spelled(secret_key), Spelled(api_key)]
+        self._echoes = Echoes([secret_key, api_key], blot=HIDDEN)
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
         """Put the keys on a request that is about to leave."""
@@ -40,17 +44,19 @@ class Keys(requests.auth.AuthBase):
         """Blot the keys out of a text, however they are spelled, and their beginning at its end."""
         for key in self._spelled:
             text = key.hidden_in(text)
-        return text
+        return self._echoes.hidden_in(text)
 
     def hidden_in_body(self, body: bytes) -> bytes:
         """Blot the keys out of a body; what is not UTF-8 comes back as UTF-8 where they may be in it."""
         for key in self._spelled:
             body = key.hidden_in_body(body)
-        return body
+        return self._echoes.hidden_in_bytes(body) if self._echoes.may_be_in(body) else body
 
     def cannot_be_in(self, texts: bytes) -> bool:
         """Tell at little cost whether neither a key nor its beginning can be in any of texts joined."""
-        return not _has_escapes(texts) and not any(key.begins_in(texts) for key in self._spelled)
+        if _has_escapes(texts) or any(key.begins_in(texts) for key in self._spelled):
+            return False
+        return not self._echoes.may_be_in(texts)
 
 
 class Spelled:

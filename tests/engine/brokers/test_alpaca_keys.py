@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
@@ -138,6 +139,39 @@ def test_a_request_gets_the_keys_and_a_repr_does_not() -> None:
     assert SECRET_KEY not in repr(KEYS)
 
 
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "small letters": str.lower,
+    "capitals": str.upper,
+    "base64": lambda key: base64.b64encode(key.encode()).decode(),
+    "base64 of both": lambda _: base64.b64encode(f"{API_KEY}:{SECRET_KEY}".encode()).decode(),
+    "base64 in JSON": lambda key: base64.b64encode(key.encode()).decode().replace("/", "\\/"),
+    "hexadecimal": lambda key: key.encode().hex(),
+    "the first half": lambda key: key[: len(key) // 2],
+    "the second half": lambda key: key[len(key) // 2 :],
+}
+each_encoding = pytest.mark.parametrize("way", ENCODINGS)
+
+
+@each_key
+@each_encoding
+def test_a_key_is_hidden_in_every_encoding(key: str, way: str) -> None:
+    text = f"before {ENCODINGS[way](key)} after"
+    assert not KEYS.cannot_be_in(text.encode())
+    for shown in (KEYS.hidden_in(text), KEYS.hidden_in_body(text.encode()).decode()):
+        assert HIDDEN in shown
+        assert ENCODINGS[way](key)[4:12] not in shown
+
+
+@each_encoding
+@pytest.mark.parametrize("status", [200, 403, 503])
+def test_no_message_shows_a_key_that_a_reply_repeats_in_an_encoding(
+    server: Loopback, status: int, way: str
+) -> None:
+    encoded = ENCODINGS[way](SECRET_KEY)
+    for body in (f"<pre>{encoded}</pre>", json.dumps({"message": f"no {encoded}", "field": encoded})):
+        assert encoded[4:12] not in message_of(server, status, body.encode())
+
+
 # --- in messages ----------------------------------------------------------------------------------------
 
 
@@ -188,7 +222,7 @@ def test_no_message_shows_a_key_that_is_a_request_s_name_or_a_detail(server: Loo
 def test_no_order_holds_a_key_that_a_reply_repeats(server: Loopback) -> None:
     server.answers = [says(200, ORDER | {"symbol": SECRET_KEY, "subtag": {"said": API_KEY}})]
     order = broker_at(server.url).get_order_status(broker_order_id=ORDER_ID)
-    assert (order.symbol, order.raw["subtag"]) == (HIDDEN, {"said": HIDDEN})
+    assert (order.symbol, order.raw["subtag"]) == (HIDDEN.upper(), {"said": HIDDEN})
 
 
 def message_of(server: Loopback, status: int, body: bytes) -> str:
