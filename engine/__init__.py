@@ -16,6 +16,7 @@ each step lives::
 
     syncing       before a live run, and between runs: the broker's book into the stores
     looking_after what earlier runs left open; ``books``, ``reconciling`` compare broker and ledger
+    booking       what filled into the ledger; what that can't keep, beside the runs
     withdrawing   cancels of whatever is open
     day           a session's end
 
@@ -25,6 +26,7 @@ each step lives::
 
     risk          the rule book, one file per rule, and the sequential scan
     contract      what makes a row an intent; asked by the reader of files and again by the gate
+    keeping       what the stores can keep; asked by files, gate and ledger, so that what is sent is booked
     columns       frames of any dtype -> typed numpy columns; ``quantity``: exact units of 1e-9
     schema        columns, dtypes and units of every frame
     printable     text of others, made safe for terminals, logs and spreadsheets
@@ -34,9 +36,9 @@ each step lives::
     brokers       the protocol, the dry run, Alpaca
 
 ``risk``, ``intents``, ``contract``, ``columns``, ``quantity``, ``schema``, ``inputs``, ``ledger``,
-``breaks``, ``side_by_side``, ``reconciling``, ``adjustments``, ``printable`` are pure: no I/O, no clock, no
-environment; import-linter holds them to it. A run's state is which files exist in its folder; each is written
-once, whole (``stores.objects``). ``DECISIONS.md`` says why things are as they are.
+``breaks``, ``side_by_side``, ``reconciling``, ``adjustments``, ``keeping``, ``printable`` are pure: no I/O,
+no clock, no environment; import-linter holds them to it. A run's state is which files exist in its folder;
+each is written once, whole (``stores.objects``). ``DECISIONS.md`` says why things are as they are.
 
 The names below are the public ones; each is loaded when it is first used, since a run is short.
 """

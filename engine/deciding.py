@@ -128,6 +128,9 @@ def _told_by_brokers(
         "broker": said,
         "down": {account: str(error) for account, error in down.items()},
         "not_compared": compared,
+        "unkept": [
+            key for told in synced.values() if not isinstance(told, EngineError) for key in told.unkept
+        ],
     }
 
 

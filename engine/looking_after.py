@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from engine.adjustments import accepted_in
+from engine.booking import book
 from engine.breaks import LateFill, units_of
 from engine.brokers.alpaca_orders import differences
 from engine.errors import BrokerRejected
@@ -21,7 +22,7 @@ from engine.late_fills import keep_by_session
 from engine.open_orders import LeftOpen, OpenOrder, forget, left_open, note_over
 from engine.orders import BrokerFill, BrokerOrder
 from engine.routing.live import CLOCK_MARGIN
-from engine.settling import executions, fills_table, is_over, ledger_documents, write_ledger
+from engine.settling import executions, fills_table, is_over, ledger_documents
 from engine.shared_orders import SharedOrders
 from engine.venue import Venue
 from engine.world import World
@@ -40,7 +41,8 @@ class LookingAfter:
 
     ``found``: orders whose outcome was unknown, by run and client id; None where the broker knows none.
     ``missing``: orders that the broker once gave an id of its own, and doesn't know any more. ``seen``: the
-    orders as the broker has them now. ``late``: what came into the ledger of them by this.
+    orders as the broker has them now. ``late``: what came into the ledger of them by this. ``unkept``: files
+    with what the ledger refused of them (``engine.booking``).
     """
 
     world: World
@@ -51,6 +53,7 @@ class LookingAfter:
     missing: list[OpenOrder] = field(default_factory=list)
     seen: dict[OpenOrder, BrokerOrder | None] = field(default_factory=dict)
     late: list[LateFill] = field(default_factory=list)
+    unkept: list[str] = field(default_factory=list)
 
     def look_for_unknown(self) -> None:
         """Ask for orders whose outcome is unknown, before the book is read: what comes later is in it."""
@@ -88,8 +91,9 @@ class LookingAfter:
             )
         )
         late = [late for document in documents if (late := self._came_late(document))]
-        write_ledger(self.world, documents)
-        self.late.extend(late)
+        booked = book(self.world, documents, trading_date=left.trading_date, run_id=left.run_id)
+        self.unkept.extend(booked.unkept)
+        self.late.extend(one for one in late if one.broker_order_id not in booked.missing)
         self.seen.update(now)
         unknown = {one for one, order in now.items() if order is None and not self._never_came(left, one)}
         self._forget(

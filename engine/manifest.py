@@ -1,8 +1,8 @@
 """The end of a run: its files counted, compared with each other and hashed, in ``manifest.json``.
 
 The exit code of the run follows from what they say: 0, or 3 where anything was halted or an account left out,
-or 4 where something has no known outcome, a count doesn't add up, broker and ledger disagree, or a file of
-the inbox is blocked.
+or 4 where something has no known outcome, a count doesn't add up, broker and ledger disagree, the ledger has
+an order in part only, or a file of the inbox is blocked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine import __version__
+from engine.booking import unkept
 from engine.putting_away import left_by
 from engine.quantity import round_to_units
 from engine.record import file_hash
@@ -55,6 +56,8 @@ def write_manifest(folder: RunFolder, world: World) -> None:
     inputs = folder.json(INPUTS)
     halted = inputs["kill_switch"] or by_status.get("halted", 0) > 0 or bool(inputs.get("down"))
     left = left_by(folder)
+    own_parts = unkept(folder.objects, trading_date=folder.trading_date, run_id=folder.run_id)
+    unkept_parts = sorted({*own_parts, *inputs.get("unkept", [])})
     unclear = (
         broken
         or any(one.get("kind") == "blocked" for one in left)
@@ -62,6 +65,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
         or _placed_and_not_known(results)
         or _has_open_breaks(folder)
         or inputs.get("not_compared")
+        or unkept_parts
     )
     exit_code = EXIT_UNRESOLVED if unclear else EXIT_HALTED if halted else EXIT_DONE
     reasons = decisions.filter(pc.invert(decisions["allowed"]))["reason"]
@@ -88,6 +92,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
         "left": left,
         "identities": identities,
         "unlogged_lines": world.log.lost,
+        "unkept": unkept_parts,
         "content": {name: file_hash(key, folder.objects.read(key)) for name, key in keys.items()},
     }
     for name in broken:

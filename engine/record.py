@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from engine.errors import RecordError
 from engine.printable import printable_json
 
+_LEVELS = 50
 _UNCOMPRESSED = {"client_intent_id", "content_hash"}
 
 
@@ -57,10 +58,32 @@ def _json(value: dict[str, Any], option: int, *, indent: int | None) -> bytes:
     try:
         content = orjson.dumps(value, default=str, option=option | orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # integers beyond 64 bits, half a surrogate pair: what strategies can put into a file
-        content = (json.dumps(value, indent=indent, default=str) + "\n").encode()
+        content = (_json_text(value, indent) + "\n").encode()
     if content.isascii() and b"\x7f" not in content:
         return content
     return printable_json(content.decode()).encode()
+
+
+def _json_text(value: dict[str, Any], indent: int | None) -> str:
+    try:
+        return json.dumps(value, indent=indent, default=str)
+    except (
+        RecursionError,
+        TypeError,
+        ValueError,
+    ):  # too deep, keys that are no text, a map that holds itself
+        return json.dumps(_cut(value, _LEVELS), indent=indent, default=str)
+
+
+def _cut(value: Any, levels: int) -> Any:
+    """Return maps and lists down to so many levels, with a remark in place of what lies deeper."""
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if not levels:
+        return "(nested too deeply to be written here)"
+    if isinstance(value, dict):
+        return {str(key): _cut(held, levels - 1) for key, held in value.items()}
+    return [_cut(held, levels - 1) for held in value]
 
 
 def read_json(name: str, content: bytes) -> dict[str, Any]:

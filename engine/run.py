@@ -238,8 +238,9 @@ def trade(folder: RunFolder, world: World) -> None:
     resumed run asks for them again.
     """
     from engine import open_orders
+    from engine.booking import book
     from engine.routing.fates import live_results
-    from engine.settling import fills_table, ledger_documents, write_ledger
+    from engine.settling import fills_table, ledger_documents
     from engine.shared_orders import SharedOrders
     from engine.trading import trade_accounts
 
@@ -248,7 +249,8 @@ def trade(folder: RunFolder, world: World) -> None:
     fills = fills_table(traded.orders, traded.fills, calendar)
     folder.write(FILLS, fills)
     documents = ledger_documents(traded.orders, traded.fills, calendar=calendar, now=world.clock())
-    write_ledger(world, list(documents))
+    booked = book(world, list(documents), trading_date=folder.trading_date, run_id=folder.run_id)
+    traded.leave_open(booked.missing)
     venues = _venues(world).by_account
     for place, rows in traded.open_rows.items():
         open_orders.note(folder, place, traded.left_open(folder.run_id, rows), at=world.clock())

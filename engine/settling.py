@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from engine.brokers.trading import TradingBroker
 from engine.calendar import trading_date
-from engine.errors import EngineError, LeaseLost
+from engine.errors import LeaseLost
 from engine.ledger import COUNTS_AS_TRADE, ledger_document
 from engine.orders import BrokerFill, BrokerOrder, OrderIntent
 from engine.routing.cancels import fate_of
@@ -31,6 +31,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 4.0
 _MARGIN = timedelta(seconds=1)
 _FILLS_TRIES = 4
 _EXACT = 5e-10  # shares
+_OTHER_SIDE = {"buy": "sell", "sell": "buy"}
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,7 @@ def _as_leg(intent: OrderIntent, leg: BrokerOrder) -> OrderIntent:
     """Give an exit leg in the words of an intent: of the same strategy, on the other side."""
     return replace(
         intent,
-        side=leg.side,
+        side=leg.side or _OTHER_SIDE[intent.side],
         qty=leg.qty,
         notional=None,
         order_type=leg.order_type or intent.order_type,
@@ -254,15 +255,3 @@ def _as_leg(intent: OrderIntent, leg: BrokerOrder) -> OrderIntent:
         stop_loss_stop_price=None,
         stop_loss_limit_price=None,
     )
-
-
-def write_ledger(world: World, documents: list[dict[str, Any]]) -> None:
-    """Merge documents into the ledger. Raises ``EngineError``; the resumed run writes them then."""
-    if not documents:
-        return
-    try:
-        changed = world.ledger.write_ledger(documents)
-    except EngineError as error:
-        world.log.event("ledger_write_failed", str(error), severity="ERROR")
-        raise
-    world.log.event("ledger_written", f"{changed} of {len(documents)} trades changed in the ledger")

@@ -43,7 +43,8 @@ class Synced:
     ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them the ledger counts in this
     session already: each is one trade, not two. ``broker_time`` is the broker's own. ``breaks`` are the
     differences between broker and ledger; ``not_compared`` says why the two were not compared, "" where they
-    were. ``breaks`` are those of the last comparison then.
+    were. ``breaks`` are those of the last comparison then. ``unkept`` are files with what the ledger refused
+    of late fills (``engine.booking``).
     """
 
     account: str
@@ -53,6 +54,7 @@ class Synced:
     broker_time: datetime
     breaks: Sequence[Break] = ()
     not_compared: str = ""
+    unkept: Sequence[str] = ()
 
     @property
     def open_breaks(self) -> list[Break]:
@@ -121,6 +123,7 @@ def sync(world: World, venue: Venue, session: Session) -> Synced:
         broker_time=broker_time,
         breaks=breaks,
         not_compared=compared.why_not,
+        unkept=tuple(left.unkept),
     )
 
 

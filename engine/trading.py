@@ -8,7 +8,7 @@ with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -67,6 +67,18 @@ class Traded:
         self.fates |= settled.fates
         self.fills |= settled.fills
         self.open_rows[place] = settled.open_rows
+
+    def leave_open(self, order_ids: Collection[str]) -> None:
+        """Leave orders, or groups, of which one is not in the ledger to the next sync, which writes again."""
+        rows = {
+            row
+            for row, fate in self.fates.items()
+            for order in ((fate.order, *fate.order.legs) if fate.order else ())
+            if order.broker_order_id in order_ids
+        }
+        for place, open_rows in self.open_rows.items():
+            own = {row for row in rows if self.intents[row].broker_account_id == place.account}
+            self.open_rows[place] = sorted({*open_rows, *own})
 
 
 def trade_accounts(folder: RunFolder, world: World, venues: Venues) -> Traded:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from engine.booking import what_is_unkept
 from engine.putting_away import left_by
 from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RunFolder
 from jobs import recorded
@@ -156,6 +157,8 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
         say(f"ACCOUNT {account} WAS LEFT OUT: {why}", color="red")
     for account, why in inputs.get("not_compared", {}).items():
         say(f"NOT COMPARED: broker and ledger of {account}: {why}.", color="red")
+    for message in what_is_unkept(folder.objects, manifest.get("unkept", [])):
+        say(f"NOT WHOLLY IN THE LEDGER: {message}", color="red")
     _print_breaks(folder)
     _print_remedy(folder, manifest, inputs)
     is_empty = "positions" not in inputs["unavailable"] and not folder.table("positions.parquet").num_rows

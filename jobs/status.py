@@ -143,6 +143,9 @@ def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:
 
 
 def _why_unclear(manifest: dict[str, Any]) -> str:
+    unkept = len(manifest.get("unkept", []))
+    if unkept:
+        return f"done, {unkept} not wholly in the ledger"
     blocked = sum(one["kind"] == "blocked" for one in manifest.get("left", []))
     adds_up = all(identity["holds"] for identity in manifest["identities"])
     return f"done, {blocked} blocked in the inbox" if blocked and adds_up else "does not add up"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from engine.booking import what_is_unkept
 from engine.breaks import breaks_table
 from engine.calendar import check_calendar, trading_date
 from engine.errors import ConfigurationError, EngineError, RunInProgress
@@ -79,12 +80,13 @@ def _told(
     not_compared = {one.account: one.not_compared for one in synced if one.not_compared}
     open_breaks = [found for found in breaks if not found.is_repaired]
     doubtful = [folder.run_id for folder in in_doubt(world)]
-    unclear = failed or unresolved or open_breaks or not_compared or doubtful
+    unkept = [key for one in synced for key in one.unkept]
+    unclear = failed or unresolved or open_breaks or not_compared or doubtful or unkept
     exit_code = EXIT_UNRESOLVED if unclear else 0
     if as_json:
         body = {"exit_code": exit_code, "synced": not failed, "failed": failed, "left_open": len(left)}
         body |= {"unresolved": unresolved, "unfinished_runs": unfinished, "in_doubt": doubtful}
-        body |= {"not_compared": not_compared}
+        body |= {"not_compared": not_compared, "unkept": unkept}
         body |= {"breaks": breaks_table(breaks).to_pylist(), "proposal": proposed(world.objects, open_breaks)}
         body["accounts"] = [
             {"account": one.account, "positions": one.positions, "working_orders": len(one.working_orders)}
@@ -103,6 +105,8 @@ def _told(
     say(f"Kept in {world.positions.place}; fills in {world.ledger.place}.")
     for account, why in not_compared.items():
         say(f"NOT COMPARED: broker and ledger of {account}: {why}.", color="red")
+    for message in what_is_unkept(world.objects, unkept):
+        say(f"NOT WHOLLY IN THE LEDGER: {message}", color="red")
     print_breaks(breaks, proposed(world.objects, open_breaks))
     if len(left) > unresolved:
         say(f"Orders of earlier runs that are not over, or whose run is not: {len(left) - unresolved}.")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import DataUnavailable, EngineError
+from engine.errors import DataUnavailable, DocumentRefused, EngineError
 from engine.stores.modes import OWNER_ONLY, Modes
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class EmbeddedFile:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Give a connection inside a transaction, which is kept only where the block ends well.
 
-        Raises ``EngineError``.
+        Raises ``EngineError``: ``DocumentRefused`` where the file would never take it.
         """
         import sqlite3
 
@@ -180,7 +180,8 @@ class EmbeddedFile:
                 yield connection
                 connection.execute("COMMIT")
         except (sqlite3.Error, OSError, ValueError) as error:
-            raise EngineError(
+            kind = DocumentRefused if isinstance(error, sqlite3.DataError | ValueError) else EngineError
+            raise kind(
                 f"{self.path}: can't be written ({error}). Nothing of this write was kept; {_remedy(error)}"
             ) from error
 

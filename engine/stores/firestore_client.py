@@ -202,6 +202,13 @@ def may_pass(error: Exception) -> bool:
     return isinstance(error, passing)
 
 
+def is_refusal(error: Exception) -> bool:
+    """Tell whether a write failed for what is to be written, and would again."""
+    from google.api_core import exceptions as api
+
+    return isinstance(error, api.InvalidArgument)
+
+
 def is_contention(error: Exception) -> bool:
     """Tell whether a write failed because somebody else's came first."""
     from google.api_core import exceptions as api

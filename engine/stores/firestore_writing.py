@@ -17,7 +17,16 @@ from engine.errors import DataUnavailable, DocumentRefused, EngineError
 from engine.keeping import DOCUMENT, INNER_LIST, is_kept_within_a_map, stored_size, too_large
 from engine.ledger import ledger_keys, merge_ledger_document
 from engine.stores.deadlines import at_once
-from engine.stores.firestore_client import Deadline, asked, is_contention, may_pass, never, pause
+from engine.stores.firestore_client import (
+    Deadline,
+    asked,
+    in_words,
+    is_contention,
+    is_refusal,
+    may_pass,
+    never,
+    pause,
+)
 
 if TYPE_CHECKING:
     from google.cloud.firestore import Client, CollectionReference, DocumentReference, DocumentSnapshot
@@ -78,6 +87,10 @@ class LedgerWriting:
             pending = {order_id: news[order_id] for order_id in failed}
             if fault is not None:
                 patience = patience or self._request_deadline(0.3)
+                if is_refusal(fault):
+                    raise DocumentRefused(
+                        f"{self.place}: {in_words(fault, 'written', self.timeout_s)}"
+                    ) from fault
                 if not may_pass(fault) or patience.is_over():
                     raise fault
             if self.deadline.is_over():

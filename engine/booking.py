@@ -1,0 +1,143 @@
+"""What filled, into the ledger, whatever it says: an order that was sent must be counted.
+
+The gate lets nothing pass that the ledger can't keep. Should a document be refused all the same (a batch that
+an earlier version sealed, a broker's reply, a store with rules of its own), the ledger gets of it what it
+keeps, in the end only what orders are counted and summed by. What is missing, and why, is kept beside the
+runs, whole::
+
+    unkept/<session>/<run id>/<hash>.json
+
+A store that is down is another matter: its error is raised, and the next run writes again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from engine.errors import AlreadyWritten, DocumentRefused, EngineError
+from engine.keeping import in_short
+from engine.ledger import bookable, essential
+from engine.record import json_bytes, read_json
+from engine.stores.objects import Objects
+from engine.world import World
+
+_PLACE = "unkept/"
+_HASH_LETTERS = 16
+
+
+@dataclass(frozen=True)
+class Booked:
+    """What became of documents: ``unkept`` are the files with what the ledger lacks of some of them.
+
+    ``missing``: the broker's ids of orders that are not in the ledger at all.
+    """
+
+    unkept: list[str] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
+
+
+def book(world: World, documents: list[dict[str, Any]], *, trading_date: date, run_id: str) -> Booked:
+    """Merge the documents of a run's orders into the ledger, without what it refuses for good.
+
+    Raises ``EngineError`` where the ledger is down.
+    """
+    if not documents:
+        return Booked()
+    try:
+        changed = _written(world, documents)
+    except DocumentRefused:
+        return _one_by_one(world, documents, f"{_PLACE}{trading_date.isoformat()}/{run_id}/")
+    world.log.event("ledger_written", f"{changed} of {len(documents)} trades changed in the ledger")
+    return Booked()
+
+
+def unkept(objects: Objects, *, trading_date: date, run_id: str) -> list[str]:
+    """Return the files with what the ledger lacks of a run's orders."""
+    return objects.list(f"{_PLACE}{trading_date.isoformat()}/{run_id}/")
+
+
+def what_is_unkept(objects: Objects, keys: Iterable[str]) -> list[str]:
+    """Return in words what the ledger lacks, file by file, and where it is."""
+    told = ((key, read_json(key, objects.read(key))) for key in keys)
+    return [f"{record['message']} What is missing is in {key}." for key, record in told]
+
+
+def _one_by_one(world: World, documents: Iterable[Mapping[str, Any]], place: str) -> Booked:
+    booked = Booked()
+    for document in documents:
+        form, why = _accepted(world, document)
+        if form is document:
+            continue
+        record = _record(document, form, why)
+        key = f"{place}{_hash(record)}.json"
+        with suppress(AlreadyWritten):
+            world.objects.put(key, json_bytes(record))
+        booked.unkept.append(key)
+        if form is None:
+            booked.missing.add(str(document.get("broker_order_id")))
+        world.log.event(
+            "ledger_kept_in_part",
+            f"{record['message']} What is missing is in {key}.",
+            severity="CRITICAL" if form is None else "ERROR",
+            intent_id=str(document.get("client_intent_id", "")),
+            broker_order_id=str(document.get("broker_order_id", "")),
+        )
+    return booked
+
+
+def _accepted(world: World, document: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
+    """Write the fullest form of a document that the ledger takes; returns it, and why not the one before."""
+    why = ""
+    part = bookable(document)[0]
+    for form in (document, part, essential(part)):
+        try:
+            _written(world, [form])
+        except DocumentRefused as error:
+            why = str(error)
+        else:
+            return form, why
+    return None, why
+
+
+def _written(world: World, documents: Iterable[Mapping[str, Any]]) -> int:
+    try:
+        return world.ledger.write_ledger(documents)
+    except DocumentRefused:
+        raise
+    except EngineError as error:
+        world.log.event("ledger_write_failed", str(error), severity="ERROR")
+        raise
+
+
+def _record(document: Mapping[str, Any], form: Mapping[str, Any] | None, why: str) -> dict[str, Any]:
+    """Return what is written down of a document that the ledger has in part, or not at all."""
+    kept = {} if form is None else form
+    parts = [part.record() for part in bookable(document)[1]]
+    named = {part["path"].partition(".")[0] for part in parts}
+    parts += [
+        {"path": name, "value": in_short(document[name]), "rule": "what the ledger takes", "remedy": why}
+        for name in document
+        if name not in kept and name not in named
+    ]
+    order = f"order {document.get('broker_order_id')} of intent {document.get('client_intent_id')}"
+    extent = "is not in the ledger" if form is None else "is in the ledger in part"
+    first = f"{parts[0]['path']} is {parts[0]['value']}; expected {parts[0]['rule']}." if parts else why
+    return {
+        "message": f"{order} {extent}: {first}",
+        "is_counted": form is not None,
+        "missing": parts,
+        "why": why,
+        "document": dict(document),
+    }
+
+
+def _hash(record: Mapping[str, Any]) -> str:
+    """Return the same name for the same gap, however often it is found."""
+    told = json.dumps([record["message"], record["is_counted"], record["missing"]])
+    return hashlib.sha256(told.encode()).hexdigest()[:_HASH_LETTERS]
