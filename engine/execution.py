@@ -31,6 +31,7 @@ from engine.stores.protocols import LedgerStore, PositionStore
 
 if TYPE_CHECKING:
     from engine.brokers.trading import TradingBroker
+    from engine.stores.runs import RunFolder
 
 _FILE = "intent.json"
 _WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
@@ -196,12 +197,16 @@ class ExecutionEngine:
         self._log = EventLog() if log is None else log
         self._session: date | None = None
         self._working: list[dict[str, Any]] = []
-        self._said: dict[str, int] = {}
-        self._taken: set[tuple[str, str]] = set()
+        self._taken: dict[tuple[str, str], tuple[OrderIntent, ExecutionResult]] = {}
+        self._runs: dict[tuple[str, str], tuple[OrderIntent, RunFolder]] = {}
         self._one_at_a_time = threading.Lock()
 
     def execute_intent(self, *, intent: OrderIntent) -> ExecutionResult:
         """Judge one intent and say what became of it; ``status`` as in ``results.parquet``.
+
+        Executing an intent again is idempotent: of one that was sent, or may have been (in a dry run: that
+        was allowed), the result is returned as it is now. One that was refused, halted or expired is judged
+        anew.
 
         Threads wait for one another: each intent is judged by what the ones before it have left. A live one
         raises what ``engine.live_execution.execute_live`` does.
@@ -215,7 +220,16 @@ class ExecutionEngine:
     def _executed_live(self, intent: OrderIntent) -> ExecutionResult:
         from engine.live_execution import execute_live
 
-        done = execute_live(intent, cast("TradingBroker", self.broker), self.risk, self._log)
+        own = (intent.broker_account_id, str(intent.client_intent_id))
+        earlier, folder = self._runs.get(own, (None, None))
+        done = execute_live(
+            intent,
+            cast("TradingBroker", self.broker),
+            self.risk,
+            self._log,
+            earlier=folder if earlier == intent else None,
+        )
+        self._runs[own] = intent, done.folder
         decision, result = done.decision, done.result
         if decision is None or result is None:
             row = self.risk.read(intent)
@@ -243,11 +257,14 @@ class ExecutionEngine:
         session = self.risk.session()
         if session != self._session:  # yesterday's orders neither work nor count any more
             self._session, self._working = session, []
-        row = self._with_own_id(self.risk.read(intent))
+        row = self.risk.read(intent)
         decision = self.risk.judge(row, pd.DataFrame(self._working, columns=list(_WORKING)))
         said = {"client_intent_id": ""} if row.refused else row.table.slice(0, 1).to_pylist()[0]
         own = (said.get("broker_account_id", ""), said["client_intent_id"])
         if own in self._taken:
+            earlier, result = self._taken[own]
+            if earlier == intent:
+                return result
             decision = _as_repeated(decision)
         self._log_decision(intent, said["client_intent_id"], decision)
         if not decision.allowed:
@@ -257,18 +274,19 @@ class ExecutionEngine:
                 client_intent_id=said["client_intent_id"],
                 message=" ".join(decision.messages),
             )
-        self._taken.add(own)
         if said["action"] != "cancel":
             self._working.append(
                 {name: said["qty" if name == "remaining_qty" else name] for name in _WORKING}
             )
-        return ExecutionResult(
+        result = ExecutionResult(
             status="dry_run",
             risk=decision,
             client_intent_id=said["client_intent_id"],
             broker_order=None,
             message="would be sent; this was a dry run",
         )
+        self._taken[own] = intent, result
+        return result
 
     def _log_decision(self, intent: OrderIntent, intent_id: str, decision: RiskDecision) -> None:
         log = self._log.with_fields(intent_id=intent_id, strategy_id=intent.strategy_id)
@@ -284,21 +302,6 @@ class ExecutionEngine:
         )
         if decision.allowed:
             log.event("dry_run_accept", f"{intent_id} would be sent")
-
-    def _with_own_id(self, row: IntentFile) -> IntentFile:
-        """Tell an intent that is said again from the one before, as rows of one file are told apart."""
-        if row.refused or not row.distinct_ids:
-            return row
-        import pyarrow as pa
-        from xxhash import xxh3_128_hexdigest
-
-        derived = row.table["client_intent_id"][0].as_py()
-        again = self._said.get(derived, 0)
-        self._said[derived] = again + 1
-        if not again:
-            return row
-        own = xxh3_128_hexdigest(bytes.fromhex(derived) + again.to_bytes(8, "little"))
-        return replace(row, table=row.table.set_column(0, "client_intent_id", pa.array([own])))
 
 
 def _check_live(settings: RunSettings, broker: Broker) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from engine.agent import Agent, whoever_acts
@@ -17,18 +17,20 @@ from engine.brokers.trading import TradingBroker
 from engine.config import RiskConfig, RunSettings
 from engine.dropping import intent_lines
 from engine.gate import Gate
+from engine.intents.reading import IntentFile
 from engine.lease import Holder
 from engine.log import EventLog
 from engine.orders import OrderIntent
 from engine.preflight import broker_checks, market_data_check, store_checks
 from engine.run import check_start, finish, start, to_finish
+from engine.sent_before import Sent, SentBefore, current
 from engine.stores.chosen import Stores, check_emulator
 from engine.stores.inbox import Inbox, drop_file
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.lock import exclusive
 from engine.stores.modes import Modes
 from engine.stores.objects import LocalObjects
-from engine.stores.runs import COLLECTED, DECISIONS, INPUTS, RESULTS, RunFolder
+from engine.stores.runs import COLLECTED, DECISIONS, INPUTS, RESULTS, RunFolder, RunFolders
 from engine.venue import Opening
 from engine.world import World
 
@@ -44,6 +46,10 @@ class _Risk(Protocol):
     kill_switch: Callable[[], KillSwitchState]
     clock: Callable[[], datetime]
 
+    def session(self) -> date: ...
+
+    def read(self, intent: OrderIntent) -> IntentFile: ...
+
 
 @dataclass(frozen=True)
 class LiveRun:
@@ -56,14 +62,28 @@ class LiveRun:
     unavailable: tuple[str, ...] = ()
 
 
-def execute_live(intent: OrderIntent, broker: TradingBroker, risk: _Risk, log: EventLog) -> LiveRun:
+def execute_live(
+    intent: OrderIntent,
+    broker: TradingBroker,
+    risk: _Risk,
+    log: EventLog,
+    *,
+    earlier: RunFolder | None = None,
+) -> LiveRun:
     """Do a run of this one intent, after what an earlier run left unfinished.
+
+    Where the intent was sent before, or may have been, nothing is sent again: what became of it by now is
+    returned, whatever the gate says. It is looked for in the runs of the session, and in ``earlier``, the run
+    of an engine that executed the same object.
 
     Raises ``GateClosed``, ``RunInProgress``, ``LeaseHeld``, ``ConfigurationError`` and ``BrokerError``: the
     intent was not sent then, or its run is resumed by the next one.
     """
     settings = risk.settings
     check_start(settings, slot=SLOT)
+    sent = SentBefore(RunFolders(LocalObjects(settings.data_dir)), risk, earlier)
+    if (found := sent.find(intent)) is not None:
+        return _now(found, broker, intent)
     now = risk.clock()
     said = {name: value for name, value in asdict(intent).items() if value is not None}
     said.setdefault("created_at", now)  # the same intent said again is another one
@@ -90,6 +110,8 @@ def execute_live(intent: OrderIntent, broker: TradingBroker, risk: _Risk, log: E
         )
         for unfinished in to_finish(world):
             finish(unfinished, world)
+        if (found := sent.find(intent)) is not None:  # by a run that was unfinished
+            return _now(found, broker, intent)
         shutil.rmtree(private, ignore_errors=True)
         modes.make_folder(private)
         drop_file("intent.jsonl", intent_lines(said), private)
@@ -124,11 +146,17 @@ def _gate(access: Access, risk: _Risk, agent: Agent) -> Gate:
     )
 
 
-def _told(folder: RunFolder) -> LiveRun:
+def _now(found: Sent, broker: TradingBroker, intent: OrderIntent) -> LiveRun:
+    run = _told(found.folder, found.row)
+    assert run.result is not None
+    return replace(run, result=current(run.result, broker, intent, run_id=found.folder.run_id))
+
+
+def _told(folder: RunFolder, row: int = 0) -> LiveRun:
     collected = folder.json(COLLECTED)
     problems = [record["message"] for record in (*collected["refused"], *collected["duplicates"])]
-    decisions = folder.table(DECISIONS).to_pylist()
-    results = folder.table(RESULTS).to_pylist()
+    decisions = folder.table(DECISIONS).slice(row, 1).to_pylist()
+    results = folder.table(RESULTS).slice(row, 1).to_pylist()
     if not decisions:
         return LiveRun(folder, None, None, tuple(problems))
     unavailable = folder.json(INPUTS)["unavailable"].items()

@@ -8,14 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from engine.symbols import canonical_symbol
+
+
+class OwnId(str):
+    """An id that an ``OrderIntent`` made for itself: a copy with other fields makes one of its own."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderIntent:
     """What a strategy wants; the fields, units and defaults of one row of an intent file.
 
+    An intent has its id from construction: the ``client_intent_id`` that it is given, or one of its own.
     Quantities are in shares or contracts, prices in the instrument's currency, ``notional`` in USD. The
     values are judged by the gate, not by this class: a wrong one gives a refusal, not an exception.
     """
@@ -46,6 +54,10 @@ class OrderIntent:
     action: str = "new"
     target_intent_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.client_intent_id is None or isinstance(self.client_intent_id, OwnId):
+            object.__setattr__(self, "client_intent_id", OwnId(uuid4().hex))
 
 
 FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})

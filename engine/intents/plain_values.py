@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from engine.errors import UsageError
+from engine.orders import OwnId
 
 _LEVELS_AT_MOST = 100
 _SHOWN = 80
@@ -22,10 +23,16 @@ def plain_intent(intent: Any, place: str) -> dict[str, Any]:
 
     ``place`` names the intent in messages, as in ``intent 3``. A field that is None in a dataclass, or in a
     mapping what pandas writes for a missing value (NaN, NA, NaT), is left out. numpy scalars become numbers,
-    decimals text with all their digits, times ISO text. Raises ``UsageError`` for what JSON can't hold.
+    decimals text with all their digits, times ISO text. An id that an ``OrderIntent`` made for itself is left
+    out: rows of files have theirs from their content, so that a file dropped again is recognised. Raises
+    ``UsageError`` for what JSON can't hold.
     """
     if is_dataclass(intent) and not isinstance(intent, type):
-        fields = {name: value for name, value in asdict(intent).items() if value is not None}
+        fields = {
+            name: value
+            for name, value in asdict(intent).items()
+            if value is not None and not isinstance(value, OwnId)
+        }
     elif isinstance(intent, Mapping):
         fields = dict(intent)
     else:

@@ -68,6 +68,22 @@ def test_dropped_order_intents_are_read_back_as_what_they_say(inbox: Inbox) -> N
     assert (row["created_at"], row["metadata"], row["limit_price"]) == (created, '{"signal":0.5}', None)
 
 
+def test_an_order_intent_that_is_dropped_again_is_the_same_row_however_often_it_is_made(inbox: Inbox) -> None:
+    created = datetime(2026, 3, 2, 15, tzinfo=UTC)
+    ids = [
+        read_back(drop_intents([OrderIntent(**order(created_at=created))], inbox.root)).table[
+            "client_intent_id"
+        ]
+        for _ in range(2)
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_an_id_that_an_order_intent_is_given_is_dropped_with_it(inbox: Inbox) -> None:
+    read = read_back(drop_intents([OrderIntent(**order(client_intent_id="mine"))], inbox.root))
+    assert read.table["client_intent_id"].to_pylist() == ["mine"]
+
+
 def test_numbers_and_moments_of_other_libraries_are_read_back(inbox: Inbox) -> None:
     created = pd.Timestamp("2026-03-02T15:00Z")
     rows = [

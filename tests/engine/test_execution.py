@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import pickle
 import re
 import subprocess
 import sys
 import threading
 import time
+from copy import copy
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -225,6 +228,39 @@ def test_the_same_intent_said_again_is_another_order() -> None:
     assert len({result.client_intent_id for result in results}) == 3
 
 
+def test_an_intent_has_its_id_from_construction() -> None:
+    one, other = intent(), intent()
+    assert one.client_intent_id
+    assert one.client_intent_id != other.client_intent_id
+    assert intent(client_intent_id="mine").client_intent_id == "mine"
+
+
+def test_a_copy_of_an_intent_has_its_id_and_one_with_other_fields_an_id_of_its_own() -> None:
+    one = intent()
+    assert copy(one).client_intent_id == one.client_intent_id
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert replace(one, qty=2).client_intent_id != one.client_intent_id
+    assert replace(intent(client_intent_id="mine"), qty=2).client_intent_id == "mine"
+
+
+def test_an_intent_that_is_executed_again_is_the_same_order() -> None:
+    engine = engine_with(manager(RiskConfig(max_daily_trades=2)))
+    one = intent(qty=60)
+    results = [engine.execute_intent(intent=one) for _ in range(3)]
+    assert results == [results[0]] * 3
+    assert (results[0].status, results[0].client_intent_id) == ("dry_run", one.client_intent_id)
+    assert engine.execute_intent(intent=intent(qty=40)).status == "dry_run"
+
+
+def test_an_intent_that_was_refused_is_judged_anew() -> None:
+    switches = iter([on(), off()])
+    engine = engine_with(manager(kill_switch=lambda: next(switches)))
+    one = intent()
+    assert engine.execute_intent(intent=one).risk.reason == "kill_switch_enabled"
+    result = engine.execute_intent(intent=one)
+    assert (result.status, result.client_intent_id) == ("dry_run", one.client_intent_id)
+
+
 def test_an_id_that_was_allowed_is_taken() -> None:
     engine = engine_with()
     said = [intent(client_intent_id="x"), intent(client_intent_id="x", qty=2)]
@@ -300,7 +336,8 @@ def test_one_after_the_other_intents_get_the_decisions_of_their_batch(
     counts: list[tuple[str, float]] | None,
     halted: bool,
 ) -> None:
-    intents = [intent(**one) for one in said]
+    intents = list({repr(one): intent(**one) for one in said if "client_intent_id" in one}.values())
+    intents += [intent(**one) for one in said if "client_intent_id" not in one]
     positions = None if book is None else frame("broker_account_id", "symbol", "qty", rows=book)
     trades = None if counts is None else frame("broker_account_id", "trades", rows=counts)
 

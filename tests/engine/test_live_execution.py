@@ -119,6 +119,77 @@ def test_the_same_intent_without_an_id_said_again_later_is_another_order(desk: T
     assert len(set(desk.placed_ids())) == 2
 
 
+# --- executed again
+
+
+def test_an_intent_that_is_executed_again_is_one_order_and_tells_what_became_of_it(desk: TradingDesk) -> None:
+    engine = engine_of(desk)
+    one = intent(client_intent_id=None, order_type="limit", limit_price=50, qty=3)
+    first = engine.execute_intent(intent=one)
+    assert first.broker_order is not None
+    assert (first.status, first.broker_order.filled_qty) == ("placed", 0.0)
+    desk.later(seconds=60)
+    desk.control("POST", "fill", {"order_id": first.broker_order.broker_order_id})
+    again = engine.execute_intent(intent=one)
+    assert again.broker_order is not None
+    assert (again.status, again.risk, again.client_intent_id) == (
+        "placed",
+        first.risk,
+        first.client_intent_id,
+    )
+    assert (again.broker_order.order_status, again.broker_order.filled_qty) == ("filled", 3.0)
+    assert "nothing was sent again" in again.message
+    assert desk.posts() == desk.placed_ids() == [one.client_intent_id]
+    assert len(desk.runs()) == 1
+
+
+def test_an_intent_with_an_id_is_one_order_for_engines_of_other_processes_too(desk: TradingDesk) -> None:
+    for _ in range(2):
+        assert engine_of(desk).execute_intent(intent=intent(qty=3)).status == "placed"
+        desk.later(seconds=60)
+    assert desk.posts() == ["one"]
+
+
+def test_an_intent_that_is_executed_again_on_another_day_is_the_same_order(desk: TradingDesk) -> None:
+    engine, one = engine_of(desk), intent(client_intent_id=None)
+    engine.execute_intent(intent=one)
+    desk.later(days=1)
+    assert engine.execute_intent(intent=one).status == "placed"
+    assert desk.posts() == [one.client_intent_id]
+
+
+def test_an_intent_that_may_have_been_sent_is_looked_up_where_it_is_executed_again(desk: TradingDesk) -> None:
+    desk.arm("accept_then_drop")
+    desk.control("POST", "faults", {"fault": "lookup_lag", "lookups": 1000})
+    engine, one = engine_of(desk), intent(client_intent_id=None)
+    assert engine.execute_intent(intent=one).status == "unresolved"
+    posts = desk.posts()
+    desk.control("DELETE", "faults")
+    again = engine.execute_intent(intent=one)
+    assert (again.status, again.broker_order is not None) == ("placed", True)
+    assert desk.posts() == posts
+
+
+def test_what_became_of_an_intent_is_told_behind_a_closed_gate(desk: TradingDesk) -> None:
+    one = intent(client_intent_id=None)
+    engine_of(desk).execute_intent(intent=one)
+    assert engine_of(desk, kill_switch=on).execute_intent(intent=one).status == "placed"
+    with pytest.raises(GateClosed):
+        engine_of(desk, kill_switch=on).execute_intent(intent=intent(client_intent_id="other"))
+
+
+def test_an_intent_that_was_refused_is_judged_anew_live(desk: TradingDesk) -> None:
+    one = intent(client_intent_id=None, qty=60)
+    assert (
+        engine_of(desk, RiskConfig(max_position_qty=50, accounts=frozenset({"paper"})))
+        .execute_intent(intent=one)
+        .risk.reason
+        == "max_position_size_exceeded"
+    )
+    assert engine_of(desk).execute_intent(intent=one).status == "placed"
+    assert desk.posts() == [one.client_intent_id]
+
+
 def test_a_lost_reply_is_looked_up_and_its_order_adopted(desk: TradingDesk) -> None:
     desk.arm("accept_then_drop")
     result = engine_of(desk).execute_intent(intent=intent())

@@ -110,7 +110,7 @@ def test_an_order_that_was_halted_while_it_connected_is_not_sent_and_leaves_noth
 def test_there_is_no_last_look_at_what_cannot_be_sent(broker: AlpacaBroker) -> None:
     looked: list[bool] = []
     with pytest.raises(UsageError):
-        broker.place_order(intent=intent(client_intent_id=None), at_its_turn=lambda: looked.append(True))
+        broker.place_order(intent=intent(client_intent_id=""), at_its_turn=lambda: looked.append(True))
     assert looked == []
 
 

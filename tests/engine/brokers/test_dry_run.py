@@ -29,7 +29,7 @@ def test_a_dry_run_describes_the_order_and_opens_no_connection(socket_disabled: 
 
 
 def test_a_dry_run_takes_an_intent_that_has_no_id_yet() -> None:
-    assert DryRunBroker().place_order(intent=replace(INTENT, client_intent_id=None)).client_order_id == ""
+    assert DryRunBroker().place_order(intent=replace(INTENT, client_intent_id="")).client_order_id == ""
 
 
 def test_a_dry_run_has_no_orders_to_cancel_or_to_look_up() -> None:
