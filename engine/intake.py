@@ -47,7 +47,9 @@ class Intake:
         """Take a file in."""
         self.files.append(file)
         self.entries.append(entry)
-        self.held_bytes += max(entry["size"] if not entry["by_moving"] else 0, file.table.nbytes)
+        self.held_bytes += max(
+            entry["size"] if not entry["by_moving"] else 0, file.table.get_total_buffer_size()
+        )
         self.rows += file.rows
         self.refused += len(file.refused)
 

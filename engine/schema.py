@@ -7,6 +7,7 @@ reported and in which the sealed batch keeps its columns. The rules between fiel
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ BREAK_KINDS = (
 """What a difference between broker and ledger may be (``engine.reconciling``)."""
 
 
+@cache
 def intents_schema() -> pa.Schema:
     """Give the Arrow schema of ``intents.parquet``, the sealed batch."""
     import pyarrow as pa

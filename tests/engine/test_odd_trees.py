@@ -1,0 +1,86 @@
+"""Whatever lies in the inbox, as root and as a user whom permissions stop; see ``tests.engine.odd_trees``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Account
+
+EXAMPLES = 30
+
+
+def tried(folder: Path, examples: int, seed: int, *uid: int) -> None:
+    """Try trees in a process of its own."""
+    said = [str(folder), str(examples), str(seed), *map(str, uid)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.engine.odd_trees", *said],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=3600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+
+
+@pytest.mark.parametrize("examples", [EXAMPLES, pytest.param(10 * EXAMPLES, marks=pytest.mark.soak)])
+def test_beside_whatever_lies_in_the_inbox_the_good_file_is_traded(tmp_path: Path, examples: int) -> None:
+    tried(tmp_path, examples, examples)
+
+
+@pytest.mark.parametrize("examples", [EXAMPLES, pytest.param(10 * EXAMPLES, marks=pytest.mark.soak)])
+def test_whatever_the_permissions_in_the_inbox_are_the_good_file_is_traded(examples: int) -> None:
+    account = Account.unprivileged()
+    with account.folder("tests-inbox-") as folder:
+        tried(folder, examples, examples, account.uid)
+
+
+KEPT = "could not be removed once it is taken"
+THEIRS = ("theirs/a.json", "closed/b.json", "unreadable.json")
+DENIED = {
+    "theirs": (
+        ["good.json"],
+        {
+            "theirs/a.json": KEPT,
+            "closed/": "the folder can't be listed (Permission denied)",
+            "unreadable.json": "it can't be read (Permission denied)",
+        },
+    ),
+    "inbox": ([], dict.fromkeys(("good.json", *THEIRS), KEPT)),
+    "sticky": (["good.json"], dict.fromkeys(THEIRS, KEPT)),
+    "undeniable": (
+        ["closed/b.json", "good.json", "theirs/a.json"],
+        {"good.json": "it can't be removed (Permission denied)", "unreadable.json": KEPT},
+    ),
+}
+"""By what permissions are like: the files that the first run takes, and what each run leaves."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes files of two users")
+@pytest.mark.parametrize("how", DENIED)
+def test_what_permissions_deny_is_left_and_named_by_each_run_and_never_traded_twice(
+    how: str,
+) -> None:
+    taken, blocked = DENIED[how]
+    account = Account.unprivileged()
+    with account.folder("tests-inbox-") as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.engine.denied_job", str(folder), str(account.uid), how],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr[-5000:]
+    runs = json.loads(done.stdout)
+    assert [run["taken"] for run in runs] == [taken, [], []]
+    assert [run["exit_code"] for run in runs] == [4, 4, 4]
+    for run in runs:
+        assert {name: kind for name, (kind, _) in run["left"].items()} == dict.fromkeys(blocked, "blocked")
+        assert all(why in run["left"][name][1] for name, why in blocked.items())
