@@ -12,25 +12,29 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from engine.intake import take_in
 from engine.intents.assembling import KNOWN_SCHEMA, Assembled, assemble
+from engine.intents.identity import IdentityRules
 from engine.intents.problems import RefusedRow
 from engine.intents.reading import IntentFile
+from engine.known_rows import earlier_runs, known_rows
 from engine.putting_away import log_left, shortened
 from engine.stores.inbox_files import Left
-from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RESULTS, RunFolder
+from engine.stores.runs import BATCH, COLLECTED, DUPLICATES, RunFolder
 from engine.world import World
 
-_SENT = ("dry_run", "placed", "unresolved")
+_DUPLICATES_LISTED = 10_000
+"""Beyond it, ``duplicates.parquet`` has them all."""
 
 
 def collect(folder: RunFolder, world: World) -> None:
     """Read what waits in the inbox, write ``collected.json`` and seal ``intents.parquet``."""
-    intake = take_in(folder, world)
+    known = known_rows(earlier_runs(folder, world))
+    of_now = known.pop(IdentityRules.of_record(folder.start), KNOWN_SCHEMA.empty_table())
+    intake = take_in(folder, world, previous=list(known))
     files, entries, left = intake.files, intake.entries, shortened(intake.left)
-    batch = assemble(files, known_rows(folder, world))
+    batch = assemble(files, of_now, known)
     for entry, counts in zip(entries, _counts(files, batch), strict=True):
         entry.update(counts)
     refused = [row for file in files for row in file.refused] + batch.conflicts
@@ -40,43 +44,14 @@ def collect(folder: RunFolder, world: World) -> None:
         "left": [one.record() for one in left],
         "rows": {"dropped": sum(entry["rows"] for entry in entries), **rows},
         "refused": [row.record() for row in refused],
-        "duplicates": [duplicate.record() for duplicate in batch.duplicates],
+        "duplicates": [duplicate.record() for duplicate in batch.listed_duplicates(_DUPLICATES_LISTED)],
         "notes": [{"file": file.name, "message": note} for file in files for note in file.notes],
     }
+    if batch.duplicates.num_rows > _DUPLICATES_LISTED:
+        folder.write(DUPLICATES, batch.duplicates)
     folder.write(COLLECTED, collected)
     folder.write(BATCH, batch.table)
     _log(world, batch, refused, left)
-
-
-def known_rows(folder: RunFolder, world: World) -> pa.Table:
-    """Give the rows that earlier runs of the day, in the same mode, have sent (in a dry run: allowed)."""
-    parts = [KNOWN_SCHEMA.empty_table()]
-    for run in world.runs.of_day(folder.trading_date):
-        if run.run_id == folder.run_id or MANIFEST not in run.names():
-            continue
-        manifest = run.json(MANIFEST)
-        by_status = manifest["results"]["by_status"]
-        if manifest["mode"] != folder.start["mode"] or not any(by_status.get(status) for status in _SENT):
-            continue
-        status = run.table(RESULTS, ["status"])["status"].cast(pa.string())
-        columns = ["broker_account_id", "client_intent_id", "content_hash", "source_file", "source_row"]
-        sent = run.table(BATCH, columns).filter(pc.is_in(status, pa.array(_SENT)))
-        place = pc.binary_join_element_wise(
-            sent["source_file"].cast(pa.string()), sent["source_row"].cast(pa.string()), ":"
-        )
-        place = pc.binary_join_element_wise(place, pa.scalar(f" of run {run.run_id}"), "")
-        parts.append(
-            pa.table(
-                [
-                    sent["broker_account_id"].cast(pa.string()),
-                    sent["client_intent_id"],
-                    sent["content_hash"],
-                    place,
-                ],
-                schema=KNOWN_SCHEMA,
-            )
-        )
-    return pa.concat_tables(parts).combine_chunks()
 
 
 def _counts(files: list[IntentFile], batch: Assembled) -> Iterable[dict[str, int]]:
@@ -86,12 +61,13 @@ def _counts(files: list[IntentFile], batch: Assembled) -> Iterable[dict[str, int
         numbers = np.bincount(sources.indices.to_numpy(), minlength=len(sources.dictionary))
         batched.update(dict(zip(sources.dictionary.to_pylist(), numbers.tolist(), strict=True)))
     conflicts = Counter(row.first.file for row in batch.conflicts)
-    duplicates = Counter(duplicate.file for duplicate in batch.duplicates)
+    counts = batch.duplicates["file"].cast(pa.string()).value_counts().to_pylist()
+    duplicates = {said["values"]: said["counts"] for said in counts}
     for file in files:
         yield {
             "batched": batched[file.name],
             "quarantined": len(file.refused) + conflicts[file.name],
-            "duplicate": duplicates[file.name],
+            "duplicate": duplicates.get(file.name, 0),
         }
 
 
@@ -106,8 +82,10 @@ def _log(world: World, batch: Assembled, refused: list[RefusedRow], left: list[L
     )
     log.for_each(
         "intent_duplicate",
-        len(batch.duplicates),
-        lambda: ((again.message, {"intent_id": again.client_intent_id}) for again in batch.duplicates),
+        batch.duplicates.num_rows,
+        lambda: (
+            (again.message, {"intent_id": again.client_intent_id}) for again in batch.listed_duplicates()
+        ),
         severity="NOTICE",
     )
     for one in left:

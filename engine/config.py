@@ -23,6 +23,7 @@ from engine.setting_values import (
     as_database_url,
     as_document,
     as_flag,
+    as_metadata_names,
     as_name,
     as_path_part,
     as_projection,
@@ -89,6 +90,9 @@ SETTINGS = (
         "EXEC_INBOX_MAX_TOTAL_BYTES", as_size, "536870912", "files of one run, together; the next takes more"
     ),
     Setting("EXEC_INBOX_MAX_FILES", as_size, "10000", "most files of one run; the next run takes more"),
+    Setting(
+        "EXEC_IDENTITY_IGNORES", as_metadata_names, None, "names in metadata that don't identify a row, a,b"
+    ),
     Setting("EXEC_SETTLE_S", as_wait, "30", "live: wait so long for fills after the last order has left"),
     Setting("EXEC_CALENDAR", as_text, "XNYS", "exchange_calendars name of the sessions"),
     Setting("EXEC_BROKER_ACCOUNT_ID", as_name, None, "the one account that may trade; unset: any"),
@@ -338,6 +342,7 @@ class RunSettings:
     calendar: str
     inbox_settle_s: float
     intake: IntakeLimits
+    identity_ignores: tuple[str, ...]
     decision_max_age_s: float
     positions_max_age_s: float | None
     settle_s: float
@@ -362,6 +367,7 @@ class RunSettings:
             calendar=read_setting("EXEC_CALENDAR", env),
             inbox_settle_s=read_setting("EXEC_INBOX_SETTLE_S", env),
             intake=IntakeLimits.from_env(env),
+            identity_ignores=read_setting("EXEC_IDENTITY_IGNORES", env) or (),
             decision_max_age_s=read_setting("EXEC_DECISION_MAX_AGE_S", env),
             positions_max_age_s=read_setting("EXEC_POSITIONS_MAX_AGE_S", env),
             settle_s=read_setting("EXEC_SETTLE_S", env),

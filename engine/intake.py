@@ -7,12 +7,14 @@ sealed. What is left stays where it lies, with the reason.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.calendar import trading_date
 from engine.config import IntakeLimits
 from engine.errors import AlreadyWritten, EngineError, RecordError
+from engine.intents.identity import IdentityRules
 from engine.intents.limits import beyond
 from engine.intents.reading import IntentFile, read_intent_file, refused_whole
 from engine.putting_away import taken_before
@@ -67,15 +69,18 @@ class Intake:
         return next((IntakeLimits.setting_of(limit) for limit, is_full in full.items() if is_full), None)
 
 
-def take_in(folder: RunFolder, world: World) -> Intake:
-    """Read what may be read of the inbox, oldest files first, and keep a copy of each file that is taken."""
+def take_in(folder: RunFolder, world: World, *, previous: Collection[IdentityRules] = ()) -> Intake:
+    """Read what may be read of the inbox, oldest files first, and keep a copy of each file that is taken.
+
+    The rows' identity is worked out under the run's rules, and under the ``previous`` ones.
+    """
     limits = IntakeLimits.of_record(folder.start["settings"])
     world.inbox.recover(max_depth=limits.max_depth)
     found = world.inbox.find(max_depth=limits.max_depth)
     files, known = taken_before(found, world)
     intake = Intake(left=[*found.left, *known])
     with many_puts(world.objects) as objects:
-        reader = _Reader(folder, replace(world, objects=objects), limits)
+        reader = _Reader(folder, replace(world, objects=objects), limits, previous)
         for done, dropped in enumerate(sorted(files, key=lambda file: (file.mtime_ns, file.name))):
             world.progress("reading files", done, len(files))
             outcome = reader.outcome(dropped, intake)
@@ -94,6 +99,7 @@ class _Reader:
     folder: RunFolder
     world: World
     limits: IntakeLimits
+    previous: Collection[IdentityRules]
 
     def outcome(self, dropped: Dropped, intake: Intake) -> tuple[IntentFile, dict[str, Any]] | Left:
         """Return a file with its entry, a copy of it kept; or why it is left."""
@@ -130,6 +136,8 @@ class _Reader:
             file_time_us=min(dropped.mtime_us, int(self.world.clock().timestamp() * 1e6)),
             trading_date=self.folder.trading_date,
             limits=self.limits,
+            rules=IdentityRules.of_record(self.folder.start),
+            previous=self.previous,
         )
         place = "quarantine" if file.unreadable else "archive"
         key = f"{place}/{self.folder.trading_date.isoformat()}/{kept_as}"

@@ -20,6 +20,7 @@ from engine.collecting import collect
 from engine.config import RiskConfig, RunSettings
 from engine.deciding import accounts_of, decide, record_inputs, stores_of
 from engine.errors import ConfigurationError, RunStopped, UsageError
+from engine.intents.identity import IdentityRules
 from engine.manifest import code_version, write_manifest
 from engine.putting_away import put_away
 from engine.routing.dry_run import dry_run, lapsed
@@ -31,6 +32,7 @@ from engine.stores.runs import (
     CASSETTE,
     COLLECTED,
     DECISIONS,
+    DUPLICATES,
     FILLS,
     INPUT_FRAMES,
     INPUTS,
@@ -102,6 +104,7 @@ def sealed_start(
             "positions_max_age_s": settings.positions_max_age_s,
             "intake": asdict(settings.intake),
         },
+        "identity": IdentityRules.of(settings.identity_ignores).record(),
         "code_version": code_version(),
     }
 
@@ -278,7 +281,7 @@ def seal_cassette(folder: RunFolder, _: World) -> None:
 
 
 _JUDGED = (
-    Stage(BATCH, collect, drafts=(COLLECTED,)),
+    Stage(BATCH, collect, drafts=(COLLECTED, DUPLICATES)),
     Stage(INPUTS, record_inputs, drafts=(*(f"{name}.parquet" for name in INPUT_FRAMES), RECONCILIATION)),
     Stage(DECISIONS, decide),
 )

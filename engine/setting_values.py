@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Literal
 
 from engine.errors import ConfigurationError
+from engine.field_names import field_named
 from engine.plain_text import NORMAL, VISIBLE, is_plain, trimmed
 from engine.printable import printable
 from engine.schema import TEXT_LENGTH
@@ -102,6 +103,23 @@ def as_projection(name: str, text: str) -> str:
     if word not in PROJECTIONS:
         raise ConfigurationError(f"{name} is {text!r}; expected worst_case or net.")
     return word
+
+
+def as_metadata_names(name: str, text: str) -> tuple[str, ...]:
+    """Return names in metadata, from a list with commas; each once, none of them a field of an intent."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(names):
+        raise ConfigurationError(
+            f"{name} is {text!r}; expected names with commas between them. Write it as, say, "
+            f"generated_at,seed."
+        )
+    fields = [one for one in names if field_named(one)]
+    if fields:
+        raise ConfigurationError(
+            f"{name} is {text!r}; expected names in metadata, and {fields[0]} is a field of an intent, which "
+            f"always identifies a row. Leave it out."
+        )
+    return names
 
 
 def as_text(name: str, text: str) -> str:

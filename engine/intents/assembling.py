@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.intents.identity import IdentityRules
 from engine.intents.problems import Problem, RefusedRow
 from engine.intents.reading import IntentFile
+from engine.quantity import Mask
 from engine.schema import intents_schema
 
 DUPLICATE_REMEDY = "To mean it again, give it a client_intent_id or a created_at of its own."
@@ -44,13 +46,29 @@ class Duplicate:
         }
 
 
+DUPLICATES_SCHEMA = pa.schema(
+    [
+        ("file", pa.dictionary(pa.int32(), pa.string())),
+        ("row", pa.int64()),
+        ("broker_account_id", pa.dictionary(pa.int32(), pa.string())),
+        ("client_intent_id", pa.string()),
+        ("said_in", pa.string()),
+    ]
+)
+"""Rows that say again what another row said; a file twice as long as meant has a million of them."""
+
+
 @dataclass(frozen=True)
 class Assembled:
-    """A batch in its sealed order, and the rows that are not in it."""
+    """A batch in its sealed order, and the rows that are not in it; ``duplicates``: ``DUPLICATES_SCHEMA``."""
 
     table: pa.Table
-    duplicates: list[Duplicate]
+    duplicates: pa.Table
     conflicts: list[RefusedRow]
+
+    def listed_duplicates(self, at_most: int | None = None) -> list[Duplicate]:
+        """Return the duplicates one by one, in the order of the batch."""
+        return [Duplicate(*row.values()) for row in self.duplicates.slice(0, at_most).to_pylist()]
 
 
 KNOWN_SCHEMA = pa.schema(
@@ -63,41 +81,87 @@ KNOWN_SCHEMA = pa.schema(
 )
 """Rows of earlier runs of the day that were sent (in a dry run: allowed); ``said_in`` names the place."""
 
+_NOTHING_PREVIOUS: Mapping[IdentityRules, pa.Table] = {}
 
-def assemble(files: Sequence[IntentFile], known: pa.Table) -> Assembled:
+
+def assemble(
+    files: Sequence[IntentFile],
+    known: pa.Table,
+    known_before: Mapping[IdentityRules, pa.Table] = _NOTHING_PREVIOUS,
+) -> Assembled:
     """Put files together in the order (created_at, file, row) and set repeated ids aside.
 
     Of two rows with the same account and id the one that comes first in that order stands; ``known`` rows
-    (``KNOWN_SCHEMA``) come before all. Same content is a duplicate, other content a conflict.
+    (``KNOWN_SCHEMA``) come before all. Same content is a duplicate, other content a conflict. Rows that are
+    ``known_before``, under other rules of identity, are recognised by the ids and contents under these.
     """
     files = [file for file in files if file.table.num_rows]
     if not files:
-        return Assembled(intents_schema().empty_table(), [], [])
-    tables = [file.table for file in files]
-    table = _in_order(pa.concat_tables(tables).unify_dictionaries().combine_chunks())
+        return Assembled(intents_schema().empty_table(), DUPLICATES_SCHEMA.empty_table(), [])
+    table = _in_order(
+        pa.concat_tables(_with_previous(files, known_before)).unify_dictionaries().combine_chunks()
+    )
+    table, before = table.select(intents_schema().names), _previous_of(table, known_before)
+    known = pa.concat_tables([known, *known_before.values()]).combine_chunks()
     if len(files) == 1 and files[0].distinct_ids and not known.num_rows:
-        return Assembled(table, [], [])
-    first = _first_places(table, known)
+        return Assembled(table, DUPLICATES_SCHEMA.empty_table(), [])
+    first = _first_places(table, known, before)
     places = np.arange(known.num_rows, known.num_rows + table.num_rows)
     repeated = np.flatnonzero(first != places)
     if not len(repeated):
-        return Assembled(table, [], [])
-    hashes = np.concatenate([known["content_hash"].to_numpy(), table["content_hash"].to_numpy()])
-    duplicates: list[Duplicate] = []
-    conflicts: list[RefusedRow] = []
+        return Assembled(table, DUPLICATES_SCHEMA.empty_table(), [])
+    same = _say_the_same(table, known, before, first)[repeated]
     aside = table.take(pa.array(repeated))
-    files_, rows = aside["source_file"].to_pylist(), aside["source_row"].to_pylist()
-    ids, accounts = aside["client_intent_id"].to_pylist(), aside["broker_account_id"].to_pylist()
     origins = _origins(table, known, first[repeated])
-    same = hashes[first[repeated]] == hashes[places[repeated]]
-    for i, is_same in enumerate(same.tolist()):
-        if is_same:
-            duplicates.append(Duplicate(files_[i], rows[i], accounts[i], ids[i], origins[i]))
-        else:
-            conflicts.append(_conflict(aside, i, origins[i]))
     keep = np.ones(table.num_rows, dtype=bool)
     keep[repeated] = False
-    return Assembled(table.filter(pa.array(keep)), duplicates, conflicts)
+    return Assembled(
+        table.filter(pa.array(keep)),
+        _duplicates(aside.filter(pa.array(same)), origins.filter(pa.array(same))),
+        [_conflict(aside, i, origins[i].as_py()) for i in np.flatnonzero(~same).tolist()],
+    )
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The rows of a batch under other rules: ``ids``, null for rows with an id of their own, and hashes.
+
+    ``start`` and ``stop`` are the places of the rows that are known under these rules.
+    """
+
+    ids: pa.ChunkedArray
+    content_hashes: npt.NDArray[np.int64]
+    start: int
+    stop: int
+
+
+def _with_previous(
+    files: Sequence[IntentFile], known_before: Mapping[IdentityRules, pa.Table]
+) -> list[pa.Table]:
+    """Return the files' tables, with two columns more for each of the other rules."""
+    tables = []
+    for file in files:
+        table = file.table
+        for number, rules in enumerate(known_before):
+            previous = file.previous[rules]
+            derived = pc.if_else(pa.array(file.with_own_id), pa.scalar(None, pa.string()), previous.ids)
+            table = table.append_column(f"id_{number}", derived)
+            table = table.append_column(f"hash_{number}", pa.array(previous.content_hashes))
+        tables.append(table)
+    return tables
+
+
+def _previous_of(table: pa.Table, known_before: Mapping[IdentityRules, pa.Table]) -> list[_Before]:
+    found, stop = [], 0
+    for number, known in enumerate(known_before.values()):
+        start, stop = stop, stop + known.num_rows
+        found.append(_Before(table[f"id_{number}"], table[f"hash_{number}"].to_numpy(), start, stop))
+    return found
+
+
+def _duplicates(aside: pa.Table, origins: pa.Array) -> pa.Table:
+    columns = ("source_file", "source_row", "broker_account_id", "client_intent_id")
+    return pa.table([*(aside[name] for name in columns), origins], schema=DUPLICATES_SCHEMA)
 
 
 def _in_order(table: pa.Table) -> pa.Table:
@@ -113,30 +177,66 @@ def _in_order(table: pa.Table) -> pa.Table:
     return table.take(pa.array(np.lexsort((row, file_rank, created)))).combine_chunks()
 
 
-def _first_places(table: pa.Table, known: pa.Table) -> npt.NDArray[np.int64]:
-    """Give, for each row, where its account and id come first: in ``known``, or behind it in the table."""
+def _first_places(table: pa.Table, known: pa.Table, before: Sequence[_Before]) -> npt.NDArray[np.int64]:
+    """Return, for each row, where its account and id come first: in ``known``, or behind it in the table.
+
+    Rows with one account and id share the place, also where only one of them had an id that is known under
+    other rules.
+    """
     keys = pa.chunked_array([*_keys(known).chunks, *_keys(table).chunks], type=pa.string())
     codes = pc.dictionary_encode(keys).combine_chunks().indices.to_numpy()
     first = np.empty(int(codes.max()) + 1, dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
-    places: npt.NDArray[np.int64] = first[codes[known.num_rows :]]
-    return places
+    of_table = codes[known.num_rows :]
+    for under in before:
+        known_keys = _keys(known.slice(under.start, under.stop - under.start))
+        found = pc.index_in(
+            _joined(table["broker_account_id"], under.ids), value_set=known_keys.combine_chunks()
+        )
+        matched = found.is_valid().to_numpy()
+        places = pc.fill_null(found, 0).to_numpy().astype(np.int64) + under.start
+        np.minimum.at(first, of_table[matched], places[matched])
+    places_of_table: npt.NDArray[np.int64] = first[of_table]
+    return places_of_table
+
+
+def _say_the_same(
+    table: pa.Table, known: pa.Table, before: Sequence[_Before], first: npt.NDArray[np.int64]
+) -> Mask:
+    """Return which rows have the content of the row at their ``first`` place, under the rules of that row.
+
+    Rows with a derived id do by the nature of it.
+    """
+    now = table["content_hash"].to_numpy()
+    hashes = np.concatenate([known["content_hash"].to_numpy(), now])[first]
+    same: Mask = hashes == now
+    for under in before:
+        there = (first >= under.start) & (first < under.stop)
+        is_derived = under.ids.is_valid().to_numpy()
+        same = np.where(there, is_derived | (hashes == under.content_hashes), same)
+    return same
 
 
 def _keys(table: pa.Table) -> pa.ChunkedArray:
-    account = table["broker_account_id"].cast(pa.string())
-    return pc.binary_join_element_wise(account, table["client_intent_id"], "\x00")
+    return _joined(table["broker_account_id"], table["client_intent_id"])
 
 
-def _origins(table: pa.Table, known: pa.Table, places: npt.NDArray[np.int64]) -> list[str]:
-    said_in = known["said_in"]
-    files, rows = table["source_file"], table["source_row"]
-    return [
-        said_in[place].as_py()
-        if place < known.num_rows
-        else f"{files[place - known.num_rows].as_py()}:{rows[place - known.num_rows].as_py()}"
-        for place in places.tolist()
-    ]
+def _joined(accounts: pa.ChunkedArray, ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(accounts.cast(pa.string()), ids, "\x00")
+
+
+def _origins(table: pa.Table, known: pa.Table, places: npt.NDArray[np.int64]) -> pa.Array:
+    """Return the places in words."""
+    is_known = places < known.num_rows
+    of_known = known["said_in"].take(pa.array(np.where(is_known, places, 0))) if known.num_rows else None
+    rows = table.select(["source_file", "source_row"]).take(
+        pa.array(np.where(is_known, 0, places - known.num_rows))
+    )
+    here = pc.binary_join_element_wise(
+        rows["source_file"].cast(pa.string()), rows["source_row"].cast(pa.string()), ":"
+    )
+    words = here if of_known is None else pc.if_else(pa.array(is_known), of_known, here)
+    return words.combine_chunks()
 
 
 def _conflict(aside: pa.Table, i: int, origin: str) -> RefusedRow:

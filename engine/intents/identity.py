@@ -1,13 +1,16 @@
 """What makes two rows the same order: content hashes and derived ids.
 
 A row's content is hashed field by field in a fixed layout of eight bytes each, so that it depends on what
-the row says and on nothing else: not on the file's format or name, its other rows, or absent columns.
+the row says and on nothing else: not on the file's format or name, its other rows, or absent columns. So
+equal rows are one order, wherever they stand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +18,43 @@ import pyarrow as pa
 from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
 from engine.columns import Column, FlagColumn, NumberColumn, TextColumn, TimeColumn
+from engine.field_names import folded
 from engine.schema import INTENT_FIELDS
 
 _FIELDS = [field for field in INTENT_FIELDS if field.name != "client_intent_id"]
 _WORDS = len(_FIELDS) + 1
 _DIGEST_BYTES = 16
 _ROWS_AT_ONCE = 65_536
+_FEW = 1_000
 
 Words = npt.NDArray[np.uint64]
+
+IDENTITY_VERSION = 2
+"""In version 1 the n-th of equal rows was an order of its own, index columns and fields in another spelling
+were metadata, and symbols counted as they were written."""
+
+
+@dataclass(frozen=True)
+class IdentityRules:
+    """What identifies a row: the version of the rules, and the names in metadata that don't count, folded."""
+
+    version: int = IDENTITY_VERSION
+    ignores: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, ignored_names: Iterable[str]) -> IdentityRules:
+        """Return today's rules with these names in metadata left out."""
+        return cls(IDENTITY_VERSION, frozenset(map(folded, ignored_names)))
+
+    @classmethod
+    def of_record(cls, start: Mapping[str, Any]) -> IdentityRules:
+        """Return the rules that a run began with (``run.json``)."""
+        recorded = start.get("identity", {"version": 1, "ignores": []})
+        return cls(int(recorded["version"]), frozenset(map(folded, recorded["ignores"])))
+
+    def record(self) -> dict[str, object]:
+        """Return the rules as ``run.json`` keeps them."""
+        return {"version": self.version, "ignores": sorted(self.ignores)}
 
 
 def content_digests(
@@ -51,30 +83,23 @@ def content_hashes(digests: bytes) -> npt.NDArray[np.int64]:
     return np.frombuffer(digests, dtype=np.int64)[::2].copy()
 
 
-def derived_ids(digests: bytes, needed: npt.NDArray[np.bool_]) -> pa.Array:
-    """Give 32 hexadecimal characters per row: the digest, for repetitions hashed with their number.
-
-    Rows with the same digest are told apart by their order among the rows that are ``needed``: a file
-    that grows gives its first rows the same ids as before.
-    """
-    import pandas as pd
-
-    first_halves = pd.Series(content_hashes(digests))
-    repeated = np.flatnonzero(needed & first_halves.duplicated(keep=False).to_numpy())
-    told_apart = bytearray(digests)
-    occurrences: dict[bytes, int] = {}
-    for row in repeated.tolist():
-        place = slice(row * _DIGEST_BYTES, (row + 1) * _DIGEST_BYTES)
-        digest = digests[place]
-        occurrence = occurrences.get(digest, 0)
-        occurrences[digest] = occurrence + 1
-        if occurrence:
-            told_apart[place] = xxh3_128_digest(digest + occurrence.to_bytes(8, "little"))
-    characters = pa.py_buffer(told_apart.hex().encode())
+def derived_ids(digests: bytes) -> pa.Array:
+    """Return 32 hexadecimal characters per row: its digest."""
     rows = len(digests) // _DIGEST_BYTES
+    characters = pa.py_buffer(digests.hex().encode())
     starts = np.arange(0, (rows + 1) * 2 * _DIGEST_BYTES, 2 * _DIGEST_BYTES, dtype=np.int64)
     long_text = pa.Array.from_buffers(pa.large_string(), rows, [None, pa.py_buffer(starts), characters])
     return long_text.cast(pa.string())
+
+
+def are_distinct(digests: bytes) -> bool:
+    """Return whether no two rows are equal; rarely False where they are not."""
+    hashes = content_hashes(digests)
+    if len(hashes) <= _FEW:
+        return len(set(hashes.tolist())) == len(hashes)
+    import pandas as pd
+
+    return bool(pd.Series(hashes).is_unique)
 
 
 def _column_words(name: str, default: str | None, column: Column | None) -> Words | int:

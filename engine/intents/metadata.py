@@ -13,7 +13,7 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from xxhash import xxh3_64_intdigest
 
 from engine.columns import MISSING
+from engine.field_names import folded
 from engine.intents.raw_table import python_values
 from engine.keeping import (
     METADATA,
@@ -33,6 +34,7 @@ from engine.keeping import (
 )
 from engine.quantity import Mask
 
+_Held = TypeVar("_Held")
 Words = npt.NDArray[np.uint64]
 
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -60,22 +62,31 @@ class Metadata:
         return Metadata(texts, self.words[rows], self.bad[rows], self.clashing[rows])
 
 
-def metadata_of(given: pa.Array | None, unknown: Mapping[str, pa.Array], rows: int) -> Metadata:
-    """Read the metadata column, if there is one, together with the unknown columns."""
+def metadata_of(
+    given: pa.Array | None,
+    unknown: Mapping[str, pa.Array],
+    rows: int,
+    ignored: frozenset[str] = frozenset(),
+) -> Metadata:
+    """Read the metadata column, if there is one, together with the unknown columns.
+
+    The ``ignored`` names (folded) are kept as all are, and don't count in the hash.
+    """
     columns = {name: _Distinct.of(unknown[name]) for name in sorted(unknown)}
     clashing = np.zeros(rows, dtype=bool)
     unkeepable = _unkeepable_columns(columns)
     if given is None:
         nowhere, texts = np.zeros(rows, dtype=bool), _texts_of(columns, rows)
         unkeepable |= _too_large(texts, but=unkeepable)
-        return Metadata(texts, _words_of(columns, rows), nowhere, clashing, unkeepable)
+        return Metadata(texts, _words_of(_counted(columns, ignored), rows), nowhere, clashing, unkeepable)
     objects, bad = _objects(given)
     unkeepable |= _unkeepable_objects(objects)
     for name, column in columns.items():
         for row in np.flatnonzero(column.codes != MISSING).tolist():
             clashing[row] |= name in objects[row]
             objects[row][name] = column.values[column.codes[row]]
-    words = [sum(map(_member_hash, said, said.values())) & _ALL_BITS for said in objects]
+    counted = [_counted(said, ignored) for said in objects]
+    words = [sum(map(_member_hash, said, said.values())) & _ALL_BITS for said in counted]
     maybe = [_json_text(said) for said in objects]
     bad |= np.array([text is None for text in maybe], dtype=bool)
     written = [text or "{}" for text in maybe]
@@ -124,6 +135,12 @@ class _Distinct:
             return cls(np.where(pc.is_valid(array), np.arange(len(array)), MISSING), values)
         codes = pc.fill_null(encoded.indices.cast(pa.int64()), MISSING).to_numpy(zero_copy_only=False)
         return cls(codes, python_values(encoded.dictionary))
+
+
+def _counted(members: Mapping[str, _Held], ignored: frozenset[str]) -> Mapping[str, _Held]:
+    if not ignored:
+        return members
+    return {name: held for name, held in members.items() if folded(name) not in ignored}
 
 
 def _words_of(columns: Mapping[str, _Distinct], rows: int) -> Words:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,14 @@ class RawTable:
     refused: list[RefusedRow] = field(default_factory=list)
     names_differ_by_row: bool = False
     index_names: frozenset[str] = frozenset()
+
+    def of(self, rows: npt.NDArray[np.bool_]) -> RawTable:
+        """Return some of the rows, without those that were refused."""
+        wanted = pa.array(rows)
+        columns = {name: column.filter(wanted) for name, column in self.columns.items()}
+        return replace(
+            self, rows=int(rows.sum()), columns=columns, row_numbers=self.row_numbers[rows], refused=[]
+        )
 
     def raw(self, rows: list[int]) -> list[dict[str, Any]]:
         """Give some rows as they stood in the file, without what they left out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import date
@@ -19,9 +19,10 @@ from engine.contract import ID_RULE, Violation, violations
 from engine.errors import UnreadableFile
 from engine.intents.column_names import shown_name
 from engine.intents.formats import read_raw
-from engine.intents.identity import content_digests, content_hashes, derived_ids
+from engine.intents.identity import IdentityRules, are_distinct, content_digests, content_hashes, derived_ids
 from engine.intents.metadata import Metadata, metadata_of
 from engine.intents.naming import NamedColumns, named_columns
+from engine.intents.previous import PreviousIdentity, previous_identity
 from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow, Said
 from engine.intents.raw_table import RawTable
 from engine.intents.typed import trimmed_text, typed_column
@@ -29,6 +30,7 @@ from engine.keeping import Unkeepable
 from engine.quantity import Mask
 from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, intents_schema
 
+_TODAYS_RULES = IdentityRules()
 _FEW = 16
 """Rows of a file up to which arrays of fields that are left out are kept for the next file."""
 _TYPED = [field for field in INTENT_FIELDS if field.name not in {"client_intent_id", "metadata"}]
@@ -39,8 +41,9 @@ class IntentFile:
     """What a file held: ``rows`` dropped are the table's rows plus the refused ones.
 
     ``table`` has ``schema.intents_schema()`` in the order of the file. A file that can't be parsed at all
-    counts as one refused row; ``unreadable`` tells that case. ``distinct_ids``: all ids were derived, so no
-    two rows of the file can share one. ``notes`` are worth a line to the author of the file.
+    counts as one refused row; ``unreadable`` tells that case. ``distinct_ids``: all ids were derived, of rows
+    that all differ. ``notes`` are worth a line to the author of the file. ``previous``: the identity of the
+    table's rows under other rules; ``with_own_id`` marks those whose id is not derived.
     """
 
     name: str
@@ -50,22 +53,28 @@ class IntentFile:
     unreadable: bool = False
     distinct_ids: bool = False
     notes: list[str] = dataclass_field(default_factory=list)
+    previous: Mapping[IdentityRules, PreviousIdentity] = dataclass_field(default_factory=dict)
+    with_own_id: Mask = dataclass_field(default_factory=lambda: np.zeros(0, dtype=bool))
 
 
-def read_intent_file(
+def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by name
     name: str,
     content: bytes,
     *,
     file_time_us: int,
     trading_date: date,
     limits: IntakeLimits = DEFAULT_INTAKE,
+    rules: IdentityRules = _TODAYS_RULES,
+    previous: Collection[IdentityRules] = (),
 ) -> IntentFile:
     """Read a file's content. ``file_time_us`` (microseconds since 1970 UTC) is the default ``created_at``.
 
+    ``rules`` say what identifies a row; under the ``previous`` ones its identity is worked out as well.
     Never raises for what a strategy wrote: that comes back as refused rows, each with its reasons.
     """
     try:
-        return _read(name, content, file_time_us, trading_date, limits)
+        raw = read_raw(name, content, limits)
+        return _read(name, raw, _Context(file_time_us, trading_date, rules, previous))
     except UnreadableFile as error:
         return refused_whole(name, error)
     except Exception as error:  # one strange file must not keep the others from being read, run after run
@@ -88,10 +97,17 @@ def refused_file(name: str, part: Unkeepable) -> IntentFile:
     return IntentFile(name, 1, intents_schema().empty_table(), [RefusedRow((problem,))])
 
 
-def _read(
-    name: str, content: bytes, file_time_us: int, trading_date: date, limits: IntakeLimits
-) -> IntentFile:
-    raw = read_raw(name, content, limits)
+@dataclass(frozen=True)
+class _Context:
+    """What a row's identity and default time depend on besides the row."""
+
+    file_time_us: int
+    trading_date: date
+    rules: IdentityRules
+    previous: Collection[IdentityRules]
+
+
+def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
     named = named_columns(name, raw)
     columns = {
         field.name: typed_column(field.kind, named.fields[field.name])
@@ -99,7 +115,7 @@ def _read(
         if field.name in named.fields
     }
     ids = _explicit_ids(named, raw.rows)
-    metadata = _metadata(named, raw.rows)
+    metadata = _metadata(named, raw.rows, context.rules.ignores)
     found = [*named.violations(), *_violations(columns, ids, metadata, raw.rows)]
     problems = _problems(name, raw, named, found, {} if metadata is None else metadata.unkeepable)
     good = np.ones(raw.rows, dtype=bool)
@@ -110,10 +126,11 @@ def _read(
         ids = ids.filter(pa.array(good))
         metadata = None if metadata is None else metadata.of(good)
     kept = int(good.sum())
-    digests = content_digests(columns, None if metadata is None else metadata.words, kept, trading_date)
+    words = None if metadata is None else metadata.words
+    digests = content_digests(columns, words, kept, context.trading_date)
     arrays = {field.name: _arrow(field.name, columns.get(field.name), kept) for field in _TYPED}
     arrays["client_intent_id"] = _ids(ids, digests)
-    arrays["created_at"] = _created_at(columns.get("created_at"), kept, file_time_us)
+    arrays["created_at"] = _created_at(columns.get("created_at"), kept, context.file_time_us)
     texts = ["{}"] * kept if metadata is None else metadata.texts
     arrays["metadata"] = pa.array(texts, type=pa.string())
     arrays["source_file"] = pa.DictionaryArray.from_arrays(np.zeros(kept, dtype=np.int32), [name])
@@ -126,8 +143,12 @@ def _read(
         raw.rows + len(raw.refused),
         table,
         _by_row(raw.refused + refused),
-        distinct_ids=ids.null_count == kept,
+        distinct_ids=ids.null_count == kept and are_distinct(digests),
         notes=named.notes() if kept else [],
+        previous={
+            rules: previous_identity(raw.of(good), rules, context.trading_date) for rules in context.previous
+        },
+        with_own_id=ids.is_valid().to_numpy(zero_copy_only=False),
     )
 
 
@@ -185,14 +206,13 @@ def _ids(explicit: pa.Array, digests: bytes) -> pa.Array:
     if explicit.null_count == 0:
         return explicit
     if explicit.null_count == len(explicit):
-        return derived_ids(digests, np.ones(len(explicit), dtype=bool))
-    needed = pc.is_null(explicit).to_numpy(zero_copy_only=False)
-    return pc.coalesce(explicit, derived_ids(digests, needed))
+        return derived_ids(digests)
+    return pc.coalesce(explicit, derived_ids(digests))
 
 
-def _metadata(named: NamedColumns, rows: int) -> Metadata | None:
+def _metadata(named: NamedColumns, rows: int, ignored: frozenset[str]) -> Metadata | None:
     given = named.fields.get("metadata")
-    return None if given is None and not named.extra else metadata_of(given, named.extra, rows)
+    return None if given is None and not named.extra else metadata_of(given, named.extra, rows, ignored)
 
 
 def _arrow(name: str, column: Column | None, rows: int) -> pa.Array:

@@ -17,6 +17,7 @@ from engine.stores.objects import Objects
 
 START = "run.json"
 COLLECTED = "collected.json"
+DUPLICATES = "duplicates.parquet"
 BATCH = "intents.parquet"
 INPUT_FRAMES = ("positions", "daily_trades", "working_orders", "unreconciled")
 RECONCILIATION = "reconciliation.parquet"

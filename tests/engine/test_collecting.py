@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,6 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,7 +88,6 @@ class Model:
             if rows is None:
                 self.quarantined.append((name, 0))
                 continue
-            said: Counter[object] = Counter()
             for number, row in enumerate(rows, start=2 if name.endswith(".csv") else 1):
                 place = (name, number)
                 content = (row["symbol"], row["qty"])
@@ -96,8 +96,7 @@ class Model:
                     continue
                 key: object = row.get("client_intent_id")
                 if key is None:
-                    key = (content, said[content])
-                    said[content] += 1
+                    key = content
                 if key not in known:
                     known[key] = content
                     self.batched.append(place)
@@ -308,9 +307,9 @@ def test_the_same_rows_under_another_name_and_form_are_recognised(desk: Desk) ->
 
 
 def test_of_a_file_that_grew_only_the_new_rows_are_taken(desk: Desk) -> None:
-    desk.drop("a.jsonl", order(), order())
+    desk.drop("a.jsonl", order(), order(qty=4))
     desk.run()
-    desk.drop("a.jsonl", order(), order(), order(), order(qty=2))
+    desk.drop("a.jsonl", order(), order(qty=4), order(qty=3), order(qty=2))
     again = desk.run()
     assert set_aside(again, "duplicates") == [("a.jsonl", 1), ("a.jsonl", 2)]
     assert places(again) == [("a.jsonl", 3), ("a.jsonl", 4)]
@@ -335,6 +334,28 @@ def test_duplicates_are_logged_one_by_one(desk: Desk) -> None:
     assert REMEDY in event["message"]
 
 
+def test_equal_rows_of_a_file_are_one_order_and_the_second_is_reported_with_the_remedy(desk: Desk) -> None:
+    desk.drop("a.csv", order(), order(qty=2), order())
+    run = desk.run()
+    assert rows_of(run) == {"dropped": 3, "batched": 2, "quarantined": 0, "duplicate": 1}
+    (told,) = run.json("collected.json")["duplicates"]
+    assert told["message"] == f"a.csv:4: the same order as a.csv:2. {REMEDY}"
+    assert all(identity["holds"] for identity in run.json("manifest.json")["identities"])
+
+
+def test_a_file_of_which_every_row_stands_twice_is_counted_in_full(desk: Desk) -> None:
+    rows = [order(qty=i / 1000) for i in range(1, 10_502)]
+    desk.drop("a.csv", *rows, *rows)
+    run = desk.run()
+    assert rows_of(run) == {"dropped": 21_002, "batched": 10_501, "quarantined": 0, "duplicate": 10_501}
+    assert len(run.json("collected.json")["duplicates"]) == 10_000
+    everything = run.table("duplicates.parquet").to_pylist()
+    assert [again["row"] for again in everything] == list(range(10_503, 21_004))
+    assert everything[-1]["said_in"] == "a.csv:10502"
+    assert "duplicates.parquet" in json.dumps(run.json("manifest.json"))
+    assert [event["count"] for event in desk.events("intent_duplicate")] == [10_501]
+
+
 @pytest.mark.parametrize("said", [{"client_intent_id": "second"}, {"created_at": "2026-03-02T15:00:00Z"}])
 def test_the_remedy_for_a_duplicate_works(desk: Desk, said: Row) -> None:
     desk.drop("a.json", order())
@@ -344,10 +365,10 @@ def test_the_remedy_for_a_duplicate_works(desk: Desk, said: Row) -> None:
 
 
 def test_the_same_file_on_the_next_day_means_new_orders(desk: Desk) -> None:
-    desk.drop("a.json", order(), order())
+    desk.drop("a.json", order(), order(qty=2))
     first = desk.run()
     desk.later(days=1)
-    desk.drop("a.json", order(), order())
+    desk.drop("a.json", order(), order(qty=2))
     second = desk.run()
     assert rows_of(second) == {"dropped": 2, "batched": 2, "quarantined": 0, "duplicate": 0}
     assert statuses(second) == ["dry_run", "dry_run"]
@@ -435,6 +456,58 @@ def test_ids_of_a_live_run_do_not_meet_those_of_a_dry_one(desk: Desk) -> None:
     manifest.write_text(manifest.read_text().replace('"mode": "dry"', '"mode": "live"'))
     desk.drop("a.json", order(client_intent_id="x", qty=2))
     assert statuses(desk.run()) == ["dry_run"]
+
+
+# --- what identifies a row
+
+
+def test_a_name_that_does_not_identify_a_row_can_be_set(desk: Desk) -> None:
+    desk.drop("a.json", order(generated_at="14:30", signal="x"))
+    first = desk.run(EXEC_IDENTITY_IGNORES="generated_at")
+    assert first.json("run.json")["identity"] == {"version": 2, "ignores": ["generatedat"]}
+    desk.drop("a.json", order(generated_at="14:31", signal="x"), order(generated_at="14:31", signal="y"))
+    again = desk.run(EXEC_IDENTITY_IGNORES="generated_at")
+    assert (places(again), set_aside(again, "duplicates")) == ([("a.json", 2)], [("a.json", 1)])
+
+
+def test_without_the_setting_a_generated_time_makes_a_row_new(desk: Desk) -> None:
+    for generated_at in ("14:30", "14:31"):
+        desk.drop("a.json", order(generated_at=generated_at))
+        assert statuses(desk.run()) == ["dry_run"]
+
+
+def test_rows_that_were_sent_before_the_setting_are_recognised(desk: Desk) -> None:
+    desk.drop("a.json", order(seed=1))
+    desk.run()
+    desk.drop("a.json", order(seed=1), order(seed=2), order(qty=2))
+    again = desk.run(EXEC_IDENTITY_IGNORES="seed")
+    assert (places(again), set_aside(again, "duplicates")) == (
+        [("a.json", 3)],
+        [("a.json", 1), ("a.json", 2)],
+    )
+
+
+def test_rows_that_were_sent_before_an_update_of_the_engine_are_recognised(desk: Desk) -> None:
+    desk.drop("a.csv", {"Unnamed: 0": 7, **order()}, order(qty=2))
+    first = desk.run()
+    as_of_version_1(desk, first, ["cf28584ef4af301f6dd2116c06a5618e", "6e5e1e8fd3a9f4dd0a8fb1c1b29d7f6e"])
+    desk.drop("a.csv", {"Unnamed: 0": 7, **order()})
+    again = desk.run()
+    assert (places(again), set_aside(again, "duplicates")) == ([], [("a.csv", 2)])
+
+
+def as_of_version_1(desk: Desk, run: RunFolder, ids: list[str]) -> None:
+    """Make a run's record what the engine wrote before rows were identified as they are today."""
+    hashes = [int.from_bytes(bytes.fromhex(one)[:8], "little", signed=True) for one in ids]
+    folder = desk.data / run.key
+    start = json.loads((folder / "run.json").read_text())
+    del start["identity"]
+    (folder / "run.json").write_text(json.dumps(start))
+    table = pq.read_table(folder / "intents.parquet")
+    for name, values in (("client_intent_id", ids), ("content_hash", hashes)):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(place), pa.array(values))
+    pq.write_table(table, folder / "intents.parquet")
 
 
 # --- when a file is taken

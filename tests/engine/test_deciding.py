@@ -242,7 +242,10 @@ def test_a_rule_that_raises_refuses_its_rows_and_the_run_goes_on(
 def test_positions_and_trades_of_the_stores_are_what_orders_are_judged_by(desk: Desk) -> None:
     desk.hold(SPY=99)
     desk.trade("1")
-    desk.drop("a.json", order(), order(), order(symbol="QQQ"), order(symbol="QQQ"))
+    desk.drop(
+        "a.json",
+        *[order(symbol=one, client_intent_id=f"{one}-{i}") for one in ("SPY", "QQQ") for i in (1, 2)],
+    )
     run = desk.run(RiskConfig(max_daily_trades=3))
     assert reasons(run) == ["ok", "max_position_size_exceeded", "ok", "max_daily_trades_exceeded"]
     assert decisions(run)["trades_today"].tolist() == [1, 2, 2, 3]

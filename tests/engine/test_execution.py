@@ -337,7 +337,9 @@ def test_one_after_the_other_intents_get_the_decisions_of_their_batch(
     halted: bool,
 ) -> None:
     intents = list({repr(one): intent(**one) for one in said if "client_intent_id" in one}.values())
-    intents += [intent(**one) for one in said if "client_intent_id" not in one]
+    # in a file equal rows would be one order, so each of the others has an id of its own
+    rest = [one for one in said if "client_intent_id" not in one]
+    intents += [intent(**one, client_intent_id=f"own-{i}") for i, one in enumerate(rest)]
     positions = None if book is None else frame("broker_account_id", "symbol", "qty", rows=book)
     trades = None if counts is None else frame("broker_account_id", "trades", rows=counts)
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.intents.assembling import KNOWN_SCHEMA, Assembled, assemble
-from engine.intents.reading import IntentFile
+from engine.intents.identity import IdentityRules
+from engine.intents.reading import IntentFile, read_intent_file
 from engine.schema import intents_schema
-from tests.engine.intents.files import HALF_PAST_TWO, Row, ids, order, read, read_rows, written
+from tests.engine.intents.files import (
+    FILE_TIME_US,
+    HALF_PAST_TWO,
+    SESSION,
+    Row,
+    ids,
+    order,
+    read,
+    read_rows,
+    written,
+)
 
 REMEDY = "To mean it again, give it a client_intent_id or a created_at of its own."
 EARLIER, LATER = "2026-03-02T14:00:00Z", "2026-03-02T15:00:00Z"
@@ -47,7 +59,7 @@ def places(batch: Assembled) -> list[tuple[str, int]]:
 
 
 def duplicates(batch: Assembled) -> list[tuple[str, int, str]]:
-    return [(again.file, again.row, again.said_in) for again in batch.duplicates]
+    return [(again.file, again.row, again.said_in) for again in batch.listed_duplicates()]
 
 
 def conflicts(batch: Assembled) -> list[tuple[str, int]]:
@@ -79,7 +91,7 @@ def test_a_batch_of_no_files_or_of_empty_files_has_the_schema_of_a_batch() -> No
     for files in ([], [read("a.csv", "")], [read_rows(".jsonl", order(side="long"))]):
         batch = assemble(files, NOTHING_KNOWN)
         assert (batch.table.num_rows, batch.table.schema) == (0, intents_schema())
-        assert (batch.duplicates, batch.conflicts) == ([], [])
+        assert (batch.listed_duplicates(), batch.conflicts) == ([], [])
 
 
 def test_a_batch_of_several_files_has_the_schema_of_a_batch() -> None:
@@ -98,7 +110,9 @@ def test_the_same_row_in_another_file_is_a_duplicate_of_the_first() -> None:
 
 
 def test_a_duplicate_is_told_with_its_place_the_other_place_and_the_remedy() -> None:
-    (again,) = assemble([file("a.jsonl", order()), file("b.jsonl", order())], NOTHING_KNOWN).duplicates
+    (again,) = assemble(
+        [file("a.jsonl", order()), file("b.jsonl", order())], NOTHING_KNOWN
+    ).listed_duplicates()
     assert again.message == f"b.jsonl:1: the same order as a.jsonl:1. {REMEDY}"
     assert again.record() == {
         "file": "b.jsonl",
@@ -117,11 +131,30 @@ def test_the_remedies_work() -> None:
 
 
 def test_a_file_that_grew_is_dropped_again_with_its_new_rows_only() -> None:
-    before = file("a.jsonl", order(), order())
-    after = file("b.jsonl", order(), order(), order(), order(symbol="QQQ"))
+    before = file("a.jsonl", order(), order(qty=2))
+    after = file("b.jsonl", order(), order(qty=2), order(qty=3), order(symbol="QQQ"))
     batch = assemble([before, after], NOTHING_KNOWN)
     assert places(batch) == [("a.jsonl", 1), ("a.jsonl", 2), ("b.jsonl", 3), ("b.jsonl", 4)]
     assert duplicates(batch) == [("b.jsonl", 1, "a.jsonl:1"), ("b.jsonl", 2, "a.jsonl:2")]
+
+
+def test_equal_rows_of_one_file_are_one_order() -> None:
+    batch = assemble([file("a.jsonl", order(), order(qty=2), order(), order())], NOTHING_KNOWN)
+    assert places(batch) == [("a.jsonl", 1), ("a.jsonl", 2)]
+    assert duplicates(batch) == [("a.jsonl", 3, "a.jsonl:1"), ("a.jsonl", 4, "a.jsonl:1")]
+    assert batch.listed_duplicates()[0].message == f"a.jsonl:3: the same order as a.jsonl:1. {REMEDY}"
+
+
+@pytest.mark.parametrize("said", [{"client_intent_id": "again"}, {"created_at": EARLIER}])
+def test_the_remedy_for_equal_rows_works(said: Row) -> None:
+    batch = assemble([file("a.jsonl", order(), order(**said))], NOTHING_KNOWN)
+    assert (len(places(batch)), duplicates(batch)) == (2, [])
+
+
+def test_the_first_duplicates_can_be_had_alone() -> None:
+    batch = assemble([file("a.jsonl", *[order()] * 5)], NOTHING_KNOWN)
+    assert [again.row for again in batch.listed_duplicates(2)] == [2, 3]
+    assert batch.duplicates.num_rows == 4
 
 
 def test_an_id_and_its_content_said_again_in_one_file_is_a_duplicate() -> None:
@@ -171,7 +204,7 @@ def test_duplicates_and_conflicts_are_both_held_against_the_row_that_stands() ->
 def test_one_id_for_two_accounts_is_two_orders() -> None:
     rows = [order(client_intent_id="m", broker_account_id=account) for account in ("paper", "second")]
     batch = assemble([file("a.jsonl", *rows)], NOTHING_KNOWN)
-    assert (len(places(batch)), batch.duplicates, batch.conflicts) == (2, [], [])
+    assert (len(places(batch)), batch.listed_duplicates(), batch.conflicts) == (2, [], [])
 
 
 def test_account_and_id_are_two_things_and_not_one_text() -> None:
@@ -189,8 +222,8 @@ def test_account_and_id_are_two_things_and_not_one_text() -> None:
 def test_a_row_that_was_sent_before_is_a_duplicate_of_it() -> None:
     known = sent(file("old.csv", order(symbol="QQQ"), order()))
     batch = assemble([file("a.jsonl", order(), order(), order(symbol="IWM"))], known)
-    assert places(batch) == [("a.jsonl", 2), ("a.jsonl", 3)]
-    assert duplicates(batch) == [("a.jsonl", 1, "old.csv:3 of run 1")]
+    assert places(batch) == [("a.jsonl", 3)]
+    assert duplicates(batch) == [("a.jsonl", 1, "old.csv:3 of run 1"), ("a.jsonl", 2, "old.csv:3 of run 1")]
 
 
 def test_an_id_that_was_sent_for_another_order_is_a_conflict() -> None:
@@ -218,7 +251,97 @@ def test_a_single_file_of_derived_ids_is_held_against_what_is_known_too() -> Non
     ]
 
 
-# 5. For all batches
+# 5. Rows that are known under other rules
+
+FIRST = IdentityRules(version=1)
+FIRST_ID = {
+    "brk/b": "a21de434b05ef25d5aa010c10d7b38ba",
+    "unnamed 7": "cf28584ef4af301f6dd2116c06a5618e",
+    "twice": "b5077099e32ed94907779c31c0b0aaaa",
+}
+"""Ids of rows as they were derived under version 1."""
+
+
+def file_before(name: str, *rows: Row, rules: IdentityRules = FIRST) -> IntentFile:
+    content = written("." + name.rpartition(".")[2], list(rows))
+    return read_intent_file(name, content, file_time_us=FILE_TIME_US, trading_date=SESSION, previous=[rules])
+
+
+def sent_before(*said: tuple[str, int], account: str = "paper") -> dict[IdentityRules, pa.Table]:
+    """Return rows that a run under version 1 has sent, by id and content hash."""
+    rows = [
+        {
+            "broker_account_id": account,
+            "client_intent_id": intent_id,
+            "content_hash": content_hash,
+            "said_in": f"old.csv:{row} of run 1",
+        }
+        for row, (intent_id, content_hash) in enumerate(said, start=2)
+    ]
+    return {FIRST: pa.Table.from_pylist(rows, schema=KNOWN_SCHEMA)}
+
+
+def derived_before(*ids: str) -> dict[IdentityRules, pa.Table]:
+    return sent_before(*((one, int.from_bytes(bytes.fromhex(one)[:8], "little", signed=True)) for one in ids))
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (order(symbol="BRK.B", qty=2), "brk/b"),
+        ({"Unnamed: 0": 7, **order()}, "unnamed 7"),
+        (order(), "twice"),
+    ],
+)
+def test_a_row_that_was_sent_under_its_previous_id_is_a_duplicate(row: Row, said: str) -> None:
+    row = {**row, "symbol": "brk/b"} if said == "brk/b" else row
+    known = derived_before(FIRST_ID[said])
+    batch = assemble([file_before("a.jsonl", row, order(symbol="IWM"))], NOTHING_KNOWN, known)
+    assert places(batch) == [("a.jsonl", 2)]
+    assert duplicates(batch) == [("a.jsonl", 1, "old.csv:2 of run 1")]
+
+
+def test_of_equal_rows_it_is_enough_that_one_was_sent_under_its_previous_id() -> None:
+    rows = [{"Unnamed: 0": 6, **order()}, {"Unnamed: 0": 7, **order()}]
+    batch = assemble([file_before("a.jsonl", *rows)], NOTHING_KNOWN, derived_before(FIRST_ID["unnamed 7"]))
+    assert duplicates(batch) == [("a.jsonl", row, "old.csv:2 of run 1") for row in (1, 2)]
+
+
+def test_what_was_sent_under_another_account_is_not_recognised() -> None:
+    (known,) = derived_before(FIRST_ID["twice"]).values()
+    other = known.set_column(0, "broker_account_id", pa.array(["other"]))
+    batch = assemble([file_before("a.jsonl", order())], NOTHING_KNOWN, {FIRST: other})
+    assert places(batch) == [("a.jsonl", 1)]
+
+
+def test_an_explicit_id_is_compared_by_what_its_row_said_under_the_rules_of_then() -> None:
+    row = {"Unnamed: 0": 7, **order(client_intent_id="mine-1")}
+    then = file_before("a.jsonl", row).previous[FIRST].content_hashes.tolist()[0]
+    for content_hash, expected in ((then, (1, 0)), (then + 1, (0, 1))):
+        known = sent_before(("mine-1", content_hash))
+        batch = assemble([file_before("a.jsonl", row)], NOTHING_KNOWN, known)
+        assert (batch.duplicates.num_rows, len(batch.conflicts)) == expected
+
+
+def test_a_row_with_an_id_of_its_own_is_not_recognised_by_the_id_that_it_would_have_had() -> None:
+    batch = assemble(
+        [file_before("a.jsonl", order(client_intent_id="mine-1"))],
+        NOTHING_KNOWN,
+        derived_before(FIRST_ID["twice"]),
+    )
+    assert places(batch) == [("a.jsonl", 1)]
+
+
+def test_rows_that_are_known_under_todays_rules_and_under_others_are_all_recognised() -> None:
+    rows = [order(symbol="QQQ"), order(), order(symbol="IWM")]
+    batch = assemble(
+        [file_before("a.jsonl", *rows)], sent(file("new.csv", rows[0])), derived_before(FIRST_ID["twice"])
+    )
+    assert places(batch) == [("a.jsonl", 3)]
+    assert [said for _, _, said in duplicates(batch)] == ["new.csv:2 of run 1", "old.csv:2 of run 1"]
+
+
+# 6. For all batches
 
 
 ROWS = st.builds(
@@ -237,7 +360,7 @@ FILES = st.lists(st.lists(ROWS, max_size=5), min_size=1, max_size=4).map(
 def summary(batch: Assembled) -> tuple[Any, ...]:
     return (
         batch.table.to_pylist(),
-        [again.record() for again in batch.duplicates],
+        [again.record() for again in batch.listed_duplicates()],
         [refused.record() for refused in batch.conflicts],
     )
 
@@ -280,7 +403,7 @@ def test_dropping_everything_again_gives_no_new_row(files: list[IntentFile]) -> 
     seen = IntentFile("batch", batch.table.num_rows, batch.table, [])
     again = assemble(files, sent(seen))
     assert again.table.num_rows == 0
-    assert len(again.duplicates) == batch.table.num_rows + len(batch.duplicates)
+    assert again.duplicates.num_rows == batch.table.num_rows + batch.duplicates.num_rows
 
 
 def test_coded_columns_keep_their_type() -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.intents.identity import IdentityRules
+from engine.intents.reading import IntentFile, read_intent_file
 from engine.schema import INTENT_FIELDS
 from tests.engine.intents.files import (
     ENDINGS,
+    FILE_TIME_US,
     HALF_PAST_TWO,
     SESSION,
     Row,
@@ -185,52 +188,118 @@ def test_a_slippage_of_minus_zero_is_one_of_zero() -> None:
     assert the_id(order(estimated_slippage=-0.0)) == the_id(order(estimated_slippage=0))
 
 
-# 3. Rows that are said more than once
+# 3. Equal rows are one order
 
 
-def test_a_row_said_three_times_in_a_file_is_three_orders() -> None:
-    assert len(set(ids(read_rows(".jsonl", order(), order(), order())))) == 3
+def test_equal_rows_of_a_file_share_their_id_and_their_content_hash() -> None:
+    file = read_rows(".jsonl", order(), order(symbol=" spy "), order(qty="1.0"))
+    assert ids(file) == [the_id(order())] * 3
+    assert len(set(values(file, "content_hash"))) == 1
 
 
-def test_the_first_of_equal_rows_has_the_id_it_would_have_alone() -> None:
-    assert ids(read_rows(".jsonl", order(), order()))[0] == the_id(order())
-
-
-def test_equal_rows_share_their_content_hash() -> None:
-    assert len(set(values(read_rows(".jsonl", order(), order()), "content_hash"))) == 1
-
-
-def test_rows_with_an_id_of_their_own_are_not_counted_as_repetitions() -> None:
+def test_rows_with_an_id_of_their_own_keep_it() -> None:
     assert ids(read_rows(".jsonl", order(client_intent_id="mine-1"), order())) == ["mine-1", the_id(order())]
-
-
-def test_a_refused_row_is_not_counted_as_a_repetition() -> None:
-    assert ids(read_rows(".jsonl", order(side="long"), order())) == [the_id(order())]
 
 
 @given(st.lists(ROWS, min_size=1, max_size=8), st.lists(ROWS, max_size=4), st.sampled_from(ENDINGS))
 @settings(deadline=None, max_examples=100)
-def test_a_file_that_grows_keeps_the_ids_of_its_first_rows(
+def test_a_row_has_the_same_id_whatever_stands_before_and_after_it(
     rows: list[Row], more: list[Row], ending: str
 ) -> None:
     if ending == ".parquet":  # one type per column
         rows, more = (
             [{**row, "signal": str(row.get("signal", ""))} for row in some] for some in (rows, more)
         )
-    before, after = ids(read_rows(ending, *rows)), ids(read_rows(ending, *rows, *more))
-    assert after[: len(rows)] == before
+    alone = [ids(read_rows(ending, row))[0] for row in rows]
+    assert ids(read_rows(ending, *more, *rows, *more))[len(more) : len(more) + len(rows)] == alone
 
 
-@given(st.lists(ROWS, min_size=1, max_size=8))
-@settings(deadline=None, max_examples=100)
-def test_two_rows_share_an_id_only_where_they_were_given_it(rows: list[Row]) -> None:
-    found = ids(read_rows(".jsonl", *rows))
-    derived = [i for i, row in zip(found, rows, strict=True) if "client_intent_id" not in row]
-    assert len(set(derived)) == len(derived)
+# 4. What in metadata doesn't count
 
 
-@given(st.lists(ROWS, min_size=2, max_size=6), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=100)
-def test_rows_in_another_order_have_the_same_ids_altogether(rows: list[Row], random: Any) -> None:
-    shuffled = random.sample(rows, len(rows))
-    assert sorted(ids(read_rows(".jsonl", *rows))) == sorted(ids(read_rows(".jsonl", *shuffled)))
+def under(rules: IdentityRules, ending: str, *rows: Row) -> IntentFile:
+    content = written(ending, list(rows))
+    return read_intent_file(
+        f"intents{ending}", content, file_time_us=FILE_TIME_US, trading_date=SESSION, rules=rules
+    )
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("named", ["generated_at", "Generated At", "GENERATED-AT"])
+def test_a_name_that_is_ignored_does_not_count_and_is_kept(ending: str, named: str) -> None:
+    rules = IdentityRules.of([named])
+    one = under(rules, ending, order(signal="x", generated_at="2026-03-02T14:30:00Z"))
+    other = under(rules, ending, order(signal="x", generated_at="2026-03-02T14:35:00Z"))
+    assert ids(one) == ids(other) == ids(under(rules, ending, order(signal="x")))
+    assert ids(one) != ids(under(rules, ending, order(signal="y")))
+    assert "14:30" in values(one, "metadata")[0]
+
+
+def test_a_key_of_a_metadata_object_is_ignored_as_a_column_is_at_its_top_level_only() -> None:
+    rules = IdentityRules.of(["seed"])
+    plain = ids(under(rules, ".jsonl", order(metadata={"z": 1})))
+    assert ids(under(rules, ".jsonl", order(metadata={"z": 1, "seed": 7}))) == plain
+    assert ids(under(rules, ".jsonl", order(z=1, metadata={"Seed": 8}))) == plain
+    assert ids(under(rules, ".jsonl", order(metadata={"z": {"seed": 7}}))) != plain
+
+
+def test_two_explicit_ids_differ_by_what_counts() -> None:
+    rules = IdentityRules.of(["seed"])
+    rows = [order(client_intent_id="mine-1", seed=1), order(client_intent_id="mine-1", seed=2)]
+    assert len(set(values(under(rules, ".jsonl", *rows), "content_hash"))) == 1
+
+
+def test_rules_are_recorded_and_read_back() -> None:
+    rules = IdentityRules.of(["generated_at", "Seed"])
+    assert rules.record() == {"version": 2, "ignores": ["generatedat", "seed"]}
+    assert IdentityRules.of_record({"identity": rules.record()}) == rules
+    assert IdentityRules.of_record({}) == IdentityRules(version=1)
+
+
+# 5. The identity under other rules
+
+FIRST = IdentityRules(version=1)
+
+FIRST_IDS: list[tuple[Row, str]] = [
+    (order(), "b5077099e32ed94907779c31c0b0aaaa"),
+    (order(symbol="brk/b", qty=2), "a21de434b05ef25d5aa010c10d7b38ba"),
+    ({**order(), "Order_Type": "LIMIT", "Limit_Price": 40}, "4574e7808189bc1cf9baf883929cf0b2"),
+    (
+        order(signal="x", generated_at="2026-03-02T14:30:00Z", metadata={"why": 1}),
+        "acb2d5cefe0d3f8422a4697fbd1c24a1",
+    ),
+    ({"Unnamed: 0": 7, **order()}, "cf28584ef4af301f6dd2116c06a5618e"),
+]
+"""Rows, and the ids that the engine derived for them under version 1."""
+
+
+def read_under(content: bytes, name: str, *previous: IdentityRules) -> IntentFile:
+    return read_intent_file(name, content, file_time_us=FILE_TIME_US, trading_date=SESSION, previous=previous)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(("row", "expected"), FIRST_IDS)
+def test_the_id_of_a_row_under_the_first_rules_can_be_had(ending: str, row: Row, expected: str) -> None:
+    bad = {**row, "side": "long"}
+    file = read_under(written(ending, [bad, row]), f"a{ending}", FIRST)
+    identity = file.previous[FIRST]
+    assert identity.ids.to_pylist() == [expected]
+    assert identity.content_hashes.tolist() == [
+        int.from_bytes(bytes.fromhex(expected)[:8], "little", signed=True)
+    ]
+
+
+def test_under_the_first_rules_the_index_of_a_frame_counts() -> None:
+    frame = pd.DataFrame([order(qty=1.0), order(qty=2.0)]).set_axis([7, 3])
+    file = read_under(frame.to_parquet(), "a.parquet", FIRST)
+    assert file.previous[FIRST].ids.to_pylist() == [
+        "715073a1da7ad2a3fa57f033569994aa",
+        "1d575029838069ff672937f07fafc22d",
+    ]
+
+
+def test_the_id_of_a_row_with_other_names_ignored_can_be_had() -> None:
+    other, content = IdentityRules.of(["seed"]), written(".jsonl", [order(seed=7, z=1)])
+    file = read_under(content, "a.jsonl", other)
+    assert file.previous[other].ids.to_pylist() == ids(under(other, ".jsonl", order(seed=7, z=1)))
+    assert file.previous[other].ids.to_pylist() != ids(file)

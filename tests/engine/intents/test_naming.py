@@ -167,7 +167,7 @@ def test_no_more_than_twenty_are_named() -> None:
 
 
 def test_names_are_shown_short_and_printable() -> None:
-    (note,) = read_rows(".jsonl", order(**{"x" * 5000: 1, "a\nb\x1b[2J": 2})).notes
+    (note,) = read_rows(".jsonl", order(**{"x" * 300: 1, "a\nb\x1b[2J": 2})).notes
     assert len(note) < 300
     assert note.isprintable()
 

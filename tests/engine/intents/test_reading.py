@@ -86,14 +86,15 @@ def test_a_row_knows_its_file_and_line() -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_an_id_of_ones_own_is_kept(ending: str) -> None:
-    file = read_rows(ending, order(client_intent_id=" mine-1 "), order(client_intent_id=""), order())
+    file = read_rows(ending, order(client_intent_id=" mine-1 "), order(client_intent_id=""), order(qty=2))
     found = ids(file)
     assert found[0] == "mine-1"
     assert len(set(found)) == 3
 
 
-def test_ids_are_distinct_for_sure_only_where_all_were_derived() -> None:
-    assert read_rows(".jsonl", order(), order()).distinct_ids
+def test_ids_are_distinct_for_sure_only_where_all_were_derived_of_different_rows() -> None:
+    assert read_rows(".jsonl", order(), order(qty=2)).distinct_ids
+    assert not read_rows(".jsonl", order(), order()).distinct_ids
     assert not read_rows(".jsonl", order(), order(client_intent_id="mine-1")).distinct_ids
 
 

@@ -1,0 +1,54 @@
+"""The identity that rows had under other rules: those of an earlier version, or with other names ignored.
+
+Asked for only in a session in which a run under other rules has sent something: what it sent is recognised,
+and not sent again under another id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from engine.columns import Column
+from engine.intents.identity import IdentityRules, content_digests, content_hashes, derived_ids
+from engine.intents.metadata import metadata_of
+from engine.intents.naming import named_columns
+from engine.intents.raw_table import RawTable
+from engine.intents.typed import typed_column
+from engine.schema import INTENT_FIELDS, Kind
+
+_FIRST_KINDS: Mapping[str, Kind] = {"symbol": "upper"}
+"""Fields whose kind was another one in version 1."""
+
+
+@dataclass(frozen=True)
+class PreviousIdentity:
+    """Per row: the id that would have been derived (whether or not the row has one), and its content hash."""
+
+    ids: pa.Array
+    content_hashes: npt.NDArray[np.int64]
+
+
+def previous_identity(raw: RawTable, rules: IdentityRules, trading_date: date) -> PreviousIdentity:
+    """Return the identity of a file's rows under ``rules``."""
+    if rules.version == 1:
+        fields = {field.name: raw.columns[field.name] for field in INTENT_FIELDS if field.name in raw.columns}
+        extra = {name: column for name, column in raw.columns.items() if name not in fields}
+        kinds = _FIRST_KINDS
+    else:
+        named = named_columns("", raw)
+        fields, extra, kinds = dict(named.fields), dict(named.extra), {}
+    columns: dict[str, Column] = {
+        field.name: typed_column(kinds.get(field.name, field.kind), fields[field.name])
+        for field in INTENT_FIELDS
+        if field.name in fields and field.name not in {"client_intent_id", "metadata"}
+    }
+    given = fields.get("metadata")
+    words = metadata_of(given, extra, raw.rows, rules.ignores).words if extra or given is not None else None
+    digests = content_digests(columns, words, raw.rows, trading_date)
+    return PreviousIdentity(derived_ids(digests), content_hashes(digests))

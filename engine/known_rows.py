@@ -1,0 +1,71 @@
+"""What earlier runs of the session have sent, which is not to be sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.intents.assembling import KNOWN_SCHEMA
+from engine.intents.identity import IdentityRules
+from engine.stores.runs import BATCH, MANIFEST, RESULTS, RunFolder
+from engine.world import World
+
+_SENT = ("dry_run", "placed", "unresolved")
+_COLUMNS = ["broker_account_id", "client_intent_id", "content_hash", "source_file", "source_row"]
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """A finished run of the session, in the same mode, that has sent something (dry: allowed something)."""
+
+    folder: RunFolder
+
+    @property
+    def rules(self) -> IdentityRules:
+        """The rules that its rows were identified by."""
+        return IdentityRules.of_record(self.folder.start)
+
+    @cached_property
+    def _is_sent(self) -> pa.ChunkedArray:
+        status = self.folder.table(RESULTS, ["status"])["status"].cast(pa.string())
+        return pc.is_in(status, pa.array(_SENT))
+
+    def sent(self, columns: list[str] | None = None) -> pa.Table:
+        """Return the rows of the batch that were sent."""
+        return self.folder.table(BATCH, columns).filter(self._is_sent)
+
+    def known(self) -> pa.Table:
+        """Return these rows as ``KNOWN_SCHEMA``."""
+        sent = self.sent(_COLUMNS)
+        row = sent["source_row"].cast(pa.string())
+        place = pc.binary_join_element_wise(sent["source_file"].cast(pa.string()), row, ":")
+        place = pc.binary_join_element_wise(place, pa.scalar(f" of run {self.folder.run_id}"), "")
+        account = sent["broker_account_id"].cast(pa.string())
+        return pa.table([account, sent["client_intent_id"], sent["content_hash"], place], schema=KNOWN_SCHEMA)
+
+
+def earlier_runs(folder: RunFolder, world: World) -> list[EarlierRun]:
+    """Return the earlier runs of a run's session and mode that have sent something, oldest first."""
+    return [EarlierRun(run) for run in _with_something_sent(folder, world)]
+
+
+def known_rows(runs: list[EarlierRun]) -> dict[IdentityRules, pa.Table]:
+    """Return what the runs have sent (``KNOWN_SCHEMA``), by the rules that it was identified by."""
+    parts: dict[IdentityRules, list[pa.Table]] = {}
+    for run in runs:
+        parts.setdefault(run.rules, []).append(run.known())
+    return {rules: pa.concat_tables(tables).combine_chunks() for rules, tables in parts.items()}
+
+
+def _with_something_sent(folder: RunFolder, world: World) -> Iterator[RunFolder]:
+    for run in world.runs.of_day(folder.trading_date):
+        if run.run_id == folder.run_id or MANIFEST not in run.names():
+            continue
+        manifest = run.json(MANIFEST)
+        by_status = manifest["results"]["by_status"]
+        if manifest["mode"] == folder.start["mode"] and any(by_status.get(status) for status in _SENT):
+            yield run
