@@ -199,8 +199,9 @@ def shares(units: int) -> str:
 
 def units_of(qty: float) -> int:
     """Give shares that a broker, or the ledger, has told of in units, as ``round_to_units`` does."""
-    if abs(qty) < _WITHOUT_AN_ARRAY:
-        return round(qty * 1e9)
+    product = qty * 1e9
+    if abs(qty) < _WITHOUT_AN_ARRAY and product % 1 != 0.5:
+        return round(product)
     units: int = round_to_units(np.array([qty], dtype=np.float64)).tolist()[0]
     if units == NOT_A_QUANTITY:
         raise EngineError(

@@ -21,6 +21,7 @@ from engine.errors import BrokerRejected
 from engine.late_fills import keep_by_session
 from engine.open_orders import LeftOpen, OpenOrder, forget, left_open, note_over
 from engine.orders import BrokerFill, BrokerOrder
+from engine.quantity import UNITS
 from engine.routing.live import CLOCK_MARGIN
 from engine.settling import executions, fills_table, is_over, ledger_documents
 from engine.shared_orders import SharedOrders
@@ -281,4 +282,4 @@ def _size(order: BrokerOrder) -> float:
 
 def _remaining(order: BrokerOrder) -> float:
     """Give the shares that may still fill; NaN, which makes the symbol unavailable, where nobody knows."""
-    return math.nan if order.qty is None else order.qty - order.filled_qty
+    return math.nan if order.qty is None else (units_of(order.qty) - units_of(order.filled_qty)) / UNITS

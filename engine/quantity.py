@@ -6,6 +6,8 @@ of such floats do not: 0.1 + 0.2 > 0.3. All sums and comparisons of quantities a
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import numpy.typing as npt
 
@@ -34,11 +36,27 @@ def round_to_units(numbers: Floats) -> Ints:
     """Convert float64 numbers to the nearest number of 9 decimals and 15 significant digits, in units.
 
     ``NOT_A_QUANTITY`` for NaN and from 1e9 on. For figures that others computed (a broker's position), which
-    may carry float noise; from 1e6 on that is in the ninth decimal and before.
+    may carry float noise; from 1e6 on that is in the ninth decimal and before. Nearest is judged by the
+    exact value of the float, a tie goes to the even unit.
     """
     units, _ = _scaled(numbers)
+    _settle_ties(units, numbers)
     units[~(np.abs(numbers) < BOUND) | (np.abs(units) >= BOUND * UNITS)] = NOT_A_QUANTITY
     return units
+
+
+def _settle_ties(units: Ints, numbers: Floats) -> None:
+    """Decide by exact fractions where a product, which may be rounded, fell half-way between two units."""
+    product = np.where(np.abs(numbers) < 1e6, numbers, 0.0) * 1e9
+    ties = np.flatnonzero(np.abs(product - np.floor(product)) == 0.5)
+    for place in ties.tolist():
+        units[place] = round(Fraction(float(numbers[place])) * UNITS)
+
+
+def total_shares(numbers: Floats) -> float:
+    """Return the sum of quantities in shares, added in units; NaN where one of them is none."""
+    units = round_to_units(numbers)
+    return float("nan") if (units == NOT_A_QUANTITY).any() else sum(units.tolist()) / UNITS
 
 
 def to_shares(units: Ints) -> Floats:

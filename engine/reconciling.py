@@ -209,8 +209,8 @@ class _Comparison:
             units = sum(signed(fill.side, units_of(fill.qty)) for fill in fills)
             if not fills:
                 continue
-            much = sum(fill.qty for fill in fills)
-            price = sum(fill.qty * fill.price for fill in fills) / much if much else None
+            filled = sum(units_of(fill.qty) for fill in fills)
+            price = sum(units_of(fill.qty) * fill.price for fill in fills) / filled if filled else None
             moments = dict.fromkeys(in_utc(fill.filled_at) for fill in (fills[0], fills[-1]))
             at_price = "" if price is None else f" at {price:.10g}"
             yield self._break(

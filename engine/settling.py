@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.breaks import units_of
 from engine.brokers.trading import TradingBroker
 from engine.calendar import trading_date
 from engine.errors import LeaseLost
@@ -30,7 +31,6 @@ from engine.world import World
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 4.0
 _MARGIN = timedelta(seconds=1)
 _FILLS_TRIES = 4
-_EXACT = 5e-10  # shares
 _OTHER_SIDE = {"buy": "sell", "sell": "buy"}
 
 
@@ -124,7 +124,7 @@ def _with_order(fate: Fate, order: BrokerOrder | None) -> Fate:
 def executions(orders: Collection[BrokerOrder], broker: TradingBroker) -> dict[str, list[BrokerFill]]:
     """Give the executions of orders and their legs, by order; they may lag behind what the orders say."""
     filled = {
-        order.broker_order_id: order.filled_qty
+        order.broker_order_id: units_of(order.filled_qty)
         for entry in orders
         for order in (entry, *entry.legs)
         if order.filled_qty > 0
@@ -138,7 +138,7 @@ def executions(orders: Collection[BrokerOrder], broker: TradingBroker) -> dict[s
         for fill in broker.fills(after=since - _MARGIN if since else None):
             if fill.broker_order_id in filled:
                 found.setdefault(fill.broker_order_id, []).append(fill)
-        if all(_told(found.get(order_id, [])) >= qty - _EXACT for order_id, qty in filled.items()):
+        if all(_filled_units(found.get(order_id, [])) >= units for order_id, units in filled.items()):
             break
         if tried + 1 < _FILLS_TRIES:
             time.sleep(wait_s)
@@ -151,8 +151,8 @@ def _first_moment(orders: Iterable[BrokerOrder]) -> datetime | None:
     return min((moment for moment in begun if moment is not None), default=None)
 
 
-def _told(fills: Iterable[BrokerFill]) -> float:
-    return sum(fill.qty for fill in fills)
+def _filled_units(fills: Iterable[BrokerFill]) -> int:
+    return sum(units_of(fill.qty) for fill in fills)
 
 
 def _is_over(fate: Fate, fills: Mapping[str, list[BrokerFill]]) -> bool:
@@ -167,7 +167,7 @@ def _is_over(fate: Fate, fills: Mapping[str, list[BrokerFill]]) -> bool:
 def is_over(entry: BrokerOrder, fills: Mapping[str, list[BrokerFill]]) -> bool:
     """Tell whether an order and its legs are over, with every execution told of."""
     return all(
-        order.is_final and abs(_told(fills.get(order.broker_order_id, [])) - order.filled_qty) < _EXACT
+        order.is_final and _filled_units(fills.get(order.broker_order_id, [])) == units_of(order.filled_qty)
         for order in (entry, *entry.legs)
     )
 

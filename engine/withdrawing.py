@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.breaks import units_of
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError, RunStopped
 from engine.orders import BrokerOrder
+from engine.quantity import UNITS
 from engine.routing.cancels import withdrawn
 from engine.routing.lookups import known_order, pause
 from engine.routing.many_orders import each
@@ -43,7 +45,7 @@ class Withdrawal:
     @property
     def filled_meanwhile_qty(self) -> float:
         """Shares that filled on the way."""
-        return self.after.filled_qty - self.before.filled_qty
+        return (units_of(self.after.filled_qty) - units_of(self.before.filled_qty)) / UNITS
 
 
 @dataclass(frozen=True)

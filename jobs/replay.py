@@ -13,6 +13,7 @@ import pandas as pd
 
 from engine.config import read_setting
 from engine.errors import UsageError
+from engine.quantity import total_shares
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
 from replay.comparison import Comparison
@@ -172,7 +173,14 @@ def _worth(rows: pd.DataFrame) -> str:
 def _print_rules(flips: pd.DataFrame) -> None:
     grouped = flips.groupby(["rule", "direction", "cause"], sort=False)
     rows = [
-        (rule, _WORDS[direction], cause, len(some), number(round(some["qty"].sum(), 9)), _usd_of(some))
+        (
+            rule,
+            _WORDS[direction],
+            cause,
+            len(some),
+            number(total_shares(some["qty"].to_numpy(dtype="float64"))),
+            _usd_of(some),
+        )
         for (rule, direction, cause), some in grouped
     ]
     rows.sort(key=lambda row: -row[3])
@@ -183,7 +191,14 @@ def _print_rules(flips: pd.DataFrame) -> None:
 def _print_strategies(flips: pd.DataFrame) -> None:
     grouped = flips.groupby(["strategy_id", "symbol", "direction"], sort=False)
     rows = [
-        (strategy, symbol, _WORDS[direction], len(some), number(round(some["qty"].sum(), 9)), _usd_of(some))
+        (
+            strategy,
+            symbol,
+            _WORDS[direction],
+            len(some),
+            number(total_shares(some["qty"].to_numpy(dtype="float64"))),
+            _usd_of(some),
+        )
         for (strategy, symbol, direction), some in grouped
     ]
     rows.sort(key=lambda row: -row[3])

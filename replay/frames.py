@@ -6,6 +6,8 @@ import json
 
 import pandas as pd
 
+from engine.breaks import units_of
+from engine.quantity import UNITS
 from engine.stores.runs import CASSETTE
 from engine.symbols import canonical_symbol
 from replay.cassettes import Interaction, read_cassette
@@ -91,6 +93,7 @@ def _held(recording: Recording) -> list[tuple[object, ...]]:
         key = (fill["broker_account_id"], canonical_symbol(fill["symbol"]))
         if key not in held:
             rows.append((moment, run_id, *key, 0.0, limit_qty))
-        held[key] = held.get(key, 0.0) + (fill["qty"] if fill["side"] == "buy" else -fill["qty"])
+        units = units_of(fill["qty"])
+        held[key] = (units_of(held.get(key, 0.0)) + (units if fill["side"] == "buy" else -units)) / UNITS
         rows.append((pd.Timestamp(fill["filled_at"]), run_id, *key, held[key], limit_qty))
     return rows

@@ -5,17 +5,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from tests.desk import Desk
 
 pytest_plugins = ["tests.servers.fixtures"]
 
-settings.register_profile("shared machine", deadline=None)
-settings.load_profile("shared machine")
+settings.register_profile("fixed", deadline=None, derandomize=True)
+settings.register_profile("exploring", deadline=None, print_blob=True)
+settings.load_profile("exploring" if os.environ.get("TESTS_EXPLORE") else "fixed")
+_MORE_EXAMPLES = 10
 
 _OURS = ("EXEC_", "EXECUTION_", "ALPACA_", "AGENT_", "FIREBASE_", "GOOGLE_", "DATABASE_URL", "MARKETDATA_")
 _OTHER_SERVERS = ("FIRESTORE_", "CLOUDSDK_", "PG")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each property ten times as many examples, from fresh seeds, where ``TESTS_EXPLORE`` is set."""
+    if not os.environ.get("TESTS_EXPLORE"):
+        return
+    for test in {
+        item.obj for item in items if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
+    }:
+        own: settings = test._hypothesis_internal_use_settings
+        more = settings(own, max_examples=own.max_examples * _MORE_EXAMPLES)
+        test._hypothesis_internal_use_settings = more
 
 
 @pytest.fixture(scope="session", autouse=True)

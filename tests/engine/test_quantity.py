@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from engine.breaks import units_of as rounded_alone
 from engine.quantity import BOUND, NOT_A_QUANTITY, UNITS, round_to_units, to_shares, to_units
 
 many = settings(deadline=None, max_examples=250)
@@ -197,3 +198,15 @@ def test_units_become_the_float_nearest_to_them(units: list[int]) -> None:
 def test_a_quantity_survives_the_way_to_units_and_back(numbers: list[Decimal]) -> None:
     floats = np.array([float(number) for number in numbers])
     assert to_shares(to_units(floats)).tolist() == floats.tolist()
+
+
+@pytest.mark.parametrize(
+    ("number", "units"),
+    [(5e-10, 1), (-5e-10, -1), (1.5e-9, 1), (2.5e-9, 3), (math.nextafter(5e-10, 0), 0), (0.5, UNITS // 2)],
+)
+def test_half_a_unit_is_rounded_by_the_exact_value_of_its_float_wherever_it_is_rounded(
+    number: float, units: int
+) -> None:
+    assert round(Fraction(number) * UNITS) == units
+    assert rounded(number, 1.0) == [units, UNITS]
+    assert rounded_alone(number) == units

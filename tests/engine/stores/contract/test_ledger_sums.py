@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import DataUnavailable
@@ -154,6 +154,8 @@ def test_any_documents_sum_to_what_fractions_sum_to(store: LedgerStore) -> None:
 
     @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(FILLS, max_size=12))
+    @example(fills=[("SPY", 1, 5e-10)])  # whose float is a little more than half a unit
+    @example(fills=[("SPY", 1, 1.5e-9), ("SPY", -1, 2.5e-9)])
     def check(fills: list[tuple[str, int, Any]]) -> None:
         account = f"account-{next(fresh)}"
         documents = [
