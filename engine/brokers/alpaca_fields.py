@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from engine.brokers.alpaca_text import shown
 
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 _DECIMAL = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -50,9 +51,19 @@ def json_rows(body: bytes, read: Callable[[dict[str, Any]], _Value]) -> list[_Va
 
 def _json(body: bytes) -> object:
     try:
-        return json.loads(body, parse_float=str, parse_constant=str)
+        reply: object = json.loads(body, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError) as error:
         raise NotJson("it is not JSON") from error
+    return _whole_text(reply) if _HALF_CHARACTER.search(body) else reply
+
+
+def _whole_text(value: object) -> object:
+    """Return JSON with a replacement character for each half of a surrogate pair, which no file can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole_text(name): _whole_text(held) for name, held in value.items()}
+    return [_whole_text(held) for held in value] if isinstance(value, list) else value
 
 
 def text_in(reply: Mapping[str, Any], field: str, *, default: str | None = None) -> str:

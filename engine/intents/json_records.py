@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from engine.errors import UnreadableFile
 from engine.field_names import field_named
 from engine.intents.json_lines import read_in_bulk
+from engine.intents.long_integers import integer, may_have_long_integers
 from engine.intents.problems import Problem, RefusedRow
 from engine.intents.raw_table import ODD, RawTable
 from engine.schema import FIELD_BY_NAME
@@ -50,7 +51,8 @@ def read_json(name: str, content: bytes) -> RawTable:
 
 def read_json_lines(name: str, content: bytes) -> RawTable:
     """Read an object a line; rows are numbered by their lines, blank lines are passed over."""
-    bulk = read_in_bulk(content) if len(content) >= _BULK_BYTES else None
+    in_bulk = len(content) >= _BULK_BYTES and not may_have_long_integers(content)
+    bulk = read_in_bulk(content) if in_bulk else None
     if bulk is None:
         return _read_records(name, list(enumerate(content.split(b"\n"), start=1)))
     plain = RawTable(len(bulk.plain), bulk.columns, bulk.plain + 1, names_differ_by_row=True)
@@ -69,8 +71,9 @@ def _read_records(name: str, lines: list[tuple[int, bytes]]) -> RawTable:
         for start in range(0, len(lines), _LINES_AT_ONCE):
             chunk = [(number, line) for number, line in lines[start : start + _LINES_AT_ONCE] if line.strip()]
             try:
+                _check_exact(b"\n".join(line for _, line in chunk))
                 records = [orjson.loads(line) for _, line in chunk]
-            except orjson.JSONDecodeError:
+            except json.JSONDecodeError:
                 records = [_parsed_line(name, number, line) for number, line in chunk]
             records = _each_key_once([line for _, line in chunk], records)
             builder.add([number for number, _ in chunk], records)
@@ -117,18 +120,19 @@ def _parsed(content: bytes) -> Any:
     import orjson
 
     try:
+        _check_exact(content)
         return orjson.loads(content)
-    except orjson.JSONDecodeError:
+    except json.JSONDecodeError:
         try:
-            return json.loads(content.decode(), parse_int=_integer)
+            return json.loads(content.decode(), parse_int=integer)
         except RecursionError:
             raise ValueError("nested too deeply") from None
 
 
-def _integer(digits: str) -> int | float:
-    """Read an integer as orjson does: one of more than 64 bits as a float."""
-    number = float(digits)
-    return int(digits) if abs(number) < 2**65 and -(2**63) <= int(digits) < 2**64 else number
+def _check_exact(content: bytes) -> None:
+    """Raise ``JSONDecodeError`` for JSON that orjson would not read to the digit."""
+    if may_have_long_integers(content):
+        raise json.JSONDecodeError("an integer of more than 64 bits", "", 0)
 
 
 def _said(error: ValueError) -> str:
@@ -198,7 +202,7 @@ def _keys(value: Any) -> int:
 
 def _parsed_strictly(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_int=_integer)
+        return json.loads(text, object_pairs_hook=_object, parse_int=integer)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from engine.intents.long_integers import may_have_long_integers
 from engine.intents.problems import RefusedRow
 
 ODD = "\x00"
@@ -69,7 +70,8 @@ def plain(text: str) -> Any:
         return text
     said = text.removeprefix(ODD)
     try:
-        return orjson.loads(said)
+        if not may_have_long_integers(said.encode()):
+            return orjson.loads(said)
     except orjson.JSONDecodeError:
         pass
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date
@@ -23,7 +24,7 @@ from engine.stores.runs import BATCH, RESULTS, RunFolder
 from tests.desk import order, outcomes, reasons
 from tests.engine.hostile import KEEPABLE, UNKEEPABLE
 from tests.engine.intents.files import written
-from tests.engine.routing.trading import Send, TradingDesk, exit_code, is_order, standing_still
+from tests.engine.routing.trading import Send, TradingDesk, exit_code, is_order, results, standing_still
 
 SESSION = date(2026, 3, 2)
 _NOTHING_THEN = {"infinity", "infinity below", "NaN below"}
@@ -241,6 +242,26 @@ def test_a_reply_of_the_broker_that_can_not_be_kept_stops_nothing(desk: TradingD
     assert "serial" not in document["raw_broker_order"]
     assert (trades(desk), document["filled_qty"]) == (1, 3.0)
     assert exit_code(desk.live()) == 0
+
+
+def half_characters(request: PreparedRequest, send: Send) -> Response:
+    """Answer as the broker does, with half a character in each status of an order."""
+    answer = send()
+    if "/v2/orders" in str(request.url):
+        answer._content = re.sub(rb'("status": ?")', rb"\1\\ud800", answer.content)
+    return answer
+
+
+def test_half_characters_in_replies_leave_no_run_unfinished(tmp_path: Path) -> None:
+    desk = TradingDesk(tmp_path / "data")
+    desk.between = half_characters
+    desk.drop("a.json", order(client_intent_id="one", qty=3))
+    run = desk.live()
+    (result,) = results(run)
+    assert (result["status"], result["order_status"]) == ("placed", "\ufffdfilled")
+    desk.disarm()
+    assert exit_code(desk.live()) == 0
+    assert (desk.trades(), desk.left_open()) == (1, [])
 
 
 class Picky(EmbeddedStore):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from engine.intents.long_integers import may_have_long_integers
 from tests.engine.hostile import KEEPABLE, UNKEEPABLE
 from tests.engine.intents.files import HEADER, messages, order, orders_with, parquet, read, read_rows, values
 
@@ -124,3 +128,32 @@ def test_a_table_of_a_filtered_frame_is_read_or_refused_row_by_row_and_never_in_
     columns = {name: pa.array([value]) for name, value in order().items()}
     file = read("a.parquet", parquet(pa.table({**columns, "__index_level_0__": pa.array([7])})))
     assert file.rows == 1
+
+
+@pytest.mark.parametrize("number", [2**64, 2**64 + 1, 2**70, -(2**63) - 1, -(10**30), 10**500])
+@pytest.mark.parametrize("ending", [".json", ".jsonl"])
+@pytest.mark.parametrize("rows_beside", [1, 20_000])
+def test_an_integer_of_more_than_64_bits_is_never_rounded(number: int, ending: str, rows_beside: int) -> None:
+    beside = [order(client_intent_id=f"i{n}", symbol="QQQ") for n in range(rows_beside)]
+    for said in ({"hash": number}, {"hash": [1, {"a": number}]}, {"metadata": {"hash": number}}):
+        rows = [*beside[: rows_beside // 2], order(**said), *beside[rows_beside // 2 :]]
+        texts = list(map(json.dumps, rows))
+        content = "\n".join(texts) if ending == ".jsonl" else f"[{','.join(texts)}]"
+        file = read(f"a{ending}", content)
+        assert [one.first.row for one in file.refused] == [rows_beside // 2 + 1]
+        assert file.table.num_rows == rows_beside
+
+
+@given(
+    st.text('0123456789-aZ.,:"{', max_size=3_000),
+    st.integers(15, 25),
+    st.integers(0, 3_000),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_run_of_twenty_digits_is_found_wherever_it_stands(
+    around: str, digits: int, place: int, below_0: bool, long: bool
+) -> None:
+    text = around[:place] + "-" * below_0 + "7" * digits + around[place:]
+    content = (("x" * 2_500 if long else "") + text).encode()
+    assert may_have_long_integers(content) == (re.search(rb"[0-9]{20}|-[0-9]{19}", content) is not None)
