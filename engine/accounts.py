@@ -24,6 +24,7 @@ from engine.accounts_file import FILE, listed_accounts
 from engine.brokers.alpaca_settings import checked_host, checked_key
 from engine.config import PAPER_HOST, read_setting
 from engine.errors import ConfigurationError
+from engine.masking import is_key
 
 _PAPER_KEY, _LIVE_KEY = "PK", "AK"
 """What Alpaca's keys begin with (dashboard and support pages; not in its API documents)."""
@@ -114,7 +115,8 @@ def _key(place: str, what: str, said: Mapping[str, Any], env: Mapping[str, str])
             f"{place}: expected one of {what}_env, the name of an environment variable, and {what}_file."
         )
     if variable is not None:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):  # the key itself may have been pasted
+        # The key itself may have been pasted.
+        if is_key(variable) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
             raise ConfigurationError(f"{place}: {what}_env is no name of an environment variable.")
         return variable, checked_key(variable, env.get(variable, ""))
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigurationError
+from engine.masking import shown_text, shown_word
 from engine.plain_text import NORMAL, VISIBLE, is_plain
 from engine.printable import printable
 from engine.schema import TEXT_LENGTH
@@ -31,7 +32,9 @@ def listed_accounts(path: str) -> dict[str, dict[str, Any]]:
         with Path(path).open("rb") as file:
             raw = file.read(_LARGEST_FILE + 1)
     except OSError as error:
-        raise ConfigurationError(f"{FILE} is {path!r}, which can't be read ({error.strerror}).") from error
+        raise ConfigurationError(
+            f"{FILE} is {shown_text(path)}, which can't be read ({error.strerror})."
+        ) from error
     if len(raw) > _LARGEST_FILE:
         raise ConfigurationError(f"{path} has more than {_LARGEST_FILE} bytes; that is no list of accounts.")
     try:
@@ -58,21 +61,22 @@ def _check_account(path: str, name: str, said: object) -> None:
     if not is_plain(name):
         raise ConfigurationError(f"{place}: the name is not {VISIBLE}, {NORMAL}. Type it anew.")
     if not isinstance(said, dict):
-        raise ConfigurationError(f"{place} is {said!r:.40}; expected a table [accounts.{name}].")
+        raise ConfigurationError(f"{place} is {shown_word(said)}; expected a table [accounts.{name}].")
     for key, value in said.items():
         if key not in SETTINGS_OF_ACCOUNT:
             close = get_close_matches(key, SETTINGS_OF_ACCOUNT, n=1)
             hint = (
                 f"Did you mean {close[0]}?" if close else f"Expected one of {', '.join(SETTINGS_OF_ACCOUNT)}."
             )
-            raise ConfigurationError(f"{place}: {key!r} is no setting of an account. {hint}")
+            raise ConfigurationError(f"{place}: {shown_text(key)} is no setting of an account. {hint}")
         if key in _TEXTS and (not isinstance(value, str) or not value.strip()):
             raise ConfigurationError(f"{place}: {key} is no text; write it in quotes, or leave it out.")
     if not isinstance(said.get("paper"), bool):
         raise ConfigurationError(
-            f"{place}: paper is {said.get('paper')!r:.40}; expected true, or false for an account with money."
+            f"{place}: paper is {shown_word(said.get('paper'))}; expected true, or false for "
+            f"an account with money."
         )
 
 
 def _named(said: Mapping[str, Any]) -> str:
-    return ", ".join(repr(name) for name in list(said)[:5])
+    return ", ".join(shown_text(name) for name in list(said)[:5])

@@ -13,6 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from engine.errors import ConfigurationError
+from engine.masking import shown_word
 
 NEW_YORK = ZoneInfo("America/New_York")
 DAY_ROLLS_AT_HOUR = 20  # the end of extended hours in New York
@@ -59,7 +60,9 @@ def check_calendar(name: str) -> None:
 
         close = get_close_matches(name.upper(), names, n=1)
         hint = f"Did you mean {close[0]}?" if close else "Write XNYS for New York, XLON for London."
-        raise ConfigurationError(f"EXEC_CALENDAR is {name!r}; expected a name of exchange_calendars. {hint}")
+        raise ConfigurationError(
+            f"EXEC_CALENDAR is {shown_word(name)}; expected a name of exchange_calendars. {hint}"
+        )
 
 
 def _next_shipped_session(day: date) -> date:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigurationError
+from engine.masking import shown_text, shown_word
 from engine.setting_values import (
     PROJECTIONS,
     Projection,
@@ -189,12 +190,12 @@ class RiskConfig:
         for name, parse in limits.items():
             limit = getattr(self, name)
             if isinstance(limit, bool) or not isinstance(limit, Real | None):
-                raise ConfigurationError(f"{name} is {limit!r}; expected a number.")
+                raise ConfigurationError(f"{name} is {shown_word(limit)}; expected a number.")
             if limit is not None or name != "intent_max_age_s":
                 object.__setattr__(self, name, parse(name, str(limit)))
         if self.position_projection not in PROJECTIONS:
             raise ConfigurationError(
-                f"position_projection is {self.position_projection!r}; expected worst_case or net."
+                f"position_projection is {shown_word(self.position_projection)}; expected worst_case or net."
             )
         if not isinstance(self.accounts, frozenset) or not all(isinstance(a, str) for a in self.accounts):
             raise ConfigurationError(f"accounts is {self.accounts!r}; expected a frozenset of account ids.")
@@ -225,7 +226,8 @@ def _account_names(env: Mapping[str, str]) -> frozenset[str]:
         return frozenset([account] if account else [])
     if account:
         raise ConfigurationError(
-            f"EXEC_BROKER_ACCOUNT_ID is {account!r} and EXEC_ACCOUNTS_FILE is set too, which names the "
+            f"EXEC_BROKER_ACCOUNT_ID is {shown_text(account)} and EXEC_ACCOUNTS_FILE is set too, "
+            f"which names the "
             f"accounts itself. Unset one of them."
         )
     from engine.accounts_file import listed_accounts

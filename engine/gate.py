@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from engine.agent import Agent, AgentState, State
 from engine.errors import DataUnavailable, EngineError, GateClosed
+from engine.masking import shown_word
 from engine.preflight import Check, examine
 from engine.stores.kill_switch import KillSwitchState
 
@@ -41,7 +42,7 @@ def refusals(switch: KillSwitchState, agent_mode: str, agent: AgentState, *, why
     if switch.on:
         found.append(Refusal("kill_switch_enabled", switch.why))
     if agent_mode != LIVE_MODE:
-        said = f"AGENT_MODE is {agent_mode!r}" if agent_mode else "AGENT_MODE is not set"
+        said = f"AGENT_MODE is {shown_word(agent_mode)}" if agent_mode else "AGENT_MODE is not set"
         found.append(
             Refusal("agent_mode_not_live", f"{said}; set it to {LIVE_MODE}, in capitals, to trade live.")
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from engine.printable import printable, printable_json
+from engine.secret_settings import hider
 
 ROWS_AT_MOST = 10_000
 Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
@@ -32,13 +34,15 @@ class EventLog:
     """Writes events to a stream, each with the fields of ``about`` (a run id, say).
 
     A terminal gets errors only, as plain sentences: somebody sits there and has the report on stdout.
-    An event that can't be written is counted in ``lost``, and nothing else comes of it.
+    An event that can't be written is counted in ``lost``, and nothing else comes of it. ``hide`` blots
+    secrets out of what is written, by default those of the environment.
     """
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     clock: Callable[[], datetime] = wall_clock
     about: Mapping[str, Any] = field(default_factory=dict)
     unlogged: Unlogged = field(default_factory=Unlogged)
+    hide: Callable[[str], str] = field(default_factory=lambda: hider(os.environ), repr=False)
 
     @property
     def lost(self) -> int:
@@ -47,7 +51,7 @@ class EventLog:
 
     def with_fields(self, **fields: Any) -> EventLog:
         """Give a log that adds these fields to every event."""
-        return EventLog(self.stream, self.clock, {**self.about, **fields}, self.unlogged)
+        return EventLog(self.stream, self.clock, {**self.about, **fields}, self.unlogged, self.hide)
 
     def event(self, event: str, message: str, *, severity: Severity = "INFO", **fields: Any) -> None:
         """Write one event."""
@@ -81,10 +85,10 @@ class EventLog:
         if self._hidden(severity):
             return
         if self._is_terminal():
-            lines = [f"{severity.lower()}: {printable(message)}\n" for message, _ in rows]
+            lines = [f"{severity.lower()}: {printable(self.hide(message))}\n" for message, _ in rows]
         else:
             head = {"severity": severity, "time": self.clock().isoformat(), "event": event, **self.about}
-            lines = [_line({**head, "message": message, **fields}) for message, fields in rows]
+            lines = [self.hide(_line({**head, "message": message, **fields})) for message, fields in rows]
         try:
             self.stream.writelines(lines)
             self.stream.flush()

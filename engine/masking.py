@@ -22,11 +22,12 @@ _WORD = 4  # bytes: any part of seven or more holds one that is aligned
 _SHORTEST_PART, _LONGEST_PART = 8, 12
 _SHORTEST_ENCODED = 8
 
-_LONGEST_WORD = 12
+_LONGEST_WORD, _LONGEST_TEXT = 12, 1_000
 _NUMBER = re.compile(r"[0-9eE.,+_ -]*")
 _API_KEY = re.compile(r"[PAC]K[A-Z0-9]{16,}")
 _TOKEN = re.compile(r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9+/_=-]{24,}")
-_HEXADECIMAL = re.compile(r"[0-9a-f]{32,}|[0-9A-F]{32,}")
+_SMALL_LETTERS = re.compile(r"(?=.*[0-9])(?=.*[a-z])[a-z0-9+_=-]{32,}", re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _IN_URL = re.compile(r"://[^/?#\s]*@")
 
 
@@ -94,25 +95,26 @@ class Echoes:
                 at = folded.find(anchor, max(at + 1, stop - len(anchor)))
 
 
-def shown_word(text: str) -> str:
-    """Return a setting that should be a word or a number as an error may show it: only a short one."""
-    if len(text.strip()) <= _LONGEST_WORD or _NUMBER.fullmatch(text):
-        return shown(text)
-    return _not_shown(text)
+def shown_word(value: object) -> str:
+    """Return what should be a word or a number as an error shows it: of a text only a short one."""
+    if isinstance(value, str) and len(value.strip()) > _LONGEST_WORD and not _NUMBER.fullmatch(value):
+        return _not_shown(value)
+    return shown(value)
 
 
 def shown_text(text: str) -> str:
     """Return a setting's text as an error shows it: not at all where it looks like a secret."""
-    return _not_shown(text) if looks_secret(text) else shown(text)
+    return _not_shown(text) if looks_secret(text) else shown(text, at_most=_LONGEST_TEXT)
 
 
 def looks_secret(text: str) -> bool:
     """Return whether a text may be a key, a token, or an address with a password in it."""
     word = text.strip()
-    if word.startswith(("/", "./", "../", "~/")):
+    if word.startswith(("/", "./", "../", "~/")) or _UUID.fullmatch(word):
         return False
-    patterns = (_API_KEY, _TOKEN, _HEXADECIMAL)
-    return any(pattern.fullmatch(word) for pattern in patterns) or bool(_IN_URL.search(word))
+    bare = re.sub("^https?://", "", word).rstrip("/")
+    patterns = (_API_KEY, _TOKEN, _SMALL_LETTERS)
+    return any(pattern.fullmatch(bare) for pattern in patterns) or bool(_IN_URL.search(word))
 
 
 def is_key(text: str) -> bool:

@@ -15,6 +15,7 @@ from engine.brokers.access import Access
 from engine.brokers.clock_skew import measure_clock_skew
 from engine.config import GateSettings
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
+from engine.masking import shown_text
 from engine.stores.chosen import Stores
 from engine.stores.deadlines import Answer, at_once
 from engine.stores.protocols import DocumentStore
@@ -60,7 +61,8 @@ def market_data_check(
     def check() -> str:
         if documents is None:
             raise ConfigurationError(
-                f"EXEC_HEARTBEAT_DOC is {path!r}, and no Firestore project is set. Set FIREBASE_PROJECT_ID, "
+                f"EXEC_HEARTBEAT_DOC is {shown_text(path)}, and no Firestore project is set. Set "
+                f"FIREBASE_PROJECT_ID, "
                 f"or unset EXEC_HEARTBEAT_DOC."
             )
         return heartbeat(path, documents.document(path), clock(), settings.marketdata_stale_threshold_s)

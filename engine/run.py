@@ -22,6 +22,7 @@ from engine.deciding import accounts_of, decide, record_inputs, stores_of
 from engine.errors import ConfigurationError, RunStopped, UsageError
 from engine.intents.identity import IdentityRules
 from engine.manifest import code_version, write_manifest
+from engine.masking import shown_text
 from engine.putting_away import put_away
 from engine.routing.dry_run import dry_run, lapsed
 from engine.stores.chosen import check_addresses, check_stores_are_named
@@ -116,7 +117,9 @@ def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
     a live run on stores that nobody named.
     """
     if not _SLOT.fullmatch(slot):
-        raise UsageError(f"slot is {slot!r}; expected a name of a-z, 0-9 and -, such as open or 1545.")
+        raise UsageError(
+            f"slot is {shown_text(slot)}; expected a name of a-z, 0-9 and -, such as open or 1545."
+        )
     check_calendar(settings.calendar)
     check_addresses(settings.stores)
     if settings.dry_run:
@@ -130,7 +133,8 @@ def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
         )
     if settings.gate.heartbeat_document and settings.stores.firestore_project is None:
         raise ConfigurationError(
-            f"EXEC_HEARTBEAT_DOC is {settings.gate.heartbeat_document!r}, a document in Firestore, and no "
+            f"EXEC_HEARTBEAT_DOC is {shown_text(settings.gate.heartbeat_document)}, a document in "
+            f"Firestore, and no "
             f"project is set. Set FIREBASE_PROJECT_ID, or unset EXEC_HEARTBEAT_DOC."
         )
 

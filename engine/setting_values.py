@@ -12,8 +12,8 @@ from typing import Literal
 
 from engine.errors import ConfigurationError
 from engine.field_names import field_named
+from engine.masking import is_key, shown_text, shown_word
 from engine.plain_text import NORMAL, VISIBLE, is_plain, trimmed
-from engine.printable import printable
 from engine.schema import TEXT_LENGTH
 
 ON_WORDS = frozenset({"1", "true", "yes", "on"})
@@ -38,7 +38,7 @@ def as_flag(name: str, text: str) -> bool:
     if word in OFF_WORDS:
         return False
     raise ConfigurationError(
-        f"{name} is {text!r}; expected 1, true, yes or on, or 0, false, no or off. "
+        f"{name} is {shown_word(text)}; expected 1, true, yes or on, or 0, false, no or off. "
         f"Nothing runs until it is one of these, or unset."
     )
 
@@ -49,7 +49,8 @@ def as_quantity(name: str, text: str) -> float:
     number = Decimal(word) if _DECIMAL.fullmatch(word) else Decimal("NaN")
     if not number.is_finite() or number >= Decimal(10) ** 9 or not _representable(number):
         raise ConfigurationError(
-            f"{name} is {text!r}; expected a number from 0 to below 1e9 with at most {DECIMALS} decimals and "
+            f"{name} is {shown_word(text)}; expected a number from 0 to below 1e9 with at most "
+            f"{DECIMALS} decimals and "
             f"{SIGNIFICANT_DIGITS} significant digits. Write it as, say, 100 or 0.5."
         )
     return float(number)
@@ -67,7 +68,8 @@ def as_count(name: str, text: str) -> int:
     """Return a whole number, 0 included."""
     if not text.strip().isascii() or not text.strip().isdigit() or len(text.strip()) > DECIMALS:
         raise ConfigurationError(
-            f"{name} is {text!r}; expected a whole number from 0 to 999999999. Write it as, say, 50."
+            f"{name} is {shown_word(text)}; expected a whole number from 0 to 999999999. Write it "
+            f"as, say, 50."
         )
     return int(text)
 
@@ -77,7 +79,7 @@ def as_size(name: str, text: str) -> int:
     word = text.strip()
     if not word.isascii() or not word.isdigit() or len(word) > _SIZE_DIGITS or not int(word):
         raise ConfigurationError(
-            f"{name} is {text!r}; expected a whole number from 1 to {10**_SIZE_DIGITS - 1}. "
+            f"{name} is {shown_word(text)}; expected a whole number from 1 to {10**_SIZE_DIGITS - 1}. "
             f"Write it in digits, such as 1000000."
         )
     return int(word)
@@ -91,7 +93,7 @@ def as_seconds(name: str, text: str) -> float:
         seconds = math.nan
     if not 0 <= seconds <= LONGEST_S or "_" in text:
         raise ConfigurationError(
-            f"{name} is {text!r}; expected a number of seconds from 0 to {LONGEST_S:g}. "
+            f"{name} is {shown_word(text)}; expected a number of seconds from 0 to {LONGEST_S:g}. "
             f"Write it as, say, 2 or 0.5."
         )
     return seconds
@@ -101,7 +103,7 @@ def as_projection(name: str, text: str) -> str:
     """Return the name of a position projection."""
     word = text.strip().lower()
     if word not in PROJECTIONS:
-        raise ConfigurationError(f"{name} is {text!r}; expected worst_case or net.")
+        raise ConfigurationError(f"{name} is {shown_word(text)}; expected worst_case or net.")
     return word
 
 
@@ -110,14 +112,14 @@ def as_metadata_names(name: str, text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     if not all(names):
         raise ConfigurationError(
-            f"{name} is {text!r}; expected names with commas between them. Write it as, say, "
+            f"{name} is {shown_text(text)}; expected names with commas between them. Write it as, say, "
             f"generated_at,seed."
         )
     fields = [one for one in names if field_named(one)]
     if fields:
         raise ConfigurationError(
-            f"{name} is {text!r}; expected names in metadata, and {fields[0]} is a field of an intent, which "
-            f"always identifies a row. Leave it out."
+            f"{name} is {shown_text(text)}; expected names in metadata, and {fields[0]} is a field of "
+            f"an intent, which always identifies a row. Leave it out."
         )
     return names
 
@@ -132,9 +134,10 @@ def as_text(name: str, text: str) -> str:
 def as_name(name: str, text: str) -> str:
     """Return a name, trimmed: what is seen of it is all of it."""
     said = trimmed(text)
+    _refuse_key(name, said)
     if not 0 < len(said) <= TEXT_LENGTH or not is_plain(said):
         raise ConfigurationError(
-            f"{name} is {printable(repr(text))}; expected 1 to {TEXT_LENGTH} characters, {VISIBLE}, "
+            f"{name} is {shown_text(text)}; expected 1 to {TEXT_LENGTH} characters, {VISIBLE}, "
             f"{NORMAL}. Type it anew, or unset it."
         )
     return said
@@ -145,7 +148,7 @@ def as_timeout(name: str, text: str) -> float:
     seconds = as_seconds(name, text)
     if not _SHORTEST_TIMEOUT_S <= seconds <= _LONGEST_TIMEOUT_S:
         raise ConfigurationError(
-            f"{name} is {text!r}; expected a number of seconds from {_SHORTEST_TIMEOUT_S} to "
+            f"{name} is {shown_word(text)}; expected a number of seconds from {_SHORTEST_TIMEOUT_S} to "
             f"{_LONGEST_TIMEOUT_S}: no run may wait for ever. Write it as, say, 10."
         )
     return seconds
@@ -156,7 +159,8 @@ def as_wait(name: str, text: str) -> float:
     seconds = as_seconds(name, text)
     if not seconds <= _LONGEST_TIMEOUT_S:
         raise ConfigurationError(
-            f"{name} is {text!r}; expected a number of seconds from 0 to {_LONGEST_TIMEOUT_S}: no run may "
+            f"{name} is {shown_word(text)}; expected a number of seconds from 0 to "
+            f"{_LONGEST_TIMEOUT_S}: no run may "
             f"wait for ever. Write it as, say, 30."
         )
     return seconds
@@ -179,19 +183,30 @@ def as_store(name: str, text: str) -> str:
     word = text.strip().lower()
     if word != "embedded":
         raise ConfigurationError(
-            f"{name} is {text!r}; expected embedded, which says that a live run may keep positions or ledger "
+            f"{name} is {shown_word(text)}; expected embedded, which says that a live run may "
+            f"keep positions or ledger "
             f"in the data folder. Unset it to use DATABASE_URL and a Firestore project."
         )
     return word
 
 
+def _refuse_key(name: str, text: str) -> None:
+    """Refuse a key or secret in place of a name, which would be recorded and shown everywhere."""
+    if is_key(text):
+        raise ConfigurationError(
+            f"{name} is {shown_text(text)}: it looks like a key or secret; expected a name. Unset it, and "
+            f"have the key replaced where others may have seen it."
+        )
+
+
 def as_path_part(name: str, text: str) -> str:
     """Return one part of a Firestore path."""
     part = trimmed(text)
+    _refuse_key(name, part)
     unusable = not part or "/" in part or part in {".", ".."} or re.fullmatch("__.*__", part)
     if unusable or not is_plain(part):
         raise ConfigurationError(
-            f"{name} is {printable(repr(text))}; expected one part of a Firestore path: a name without a "
+            f"{name} is {shown_text(text)}; expected one part of a Firestore path: a name without a "
             f"slash, {VISIBLE}, such as acme."
         )
     return part
@@ -203,7 +218,8 @@ def as_document(name: str, text: str) -> str:
     parts = path.split("/")
     if len(parts) % 2 or not all(parts):
         raise ConfigurationError(
-            f"{name} is {text!r}; expected the path of a Firestore document, collection/document, such as "
+            f"{name} is {shown_text(text)}; expected the path of a Firestore document, "
+            f"collection/document, such as "
             f"ops/market_ingest."
         )
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 
 from engine.config import SETTINGS, Setting, wrong_names
 from engine.errors import EngineError, RunInProgress
+from engine.masking import looks_secret, shown_word
 from engine.preflight import Check, Finding, examine
+from engine.printable import shown
 from engine.stores.lock import holder
 from engine.stores.postgres_server import HIDDEN, Server
 from jobs.reach import who_can_reach
@@ -143,7 +144,7 @@ def _shown(setting: Setting, env: Mapping[str, str]) -> Shown:
             setting.parse(setting.name, text)
         except EngineError as error:
             wrong = str(error)
-    value = _masked(setting, text)
+    value = _masked(setting, text, wrong)
     source = "environment" if text else "default" if setting.default is not None else "not set"
     return Shown(
         setting.name, value or setting.default or "", source, setting.default or "", setting.meaning, wrong
@@ -156,12 +157,11 @@ def _as_is(name: str, env: Mapping[str, str]) -> Shown:
     return Shown(name, value, "environment", "", "read by Google's library")
 
 
-def _masked(setting: Setting, text: str) -> str:
-    """Hide a secret: all of it, or of a database's address the password."""
-    if setting.name == "ALPACA_TRADING_HOST" and re.search("[@?#]", text):
-        return HIDDEN  # a host has none of these; what has them may hold a key
+def _masked(setting: Setting, text: str, wrong: str) -> str:
+    """Hide a secret, and what may be one: all of it, or of a database's address the password."""
     if not setting.secret or not text:
-        return text
+        is_shown = shown_word(text) == shown(text) if wrong else not looks_secret(text)
+        return text if is_shown else HIDDEN  # which may have been pasted into the wrong setting
     return Server(text, 1).address if setting.name == "DATABASE_URL" else HIDDEN
 
 

@@ -39,12 +39,19 @@ def _code_of(command: Callable[[], object]) -> int:
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return (end.code or 0) & 0xFF
-        print(end.code, file=sys.stderr)
+        _show(str(end.code))
         return _FAILED
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        _show("".join(traceback.format_exception(error)).rstrip())
         return _FAILED
     return 0
+
+
+def _show(text: str) -> None:
+    from jobs.tables import say
+
+    for line in text.split("\n"):
+        say(line, err=True)
 
 
 def _end(code: int) -> NoReturn:

@@ -1,12 +1,13 @@
 """All that commands print: lines and tables for people, JSON for machines.
 
 Nothing else in this package writes to a terminal. What others wrote (names of files, ids, replies) can do no
-harm there: it is escaped here, and nowhere else.
+harm there: it is escaped here, and nowhere else. Secrets of the environment are blotted out.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import click
 
 from engine.printable import printable, printable_json
+from engine.secret_settings import hider
 
 _WIDTH_OFF_TERMINAL = 140
 _NARROWEST = 30
@@ -27,7 +29,8 @@ def print_table(
     """Print a table; the columns named in ``right`` are numbers, the last one is wrapped to fit the line."""
     from tabulate import tabulate
 
-    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    hide = hider(os.environ)
+    cells = [[printable(hide(str(cell))) for cell in row] for row in rows]
     named = [len(column) + _HEADER_PADDING for column in columns]
     widths = [max([width, *(len(row[i]) for row in cells)]) for i, width in enumerate(named)]
     line = shutil.get_terminal_size((_WIDTH_OFF_TERMINAL, 24)).columns
@@ -55,10 +58,10 @@ def print_table(
 
 def say(text: str = "", *, bold: bool = False, color: str | None = None, err: bool = False) -> None:
     """Print a line, to stderr where ``err``; off a terminal styles are left out."""
-    line = printable(text)
+    line = printable(hider(os.environ)(text))
     click.echo(click.style(line, bold=bold or None, fg=color) if bold or color else line, err=err)
 
 
 def print_json(record: Mapping[str, Any]) -> None:
     """Print one JSON object on one line."""
-    click.echo(printable_json(json.dumps(record, default=str)))
+    click.echo(hider(os.environ)(printable_json(json.dumps(record, default=str))))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Unpack
 from engine.config import RiskConfig, RunSettings
 from engine.errors import ConfigurationError, UsageError
 from engine.log import EventLog, wall_clock
+from engine.masking import shown_text
 from engine.stores.chosen import Stores, check_emulator, choose_stores
 from engine.stores.inbox import Inbox
 from engine.stores.kill_switch import KillSwitch
@@ -129,7 +130,7 @@ class Setup:
         accounts = [account for account in self.accounts if only in {None, account.name}]
         if not accounts:
             names = ", ".join(account.shown_as for account in self.accounts)
-            raise UsageError(f"--account is {only!r}; expected {names}.")
+            raise UsageError(f"--account is {shown_text(only or '')}; expected {names}.")
         return [
             Access(
                 account=account.name,
@@ -192,7 +193,7 @@ def read_setup(env: Mapping[str, str] | None = None) -> Setup:
     settings = RunSettings.from_env(env)
     if settings.data_dir.exists() and not settings.data_dir.is_dir():
         where = str(settings.data_dir)
-        raise ConfigurationError(f"EXEC_DATA_DIR is {where!r}, which is no folder; name a folder.")
+        raise ConfigurationError(f"EXEC_DATA_DIR is {shown_text(where)}, which is no folder; name a folder.")
     stores = choose_stores(settings.stores)
     read_document = stores.documents.document if stores.documents else None
     switch = KillSwitch.from_env(env, read_document=read_document)

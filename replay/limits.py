@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.config import RiskConfig, read_setting
 from engine.errors import ConfigurationError
+from engine.masking import shown_word
 from engine.risk import RULE_BOOK
 
 Overrides = Mapping[str, Any]
@@ -95,7 +96,9 @@ def set_on_the_command_line(words: Iterable[str]) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not value.strip():
-            raise ConfigurationError(f"--set is {word!r}; expected NAME=VALUE, as EXEC_MAX_POSITION_QTY=50.")
+            raise ConfigurationError(
+                f"--set is {shown_word(word)}; expected NAME=VALUE, as EXEC_MAX_POSITION_QTY=50."
+            )
         pairs.append((name.strip(), value.strip()))
     return _changes(pairs, "--set")
 
@@ -143,9 +146,9 @@ def _value(limit: Limit, name: str, value: object, place: str) -> object:
     if limit.field == "intent_max_age_s" and str(value).strip().lower() in _NONE_WORDS:
         return None
     if isinstance(value, bool) != (limit.field == "fail_open") and not isinstance(value, str):
-        raise ConfigurationError(f"{place}: {name} is {value!r}; expected {_expected(limit)}.")
+        raise ConfigurationError(f"{place}: {name} is {shown_word(value)}; expected {_expected(limit)}.")
     if not isinstance(value, bool | int | float | str):
-        raise ConfigurationError(f"{place}: {name} is {value!r}; expected {_expected(limit)}.")
+        raise ConfigurationError(f"{place}: {name} is {shown_word(value)}; expected {_expected(limit)}.")
     try:
         read: object = read_setting(limit.setting, {limit.setting: str(value)})
     except ConfigurationError as error:
@@ -166,4 +169,4 @@ def _accounts(name: str, value: object, place: str) -> frozenset[str]:
         value = [account.strip() for account in value.split(",")]
     if isinstance(value, list | tuple | frozenset | set) and all(isinstance(one, str) for one in value):
         return frozenset(str(account) for account in value if account)
-    raise ConfigurationError(f"{place}: {name} is {value!r}; expected names of accounts.")
+    raise ConfigurationError(f"{place}: {name} is {shown_word(value)}; expected names of accounts.")

@@ -8,12 +8,14 @@ from ipaddress import IPv4Network, ip_address
 
 from engine.config import PAPER_HOST
 from engine.errors import ConfigurationError
+from engine.masking import looks_secret, shown_text
 
 _HOST = re.compile(
     r"(?P<scheme>https?)://(?P<name>[a-z0-9-]+(\.[a-z0-9-]+)*|\[::1\])(:(?P<port>\d{1,5}))?/?",
     re.ASCII | re.IGNORECASE,
 )
 _HIGHEST_PORT = 65535
+_LONGEST_SHOWN = 16  # of a text without a dot, which no host's name is
 
 
 def checked_key(variable: str, given: str | None) -> str:
@@ -38,19 +40,25 @@ def checked_host(text: str) -> str:
     Raises ``ConfigurationError``.
     """
     match = _HOST.fullmatch(text.strip())
-    if match is None or not 0 < int(match["port"] or 1) <= _HIGHEST_PORT:
-        shown = "not a host" if re.search("[@?#]", text) else repr(text)  # those may hold a secret
+    if match is None or looks_secret(match["name"]) or not 0 < int(match["port"] or 1) <= _HIGHEST_PORT:
         raise ConfigurationError(
-            f"ALPACA_TRADING_HOST is {shown}; expected scheme and name, without user, path or query. "
-            f"Write {PAPER_HOST}, or unset it."
+            f"ALPACA_TRADING_HOST is {_shown_host(text)}; expected scheme and name, without user, path or "
+            f"query. Write {PAPER_HOST}, or unset it."
         )
     scheme = match["scheme"].lower()
     if scheme == "http" and not _is_loopback(match["name"].lower()):
         raise ConfigurationError(
-            f"ALPACA_TRADING_HOST is {text!r}; plain http would show the keys to everyone on the way. "
-            f"Write https; http is for 127.0.0.1, [::1] and localhost."
+            f"ALPACA_TRADING_HOST is {_shown_host(text)}; plain http would show the keys to everyone on the "
+            f"way. Write https; http is for 127.0.0.1, [::1] and localhost."
         )
     return f"{scheme}://{match['name'].lower()}" + (f":{match['port']}" if match["port"] else "")
+
+
+def _shown_host(text: str) -> str:
+    """Return a host as an error shows it, but nothing of what may be a secret or hold one."""
+    has_more = re.search("[@?#]", text) is not None
+    is_named = "." in text or len(text.strip()) <= _LONGEST_SHOWN
+    return shown_text(text) if is_named and not has_more else "not a host"
 
 
 def _is_loopback(name: str) -> bool:

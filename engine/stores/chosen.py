@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engine.config import StoreSettings
 from engine.errors import ConfigurationError
+from engine.masking import shown_text
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.modes import Modes
 from engine.stores.protocols import AgentDocuments, DocumentStore, LedgerStore, PositionStore
@@ -64,7 +65,8 @@ def check_emulator(settings: StoreSettings, trading_host: str) -> None:
 
     if settings.firestore_project and emulator_host() and not trading_host.lower().startswith("http:"):
         raise ConfigurationError(
-            f"{EMULATOR} is {emulator_host()!r}, EXEC_DRY_RUN is 0 and orders would go to a real broker: "
+            f"{EMULATOR} is {shown_text(emulator_host() or '')}, EXEC_DRY_RUN is 0 and orders "
+            f"would go to a real broker: "
             f"ledger, halt and kill switch would be the emulator's. Unset {EMULATOR}."
         )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.masking import shown_text
 from engine.printable import shown
 from engine.setting_values import OFF_WORDS, ON_WORDS
 
@@ -88,7 +89,7 @@ class KillSwitch:
         if not why:
             return None
         return (
-            f"The kill switch is on: the document {shown(path)} ({name}) {why}. "
+            f"The kill switch is on: the document {shown_text(path)} ({name}) {why}. "
             f"Set its field {DOCUMENT_FIELD} to false to switch it off."
         )
 
@@ -113,7 +114,7 @@ def _why_word_is_on(name: str, text: str) -> str | None:
         return None
     known = "" if word in ON_WORDS else ", which is no word for off"
     return (
-        f"The kill switch is on: {name} is {shown(text)}{known}. "
+        f"The kill switch is on: {name} is {shown_text(text)}{known}. "
         f"Set it to 0 or unset it, and start again, to switch it off."
     )
 
@@ -130,7 +131,8 @@ def _why_file_is_on(name: str, path: str) -> str | None:
     if why is None:
         return None
     return (
-        f"The kill switch is on: the file {path!r} ({name}) {why}. Write 0 as its only line to switch it off."
+        f"The kill switch is on: the file {shown_text(path)} ({name}) {why}. Write 0 as its only line "
+        f"to switch it off."
     )
 
 
@@ -164,9 +166,9 @@ def _why_contents_are_on(contents: bytes) -> str | None:
     if not word:
         return "has a blank first line"
     if word in ON_WORDS:
-        return f"says {shown(first)}"
+        return f"says {shown_text(first)}"
     if word not in OFF_WORDS:
-        return f"says {shown(first)}, which is no word for off"
+        return f"says {shown_text(first)}, which is no word for off"
     if rest.strip():
-        return f"says {shown(first)} and then more, {shown(rest.strip())}"
+        return f"says {shown_text(first)} and then more, {shown_text(rest.strip())}"
     return None
