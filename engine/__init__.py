@@ -20,6 +20,9 @@ each step lives::
     withdrawing   cancels of whatever is open
     day           a session's end
 
+    dropping      from Python into the inbox; ``intent_outcomes`` is the way back, a frame per strategy
+    rehearsing    files through the stages of a run whose record stays in memory
+
     venue         an account's broker and the right to send to it (``lease``); ``accounts`` says which
     gate          what stands before a live run; ``agent`` is its state, ``preflight`` what it examines
     journal       what was about to be sent, what was asked and answered
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from engine.dropping import drop_intents
     from engine.execution import ExecutionEngine, ExecutionResult, RiskDecision, RiskManager
     from engine.inputs import RiskInputs
+    from engine.intent_outcomes import outcomes
     from engine.orders import BrokerOrder, OrderIntent
     from engine.risk import evaluate
 
@@ -76,6 +80,7 @@ _HOMES = {
     "RunSettings": "engine.config",
     "drop_intents": "engine.dropping",
     "evaluate": "engine.risk",
+    "outcomes": "engine.intent_outcomes",
 }
 
 __all__ = [
@@ -93,6 +98,7 @@ __all__ = [
     "RunSettings",
     "drop_intents",
     "evaluate",
+    "outcomes",
 ]
 
 

@@ -6,7 +6,7 @@ orders when somebody asked; the same executions are written once, and may be tol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import date
 
@@ -42,9 +42,18 @@ def late_fills(objects: Objects, trading_date: date) -> Sequence[pa.Table]:
 
     One execution may be in several tables.
     """
-    tables = []
-    for key in objects.list(f"{_PLACE}{trading_date.isoformat()}/"):
-        table = read_table(key, objects.read(key))
-        run_id = key.rpartition("/")[2].rpartition("-")[0]
-        tables.append(table.append_column("run_id", pa.array([run_id] * table.num_rows, pa.string())))
-    return tables
+    return [_read(objects, key) for key in objects.list(f"{_PLACE}{trading_date.isoformat()}/")]
+
+
+def late_fills_of(objects: Objects, run_ids: Collection[str]) -> Sequence[pa.Table]:
+    """Return the executions of the orders of some runs, of whatever session, as ``late_fills`` does."""
+    return [_read(objects, key) for key in objects.list(_PLACE) if _run_id(key) in run_ids]
+
+
+def _read(objects: Objects, key: str) -> pa.Table:
+    table = read_table(key, objects.read(key))
+    return table.append_column("run_id", pa.array([_run_id(key)] * table.num_rows, pa.string()))
+
+
+def _run_id(key: str) -> str:
+    return key.rpartition("/")[2].rpartition("-")[0]

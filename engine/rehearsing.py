@@ -179,14 +179,18 @@ def _left_open(objects: Objects, accounts: Sequence[str]) -> pd.DataFrame:
 
 
 def _open_breaks(objects: Objects, marks: Mapping[str, SyncMark | None]) -> pd.DataFrame:
-    """Return the symbols that differ; no symbol, which is all of them, where not every break is on record."""
-    rows: list[tuple[str, str | None]] = []
+    """Return the symbols that differ; no symbol, which is all of them, where not every break is on record.
+
+    An account whose books no sync has compared has a row that says so.
+    """
+    rows: list[tuple[str, str | None, bool]] = []
     for account, mark in marks.items():
-        if mark is None or not mark.open_breaks:
+        if mark is None or (mark.reconciled_on is None and not mark.open_breaks):
+            rows.append((account, None, False))
             continue
-        found = breaks_found(objects, mark.trading_date)
+        found = breaks_found(objects, mark.trading_date) if mark.open_breaks else []
         differ = [one for one in found if one.broker_account_id == account and not one.is_repaired]
-        rows += [(account, one.symbol or None) for one in differ]
+        rows += [(account, one.symbol or None, True) for one in differ]
         if len(differ) < mark.open_breaks:
-            rows.append((account, None))
-    return pd.DataFrame(rows, columns=["broker_account_id", "symbol"], dtype="object")
+            rows.append((account, None, True))
+    return pd.DataFrame(rows, columns=["broker_account_id", "symbol", "compared"], dtype="object")

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta
-from itertools import groupby
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -23,7 +22,6 @@ SHORTEST = 4
 _AS_TABLES_PRINT = 12
 _PLACE = re.compile(r"(.+):([0-9]{1,9})", re.DOTALL)
 _HASH = re.compile(r"\.[0-9a-f]{16}(?=\.|$)")
-_DAYS_AHEAD, _DAYS_BACK = 4, 10
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def find(text: str, folders: RunFolders, *, newest: date, symbol: str, only: dat
     print it.
     """
     begins, missed = Found(), ""
-    sessions = iter([folders.of_day(only)]) if only else _sessions(folders, newest)
+    sessions = iter([folders.of_day(only)]) if only else folders.by_session(newest)
     for runs in sessions:
         newest_first = [_Collected(run) for run in reversed(runs) if {COLLECTED, BATCH} <= run.names()]
         if place := _PLACE.fullmatch(text):
@@ -98,20 +96,6 @@ class _Collected:
     def column(self, name: str) -> pa.Array:
         column = self.run.table(BATCH, [name])[name].combine_chunks()
         return column.cast(pa.string()) if name != "source_row" else column
-
-
-def _sessions(folders: RunFolders, newest: date) -> Iterator[list[RunFolder]]:
-    """Yield the runs of each session, the newest session first.
-
-    Days near ``newest`` are listed one by one; all runs are listed only where these have nothing.
-    """
-    recent = [newest + timedelta(days=_DAYS_AHEAD - i) for i in range(_DAYS_AHEAD + _DAYS_BACK)]
-    for day in recent:
-        if runs := folders.of_day(day):
-            yield runs
-    others = [run for run in folders.all() if run.trading_date not in recent]
-    for _, runs_of_day in groupby(reversed(others), key=lambda run: run.trading_date):
-        yield list(reversed(list(runs_of_day)))
 
 
 def _at(runs: Iterable[_Collected], name: str, row: int) -> Found:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from engine.errors import EngineError
-from engine.late_fills import late_fills
+from engine.late_fills import late_fills_of
 from engine.open_orders import left_open
 from engine.orders import FINAL_STATUSES
 from engine.stores.protocols import LedgerStore
@@ -55,17 +54,12 @@ def _late(folder: RunFolder, row: Row) -> list[dict[str, Any]]:
     """Give the executions of an intent that its run has not recorded, each once."""
     recorded = set(folder.table(FILLS, ["fill_id"])["fill_id"].to_pylist())
     found: dict[str, dict[str, Any]] = {}
-    for session in _sessions(folder):
-        for fill in (fill for table in late_fills(folder.objects, session) for fill in table.to_pylist()):
-            if fill["run_id"] == folder.run_id and is_fill_of(fill, row) and fill["fill_id"] not in recorded:
-                found[fill["fill_id"]] = fill
+    for fill in (
+        fill for table in late_fills_of(folder.objects, {folder.run_id}) for fill in table.to_pylist()
+    ):
+        if is_fill_of(fill, row) and fill["fill_id"] not in recorded:
+            found[fill["fill_id"]] = fill
     return list(found.values())
-
-
-def _sessions(folder: RunFolder) -> list[date]:
-    """Give the sessions in which something of a run filled later."""
-    keys = [key for key in folder.objects.list("late_fills/") if f"/{folder.run_id}-" in key]
-    return sorted({date.fromisoformat(key.split("/")[1]) for key in keys})
 
 
 def _in_ledger(ledger: LedgerStore, broker_order_id: str) -> str:

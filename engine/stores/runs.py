@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ FILLS = "fills.parquet"
 RESULTS = "results.parquet"
 CASSETTE = "cassette.json"
 MANIFEST = "manifest.json"
+_DAYS_AHEAD, _DAYS_BACK = 4, 10
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,20 @@ class RunFolders:
     def of_day(self, trading_date: date) -> list[RunFolder]:
         """Give a session's runs, oldest first."""
         return self._below(f"runs/{trading_date.isoformat()}/")
+
+    def by_session(self, newest: date) -> Iterator[list[RunFolder]]:
+        """Yield the runs of each session, oldest first, the newest session first; ``newest`` is about today.
+
+        The days around ``newest`` are listed one by one, and all runs only where more is asked for: what is
+        asked of a recent session costs the same however many there are.
+        """
+        recent = [newest + timedelta(days=days) for days in range(_DAYS_AHEAD, -_DAYS_BACK, -1)]
+        for day in recent:
+            if runs := self.of_day(day):
+                yield runs
+        others = [run for run in self.all() if run.trading_date not in recent]
+        for _, runs_of_day in groupby(reversed(others), key=lambda run: run.trading_date):
+            yield list(reversed(list(runs_of_day)))
 
     def unfinished(self) -> list[RunFolder]:
         """Give the runs that have begun and lack their manifest, oldest first."""
