@@ -18,7 +18,7 @@ from engine.intents.assembling import KNOWN_SCHEMA, Assembled, assemble
 from engine.intents.identity import IdentityRules
 from engine.intents.problems import RefusedRow
 from engine.intents.reading import IntentFile
-from engine.known_rows import earlier_runs, known_rows
+from engine.known_rows import earlier_runs, known_rows, near_repeats_of
 from engine.putting_away import log_left, shortened
 from engine.stores.inbox_files import Left
 from engine.stores.runs import BATCH, COLLECTED, DUPLICATES, RunFolder
@@ -30,7 +30,8 @@ _DUPLICATES_LISTED = 10_000
 
 def collect(folder: RunFolder, world: World) -> None:
     """Read what waits in the inbox, write ``collected.json`` and seal ``intents.parquet``."""
-    known = known_rows(earlier_runs(folder, world))
+    earlier = earlier_runs(folder, world)
+    known = known_rows(earlier)
     of_now = known.pop(IdentityRules.of_record(folder.start), KNOWN_SCHEMA.empty_table())
     intake = take_in(folder, world, previous=list(known))
     files, entries, left = intake.files, intake.entries, shortened(intake.left)
@@ -45,7 +46,10 @@ def collect(folder: RunFolder, world: World) -> None:
         "rows": {"dropped": sum(entry["rows"] for entry in entries), **rows},
         "refused": [row.record() for row in refused],
         "duplicates": [duplicate.record() for duplicate in batch.listed_duplicates(_DUPLICATES_LISTED)],
-        "notes": [{"file": file.name, "message": note} for file in files for note in file.notes],
+        "notes": [
+            *({"file": file.name, "message": note} for file in files for note in file.notes),
+            *({"file": name, "message": note} for name, note in near_repeats_of(earlier, batch.table, files)),
+        ],
     }
     if batch.duplicates.num_rows > _DUPLICATES_LISTED:
         folder.write(DUPLICATES, batch.duplicates)

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from engine.intents.assembling import KNOWN_SCHEMA
 from engine.intents.identity import IdentityRules
+from engine.intents.near_repeats import NEEDED_COLUMNS, near_repeats
+from engine.intents.reading import IntentFile
 from engine.stores.runs import BATCH, MANIFEST, RESULTS, RunFolder
 from engine.world import World
 
@@ -59,6 +61,17 @@ def known_rows(runs: list[EarlierRun]) -> dict[IdentityRules, pa.Table]:
     for run in runs:
         parts.setdefault(run.rules, []).append(run.known())
     return {rules: pa.concat_tables(tables).combine_chunks() for rules, tables in parts.items()}
+
+
+def near_repeats_of(
+    runs: list[EarlierRun], batch: pa.Table, files: list[IntentFile]
+) -> Iterator[tuple[str, str]]:
+    """Yield file and message for rows of a batch that differ from what the runs sent in metadata only."""
+    names = [file.name for file in files if not file.says_created_at]
+    if not batch.num_rows or not names:
+        return
+    for run in runs:
+        yield from near_repeats(batch, run.sent(NEEDED_COLUMNS), run.folder.run_id, names)
 
 
 def _with_something_sent(folder: RunFolder, world: World) -> Iterator[RunFolder]:

@@ -25,6 +25,7 @@ from engine.intents.naming import NamedColumns, named_columns
 from engine.intents.previous import PreviousIdentity, previous_identity
 from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow, Said
 from engine.intents.raw_table import RawTable
+from engine.intents.repeated_header import without_repeated_headers
 from engine.intents.typed import trimmed_text, typed_column
 from engine.keeping import Unkeepable
 from engine.quantity import Mask
@@ -44,6 +45,7 @@ class IntentFile:
     counts as one refused row; ``unreadable`` tells that case. ``distinct_ids``: all ids were derived, of rows
     that all differ. ``notes`` are worth a line to the author of the file. ``previous``: the identity of the
     table's rows under other rules; ``with_own_id`` marks those whose id is not derived.
+    ``says_created_at``: there is such a column.
     """
 
     name: str
@@ -55,6 +57,7 @@ class IntentFile:
     notes: list[str] = dataclass_field(default_factory=list)
     previous: Mapping[IdentityRules, PreviousIdentity] = dataclass_field(default_factory=dict)
     with_own_id: Mask = dataclass_field(default_factory=lambda: np.zeros(0, dtype=bool))
+    says_created_at: bool = False
 
 
 def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by name
@@ -73,7 +76,7 @@ def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by na
     Never raises for what a strategy wrote: that comes back as refused rows, each with its reasons.
     """
     try:
-        raw = read_raw(name, content, limits)
+        raw = without_repeated_headers(name, read_raw(name, content, limits))
         return _read(name, raw, _Context(file_time_us, trading_date, rules, previous))
     except UnreadableFile as error:
         return refused_whole(name, error)
@@ -148,6 +151,7 @@ def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
         previous={
             rules: previous_identity(raw.of(good), rules, context.trading_date) for rules in context.previous
         },
+        says_created_at="created_at" in named.fields,
         with_own_id=ids.is_valid().to_numpy(zero_copy_only=False),
     )
 

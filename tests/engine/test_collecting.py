@@ -476,6 +476,40 @@ def test_without_the_setting_a_generated_time_makes_a_row_new(desk: Desk) -> Non
         assert statuses(desk.run()) == ["dry_run"]
 
 
+def test_rows_that_differ_from_sent_ones_in_metadata_only_are_named_with_the_remedy(desk: Desk) -> None:
+    desk.drop("a.json", order(generated_at="14:30", signal="x"), order(qty=2, signal="x"))
+    first = desk.run()
+    desk.drop("a.json", order(generated_at="14:31", signal="x"), order(qty=3, signal="y"))
+    notes = desk.run().json("collected.json")["notes"]
+    (note,) = [note for note in notes if "in metadata only" in note["message"]]
+    assert note["file"] == "a.json"
+    assert note["message"].startswith(
+        "new orders that differ from ones sent before in metadata only: 1 "
+        f"(such as row 1 from a.json:1 of run {first.run_id} in generated_at). "
+    )
+    assert "EXEC_IDENTITY_IGNORES" in note["message"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"qty": 2},
+        {"side": "sell"},
+        {"order_type": "limit", "limit_price": 5},
+        {"extended_hours": True},
+        {"client_intent_id": "mine-1"},
+        {"created_at": "2026-03-02T15:00:00Z"},
+        {"valid_until": "2026-03-02T21:00:00Z"},
+    ],
+)
+def test_rows_that_differ_in_a_field_or_say_that_they_are_new_are_not_named(desk: Desk, said: Row) -> None:
+    desk.drop("a.json", order(signal="x"))
+    desk.run()
+    desk.drop("a.json", order(signal="y", **said))
+    notes = desk.run().json("collected.json")["notes"]
+    assert [note for note in notes if "in metadata only" in note["message"]] == []
+
+
 def test_rows_that_were_sent_before_the_setting_are_recognised(desk: Desk) -> None:
     desk.drop("a.json", order(seed=1))
     desk.run()
