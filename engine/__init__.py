@@ -9,7 +9,8 @@ each step lives::
 
     run           the stages of a run and how to resume one; ``manifest`` is its end, counted and hashed;
                   ``world`` is everything outside, handed in
-    collecting    inbox -> batch; uses ``intents`` (file text -> checked rows -> one sealed order)
+    collecting    inbox -> batch; uses ``intents`` (file text -> checked rows -> one sealed order), and
+                  ``known_rows``: what the session's earlier runs have sent
     deciding      stores -> recorded inputs -> ``risk.evaluate`` -> decisions
     trading       a live run's accounts, each for itself: ``routing`` sends, ``settling`` waits for fills
     execution     the same gate for one intent at a time: ``RiskManager``, ``ExecutionEngine``
