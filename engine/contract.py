@@ -16,7 +16,15 @@ import numpy as np
 from engine.columns import Column, Columns, FlagColumn, JsonColumn, NumberColumn, TextColumn, TimeColumn
 from engine.plain_text import NORMAL, VISIBLE, is_normal, is_visible
 from engine.quantity import BOUND, NOT_A_QUANTITY, Mask, to_units
-from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, SYMBOL_PATTERN, TEXT_LENGTH, Field
+from engine.schema import (
+    CLOCK_SKEW_LIMIT_S,
+    FIELD_BY_NAME,
+    ID_PATTERN,
+    INTENT_FIELDS,
+    SYMBOL_PATTERN,
+    TEXT_LENGTH,
+    Field,
+)
 
 DIGITS = "at most 9 decimals and 15 significant digits"
 ID_RULE = "an id of 1 to 48 characters, each a letter of A-Z or a-z, a digit, _ or -"
@@ -77,6 +85,20 @@ def violations(columns: Columns, rows: int) -> Iterator[Violation]:
     for violation in _all_rules(columns, rows):
         if violation.rows.any():
             yield violation
+
+
+def created_ahead(columns: Columns, now_us: int) -> Iterator[Violation]:
+    """Yield the rows created further after ``now_us`` (us since 1970 UTC) than clocks may differ."""
+    created = columns.get("created_at")
+    if not isinstance(created, TimeColumn):
+        return
+    ahead = created.given & ~created.bad & (created.us > now_us + round(CLOCK_SKEW_LIMIT_S * 1e6))
+    yield Violation(
+        "created_at",
+        f"a time that has come, at most {CLOCK_SKEW_LIMIT_S:g} s after this machine's",
+        "Correct the clock, or the zone, of what wrote it, and send the row again.",
+        ahead,
+    )
 
 
 def is_well_formed(field: str, value: object) -> bool:

@@ -110,7 +110,7 @@ def _told_by_brokers(
     """Give by account the broker's own time, before which no order is of this run, and whose turn it was."""
     if world.venues is None:
         return {}
-    from engine.preflight import CLOCK_SKEW_LIMIT_S
+    from engine.schema import CLOCK_SKEW_LIMIT_S
 
     said = {}
     for venue in world.venues.at_work:
@@ -257,6 +257,7 @@ def inputs_of(folder: RunFolder) -> RiskInputs:
         as_of=as_of_of(folder),
         trading_date=folder.trading_date,
         kill_switch=bool(sealed["kill_switch"]),
+        read_at=pd.Timestamp(sealed["read_at"]),
         **frames,
     )
 

@@ -108,6 +108,7 @@ class RiskManager:
             _FILE,
             json_line(said),
             file_time_us=round(now.timestamp() * 1e6),
+            now_us=round(now.timestamp() * 1e6),
             trading_date=trading_date(now, self.settings.calendar),
         )
 

@@ -22,6 +22,7 @@ class RiskInputs:
     ``daily_trades``: ``broker_account_id, trades`` (of today, in the ledger); no row means none.
     ``working_orders``: ``broker_account_id, symbol, side, remaining_qty``; one row per open order.
     ``kill_switch``: True refuses every row that is not a cancel.
+    ``read_at``: when the rest was read, where that is later than ``as_of`` (the run was resumed), else None.
     ``unreconciled``: ``broker_account_id, symbol``; a row is an open break between broker and ledger; one
     without a symbol concerns its whole account, one without an account could be anybody's. Where there is a
     column ``compared``, a row that isn't true in it says that the books of its account were not compared,
@@ -38,4 +39,5 @@ class RiskInputs:
     daily_trades: pd.DataFrame | None
     working_orders: pd.DataFrame | None
     kill_switch: bool = False
+    read_at: pd.Timestamp | None = None
     unreconciled: pd.DataFrame | None = field(default_factory=_no_breaks)

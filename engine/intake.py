@@ -130,10 +130,12 @@ class _Reader:
         kept_as = name_with_hash(dropped.name, hash_of(reading.content))
         if kept_as != dropped.name and (left := self._unsettled(dropped, reading)):
             return left
+        now_us = int(self.world.clock().timestamp() * 1e6)
         file = read_intent_file(
             dropped.name,
             reading.content,
-            file_time_us=min(dropped.mtime_us, int(self.world.clock().timestamp() * 1e6)),
+            file_time_us=min(dropped.mtime_us, now_us),
+            now_us=now_us,
             trading_date=self.folder.trading_date,
             limits=self.limits,
             rules=IdentityRules.of_record(self.folder.start),

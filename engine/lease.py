@@ -33,7 +33,7 @@ from typing import Any
 from engine.agent import whoever_acts
 from engine.errors import DataUnavailable, EngineError, LeaseHeld, LeaseLost, RunStopped
 from engine.log import EventLog, wall_clock
-from engine.preflight import CLOCK_SKEW_LIMIT_S
+from engine.schema import CLOCK_SKEW_LIMIT_S
 from engine.stores.protocols import AgentDocuments
 
 TTL_S = 60.0

@@ -16,14 +16,13 @@ from engine.brokers.clock_skew import measure_clock_skew
 from engine.config import GateSettings
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
 from engine.masking import shown_text
+from engine.schema import CLOCK_SKEW_LIMIT_S
 from engine.stores.chosen import Stores
 from engine.stores.deadlines import Answer, at_once
 from engine.stores.protocols import DocumentStore
 
 Check = Callable[[], str]
 HEARTBEAT_FIELD = "ts"
-CLOCK_SKEW_LIMIT_S = 5.0
-"""Far below any age limit of intents and decisions, far above what a kept clock drifts."""
 
 
 @dataclass(frozen=True)

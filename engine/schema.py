@@ -25,6 +25,9 @@ ID_PATTERN = r"[A-Za-z0-9_-]{1,48}"
 SYMBOL_PATTERN = r"[A-Z0-9./-]{1,32}"
 TEXT_LENGTH = 128
 
+CLOCK_SKEW_LIMIT_S = 5.0
+"""How far two clocks may be apart: far below any age limit, far above what a kept clock drifts."""
+
 FILE_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 """What names of intent files end in; each may be followed by ``.gz``."""
 

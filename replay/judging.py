@@ -43,6 +43,7 @@ class Case:
 
     batch: pa.Table
     as_of: pd.Timestamp
+    read_at: pd.Timestamp | None = None
     trading_date: date
     kill_switch: bool
     frames: Mapping[str, pa.Table | None]
@@ -125,7 +126,13 @@ def _together(cases: Sequence[Case]) -> pd.DataFrame:
 
 def _inputs(case: Case, frames: Mapping[str, pa.Table | None]) -> RiskInputs:
     given = {name: None if frame is None else frame.to_pandas() for name, frame in frames.items()}
-    return RiskInputs(as_of=case.as_of, trading_date=case.trading_date, kill_switch=case.kill_switch, **given)
+    return RiskInputs(
+        as_of=case.as_of,
+        read_at=case.read_at,
+        trading_date=case.trading_date,
+        kill_switch=case.kill_switch,
+        **given,
+    )
 
 
 def _asked(batch: pa.Table) -> list[str]:
@@ -153,6 +160,8 @@ def _can_share(case: Case) -> bool:
     """Tell whether accounts can be renamed without changing what any rule says of a row."""
     if pd.isna(case.as_of) or not case.batch.num_rows or case.batch.schema != _sealed_schema():
         return False
+    if _is_ahead(case):
+        return False
     accounts = case.batch[_ACCOUNT]
     if accounts.null_count or not all(_renameable(name) for name in accounts.unique().to_pylist()):
         return False
@@ -161,6 +170,12 @@ def _can_share(case: Case) -> bool:
         or (_names_all(frame, _ACCOUNT) and (name in _SYMBOL_MAY_BE_MISSING or _names_all(frame, _SYMBOL)))
         for name, frame in case.frames.items()
     )
+
+
+def _is_ahead(case: Case) -> bool:
+    """Return whether any row was created after ``as_of``: what that means, ``read_at`` says."""
+    latest = pc.max(case.batch["created_at"]).as_py()
+    return latest is not None and latest > case.as_of
 
 
 @cache

@@ -156,6 +156,7 @@ def _case(recording: Recording, config: RiskConfig, frames: Frames) -> Case:
     return Case(
         batch=recording.batch,
         as_of=pd.Timestamp(recording.start["as_of"]),
+        read_at=pd.Timestamp(str(recording.inputs["read_at"])),
         trading_date=recording.run.trading_date,
         kill_switch=bool(recording.inputs["kill_switch"]),
         frames={**_empty_inputs(), **{name: frame for name, frame in frames.items() if name in _KNOWN}},

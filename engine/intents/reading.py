@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from engine.columns import MISSING, Column, FlagColumn, JsonColumn, NumberColumn, TextColumn, TimeColumn
 from engine.config import DEFAULT_INTAKE, IntakeLimits
-from engine.contract import ID_RULE, Violation, violations
+from engine.contract import ID_RULE, Violation, created_ahead, violations
 from engine.errors import UnreadableFile
 from engine.intents.column_names import shown_name
 from engine.intents.formats import read_raw
@@ -69,15 +69,17 @@ def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by na
     limits: IntakeLimits = DEFAULT_INTAKE,
     rules: IdentityRules = _TODAYS_RULES,
     previous: Collection[IdentityRules] = (),
+    now_us: int | None = None,
 ) -> IntentFile:
     """Read a file's content. ``file_time_us`` (microseconds since 1970 UTC) is the default ``created_at``.
 
     ``rules`` say what identifies a row; under the ``previous`` ones its identity is worked out as well.
+    Where ``now_us`` is given, a ``created_at`` further ahead of it than clocks may differ is refused.
     Never raises for what a strategy wrote: that comes back as refused rows, each with its reasons.
     """
     try:
         raw = without_repeated_headers(name, read_raw(name, content, limits))
-        return _read(name, raw, _Context(file_time_us, trading_date, rules, previous))
+        return _read(name, raw, _Context(file_time_us, trading_date, rules, previous, now_us))
     except UnreadableFile as error:
         return refused_whole(name, error)
     except Exception as error:  # one strange file must not keep the others from being read, run after run
@@ -102,12 +104,13 @@ def refused_file(name: str, part: Unkeepable) -> IntentFile:
 
 @dataclass(frozen=True)
 class _Context:
-    """What a row's identity and default time depend on besides the row."""
+    """What a row's identity and times depend on besides the row."""
 
     file_time_us: int
     trading_date: date
     rules: IdentityRules
     previous: Collection[IdentityRules]
+    now_us: int | None
 
 
 def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
@@ -120,6 +123,7 @@ def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
     ids = _explicit_ids(named, raw.rows)
     metadata = _metadata(named, raw.rows, context.rules.ignores)
     found = [*named.violations(), *_violations(columns, ids, metadata, raw.rows)]
+    found += [] if context.now_us is None else created_ahead(columns, context.now_us)
     problems = _problems(name, raw, named, found, {} if metadata is None else metadata.unkeepable)
     good = np.ones(raw.rows, dtype=bool)
     good[list(problems)] = False

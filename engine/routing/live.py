@@ -19,12 +19,12 @@ from engine.errors import BrokerRejected, RunStopped
 from engine.journal import Journal
 from engine.open_orders import left_open
 from engine.orders import BrokerOrder
-from engine.preflight import CLOCK_SKEW_LIMIT_S
 from engine.routing.cancels import Cancelling, Target
 from engine.routing.fates import ACCOUNT_DOWN, Fate
 from engine.routing.many_orders import each
 from engine.routing.one_order import Placing, Withheld, answered_before
 from engine.routing.planned import Allowance, Key, Planned, allowed_intents
+from engine.schema import CLOCK_SKEW_LIMIT_S
 from engine.stores.runs import INPUTS, RunFolder
 from engine.venue import SEND_S, Venue
 from engine.world import World

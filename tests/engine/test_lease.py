@@ -18,7 +18,7 @@ import pytest
 from engine.errors import DataUnavailable, EngineError, LeaseHeld, LeaseLost, RunInProgress, RunStopped
 from engine.lease import LONGEST_HOLD_S, PATIENCE_S, RESERVE_S, TTL_S, Holder, Lease, Leasing
 from engine.log import EventLog
-from engine.preflight import CLOCK_SKEW_LIMIT_S
+from engine.schema import CLOCK_SKEW_LIMIT_S
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.firestore import FirestoreStore
 from engine.stores.lock import exclusive

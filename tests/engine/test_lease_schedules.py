@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from engine.errors import EngineError
 from engine.lease import Holder, Lease, Leasing
 from engine.log import EventLog
-from engine.preflight import CLOCK_SKEW_LIMIT_S
+from engine.schema import CLOCK_SKEW_LIMIT_S
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
 SEND_S = 20.0

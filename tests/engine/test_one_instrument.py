@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from engine import DryRunBroker, ExecutionEngine, OrderIntent, RiskConfig, RiskManager
+from engine.run import finish
+from engine.stores.inbox import drop_file
 from engine.stores.runs import RunFolder
 from tests.desk import NOON, Desk, off, order, outcomes, reasons, rows_of
 
@@ -110,3 +114,49 @@ def test_blanks_around_a_name_are_trimmed(desk: Desk) -> None:
     folder = desk.run()
     assert outcomes(folder)
     assert folder.table("intents.parquet")["broker_account_id"].to_pylist() == ["paper"]
+
+
+# created_at ahead of the clock
+
+
+def test_a_row_created_ahead_of_the_clock_is_quarantined_with_its_remedy(desk: Desk) -> None:
+    at, ahead = (desk.now + timedelta(seconds=s) for s in (5, 5.001))
+    desk.drop("a.jsonl", order(created_at=at.isoformat()), order(created_at=ahead.isoformat()))
+    folder = desk.run(RiskConfig(intent_max_age_s=60))
+    assert reasons(folder) == ["ok"]
+    (refused,) = folder.json("collected.json")["refused"]
+    assert (refused["row"], refused["field"]) == (2, "created_at")
+    assert (
+        "expected a time that has come, at most 5 s after this machine's. Correct the clock"
+        in refused["message"]
+    )
+
+
+def test_a_file_whose_own_time_is_ahead_counts_as_of_when_it_was_collected(desk: Desk) -> None:
+    content = b'{"strategy_id": "s", "broker_account_id": "paper", "symbol": "SPY", "side": "buy", "qty": 1}'
+    drop_file("a.json", content, desk.inbox)
+    (path,) = desk.inbox.iterdir()
+    hour_ahead = desk.now.timestamp() + 3600
+    os.utime(path, (hour_ahead, hour_ahead))
+    folder = desk.run()
+    assert reasons(folder) == ["ok"]
+    assert folder.table("intents.parquet")["created_at"].to_pylist() == [NOON]
+
+
+def test_what_a_resumed_run_collects_later_is_not_ahead_of_it(desk: Desk) -> None:
+    folder = desk.begin()
+    desk.later(hours=1)
+    desk.drop("a.jsonl", order(created_at=desk.now.isoformat()))
+    finish(folder, desk.world())
+    assert reasons(folder) == ["ok"]
+
+
+def test_a_single_intent_created_ahead_of_the_clock_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    risk = RiskManager(RiskConfig(), kill_switch=off, clock=lambda: NOON)
+    decision = risk.validate(intent=OrderIntent(**order(created_at=NOON + timedelta(seconds=6))))
+    assert decision.reason == "invalid_intent"
+    assert "created_at" in decision.messages[0]
+    assert risk.validate(intent=OrderIntent(**order(created_at=NOON + timedelta(seconds=5)))).allowed

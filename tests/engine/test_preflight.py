@@ -16,7 +16,6 @@ from engine.brokers.trading import TradingBroker
 from engine.config import GateSettings, StoreSettings
 from engine.errors import BrokerError, ConfigurationError, DataUnavailable, EngineError
 from engine.preflight import (
-    CLOCK_SKEW_LIMIT_S,
     Finding,
     broker_checks,
     examine,
@@ -24,6 +23,7 @@ from engine.preflight import (
     market_data_check,
     store_checks,
 )
+from engine.schema import CLOCK_SKEW_LIMIT_S
 from engine.stores.chosen import choose_stores
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)

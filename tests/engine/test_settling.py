@@ -16,7 +16,7 @@ from requests import PreparedRequest, Response
 from engine.errors import EngineError, RunStopped
 from engine.lease import TTL_S
 from engine.orders import BrokerOrder, OrderIntent
-from engine.preflight import CLOCK_SKEW_LIMIT_S
+from engine.schema import CLOCK_SKEW_LIMIT_S
 from engine.settling import ledger_documents
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.runs import MANIFEST, RESULTS, RunFolder

@@ -10,7 +10,7 @@ from engine.brokers.account import BrokerClock
 from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.clock_skew import ClockSkew, measure_clock_skew
 from engine.errors import BrokerError, UsageError
-from engine.preflight import CLOCK_SKEW_LIMIT_S
+from engine.schema import CLOCK_SKEW_LIMIT_S
 from replay.simulator.server import Simulator
 from tests.engine.brokers.loopback import CLOCK, Loopback, says
 

@@ -92,7 +92,7 @@ def _decide(row: Row, state: State, inputs: RiskInputs, config: RiskConfig) -> R
     projected_qty = project(row, state, inputs, config)
     checks = {
         "kill_switch_enabled": "fail" if inputs.kill_switch else "pass",
-        "invalid_intent": "pass" if is_valid(row) else "fail",
+        "invalid_intent": "pass" if is_valid(row) and has_come(row, inputs) else "fail",
         "account_not_configured": check_account(row, config),
         "duplicate_intent": check_duplicate(row, state),
         "intent_expired": check_expiry(row, inputs, config),
@@ -304,6 +304,11 @@ def is_valid(row: Row) -> bool:
         and all(is_moment(row[when]) for when in ("created_at", "valid_until") if given(row, when))
         and (is_valid_cancel(row) if is_cancel(row) else is_valid_order(row))
     )
+
+
+def has_come(row: Row, inputs: RiskInputs) -> bool:
+    """Say whether the row was created by now, as far as clocks agree."""
+    return not given(row, "created_at") or row["created_at"] - inputs.as_of <= pd.Timedelta(seconds=5)
 
 
 def is_valid_cancel(row: Row) -> bool:

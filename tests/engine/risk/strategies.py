@@ -197,7 +197,7 @@ def intent_rows(draw: Draw, scale: Scale, *, valid: bool = False) -> list[Row]:
         if draw(st.integers(0, 5)) == 5:
             row["valid_until"] = AS_OF + draw(st.sampled_from((-1, 0, 1))) * pd.Timedelta(1, "us")
         if draw(st.integers(0, 2)) > 0:
-            age_s = draw(st.sampled_from((0, 0.5, 0.500001, 60, 60.000001, -5)))
+            age_s = draw(st.sampled_from((0, 0.5, 0.500001, 60, 60.000001, -5, -5.000001)))
             row["created_at"] = AS_OF - pd.Timedelta(seconds=age_s)
         if not valid and draw(st.integers(0, 6)) == 6:
             row.update(draw(corruptions(is_cancel=is_cancel)))

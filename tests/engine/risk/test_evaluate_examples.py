@@ -13,6 +13,7 @@ import pytest
 from engine import RiskConfig, RiskInputs, evaluate
 from engine.errors import ConfigurationError
 from engine.risk import RULE_BOOK, Rule
+from engine.schema import CLOCK_SKEW_LIMIT_S
 
 AS_OF = pd.Timestamp("2026-03-16T19:55:00Z")
 Row = dict[str, Any]
@@ -1095,3 +1096,38 @@ def test_a_position_whose_symbol_looks_like_another_makes_its_account_unavailabl
 def test_blanks_around_a_key_are_nothing() -> None:
     inputs = book(held((" paper\n", "\tspy ", 60)))
     assert reasons(order("buy", 41), order("buy", 40), inputs=inputs) == ["max_position_size_exceeded", "ok"]
+
+
+# created_at ahead of the clock
+
+SKEW = pd.Timedelta(seconds=CLOCK_SKEW_LIMIT_S)
+MICROSECOND = pd.Timedelta(1, "us")
+
+
+@pytest.mark.parametrize("max_age_s", [None, 60.0])
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [
+        (pd.Timedelta(0), "ok"),
+        (SKEW, "ok"),
+        (SKEW + MICROSECOND, "invalid_intent"),
+        (pd.Timedelta(days=3650), "invalid_intent"),
+    ],
+)
+def test_an_intent_created_further_ahead_than_clocks_may_differ_is_invalid(
+    ahead: pd.Timedelta, expected: str, max_age_s: float | None
+) -> None:
+    assert reason(order(created_at=AS_OF + ahead), intent_max_age_s=max_age_s) == expected
+    assert reason(cancel(created_at=AS_OF + ahead), intent_max_age_s=max_age_s) == expected
+
+
+def test_what_came_before_a_resumed_run_read_its_inputs_was_not_ahead_of_it() -> None:
+    late = AS_OF + pd.Timedelta(hours=1)
+    rows = [order(created_at=late + SKEW), order(created_at=late + SKEW + MICROSECOND)]
+    assert reasons(*rows, inputs=replace(book(), read_at=late)) == ["ok", "invalid_intent"]
+    assert reasons(*rows) == ["invalid_intent", "invalid_intent"]
+
+
+def test_a_time_of_reading_before_as_of_changes_nothing() -> None:
+    inputs = replace(book(), read_at=AS_OF - pd.Timedelta(hours=1))
+    assert reason(order(created_at=AS_OF), inputs) == "ok"
