@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import datetime
 
 import pandas as pd
 
 from engine.errors import EngineError
+from engine.symbols import canonical_symbol
 
 NUMBERS = ("qty", "avg_price", "market_value")
 
@@ -24,13 +26,31 @@ def checked_book(book: pd.DataFrame, *, account: str, place: str) -> pd.DataFram
     for symbol, qty in zip(symbols, columns["qty"].tolist(), strict=True):
         if not isinstance(symbol, str) or not symbol.strip():
             raise _not_kept(place, f"a position of {account} has the symbol {symbol!r}; expected text")
-        if symbol in seen:
+        if canonical_symbol(symbol) in seen:
             raise _not_kept(place, f"the book of {account} names {symbol} twice; expected one row per symbol")
         if not math.isfinite(qty):
             what = f"the position of {account} in {symbol} has the qty {qty}; expected a number of shares"
             raise _not_kept(place, what)
-        seen.add(symbol)
+        seen.add(canonical_symbol(symbol))
     return pd.DataFrame({"symbol": pd.Series(symbols, dtype="str"), **columns})
+
+
+def check_each_once(frame: pd.DataFrame) -> None:
+    """Refuse positions to be loaded that have two rows for one account and symbol, in whatever form."""
+    keys = frame[["broker_account_id", "symbol"]].assign(symbol=frame["symbol"].map(canonical_symbol))
+    repeated = keys.duplicated()
+    if repeated.any():
+        account, symbol = keys.loc[repeated].iloc[0]
+        raise EngineError(
+            f"positions of {account} name {symbol} twice; expected one row per account and symbol. "
+            f"Nothing was written; drop one of the two."
+        )
+
+
+def other_forms(kept: Iterable[str | None], book: Iterable[str]) -> list[str]:
+    """Return the symbols of ``kept`` that are another form of one in ``book``: its row takes their place."""
+    canonical = {canonical_symbol(symbol) for symbol in book}
+    return [symbol for symbol in kept if symbol is not None and canonical_symbol(symbol) in canonical]
 
 
 def why_older(account: str, synced_at: datetime, kept: datetime) -> str:

@@ -22,7 +22,15 @@ from engine.ledger import (
     merge_ledger_document,
     net_units,
 )
-from engine.stores.books import NUMBERS, OLDER_REMEDY, checked_book, why_older
+from engine.plain_text import is_plain
+from engine.stores.books import (
+    NUMBERS,
+    OLDER_REMEDY,
+    check_each_once,
+    checked_book,
+    other_forms,
+    why_older,
+)
 from engine.stores.embedded_file import SCHEMA_VERSION, EmbeddedFile
 from engine.stores.modes import OWNER_ONLY, Modes
 from engine.stores.protocols import POSITION_COLUMNS, SyncMark, checked_agent_document_name
@@ -47,7 +55,13 @@ _FRESH_POSITIONS = {1: _FRESH, 2: _FRESH, 3: _FRESH, 4: _FRESH_AND_SYNCED}
 _VANISHED = """
 UPDATE broker_positions SET qty = 0.0, avg_price = NULL, market_value = NULL, updated_at = ?2, raw = NULL
 WHERE broker_account_id = ?1 AND symbol NOT IN (SELECT value FROM json_each(?3))
+RETURNING symbol
 """
+_DELETE_POSITION = "DELETE FROM broker_positions WHERE broker_account_id = ? AND symbol = ?"
+_ODD_NAMES = """
+SELECT DISTINCT broker_account_id, NULL, NULL FROM broker_positions WHERE broker_account_id GLOB '*[^ -~]*'
+"""
+"""The accounts whose names may look like others; the rest of their rows is nothing to anyone who asks."""
 _SYNC_MARK = """
 SELECT synced_at, trading_date, reconciled_on, open_breaks FROM broker_position_syncs
 WHERE broker_account_id = ?
@@ -116,7 +130,8 @@ class EmbeddedStore:
 
         ``qty`` is NaN, which is unavailable, where the row was updated more than ``max_age_s`` away from
         ``as_of`` (timezone-aware; None: any age will do). An account whose latest sync was that far away has
-        one row without a symbol. Raises ``DataUnavailable``.
+        one row without a symbol. So has every account that wasn't asked for and whose name isn't
+        plain text, since it may look like one that was. Raises ``DataUnavailable``.
         """
         if max_age_s is None:
             rows = self._read_for_accounts(_POSITIONS, accounts)
@@ -124,6 +139,9 @@ class EmbeddedStore:
             age = timedelta(seconds=min(max_age_s, _LONGEST_AGE_S))
             bounds = (_utc_text(as_of - age), _utc_text(as_of + age))
             rows = self._read_for_accounts(_FRESH_POSITIONS, accounts, values=bounds)
+        if accounts:
+            odd = self._file.read(_ODD_NAMES, ())
+            rows += [row for row in odd if row[0] not in accounts and not is_plain(row[0])]
         return self._frame(rows, {"broker_account_id": "str", "symbol": "str", "qty": "float64"})
 
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
@@ -173,14 +191,7 @@ class EmbeddedStore:
         it doesn't name vanish; with ``replace_accounts=False`` they stay. ``updated_at`` is timezone-aware.
         Raises ``EngineError``.
         """
-        keys = ["broker_account_id", "symbol"]
-        repeated = frame.duplicated(keys)
-        if repeated.any():
-            account, symbol = frame.loc[repeated, keys].iloc[0]
-            raise EngineError(
-                f"positions of {account} name {symbol} twice; expected one row per account and symbol. "
-                f"Nothing was written; drop one of the two."
-            )
+        check_each_once(frame)
         moment = _utc_text(updated_at)
         numbers = (_numbers(frame, name) for name in ("qty", "avg_price", "market_value"))
         rows = [
@@ -216,10 +227,12 @@ class EmbeddedStore:
                 raise EngineError(
                     f"{self.path}: can't be written ({why}). Nothing of this write was kept; {OLDER_REMEDY}"
                 )
-            vanished = connection.execute(_VANISHED, (account, moment, json.dumps(symbols))).rowcount
+            vanished = connection.execute(_VANISHED, (account, moment, json.dumps(symbols))).fetchall()
+            others = other_forms((symbol for (symbol,) in vanished), symbols)
+            connection.executemany(_DELETE_POSITION, [(account, symbol) for symbol in others])
             connection.executemany(_WRITE_POSITION, rows)
             connection.execute(_KEEP_SYNC_MARK, kept_as)
-        return len(rows) + vanished
+        return len(rows) + len(vanished) - len(others)
 
     def sync_mark(self, account: str) -> SyncMark | None:
         """Give the mark of the account's newest sync, None where there never was one.

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from engine.errors import EngineError
-from engine.stores.books import checked_book
+from engine.plain_text import is_plain
+from engine.stores.books import check_each_once, checked_book
 from engine.stores.postgres_accounts import MATCHED, SHOWN_ACCOUNT
 from engine.stores.postgres_schema import Tables, check_marks, usable_tables
 from engine.stores.postgres_server import Server, Unusable
@@ -35,7 +36,8 @@ _BOOK_ORDER = 'ORDER BY broker_account_id COLLATE "C", symbol COLLATE "C"'
 _LONGEST_AGE_S = 1e9  # 31 years: as good as none, and far from where the calendar ends
 
 # The rows are given under the name that was asked for, whatever the column's own idea of equality is. A row
-# without an account could be anybody's: it is handed on as it is. Of an account whose sync is stale, no row
+# without an account could be anybody's: it is handed on as it is, and so is each name that isn't plain text
+# and wasn't asked for, since it may look like one that was. Of an account whose sync is stale, no row
 # is given but the one that says so: which symbols it holds by now, nobody knows.
 _BY_TEXT = """
 WITH wanted AS (SELECT name FROM unnest(%(accounts)s::text[]) AS given (name)),
@@ -49,6 +51,10 @@ SELECT name, NULL, NULL FROM stale
 UNION ALL
 SELECT NULL, held.symbol::text, NULL FROM public.broker_positions AS held
 WHERE btrim(held.broker_account_id::text, E' \\t\\r\\n') = '' OR held.broker_account_id IS NULL
+UNION ALL
+SELECT DISTINCT held.broker_account_id::text, NULL, NULL::numeric FROM public.broker_positions AS held
+WHERE held.broker_account_id::text COLLATE "C" ~ '[^ -~]'
+    AND btrim(held.broker_account_id::text, E' \\t\\r\\n') NOT IN (SELECT name FROM wanted)
 """
 _BY_UUID = (
     MATCHED
@@ -124,7 +130,8 @@ class PostgresStore:
             qty = "held.qty" if max_age_s is None else _fresh_qty(tables)
             stale = _NONE_STALE if max_age_s is None else _stale(tables)
             query = (_BY_UUID if tables.by_uuid else _BY_TEXT).format(qty=qty, stale=stale)
-            return _queried(cursor, query, {"accounts": wanted, **bounds}, _POSITIONS)
+            found = _queried(cursor, query, {"accounts": wanted, **bounds}, _POSITIONS)
+            return _without_known_strangers(found, wanted)
 
         return self.server.read(read)
 
@@ -197,14 +204,7 @@ class PostgresStore:
         return self.server.read(read)
 
     def _rows(self, frame: pd.DataFrame) -> list[tuple[Any, ...]]:
-        keys = ["broker_account_id", "symbol"]
-        repeated = frame.duplicated(keys)
-        if repeated.any():
-            account, symbol = frame.loc[repeated, keys].iloc[0]
-            raise EngineError(
-                f"positions of {account} name {symbol} twice; expected one row per account and symbol. "
-                f"Nothing was written; drop one of the two."
-            )
+        check_each_once(frame)
         numbers = [_numbers(frame, name) for name in ("qty", "avg_price", "market_value")]
         rows = list(zip(frame["broker_account_id"].tolist(), frame["symbol"].tolist(), *numbers, strict=True))
         for account, symbol, qty, *_ in rows:
@@ -214,6 +214,14 @@ class PostgresStore:
                     f"Nothing of this write was kept; give it one, 0 for flat, and load again."
                 )
         return rows
+
+
+def _without_known_strangers(found: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+    """Leave out accounts that weren't asked for and whose names can't look like one that was."""
+    names = found["broker_account_id"]
+    others = names[~names.isin(wanted) & names.notna()]
+    plain = [is_plain(name) for name in others]
+    return found.drop(index=others.index[plain]).reset_index(drop=True) if any(plain) else found
 
 
 def _fresh_qty(tables: Tables) -> str:

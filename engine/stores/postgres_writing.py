@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from engine.stores.books import OLDER_REMEDY, why_older
+from engine.stores.books import OLDER_REMEDY, other_forms, why_older
 from engine.stores.postgres_accounts import account_ids
 from engine.stores.postgres_schema import Tables, check_marks, usable_tables
 from engine.stores.postgres_server import Unusable
@@ -96,8 +96,9 @@ WHERE {own} AND NOT EXISTS (
     SELECT FROM pg_temp.loading AS new
     WHERE new.broker_account_id = held.broker_account_id AND new.symbol = held.symbol
 )
-RETURNING held.symbol IS NULL
+RETURNING held.symbol
 """
+_OTHER_FORMS = "DELETE FROM public.broker_positions AS held WHERE {own} AND held.symbol = ANY(%(symbols)s)"
 _NAMELESS = "DELETE FROM public.broker_positions AS held WHERE {own} AND held.symbol IS NULL"
 
 
@@ -162,10 +163,13 @@ def write_book(cursor: psycopg.Cursor[Any], account: str, book: pd.DataFrame, *,
     if cursor.execute(_UPDATE.format(**formats), moment).rowcount < len(book):
         cursor.execute(_UPSERT.format(**formats, which=_MISSING), moment)
     vanished = cursor.execute(_VANISHED.format(**formats), own | moment).fetchall()
-    if (True,) in vanished:  # no position has no symbol, and the account would never be available again
+    others = other_forms((symbol for (symbol,) in vanished), book["symbol"].tolist())
+    if others:
+        cursor.execute(_OTHER_FORMS.format(**formats), own | {"symbols": others})
+    if (None,) in vanished:  # no position has no symbol, and the account would never be available again
         cursor.execute(_NAMELESS.format(**formats), own)
     _check_kept(cursor)
-    return len(book) + len(vanished)
+    return len(book) + len(vanished) - len(others)
 
 
 def read_mark(cursor: psycopg.Cursor[Any], account: str) -> SyncMark | None:

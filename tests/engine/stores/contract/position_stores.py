@@ -14,7 +14,7 @@ from engine.stores.protocols import PositionStore
 
 STORES = ["embedded", "postgres, accounts as text", "postgres, accounts as uuid"]
 QUOTED = "a' OR '1'='1"
-ODD = 'ü "quoted", \\N; {b} %s\ttab'
+ODD = 'ü "quoted", \\N; {b} %s, tab'
 ACCOUNTS = ("a", "A", "b", "c", "paper", QUOTED, ODD, "NULL")
 
 

@@ -118,6 +118,18 @@ def test_a_symbol_that_comes_back_is_held_again(store: PositionStore) -> None:
     assert held(store) == {"SPY": -5.0}
 
 
+def test_a_symbol_takes_the_place_of_its_other_forms(store: PositionStore) -> None:
+    loaded = {
+        "broker_account_id": ["a", "a", "b"],
+        "symbol": ["BTCUSD", "BRK/B", "BTCUSD"],
+        "qty": [1.0, 2.0, 3.0],
+    }
+    store.load_positions(pd.DataFrame(loaded), updated_at=NOON)
+    assert store.keep_book("a", frame({"BTC/USD": (4.0, None, None)}), mark=mark()) == 2
+    assert held(store) == {"BTC/USD": 4.0, "BRK/B": 0.0}
+    assert held(store, "b") == {"BTCUSD": 3.0}
+
+
 def test_an_empty_book_makes_the_account_flat_and_is_a_sync_like_any_other(store: PositionStore) -> None:
     assert store.keep_book("a", book(), mark=mark()) == 0
     assert store.sync_mark("a") == mark()
@@ -173,6 +185,7 @@ def test_a_mark_without_a_zone_is_an_error(store: PositionStore) -> None:
         ({"qty": [1.0, math.inf]}, "the position of a in QQQ has the qty inf"),
         ({"qty": [1.0, None]}, "the position of a in QQQ has the qty nan"),
         ({"symbol": ["SPY", "SPY"]}, "the book of a names SPY twice"),
+        ({"symbol": ["BRK.B", "BRK/B"]}, "the book of a names BRK/B twice"),
         ({"symbol": ["SPY", None]}, "a position of a has the symbol (None|nan)"),
         ({"symbol": ["SPY", " "]}, "a position of a has the symbol ' '"),
     ],

@@ -138,6 +138,15 @@ def test_a_load_that_replaces_no_accounts_keeps_symbols_it_doesnt_name(store: Po
     assert held(store, "a") == [("a", "QQQ", 2.0), ("a", "SPY", 5.0)]
 
 
+@pytest.mark.parametrize("forms", [("SPY", "SPY"), ("BRK.B", "BRK/B"), ("BTCUSD", "BTC/USD")])
+def test_a_load_with_two_rows_of_one_instrument_is_refused(
+    store: PositionStore, forms: tuple[str, str]
+) -> None:
+    with pytest.raises(EngineError, match=r"positions of a name .* twice; expected one row"):
+        store.load_positions(book(("a", forms[0], 1), ("a", forms[1], 1)), updated_at=NOON)
+    assert held(store, "a") == []
+
+
 def test_a_load_of_nothing_changes_nothing(store: PositionStore) -> None:
     store.load_positions(book(("a", "SPY", 1)), updated_at=NOON)
     assert store.load_positions(book(), updated_at=NOON) == 0
