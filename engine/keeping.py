@@ -21,9 +21,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
 LEVELS = 20
 """Maps and lists within each other in a field; a list in a list counts twice."""
@@ -135,10 +136,10 @@ def is_simple(metadata: Mapping[Any, Any]) -> bool:
     if len(metadata) > 50:
         return False
     for name, value in metadata.items():
-        if not (type(name) is str and name.isascii() and name.isidentifier() and name[0] != "_"):
+        if type(name) is not str or not _is_simple_name(name):
             return False
         kind = type(value)
-        if len(name) > 200 or not (
+        if not (
             value is None
             or kind is bool
             or (kind is str and len(value) <= 200 and value.isascii() and "\0" not in value)
@@ -147,6 +148,25 @@ def is_simple(metadata: Mapping[Any, Any]) -> bool:
         ):
             return False
     return True
+
+
+@lru_cache(maxsize=4_096)
+def _is_simple_name(name: str) -> bool:
+    return len(name) <= 200 and name.isascii() and name.isidentifier() and name[0] != "_"
+
+
+def are_plain(values: Sequence[object]) -> bool:
+    """Tell quickly of values of one type that each can be kept, NaN counted as none; False says nothing."""
+    kinds = set(map(type, values))
+    if kinds == {float}:
+        return math.inf not in values and -math.inf not in values
+    if kinds == {int}:
+        numbers = cast("Sequence[int]", values)
+        return min(numbers) in _INT64 and max(numbers) in _INT64
+    if kinds == {str}:
+        text = "".join(cast("Sequence[str]", values))
+        return is_unicode(text) and "\0" not in text
+    return kinds <= {bool}
 
 
 def stored_size(value: Any) -> int:

@@ -70,7 +70,8 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     manifest = folder.json(MANIFEST)
     keys = ("run_id", "trading_date", "exit_code", "rows", "decisions", "results", "orders", "fills")
     notes = folder.json(COLLECTED).get("notes", [])
-    beside = {"notes": notes, "left": manifest.get("left", [])}  # earlier versions recorded neither
+    beside = {"notes": notes, "left": manifest.get("left", [])}  # earlier versions recorded none of these
+    beside["unkept"] = manifest.get("unkept", [])
     return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}, **beside}
 
 

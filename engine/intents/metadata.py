@@ -28,6 +28,8 @@ from engine.keeping import (
     METADATA,
     SURELY_WITHIN_METADATA,
     Unkeepable,
+    are_plain,
+    is_simple,
     too_large,
     unkeepable_metadata,
     unkeepable_value,
@@ -98,6 +100,8 @@ def _unkeepable_columns(columns: Mapping[str, _Distinct]) -> dict[int, Unkeepabl
     """Return the rows of unknown columns that hold what the ledger can't keep, NaN (a missing one) aside."""
     found: dict[int, Unkeepable] = {}
     for name, column in columns.items():
+        if unkeepable_value(name, None) is None and are_plain(column.values):
+            continue
         for code, value in enumerate(column.values):
             is_missing = isinstance(value, float) and isnan(value)
             part = unkeepable_value(name, None if is_missing else value)
@@ -108,7 +112,7 @@ def _unkeepable_columns(columns: Mapping[str, _Distinct]) -> dict[int, Unkeepabl
 
 
 def _unkeepable_objects(objects: Sequence[dict[str, Any]]) -> dict[int, Unkeepable]:
-    parts = ((row, unkeepable_metadata(said)) for row, said in enumerate(objects) if said)
+    parts = ((row, unkeepable_metadata(said)) for row, said in enumerate(objects) if not is_simple(said))
     return {row: part for row, part in parts if part is not None}
 
 

@@ -21,6 +21,8 @@ from engine.stores.embedded import EmbeddedStore
 from engine.stores.firestore import FirestoreStore
 from engine.stores.protocols import LedgerStore
 from engine.stores.runs import BATCH, RESULTS, RunFolder
+from jobs.report import print_run
+from jobs.run import summary
 from tests.desk import order, outcomes, reasons
 from tests.engine.hostile import KEEPABLE, UNKEEPABLE
 from tests.engine.intents.files import written
@@ -147,6 +149,21 @@ def test_of_a_document_only_the_part_that_can_not_be_kept_is_left_out(
     (event,) = desk.events("ledger_kept_in_part")
     assert (event["intent_id"], event["severity"]) == ("one", "ERROR")
     assert "metadata.hash is 18446744073709551615; expected a whole number of 64 bits" in event["message"]
+
+
+def test_the_printed_summary_the_json_and_status_say_what_is_not_in_the_ledger(
+    desk: TradingDesk, careless: Careless, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = stuck(desk, careless, order(client_intent_id="one", metadata=UNKEEPABLE["uint64"]))
+    desk.live()
+    print_run(run)
+    printed = " ".join(capsys.readouterr().out.split())
+    (key,) = summary(run)["unkept"]
+    assert (desk.data / key).is_file()
+    assert "NOT WHOLLY IN THE LEDGER: order " in printed
+    assert "metadata.signal_hash is 18446744073709551615; expected a whole number of 64 bits" in printed
+    assert f"What is missing is in {key}." in printed
+    assert summary(desk.live())["unkept"] == []
 
 
 def test_orders_beside_an_unkeepable_one_are_booked_whole(desk: TradingDesk, careless: Careless) -> None:

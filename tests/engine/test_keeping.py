@@ -23,11 +23,13 @@ from engine.keeping import (
     DOCUMENT,
     METADATA,
     SURELY_WITHIN_METADATA,
+    are_plain,
     is_simple,
     keepable,
     stored_size,
     too_large,
     unkeepable_metadata,
+    unkeepable_value,
     values_in,
 )
 from engine.metadata_rows import unkeepable_rows
@@ -100,6 +102,7 @@ def test_what_is_left_out_is_as_little_as_can_be() -> None:
     assert [part.path for part in parts] == ["a.'__x__'", "b", "d"]
 
 
+TEXTS = st.text(st.characters(codec=None))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
@@ -115,6 +118,13 @@ def test_a_quick_look_never_passes_what_a_close_one_refuses(metadata: dict[str, 
         assert not parts
         assert too_large(copy, METADATA) is None
         assert copy == metadata
+
+
+@given(st.lists(st.integers()) | st.lists(st.floats()) | st.lists(st.booleans()) | st.lists(TEXTS))
+def test_a_quick_look_at_many_values_never_passes_what_a_close_one_refuses(values: list[Any]) -> None:
+    told = [None if isinstance(one, float) and math.isnan(one) else one for one in values]
+    assert not are_plain(values) or all(unkeepable_value("name", one) is None for one in told)
+    assert are_plain(values) == all(unkeepable_value("name", one) is None for one in told)
 
 
 @given(objects)
