@@ -9,8 +9,9 @@ each step lives::
 
     run           the stages of a run and how to resume one; ``manifest`` is its end, counted and hashed;
                   ``world`` is everything outside, handed in
-    collecting    inbox -> batch; uses ``intents`` (file text -> checked rows -> one sealed order), and
-                  ``known_rows``: what the session's earlier runs have sent
+    collecting    inbox -> batch: ``intake`` reads it file by file, ``intents`` makes checked rows of a file
+                  and one sealed order of them all, ``known_rows`` are what the session's earlier runs have
+                  sent, and ``putting_away`` takes consumed files out of the inbox
     deciding      stores -> recorded inputs -> ``risk.evaluate`` -> decisions
     trading       a live run's accounts, each for itself: ``routing`` sends, ``settling`` waits for fills
     execution     the same gate for one intent at a time: ``RiskManager``, ``ExecutionEngine``
