@@ -13,6 +13,7 @@ from engine.intents.assembling import KNOWN_SCHEMA
 from engine.intents.identity import IdentityRules
 from engine.intents.near_repeats import NEEDED_COLUMNS, near_repeats
 from engine.intents.reading import IntentFile
+from engine.routing.fates import REJECTED_AFTER_ACCEPTANCE
 from engine.stores.runs import BATCH, MANIFEST, RESULTS, RunFolder
 from engine.world import World
 
@@ -33,8 +34,9 @@ class EarlierRun:
 
     @cached_property
     def _is_sent(self) -> pa.ChunkedArray:
-        status = self.folder.table(RESULTS, ["status"])["status"].cast(pa.string())
-        return pc.is_in(status, pa.array(_SENT))
+        results = self.folder.table(RESULTS, ["status", "reason"])
+        status, reason = (results[name].cast(pa.string()) for name in ("status", "reason"))
+        return pc.or_(pc.is_in(status, pa.array(_SENT)), pc.equal(reason, REJECTED_AFTER_ACCEPTANCE))
 
     def sent(self, columns: list[str] | None = None) -> pa.Table:
         """Return the rows of the batch that were sent."""
@@ -80,5 +82,7 @@ def _with_something_sent(folder: RunFolder, world: World) -> Iterator[RunFolder]
             continue
         manifest = run.json(MANIFEST)
         by_status = manifest["results"]["by_status"]
-        if manifest["mode"] == folder.start["mode"] and any(by_status.get(status) for status in _SENT):
+        if manifest["mode"] == folder.start["mode"] and any(
+            by_status.get(status) for status in (*_SENT, "broker_rejected")
+        ):
             yield run

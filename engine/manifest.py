@@ -39,7 +39,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
     """Count what the sealed files say, compare it, and write ``manifest.json``, the end of the run."""
     rows = folder.json(COLLECTED)["rows"]
     decisions = folder.table(DECISIONS, ["allowed", "reason"])
-    results = folder.table(RESULTS, ["status", "reason", "attempted", "adopted"])
+    results = folder.table(RESULTS, ["status", "reason", "order_status", "attempted", "adopted"])
     batched = folder.table(BATCH, ["action"]).num_rows
     allowed = int(pc.sum(decisions["allowed"]).as_py() or 0)
     by_status = _counts(results["status"])
@@ -83,7 +83,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
             "refused": decisions.num_rows - allowed,
             "by_reason": _counts(reasons),
         },
-        "results": {"by_status": by_status},
+        "results": {"by_status": by_status, "by_order_status": _counts(results["order_status"].drop_null())},
         "orders": {
             "sent": int(pc.sum(results["attempted"]).as_py() or 0),
             "adopted": int(pc.sum(results["adopted"]).as_py() or 0),

@@ -21,7 +21,7 @@ from engine.errors import LeaseLost
 from engine.ledger import COUNTS_AS_TRADE, ledger_document
 from engine.orders import BrokerFill, BrokerOrder, OrderIntent
 from engine.routing.cancels import fate_of
-from engine.routing.fates import Fate
+from engine.routing.fates import REJECTED_AFTER_ACCEPTANCE, Fate
 from engine.routing.lookups import known_orders, pause
 from engine.routing.planned import Planned
 from engine.schema import fills_schema
@@ -57,6 +57,7 @@ def settle(intents: Iterable[Planned], fates: Mapping[int, Fate], world: World, 
         _wait(waiting, world, venue)
     latest = _latest(placed, world, venue)
     fates = {row: _with_order(fate, latest.get(row)) for row, fate in fates.items()}
+    _log_statuses(fates, world)
     placed_now = {row: fate.order for row, fate in fates.items() if fate.order and fate.status == "placed"}
     fills = executions(placed_now.values(), venue.broker)
     open_rows = [
@@ -113,11 +114,40 @@ def _tell_missing(order: BrokerOrder, world: World) -> None:
     )
 
 
+def _log_statuses(fates: Mapping[int, Fate], world: World) -> None:
+    """Log how each order stands at the end of its run."""
+    orders = [(fate.status, fate.order) for fate in fates.values() if fate.order is not None]
+    world.log.for_each(
+        "order_status",
+        len(orders),
+        lambda: (
+            (
+                f"{order.client_order_id}: order {order.broker_order_id} is {order.order_status}",
+                {
+                    "intent_id": order.client_order_id,
+                    "broker_order_id": order.broker_order_id,
+                    "order_status": order.order_status,
+                    "status": status,
+                },
+            )
+            for status, order in orders
+        ),
+    )
+
+
 def _with_order(fate: Fate, order: BrokerOrder | None) -> Fate:
     if order is None:
         return fate
     if fate.status in {"canceled", "cancel_requested", "too_late"}:
         return fate_of(order)
+    if order.order_status == "rejected" and not order.filled_qty and fate.status == "placed":
+        return replace(
+            fate,
+            status="broker_rejected",
+            reason=REJECTED_AFTER_ACCEPTANCE,
+            order=order,
+            message=f"the broker took it as order {order.broker_order_id} and rejected it afterwards",
+        )
     return replace(fate, order=order)
 
 

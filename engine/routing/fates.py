@@ -14,6 +14,8 @@ from engine.schema import results_schema
 
 ACCOUNT_DOWN = "account_down"
 """The reason where an account failed in mid-run, and others went on."""
+REJECTED_AFTER_ACCEPTANCE = "rejected_after_acceptance"
+"""The reason where the broker took an order and rejected it afterwards, before anything filled."""
 
 
 @dataclass(frozen=True, kw_only=True)

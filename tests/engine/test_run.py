@@ -121,7 +121,7 @@ def test_the_manifest_counts_what_came_in_and_what_became_of_it(desk: Desk) -> N
     said = manifest(desk.run())
     assert said["rows"] == {"dropped": 8, "batched": 4, "quarantined": 2, "duplicate": 2}
     assert said["decisions"] == {"allowed": 3, "refused": 1, "by_reason": {"max_position_size_exceeded": 1}}
-    assert said["results"] == {"by_status": {"dry_run": 3, "rejected": 1}}
+    assert said["results"] == {"by_status": {"dry_run": 3, "rejected": 1}, "by_order_status": {}}
     assert said["orders"] == {"sent": 0, "adopted": 0}
     assert said["fills"] == 0
 

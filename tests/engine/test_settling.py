@@ -516,13 +516,36 @@ def test_the_ledger_is_written_before_the_results_are_sealed(desk: TradingDesk) 
     assert seen == [False]
 
 
-def test_an_order_that_the_broker_rejected_after_taking_it_in_is_placed_rejected_and_no_trade(
+def test_an_order_that_the_broker_rejected_after_taking_it_in_says_so_and_is_no_trade(
     desk: TradingDesk,
 ) -> None:
     desk.arm("reject_after_acceptance")
-    row = desk.one(qty=3)
-    assert (row["status"], row["order_status"], row["filled_qty"]) == ("placed", "rejected", 0.0)
-    assert (desk.trades(), desk.left_open()) == (0, [])
+    desk.drop("a.json", order(client_intent_id="one", qty=3), order(client_intent_id="two"))
+    run = desk.live()
+    one, two = results(run)
+    assert (one["status"], one["reason"]) == ("broker_rejected", "rejected_after_acceptance")
+    assert (one["order_status"], one["filled_qty"], one["attempted"]) == ("rejected", 0.0, True)
+    assert one["broker_order_id"] in one["message"]
+    assert (two["status"], two["order_status"]) == ("placed", "filled")
+    assert (desk.trades(), desk.left_open()) == (1, [])
+    manifest = run.json("manifest.json")
+    assert manifest["results"] == {
+        "by_status": {"broker_rejected": 1, "placed": 1},
+        "by_order_status": {"rejected": 1, "filled": 1},
+    }
+    assert all(identity["holds"] for identity in manifest["identities"])
+    said = {event["intent_id"]: event["order_status"] for event in desk.events("order_status")}
+    assert said == {"one": "rejected", "two": "filled"}
+
+
+def test_an_order_that_was_rejected_after_its_acceptance_and_is_dropped_again_is_recognised(
+    desk: TradingDesk,
+) -> None:
+    desk.arm("reject_after_acceptance")
+    desk.one(qty=3)
+    desk.drop("again.json", order(client_intent_id="one", qty=3))
+    run = desk.live()
+    assert (run.json("collected.json")["rows"]["duplicate"], desk.posts()) == (1, ["one"])
 
 
 def test_every_execution_is_told_by_the_log(desk: TradingDesk) -> None:

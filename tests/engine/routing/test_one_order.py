@@ -151,7 +151,7 @@ CASES = (
     Case(
         "rejected after its acceptance",
         (fault("reject_after_acceptance"),),
-        "placed", "ok", 1, 0,
+        "broker_rejected", "rejected_after_acceptance", 1, 0,
     ),
 )  # fmt: skip
 
