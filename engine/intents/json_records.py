@@ -7,77 +7,143 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from math import isnan
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from engine.config import IntakeLimits
 from engine.errors import UnreadableFile
-from engine.field_names import field_named
+from engine.intents.json_columns import RecordColumns, Repeats, TooDeep, joined
 from engine.intents.json_lines import read_in_bulk
+from engine.intents.json_shapes import records_of
+from engine.intents.limits import (
+    LARGEST_RECORD_BYTES,
+    beyond,
+    check_values,
+    record_too_large,
+)
 from engine.intents.long_integers import integer, may_have_long_integers
-from engine.intents.problems import Problem, RefusedRow
-from engine.intents.raw_table import ODD, RawTable
-from engine.schema import FIELD_BY_NAME
+from engine.intents.raw_table import RawTable
 
 _NUMBERS = {"quantity", "number"}
 _LINES_AT_ONCE = 50_000
 _BULK_BYTES = 1 << 20
-_MOST_COLUMNS = 1_000
 _QUOTE, _COLON, _SPACE = b'": '
+_PIECE_BYTES = 1 << 22
+_WHOLE_LISTS = {b"[", b"{"}
 
 
-def read_json(name: str, content: bytes) -> RawTable:
-    """Read one object or a list of objects; rows are numbered by their place in the list."""
+def read_json(name: str, content: bytes, limits: IntakeLimits) -> RawTable:
+    """Read one object, a list of objects, or such a list within an object; rows are numbered by their place.
+
+    Raises ``UnreadableFile`` where it can't be read, or is beyond a limit.
+    """
+    check_values(name, content, limits)
+    with _no_garbage_collection():
+        records = _records(name, content, limits)
+        builder = RecordColumns(name, limits)
+        builder.add(list(range(1, len(records) + 1)), records)
+    return builder.table()
+
+
+def _records(name: str, content: bytes, limits: IntakeLimits) -> list[Any]:
+    """Return the rows of a JSON file. Raises ``UnreadableFile``."""
     try:
         value = _parsed(content)
         if _a_key_may_repeat(content, _keys(value)):
             value = _parsed_strictly(content.decode())
+        records = [_or_repeats(record) for record in records_of(name, value)]
+    except RecursionError:
+        raise UnreadableFile(f"{name}: nested too deeply", remedy="Write it flatter.") from None
     except ValueError as error:
-        raise UnreadableFile(
-            f"{name}: not JSON ({_said(error)})", remedy="Write one object or a list of objects, whole."
-        ) from None
-    records = value if isinstance(value, list) else [value]
-    builder = _RecordColumns(name)
-    builder.add(list(range(1, len(records) + 1)), [_or_repeats(record) for record in records])
-    return builder.table()
+        raise UnreadableFile(f"{name}: not JSON ({_said(error)})", remedy=_json_remedy(content)) from None
+    if content.count(b":") > limits.max_keys:
+        _check_keys(name, records, limits)
+    if len(content) > LARGEST_RECORD_BYTES:
+        _check_sizes(name, records)
+    return records
 
 
-def read_json_lines(name: str, content: bytes) -> RawTable:
-    """Read an object a line; rows are numbered by their lines, blank lines are passed over."""
+def _check_sizes(name: str, records: list[Any]) -> None:
+    """Raise ``UnreadableFile`` where a row takes more room than an order needs."""
+    import orjson
+
+    for number, record in enumerate(records, start=1):
+        values = record.values() if type(record) is dict else [record]
+        if any(
+            type(value) in {dict, list} or (type(value) is str and len(value) > 1_000) for value in values
+        ):
+            with suppress(TypeError):  # nested too deeply, or no text: refused as such
+                if len(orjson.dumps(record)) > LARGEST_RECORD_BYTES:
+                    raise record_too_large(name, f"row {number}")
+
+
+def _json_remedy(content: bytes) -> str:
+    first, _, rest = content.partition(b"\n")
+    if first.strip().startswith(b"{") and first.strip().endswith(b"}") and rest.lstrip().startswith(b"{"):
+        return "It looks like JSON Lines, an object a line: call it .jsonl."
+    return "Write one object or a list of objects, whole."
+
+
+def read_json_lines(name: str, content: bytes, limits: IntakeLimits) -> RawTable:
+    """Read an object a line; rows are numbered by their lines, blank lines are passed over.
+
+    Raises ``UnreadableFile`` where it can't be read, or is beyond a limit.
+    """
+    check_values(name, content, limits)
+    if content.count(b"\n", 0, len(content) - 1) >= limits.max_rows:
+        raise beyond(name, limits, "max_rows", "(lines)")
     in_bulk = len(content) >= _BULK_BYTES and not may_have_long_integers(content)
     bulk = read_in_bulk(content) if in_bulk else None
     if bulk is None:
-        return _read_records(name, list(enumerate(content.split(b"\n"), start=1)))
+        return _read_records(name, list(enumerate(content.split(b"\n"), start=1)), limits)
     plain = RawTable(len(bulk.plain), bulk.columns, bulk.plain + 1, names_differ_by_row=True)
     if not len(bulk.odd):
         return plain
     lines = content.split(b"\n")
-    return _in_file_order(plain, _read_records(name, [(row + 1, lines[row]) for row in bulk.odd.tolist()]))
+    odd = _read_records(name, [(row + 1, lines[row]) for row in bulk.odd.tolist()], limits)
+    return _in_file_order(plain, odd)
 
 
-def _read_records(name: str, lines: list[tuple[int, bytes]]) -> RawTable:
+def _read_records(name: str, lines: list[tuple[int, bytes]], limits: IntakeLimits) -> RawTable:
     """Read lines, each with its number, one object at a time."""
     import orjson
 
-    builder = _RecordColumns(name)
+    builder = RecordColumns(name, limits)
     with _no_garbage_collection():
         for start in range(0, len(lines), _LINES_AT_ONCE):
             chunk = [(number, line) for number, line in lines[start : start + _LINES_AT_ONCE] if line.strip()]
+            _check_lines(name, chunk)
             try:
                 _check_exact(b"\n".join(line for _, line in chunk))
                 records = [orjson.loads(line) for _, line in chunk]
             except json.JSONDecodeError:
                 records = [_parsed_line(name, number, line) for number, line in chunk]
+            many = [
+                record
+                for (_, line), record in zip(chunk, records, strict=True)
+                if line.count(b":") > limits.max_keys
+            ]
+            _check_keys(name, many, limits)
             records = _each_key_once([line for _, line in chunk], records)
             builder.add([number for number, _ in chunk], records)
     return builder.table()
+
+
+def _check_lines(name: str, lines: list[tuple[int, bytes]]) -> None:
+    for number, line in lines:
+        if len(line) > LARGEST_RECORD_BYTES:
+            raise record_too_large(name, f"line {number}")
+
+
+def _check_keys(name: str, records: list[Any], limits: IntakeLimits) -> None:
+    """Raise ``UnreadableFile`` where a row has more keys than the limit, those of nested objects included."""
+    with suppress(RecursionError):  # which is refused as such
+        if any(_keys(record) > limits.max_keys for record in records):
+            raise beyond(name, limits, "max_keys")
 
 
 def _in_file_order(first: RawTable, second: RawTable) -> RawTable:
@@ -111,7 +177,9 @@ def _parsed_line(name: str, number: int, line: bytes) -> Any:
     except ValueError as error:
         raise UnreadableFile(
             f"{name}: line {number} is not JSON ({_said(error)})",
-            remedy="Write one object a line; was the file still being written? Drop it whole.",
+            remedy="Write one object a line; was the file still being written? Drop it whole."
+            if number > 1 or line.strip() not in _WHOLE_LISTS
+            else "It looks like one JSON document: call it .json.",
         ) from None
 
 
@@ -142,18 +210,6 @@ def _said(error: ValueError) -> str:
     return "no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
-@dataclass(frozen=True)
-class _Repeats:
-    """A record in which keys stand more than once, each with the values that it was given."""
-
-    record: dict[str, Any]
-    values: dict[str, list[Any]]
-
-
-class _TooDeep:
-    """Stands for a record that is nested more deeply than it can be examined or kept."""
-
-
 class _Ambiguous(dict[str, Any]):
     """An object in which a key stands more than once; such a key holds the list of its values."""
 
@@ -167,12 +223,18 @@ def _a_key_may_repeat(text: bytes | memoryview, keys: int) -> bool:
     before a colon somewhere, there are thus no more keys in the text than ``":``.
     """
     characters = np.frombuffer(text, dtype=np.uint8)
-    before = characters[np.flatnonzero(characters == _COLON) - 1]
-    return bool((before <= _SPACE).any()) or int(np.count_nonzero(before == _QUOTE)) != keys
+    found = 0
+    for start in range(0, len(characters) - 1, _PIECE_BYTES):
+        piece = characters[start : start + _PIECE_BYTES + 1]
+        before = piece[:-1][piece[1:] == _COLON]
+        if (before <= _SPACE).any():
+            return True
+        found += int(np.count_nonzero(before == _QUOTE))
+    return found != keys
 
 
 def _each_key_once(lines: list[bytes], records: list[Any]) -> list[Any]:
-    """Give the records of some lines, those in which a key stands twice as ``_Repeats``."""
+    """Give the records of some lines, those in which a key stands twice as ``Repeats``."""
     text = b"\n".join(lines)
     if not _a_key_may_repeat(text, sum(len(record) for record in records if type(record) is dict)):
         return records
@@ -188,7 +250,7 @@ def _looked_at_closely(line: bytes, record: Any) -> Any:
             return record
         return _or_repeats(_parsed_strictly(line.decode()))
     except (RecursionError, ValueError):
-        return _TooDeep()
+        return TooDeep()
 
 
 def _keys(value: Any) -> int:
@@ -222,7 +284,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _or_repeats(record: Any) -> Any:
     values = dict(_repeated(record, ""))
-    return _Repeats(record, values) if values else record
+    return Repeats(record, values) if values else record
 
 
 def _repeated(value: Any, place: str) -> Iterator[tuple[str, list[Any]]]:
@@ -235,162 +297,3 @@ def _repeated(value: Any, place: str) -> Iterator[tuple[str, list[Any]]]:
     elif isinstance(value, list):
         for held in value:
             yield from _repeated(held, place)
-
-
-class _RecordColumns:
-    """Collects JSON objects as columns, a chunk at a time, so that few objects are held at once."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._numbers: list[int] = []
-        self._chunks: dict[str, list[pa.Array]] = {}
-        self._refused: list[RefusedRow] = []
-
-    def add(self, numbers: list[int], records: list[Any]) -> None:
-        """Take in records, with the number of each in its file."""
-        if not set(map(type, records)) <= {dict}:
-            numbers, records = self._without_refused(numbers, records)
-        try:
-            columns = {name: _array(name, values) for name, values in self._columns_of(records).items()}
-        except RecursionError:
-            records = [_TooDeep() if _is_too_deep(record) else record for record in records]
-            numbers, records = self._without_refused(numbers, records)
-            columns = {name: _array(name, values) for name, values in self._columns_of(records).items()}
-        for name, column in columns.items():
-            self._chunks.setdefault(name, [pa.nulls(len(self._numbers))]).append(column)
-        self._numbers += numbers
-        for chunks in self._chunks.values():
-            chunks.append(pa.nulls(len(self._numbers) - sum(map(len, chunks))))
-
-    def table(self) -> RawTable:
-        """Give all that was taken in."""
-        columns = {name: joined(name, chunks) for name, chunks in self._chunks.items()}
-        numbers = np.array(self._numbers, dtype=np.int64)
-        return RawTable(len(numbers), columns, numbers, self._refused, names_differ_by_row=True)
-
-    def _columns_of(self, records: list[dict[str, Any]]) -> dict[str, Sequence[Any]]:
-        if not records:
-            return {}
-        names = tuple(records[0])
-        if len(names) > 1 and set(map(len, records)) == {len(names)}:
-            with suppress(KeyError):  # all have the same keys: taken row by row, in one go
-                return dict(zip(names, zip(*map(itemgetter(*names), records), strict=True), strict=True))
-        names = tuple(dict.fromkeys(name for record in records for name in record))
-        if len(self._chunks.keys() | names) > _MOST_COLUMNS:  # a cell for each row under each would not fit
-            raise UnreadableFile(
-                f"{self._name}: more than {_MOST_COLUMNS} different keys",
-                remedy="Use the same keys in each row, and put what varies into metadata.",
-            )
-        return {name: [record.get(name) for record in records] for name in names}
-
-    def _without_refused(self, numbers: list[int], records: list[Any]) -> tuple[list[int], list[Any]]:
-        kept = []
-        for number, record in zip(numbers, records, strict=True):
-            if type(record) is dict:
-                kept.append((number, record))
-            else:
-                self._refused.append(self._refusal(number, record))
-        return [number for number, _ in kept], [record for _, record in kept]
-
-    def _refusal(self, number: int, record: Any) -> RefusedRow:
-        if isinstance(record, _Repeats):
-            rule, remedy = "one value", "Write each key once in an object."
-            problems = [Problem(self._name, number, *said, rule, remedy) for said in record.values.items()]
-            return RefusedRow(tuple(problems), record.record)
-        if isinstance(record, _TooDeep):
-            rule, remedy = "an object with few levels", "Write it flatter."
-            return RefusedRow((Problem(self._name, number, "row", "nested too deeply", rule, remedy),))
-        rule, remedy = "an object", 'Write it as {"strategy_id": …, …}.'
-        value = "null" if record is None else record
-        return RefusedRow((Problem(self._name, number, "row", value, rule, remedy),), {"value": record})
-
-
-def _kind_of(name: str) -> str:
-    """Return the kind of the field that a key is; other keys hold any JSON."""
-    field = field_named(name)
-    return "json" if field is None else FIELD_BY_NAME[field].kind
-
-
-def _array(name: str, values: Sequence[Any]) -> pa.Array:
-    """Give Python values as an array: of one type where they have one, else of text."""
-    kinds = set(map(type, values)) - {type(None)}
-    try:
-        if len(kinds) <= 1 and kinds <= {str, bool, float}:
-            return pa.array(values)
-        if kinds == {int}:
-            return pa.array(values, type=pa.int64())
-        if kinds == {int, float} and _kind_of(name) in _NUMBERS:
-            return pa.array(values, type=pa.float64())
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-        pass
-    return _text_array(name, values)
-
-
-def joined(name: str, chunks: Sequence[pa.Array]) -> pa.Array:
-    """Join arrays of one type, or of several as text."""
-    types = {chunk.type for chunk in chunks if not pa.types.is_null(chunk.type)}
-    if types == {pa.int64(), pa.float64()} and _kind_of(name) in _NUMBERS:
-        types = {pa.float64()}
-    if len(types) > 1:
-        chunks = [_as_text_array(name, chunk) for chunk in chunks]
-        types = {pa.string()}
-    target = types.pop() if types else pa.null()
-    return pa.concat_arrays([chunk.cast(target, safe=False) for chunk in chunks])
-
-
-def _as_text_array(name: str, array: pa.Array) -> pa.Array:
-    if pa.types.is_string(array.type):
-        return array
-    if pa.types.is_floating(array.type) and _kind_of(name) in _NUMBERS:
-        return pc.if_else(pc.is_nan(array), None, array).cast(pa.string())
-    return _text_array(name, array.to_pylist())
-
-
-def _text_array(name: str, values: Sequence[Any]) -> pa.Array:
-    kind = _kind_of(name)
-    texts = [None if value is None else _as_text(value, kind) for value in values]
-    return pa.array(texts, type=pa.string())
-
-
-def _as_text(value: Any, kind: str) -> str | None:
-    """Give a value such that its neighbours don't matter: it reads as it would in a column of its like."""
-    if isinstance(value, str):
-        return value if _is_unicode(value) else ODD + json.dumps(value)
-    if kind != "json" and type(value) is int:
-        return repr(value)
-    if kind in _NUMBERS and type(value) is float:
-        return None if isnan(value) else repr(value)
-    return ODD + _json_text(value)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair
-        return False
-    return True
-
-
-def _json_text(value: Any) -> str:
-    """Write a value as JSON. Raises ``RecursionError`` beyond the 254 levels that orjson writes."""
-    import orjson
-
-    if not isinstance(value, float):  # NaN would become null
-        try:
-            text = orjson.dumps(value).decode()
-        except TypeError as error:
-            if "ecursion" in str(error):
-                raise RecursionError from None
-        else:
-            if "null" not in text:
-                return text
-    return json.dumps(value)
-
-
-def _is_too_deep(record: dict[str, Any]) -> bool:
-    try:
-        for value in record.values():
-            _json_text(value)
-    except RecursionError:
-        return True
-    return False

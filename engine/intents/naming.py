@@ -14,7 +14,7 @@ from engine.contract import Violation
 from engine.errors import UnreadableFile
 from engine.field_names import field_named
 from engine.intents.column_names import OrderTerm, is_index_name, order_term, shown_name
-from engine.intents.json_records import joined
+from engine.intents.json_columns import joined
 from engine.intents.raw_table import ODD, RawTable
 from engine.quantity import Mask
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from engine.intents.excerpts import excerpt
 from engine.printable import shown
 
 WHOLE_FILE = 0
+MOST_PROBLEMS = 20
+"""Problems of one row that are kept; a file with a thousand wrong columns has them in every row."""
+_VALUE_ROOM = 1_000
+_LONG = (str, bytes, dict, list, tuple)
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class RefusedRow:
-    """A row that went into quarantine, with everything that is wrong with it and what it held."""
+    """A row that went into quarantine, with what is wrong with it and what it held.
+
+    ``more``: problems beyond those that are kept.
+    """
 
     problems: tuple[Problem, ...]
     raw: Mapping[str, Any] = field(default_factory=dict)
+    more: int = 0
 
     @property
     def first(self) -> Problem:
@@ -59,9 +68,20 @@ class RefusedRow:
             "message": first.message,
             "raw": dict(self.raw),
         }
-        if len(self.problems) > 1:
-            record["also"] = [problem.message for problem in self.problems[1:]]
-        return record
+        also = [problem.message for problem in self.problems[1:]]
+        also += [f"and {self.more} more"] if self.more else []
+        return {**record, "also": also} if also else record
+
+    def shortened(self, room: int) -> RefusedRow:
+        """Return the row with as much of what it held as goes into so many characters, and of each value."""
+        problems = tuple(
+            replace(problem, value=excerpt(problem.value, _VALUE_ROOM))
+            if isinstance(problem.value, _LONG)
+            else problem
+            for problem in self.problems[:MOST_PROBLEMS]
+        )
+        more = self.more + len(self.problems) - len(problems)
+        return RefusedRow(problems, excerpt(dict(self.raw), room), more)
 
 
 @dataclass(frozen=True)

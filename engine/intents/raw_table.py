@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,10 +42,14 @@ class RawTable:
             self, rows=int(rows.sum()), columns=columns, row_numbers=self.row_numbers[rows], refused=[]
         )
 
-    def raw(self, rows: list[int]) -> list[dict[str, Any]]:
-        """Give some rows as they stood in the file, without what they left out."""
+    def raw(self, rows: list[int], names: Collection[str] | None = None) -> list[dict[str, Any]]:
+        """Return some rows as they stood in the file, in all columns or ``names``; nulls are left out."""
         wanted = pa.array(rows, type=pa.int64())
-        columns = {name: python_values(column.take(wanted)) for name, column in self.columns.items()}
+        columns = {
+            name: python_values(column.take(wanted))
+            for name, column in self.columns.items()
+            if names is None or name in names
+        }
         return [
             {name: values[i] for name, values in columns.items() if values[i] is not None}
             for i in range(len(rows))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import date
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,17 +16,19 @@ from engine.columns import MISSING, Column, FlagColumn, JsonColumn, NumberColumn
 from engine.config import DEFAULT_INTAKE, IntakeLimits
 from engine.contract import ID_RULE, Violation, created_ahead, violations
 from engine.errors import UnreadableFile
-from engine.intents.column_names import shown_name
 from engine.intents.formats import read_raw
 from engine.intents.identity import IdentityRules, are_distinct, content_digests, content_hashes, derived_ids
+from engine.intents.limits import check_laid_out
 from engine.intents.metadata import Metadata, metadata_of
 from engine.intents.naming import NamedColumns, named_columns
 from engine.intents.previous import PreviousIdentity, previous_identity
 from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow, Said
 from engine.intents.raw_table import RawTable
+from engine.intents.refusals import Findings, refused_rows
 from engine.intents.repeated_header import without_repeated_headers
 from engine.intents.typed import trimmed_text, typed_column
 from engine.keeping import Unkeepable
+from engine.printable import shown
 from engine.quantity import Mask
 from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, intents_schema
 
@@ -79,11 +80,12 @@ def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by na
     """
     try:
         raw = without_repeated_headers(name, read_raw(name, content, limits))
-        return _read(name, raw, _Context(file_time_us, trading_date, rules, previous, now_us))
+        check_laid_out(name, raw.columns, limits)
+        return _read(name, raw, _Context(file_time_us, trading_date, limits, rules, previous, now_us))
     except UnreadableFile as error:
         return refused_whole(name, error)
     except Exception as error:  # one strange file must not keep the others from being read, run after run
-        what = f"the engine can't cope with it ({type(error).__name__}: {error})"
+        what = f"the engine can't cope with it ({type(error).__name__}: {shown(error)})"
         return refused_whole(
             name, UnreadableFile(what, remedy="Write it in another format, and report this.")
         )
@@ -108,6 +110,7 @@ class _Context:
 
     file_time_us: int
     trading_date: date
+    limits: IntakeLimits
     rules: IdentityRules
     previous: Collection[IdentityRules]
     now_us: int | None
@@ -124,10 +127,10 @@ def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
     metadata = _metadata(named, raw.rows, context.rules.ignores)
     found = [*named.violations(), *_violations(columns, ids, metadata, raw.rows)]
     found += [] if context.now_us is None else created_ahead(columns, context.now_us)
-    problems = _problems(name, raw, named, found, {} if metadata is None else metadata.unkeepable)
-    good = np.ones(raw.rows, dtype=bool)
-    good[list(problems)] = False
-    refused = [RefusedRow(tuple(found), held) for found, held in problems.values()]
+    findings = Findings(name, raw, named, found, {} if metadata is None else metadata.unkeepable)
+    bad = findings.bad()
+    good = ~bad
+    refused = refused_rows(findings, bad, context.limits)
     if not good.all():
         columns = {field: _taken(column, good) for field, column in columns.items()}
         ids = ids.filter(pa.array(good))
@@ -147,9 +150,9 @@ def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
     table = pa.Table.from_arrays([arrays[field] for field in schema.names], schema=schema)
     return IntentFile(
         name,
-        raw.rows + len(raw.refused),
+        kept + len(refused),
         table,
-        _by_row(raw.refused + refused),
+        refused,
         distinct_ids=ids.null_count == kept and are_distinct(digests),
         notes=named.notes() if kept else [],
         previous={
@@ -176,33 +179,6 @@ def _violations(
         yield Violation("metadata", "a JSON object", remedy, metadata.bad)
         remedy = "Rename one of the two: both are kept in metadata."
         yield Violation("metadata", "no key that is also a column", remedy, metadata.clashing)
-
-
-def _problems(
-    name: str,
-    raw: RawTable,
-    named: NamedColumns,
-    found: Sequence[Violation],
-    unkeepable: Mapping[int, Unkeepable],
-) -> dict[int, tuple[list[Problem], dict[str, Any]]]:
-    """Give all that is wrong with each bad row, and what that row held."""
-    wrong = np.logical_or.reduce([violation.rows for violation in found])
-    wrong[list(unkeepable)] = True
-    bad = np.flatnonzero(wrong).tolist()
-    problems: dict[int, tuple[list[Problem], dict[str, Any]]] = {
-        row: ([], held) for row, held in zip(bad, raw.raw(bad), strict=True)
-    }
-    for violation in found:
-        for row in np.flatnonzero(violation.rows).tolist():
-            noted, held = problems[row]
-            value = named.value(held, violation.field)
-            number, field = int(raw.row_numbers[row]), shown_name(violation.field)
-            noted.append(Problem(name, number, field, value, violation.rule, violation.remedy))
-    for row, part in unkeepable.items():
-        noted, _ = problems[row]
-        number, field = int(raw.row_numbers[row]), shown_name(part.path)
-        noted.append(Problem(name, number, field, Said(part.value), part.rule, part.remedy))
-    return problems
 
 
 def _explicit_ids(named: NamedColumns, rows: int) -> pa.Array:
@@ -278,7 +254,3 @@ def _taken(column: Column, rows: Mask) -> Column:
     if isinstance(column, JsonColumn):
         return JsonColumn(column.wrong[rows])
     return FlagColumn(column.flags[rows], column.bad[rows])
-
-
-def _by_row(refused: list[RefusedRow]) -> list[RefusedRow]:
-    return sorted(refused, key=lambda row: row.first.row)
