@@ -21,7 +21,7 @@ def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> int:
     setup = read_setup()
     now = datetime.now(UTC)
     with (
-        exclusive(setup.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC"),
+        exclusive(setup.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes),
         setup.venues(termination_asked(also_ctrl_c=True), to_trade=False) as venues,
     ):
         removed = {
