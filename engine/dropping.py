@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from engine.config import read_setting
 from engine.errors import UsageError
+from engine.field_names import field_named
+from engine.intents.column_names import order_term
 from engine.intents.plain_values import plain_intent
 from engine.record import json_line
-from engine.schema import FIELD_BY_NAME
 from engine.stores.inbox import drop_file
 from engine.stores.modes import Modes
 
@@ -145,8 +146,16 @@ def _of_pandas(frame: pd.DataFrame) -> tuple[str, bytes]:
 
 def _with_index_fields(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame in which the levels of the index that are named like a field are columns."""
-    fields = [name for name in frame.index.names if name in FIELD_BY_NAME]
-    twice = [name for name in fields if name in frame.columns]
+    levels = [name for name in frame.index.names if isinstance(name, str)]
+    for term in filter(None, map(order_term, levels)):
+        meant = f" Did you mean {term.meant}?" if term.meant else ""
+        raise UsageError(
+            f"{term.name} is a level of the frame's index and an order term, no field.{meant} Rename it, "
+            f"or call reset_index(drop=True) where it says nothing of the orders."
+        )
+    fields = [name for name in levels if field_named(name)]
+    columns = {field_named(name) for name in frame.columns if isinstance(name, str)}
+    twice = [name for name in fields if field_named(name) in columns]
     if twice:
         raise UsageError(
             f"{twice[0]} is a column of the frame and a level of its index; expected one of them. "

@@ -308,6 +308,20 @@ def test_a_field_that_is_a_column_and_a_level_of_the_index_is_refused(inbox: Inb
         drop_intents(frame, inbox.root)
 
 
+def test_a_level_that_is_a_field_under_another_spelling_is_a_column_too(inbox: Inbox) -> None:
+    frame = pd.DataFrame(ROWS).rename(columns={"symbol": "Symbol"}).set_index("Symbol")
+    assert rows_of(drop_intents(frame, inbox.root), "symbol") == [("SPY",), ("QQQ",)]
+
+
+@pytest.mark.parametrize(("level", "meant"), [("ticker", "symbol"), ("price", "limit_price")])
+def test_a_level_that_is_an_order_term_is_not_dropped_in_silence(
+    inbox: Inbox, level: str, meant: str
+) -> None:
+    frame = pd.DataFrame(ROWS).set_index(pd.Index([1, 2], name=level))
+    with pytest.raises(UsageError, match=f"{level} is a level of the frame's index.* Did you mean {meant}"):
+        drop_intents(frame, inbox.root)
+
+
 @pytest.mark.parametrize(
     "frame", [pd.DataFrame(), pd.DataFrame(ROWS)[:0], pl.DataFrame(), pl.DataFrame(ROWS)[:0]]
 )
