@@ -25,12 +25,14 @@ RUN_KEYS = {
     "exit_code",
     "rows",
     "notes",
+    "unkept",
     "left",
     "decisions",
     "results",
     "orders",
     "fills",
     "resumed",
+    "in_doubt",
 }
 COMMANDS = ["drop", "collect", "run", "status", "halt", "recover", "doctor", "init-db", "explain"]
 COMMANDS += ["positions", "positions load", "positions show", "positions accept", "simulate", "replay", "day"]
@@ -242,7 +244,7 @@ def test_a_collected_batch_is_decided_by_the_next_run(cli: Command) -> None:
     assert (collected["exit_code"], collected["resumed"]) == (0, [])
     said = cli("run", "--json").json
     (resumed,) = said["resumed"]
-    assert set(resumed) == RUN_KEYS - {"resumed"}
+    assert set(resumed) == RUN_KEYS - {"resumed", "in_doubt"}
     assert resumed["run_id"] == collected["run_id"]
     assert resumed["results"] == {"by_status": {"dry_run": 1}}
     assert said["rows"]["dropped"] == 0
