@@ -17,7 +17,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -36,6 +36,7 @@ from engine.log import EventLog, wall_clock
 from engine.stores.protocols import AgentDocuments
 
 STATE_DOCUMENT = "state"
+TURNED_AWAY_DOCUMENT = "turned-away"
 TRANSITIONS_KEPT = 20
 _ATTEMPTS = 50
 
@@ -129,6 +130,25 @@ class Agent:
         if was_examining and before.transitions[-1].before != State.HALTED:
             self.to(State.ERROR, why="the run before ended in the middle of its preflight")
         return self.to(State.INIT, why="a live run begins")
+
+    def note_turned_away(self, refusals: Sequence[tuple[str, str]]) -> None:
+        """Keep that a live run was turned away, for ``status``; where that can't be kept, the log has it."""
+        said: dict[str, Any] = {"at": self.clock().isoformat(), "by": self.by}
+        said |= {"reasons": [reason for reason, _ in refusals], "why": " ".join(why for _, why in refusals)}
+        try:
+            for _ in range(_ATTEMPTS):
+                before = self.store.agent_document(TURNED_AWAY_DOCUMENT)
+                if self.store.replace_agent_document(TURNED_AWAY_DOCUMENT, said, replacing=before):
+                    return
+        except EngineError as error:
+            self.log.event("turned_away", f"that this can't be kept: {error}", severity="WARNING")
+
+    def turned_away(self) -> dict[str, Any] | None:
+        """Return when and why a live run was last turned away; None where none was, or it can't be read."""
+        try:
+            return self.store.agent_document(TURNED_AWAY_DOCUMENT)
+        except EngineError:
+            return None
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

@@ -54,6 +54,7 @@ def record_inputs(folder: RunFolder, world: World) -> None:
             )
         else:
             folder.write(f"{name}.parquet", table)
+    is_closed = bool(folder.start.get("closed_by"))  # then the gate halts every order, and cancels pass
     if switch.on:
         world.log.event("kill_switch_on", switch.why, severity="WARNING")
     breaks = [one for said in synced.values() if not isinstance(said, EngineError) for one in said.breaks]
@@ -64,7 +65,7 @@ def record_inputs(folder: RunFolder, world: World) -> None:
         {
             "read_at": world.clock().isoformat(),
             **_told_by_brokers(world, synced, down),
-            "kill_switch": switch.on,
+            "kill_switch": switch.on and not is_closed,
             "kill_switch_why": switch.why,
             "unavailable": unavailable,
         },

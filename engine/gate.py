@@ -7,6 +7,9 @@ A live run is refused, in this order, where
 3. the agent is not READY: ``agent_state_not_ready:<STATE>``. A run starts in INIT and earns READY by its
    preflight; what a person has HALTED is not examined at all.
 
+Cancels pass a gate that switch, mode or a halt keep closed: a run collects then, carries cancels out, and
+halts everything else. Where the preflight fails nothing is touched.
+
 Source: SEED (execution agent safety gate). A dry run has no gate.
 """
 
@@ -23,6 +26,8 @@ from engine.preflight import Check, examine
 from engine.stores.kill_switch import KillSwitchState
 
 LIVE_MODE = "LIVE"
+NOT_EXAMINED = f"agent_state_not_ready:{State.DEGRADED}"
+"""The preflight failed, or the state can't be read or kept: nothing can be told from stores or broker."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,9 @@ def refusals(switch: KillSwitchState, agent_mode: str, agent: AgentState, *, why
             Refusal("agent_mode_not_live", f"{said}; set it to {LIVE_MODE}, in capitals, to trade live.")
         )
     if agent.state is not State.READY:
-        found.append(Refusal(f"agent_state_not_ready:{agent.state}", why or _why_not_ready(agent)))
+        is_halted = agent.state is State.HALTED
+        said = _why_not_ready(agent) if is_halted else why or _why_not_ready(agent)
+        found.append(Refusal(f"agent_state_not_ready:{agent.state}", said))
     return found
 
 
@@ -62,20 +69,36 @@ class Gate:
     timeout_s: float
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Pass through, then let the work inside be done; an unexpected end of either is kept as ERROR."""
-        with self.agent.at_work():
-            self.pass_through()
-            yield
+    def opened(self, *, cancels_pass: bool = False) -> Iterator[list[Refusal]]:
+        """Pass through, then let the work inside be done; an unexpected end of either is kept as ERROR.
 
-    def pass_through(self) -> None:
+        Yields what ``pass_through`` returns.
+        """
+        with self.agent.at_work():
+            try:
+                found = self.pass_through(cancels_pass=cancels_pass)
+            except GateClosed as closed:
+                self.agent.note_turned_away(closed.refusals)
+                raise
+            yield found
+
+    def pass_through(self, *, cancels_pass: bool = False) -> list[Refusal]:
         """Earn READY, or raise ``GateClosed`` with every refusal; nothing but the state is touched by then.
 
-        What is certain before the preflight is refused without one.
+        What is certain before the preflight is refused without one. ``cancels_pass``: for work that sends
+        cancels only while switch, mode or a halt keep the gate closed; these refusals are returned, and the
+        preflight has to hold all the same.
         """
-        self._refuse(self.standing(self.kill_switch(), self.kept()))
-        switch, agent, why = self._examined()
-        self._refuse(refusals(switch, self.agent_mode, agent, why=why))
+        standing = self.standing(self.kill_switch(), self.kept())
+        if not cancels_pass or any(one.reason == NOT_EXAMINED for one in standing):
+            self._refuse(standing)
+        switch, agent, why, has_failed = self._examined()
+        found = refusals(switch, self.agent_mode, agent, why=why)
+        if cancels_pass and has_failed and not any(one.reason == NOT_EXAMINED for one in found):
+            found.append(Refusal(NOT_EXAMINED, why))  # the agent itself stays HALTED
+        if not cancels_pass or has_failed:
+            self._refuse(found)
+        return found
 
     def kept(self) -> tuple[AgentState | None, str]:
         """Give the state that is kept; None, and why, where it can't be read."""
@@ -93,8 +116,8 @@ class Gate:
             agent = AgentState(State.READY)  # any other is examined anew
         return refusals(switch, self.agent_mode, agent, why=why)
 
-    def _examined(self) -> tuple[KillSwitchState, AgentState, str]:
-        """Do the preflight and keep what comes of it, with all that is wrong.
+    def _examined(self) -> tuple[KillSwitchState, AgentState, str, bool]:
+        """Do the preflight and keep what comes of it, with all that is wrong, and whether it failed.
 
         The state comes last: reading the switch may take a request, and a halt meanwhile has to win as well.
         """
@@ -103,18 +126,26 @@ class Gate:
             failed = [finding for finding in examine(self.checks, self.timeout_s) if not finding.passed]
             switch = self.kill_switch()
             if not failed:
-                return switch, self.agent.to(State.READY, why="the preflight holds"), ""
+                return switch, self.agent.to(State.READY, why="the preflight holds"), "", False
             why = " ".join(f"{finding.name}: {finding.said}" for finding in failed)
             agent = self.agent.to(State.DEGRADED, why=f"the preflight failed: {why}")
         except EngineError as error:
             unkept = f"The agent's state can't be kept: {error}"
-            return self.kill_switch(), AgentState(State.DEGRADED), unkept
-        return switch, agent, f"The preflight failed. {why}" if agent.state is State.DEGRADED else ""
+            return self.kill_switch(), AgentState(State.DEGRADED), unkept, True
+        return switch, agent, f"The preflight failed. {why}", True
 
     @staticmethod
     def _refuse(found: list[Refusal]) -> None:
         if found:
             raise GateClosed([(refusal.reason, refusal.why) for refusal in found])
+
+
+def closed_by(found: list[Refusal]) -> tuple[str, str] | None:
+    """Return the first reason for which the gate is closed, and why, with the others; None: it is open."""
+    if not found:
+        return None
+    (first, *others) = found
+    return first.reason, " ".join([first.why, *(f"Also {one.reason}: {one.why}" for one in others)])
 
 
 def _why_not_ready(agent: AgentState) -> str:

@@ -16,7 +16,7 @@ from engine.brokers.access import Access
 from engine.brokers.trading import TradingBroker
 from engine.config import RiskConfig, RunSettings
 from engine.dropping import intent_lines
-from engine.gate import Gate
+from engine.gate import Gate, closed_by
 from engine.intents.reading import IntentFile
 from engine.lease import Holder
 from engine.log import EventLog
@@ -94,7 +94,7 @@ def execute_live(
     check_emulator(settings.stores, broker.trading_host)
     with (
         exclusive(settings.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC", modes=modes),
-        _gate(access, risk, agent).opened(),
+        _gate(access, risk, agent).opened(cancels_pass=intent.action == "cancel") as closed,
         _opening(settings, agent).venues([access]) as venues,
     ):
         world = World(
@@ -107,6 +107,7 @@ def execute_live(
             clock=risk.clock,
             risk_data_timeout_s=settings.stores.timeout_s,
             venues=venues,
+            closed_by=closed_by(closed),
         )
         for unfinished in to_finish(world):
             finish(unfinished, world)

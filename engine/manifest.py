@@ -55,6 +55,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
     broken = [identity["name"] for identity in identities if not identity["holds"]]
     inputs = folder.json(INPUTS)
     halted = inputs["kill_switch"] or by_status.get("halted", 0) > 0 or bool(inputs.get("down"))
+    halted = halted or bool(folder.start.get("closed_by"))
     left = left_by(folder)
     own_parts = unkept(folder.objects, trading_date=folder.trading_date, run_id=folder.run_id)
     unkept_parts = sorted({*own_parts, *inputs.get("unkept", [])})

@@ -91,6 +91,7 @@ def sealed_start(
     venues = world.venues
     return {
         "mode": "dry" if settings.dry_run else "live",
+        "closed_by": world.closed_by,
         "slot": slot,
         "as_of": as_of.isoformat(),
         "accounts": sorted(config.accounts),

@@ -30,7 +30,9 @@ class World:
     ``objects`` holds run folders, archive and quarantine. ``kill_switch`` is read anew whenever it matters.
     What a store or the switch doesn't say in ``risk_data_timeout_s`` is unavailable, or on.
     ``stopping`` says whether the job was asked to end between two steps; ``progress`` is told the step, and
-    how much of it is done. ``venues`` is where a live run sends its orders; None in a dry run.
+    how much of it is done. ``venues`` is where a live run sends its orders; None in a dry run. ``closed_by``:
+    the reason, and why, where the gate before live trading is closed: cancels are carried out, and no order
+    is sent.
     """
 
     objects: Objects
@@ -44,6 +46,7 @@ class World:
     stopping: Callable[[], bool] = _never
     progress: Callable[[str, int, int], None] = _unseen
     venues: Venues | None = None
+    closed_by: tuple[str, str] | None = None
 
     @property
     def runs(self) -> RunFolders:

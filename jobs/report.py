@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from engine.booking import what_is_unkept
 from engine.putting_away import left_by
-from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RunFolder
+from engine.stores.runs import BATCH, COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RESULTS, RunFolder
 from jobs import recorded
 from jobs.run import folder_path
 from jobs.tables import print_table, say
@@ -192,13 +196,26 @@ def _print_breaks(folder: RunFolder) -> None:
 
 
 def _print_remedy(folder: RunFolder, manifest: dict[str, Any], inputs: dict[str, Any]) -> None:
-    """Say what missing data did to the rows: refused them, or let a rule be skipped."""
+    """Say what missing data did to the rows, and how to drop again what was halted."""
+    if manifest["mode"] == "live" and manifest["results"]["by_status"].get("halted"):
+        say("Once that has ended, drop what was halted again; what was sent is recognised:")
+        say(f"  execution-engine drop {' '.join(map(shlex.quote, _halted_files(folder)))}")
     if not inputs["unavailable"] and not inputs.get("down"):
         return
     if folder.start["config"]["fail_open"]:
         say("EXEC_RISK_FAIL_OPEN is on: the rules that needed it were SKIPPED, not passed.", color="red")
     elif manifest["decisions"]["by_reason"].get("risk_data_unavailable"):
         say("Once it is back, drop the archived files again (below): what was allowed is recognised.")
+
+
+def _halted_files(folder: RunFolder) -> list[str]:
+    """Return the archived files that intents came from which were halted."""
+    halted = pc.equal(folder.table(RESULTS, ["status"])["status"].cast(pa.string()), "halted")
+    sources = folder.table(BATCH, ["source_file"])["source_file"].cast(pa.string()).filter(halted)
+    names = set(sources.to_pylist())
+    root = Path(getattr(folder.objects, "root", "")).absolute()
+    kept = [entry["kept_as"] for entry in folder.json(COLLECTED)["files"] if entry["name"] in names]
+    return [str(root / "archive" / folder.trading_date.isoformat() / name) for name in kept]
 
 
 def _sent(manifest: dict[str, Any]) -> str:

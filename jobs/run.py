@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.manifest import EXIT_DONE, EXIT_UNRESOLVED
 from engine.putting_away import left_by
@@ -15,6 +16,9 @@ from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder
 from jobs.progress import progress_bar
 from jobs.tables import print_json
 from jobs.world import Setup, read_setup, termination_asked
+
+if TYPE_CHECKING:  # a dry run has no gate, and is short
+    from jobs.live_world import Beyond
 
 
 @dataclass(frozen=True)
@@ -85,21 +89,29 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
     """Finish what is unfinished, then do a run of its own up to the file ``until``."""
     setup.check_start(slot=slot)
     live = not setup.settings.dry_run
-    gate = setup.gate(setup.preflight()) if live else None
     stopping = termination_asked(also_ctrl_c=live)
     with (
         exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes),
         progress_bar() as progress,
-        gate.opened() if gate else nullcontext(),
-        setup.venues(stopping) if live else nullcontext() as venues,
+        _live_world(setup, stopping, cancels_pass=until == MANIFEST) if live else nullcontext() as beyond,
     ):
-        world = setup.world(progress=progress, stopping=stopping, venues=venues)
+        world = setup.world(progress=progress, stopping=stopping)
+        if beyond is not None:
+            world = replace(world, venues=beyond.venues, closed_by=beyond.closed_by)
         resumed = to_finish(world)
         for folder in resumed:
             finish(folder, world)
         own = start(setup.settings, setup.config, world, slot=slot)
         finish(own, world, until=until)
         return Outcome(own, resumed, [folder.run_id for folder in in_doubt(world)])
+
+
+def _live_world(
+    setup: Setup, stopping: Callable[[], bool], *, cancels_pass: bool
+) -> AbstractContextManager[Beyond]:
+    from jobs.live_world import opened
+
+    return opened(setup, stopping, cancels_pass=cancels_pass)
 
 
 def _resumed(outcome: Outcome) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from engine.agent import AgentState
+from engine.agent import Agent, AgentState
 from engine.errors import ConfigurationError
 from engine.gate import Refusal
 from engine.open_orders import OpenOrder, left_open
@@ -32,13 +32,16 @@ def status(*, count: int, as_json: bool) -> int:
     gate = setup.gate(checks={})
     kept = gate.kept()
     agent, standing = _agent(*kept), gate.standing(switch, kept)
-    runs = [_describe(folder, at_work) for folder in RunFolders(LocalObjects(setup.data_dir)).all()[-count:]]
+    folders = RunFolders(LocalObjects(setup.data_dir)).all()
+    runs = [_describe(folder, at_work) for folder in folders[-count:]]
+    turned_away = _turned_away(gate.agent, folders)
     still_open = [order for left in left_open(setup.objects) for order in left.orders]
     if as_json:
         body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "left": left, "runs": runs}
         body |= {"kill_switch": {"on": switch.on, "why": switch.why}, "dry_run": setup.settings.dry_run}
         body |= {"agent": agent, "gate": {"closed_by": [asdict(refusal) for refusal in standing]}}
         body |= {"stores": {"positions": setup.stores.positions.place, "ledger": setup.stores.ledger.place}}
+        body |= {"turned_away": turned_away}
         body |= {"open_orders": [_open_order(order) for order in still_open]}
         print_json({"exit_code": 0, **body})
         return 0
@@ -64,9 +67,21 @@ def status(*, count: int, as_json: bool) -> int:
     said = f"ON. {switch.why}" if switch.on else "off"
     say(f"Kill switch: {said}", color="red" if switch.on else None)
     _print_gate(agent, standing, setup)
+    if turned_away is not None:
+        said = f"A live run was turned away at {turned_away['at'][:19]} UTC ({turned_away['by']}): "
+        say(f"{said}{', '.join(turned_away['reasons'])}. {turned_away['why']}", color="red")
     _print_open(still_open)
     say(f"Positions: {setup.stores.positions.place} · ledger: {setup.stores.ledger.place}")
     return 0
+
+
+def _turned_away(agent: Agent, folders: list[RunFolder]) -> dict[str, Any] | None:
+    """Return what turned the latest live run away; None where one has begun since."""
+    found = agent.turned_away()
+    begun = max(
+        (str(folder.start["as_of"]) for folder in folders if folder.start["mode"] == "live"), default=""
+    )
+    return found if found is not None and found["at"] > begun else None
 
 
 def _agent(kept: AgentState | None, why: str) -> dict[str, Any]:

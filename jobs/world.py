@@ -171,8 +171,9 @@ class Setup:
         progress: Callable[[str, int, int], None],
         stopping: Callable[[], bool],
         venues: Venues | None = None,
+        closed_by: tuple[str, str] | None = None,
     ) -> World:
-        """Give the edges of a run: stores, disk, the wall clock, SIGTERM, and the venues of a live run."""
+        """Give the edges of a run: stores, disk, the wall clock, SIGTERM, and what a live run has beyond."""
         return World(
             objects=self.objects,
             inbox=self.inbox,
@@ -184,6 +185,7 @@ class Setup:
             stopping=stopping,
             progress=progress,
             venues=venues,
+            closed_by=closed_by,
         )
 
 

@@ -91,7 +91,7 @@ class _LiveRouting:
         self.answers = _settled_by(_told(journal, venue.broker, venue.account))
         self.found: dict[str, BrokerOrder] = {}
         self.targets = self._targets()
-        self.halted: Fate | None = None
+        self.halted = _halted_by_the_gate(folder, world)
         self._chunks = self._in_chunks()
         self._writing = threading.Lock()
         inputs = folder.json(INPUTS)
@@ -272,6 +272,16 @@ class _LiveRouting:
             ),
             severity="WARNING",
         )
+
+
+def _halted_by_the_gate(folder: RunFolder, world: World) -> Fate | None:
+    """Return what becomes of every order where the gate is closed, or was when the run began."""
+    closed = world.closed_by or folder.start.get("closed_by")
+    if closed is None:
+        return None
+    reason, why = closed
+    remedy = f"Once the gate is open, drop its file again from archive/{folder.trading_date}/."
+    return Fate(status="halted", reason=reason, message=f"not sent: {why} {remedy}")
 
 
 def _lane(order: Planned, symbols: Mapping[Key, str]) -> Key:

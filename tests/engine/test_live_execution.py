@@ -212,6 +212,14 @@ def test_a_cancel_withdraws_the_order_of_an_earlier_intent(desk: TradingDesk) ->
     assert desk.at_broker("one")["status"] == "canceled"
 
 
+def test_a_cancel_passes_a_gate_that_is_closed_by_the_kill_switch(desk: TradingDesk) -> None:
+    engine_of(desk).execute_intent(intent=intent(order_type="limit", limit_price=50))
+    said = order(symbol=None, side=None, qty=None, action="cancel", target_intent_id="one")
+    withdraws = OrderIntent(**{"symbol": "", "side": "", **said})
+    assert engine_of(desk, kill_switch=on).execute_intent(intent=withdraws).status == "canceled"
+    assert desk.at_broker("one")["status"] == "canceled"
+
+
 def test_with_the_broker_unreadable_the_intent_is_refused_and_why_is_told(desk: TradingDesk) -> None:
     desk.control("POST", "faults", {"fault": "error_before", "path": "/v2/positions", "times": None})
     result = engine_of(desk).execute_intent(intent=intent())

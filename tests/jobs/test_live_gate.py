@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -14,8 +16,10 @@ import pytest
 
 from engine.agent import AgentState, State
 from engine.stores.embedded import EmbeddedStore
+from engine.stores.objects import LocalObjects
+from engine.stores.runs import RunFolders
 from tests.desk import order
-from tests.jobs.command_line import Command, Done, jsonl, script, waiting
+from tests.jobs.command_line import SCRIPT, Command, Done, jsonl, script, waiting
 from tests.jobs.live_machine import API_KEY, SECRET_KEY, Env, Live
 
 URL = "postgresql://u:p@db.example/book"
@@ -188,9 +192,16 @@ CLOSED = [
 Closing = Callable[[Live], None]
 
 
+COMMANDS = [
+    (command, *closed)
+    for closed in CLOSED
+    for command in (["run", "collect"] if closed[1] == DEGRADED else ["collect"])
+]
+"""A run carries cancels out where no preflight says that nothing can be told."""
+
+
 @UNTOUCHED
-@pytest.mark.parametrize("command", ["run", "collect"])
-@pytest.mark.parametrize(("closing", "reason", "why"), CLOSED)
+@pytest.mark.parametrize(("command", "closing", "reason", "why"), COMMANDS)
 def test_a_closed_gate_ends_with_3_and_its_reason_first_and_leaves_the_inbox_untouched(
     live: Live,
     command: str,
@@ -215,9 +226,6 @@ def test_a_closed_gate_ends_with_3_and_its_reason_first_and_leaves_the_inbox_unt
 @pytest.mark.parametrize(
     ("closing", "state"),
     [
-        (switch_on, State.INIT),
-        (mode_not_set, State.INIT),
-        (halted, State.HALTED),
         (account_blocked, State.DEGRADED),
         (broker_down, State.DEGRADED),
     ],
@@ -236,11 +244,13 @@ def test_all_that_closes_the_gate_is_told_in_order(live: Live, switch: str, mode
         live("halt", "--why", "drill")
     expected = ["kill_switch_enabled"] * bool(switch) + ["agent_mode_not_live"] * (mode != "LIVE")
     expected += [HALTED] * bool(agent)
+    live.cli("drop", stdin=jsonl(order()))
     done = live("run", EXECUTION_HALTED=switch, AGENT_MODE=mode)
-    if expected:
-        assert (done.code, last_event(done)["reasons"]) == (3, expected)
-    else:
-        assert done.code == 0
+    told = [
+        event["reasons"] for event in done.events if event["event"] == "trade_refused" and "reasons" in event
+    ]
+    assert (done.code, told) == ((3, [expected]) if expected else (0, []))
+    assert live("collect", EXECUTION_HALTED=switch, AGENT_MODE=mode).code == (3 if expected else 0)
 
 
 @UNTOUCHED
@@ -254,7 +264,7 @@ def test_all_findings_of_the_preflight_are_told_at_once(live: Live) -> None:
 
 @UNTOUCHED
 def test_a_refusal_is_told_to_machines_with_all_its_reasons(live: Live) -> None:
-    done = live("run", "--json", EXECUTION_HALTED="1", AGENT_MODE="")
+    done = live("collect", "--json", EXECUTION_HALTED="1", AGENT_MODE="")
     assert done.json == {
         "error": last_event(done)["message"],
         "exit_code": 3,
@@ -268,8 +278,125 @@ def test_what_is_certain_beforehand_is_refused_without_asking_the_broker(
     live: Live, closing: Closing
 ) -> None:
     closing(live)
-    live("run")
+    live("collect")
     assert live.alpaca.seen == []
+
+
+# --- the gate, closed: cancels pass
+
+
+@pytest.fixture
+def resting(live: Live) -> Live:
+    """A machine with an order of an earlier run at the broker that waits for its price."""
+    live.env["EXEC_SETTLE_S"] = "0.2"
+    live.cli("drop", stdin=jsonl(order(client_intent_id="resting", order_type="limit", limit_price=1)))
+    assert live("run").code == 0
+    return live
+
+
+def mixed() -> bytes:
+    cancel = {"action": "cancel", "target_intent_id": "resting", "client_intent_id": "withdraws"}
+    return jsonl(
+        order(symbol=None, side=None, qty=None, **cancel),
+        order(client_intent_id="buys", symbol="QQQ"),
+        order(client_intent_id="too-many", symbol="QQQ", qty=1000),
+    )
+
+
+def became(live: Live) -> dict[str, tuple[str, str]]:
+    results = RunFolders(LocalObjects(live.data)).all()[-1].table("results.parquet").to_pylist()
+    return {row["client_intent_id"]: (row["status"], row["reason"]) for row in results}
+
+
+STANDING = [closed for closed in CLOSED if closed[1] != DEGRADED]
+
+
+@pytest.mark.parametrize(("closing", "reason", "why"), STANDING)
+def test_behind_a_closed_gate_a_cancel_is_carried_out_and_everything_else_is_halted(
+    resting: Live, closing: Closing, reason: str, why: str
+) -> None:
+    resting.cli("drop", stdin=mixed())
+    closing(resting)
+    done = resting("run", "--json")
+    assert done.code == done.json["exit_code"] == 3
+    assert became(resting) == {
+        "withdraws": ("canceled", "ok"),
+        "buys": ("halted", reason),
+        "too-many": ("rejected", "max_position_size_exceeded"),
+    }
+    assert [placed["status"] for placed in resting.orders()] == ["canceled"]
+    (refused,) = [event for event in done.events if event["event"] == "trade_refused" and "reasons" in event]
+    assert (refused["reasons"], why in refused["message"]) == ([reason], True)
+    assert waiting(resting.data) == []
+
+
+def test_what_a_closed_gate_halted_is_judged_anew_where_it_is_dropped_again(resting: Live) -> None:
+    resting.cli("drop", stdin=mixed())
+    done = resting("run", AGENT_MODE="")
+    assert done.code == 3
+    (command,) = [line for line in done.out.splitlines() if line.startswith("  execution-engine drop ")]
+    assert resting.cli(*command.split()[1:]).code == 0
+    assert resting("run").code == 0
+    assert [placed["client_order_id"] for placed in resting.orders()] == ["resting", "buys"]
+
+
+def test_a_run_that_began_behind_a_closed_gate_sends_nothing_where_it_is_resumed_behind_an_open_one(
+    resting: Live,
+) -> None:
+    resting.cli("drop", stdin=mixed())
+    resting.alpaca.fault({"fault": "error_before", "status": 503, "method": "DELETE", "times": None})
+    assert resting("run", AGENT_MODE="").code == 1
+    resting.alpaca.session.delete(f"{resting.alpaca.url}/simulator/faults").raise_for_status()
+    (resumed,) = resting("run", "--json").json["resumed"]
+    assert resumed["results"]["by_status"] == {"canceled": 1, "halted": 1, "rejected": 1}
+    assert [placed["client_order_id"] for placed in resting.orders()] == ["resting"]
+
+
+@pytest.mark.parametrize("closing", [switch_on, mode_not_set, halted, trading_blocked])
+def test_what_an_unfinished_run_may_have_sent_is_looked_up_behind_a_closed_gate_and_nothing_is_sent_for_it(
+    live: Live, closing: Closing
+) -> None:
+    live.env |= {"EXEC_SETTLE_S": "0.2", "EXEC_BROKER_ACCOUNT_ID": "paper"}
+    live.cli("drop", stdin=jsonl(*(order(client_intent_id=f"id-{n}", symbol="SPY") for n in range(3))))
+    live.alpaca.fault({"fault": "latency", "seconds": 1, "on": "answer", "method": "POST", "times": 1})
+    job = subprocess.Popen([SCRIPT, "run"], env={**os.environ, **live.env}, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 30
+    while not live.orders() and time.monotonic() < until:
+        time.sleep(0.01)
+    job.kill()
+    job.wait()
+    closing(live)
+    assert live("run").code == 3
+    (run, *_) = RunFolders(LocalObjects(live.data)).all()
+    statuses = [row["status"] for row in run.table("results.parquet").to_pylist()]
+    assert statuses == ["placed", "halted", "halted"]
+    assert [placed["client_order_id"] for placed in live.orders()] == ["id-0"]
+
+
+@pytest.mark.parametrize(("closing", "reason"), [(account_blocked, DEGRADED), (store_down, DEGRADED)])
+def test_status_shows_that_a_run_was_turned_away(live: Live, closing: Closing, reason: str) -> None:
+    live.cli("drop", stdin=jsonl(order()))
+    closing(live)
+    live("run")
+    live.env.pop("DATABASE_URL", None)
+    turned_away = live("status", "--json").json["turned_away"]
+    assert (turned_away["reasons"], turned_away["why"] != "") == ([reason], True)
+    assert f"A live run was turned away at {turned_away['at'][:10]}" in live("status").told
+
+
+def test_status_forgets_that_a_run_was_turned_away_once_one_has_run(live: Live) -> None:
+    live.alpaca.account["trading_blocked"] = True
+    live("run")
+    live.alpaca.account["trading_blocked"] = False
+    live("run")
+    assert live("status", "--json").json["turned_away"] is None
+
+
+def test_status_shows_what_a_closed_gate_halted(resting: Live) -> None:
+    resting.cli("drop", stdin=mixed())
+    resting("run", AGENT_MODE="")
+    run = resting("status", "--json").json["runs"][-1]
+    assert (run["state"], run["exit_code"]) == ("halted", 3)
 
 
 @UNTOUCHED
@@ -317,7 +444,8 @@ def test_behind_an_open_gate_it_trades_as_a_process(live: Live) -> None:
 
 
 def test_a_closed_gate_ends_with_3_as_a_process(live: Live, tmp_path: Path) -> None:
-    done = script("run", stdin=b"", **live.env | {"EXEC_DATA_DIR": str(tmp_path / "data"), "AGENT_MODE": ""})
+    env = live.env | {"EXEC_DATA_DIR": str(tmp_path / "data"), "AGENT_MODE": ""}
+    done = script("collect", stdin=b"", **env)
     assert (done.code, last_event(done)["reasons"]) == (3, ["agent_mode_not_live"])
 
 
@@ -854,6 +982,6 @@ def test_a_heartbeat_opens_the_gate_only_while_it_is_fresh(live: Live, firestore
 
 def test_a_halt_is_kept_in_firestore_for_every_machine(live: Live, firestore: Writes, tmp_path: Path) -> None:
     live("halt", "--why", "flash crash")
-    done = live("run", EXEC_DATA_DIR=str(tmp_path / "another machine"))
+    done = live("collect", EXEC_DATA_DIR=str(tmp_path / "another machine"))
     assert (done.code, last_event(done)["reasons"]) == (3, [HALTED])
     assert agent_of(live.data).transitions == ()

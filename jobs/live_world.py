@@ -1,0 +1,84 @@
+"""What a live run has beyond a dry one: venues, behind a gate that may let cancels pass alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from engine.errors import EngineError, GateClosed, LeaseHeld
+from engine.gate import NOT_EXAMINED, Refusal, closed_by
+from engine.log import EventLog
+from engine.run import finish, in_doubt, to_finish
+from engine.venue import Venues
+from jobs.world import Setup
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """Where orders go, and the reason, and why, for which none does; None where the gate is open."""
+
+    venues: Venues
+    closed_by: tuple[str, str] | None
+
+
+@contextmanager
+def opened(setup: Setup, stopping: Callable[[], bool], *, cancels_pass: bool) -> Iterator[Beyond]:
+    """Pass the gate and open the venues; ``cancels_pass`` as in ``Gate.pass_through``.
+
+    Raises ``GateClosed``, with what earlier runs may have sent looked up where it can be, ``LeaseHeld`` and
+    ``EngineError``.
+    """
+    gate = setup.gate(setup.preflight())
+    with _looking_up(setup, stopping), gate.opened(cancels_pass=cancels_pass) as refusals:
+        closed = closed_by(refusals)
+        if closed is not None:
+            _announce(closed, refusals)
+        try:
+            with setup.venues(stopping) as venues:
+                yield Beyond(venues, closed)
+        except LeaseHeld as error:
+            setup.agent().note_turned_away([("lease_held", str(error))])
+            raise
+
+
+def _announce(closed: tuple[str, str], refusals: list[Refusal]) -> None:
+    reason, why = closed
+    EventLog().event(
+        "trade_refused",
+        f"Live trading is refused: {reason}. {why} Cancels are carried out, and everything else is halted.",
+        severity="ERROR",
+        reasons=[refusal.reason for refusal in refusals],
+        exit_code=GateClosed.exit_code,
+    )
+
+
+@contextmanager
+def _looking_up(setup: Setup, stopping: Callable[[], bool]) -> Iterator[None]:
+    """Look up what earlier runs may have sent where the preflight fails; nothing is sent for them."""
+    try:
+        yield
+    except GateClosed as error:
+        if NOT_EXAMINED in [reason for reason, _ in error.refusals]:
+            _look_up(setup, stopping, closed_by([Refusal(*one) for one in error.refusals]))
+        raise
+
+
+def _look_up(setup: Setup, stopping: Callable[[], bool], closed: tuple[str, str] | None) -> None:
+    log = EventLog()
+    try:
+        if not in_doubt(setup.world(progress=_unseen, stopping=stopping)):
+            return
+        with setup.venues(stopping, to_trade=False) as venues:
+            world = setup.world(progress=_unseen, stopping=stopping, venues=venues, closed_by=closed)
+            doubtful = {folder.run_id for folder in in_doubt(world)}
+            for folder in to_finish(world):
+                if folder.run_id in doubtful:
+                    finish(folder, world)
+    except EngineError as error:
+        said = f"what earlier runs may have sent can't be looked up now: {error} The next live run does it."
+        log.event("run_left", said, severity="WARNING")
+
+
+def _unseen(step: str, done: int, total: int) -> None:
+    """Show no progress."""
