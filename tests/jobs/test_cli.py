@@ -525,6 +525,7 @@ def test_the_status_for_machines(cli: Command, data: Path) -> None:
         "dry_run",
         "agent",
         "gate",
+        "turned_away",
         "stores",
         "open_orders",
     }
