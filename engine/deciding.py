@@ -123,7 +123,7 @@ def _told_by_brokers(
     compared = {
         account: told.not_compared
         for account, told in synced.items()
-        if not isinstance(told, EngineError) and told.not_compared
+        if account and not isinstance(told, EngineError) and told.not_compared
     }
     return {
         "broker": said,
@@ -183,7 +183,7 @@ def _sources(
     def unreconciled() -> pd.DataFrame:
         check_synced()
         breaks = open_in(found for book in books for found in book.breaks)
-        not_compared = [book.account for book in books if book.not_compared]
+        not_compared = [book.account for book in books if book.account and book.not_compared]
         return _with_unknown(
             breaks.assign(compared=True),
             {"broker_account_id": not_compared, "symbol": None, "compared": False},

@@ -28,7 +28,7 @@ _API_KEY = re.compile(r"[PAC]K[A-Z0-9]{16,}")
 _TOKEN = re.compile(r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9+/_=-]{24,}")
 _SMALL_LETTERS = re.compile(r"(?=.*[0-9])(?=.*[a-z])[a-z0-9+_=-]{32,}", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_IN_URL = re.compile(r"://[^/?#\s]*@")
+_IN_URL = re.compile(r"://[^/\s]*@|://\S*[?#]\S")  # a password, or what a query may carry
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from engine.log import EventLog
 from engine.orders import BrokerOrder
 from engine.run import finish, start
 from engine.stores.embedded import EmbeddedStore
+from engine.stores.folder_identity import make_identity
 from engine.stores.inbox import Dropped, Found, Inbox, Left, Reading, drop_file
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.lock import exclusive
@@ -92,6 +93,11 @@ def simulate(
     return _Simulating(simulation, out).all(told)
 
 
+def _identity_by(seed: int) -> str:
+    """Return the identity of a simulated data folder, the same for the same seed."""
+    return f"{Random(f'folder {seed}').getrandbits(128):032x}"
+
+
 class _Simulating:
     """One simulation at work: a market, a venue, a data folder, and the moment."""
 
@@ -132,6 +138,7 @@ class _Simulating:
             Path(os.devnull).open("w", encoding="utf-8") as nowhere,
             exclusive(self.out, since="a simulation"),
         ):
+            make_identity(LocalObjects(self.out), _identity_by(self.simulation.seed))
             for _ in range(self.simulation.sessions):
                 before = len(runs)
                 for number, t_ns in enumerate(_bars(self.hours)):
