@@ -172,9 +172,9 @@ def test_loads_at_the_same_time_leave_the_whole_book_of_one(store: PositionStore
 
 
 def test_all_positions_come_by_account_and_symbol_capitals_first(store: PositionStore) -> None:
-    store.load_positions(book(("b", "A", 1), ("a", "b", 2), ("a", "B", 3), ("A", "C", 4)), updated_at=NOON)
+    store.load_positions(book(("b", "A", 1), ("a", "b", 2), ("a", "C", 3), ("A", "C", 4)), updated_at=NOON)
     frame = store.all_positions()[["broker_account_id", "symbol"]]
-    assert list(frame.itertuples(index=False, name=None)) == [("A", "C"), ("a", "B"), ("a", "b"), ("b", "A")]
+    assert list(frame.itertuples(index=False, name=None)) == [("A", "C"), ("a", "C"), ("a", "b"), ("b", "A")]
 
 
 def test_all_positions_shows_prices_where_known_and_when_it_was_updated(store: PositionStore) -> None:
