@@ -58,10 +58,11 @@ WHERE broker_account_id = ?1 AND symbol NOT IN (SELECT value FROM json_each(?3))
 RETURNING symbol
 """
 _DELETE_POSITION = "DELETE FROM broker_positions WHERE broker_account_id = ? AND symbol = ?"
-_ODD_NAMES = """
-SELECT DISTINCT broker_account_id, NULL, NULL FROM broker_positions WHERE broker_account_id GLOB '*[^ -~]*'
+_OTHERS_OF_ODD_NAMES = """
+UNION ALL SELECT DISTINCT broker_account_id, NULL, NULL FROM broker_positions
+WHERE broker_account_id GLOB '*[^ -~]*' AND broker_account_id NOT IN (SELECT value FROM json_each(?))
 """
-"""The accounts whose names may look like others; the rest of their rows is nothing to anyone who asks."""
+"""The accounts that weren't asked for and whose names may look like one that was."""
 _SYNC_MARK = """
 SELECT synced_at, trading_date, reconciled_on, open_breaks FROM broker_position_syncs
 WHERE broker_account_id = ?
@@ -134,14 +135,13 @@ class EmbeddedStore:
         plain text, since it may look like one that was. Raises ``DataUnavailable``.
         """
         if max_age_s is None:
-            rows = self._read_for_accounts(_POSITIONS, accounts)
+            rows = self._read_for_accounts(_POSITIONS, accounts, then=_OTHERS_OF_ODD_NAMES)
         else:
             age = timedelta(seconds=min(max_age_s, _LONGEST_AGE_S))
             bounds = (_utc_text(as_of - age), _utc_text(as_of + age))
-            rows = self._read_for_accounts(_FRESH_POSITIONS, accounts, values=bounds)
-        if accounts:
-            odd = self._file.read(_ODD_NAMES, ())
-            rows += [row for row in odd if row[0] not in accounts and not is_plain(row[0])]
+            rows = self._read_for_accounts(
+                _FRESH_POSITIONS, accounts, values=bounds, then=_OTHERS_OF_ODD_NAMES
+            )
         return self._frame(rows, {"broker_account_id": "str", "symbol": "str", "qty": "float64"})
 
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
@@ -155,7 +155,7 @@ class EmbeddedStore:
             accounts,
             where=f"trading_date = ? AND json_type(document, '$.{COUNTS_AS_TRADE}') IS NOT 'false'",
             values=(trading_date.isoformat(),),
-            group_by="broker_account_id",
+            then="GROUP BY broker_account_id",
         )
         return self._frame(rows, {"broker_account_id": "str", "trades": "int64"})
 
@@ -328,8 +328,9 @@ class EmbeddedStore:
         *,
         where: str = "1",
         values: tuple[str, ...] = (),
-        group_by: str = "",
+        then: str = "",
     ) -> list[tuple[Any, ...]]:
+        """Read the rows of ``accounts``; ``then`` groups them, or adds who may be one of them."""
         wanted = list(dict.fromkeys(accounts))
         if not wanted:
             return []
@@ -337,12 +338,18 @@ class EmbeddedStore:
         tail = f" WHERE {where}"
         if not sifting:
             tail += f" AND broker_account_id IN ({', '.join('?' * len(wanted))})"
-        if group_by:
-            tail += f" GROUP BY {group_by}"
+        if not sifting:
+            values = (*values, *wanted)
+        others = then == _OTHERS_OF_ODD_NAMES
+        if others:
+            values = (*values, json.dumps(wanted))
+        tail += f" {then}"
         query = select + tail if isinstance(select, str) else {v: text + tail for v, text in select.items()}
-        rows = self._file.read(query, values if sifting else (*values, *wanted))
+        rows = self._file.read(query, values)
+        if not (sifting or others):
+            return rows
         chosen = set(wanted)
-        return [row for row in rows if row[0] in chosen] if sifting else rows
+        return [row for row in rows if row[0] in chosen or (others and not is_plain(row[0]))]
 
     def _frame(self, rows: list[tuple[Any, ...]], types: Mapping[str, str]) -> pd.DataFrame:
         columns = zip(*rows, strict=True) if rows else [()] * len(types)
