@@ -17,7 +17,7 @@ from engine.late_fills import late_fills_of
 from engine.log import wall_clock
 from engine.open_orders import left_open
 from engine.orders import FINAL_STATUSES
-from engine.quantity import round_to_units, to_shares
+from engine.quantity import UNITS, round_to_units, to_shares
 from engine.stores.objects import LocalObjects, Objects
 from engine.stores.runs import BATCH, COLLECTED, DECISIONS, FILLS, RESULTS, RunFolder, RunFolders
 
@@ -227,7 +227,7 @@ def _with_late_fills(intents: pd.DataFrame, was_open: pd.Series, objects: Object
         if units <= recorded[place]:
             continue
         intents.at[place, "filled_qty"] = to_shares(np.array([units]))[0]
-        intents.at[place, "filled_avg_price"] = group["paid"].sum() / group["qty"].sum()
+        intents.at[place, "filled_avg_price"] = group["paid"].sum() / units * UNITS
         intents.at[place, "broker_order_id"] = group["broker_order_id"].iloc[0]
         intents.at[place, "status"], intents.at[place, "reason"] = "placed", "ok"
         is_whole = units == asked[place]

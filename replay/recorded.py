@@ -152,6 +152,8 @@ def _run_folders(root: Path) -> list[Path]:
 
 
 def _cannot_be_listed(error: OSError) -> None:
+    if isinstance(error, FileNotFoundError):
+        return  # a place that isn't there holds no run, which is an error of its own
     raise RecordError(
         f"{error.filename} can't be listed ({error.strerror}); mend that, or name another place."
     )

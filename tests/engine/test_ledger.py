@@ -201,7 +201,7 @@ PLAIN = {
         ({"limit_price": math.nan}, {}, {}),
         ({"metadata": {"signal": "x"}}, {}, {"metadata": {"signal": "x"}}),
         ({"created_at": FILLED_AT}, {}, {"created_at": "2026-03-02T15:30:05.123456+00:00"}),
-        ({"client_intent_id": None}, {"client_order_id": "sent"}, {"client_intent_id": "sent"}),
+        ({"client_intent_id": ""}, {"client_order_id": "sent"}, {"client_intent_id": "sent"}),
         ({}, {"symbol": "spy", "side": "sell"}, {}),
         ({}, {"filled_qty": 10}, {"filled_qty": 10.0}),
         ({}, {"filled_avg_price": None}, {"filled_avg_price": None}),

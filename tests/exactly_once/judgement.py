@@ -114,7 +114,8 @@ class Judgement:
                 continue
             manifest = run.json("manifest.json")
             broken = [identity for identity in manifest["identities"] if not identity["holds"]]
-            if broken or manifest["exit_code"] != (4 if self._is_undecided(run, manifest) else 0):
+            unclear = self._is_undecided(run, manifest) or run.json("inputs.json").get("not_compared")
+            if broken or manifest["exit_code"] != (4 if unclear else 0):
                 yield f"{run.run_id} ended with {manifest['exit_code']}: {broken} {manifest['results']}"
             now = {
                 name: file_hash(name, run.objects.read(run.key + name)) for name in names - {"manifest.json"}
