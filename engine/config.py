@@ -35,6 +35,7 @@ from engine.setting_values import (
     as_text,
     as_timeout,
     as_wait,
+    as_zone,
 )
 
 PAPER_HOST = "https://paper-api.alpaca.markets"
@@ -91,6 +92,7 @@ SETTINGS = (
         "EXEC_INBOX_MAX_TOTAL_BYTES", as_size, "536870912", "files of one run, together; the next takes more"
     ),
     Setting("EXEC_INBOX_MAX_FILES", as_size, "10000", "most files of one run; the next run takes more"),
+    Setting("EXEC_INBOX_TZ", as_zone, None, "zone of times in files that name none; unset: they are refused"),
     Setting(
         "EXEC_IDENTITY_IGNORES", as_metadata_names, None, "names in metadata that don't identify a row, a,b"
     ),
@@ -344,6 +346,7 @@ class RunSettings:
     calendar: str
     inbox_settle_s: float
     intake: IntakeLimits
+    inbox_tz: str | None
     identity_ignores: tuple[str, ...]
     decision_max_age_s: float
     positions_max_age_s: float | None
@@ -369,6 +372,7 @@ class RunSettings:
             calendar=read_setting("EXEC_CALENDAR", env),
             inbox_settle_s=read_setting("EXEC_INBOX_SETTLE_S", env),
             intake=IntakeLimits.from_env(env),
+            inbox_tz=read_setting("EXEC_INBOX_TZ", env),
             identity_ignores=read_setting("EXEC_IDENTITY_IGNORES", env) or (),
             decision_max_age_s=read_setting("EXEC_DECISION_MAX_AGE_S", env),
             positions_max_age_s=read_setting("EXEC_POSITIONS_MAX_AGE_S", env),

@@ -140,6 +140,7 @@ class _Reader:
             limits=self.limits,
             rules=IdentityRules.of_record(self.folder.start),
             previous=self.previous,
+            zone=self.folder.start["settings"].get("inbox_tz"),
         )
         place = "quarantine" if file.unreadable else "archive"
         key = f"{place}/{self.folder.trading_date.isoformat()}/{kept_as}"

@@ -105,6 +105,7 @@ def sealed_start(
             "decision_max_age_s": settings.decision_max_age_s,
             "positions_max_age_s": settings.positions_max_age_s,
             "intake": asdict(settings.intake),
+            "inbox_tz": settings.inbox_tz,
         },
         "identity": IdentityRules.of(settings.identity_ignores).record(),
         "code_version": code_version(),

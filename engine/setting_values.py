@@ -9,6 +9,7 @@ import math
 import re
 from decimal import Decimal
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.errors import ConfigurationError
 from engine.field_names import field_named
@@ -164,6 +165,19 @@ def as_wait(name: str, text: str) -> float:
             f"wait for ever. Write it as, say, 30."
         )
     return seconds
+
+
+def as_zone(name: str, text: str) -> str:
+    """Return the IANA name of a time zone."""
+    zone = text.strip()
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigurationError(
+            f"{name} is {shown_text(text)}; expected the IANA name of a time zone. Write it as, say, "
+            f"America/New_York, Europe/Berlin or UTC."
+        ) from None
+    return zone
 
 
 def as_database_url(name: str, text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from datetime import date
 from functools import lru_cache
@@ -19,6 +19,7 @@ from engine.errors import UnreadableFile
 from engine.intents.formats import read_raw
 from engine.intents.identity import IdentityRules, are_distinct, content_digests, content_hashes, derived_ids
 from engine.intents.limits import check_laid_out
+from engine.intents.local_times import with_offsets
 from engine.intents.metadata import Metadata, metadata_of
 from engine.intents.naming import NamedColumns, named_columns
 from engine.intents.previous import PreviousIdentity, previous_identity
@@ -35,6 +36,7 @@ from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, intents_sche
 _TODAYS_RULES = IdentityRules()
 _FEW = 16
 """Rows of a file up to which arrays of fields that are left out are kept for the next file."""
+_TIMES = {field.name for field in INTENT_FIELDS if field.kind == "time"}
 _TYPED = [field for field in INTENT_FIELDS if field.name not in {"client_intent_id", "metadata"}]
 
 
@@ -71,17 +73,19 @@ def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by na
     rules: IdentityRules = _TODAYS_RULES,
     previous: Collection[IdentityRules] = (),
     now_us: int | None = None,
+    zone: str | None = None,
 ) -> IntentFile:
     """Read a file's content. ``file_time_us`` (microseconds since 1970 UTC) is the default ``created_at``.
 
     ``rules`` say what identifies a row; under the ``previous`` ones its identity is worked out as well.
     Where ``now_us`` is given, a ``created_at`` further ahead of it than clocks may differ is refused.
+    ``zone`` is the IANA name of the zone of times that name none; without it they are refused.
     Never raises for what a strategy wrote: that comes back as refused rows, each with its reasons.
     """
     try:
         raw = without_repeated_headers(name, read_raw(name, content, limits))
         check_laid_out(name, raw.columns, limits)
-        return _read(name, raw, _Context(file_time_us, trading_date, limits, rules, previous, now_us))
+        return _read(name, raw, _Context(file_time_us, trading_date, limits, rules, previous, now_us, zone))
     except UnreadableFile as error:
         return refused_whole(name, error)
     except Exception as error:  # one strange file must not keep the others from being read, run after run
@@ -114,10 +118,16 @@ class _Context:
     rules: IdentityRules
     previous: Collection[IdentityRules]
     now_us: int | None
+    zone: str | None
 
 
 def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
     named = named_columns(name, raw)
+    if context.zone is not None:
+        times = {
+            name: with_offsets(named.fields[name], context.zone) for name in _TIMES & named.fields.keys()
+        }
+        named = replace(named, fields={**named.fields, **times})
     columns = {
         field.name: typed_column(field.kind, named.fields[field.name])
         for field in _TYPED

@@ -722,3 +722,15 @@ def test_a_record_that_cannot_be_listed_stops_the_run_and_nothing_is_taken_twice
     for unfinished in desk.world().runs.unfinished():
         finish(unfinished, desk.world())
     assert [rows_of(run)["batched"] for run in desk.world().runs.all()] == [1, 0]
+
+
+def test_times_without_a_zone_are_read_in_the_zone_that_the_run_began_with(desk: Desk) -> None:
+    naive = order(created_at="2026-03-02T11:59:00")
+    desk.drop("a.json", naive, age_s=10)
+    refused = desk.run().json("collected.json")
+    assert (refused["rows"]["batched"], refused["rows"]["quarantined"]) == (0, 1)
+    desk.drop("b.json", naive, age_s=10)
+    run = desk.run(EXEC_INBOX_TZ="America/New_York")
+    assert run.json("run.json")["settings"]["inbox_tz"] == "America/New_York"
+    (taken,) = run.table("intents.parquet")["created_at"].to_pylist()
+    assert taken.isoformat() == "2026-03-02T16:59:00+00:00"
