@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from xxhash import xxh3_64_intdigest
+from xxhash import xxh3_64_intdigest, xxh3_128_hexdigest
 
 from engine.columns import MISSING
 from engine.field_names import folded
@@ -42,6 +42,7 @@ Words = npt.NDArray[np.uint64]
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _MAY_SAY_MORE = frozenset("-0123456789TtFf")
 _ALL_BITS = 2**64 - 1
+_HASHED_FROM_LEVEL = 4
 
 
 @dataclass(frozen=True)
@@ -221,15 +222,20 @@ def _member_hash(name: str, value: Any) -> int:
     return int(xxh3_64_intdigest(f"{name}\0{said}".encode(errors="surrogatepass")))
 
 
-def _said(value: Any) -> str | None:
-    """Give what a value says as text that is the same in every format, None for nothing."""
+def _said(value: Any, level: int = 0) -> str | None:
+    """Return what a value says as text that is the same in every format, None for nothing.
+
+    Text of an object within an object is quoted again on each level, which doubles it: from
+    ``_HASHED_FROM_LEVEL`` on a hash stands for it.
+    """
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, dict):
-        members = {str(key): _said(held) for key, held in value.items()}
-        return json.dumps({key: said for key, said in members.items() if said is not None}, sort_keys=True)
+        members = {str(key): _said(held, level + 1) for key, held in value.items()}
+        said = {key: text for key, text in members.items() if text is not None}
+        return _in_place(json.dumps(said, sort_keys=True), level)
     if isinstance(value, list | tuple):
-        return json.dumps([_said(held) for held in value])
+        return _in_place(json.dumps([_said(held, level + 1) for held in value]), level)
     text = "" if value is None else str(value).strip()
     if not text or text[0] not in _MAY_SAY_MORE:
         return text or None
@@ -237,6 +243,12 @@ def _said(value: Any) -> str | None:
     if number:
         return _number(float(text)) if number[1] or number[2] else text
     return text.lower() if text.lower() in {"true", "false"} else text
+
+
+def _in_place(text: str, level: int) -> str:
+    if level < _HASHED_FROM_LEVEL:
+        return text
+    return xxh3_128_hexdigest(text.encode(errors="surrogatepass"))
 
 
 def _number(value: float) -> str | None:

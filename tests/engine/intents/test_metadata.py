@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from engine.intents.metadata import _said
 from tests.engine.intents.files import (
     ENDINGS,
     HEADER,
@@ -207,3 +208,19 @@ def test_a_row_keeps_its_id_when_the_struct_it_stands_in_gets_another_member() -
     alone = read("a.parquet", orders_with(metadata=pa.array([{"z": 1}])))
     grown = read("a.parquet", orders_with(metadata=pa.array([{"z": 1}, {"z": 2, "why": "x"}])))
     assert ids(alone)[0] == ids(grown)[0]
+
+
+def nested(levels: int, innermost: object = 1) -> object:
+    for _ in range(levels):
+        innermost = {"a": innermost}
+    return innermost
+
+
+@pytest.mark.parametrize("levels", [5, 19, 90])
+def test_deeply_nested_metadata_costs_what_it_is_long(levels: int) -> None:
+    assert len(_said(nested(levels)) or "") < 1_000
+    assert _said(nested(levels)) == _said(nested(levels, 1.0)) != _said(nested(levels, 2))
+
+
+def test_what_flat_metadata_says_is_written_out() -> None:
+    assert _said(nested(2)) == json.dumps({"a": json.dumps({"a": "1"})})
