@@ -7,7 +7,9 @@ one that names its offset itself.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,9 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.columns import MISSING
+from engine.schema import INTENT_FIELDS
 
 _NAIVE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?", re.ASCII)
 _MINUTE = timedelta(minutes=1)
+_TIMES = {field.name for field in INTENT_FIELDS if field.kind == "time"}
+
+
+def with_zone(fields: Mapping[str, pa.Array], zone: str | None) -> dict[str, pa.Array]:
+    """Return raw fields in which the times have an offset, as ``with_offsets``; unchanged without a zone."""
+    times = (
+        {} if zone is None else {name: with_offsets(fields[name], zone) for name in _TIMES & fields.keys()}
+    )
+    return {**fields, **times}
 
 
 def with_offsets(array: pa.Array, zone: str) -> pa.Array:
@@ -49,13 +61,20 @@ def _with_offset(text: str, zone: ZoneInfo) -> str:
     if naive is None:
         return text
     day, minute, seconds = naive.groups(default="")
+    offset = _offset(f"{day}T{minute}", zone)
+    return text if offset is None else f"{day}T{minute}{seconds}{offset}"
+
+
+@lru_cache(maxsize=1 << 16)
+def _offset(minute: str, zone: ZoneInfo) -> str | None:
+    """Return the offset of a local minute, whose seconds all have it; None where there is no single one."""
     try:
-        local = datetime.fromisoformat(f"{day}T{minute}")  # whose offset is that of all its seconds
+        local = datetime.fromisoformat(minute)
         early, late = (local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
     except (ValueError, OverflowError):
-        return text
+        return None
     if early is None or early != late or early % _MINUTE:
-        return text
+        return None
     sign = "-" if early < timedelta(0) else "+"
     minutes = abs(early) // _MINUTE
-    return f"{day}T{minute}{seconds}{sign}{minutes // 60:02}:{minutes % 60:02}"
+    return f"{sign}{minutes // 60:02}:{minutes % 60:02}"

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from engine.columns import Column
 from engine.intents.identity import IdentityRules, content_digests, content_hashes, derived_ids
+from engine.intents.local_times import with_zone
 from engine.intents.metadata import metadata_of
 from engine.intents.naming import named_columns
 from engine.intents.raw_table import RawTable
@@ -34,8 +35,10 @@ class PreviousIdentity:
     content_hashes: npt.NDArray[np.int64]
 
 
-def previous_identity(raw: RawTable, rules: IdentityRules, trading_date: date) -> PreviousIdentity:
-    """Return the identity of a file's rows under ``rules``."""
+def previous_identity(
+    raw: RawTable, rules: IdentityRules, trading_date: date, *, zone: str | None
+) -> PreviousIdentity:
+    """Return the identity of a file's rows under ``rules``; ``zone`` is that of times that name none."""
     if rules.version == 1:
         fields = {field.name: raw.columns[field.name] for field in INTENT_FIELDS if field.name in raw.columns}
         extra = {name: column for name, column in raw.columns.items() if name not in fields}
@@ -43,6 +46,7 @@ def previous_identity(raw: RawTable, rules: IdentityRules, trading_date: date) -
     else:
         named = named_columns("", raw)
         fields, extra, kinds = dict(named.fields), dict(named.extra), {}
+    fields = with_zone(fields, zone)
     columns: dict[str, Column] = {
         field.name: typed_column(kinds.get(field.name, field.kind), fields[field.name])
         for field in INTENT_FIELDS

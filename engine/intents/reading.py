@@ -19,7 +19,7 @@ from engine.errors import UnreadableFile
 from engine.intents.formats import read_raw
 from engine.intents.identity import IdentityRules, are_distinct, content_digests, content_hashes, derived_ids
 from engine.intents.limits import check_laid_out
-from engine.intents.local_times import with_offsets
+from engine.intents.local_times import with_zone
 from engine.intents.metadata import Metadata, metadata_of
 from engine.intents.naming import NamedColumns, named_columns
 from engine.intents.previous import PreviousIdentity, previous_identity
@@ -36,7 +36,6 @@ from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, intents_sche
 _TODAYS_RULES = IdentityRules()
 _FEW = 16
 """Rows of a file up to which arrays of fields that are left out are kept for the next file."""
-_TIMES = {field.name for field in INTENT_FIELDS if field.kind == "time"}
 _TYPED = [field for field in INTENT_FIELDS if field.name not in {"client_intent_id", "metadata"}]
 
 
@@ -123,11 +122,7 @@ class _Context:
 
 def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
     named = named_columns(name, raw)
-    if context.zone is not None:
-        times = {
-            name: with_offsets(named.fields[name], context.zone) for name in _TIMES & named.fields.keys()
-        }
-        named = replace(named, fields={**named.fields, **times})
+    named = replace(named, fields=with_zone(named.fields, context.zone))
     columns = {
         field.name: typed_column(field.kind, named.fields[field.name])
         for field in _TYPED
@@ -166,7 +161,8 @@ def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
         distinct_ids=ids.null_count == kept and are_distinct(digests),
         notes=named.notes() if kept else [],
         previous={
-            rules: previous_identity(raw.of(good), rules, context.trading_date) for rules in context.previous
+            rules: previous_identity(raw.of(good), rules, context.trading_date, zone=context.zone)
+            for rules in context.previous
         },
         says_created_at="created_at" in named.fields,
         with_own_id=ids.is_valid().to_numpy(zero_copy_only=False),

@@ -734,3 +734,12 @@ def test_times_without_a_zone_are_read_in_the_zone_that_the_run_began_with(desk:
     assert run.json("run.json")["settings"]["inbox_tz"] == "America/New_York"
     (taken,) = run.table("intents.parquet")["created_at"].to_pylist()
     assert taken.isoformat() == "2026-03-02T16:59:00+00:00"
+
+
+def test_a_row_whose_times_name_no_zone_is_recognised_under_its_previous_identity(desk: Desk) -> None:
+    row = order(seed=1, valid_until="2026-03-02T15:59:00")
+    desk.drop("a.json", row, age_s=10)
+    assert rows_of(desk.run(EXEC_INBOX_TZ="America/New_York"))["batched"] == 1
+    desk.drop("b.json", row, age_s=10)
+    again = desk.run(EXEC_INBOX_TZ="America/New_York", EXEC_IDENTITY_IGNORES="seed")
+    assert (rows_of(again)["batched"], rows_of(again)["duplicate"]) == (0, 1)
