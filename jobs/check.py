@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from engine.errors import UsageError
@@ -14,7 +15,7 @@ from engine.stores.runs import BATCH, COLLECTED, DECISIONS, INPUTS, RunFolder
 from engine.world import World
 from jobs import recorded
 from jobs.given import Given, read_given
-from jobs.tables import print_json, print_table, say
+from jobs.tables import print_json, print_list, print_table, say
 from jobs.wording import counted, moment, order, why_refused
 from jobs.world import Setup, read_setup
 
@@ -158,10 +159,11 @@ def _print(checked: Checked) -> None:
     refused = [
         line for record in collected["refused"] for line in (record["message"], *record.get("also", []))
     ]
-    _print_list("Would be quarantined", refused)
+    shown = partial(print_list, at_most=_MESSAGES_SHOWN, more="; --json has all")
+    shown("Would be quarantined", refused)
     again = [record["message"] for record in collected["duplicates"]]
-    _print_list("Would be recognised as known, and not taken twice", again)
-    _print_list("To note", [f"{note['file']}: {note['message']}" for note in collected.get("notes", [])])
+    shown("Would be recognised as known, and not taken twice", again)
+    shown("To note", [f"{note['file']}: {note['message']}" for note in collected.get("notes", [])])
     _print_end(checked, collected["rows"])
 
 
@@ -189,17 +191,6 @@ def _print_intents(checked: Checked) -> None:
     ]
     with_verdicts = [(*cell, verdict) for cell, verdict in zip(cells, verdicts, strict=True)]
     print_table(f"Would be judged, in this order{first}", (*columns, "verdict"), with_verdicts)
-
-
-def _print_list(title: str, messages: list[str]) -> None:
-    if not messages:
-        return
-    say()
-    say(f"{title}: {len(messages)}", bold=True)
-    for message in messages[:_MESSAGES_SHOWN]:
-        say(f"  {message}")
-    if len(messages) > _MESSAGES_SHOWN:
-        say(f"  … and {len(messages) - _MESSAGES_SHOWN} more; --json has all")
 
 
 def _print_end(checked: Checked, rows: Mapping[str, int]) -> None:

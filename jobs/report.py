@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from engine.putting_away import left_by
 from engine.stores.runs import BATCH, COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RESULTS, RunFolder
 from jobs import recorded
 from jobs.run import folder_path
-from jobs.tables import print_table, say
+from jobs.tables import print_list, print_table, say
 from jobs.wording import order, outcome, why_refused
 
 _INTENTS_SHOWN = 20
-_MESSAGES_SHOWN = 10
+_print_list = partial(print_list, at_most=10)
 _ID_SHOWN = 12
 _LEFT = {
     "blocked": "LEFT IN THE INBOX until it is put right",
@@ -137,17 +138,6 @@ def print_left(left: list[dict[str, str]]) -> None:
     """Print what lies in the inbox and is not taken: what needs a person to look at it, and what waits."""
     for kind, title in _LEFT.items():
         _print_list(title, [f"{one['name']}: {one['why']}" for one in left if one["kind"] == kind])
-
-
-def _print_list(title: str, messages: list[str]) -> None:
-    if not messages:
-        return
-    say()
-    say(f"{title}: {len(messages)}", bold=True)
-    for message in messages[:_MESSAGES_SHOWN]:
-        say(f"  {message}")
-    if len(messages) > _MESSAGES_SHOWN:
-        say(f"  … and {len(messages) - _MESSAGES_SHOWN} more")
 
 
 def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:

@@ -62,6 +62,18 @@ def say(text: str = "", *, bold: bool = False, color: str | None = None, err: bo
     click.echo(click.style(line, bold=bold or None, fg=color) if bold or color else line, err=err)
 
 
+def print_list(title: str, messages: Sequence[str], *, at_most: int, more: str = "") -> None:
+    """Print messages below a title with their number; ``more`` says where those beyond ``at_most`` are."""
+    if not messages:
+        return
+    say()
+    say(f"{title}: {len(messages)}", bold=True)
+    for message in messages[:at_most]:
+        say(f"  {message}")
+    if len(messages) > at_most:
+        say(f"  … and {len(messages) - at_most} more{more}")
+
+
 def print_json(record: Mapping[str, Any]) -> None:
     """Print one JSON object on one line."""
     click.echo(hider(os.environ)(printable_json(json.dumps(record, default=str))))

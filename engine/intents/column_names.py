@@ -70,6 +70,9 @@ def order_term(name: str) -> OrderTerm | None:
     if plain in _FREE:
         return None
     meant = _MEANT.get(plain)
+    if meant is None and "." in name and _plain(name.partition(".")[0]) != "metadata":
+        inner = name.rpartition(".")[2]  # as json_normalize names what stood in an object
+        meant = field_named(inner) or _MEANT.get(_plain(inner))
     if meant is None:
         meant = next((said for words in _without_decoration(name) if (said := _MEANT.get(words))), None)
     if meant is None:

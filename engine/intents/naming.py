@@ -15,6 +15,7 @@ from engine.errors import UnreadableFile
 from engine.field_names import field_named
 from engine.intents.column_names import OrderTerm, is_index_name, order_term, shown_name
 from engine.intents.json_columns import joined
+from engine.intents.nested_terms import nested_terms
 from engine.intents.raw_table import ODD, RawTable
 from engine.quantity import Mask
 
@@ -40,7 +41,8 @@ class NamedColumns:
     def violations(self) -> Iterator[Violation]:
         """Yield what is wrong with the names of each row's columns."""
         for name, (term, rows) in self.terms.items():
-            yield Violation(name, term.rule, term.remedy, rows)
+            rule = term.rule if term.name == shown_name(name) else f"{term.rule}, and {term.name} is none"
+            yield Violation(name, rule, term.remedy, rows)
         for field, rows in self.clashes.items():
             spelt = " and ".join(map(shown_name, self.names[field]))
             yield Violation(field, "one value", f"{spelt} are one field: write it once.", rows)
@@ -88,6 +90,9 @@ def named_columns(name: str, raw: RawTable) -> NamedColumns:
                 terms[column] = (term, has_it)
         elif column in raw.index_names:
             index.append(column)
+        elif (nested := nested_terms(column, array)) is not None:
+            terms[column] = (nested.term, nested.rows)
+            extra[column] = array
         else:
             extra[column] = array
     clashes = {}

@@ -41,14 +41,15 @@ SYNONYMS = {
         sides sdie order_side trade_side deal_side direction order_direction trade_direction buy_sell
         buy_or_sell buysell_indicator bs bs_flag buy_sell_flag is_buy is_sell is_long is_short long_short
         long_or_short side_code verb instruction order_action trade_action transaction transaction_type
-        trade_type short_sell short_sale sell_short cmd order_cmd
+        trade_type short_sell short_sale sell_short cmd order_cmd 54 tag54
     """,
     "qty": """
         quantity quantities quan qnty qtty qtys qyt qt order_qty ordQty order_quantity trade_qty
         trade_quantity total_quantity total_qty base_qty base_quantity quantity_shares shares share num_shares
         nr_shares no_shares n_shares number_of_shares share_count shares_count size sizes order_size
         trade_size lot lots lot_size units unit order_units contracts num_contracts position_size position_qty
-        order_volume vol_lots target_qty target_quantity target_shares target_position delta_shares signed_qty
+        order_volume vol_lots qty_shares shares_to_buy shares_to_sell nominal menge stueck 38 tag38
+        target_qty target_quantity target_shares target_position delta_shares signed_qty
     """,
     "qty, in shares, or notional, in USD": """
         amount amt order_amount trade_amount order_amt
@@ -64,11 +65,12 @@ SYNONYMS = {
     """,
     "order_type": """
         type types ord_type otype order_kind kind_of_order order_style price_type pricing_type exec_type
-        execution_type type_of_order typ
+        execution_type type_of_order typ auftragsart tipo_orden 40 tag40
     """,
     "time_in_force": """
         tif time_in_forces time_force force duration order_duration validity validity_type order_validity
-        good_for time_condition order_term type_time
+        good_for time_condition order_term type_time timeInForceType gtc day_order moo moc loo loc on_open
+        on_close market_on_open market_on_close limit_on_open limit_on_close 59 tag59
     """,
     "limit_price, or reference_price where it is for comparing": """
         price prices px prc order_price order_px price_per_share unit_price
@@ -76,10 +78,13 @@ SYNONYMS = {
     "limit_price": """
         lmt lmt_price lmt_px limit limits limit_px limit_prc lim lim_price limit_level price_limit price_lmt
         at_price entry entry_price buy_price sell_price bid_limit max_price min_price worst_price price_bound
-        max_slippage slippage_tolerance slippage_limit limit_rate
+        max_slippage slippage_tolerance slippage_limit limit_rate px_limit price_cap buy_limit sell_limit
+        limit_price_cents limit_price_in_usd l_price limit_offset lmtPriceOffset price_ceiling price_floor
+        limitpreis prix_limite precio_limite prezzo_limite 44 tag44
     """,
     "stop_price": """
         stop stops stop_px stp stp_price stop_level stop_trigger stop_limit_stop price_stop trigger triggers
+        adjustedStopPrice 99 tag99
         trigger_price trigger_px trig_price aux_price activation_price activate_price price2 stop_rate
     """,
     "trail_price": """

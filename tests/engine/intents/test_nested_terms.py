@@ -1,0 +1,75 @@
+"""Order terms inside objects that are not the field ``metadata``: refused, however deep they stand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.engine.intents.files import messages, order, parquet, read, read_rows, values
+
+NESTED: list[Any] = [
+    {"params": {"limit_price": 4}},
+    {"options": {"price": 4}},
+    {"details": json.dumps({"limit_price": 4})},
+    {"info": json.dumps(json.dumps({"limit_price": 4}))},
+    {"info": [{"x": 1}, {"deep": {"Order_Type": "limit"}}]},
+    {"info": {"tif": "gtc"}},
+    {"info": {"note": json.dumps([{"stop": 4}])}},
+]
+
+
+@pytest.mark.parametrize("extra", NESTED[:3] + NESTED[4:])
+@pytest.mark.parametrize("ending", [".json", ".jsonl"])
+def test_an_order_term_inside_an_object_is_refused(ending: str, extra: dict[str, Any]) -> None:
+    (column,) = extra
+    file = read_rows(ending, order(**extra), order(note="fine"))
+    assert file.table.num_rows == 1
+    (said,) = messages(file)
+    assert f"{column} is" in said
+    assert "Did you mean" in said
+
+
+def test_an_order_term_inside_an_object_in_a_csv_or_a_struct_is_refused() -> None:
+    header = "strategy_id,broker_account_id,symbol,side,qty,params"
+    file = read("a.csv", header + '\ns,paper,SPY,buy,1,"{""limit_price"": 4}"\ns,paper,QQQ,buy,1,\n')
+    assert (values(file, "symbol"), len(file.refused)) == (["QQQ"], 1)
+    rows = [order(params={"limit_price": 4.0, "type": "limit"}), order(params=None)]
+    frame = parquet(pa.Table.from_pylist(rows))
+    file = read("a.parquet", frame)
+    assert (file.table.num_rows, len(file.refused)) == (1, 1)
+
+
+def test_keys_inside_metadata_are_free() -> None:
+    file = read_rows(".json", order(metadata={"limit_price": 4, "params": {"type": "limit"}}))
+    assert messages(file) == []
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"signal": {"score": 0.5, "created_at": "x", "reference_price": 4}},
+        {"signal": {"limit_price": None}},
+        {"note": "{not json"},
+        {"levels": [1, 2, 3]},
+        {"note": "limit_price: 4"},
+    ],
+)
+def test_objects_without_order_terms_stay_metadata(extra: dict[str, Any]) -> None:
+    assert messages(read_rows(".json", order(**extra))) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["params.limit_price", "order.params.type", "Limitpreis", "prix_limite", "px_limit", "price_cap",
+     "buy_limit", "limit_price_cents", "lmtPriceOffset", "44", "Tag40", "gtc", "on_open", "qty_shares"],
+)  # fmt: skip
+def test_these_names_are_order_terms(name: str) -> None:
+    (said,) = messages(read_rows(".json", order(**{name: 4})))
+    assert "Did you mean" in said
+
+
+def test_a_flattened_key_of_metadata_is_free() -> None:
+    assert messages(read_rows(".json", order(**{"metadata.limit_price": 4}))) == []
