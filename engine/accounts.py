@@ -22,9 +22,10 @@ from typing import Any
 
 from engine.accounts_file import FILE, listed_accounts
 from engine.brokers.alpaca_settings import checked_host, checked_key
-from engine.config import PAPER_HOST, read_setting
+from engine.config import PAPER_HOST, not_read, read_setting
 from engine.errors import ConfigurationError
 from engine.masking import is_key
+from engine.setting_paths import as_path
 
 _PAPER_KEY, _LIVE_KEY = "PK", "AK"
 """What Alpaca's keys begin with (dashboard and support pages; not in its API documents)."""
@@ -69,13 +70,40 @@ def _the_one(env: Mapping[str, str]) -> AccountSettings:
     return _checked(
         AccountSettings(
             name=read_setting("EXEC_BROKER_ACCOUNT_ID", env) or "",
-            trading_host=checked_host(read_setting("ALPACA_TRADING_HOST", env)),
+            trading_host=_host(env),
             api_key_source="ALPACA_API_KEY",
             secret_key_source="ALPACA_SECRET_KEY",
-            api_key=checked_key("ALPACA_API_KEY", env.get("ALPACA_API_KEY", "")),
-            secret_key=checked_key("ALPACA_SECRET_KEY", env.get("ALPACA_SECRET_KEY", "")),
+            api_key=_key_of_environment("ALPACA_API_KEY", env),
+            secret_key=_key_of_environment("ALPACA_SECRET_KEY", env),
         )
     )
+
+
+def _key_of_environment(name: str, env: Mapping[str, str]) -> str:
+    if not env.get(name, "").strip() and (other := _under_another_name(name, env)):
+        raise ConfigurationError(
+            f"{name} is not set, and {other} is, which the engine doesn't read. Set {name} to the key that "
+            f"is meant for this engine."
+        )
+    return checked_key(name, env.get(name, ""))
+
+
+def _host(env: Mapping[str, str]) -> str:
+    """Return the host that is set; none is guessed where another program's variable names another one."""
+    name = "ALPACA_TRADING_HOST"
+    other = "" if env.get(name) else _under_another_name(name, env)
+    said = env[other].strip().rstrip("/").removesuffix("/v2") if other else PAPER_HOST
+    if said.startswith("http") and said != PAPER_HOST:
+        raise ConfigurationError(
+            f"{name} is not set, and {other} is, which the engine doesn't read and which names another host "
+            f"than {PAPER_HOST}. Set {name} to the host that is meant for this engine."
+        )
+    return checked_host(read_setting(name, env))
+
+
+def _under_another_name(setting: str, env: Mapping[str, str]) -> str:
+    """Return the variable in which other programs keep what a setting says, "" where none is set."""
+    return next((name for name, meant in not_read(env).items() if meant == setting), "")
 
 
 def _account(name: str, said: Mapping[str, Any], env: Mapping[str, str]) -> AccountSettings:
@@ -120,7 +148,7 @@ def _key(place: str, what: str, said: Mapping[str, Any], env: Mapping[str, str])
             raise ConfigurationError(f"{place}: {what}_env is no name of an environment variable.")
         return variable, checked_key(variable, env.get(variable, ""))
     try:
-        text = Path(str(file)).read_text(encoding="ascii", errors="replace")
+        text = Path(as_path(f"{place}: {what}_file", str(file))).read_text(encoding="ascii", errors="replace")
     except OSError as error:
         raise ConfigurationError(
             f"{place}: {what}_file can't be read ({error.strerror}). Name a file."

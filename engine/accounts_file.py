@@ -51,6 +51,13 @@ def listed_accounts(path: str) -> dict[str, dict[str, Any]]:
     return dict(said["accounts"])
 
 
+def variables_named(path: str | Path) -> frozenset[str]:
+    """Return the environment variables that hold keys. Raises ``ConfigurationError``."""
+    accounts = listed_accounts(str(path)).values()
+    named = [account.get(key) for account in accounts for key in ("api_key_env", "secret_key_env")]
+    return frozenset(name for name in named if name)
+
+
 def _check_account(path: str, name: str, said: object) -> None:
     place = f"{path}, account {printable(repr(name))}"
     if name != name.strip() or not 0 < len(name) <= TEXT_LENGTH:

@@ -7,16 +7,17 @@ typing mistake must never loosen a limit. ``SETTINGS`` is the whole list.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigurationError
 from engine.masking import shown_text, shown_word
+from engine.plain_text import trimmed
+from engine.setting_names import is_wrong, unread_names, why_wrong
+from engine.setting_paths import as_path
 from engine.setting_values import (
     PROJECTIONS,
     Projection,
@@ -63,7 +64,7 @@ SETTINGS = (
         "judge and record, send nothing; 0 (false, no, off) asks for live orders",
     ),
     Setting("AGENT_MODE", as_text, None, "only LIVE lets live orders through; a dry run doesn't ask"),
-    Setting("EXEC_DATA_DIR", as_text, "./data", "folder of inbox, archive, quarantine, runs and engine.db"),
+    Setting("EXEC_DATA_DIR", as_path, "./data", "folder of inbox, archive, quarantine, runs and engine.db"),
     Setting(
         "EXEC_GROUP_ACCESS", as_flag, "0", "1: the group may read what the engine creates (modes 0750, 0640)"
     ),
@@ -100,7 +101,7 @@ SETTINGS = (
     Setting("EXEC_CALENDAR", as_text, "XNYS", "exchange_calendars name of the sessions"),
     Setting("EXEC_BROKER_ACCOUNT_ID", as_name, None, "the one account that may trade; unset: any"),
     Setting(
-        "EXEC_ACCOUNTS_FILE", as_text, None, "several accounts, with hosts and where their keys are (TOML)"
+        "EXEC_ACCOUNTS_FILE", as_path, None, "several accounts, with hosts and where their keys are (TOML)"
     ),
     Setting(
         "DATABASE_URL", as_database_url, None, "positions in PostgreSQL; unset: in engine.db", secret=True
@@ -126,8 +127,6 @@ SETTINGS = (
     Setting("EXEC_KILL_SWITCH_FILE", as_text, None, "deprecated name of EXECUTION_HALTED_FILE"),
     Setting("EXEC_KILL_SWITCH_DOC", as_text, None, "deprecated name of EXECUTION_HALTED_DOC"),
 )
-_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
-"""Names that Kubernetes sets for every service, one called execution-engine, say."""
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
@@ -155,15 +154,17 @@ def check_names(env: Mapping[str, str]) -> None:
 
 
 def wrong_names(env: Mapping[str, str]) -> dict[str, ConfigurationError]:
-    """Give what is wrong with names that look like settings and are none, by name."""
-    found = {}
-    for name in env:
-        is_ours = name in _BY_NAME or _SERVICE_LINK.search(name)
-        if name.startswith(("EXEC_", "EXECUTION_")) and not is_ours:
-            close = get_close_matches(name, _BY_NAME, n=1, cutoff=0.85)
-            hint = f"Did you mean {close[0]}?" if close else "Unset it."
-            found[name] = f"{name} is no setting of the engine. {hint}"
-    return {name: ConfigurationError(message) for name, message in found.items()}
+    """Return what is wrong with names that look like settings and are none, by name."""
+    wrong = [name for name in env if is_wrong(name, _BY_NAME)]
+    return {name: ConfigurationError(why_wrong(name, _BY_NAME)) for name in wrong}
+
+
+def not_read(env: Mapping[str, str], *, used: Collection[str] = ()) -> dict[str, str]:
+    """Return variables that may be meant for a setting and are not read: the setting by name, "" for none.
+
+    ``used``: variables that the accounts file names.
+    """
+    return unread_names(env, _BY_NAME, used=used)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +202,7 @@ class RiskConfig:
             )
         if not isinstance(self.accounts, frozenset) or not all(isinstance(a, str) for a in self.accounts):
             raise ConfigurationError(f"accounts is {self.accounts!r}; expected a frozenset of account ids.")
+        object.__setattr__(self, "accounts", frozenset(map(trimmed, self.accounts)))
         if not isinstance(self.fail_open, bool):
             raise ConfigurationError(f"fail_open is {self.fail_open!r}; expected True or False.")
 

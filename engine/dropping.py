@@ -15,6 +15,7 @@ from engine.field_names import field_named
 from engine.intents.column_names import order_term
 from engine.intents.plain_values import plain_intent
 from engine.record import json_line
+from engine.setting_paths import expanded
 from engine.stores.inbox import drop_file
 from engine.stores.modes import Modes
 
@@ -85,7 +86,7 @@ def inbox_folder(inbox: str | os.PathLike[str] | None) -> Path:
     if inbox is None:
         _check_folder(configured, configured)
         return configured
-    folder = Path(inbox)
+    folder = Path(expanded(os.fspath(inbox)))
     _check_folder(folder, configured)
     return folder
 

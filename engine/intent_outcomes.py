@@ -18,6 +18,7 @@ from engine.log import wall_clock
 from engine.open_orders import left_open
 from engine.orders import FINAL_STATUSES
 from engine.quantity import UNITS, round_to_units, to_shares
+from engine.setting_paths import expanded
 from engine.stores.objects import LocalObjects, Objects
 from engine.stores.runs import BATCH, COLLECTED, DECISIONS, FILLS, RESULTS, RunFolder, RunFolders
 
@@ -110,7 +111,9 @@ def outcomes(
 
 
 def _data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
-    place = Path(read_setting("EXEC_DATA_DIR", os.environ) if data_dir is None else data_dir)
+    place = Path(
+        read_setting("EXEC_DATA_DIR", os.environ) if data_dir is None else expanded(os.fspath(data_dir))
+    )
     if not place.is_dir():
         raise UsageError(
             f"there is no data folder {str(place)!r}. Name that of the runs as data_dir, or in EXEC_DATA_DIR."

@@ -11,7 +11,9 @@ import click
 
 from engine import __version__
 from engine.errors import EngineError, GateClosed
+from engine.plain_text import trimmed
 from jobs.ending import as_a_process
+from jobs.options import Folder
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 _SLOT = click.option("--slot", default="adhoc", show_default=True, help="The scheduled time's name.")
@@ -120,8 +122,18 @@ def halt(*, why: str, by: str | None, cancel: bool, as_json: bool) -> None:
 
 @cli.command("cancel-all")
 @click.option("--symbol", help="Only orders of this symbol.")
-@click.option("--strategy", help="Only orders of this strategy that a run of this data folder left open.")
-@click.option("--account", help="Only of this account: the one of the keys, or nothing is done.")
+@click.option(
+    "--strategy",
+    type=trimmed,
+    metavar="TEXT",
+    help="Only orders of this strategy that a run of this data folder left open.",
+)
+@click.option(
+    "--account",
+    type=trimmed,
+    metavar="TEXT",
+    help="Only of this account: the one of the keys, or nothing is done.",
+)
 @_JSON
 def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None, as_json: bool) -> None:
     """Withdraw what is open at the broker, wait for the outcome, say what filled on the way.
@@ -160,7 +172,7 @@ def day(session: str, *, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("what", metavar="DATE|RUN|RANGE")
-@click.option("--data", type=click.Path(exists=True, file_okay=False),
+@click.option("--data", type=Folder(exists=True),
               help="The data folder; default: EXEC_DATA_DIR.")  # fmt: skip
 @click.option("--limits", type=click.Path(exists=True, dir_okay=False),
               help="TOML: limits by rule or setting, max_position_size_exceeded = 50.")  # fmt: skip
@@ -184,7 +196,7 @@ def replay(what: str, **options: Any) -> None:
 @cli.command()
 @click.option("--days", type=click.IntRange(1, 252), default=5, show_default=True, help="How many sessions.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of prices, strategies and faults.")
-@click.option("--out", required=True, type=click.Path(file_okay=False), help="An empty or new folder.")
+@click.option("--out", required=True, type=Folder(), help="An empty or new folder.")
 @click.option("--start", "first_day", default="2026-03-02", show_default=True, help="The first session.")
 @click.option("--faults", is_flag=True, help="With trouble at the broker.")
 @_JSON
@@ -345,7 +357,7 @@ def accept_positions(file: str, *, by: str, why: str, as_json: bool) -> None:
 
 
 @positions.command("pull")
-@click.option("--account", help="Show only this account; all are brought.")
+@click.option("--account", type=trimmed, metavar="TEXT", help="Show only this account; all are brought.")
 @_JSON
 def pull_positions(*, account: str | None, as_json: bool) -> None:
     """Bring the brokers' positions into the book, as `sync` does, and show it."""
@@ -355,7 +367,7 @@ def pull_positions(*, account: str | None, as_json: bool) -> None:
 
 
 @positions.command("show")
-@click.option("--account", help="Only this account.")
+@click.option("--account", type=trimmed, metavar="TEXT", help="Only this account.")
 @_JSON
 def show_positions(*, account: str | None, as_json: bool) -> None:
     """Show the position book."""

@@ -99,6 +99,7 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
         if not finding.passed:
             is_fatal = finding.name == _DATA_FOLDER or (live and finding.name not in spared)
             (found.fatal if is_fatal else found.others).append(f"{finding.name}: {finding.said}")
+    found.others += setup.remarks
     if setup.config.fail_open:
         found.others.append(
             "EXEC_RISK_FAIL_OPEN is on: a rule whose data is unavailable lets everything pass. Unset it, "

@@ -61,6 +61,12 @@ def print_in_doubt(run_ids: list[str]) -> None:
         )
 
 
+def print_remarks(remarks: list[str]) -> None:
+    """Print what an operator may not have meant."""
+    for remark in remarks:
+        say(f"To note: {remark}")
+
+
 def _print_heading(folder: RunFolder, note: str) -> None:
     mode = "dry run, nothing is sent" if folder.start["mode"] == "dry" else "live"
     parts = [f"Run {folder.run_id}", mode, f"session {folder.trading_date}", *([note] if note else [])]

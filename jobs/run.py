@@ -23,11 +23,15 @@ if TYPE_CHECKING:  # a dry run has no gate, and is short
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run of this command, the unfinished ones that it ended before, and those in doubt that are left."""
+    """A run of this command, the unfinished ones that it ended before, and those in doubt that are left.
+
+    ``remarks``: sentences on what an operator may not have meant.
+    """
 
     own: RunFolder
     resumed: list[RunFolder]
     in_doubt: list[str]
+    remarks: list[str]
 
 
 def run(*, slot: str, as_json: bool) -> int:
@@ -35,15 +39,20 @@ def run(*, slot: str, as_json: bool) -> int:
     outcome = work(read_setup(), slot)
     exit_code = _exit_code([*outcome.resumed, outcome.own], outcome.in_doubt)
     if as_json:
-        others = {"resumed": _resumed(outcome), "in_doubt": outcome.in_doubt}
+        others = {
+            "resumed": _resumed(outcome),
+            "in_doubt": outcome.in_doubt,
+            "remarks": outcome.remarks,
+        }
         print_json({**summary(outcome.own), "exit_code": exit_code, **others})
         return exit_code
-    from jobs.report import print_in_doubt, print_run
+    from jobs.report import print_in_doubt, print_remarks, print_run
 
     for folder in outcome.resumed:
         print_run(folder, resumed=True)
     print_run(outcome.own)
     print_in_doubt(outcome.in_doubt)
+    print_remarks(outcome.remarks)
     return exit_code
 
 
@@ -58,14 +67,16 @@ def collect(*, slot: str, as_json: bool) -> int:
         collected = outcome.own.json(COLLECTED)
         came_in = {"rows": collected["rows"], "notes": collected.get("notes", []), "left": left}
         body = {"folder": folder_path(outcome.own), "exit_code": exit_code, **came_in}
-        print_json({**head, **body, "resumed": _resumed(outcome), "in_doubt": outcome.in_doubt})
+        others = {"in_doubt": outcome.in_doubt, "remarks": outcome.remarks}
+        print_json({**head, **body, "resumed": _resumed(outcome), **others})
         return exit_code
-    from jobs.report import print_collected, print_in_doubt, print_run
+    from jobs.report import print_collected, print_in_doubt, print_remarks, print_run
 
     for folder in outcome.resumed:
         print_run(folder, resumed=True)
     print_collected(outcome.own)
     print_in_doubt(outcome.in_doubt)
+    print_remarks(outcome.remarks)
     return exit_code
 
 
@@ -103,7 +114,8 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
             finish(folder, world)
         own = start(setup.settings, setup.config, world, slot=slot)
         finish(own, world, until=until)
-        return Outcome(own, resumed, [folder.run_id for folder in in_doubt(world)])
+        world.log.events("setting_not_read", ((text, {}) for text in setup.remarks), severity="WARNING")
+        return Outcome(own, resumed, [folder.run_id for folder in in_doubt(world)], setup.remarks)
 
 
 def _live_world(

@@ -11,10 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from engine.config import RiskConfig, RunSettings
+from engine.accounts_file import variables_named
+from engine.config import RiskConfig, RunSettings, not_read
 from engine.errors import ConfigurationError, UsageError
 from engine.log import EventLog, wall_clock
 from engine.masking import shown_text
+from engine.setting_names import sentences
 from engine.stores.chosen import Stores, check_emulator, choose_stores
 from engine.stores.inbox import Inbox
 from engine.stores.kill_switch import KillSwitch
@@ -76,6 +78,12 @@ class Setup:
         from engine.accounts import read_accounts
 
         return read_accounts(self.env)
+
+    @property
+    def remarks(self) -> list[str]:
+        """A sentence on each variable that may be meant for a setting and is not read."""
+        file = self.settings.accounts_file
+        return list(sentences(not_read(self.env, used=variables_named(file) if file else ())))
 
     def check_start(self, *, slot: str = "adhoc") -> None:
         """Refuse what can't run, before anything is touched. Raises ``EngineError``."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.masking import shown_text
 from engine.printable import shown
+from engine.setting_paths import expanded, why_no_path
 from engine.setting_values import OFF_WORDS, ON_WORDS
 
 FILE_SIZE_LIMIT = 4096
@@ -60,9 +61,11 @@ class KillSwitch:
         """Find the sources in environment variables (``os.environ`` by default); an empty one is unset."""
         env = os.environ if env is None else env
         words = [_why_word_is_on(name, env[name]) for name in _WORD_SETTINGS if env.get(name)]
+        paths = [(name, env[name]) for name in _FILE_SETTINGS if env.get(name)]
+        words += [_why_path_is_on(name, path) for name, path in paths]
         return cls(
             fixed=tuple(why for why in words if why),
-            files=tuple((name, env[name].strip()) for name in _FILE_SETTINGS if env.get(name)),
+            files=tuple((name, expanded(path)) for name, path in paths if not why_no_path(path)),
             documents=tuple(
                 (name, env[name].strip().strip("/")) for name in _DOCUMENT_SETTINGS if env.get(name)
             ),
@@ -117,6 +120,13 @@ def _why_word_is_on(name: str, text: str) -> str | None:
         f"The kill switch is on: {name} is {shown_text(text)}{known}. "
         f"Set it to 0 or unset it, and start again, to switch it off."
     )
+
+
+def _why_path_is_on(name: str, path: str) -> str | None:
+    why = why_no_path(path)
+    if why is None:
+        return None
+    return f"The kill switch is on: {name} is {shown_text(path)}; {why} Then start again."
 
 
 def _why_file_is_on(name: str, path: str) -> str | None:

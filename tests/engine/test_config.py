@@ -221,8 +221,8 @@ GOOD = [
     ("EXEC_INTENT_MAX_AGE_S", "0", 0.0),
     ("EXEC_INTENT_MAX_AGE_S", "1e9", 1e9),
     ("EXEC_BROKER_ACCOUNT_ID", " paper ", frozenset({"paper"})),
-    ("EXEC_ACCOUNTS_FILE", " accounts.toml ", Path("accounts.toml")),
-    ("EXEC_DATA_DIR", " /var/data ", Path("/var/data")),
+    ("EXEC_ACCOUNTS_FILE", "accounts.toml", Path("accounts.toml")),
+    ("EXEC_DATA_DIR", "/var/data", Path("/var/data")),
     ("EXEC_CALENDAR", "XLON", "XLON"),
     ("EXEC_INBOX_SETTLE_S", "0.5", 0.5),
     ("EXEC_INBOX_TZ", " America/New_York ", "America/New_York"),
@@ -371,6 +371,12 @@ def test_a_run_that_recorded_no_limits_of_files_goes_on_with_the_defaults() -> N
         ("EXEC_MAX_POSITON_QTY", "EXEC_MAX_POSITION_QTY"),
         ("EXECUTION_HALT", "EXECUTION_HALTED"),
         ("EXEC_DAILY_TRADES", "EXEC_MAX_DAILY_TRADES"),
+        ("exec_dry_run", "EXEC_DRY_RUN"),
+        ("Exec_Max_Position_Qty", "EXEC_MAX_POSITION_QTY"),
+        ("EXCE_DRY_RUN", "EXEC_DRY_RUN"),
+        ("EXE_DRY_RUN", "EXEC_DRY_RUN"),
+        ("EXECDRYRUN", "EXEC_DRY_RUN"),
+        ("execution_halted", "EXECUTION_HALTED"),
     ],
 )
 def test_a_name_that_is_no_setting_is_an_error_with_a_suggestion(name: str, meant: str) -> None:
@@ -385,12 +391,16 @@ def test_a_name_like_no_setting_is_an_error_too() -> None:
         settings(EXEC_ZZZ="1")
 
 
-@pytest.mark.parametrize("name", ["exec_dry_run", "EXECUTABLE", "PATH", "MY_EXEC_DRY_RUN"])
+@pytest.mark.parametrize("name", ["EXECUTABLE", "PATH", "MY_EXEC_DRY_RUN", "APCA_API_KEY_ID"])
 def test_other_variables_of_the_environment_do_not_matter(name: str) -> None:
     assert settings(**{name: "nonsense"}) == settings()
 
 
 # --- limits made in Python
+
+
+def test_blanks_around_an_account_that_may_trade_are_no_part_of_its_name() -> None:
+    assert RiskConfig(accounts=frozenset([" paper\n"])).accounts == frozenset(["paper"])
 
 
 @pytest.mark.parametrize(

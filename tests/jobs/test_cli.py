@@ -33,6 +33,7 @@ RUN_KEYS = {
     "fills",
     "resumed",
     "in_doubt",
+    "remarks",
 }
 COMMANDS = ["drop", "collect", "run", "status", "halt", "recover", "doctor", "init-db", "explain"]
 COMMANDS += ["positions", "positions load", "positions show", "positions accept", "simulate", "replay", "day"]
@@ -244,7 +245,7 @@ def test_a_collected_batch_is_decided_by_the_next_run(cli: Command) -> None:
     assert (collected["exit_code"], collected["resumed"]) == (0, [])
     said = cli("run", "--json").json
     (resumed,) = said["resumed"]
-    assert set(resumed) == RUN_KEYS - {"resumed", "in_doubt"}
+    assert set(resumed) == RUN_KEYS - {"resumed", "in_doubt", "remarks"}
     assert resumed["run_id"] == collected["run_id"]
     assert resumed["results"]["by_status"] == {"dry_run": 1}
     assert said["rows"]["dropped"] == 0
