@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from engine.agent import Agent, State
 from engine.brokers.access import Access
 from engine.brokers.account import BrokerAccount
-from engine.brokers.trading import Recorder, TradingBroker
+from engine.brokers.trading import SENDERS, Recorder, TradingBroker
 from engine.errors import BrokerError, ConfigurationError, DataUnavailable, EngineError, RunStopped
 from engine.lease import Holder, Lease, Leasing
 from engine.stores.protocols import AgentDocuments
@@ -54,7 +54,7 @@ class Venue:
     notes: AgentDocuments
     settle_s: float = 30.0
     patience: Patience = Patience()
-    orders_at_once: int = 32
+    orders_at_once: int = SENDERS
 
     def recorded(self, recorder: Recorder) -> Venue:
         """Give the same venue, with the broker's traffic recorded."""

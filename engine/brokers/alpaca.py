@@ -60,7 +60,7 @@ from engine.brokers.in_time import always
 from engine.brokers.last_look import LastLook
 from engine.brokers.pacing import NO_REPLY, Pace
 from engine.brokers.redaction import AccountRedaction
-from engine.brokers.trading import Recorder
+from engine.brokers.trading import SENDERS, Recorder
 from engine.brokers.transport import BoundedAdapter, GuardedRequest, Recording
 from engine.brokers.venue_rules import why_alpaca_would_refuse
 from engine.config import PAPER_HOST
@@ -78,8 +78,6 @@ from engine.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
 _DONE, _REDIRECTED = 200, 300  # where the families of HTTP statuses begin
 _NO_SUCH_THING = 40410000
 _ACCOUNT = "account"
-CONNECTIONS = 24
-"""Kept open at the same time; as many orders may be on their way."""
 
 _Asked = TypeVar("_Asked")
 
@@ -440,5 +438,5 @@ def _as_sent(url: str) -> str:
 def _own_session(host: str, connect_s: float, read_s: float) -> requests.Session:
     """Give a session whose requests are bounded as a whole, and whose connections are kept."""
     session = requests.Session()
-    session.mount(host + "/", BoundedAdapter(connections=CONNECTIONS, deadline_s=connect_s + read_s))
+    session.mount(host + "/", BoundedAdapter(connections=SENDERS, deadline_s=connect_s + read_s))
     return session

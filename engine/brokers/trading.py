@@ -12,6 +12,9 @@ from engine.brokers.exchange import Exchange
 from engine.errors import BrokerRejected
 from engine.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
 
+SENDERS = 32
+"""How many orders of one account are sent at the same time; a broker keeps as many connections open."""
+
 
 class Recorder(Protocol):
     """Keeps what is asked and answered; ``engine.journal`` is one."""
