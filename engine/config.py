@@ -98,6 +98,9 @@ SETTINGS = (
         "EXEC_IDENTITY_IGNORES", as_metadata_names, None, "names in metadata that don't identify a row, a,b"
     ),
     Setting("EXEC_SETTLE_S", as_wait, "30", "live: wait so long for fills after the last order has left"),
+    Setting(
+        "EXEC_BROKER_WAIT_S", as_wait, "60", "live: longest wait that a broker may ask for (429, Retry-After)"
+    ),
     Setting("EXEC_CALENDAR", as_text, "XNYS", "exchange_calendars name of the sessions"),
     Setting("EXEC_BROKER_ACCOUNT_ID", as_name, None, "the one account that may trade; unset: any"),
     Setting(
@@ -353,6 +356,7 @@ class RunSettings:
     decision_max_age_s: float
     positions_max_age_s: float | None
     settle_s: float
+    broker_wait_s: float
     account: str | None
     accounts_file: Path | None
     disk_is_lost: bool
@@ -379,6 +383,7 @@ class RunSettings:
             decision_max_age_s=read_setting("EXEC_DECISION_MAX_AGE_S", env),
             positions_max_age_s=read_setting("EXEC_POSITIONS_MAX_AGE_S", env),
             settle_s=read_setting("EXEC_SETTLE_S", env),
+            broker_wait_s=read_setting("EXEC_BROKER_WAIT_S", env),
             account=read_setting("EXEC_BROKER_ACCOUNT_ID", env),
             accounts_file=Path(file) if file else None,
             disk_is_lost=bool(env.get("CLOUD_RUN_JOB")),

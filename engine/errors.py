@@ -129,7 +129,12 @@ class GateClosed(EngineError):
 
 
 class BrokerError(EngineError):
-    """A broker did not do what it was asked for."""
+    """A broker did not do what it was asked for.
+
+    ``wait_s``: the seconds for which it asks to be left alone, 0 where it doesn't say.
+    """
+
+    wait_s = 0.0
 
 
 class BrokerRejected(BrokerError):
@@ -161,12 +166,7 @@ class BrokerRejected(BrokerError):
 
 
 class RateLimited(BrokerRejected):
-    """The broker turned the request away before it looked at it: nothing came of it.
-
-    ``wait_s``: the seconds for which it wants to be left alone, 0 where it doesn't say.
-    """
-
-    wait_s = 0.0
+    """The broker turned the request away before it looked at it, or asked for no further ones."""
 
 
 class NotSent(BrokerError):

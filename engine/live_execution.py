@@ -127,6 +127,7 @@ def _opening(settings: RunSettings, agent: Agent) -> Opening:
         agent=agent,
         holder=Holder.of(settings.data_dir),
         settle_s=settings.settle_s,
+        broker_wait_s=settings.broker_wait_s,
         stopping=lambda: False,
     )
 

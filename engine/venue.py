@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from engine.agent import Agent, State
 from engine.brokers.access import Access
 from engine.brokers.account import BrokerAccount
+from engine.brokers.alpaca_replies import AFTER_RESET_S
 from engine.brokers.trading import SENDERS, Recorder, TradingBroker
 from engine.errors import BrokerError, ConfigurationError, DataUnavailable, EngineError, RunStopped
 from engine.lease import Holder, Lease, Leasing
@@ -28,12 +29,19 @@ class Patience:
     """How long the outcome of a request is sought; seconds.
 
     ``lookups_s``: the waits between lookups of an order that isn't found. ``posts``: how often an order is
-    sent at most. ``down_after_s``: without a connection for so long, the broker counts as down.
+    sent at most. ``down_after_s``: without a connection for so long, the broker counts as down; and so does
+    one that turns an order away for longer than ``broker_wait_s``, by what it asks for or by what it takes.
     """
 
     lookups_s: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 4.0)
     posts: int = 3
     down_after_s: float = 30.0
+    broker_wait_s: float = 60.0
+
+    @property
+    def longest_hold_s(self) -> float:
+        """Return for how long the rate limit may keep one request from being sent."""
+        return self.broker_wait_s + AFTER_RESET_S if self.broker_wait_s else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,12 +165,16 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """How venues are opened; ``to_trade`` off: also those that may only be looked at, being blocked."""
+    """How venues are opened; ``to_trade`` off: also those that may only be looked at, being blocked.
+
+    ``broker_wait_s`` as in ``Patience``.
+    """
 
     agent: Agent
     holder: Holder
     settle_s: float
     stopping: Callable[[], bool]
+    broker_wait_s: float = Patience.broker_wait_s
     to_trade: bool = True
     token: Callable[[], str] = Leasing.token
 
@@ -239,6 +251,7 @@ class Opening:
                 halted=lambda: _why_halted(self.agent),
                 notes=self.agent.store,
                 settle_s=self.settle_s,
+                patience=Patience(broker_wait_s=self.broker_wait_s),
             )
 
 

@@ -167,6 +167,7 @@ class Setup:
             agent=self.agent(),
             holder=Holder.of(self.settings.data_dir),
             settle_s=self.settings.settle_s,
+            broker_wait_s=self.settings.broker_wait_s,
             stopping=stopping,
             to_trade=to_trade,
         )

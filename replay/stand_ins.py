@@ -55,7 +55,7 @@ class ReplayedBroker(AlpacaBroker):
         del recorder, account
         return self
 
-    def _wait_for_turn(self, *, urgent: bool) -> None:
+    def _wait_for_turn(self, *, urgent: bool, held_at_most_s: float | None = None) -> None:
         """Wait for nothing: no request leaves."""
 
 

@@ -4,7 +4,7 @@ What becomes of a request, where POST and DELETE change something at the broker 
 
     the broker's reply                       POST, DELETE      GET
     2xx with what was asked (DELETE: 204)    the order         what was asked for
-    429                                      RateLimited       asked again, then RateLimited
+    429                                      RateLimited       waited for, then RateLimited
     3xx (never followed)                     BrokerRejected    BrokerRejected
     another 4xx with Alpaca's own message    BrokerRejected    BrokerRejected
     4xx as a page (GET: but 401, 403)        OutcomeUnknown    asked again, then BrokerError
@@ -13,9 +13,10 @@ What becomes of a request, where POST and DELETE change something at the broker 
     no connection, so it never left          NotSent           asked again, then BrokerError
     another 2xx, or not what was asked       OutcomeUnknown    BrokerError
 
-What changes something is sent once; what only asks is repeated, with ``alpaca_patience``. Pacing and
-recording belong to the session, which is handed in. No message and no ``repr`` shows a key, or more of an
-account number than its last four characters.
+What changes something is sent once; what only asks is repeated, with ``alpaca_patience``. A wait that Alpaca
+asks for (429, or ``Retry-After`` of a 5xx) holds all requests back; where it is longer than ``broker_wait_s``
+a request isn't sent, and raises ``RateLimited``. Recording belongs to the session, which is handed in. No
+message and no ``repr`` shows a key, or more of an account number than its last four characters.
 """
 
 from __future__ import annotations
@@ -51,14 +52,22 @@ from engine.brokers.alpaca_lists import (
     parse_positions,
 )
 from engine.brokers.alpaca_orders import differences, order_path, order_payload, parse_order
-from engine.brokers.alpaca_patience import NoAnswer, Patience, PatienceSettings
-from engine.brokers.alpaca_replies import cause, is_refusal, never_left, refusal, replied_at, request_id
+from engine.brokers.alpaca_patience import AskedWaits, NoAnswer, Patience, PatienceSettings
+from engine.brokers.alpaca_replies import (
+    cause,
+    is_refusal,
+    never_left,
+    refusal,
+    replied_at,
+    request_id,
+    retry_after_s,
+)
 from engine.brokers.alpaca_settings import checked_host, checked_key
 from engine.brokers.alpaca_text import one_line, readable, without_account_numbers
 from engine.brokers.exchange import Exchange
 from engine.brokers.in_time import always
 from engine.brokers.last_look import LastLook
-from engine.brokers.pacing import NO_REPLY, Pace
+from engine.brokers.pacing import NO_REPLY, HeldOff, Pace
 from engine.brokers.redaction import AccountRedaction
 from engine.brokers.trading import SENDERS, Recorder
 from engine.brokers.transport import BoundedAdapter, GuardedRequest, Recording
@@ -89,7 +98,8 @@ class AlpacaBroker:
     ``ALPACA_TRADING_HOST`` where not given; the host is the paper host unless another is named.
     ``timeout_s``: seconds to connect, and seconds to wait for the next byte of the reply. ``patience``:
     ``patience_s``, the seconds for which one thing is asked again and again (30 by default; 0: asked once),
-    and the other fields of ``Patience``. Raises ``ConfigurationError``.
+    ``broker_wait_s``, those that are waited beyond that because Alpaca asks for it (60), and the other fields
+    of ``Patience``. Raises ``ConfigurationError``.
     """
 
     def __init__(
@@ -260,6 +270,16 @@ class AlpacaBroker:
         """The seconds after which a request is over: connecting, and waiting for its reply."""
         return sum(self._timeout_s)
 
+    def waiting_together(self) -> AlpacaBroker:
+        """Return the same broker, whose questions wait together for as long as one does for itself.
+
+        For what has to be over within a bound: a broker that asks for a wait each time it is asked would
+        hold it back for ever.
+        """
+        other = copy(self)
+        other._patience = replace(self._patience, together=AskedWaits(self._patience.broker_wait_s))
+        return other
+
     def recorded(self, recorder: Recorder, account: str = "") -> AlpacaBroker:
         """Give the same broker, at the same pace, with every request and reply kept by ``recorder``.
 
@@ -290,10 +310,30 @@ class AlpacaBroker:
         """
         return recorded_answer(exchange)
 
-    def _wait_for_turn(self, *, urgent: bool) -> None:
-        """Wait until the rate limit lets a request leave. Raises ``RunStopped`` where the job is to end."""
-        if not self._pace.take(urgent=urgent, given_up=self._patience.stopping):
+    def _wait_for_turn(self, *, urgent: bool, held_at_most_s: float | None = None) -> None:
+        """Wait until the rate limit lets a request leave.
+
+        Raises ``RunStopped`` where the job is to end, and ``RateLimited`` where Alpaca asks for a longer wait
+        than ``held_at_most_s``, or ``broker_wait_s``.
+        """
+        at_most_s = self._patience.held_at_most_s if held_at_most_s is None else held_at_most_s
+        try:
+            has_turn = self._pace.take(
+                urgent=urgent, given_up=self._patience.stopping, held_at_most_s=at_most_s
+            )
+        except HeldOff as held:
+            raise self._held_off(held.wait_s) from held
+        if not has_turn:
             raise RunStopped("Stopped while a request waited for its turn; the next run goes on.")
+
+    def _held_off(self, wait_s: float) -> RateLimited:
+        error = RateLimited(
+            f"{self.trading_host} asks for no requests for {wait_s:.0f} s more, longer than is waited "
+            f"(EXEC_BROKER_WAIT_S, {self._patience.broker_wait_s:g} s in all). Nothing was sent",
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+        )
+        error.wait_s = wait_s
+        return error
 
     def _order_at(self, path: str) -> BrokerOrder:
         """Return the order at a path; a 404 is raised as ``BrokerRejected`` only for Alpaca's own word."""
@@ -324,22 +364,22 @@ class AlpacaBroker:
     def _asked(
         self, path: str, what: str, parse: Callable[[bytes], _Asked]
     ) -> tuple[_Asked, Mapping[str, str]]:
-        return self._patience.ask(partial(self._ask_once, path, what, parse))
+        def turn(held_at_most_s: float) -> None:
+            self._wait_for_turn(urgent=True, held_at_most_s=held_at_most_s)
+
+        return self._patience.ask(partial(self._ask_once, path, what, parse), turn=turn)
 
     def _ask_once(
         self, path: str, what: str, parse: Callable[[bytes], _Asked], left_s: float
     ) -> tuple[_Asked, Mapping[str, str]]:
         """Ask; raises ``NoAnswer`` where asking again may help."""
         place = self._place("GET", path)
-        self._wait_for_turn(urgent=True)
         try:
             reply = self._send(self._request("GET", path), place=place, within_s=left_s)
-        except RateLimited as error:
-            raise NoAnswer(error, error.wait_s) from error
-        except BrokerRejected:
-            raise
         except BrokerError as error:
-            raise NoAnswer(error) from error
+            if isinstance(error, BrokerRejected) and not isinstance(error, RateLimited):
+                raise
+            raise NoAnswer(error, error.wait_s) from error
         try:
             return self._read(reply, "GET", place, what, parse), reply.headers
         except BrokerError as error:
@@ -371,7 +411,9 @@ class AlpacaBroker:
         if is_refusal(method, reply.status_code, reply.content):
             raise refusal(reply.status_code, self._showable(reply), reply.headers, self._keys.hidden_in)
         if not _DONE <= reply.status_code < _REDIRECTED:
-            raise self._unclear(method, place, self._said(reply))
+            unclear = self._unclear(method, place, self._said(reply))
+            unclear.wait_s = retry_after_s(reply.headers)
+            raise unclear
         return reply
 
     def _request(

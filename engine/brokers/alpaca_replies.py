@@ -25,8 +25,11 @@ _NO_CONNECTION = (
     urllib3.exceptions.ProxyError,  # raised only while there is no connection through the proxy yet
 )
 _REQUEST_ID_LENGTH = 64
-_AFTER_RESET_S = 1.0
+AFTER_RESET_S = 1.0
+"""Waited beyond the reset of a rate limit, since clocks differ; no bound of waiting counts it."""
 _SECONDS = re.compile(r"\d{1,10}", re.ASCII)
+_MILLISECONDS = re.compile(r"\d{13}", re.ASCII)
+"""Since 1970: the seconds have three digits less until the year 2286."""
 
 
 _UNDECIDED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, 499})
@@ -122,23 +125,40 @@ def replied_at(headers: Headers) -> datetime | None:
 
 
 def wait_asked_for(headers: Headers) -> float:
-    """Give the seconds for which a reply wants to be left alone, 0 where it doesn't say.
+    """Return the seconds for which a 429 asks to be left alone, 0 where it doesn't say.
 
-    ``Retry-After`` (seconds or a date) and one second more than ``X-RateLimit-Reset`` (seconds since 1970),
+    ``Retry-After`` (seconds or a date) and one second more than ``X-RateLimit-Reset`` (since 1970),
     by the clock that the reply itself shows. Source: FACTS, "Rate limit".
     """
-    now = replied_at(headers)
-    now_s = time.time() if now is None else now.timestamp()
-    waits_s = [0.0]
+    reset_s = rate_limit_reset_s(headers)
+    until_reset_s = 0.0 if reset_s is None else reset_s - _now_s(headers) + AFTER_RESET_S
+    return max(retry_after_s(headers), until_reset_s)
+
+
+def retry_after_s(headers: Headers) -> float:
+    """Return the seconds that ``Retry-After`` asks for, as a number or a date; 0 where it asks for none."""
     after = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(after):
-        waits_s.append(float(after))
-    elif (moment := replied_at({"Date": after})) is not None:
-        waits_s.append(moment.timestamp() - now_s)
+        return float(after)
+    until = replied_at({"Date": after})
+    return 0.0 if until is None else max(0.0, until.timestamp() - _now_s(headers))
+
+
+def rate_limit_reset_s(headers: Headers) -> int | None:
+    """Return when the window of a rate limit ends, in whole seconds since 1970; None where it isn't given.
+
+    Some gateways give milliseconds, which no time in seconds can be confused with.
+    """
     reset = headers.get("X-RateLimit-Reset", "").strip()
-    if _SECONDS.fullmatch(reset):
-        waits_s.append(float(reset) - now_s + _AFTER_RESET_S)
-    return max(waits_s)
+    if _MILLISECONDS.fullmatch(reset):
+        return int(reset) // 1000
+    return int(reset) if _SECONDS.fullmatch(reset) else None
+
+
+def _now_s(headers: Headers) -> float:
+    """Return the time by the clock that a reply shows, or else by ours."""
+    now = replied_at(headers)
+    return time.time() if now is None else now.timestamp()
 
 
 def cause(error: Exception, hide: Callable[[str], str] = str) -> str:

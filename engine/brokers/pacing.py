@@ -1,7 +1,8 @@
 """How fast requests may leave: a token bucket that follows what the broker says of its own rate limit.
 
 The server's word goes first: ``X-RateLimit-Limit`` sets the rate, ``-Remaining`` is never overdrawn before
-``-Reset``, and a 429 stops everybody. The bucket only spreads requests over the minute.
+``-Reset``, and a 429, or a 5xx with ``Retry-After``, stops everybody. The bucket only spreads requests over
+the minute.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from http import HTTPStatus
 from math import inf
 from threading import Condition, RLock
 
+from engine.brokers.alpaca_replies import rate_limit_reset_s, retry_after_s
+
 NO_REPLY = 0
 """The status to ``learn`` where a request that had its turn got no reply."""
 
@@ -25,6 +28,14 @@ _ASKED_EVERY_S = 0.1
 _AFTER_RESET_S = 0.1  # clocks kept by NTP differ by less
 _AFTER_429_S = 1.0
 _A_TOKEN = 1 - 1e-6  # rounding must not send anybody back to sleep
+
+
+class HeldOff(Exception):
+    """The server asks for a longer wait than the one who wanted to send accepts: ``wait_s`` from now on."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"no request for {wait_s:.0f} s")
+        self.wait_s = wait_s
 
 
 class Pace:
@@ -59,21 +70,32 @@ class Pace:
         self._remaining = 0  # the least that a reply of this window said to remain
         self._overdrawn = False  # the first in line waits for replies, or for the next window
         self._held_until = -inf
+        self._held_since = inf  # when the first of the holds began between which no request was answered
         self._turned_away = 0  # 429s in a row that did not say until when
 
-    def take(self, *, urgent: bool = False, given_up: Callable[[], bool] | None = None) -> bool:
+    def take(
+        self,
+        *,
+        urgent: bool = False,
+        given_up: Callable[[], bool] | None = None,
+        held_at_most_s: float = inf,
+    ) -> bool:
         """Wait for a turn to send one request; False where ``given_up()`` turned true meanwhile.
 
         Urgent takers (lookups, cancels) go before all others; equals go in the order in which they came.
         ``given_up`` is asked when the wait begins and every 0.1 s of it, by any of the threads that wait, and
-        should answer quickly.
+        should answer quickly. Raises ``HeldOff``, at once, where the server asks for a wait that ends later
+        than ``held_at_most_s`` from now; the wait that the rate alone requires has no bound.
         """
         queue = self._urgent if urgent else self._others
-        taker = _Taker(Condition(self._lock), given_up, must_ask=given_up is not None)
+        taker = _Taker(
+            Condition(self._lock), given_up, given_up is not None, self._monotonic(), held_at_most_s
+        )
         with self._lock:
             queue.append(taker)
             try:
                 while (wait_s := self._wait_s(taker)) > 0:
+                    self._check_held(taker)
                     if taker.must_ask:
                         if self._gave_up(taker):
                             return False
@@ -95,10 +117,8 @@ class Pace:
 
         ``headers`` finds names in any case, or has them spelled ``X-RateLimit-Limit``. Nonsense is ignored.
         """
-        limit, remaining, reset, retry_after = (
-            _number(headers.get(name))
-            for name in ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
-        )
+        limit, remaining = (_number(headers.get(f"X-RateLimit-{name}")) for name in ("Limit", "Remaining"))
+        reset, after_s = rate_limit_reset_s(headers), retry_after_s(headers)
         with self._lock:
             now = self._monotonic()
             self._fill(now)
@@ -112,9 +132,11 @@ class Pace:
             if remaining is not None and until_reset_s > 0:
                 self._follow(remaining, reset or 0, until_reset_s, now)
             if status == HTTPStatus.TOO_MANY_REQUESTS:
-                self._hold(until_reset_s, retry_after, now)
+                self._hold(self._asked_for_s(until_reset_s, after_s, now), now)
+            elif status >= HTTPStatus.INTERNAL_SERVER_ERROR and after_s:
+                self._hold(after_s, now)
             elif status != NO_REPLY:
-                self._turned_away = 0
+                self._turned_away, self._held_since = 0, inf
             if changed or self._overdrawn:
                 self._wake_first()
 
@@ -153,17 +175,33 @@ class Pace:
         elif reset == self._reset:
             self._remaining = min(self._remaining, remaining)
 
-    def _hold(self, until_reset_s: float, retry_after_s: int | None, now: float) -> None:
+    def _asked_for_s(self, until_reset_s: float, after_s: float, now: float) -> float:
+        """Return the seconds that a 429 asks for; where it doesn't say, twice as many each time."""
+        reset_s = 0.0
         if 0 < until_reset_s <= _FARTHEST_RESET_S:
-            wait_s = min(until_reset_s, _MINUTE_S) + _AFTER_429_S
-        elif retry_after_s:
-            wait_s = min(float(retry_after_s), _MINUTE_S)
-        else:
-            if now >= self._held_until:  # the others that were in flight say nothing new
-                self._turned_away += 1
-            wait_s = min(2.0 ** (self._turned_away - 1), _MINUTE_S)
-        self._held_until = max(self._held_until, now + wait_s)
+            reset_s = min(until_reset_s, _MINUTE_S) + _AFTER_429_S
+        if reset_s or after_s:
+            return max(reset_s, after_s)
+        if now >= self._held_until:  # the others that were in flight say nothing new
+            self._turned_away += 1
+        return min(2.0 ** (self._turned_away - 1), _MINUTE_S)
+
+    def _hold(self, wait_s: float, now: float) -> None:
+        self._held_until = max(self._held_until, now + min(wait_s, _FARTHEST_RESET_S))
+        self._held_since = min(self._held_since, now)
         self._tokens, self._filled_at = 0.0, self._held_until
+        for taker in (*self._urgent, *self._others):
+            if self._is_held_off(taker):
+                taker.turn.notify()
+
+    def _check_held(self, taker: _Taker) -> None:
+        if self._is_held_off(taker):
+            raise HeldOff(self._held_until - self._monotonic())
+
+    def _is_held_off(self, taker: _Taker) -> bool:
+        if self._held_until <= self._monotonic():
+            return False
+        return self._held_until - max(self._held_since, taker.since) > taker.held_at_most_s
 
     def _first(self) -> _Taker | None:
         queue = self._urgent or self._others
@@ -204,6 +242,8 @@ class _Taker:
     turn: Condition
     given_up: Callable[[], bool] | None
     must_ask: bool
+    since: float
+    held_at_most_s: float
 
 
 def _may_be(given_up: Callable[[], bool]) -> bool:

@@ -46,6 +46,10 @@ class TradingBroker(Protocol):
         """The seconds after which a request is over, answered or not."""
         ...
 
+    def waiting_together(self) -> TradingBroker:
+        """Return the same broker, whose questions together wait no longer for the venue than one does."""
+        ...
+
     def why_refused(self, intent: OrderIntent) -> str:
         """Say why the venue can't take an order ("" where it can), without asking it."""
         ...

@@ -21,6 +21,7 @@ from engine.orders import BrokerOrder
 from engine.routing.fates import Fate
 from engine.routing.lookups import known_order, pause
 from engine.routing.planned import Key, Planned
+from engine.routing.rate_limits import TurnedAway
 from engine.venue import Patience
 
 TARGET_UNKNOWN = "target_unknown"
@@ -87,6 +88,8 @@ class Cancelling:
             after = withdrawn(
                 found.broker_order_id, self.broker, patience=self.patience, stopping=self.stopping
             )
+        except RateLimited:
+            raise  # it says nothing of this order: the broker counts as down
         except BrokerRejected as error:
             return _refused("refused_by_broker", str(error))
         self.log.event("cancel_response", f"{target}: {after.order_status}", intent_id=order.key[1])
@@ -107,13 +110,12 @@ def withdrawn(
     knows none in the end, ``BrokerError`` where it can't be asked, and ``RunStopped``.
     """
     left, waits_s = _ASKED_AT_MOST, [*patience.lookups_s]
+    turned_away = TurnedAway(patience.longest_hold_s)
     while True:
         try:
             return broker.cancel_order(broker_order_id=broker_order_id)
-        except RateLimited:
-            left -= 1
-            if not left:
-                raise
+        except RateLimited as error:
+            turned_away.again(error)
         except BrokerRejected as error:
             if error.status not in _GONE:
                 raise

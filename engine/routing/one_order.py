@@ -3,7 +3,8 @@
 What a reply means, and what follows::
 
     200, the order as it was sent      placed
-    429                                turned away unseen: its turn comes again
+    429                                turned away unseen: its turn comes again, for ``broker_wait_s``; then
+                                       the broker counts as down
     never left (no connection)         again, until the broker counts as down
     422 "must be unique"               an order has this id. Where an earlier request of this run may have
                                        placed it, it is looked up and adopted; else the id was used before
@@ -38,6 +39,7 @@ from engine.orders import BrokerOrder
 from engine.routing.fates import Fate
 from engine.routing.lookups import pause
 from engine.routing.planned import Planned
+from engine.routing.rate_limits import TurnedAway
 from engine.venue import Patience
 
 ID_USED_BEFORE = "id_used_before"
@@ -97,7 +99,7 @@ class Placing:
         """
         if sought and found is None:
             found = self.broker.find_order(client_order_id=order.key[1])
-        tries = _Tries(sought=sought)
+        tries = _Tries(TurnedAway(self.patience.longest_hold_s, self.monotonic), sought=sought)
         while found is None:
             fate = self._sent(order, tries)
             if fate is not None:
@@ -120,10 +122,10 @@ class Placing:
             except Withheld as withheld:
                 return tries.withheld(withheld)
             except RateLimited as error:
-                tries.turned_away_again()
+                tries.turned_away_again(error)
                 self.log.event(
                     "order_turned_away",
-                    f"{order.key[1]}: {tries.rate_limit}. {error}",
+                    f"{order.key[1]}: {tries.turned_away}. {error}",
                     severity="WARNING",
                     intent_id=order.key[1],
                 )
@@ -228,23 +230,17 @@ class _Tries:
     ``refusal``: the answer to the latest one, where an earlier one may have placed the order.
     """
 
+    turned_away: TurnedAway
     sought: bool
     posts: int = 0
     why: str = ""
     refusal: BrokerRejected | None = None
-    turned_away: int = 0
     down_since: float | None = None
 
     @property
     def may_exist(self) -> bool:
         """Tell whether one of them may have placed the order."""
         return self.sought or self.posts > 0
-
-    @property
-    def rate_limit(self) -> str:
-        """Say how often the rate limit was in the way; "" where it never was."""
-        times = f"{self.turned_away} times" if self.turned_away > 1 else "once"
-        return f"turned away by the broker's rate limit {times}" if self.turned_away else ""
 
     def unknown(self, error: OutcomeUnknown) -> None:
         """Take in that nobody knows what became of a request."""
@@ -257,9 +253,9 @@ class _Tries:
         self.refusal = error
         self.why = str(error)
 
-    def turned_away_again(self) -> None:
-        """Take in that a request was not looked at, because of the rate limit."""
-        self.turned_away += 1
+    def turned_away_again(self, error: RateLimited) -> None:
+        """Record that a request was not looked at because of the rate limit. Raises as ``TurnedAway``."""
+        self.turned_away.again(error)
         self.down_since = None
 
     def without_connection_s(self, now: float) -> float:
@@ -271,7 +267,7 @@ class _Tries:
         """Say what becomes of an order that isn't sent any more."""
         if self.posts:  # it was sent, and may be there yet
             return _unresolved(f"{self.why} It isn't sent again: {withheld}")
-        message = "; ".join(filter(None, [withheld.fate.message, self.rate_limit]))
+        message = "; ".join(filter(None, [withheld.fate.message, str(self.turned_away)]))
         return replace(withheld.fate, in_doubt=self.sought, message=message)
 
 

@@ -119,6 +119,7 @@ def test_without_settings_it_is_a_dry_run_below_data() -> None:
         decision_max_age_s=900.0,
         positions_max_age_s=None,
         settle_s=30.0,
+        broker_wait_s=60.0,
         account=None,
         accounts_file=None,
         disk_is_lost=False,
@@ -169,6 +170,7 @@ READ: dict[str, Callable[[str], Any]] = {
     "EXEC_DECISION_MAX_AGE_S": lambda text: settings(EXEC_DECISION_MAX_AGE_S=text).decision_max_age_s,
     "EXEC_POSITIONS_MAX_AGE_S": lambda text: settings(EXEC_POSITIONS_MAX_AGE_S=text).positions_max_age_s,
     "EXEC_SETTLE_S": lambda text: settings(EXEC_SETTLE_S=text).settle_s,
+    "EXEC_BROKER_WAIT_S": lambda text: settings(EXEC_BROKER_WAIT_S=text).broker_wait_s,
     "EXEC_INBOX_MAX_FILE_BYTES": lambda text: settings(EXEC_INBOX_MAX_FILE_BYTES=text).intake.max_file_bytes,
     "EXEC_INBOX_MAX_UNPACKED_BYTES": lambda text: (
         settings(EXEC_INBOX_MAX_UNPACKED_BYTES=text).intake.max_unpacked_bytes
@@ -236,6 +238,8 @@ GOOD = [
     ("EXEC_POSITIONS_MAX_AGE_S", "60", 60.0),
     ("EXEC_SETTLE_S", "0", 0.0),
     ("EXEC_SETTLE_S", "600", 600.0),
+    ("EXEC_BROKER_WAIT_S", "0", 0.0),
+    ("EXEC_BROKER_WAIT_S", " 90.5 ", 90.5),
     ("DATABASE_URL", " postgresql://u:p%40ss@db:5432/x\n", "postgresql://u:p%40ss@db:5432/x"),
     ("DATABASE_URL", "postgres://db/x", "postgres://db/x"),
     ("DATABASE_URL", "host=db dbname=x", "host=db dbname=x"),
@@ -273,7 +277,11 @@ BAD = [
     *[(name, text) for name in READ if name.endswith("_S") for text in NO_SECONDS],
     *[(name, text) for name in TIMEOUTS for text in ("0", "0.09", "600.5", "1e9")],
     *[(name, text) for name in FIRESTORE_NAMES for text in (" ", "a/b", "/", ".", "..", "__a__")],
-    *[("EXEC_SETTLE_S", text) for text in ("600.5", "1e9")],
+    *[
+        (name, text)
+        for name in ("EXEC_SETTLE_S", "EXEC_BROKER_WAIT_S")
+        for text in ("600.5", "1e9", "-1", "nan", "inf", "a minute")
+    ],
     *[("EXEC_INBOX_TZ", text) for text in ("New York", "+05:00", "../UTC")],
     *[("EXEC_IDENTITY_IGNORES", text) for text in (" ", "a,,b", "a,", "qty", "a,Limit Price", "metadata")],
     *[("EXEC_STORE", text) for text in ("postgres", "firestore", "1", "true", "embeded", " ")],

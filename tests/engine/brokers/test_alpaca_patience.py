@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import requests
 
 from engine.brokers.alpaca import AlpacaBroker
-from engine.brokers.alpaca_patience import NoAnswer, Patience
+from engine.brokers.alpaca_patience import AskedWaits, NoAnswer, Patience
 from engine.errors import (
     BrokerError,
     BrokerRejected,
@@ -70,8 +71,12 @@ class Clock:
 
         return once
 
-    def patience(self, patience_s: float, stopping: Callable[[], bool] = lambda: False) -> Patience:
-        return Patience(patience_s=patience_s, stopping=stopping, sleep=self.sleep, monotonic=self.monotonic)
+    def patience(
+        self, patience_s: float, stopping: Callable[[], bool] = lambda: False, **said: Any
+    ) -> Patience:
+        return Patience(
+            patience_s=patience_s, stopping=stopping, sleep=self.sleep, monotonic=self.monotonic, **said
+        )
 
 
 @pytest.fixture
@@ -123,11 +128,91 @@ def test_a_wait_that_the_broker_asks_for_is_kept() -> None:
     assert clock.tried_at[2] - clock.tried_at[1] >= 7
 
 
-def test_a_wait_beyond_patience_is_not_begun() -> None:
+@pytest.mark.usefixtures("longest_waits")
+def test_a_wait_that_the_broker_asks_for_uses_up_no_patience() -> None:
     clock = Clock()
     with pytest.raises(BrokerError):
-        clock.patience(30).ask(clock.after(1, wait_s=31))
+        clock.patience(4).ask(_first(clock.after(1, wait_s=30), then=clock.never))
+    assert clock.tried_at == pytest.approx([0, 30, 31, 33])
+    assert clock.left == pytest.approx([4, 4, 3, 1])
+
+
+def _first(once: Callable[[float], str], *, then: Callable[[float], str]) -> Callable[[float], str]:
+    calls = iter([once])
+
+    def turn_by_turn(left_s: float) -> str:
+        return next(calls, then)(left_s)
+
+    return turn_by_turn
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "tries"),
+    [(30, 3), (59, 2), (60, 2), (61, 2), (61.1, 1), (3600, 1), (1e9, 1), (math.inf, 1), (math.nan, 1)],
+)
+def test_all_the_waits_that_the_broker_asks_for_have_a_bound_which_does_not_count_the_second_after_a_reset(
+    wait_s: float, tries: int
+) -> None:
+    clock = Clock()
+    with pytest.raises(BrokerError):
+        clock.patience(30, broker_wait_s=60).ask(clock.after(math.inf, wait_s=wait_s))
+    assert len(clock.tried_at) == tries
+    assert clock.now_s - 1000 == pytest.approx((tries - 1) * wait_s if tries > 1 else 0)
+
+
+@pytest.mark.parametrize("patience_s", [0, 30])
+def test_where_nothing_is_waited_for_a_wait_is_not_begun(patience_s: float) -> None:
+    clock = Clock()
+    with pytest.raises(BrokerError):
+        clock.patience(patience_s, broker_wait_s=0).ask(clock.after(1, wait_s=0.5))
     assert (len(clock.tried_at), clock.slept) == (1, [])
+
+
+def test_questions_that_wait_together_wait_no_longer_than_one() -> None:
+    clock = Clock()
+    patience = clock.patience(30, broker_wait_s=60, together=AskedWaits(60))
+    assert patience.ask(clock.after(1, wait_s=55)) == "answer"
+    clock.tried_at.clear()
+    with pytest.raises(BrokerError):
+        patience.ask(clock.after(1, wait_s=55))
+    assert clock.now_s - 1000 == pytest.approx(55)
+
+
+def test_a_wait_is_reported_before_it_begins_and_no_other_is() -> None:
+    clock = Clock()
+    reported: list[tuple[BrokerError, float, float]] = []
+    patience = clock.patience(
+        30, waiting=lambda error, wait_s: reported.append((error, wait_s, clock.now_s - 1000))
+    )
+    patience.ask(clock.after(1, wait_s=7))
+    assert reported == [(LOST, 7, 0)]
+    clock.tried_at.clear()
+    patience.ask(clock.after(1))
+    assert len(reported) == 1
+
+
+def test_waiting_for_a_turn_uses_up_no_patience_and_is_told_what_may_still_be_waited_for() -> None:
+    clock = Clock()
+    told: list[float] = []
+
+    def turn(held_at_most_s: float) -> None:
+        told.append(held_at_most_s)
+        clock.now_s += 50
+
+    assert clock.patience(30, broker_wait_s=60).ask(clock.after(2, wait_s=20), turn=turn) == "answer"
+    assert told == [61, 41, 21]
+    assert clock.left == pytest.approx([30] * 3, abs=1)
+
+
+def test_what_the_turn_raises_passes_through() -> None:
+    clock = Clock()
+
+    def turn(held_at_most_s: float) -> None:
+        raise LOST
+
+    with pytest.raises(BrokerError) as caught:
+        clock.patience(30).ask(clock.after(0), turn=turn)
+    assert (caught.value, clock.tried_at) == (LOST, [])
 
 
 def test_without_patience_there_is_one_try_with_all_the_time_it_wants() -> None:
@@ -157,10 +242,11 @@ def test_any_other_error_passes_through_at_once() -> None:
     assert len(clock.tried_at) == 1
 
 
-@pytest.mark.parametrize("patience_s", [-1.0, math.inf, math.nan])
-def test_patience_without_end_is_a_configuration_error(patience_s: float) -> None:
-    with pytest.raises(ConfigurationError, match=r"^patience_s is .*; expected a number of seconds, or 0"):
-        Patience(patience_s=patience_s)
+@pytest.mark.parametrize("seconds", [-1.0, math.inf, math.nan])
+@pytest.mark.parametrize("name", ["patience_s", "broker_wait_s"])
+def test_patience_without_end_is_a_configuration_error(name: str, seconds: float) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{name} is .*; expected a number of seconds, or 0"):
+        Patience(**{name: seconds})  # type: ignore[arg-type]
 
 
 # --- through the broker ---------------------------------------------------------------------------------
@@ -228,11 +314,56 @@ def test_the_last_error_is_the_one_that_is_raised(server: Loopback, patient: Alp
     assert 5 < len(server.seen) < 100
 
 
-def test_a_rate_limit_to_the_end_of_patience_is_a_rate_limit(server: Loopback, patient: AlpacaBroker) -> None:
-    server.answers = [says(429, {"message": "rate limit exceeded"}, **{"Retry-After": "31"})]
-    with pytest.raises(RateLimited) as caught:
+@pytest.mark.parametrize("status", [429, 503, 500, 504])
+def test_a_wait_that_is_longer_than_the_bound_is_not_begun_and_is_the_error(
+    server: Loopback, patient: AlpacaBroker, status: int
+) -> None:
+    server.answers = [says(status, {"message": "not now"}, **{"Retry-After": "62"})]
+    with pytest.raises(BrokerError, match="not now") as caught:
         patient.get_account()
-    assert (caught.value.wait_s, len(server.seen)) == (31.0, 1)
+    assert (caught.value.wait_s, len(server.seen)) == (62.0, 1)
+    assert isinstance(caught.value, RateLimited) is (status == 429)
+
+
+def test_a_wait_that_another_request_met_is_kept_and_one_beyond_the_bound_ends_the_request_unsent(
+    server: Loopback,
+) -> None:
+    server.answers = [says(429, {"message": "not now"}, **{"Retry-After": "1"})]
+    broker = broker_at(server.url, broker_wait_s=5)
+    with pytest.raises(RateLimited):
+        broker.place_order(intent=INTENT)
+    begun_at = time.monotonic()
+    assert broker.get_account().status == "ACTIVE"
+    assert time.monotonic() - begun_at > 0.8
+
+    server.answers = [says(503, "later", **{"Retry-After": "30"})]
+    with pytest.raises(OutcomeUnknown):
+        broker.place_order(intent=INTENT)
+    seen = len(server.seen)
+    for ask in (
+        broker.get_account,
+        lambda: broker.place_order(intent=INTENT),
+        lambda: broker.cancel_order(broker_order_id=ORDER_ID),
+    ):
+        with pytest.raises(
+            RateLimited, match=r"asks for no requests for (30|29) s more.*EXEC_BROKER_WAIT_S, 5 s"
+        ):
+            ask()
+    assert len(server.seen) == seen
+    assert time.monotonic() - begun_at < 5
+
+
+def test_questions_wait_together_only_where_that_is_asked_for(server: Loopback) -> None:
+    broker = broker_at(server.url, patience_s=30, broker_wait_s=1)
+    limited = says(429, {"message": "not now"}, **{"Retry-After": "1"})
+    server.answers = [limited, says(200, ACCOUNT), limited, says(200, ACCOUNT)]
+    for _ in range(2):
+        assert broker.get_account().status == "ACTIVE"
+    server.answers = [limited, says(200, ACCOUNT), limited, limited]
+    together = broker.waiting_together()
+    assert together.get_account().status == "ACTIVE"
+    with pytest.raises(RateLimited):
+        together.get_account()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import heapq
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from random import Random
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.brokers.pacing import NO_REPLY, Pace
+from engine.brokers.pacing import NO_REPLY, HeldOff, Pace
 
 TODAY = 1_790_000_000.0  # seconds since 1970
 
@@ -280,6 +281,82 @@ def test_a_gateway_that_says_when_to_come_back_is_heard() -> None:
     assert waited(world, pace) == pytest.approx(5.3)
 
 
+def test_the_longer_of_two_waits_that_a_429_asks_for_is_kept() -> None:
+    world = World()
+    pace = world.pace()
+    pace.learn(429, headers(limit=200, remaining=0, reset=int(TODAY) + 12, retry_after=20))
+    assert waited(world, pace) == pytest.approx(20.3)
+
+
+def test_a_reset_in_milliseconds_is_one() -> None:
+    world = World()
+    pace = world.pace()
+    pace.learn(429, headers(limit=200, remaining=0, reset=(int(TODAY) + 12) * 1000))
+    assert waited(world, pace) == pytest.approx(13.3)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_an_error_of_the_server_holds_everybody_back_where_it_says_for_how_long(status: int) -> None:
+    world = World()
+    pace = world.pace()
+    pace.learn(status, headers(reset=int(TODAY) + 40))
+    assert waited(world, pace) == 0
+    pace.learn(status, headers(retry_after=20, reset=int(TODAY) + 40))
+    assert waited(world, pace) == pytest.approx(20.3)
+
+
+def test_a_longer_hold_than_is_accepted_is_refused_at_once() -> None:
+    world = World()
+    pace = world.pace()
+    pace.learn(429, headers(retry_after=30))
+    with pytest.raises(HeldOff) as caught:
+        pace.take(held_at_most_s=29)
+    assert (caught.value.wait_s, world.now) == (30, 1_000)
+    assert pace.take(held_at_most_s=30)
+    assert world.now == pytest.approx(1_030.3)
+
+
+def test_a_hold_that_begins_while_a_turn_is_waited_for_counts_from_its_beginning() -> None:
+    world = World()
+    pace = world.pace(limit=6, burst_s=10)  # one turn, and the next after 10 s
+    assert pace.take()
+    world.at(1_005, lambda: pace.learn(429, headers(retry_after=30)))
+    with pytest.raises(HeldOff):
+        pace.take(held_at_most_s=29)
+    assert world.now == pytest.approx(1_005)
+    assert pace.take(held_at_most_s=30)
+
+
+def test_holds_one_after_the_other_count_together_until_a_request_is_answered() -> None:
+    world = World()
+    pace = world.pace()
+    pace.learn(429, headers(retry_after=30))
+    world.at(1_020, lambda: pace.learn(429, headers(retry_after=30)))
+    with pytest.raises(HeldOff):
+        pace.take(held_at_most_s=45)
+    assert world.now == pytest.approx(1_020)
+
+    world, pace = (begun := World()), begun.pace(limit=60, burst_s=1)
+    pace.learn(429, headers(retry_after=30))
+
+    def answered_then_held() -> None:
+        pace.learn(200, {})
+        pace.learn(429, headers(retry_after=30))
+
+    world.at(1_020, answered_then_held)
+    assert pace.take(held_at_most_s=45)
+    assert world.now == pytest.approx(1_051)
+
+
+def test_the_rate_alone_may_take_longer_than_any_hold() -> None:
+    world = World()
+    pace = world.pace(limit=1, burst_s=60)
+    assert pace.take(held_at_most_s=1)
+    assert pace.take(held_at_most_s=1)
+    pace.learn(200, headers(limit=1, remaining=0, reset=int(TODAY) + 100))
+    assert pace.take(held_at_most_s=1)
+
+
 def test_a_429_whose_reset_is_past_is_backed_off_from() -> None:
     world = World(wall=TODAY + 600)  # this machine's clock is ten minutes fast
     pace = world.pace()
@@ -299,14 +376,17 @@ def test_nonsense_in_a_header_is_ignored(nonsense: str) -> None:
 
 
 @given(said=st.lists(st.tuples(st.sampled_from([0, 200, 429, 500]), *[st.text(max_size=25)] * 4), max_size=8))
-def test_no_header_makes_anybody_wait_for_much_more_than_a_minute(
+def test_no_header_makes_anybody_wait_for_much_longer_than_is_accepted(
     said: list[tuple[int, str, str, str, str]],
 ) -> None:
     world = World()
     pace = world.pace()
     for status, limit, remaining, reset, retry_after in said:
         pace.learn(status, headers(limit=limit, remaining=remaining, reset=reset, retry_after=retry_after))
-    assert waited(world, pace) < 130  # 61 at most, and a minute where the limit became one a minute
+    begin = world.now
+    with suppress(HeldOff):
+        pace.take(held_at_most_s=61)
+    assert world.now - begin < 130  # 61 at most, and a minute where the limit became one a minute
 
 
 # --- giving up, and who goes first ----------------------------------------------------------------------

@@ -217,7 +217,7 @@ def test_an_order_that_the_rate_limit_never_lets_through_is_expired_and_names_th
 ) -> None:
     def middle(request: PreparedRequest, send: Send) -> Response:
         desk.later(seconds=500)
-        return reply(request, 429, {"message": "rate limit exceeded"}, Retry_After="1")
+        return reply(request, 429, {"message": "rate limit exceeded"}, Retry_After="0")
 
     desk.between = with_orders_answered(middle)
     row = desk.one()
@@ -621,6 +621,36 @@ def test_without_a_connection_for_longer_than_is_borne_the_broker_is_down(
     monkeypatch.setattr(Placing, "_pause", lambda *_: None)
     with pytest.raises(NotSent):
         Unreachable([(0.0, GONE), (30.1, GONE)]).placing().place(ONE, sought=False)
+
+
+def limited(wait_s: float) -> RateLimited:
+    error = RateLimited("rate limit exceeded", status=429)
+    error.wait_s = wait_s
+    return error
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_down"),
+    [
+        ([(0.0, limited(30.0)), (30.0, limited(30.0))], False),
+        ([(0.0, limited(30.0)), (30.0, limited(30.0)), (30.0, limited(30.0))], True),
+        ([(0.0, limited(61.0))], False),
+        ([(0.0, limited(61.1))], True),
+        ([(0.0, limited(1e9))], True),
+        ([(100.0, limited(0.0))], False),
+        ([(0.0, limited(0.0)), (61.1, limited(0.0))], True),
+        ([(0.0, limited(1.0)) for _ in range(62)], True),
+    ],
+)
+def test_a_broker_that_turns_an_order_away_for_longer_than_is_waited_is_down(
+    answers: list[tuple[float, Exception]], is_down: bool
+) -> None:
+    placing = Unreachable(answers).placing()
+    if not is_down:
+        assert placing.place(ONE, sought=False).status == "placed"
+        return
+    with pytest.raises(RateLimited):
+        placing.place(ONE, sought=False)
 
 
 def goes_down_after(orders: int, *, carrying_out_the_last: bool) -> Between:

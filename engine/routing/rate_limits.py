@@ -1,0 +1,38 @@
+"""Requests that a broker's rate limit turns away: their turn comes again, but not for ever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine.errors import RateLimited
+
+
+@dataclass
+class TurnedAway:
+    """How often a rate limit kept one request from being looked at; at most for ``longest_s`` in all."""
+
+    longest_s: float
+    monotonic: Callable[[], float] = time.monotonic
+    times: int = 0
+    _asked_s: float = 0.0
+    _since: float | None = None
+
+    def again(self, error: RateLimited) -> None:
+        """Record one more time.
+
+        Raises ``error`` where the waits that the broker asked for, or the time since the first one, are
+        longer than ``longest_s``: the broker counts as down.
+        """
+        now = self.monotonic()
+        self.times += 1
+        self._asked_s += error.wait_s
+        self._since = now if self._since is None else self._since
+        if max(self._asked_s, now - self._since) > self.longest_s:
+            raise error
+
+    def __str__(self) -> str:
+        """Return it as a message has it, "" where it never happened."""
+        times = f"{self.times} times" if self.times > 1 else "once"
+        return f"turned away by the broker's rate limit {times}" if self.times else ""
