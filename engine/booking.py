@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from engine.calendar import FIRST_DAY, LAST_DAY
 from engine.errors import AlreadyWritten, DocumentRefused, EngineError
 from engine.keeping import in_short
-from engine.ledger import bookable, essential
+from engine.ledger import NO_SESSION, bookable, essential
 from engine.record import json_bytes, read_json
 from engine.stores.objects import Objects
 from engine.world import World
@@ -49,12 +50,17 @@ def book(world: World, documents: list[dict[str, Any]], *, trading_date: date, r
     """
     if not documents:
         return Booked()
+    place = f"{_PLACE}{trading_date.isoformat()}/{run_id}/"
     try:
         changed = _written(world, documents)
     except DocumentRefused:
-        return _one_by_one(world, documents, f"{_PLACE}{trading_date.isoformat()}/{run_id}/")
-    world.log.event("ledger_written", f"{changed} of {len(documents)} trades changed in the ledger")
-    return Booked()
+        booked = _one_by_one(world, documents, place)
+    else:
+        world.log.event("ledger_written", f"{changed} of {len(documents)} trades changed in the ledger")
+        booked = Booked()
+    odd = [document for document in documents if document.get(NO_SESSION)]
+    booked.unkept.extend(_kept_beside(world, _times_record(document), place) for document in odd)
+    return booked
 
 
 def unkept(objects: Objects, *, trading_date: date, run_id: str) -> list[str]:
@@ -74,21 +80,25 @@ def _one_by_one(world: World, documents: Iterable[Mapping[str, Any]], place: str
         form, why = _accepted(world, document)
         if form is document:
             continue
-        record = _record(document, form, why)
-        key = f"{place}{_hash(record)}.json"
-        with suppress(AlreadyWritten):
-            world.objects.put(key, json_bytes(record))
-        booked.unkept.append(key)
+        booked.unkept.append(_kept_beside(world, _record(document, form, why), place))
         if form is None:
             booked.missing.add(str(document.get("broker_order_id")))
-        world.log.event(
-            "ledger_kept_in_part",
-            f"{record['message']} What is missing is in {key}.",
-            severity="CRITICAL" if form is None else "ERROR",
-            intent_id=str(document.get("client_intent_id", "")),
-            broker_order_id=str(document.get("broker_order_id", "")),
-        )
     return booked
+
+
+def _kept_beside(world: World, record: dict[str, Any], place: str) -> str:
+    """Write down what the ledger lacks of an order; return the file."""
+    key = f"{place}{_hash(record)}.json"
+    with suppress(AlreadyWritten):
+        world.objects.put(key, json_bytes(record))
+    world.log.event(
+        "ledger_kept_in_part",
+        f"{record['message']} What is missing is in {key}.",
+        severity="ERROR" if record["is_counted"] else "CRITICAL",
+        intent_id=str(record["document"].get("client_intent_id", "")),
+        broker_order_id=str(record["document"].get("broker_order_id", "")),
+    )
+    return key
 
 
 def _accepted(world: World, document: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
@@ -133,6 +143,22 @@ def _record(document: Mapping[str, Any], form: Mapping[str, Any] | None, why: st
         "is_counted": form is not None,
         "missing": parts,
         "why": why,
+        "document": dict(document),
+    }
+
+
+def _times_record(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is written down of executions whose time no calendar covers: their session is not known."""
+    times = ", ".join(document[NO_SESSION])
+    rule = f"a time from {FIRST_DAY.year} to {LAST_DAY.year}"
+    remedy = "Look it up on the broker's dashboard, and report it to the broker."
+    order = f"order {document.get('broker_order_id')} of intent {document.get('client_intent_id')}"
+    return {
+        "message": f"{order} is in the ledger in session {document.get('trading_date')}, but the broker "
+        f"reports an execution of it at {times}; expected {rule}. {remedy}",
+        "is_counted": True,
+        "missing": [{"path": NO_SESSION, "value": times, "rule": rule, "remedy": remedy}],
+        "why": "no calendar has a session at that time",
         "document": dict(document),
     }
 

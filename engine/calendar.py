@@ -48,6 +48,18 @@ def trading_date(moment: datetime, calendar: str = _SHIPPED) -> date:
     return _next_shipped_session(day) if calendar == _SHIPPED else _next_session(day, calendar)
 
 
+def session_if_covered(moment: datetime, calendar: str = _SHIPPED) -> date | None:
+    """Return the session of a moment, None for one outside what the calendar covers.
+
+    Raises as ``trading_date`` does for an unknown calendar and a moment without a zone.
+    """
+    check_calendar(calendar)
+    try:
+        return trading_date(moment, calendar)
+    except ConfigurationError:
+        return None
+
+
 def check_calendar(name: str) -> None:
     """Refuse a name that is no calendar. Raises ``ConfigurationError``; costs nothing for XNYS."""
     if name == _SHIPPED:

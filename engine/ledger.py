@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, TypedDict, Unpack
+from urllib.parse import quote
 
 import numpy as np
 
@@ -32,6 +33,13 @@ ADJUSTMENT = "adjustment"
 """The field that only a document has which is no order's and balances the ledger: it says what kind of
 difference was balanced. Such a document is kept as it was first written, for ever."""
 
+SESSION_IS_ESTIMATED = "session_is_estimated"
+"""True while ``trading_date`` is not that of an execution that the broker reports, but of the order's own
+times: the only ``trading_date`` that is written anew, once the executions are known."""
+
+NO_SESSION = "times_without_session"
+"""The times of executions that lie outside the years of the calendars."""
+
 ID_BYTES = 1500
 
 _SPARE = frozenset({"metadata", "raw_broker_order", "raw_fill"})
@@ -39,6 +47,7 @@ _ESSENTIAL = frozenset(
     {
         "broker_order_id", "client_intent_id", "broker_account_id", "strategy_id", "trading_date", "symbol",
         "side", "filled_qty", "filled_avg_price", "filled_at", COUNTS_AS_TRADE, "exit_of",
+        SESSION_IS_ESTIMATED,
     }
 )  # fmt: skip
 _ADJUSTMENT_ID = "adjustment-"
@@ -178,6 +187,20 @@ def checked_ledger_document(new: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
+def document_name(order_id: str) -> str:
+    """Return the name that an order's document has in a store: its id, escaped where it can't name one.
+
+    Two ids never have the same name: names that begin with ``%`` are escaped ones.
+    """
+    usable = is_name(order_id) and "/" not in order_id and order_id not in {".", ".."} and order_id.strip()
+    if usable and not order_id.startswith("%") and len(order_id.encode()) <= ID_BYTES:
+        return order_id
+    escaped = "%" + quote(order_id, safe="", errors="replace")
+    if len(escaped) <= ID_BYTES:
+        return escaped
+    return "%sha256-" + hashlib.sha256(order_id.encode(errors="replace")).hexdigest()
+
+
 def ledger_keys(document: Mapping[str, Any]) -> tuple[str, str, str]:
     """Give ``broker_order_id``, ``broker_account_id`` and ``trading_date``, by which a document is counted.
 
@@ -227,8 +250,9 @@ def merge_ledger_document(old: Mapping[str, Any] | None, new: Mapping[str, Any])
 
     As Firestore's ``set(new, merge=True)``: maps are merged, at every depth, anything else replaces what
     was there (an empty map too); fields that ``new`` lacks stay. And two rules on top: ``trading_date``
-    once written stays, being the session of the first fill; and where ``new`` doesn't reach the
-    ``filled_qty`` that is known, or has none, it is a late reply, and its ``FILL_FIELDS`` are passed over.
+    once written stays, being the session of the first fill, unless it was an estimate; and where ``new``
+    doesn't reach the ``filled_qty`` that is known, or has none, it is a late reply, and its ``FILL_FIELDS``
+    are passed over.
     An adjustment stays as it is, whatever is written over it: who accepted it first, when and why is kept for
     ever. Merging twice changes nothing, and neither argument is changed.
 
@@ -241,7 +265,11 @@ def merge_ledger_document(old: Mapping[str, Any] | None, new: Mapping[str, Any])
         return _merged(old, {})
     kept: set[str] = set()
     if old.get("trading_date") is not None:
-        kept.add("trading_date")
+        was_estimated, is_estimated = (one.get(SESSION_IS_ESTIMATED) is True for one in (old, new))
+        if was_estimated and not is_estimated and new.get("trading_date") is not None:
+            new = {**new, SESSION_IS_ESTIMATED: False}
+        else:
+            kept |= {"trading_date", SESSION_IS_ESTIMATED}
     known_qty = old.get("filled_qty")
     if _is_quantity(known_qty) and not new.get("filled_qty", math.nan) >= known_qty:
         kept |= FILL_FIELDS
@@ -305,19 +333,7 @@ def _utc_text(moment: datetime, whose: str) -> str:
 
 
 def _order_id(document: Mapping[str, Any]) -> str:
-    order_id = _text(document, "broker_order_id")
-    if (
-        "/" in order_id
-        or order_id in {".", ".."}
-        or not is_name(order_id)
-        or len(order_id.encode()) > ID_BYTES
-    ):
-        raise DocumentRefused(
-            f"ledger document {order_id[:80]}: broker_order_id is no name for a document; expected at most "
-            f"{ID_BYTES} bytes of text without a slash, and not ., .. or __of this form__. Nothing of this "
-            f"write was kept; look the order up at the broker and sync again."
-        )
-    return order_id
+    return _text(document, "broker_order_id")
 
 
 def _text(document: Mapping[str, Any], field: str) -> str:

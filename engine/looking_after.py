@@ -19,6 +19,7 @@ from engine.breaks import LateFill, units_of
 from engine.brokers.alpaca_orders import differences
 from engine.errors import BrokerRejected
 from engine.late_fills import keep_by_session
+from engine.ledger import SESSION_IS_ESTIMATED
 from engine.open_orders import LeftOpen, OpenOrder, forget, left_open, note_over
 from engine.orders import BrokerFill, BrokerOrder
 from engine.quantity import UNITS
@@ -164,14 +165,18 @@ class LookingAfter:
         filled = [one for one in (order, *order.legs) if one.filled_qty > 0]
         documents = [self.world.ledger.ledger_document(one.broker_order_id) or {} for one in filled]
         pairs = zip(filled, documents, strict=True)
-        return any(document.get("filled_qty") != one.filled_qty for one, document in pairs)
+        return any(
+            document.get("filled_qty") != one.filled_qty or document.get(SESSION_IS_ESTIMATED) is True
+            for one, document in pairs
+        )
 
     def _keep_executions(
         self, left: LeftOpen, found: Mapping[OpenOrder, BrokerOrder], fills: Mapping[str, list[BrokerFill]]
     ) -> None:
         """Keep the executions, those that the run has recorded among them, by the sessions they were in."""
         orders = [(one.intent, order) for one, order in found.items()]
-        keep_by_session(self.world.objects, left.run_id, fills_table(orders, fills, self.calendar))
+        table = fills_table(orders, fills, calendar=self.calendar, run_session=left.trading_date)
+        keep_by_session(self.world.objects, left.run_id, table)
 
     def _as_they_are_now(
         self, left: LeftOpen, listed: Mapping[str, BrokerOrder]

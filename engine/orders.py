@@ -70,7 +70,8 @@ class BrokerOrder:
 
     ``order_status``, ``order_type``, ``time_in_force`` and ``order_class`` are the broker's own words. Of
     ``qty`` (shares) and ``notional`` (USD) an order has one. ``filled_qty`` (shares) is 0 until something
-    fills and ``filled_avg_price`` None until then. Moments are UTC, cut to the microsecond. ``legs`` are the
+    fills and ``filled_avg_price`` None until then. ``filled_at`` is that of an order that filled whole,
+    ``updated_at`` that of its last change. Moments are UTC, cut to the microsecond. ``legs`` are the
     other orders of its group, where it heads one; ``replaced_by`` is the id of the order in its place. What
     the broker didn't say, or not in a way that can be read, is None or ""; ``raw`` is its reply, the decimals
     still text.
@@ -91,6 +92,7 @@ class BrokerOrder:
     created_at: datetime | None = None
     submitted_at: datetime | None = None
     filled_at: datetime | None = None
+    updated_at: datetime | None = None
     filled_qty: float = 0.0
     filled_avg_price: float | None = None
     replaced_by: str = ""

@@ -255,7 +255,7 @@ def trade(folder: RunFolder, world: World) -> None:
 
     traded = trade_accounts(folder, world, _venues(world))
     calendar = folder.start["settings"]["calendar"]
-    fills = fills_table(traded.orders, traded.fills, calendar)
+    fills = fills_table(traded.orders, traded.fills, calendar=calendar, run_session=folder.trading_date)
     folder.write(FILLS, fills)
     documents = ledger_documents(traded.orders, traded.fills, calendar=calendar, now=world.clock())
     booked = book(world, list(documents), trading_date=folder.trading_date, run_id=folder.run_id)

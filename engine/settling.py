@@ -9,16 +9,16 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from engine.breaks import units_of
 from engine.brokers.trading import TradingBroker
-from engine.calendar import trading_date
+from engine.calendar import session_if_covered, trading_date
 from engine.errors import LeaseLost
-from engine.ledger import COUNTS_AS_TRADE, ledger_document
+from engine.ledger import COUNTS_AS_TRADE, NO_SESSION, SESSION_IS_ESTIMATED, ledger_document
 from engine.orders import BrokerFill, BrokerOrder, OrderIntent
 from engine.routing.cancels import fate_of
 from engine.routing.fates import REJECTED_AFTER_ACCEPTANCE, Fate
@@ -203,9 +203,16 @@ def is_over(entry: BrokerOrder, fills: Mapping[str, list[BrokerFill]]) -> bool:
 
 
 def fills_table(
-    orders: Iterable[tuple[OrderIntent, BrokerOrder]], fills: Mapping[str, list[BrokerFill]], calendar: str
+    orders: Iterable[tuple[OrderIntent, BrokerOrder]],
+    fills: Mapping[str, list[BrokerFill]],
+    *,
+    calendar: str,
+    run_session: date,
 ) -> pa.Table:
-    """Give ``fills.parquet``: the executions of orders and legs, in the order of their moments."""
+    """Return ``fills.parquet``: the executions of orders and legs, in the order of their times.
+
+    One whose time is outside the years of the calendar is laid to ``run_session``, that of the run.
+    """
     rows = [
         {
             "fill_id": fill.fill_id,
@@ -221,7 +228,7 @@ def fills_table(
             "filled_at": fill.filled_at,
             "cum_qty": fill.cum_qty,
             "leaves_qty": fill.leaves_qty,
-            "trading_date": trading_date(fill.filled_at, calendar).isoformat(),
+            "trading_date": (session_if_covered(fill.filled_at, calendar) or run_session).isoformat(),
         }
         for intent, entry in orders
         for order in (entry, *entry.legs)
@@ -238,10 +245,10 @@ def ledger_documents(
     calendar: str,
     now: datetime,
 ) -> Iterator[dict[str, Any]]:
-    """Give the ledger documents of all orders and legs that have filled, wholly or in part.
+    """Return the ledger documents of all orders and legs that have filled, wholly or in part.
 
-    The trade counts on the session of its first fill. Where the broker says that an order has filled and
-    doesn't tell of its executions yet, the order's own moment stands in.
+    The trade counts on the session of its first fill. Where the broker reports that an order has filled and
+    not all of its executions yet, the order's own times stand in, and the session is marked as estimated.
 
     A leg's document names the group's first order as ``exit_of``. A group is one trade: that of its first
     order, and of the leg that filled only where the first order did not (an ``oco``'s may be cancelled for
@@ -252,22 +259,51 @@ def ledger_documents(
         filled = [order for order in (entry, *entry.legs) if order.filled_qty > 0]
         for order in filled:
             told = sorted(fills.get(order.broker_order_id, []), key=lambda fill: fill.filled_at)
-            first = told[0].filled_at if told else order.filled_at or now
-            last = told[-1].filled_at if told else first
+            times = _Times.of(order, told, calendar=calendar, now=now)
             document = ledger_document(
                 intent if order is entry else _as_leg(intent, order),
                 order,
-                trading_date=trading_date(first, calendar),
-                filled_at=last,
+                trading_date=times.session,
+                filled_at=times.last,
                 raw_fill=dict(told[-1].raw) if told else {},
             )
             if document is None:
                 continue
+            if times.is_estimated:
+                document[SESSION_IS_ESTIMATED] = True
+            if times.without_session:
+                document[NO_SESSION] = times.without_session
             if order is not entry:
                 document["exit_of"] = entry.broker_order_id
             if order is not filled[0]:
                 document[COUNTS_AS_TRADE] = False
             yield document
+
+
+@dataclass(frozen=True)
+class _Times:
+    """When an order filled: the session of its first fill, and the time of its last one."""
+
+    session: date
+    last: datetime
+    is_estimated: bool
+    without_session: list[str]
+
+    @classmethod
+    def of(cls, order: BrokerOrder, told: list[BrokerFill], *, calendar: str, now: datetime) -> _Times:
+        """Return the times by the executions, oldest first; else by the order's own times, else ``now``."""
+        sessions = [(fill.filled_at, session_if_covered(fill.filled_at, calendar)) for fill in told]
+        known = [(at, session) for at, session in sessions if session is not None]
+        if not known:
+            own = [at for at in (order.filled_at, order.updated_at) if at]
+            at = next((at for at in own if session_if_covered(at, calendar)), now)
+            known = [(at, trading_date(at, calendar))]
+        return cls(
+            session=known[0][1],
+            last=known[-1][0],
+            is_estimated=_filled_units(told) < units_of(order.filled_qty),
+            without_session=[at.isoformat() for at, session in sessions if session is None],
+        )
 
 
 def _as_leg(intent: OrderIntent, leg: BrokerOrder) -> OrderIntent:

@@ -6,6 +6,7 @@ as held, rather than missed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from datetime import date, datetime
 import pandas as pd
 
 from engine.books import Books, Told
-from engine.breaks import Break
+from engine.breaks import Break, units_of
 from engine.errors import EngineError, RunStopped
 from engine.ledger import COUNTS_AS_TRADE
 from engine.looking_after import LookingAfter, active, working
 from engine.open_orders import left_open
 from engine.orders import BrokerOrder, BrokerPosition
+from engine.quantity import UNITS
 from engine.reconciliations import keep_breaks, latest_breaks
+from engine.symbols import canonical_symbol
 from engine.venue import SEND_S, Venue, Venues
 from engine.world import World
 
@@ -92,7 +95,7 @@ def sync(world: World, venue: Venue, session: Session) -> Synced:
     left.look_for_unknown()
     books = Books.before(world, venue, session.trading_date)
     open_orders = venue.broker.open_orders()
-    positions = venue.broker.positions()
+    positions = one_per_instrument(venue.broker.positions())
     unlisted = left.look_after(open_orders)
     told = Told(open_orders=open_orders, positions=positions, asked_at=broker_time)
     compared = books.compared(told, left, at=synced_at)
@@ -124,6 +127,35 @@ def sync(world: World, venue: Venue, session: Session) -> Synced:
         breaks=breaks,
         not_compared=compared.why_not,
         unkept=tuple(left.unkept),
+    )
+
+
+def one_per_instrument(positions: Iterable[BrokerPosition]) -> list[BrokerPosition]:
+    """Return one position for each instrument: what the broker reports under several spellings is summed.
+
+    The same spelling twice may be one position or two: raises ``EngineError``.
+    """
+    spelt: dict[str, list[BrokerPosition]] = {}
+    for position in positions:
+        spelt.setdefault(canonical_symbol(position.symbol), []).append(position)
+    return [same[0] if len(same) == 1 else _summed(symbol, same) for symbol, same in spelt.items()]
+
+
+def _summed(symbol: str, same: list[BrokerPosition]) -> BrokerPosition:
+    spellings = [position.raw.get("symbol", position.symbol) for position in same]
+    if len(set(spellings)) < len(same):
+        raise EngineError(
+            f"the broker reports the position in {symbol} {len(same)} times; expected one of each symbol. "
+            f"Nothing of the account is known by it; look at the broker's dashboard."
+        )
+    values = [position.market_value for position in same]
+    known = [value for value in values if value is not None]
+    return BrokerPosition(
+        symbol=symbol,
+        qty=sum(units_of(position.qty) for position in same) / UNITS,
+        market_value=math.fsum(known) if len(known) == len(values) else None,
+        asset_class=same[0].asset_class,
+        raw={"positions": [dict(position.raw) for position in same]},
     )
 
 

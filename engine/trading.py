@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from engine.calendar import trading_date
+from engine.calendar import session_if_covered
 from engine.errors import BrokerError, EngineError, LeaseLost
 from engine.journal import Journal
 from engine.late_fills import keep_by_session
@@ -144,11 +144,16 @@ def _keep_fills_of_other_sessions(folder: RunFolder, traded: Traded) -> None:
     """Keep what filled once the run's session was over where that other session is looked for."""
     calendar = folder.start["settings"]["calendar"]
     others = {
-        order_id: [fill for fill in told if trading_date(fill.filled_at, calendar) != folder.trading_date]
+        order_id: [
+            fill
+            for fill in told
+            if session_if_covered(fill.filled_at, calendar) not in {None, folder.trading_date}
+        ]
         for order_id, told in traded.fills.items()
     }
     if any(others.values()):
-        keep_by_session(folder.objects, folder.run_id, fills_table(traded.orders, others, calendar))
+        table = fills_table(traded.orders, others, calendar=calendar, run_session=folder.trading_date)
+        keep_by_session(folder.objects, folder.run_id, table)
 
 
 def _by_account(intents: list[Planned]) -> dict[str, list[Planned]]:

@@ -192,7 +192,12 @@ class _Stage:
             frame.iloc[as_then, frame.columns.get_loc(name)] = self.then[name].take(as_then).to_numpy()
         frame["source"], frame["fill_price_source"] = self._sources(frame, allowed, then)
         differs = differing(frame, self.then) if len(frame) else np.zeros(0, dtype=bool)
-        fills = fills_table(traded.orders, traded.fills, str(self.recording.start["settings"]["calendar"]))
+        fills = fills_table(
+            traded.orders,
+            traded.fills,
+            calendar=str(self.recording.start["settings"]["calendar"]),
+            run_session=self.recording.run.trading_date,
+        )
         recorded = self.recording.fills
         same = bool(self.down) or recorded is None or _executions(fills) == _executions(recorded)
         return Outcomes(frame, fills, differs, fills_differ=not same)

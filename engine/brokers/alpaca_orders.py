@@ -161,6 +161,7 @@ def _order(reply: Mapping[str, Any], legs: tuple[BrokerOrder, ...] = ()) -> Brok
         created_at=readable_or_none(moment_in, reply, "created_at"),
         submitted_at=readable_or_none(moment_in, reply, "submitted_at"),
         filled_at=readable_or_none(moment_in, reply, "filled_at"),
+        updated_at=readable_or_none(moment_in, reply, "updated_at"),
         filled_qty=figure_in(reply, "filled_qty") or 0.0,
         filled_avg_price=readable_or_none(figure_in, reply, "filled_avg_price"),
         replaced_by=word_in(reply, "replaced_by"),

@@ -2,7 +2,7 @@
 
 Where things are, below ``tenants/<tenant_id>/`` where there is a tenant::
 
-    ledger_trades/<broker_order_id>    one document per order
+    ledger_trades/<broker_order_id>    one document per order (the id escaped where it names none)
     execution_agent/<name>             documents of the agent's own: state, lease-<account>
 
 Documents of others (kill switch, heartbeat) are at the path that their setting names, from the root on.
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
-from engine.ledger import COUNTS_AS_TRADE, checked_document, checked_ledger_document, net_units
+from engine.ledger import COUNTS_AS_TRADE, checked_document, checked_ledger_document, document_name, net_units
 from engine.stores.firestore_client import (
     Deadline,
     asked,
@@ -121,11 +121,10 @@ class FirestoreStore:
 
     def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
         """Give an order's ledger document, None where it has none. Raises ``DataUnavailable``."""
-        if not _is_segment(broker_order_id):
-            return None  # no document can have that name
+        name = document_name(broker_order_id)
 
         def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
-            snapshot = _snapshot(self._ledger(client).document(broker_order_id), deadline)
+            snapshot = _snapshot(self._ledger(client).document(name), deadline)
             return decoded(snapshot) if snapshot.exists else None
 
         return self._reading(read)
@@ -181,7 +180,7 @@ class FirestoreStore:
         news: dict[str, list[dict[str, Any]]] = {}
         for new in documents:
             document = checked_ledger_document(new)
-            news.setdefault(document["broker_order_id"], []).append(document)
+            news.setdefault(document_name(document["broker_order_id"]), []).append(document)
         if not news:
             return 0
 

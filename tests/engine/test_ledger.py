@@ -15,13 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import EngineError
-from engine.keeping import LEVELS
+from engine.keeping import LEVELS, is_name
 from engine.ledger import (
     FILL_FIELDS,
+    SESSION_IS_ESTIMATED,
     Adjustment,
     adjustment_document,
     checked_document,
     checked_ledger_document,
+    document_name,
     ledger_document,
     ledger_keys,
     merge_ledger_document,
@@ -118,6 +120,25 @@ def test_a_reply_that_fills_as_much_as_is_known_brings_the_newer_blob() -> None:
 
 def test_the_trading_date_of_the_first_fill_is_never_rewritten() -> None:
     assert written([fill(4), fill(10, day="2026-03-03")])["trading_date"] == "2026-03-02"
+
+
+def test_a_session_that_was_estimated_is_that_of_the_execution_once_it_is_known() -> None:
+    guessed = fill(4, day="2026-03-03") | {SESSION_IS_ESTIMATED: True}
+    known = written([guessed, fill(4)])
+    assert (known["trading_date"], known[SESSION_IS_ESTIMATED]) == ("2026-03-02", False)
+    assert written([guessed, fill(4), guessed, fill(10, day="2026-03-04")]) == written(
+        [guessed, fill(4), fill(10, day="2026-03-04")]
+    )
+    assert (
+        written([guessed, fill(10, day="2026-03-04") | {SESSION_IS_ESTIMATED: True}])["trading_date"]
+        == "2026-03-03"
+    )
+
+
+def test_an_estimate_never_replaces_the_session_of_an_execution() -> None:
+    both = written([fill(4), fill(10, day="2026-03-03") | {SESSION_IS_ESTIMATED: True}])
+    assert both["trading_date"] == "2026-03-02"
+    assert both.get(SESSION_IS_ESTIMATED) is not True
 
 
 def test_a_trading_date_that_was_missing_is_written() -> None:
@@ -313,17 +334,51 @@ def test_a_document_that_holds_itself_is_refused() -> None:
         checked_document(document, "it")
 
 
-@pytest.mark.parametrize(
-    "order_id", ["a/b", "/", ".", "..", "__a__", "____", "a" * 1501, "ü" * 751, "", " ", None, 1]
-)
-def test_an_order_id_that_names_no_document_is_refused(order_id: object) -> None:
+@pytest.mark.parametrize("order_id", ["", " ", None, 1])
+def test_what_is_no_order_id_is_refused(order_id: object) -> None:
     with pytest.raises(EngineError, match=r"ledger document .*: broker_order_id is "):
         checked_ledger_document(fill(4) | {"broker_order_id": order_id})
+
+
+UNUSABLE = [
+    "a/b",
+    "/",
+    ".",
+    "..",
+    "__a__",
+    "____",
+    "a" * 1501,
+    "ü" * 751,
+    "%a",
+    "%",
+    "%sha256-a",
+    "a%2Fb/",
+    "a\0b",
+]
+
+
+@pytest.mark.parametrize("order_id", UNUSABLE)
+def test_an_order_id_that_names_no_document_is_escaped_in_the_name_and_kept_whole_inside(
+    order_id: str,
+) -> None:
+    name = document_name(order_id)
+    assert name != order_id
+    assert is_name(name)
+    assert "/" not in name
+    assert name not in {".", ".."}
+    assert len(name.encode()) <= 1500
+    assert document_name(name) != name  # no other id has that name
+
+
+def test_no_two_order_ids_have_one_name() -> None:
+    ids = [*UNUSABLE, "a%2Fb", "%a%2Fb", "%2F", "%%2F", "a", "sha256-a", "a" * 1502]
+    assert len({document_name(one) for one in ids}) == len(ids)
 
 
 @pytest.mark.parametrize("order_id", ["a", "...", "__", "__a", "a" * 1500, "ü b", "904837e3-3b76"])
 def test_an_order_id_that_names_a_document_is_taken(order_id: str) -> None:
     assert checked_ledger_document({"broker_order_id": order_id}) == {"broker_order_id": order_id}
+    assert document_name(order_id) == order_id
 
 
 def test_a_document_lacking_a_key_may_be_merged_but_not_kept() -> None:

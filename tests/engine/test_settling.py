@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from engine.orders import BrokerOrder, OrderIntent
 from engine.schema import CLOCK_SKEW_LIMIT_S
 from engine.settling import ledger_documents
 from engine.stores.embedded import EmbeddedStore
+from engine.stores.firestore import FirestoreStore
 from engine.stores.runs import MANIFEST, RESULTS, RunFolder
 from engine.venue import SEND_S
 from tests.desk import Row, order
@@ -36,6 +39,7 @@ from tests.engine.routing.trading import (
     results,
 )
 
+DAY_S = 86_400
 RESTING: Row = {"order_type": "limit", "limit_price": 50}
 """A buy that the market never comes to."""
 
@@ -553,3 +557,105 @@ def test_every_execution_is_told_by_the_log(desk: TradingDesk) -> None:
     (event,) = desk.events("fill")
     assert (event["intent_id"], event["broker_order_id"]) == ("one", desk.orders()[0]["id"])
     assert event["message"].startswith("one: buy 3 SPY at ")
+
+
+# --- the session of a fill
+
+
+def partly_filled_and_not_listed(desk: TradingDesk) -> None:
+    """Let an order be filled in part on Monday, and the list of executions lag until it is disarmed."""
+    desk.one(client_intent_id="one", qty=10, time_in_force="gtc", order_type="limit", limit_price=50)
+    desk.fill("one", 4)
+    lagging(desk, 1_000_000)
+
+
+def test_a_partial_fill_that_is_listed_late_counts_on_the_session_in_which_it_was_executed(
+    desk: TradingDesk,
+) -> None:
+    partly_filled_and_not_listed(desk)
+    desk.tick(DAY_S)
+    desk.live()
+    assert (desk.trades("2026-03-02"), desk.trades("2026-03-03")) == (1, 0)
+    desk.disarm()
+    desk.live()
+    assert (document(desk)["trading_date"], document(desk)["filled_qty"]) == ("2026-03-02", 4.0)
+
+
+def test_a_session_that_was_estimated_is_corrected_once_the_executions_are_listed(desk: TradingDesk) -> None:
+    partly_filled_and_not_listed(desk)
+    in_order = desk.between
+
+    def without_times(request: PreparedRequest, send: Send) -> Response:
+        answer = in_order(request, send)
+        answer._content = answer.content.replace(b'"updated_at"', b'"was_updated_at"')
+        return answer
+
+    desk.between = without_times
+    desk.tick(DAY_S)
+    desk.live()
+    assert document(desk)["trading_date"] == "2026-03-03"  # the best that is known
+    desk.disarm()
+    desk.live()
+    assert document(desk)["trading_date"] == "2026-03-02"
+    assert (desk.trades("2026-03-02"), desk.trades("2026-03-03")) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "time", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2046-01-02T15:00:00Z", "9999-12-31T00:00:00Z"]
+)
+def test_an_execution_at_a_time_that_no_calendar_covers_is_booked_and_named_and_stops_no_run(
+    desk: TradingDesk, time: str
+) -> None:
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        answer = send()
+        if path_of(request) == FILLS:
+            rows = [{**row, "transaction_time": time} for row in answer.json()]
+            answer._content = json.dumps(rows).encode()
+        return answer
+
+    desk.between = middle
+    desk.drop("a.json", order(client_intent_id="one", qty=3))
+    run = desk.live()
+    assert exit_code(run) == 4
+    assert [(fill["qty"], fill["trading_date"]) for fill in fills_of(run)] == [(3.0, "2026-03-02")]
+    assert (document(desk)["filled_qty"], document(desk)["trading_date"], desk.trades()) == (
+        3.0,
+        "2026-03-02",
+        1,
+    )
+    (file,) = (desk.data / "unkept").rglob("*.json")
+    message = json.loads(file.read_bytes())["message"]
+    assert time[:10] in message
+    assert "expected a time from 2010 to 2045" in message
+    assert exit_code(desk.live()) == 0
+
+
+def test_an_order_whose_id_can_not_name_a_document_is_booked_and_over(
+    tmp_path: Path, firestore_project: Any
+) -> None:
+    for number, ledger in enumerate((None, FirestoreStore(firestore_project, timeout_s=60))):
+        desk = TradingDesk(tmp_path / str(number))
+
+        def slashed(request: PreparedRequest, send: Send) -> Response:
+            request.url = str(request.url).replace("%2F", "-")
+            answer = send()
+            answer._content = re.sub(
+                rb'("(?:order_)?id": ?")([0-9a-f]{8})-([0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")',
+                rb"\1\2/\3",
+                answer.content,
+            )
+            return answer
+
+        desk.between = slashed
+        desk.drop("a.json", order(client_intent_id="one", qty=3))
+        changes = {} if ledger is None else {"ledger": ledger}
+        run = desk.live(changes=changes)
+        assert exit_code(run) == 0
+        (placed,) = run.table("results.parquet")["broker_order_id"].to_pylist()
+        assert "/" in placed
+        store = ledger or desk.store
+        found = store.ledger_document(placed)
+        assert found is not None
+        assert (found["broker_order_id"], found["filled_qty"]) == (placed, 3.0)
+        assert desk.left_open() == []
+        assert exit_code(desk.live(changes=changes)) == 0

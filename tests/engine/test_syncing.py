@@ -449,3 +449,37 @@ def test_a_trade_that_the_ledger_counts_for_another_account_is_not_taken_off(des
     run = desk.live(RiskConfig(max_daily_trades=1, accounts=frozenset({"paper"})))
     counts = run.table("daily_trades.parquet").to_pylist()
     assert all(row["trades"] >= 0 for row in counts)
+
+
+# --- one instrument under two spellings
+
+
+def held(desk: TradingDesk, *rows: tuple[str, str]) -> None:
+    """Let the broker report these positions."""
+    own = {"asset_class": "us_equity", "avg_entry_price": "10", "market_value": "100", "side": "long"}
+
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        if path_of(request) != "/v2/positions":
+            return send()
+        return reply(request, 200, [{**own, "symbol": symbol, "qty": qty} for symbol, qty in rows])
+
+    desk.between = middle
+
+
+def test_two_positions_of_one_instrument_are_summed_in_the_book_and_in_the_comparison(
+    desk: TradingDesk,
+) -> None:
+    held(desk, ("BRK.B", "60"), ("BRK/B", "35"))
+    assert judged(desk, order(symbol="BRK.B", qty=6), order(symbol="BRK.B", qty=5, client_intent_id="b")) == [
+        ("rejected", "max_position_size_exceeded"),
+        ("placed", "ok"),
+    ]
+    assert positions(desk) == {"BRK.B": 95.0}
+    assert desk.store.net_positions("paper")["BRK.B"] == 100 * 10**9
+
+
+def test_one_symbol_that_is_reported_twice_makes_the_account_unavailable(desk: TradingDesk) -> None:
+    held(desk, ("SPY", "60"), ("SPY", "60"))
+    desk.drop("a.json", order())
+    run = desk.live()
+    assert reasons(run) == ["risk_data_unavailable"]
