@@ -6,13 +6,9 @@ import multiprocessing
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +16,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.collecting import collect
-from engine.config import RunSettings
 from engine.deciding import decide
-from engine.log import EventLog
-from engine.putting_away import put_away
-from engine.record import json_line, table_bytes
+from engine.record import table_bytes
 from engine.risk import evaluate
 from engine.run import start
 from engine.schema import DECISION_FIELDS, inputs_schemas
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.inbox import Inbox
-from engine.stores.kill_switch import KillSwitch
-from engine.stores.objects import LocalObjects
 from engine.stores.runs import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.world import World
-from tests.benchmarks import data, replay, routing, simulator, stores
+from tests.benchmarks import collecting, data, replay, routing, simulator, stores
+from tests.benchmarks.folders import drop, settings_of, world_of
 from tests.benchmarks.timing import Figure, Timing, best_of, quietly, rate_of, ratio_of
-from tests.desk import order
 
 MILLION = 1_000_000
 
@@ -83,50 +71,6 @@ def batch_to_decisions() -> Iterator[Figure]:
         }  # fmt: skip
 
 
-def collect_a_million() -> Iterator[Figure]:
-    """Inbox to sealed batch: reading, checking every row, deriving ids, archiving, sealing."""
-    for kind, asked in (("parquet", 800e3), ("csv", 500e3), ("jsonl", 300e3)):
-        for bad in (False, True):
-            content = data.intent_file(kind, MILLION, bad=bad)
-            spans = []
-            for _ in range(3):
-                with tempfile.TemporaryDirectory() as folder:
-                    world = _world(Path(folder))
-                    run = start(_settings(folder), data.limits(MILLION), world)
-                    _drop(Path(folder), f"intents.{kind}", content)
-                    spans.append(best_of(1, partial(collect, run, world)).seconds)
-            name = f"collect {kind}" + (", 1 % bad rows" if bad else "")
-            yield rate_of(name, MILLION, Timing(min(spans)), at_least=asked, megabytes=len(content) >> 20)
-
-
-def collect_small_files() -> Iterator[Figure]:
-    """Collect 2,000 files of one row and put them away: what a file costs beyond waiting for its ``fsync``.
-
-    Against opening, reading, writing anew and unlinking the same files, with an ``fsync`` each.
-    """
-    files, spans, bare, beyond_ms, busy_ms = 2_000, [], [], [], []
-    for _ in range(3):
-        with tempfile.TemporaryDirectory() as folder, _flushing() as flushed:
-            inbox = Path(folder) / "inbox"
-            _drop_small(Path(folder), files)
-            bare.append(best_of(1, partial(_copied_and_unlinked, inbox, Path(folder) / "copies")).seconds)
-            _drop_small(Path(folder), files)
-            world = _world(Path(folder))
-            run = start(_settings(folder), data.limits(files), world)
-            flushed.clear()
-            busy = time.process_time()
-            spans.append(best_of(1, partial(_collected_and_put_away, run, world)).seconds)
-            busy_ms.append((time.process_time() - busy) / files * 1e3)
-            beyond_ms.append((spans[-1] - sum(flushed)) / files * 1e3)
-    yield {
-        "name": "collect 2,000 files of one row", "n": files, "seconds": round(min(spans), 4),
-        "rate": round(files / min(spans)), "ratio": round(min(spans) / min(bare), 3),
-        "against": "open, read, write, fsync, unlink of the same files",
-        "milliseconds_each_beyond_fsync": round(min(beyond_ms), 3),
-        "processor_milliseconds_each": round(min(busy_ms), 3), "asked": 2.0, "met": min(busy_ms) <= 2.0,
-    }  # fmt: skip
-
-
 def dry_run_of_100() -> Iterator[Figure]:
     """A whole dry run, process start to exit, against the bare import of pandas and pyarrow.parquet."""
     command = Path(sys.executable).with_name("execution-engine")
@@ -134,7 +78,7 @@ def dry_run_of_100() -> Iterator[Figure]:
     spans, bare = [], []
     for _ in range(7):
         with tempfile.TemporaryDirectory() as folder:
-            _drop(Path(folder), "intents.jsonl", content)
+            drop(Path(folder), "intents.jsonl", content)
             env = {**os.environ, "EXEC_DATA_DIR": folder, "EXEC_INBOX_SETTLE_S": "0"}
             spans.append(best_of(1, partial(quietly, [str(command), "run"], env)).seconds)
         imports = [sys.executable, "-c", "import pandas, pyarrow.parquet"]
@@ -164,8 +108,9 @@ def cost_per_intent() -> Iterator[Figure]:
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "evaluate": evaluate_a_million,
     "decide": batch_to_decisions,
-    "collect": collect_a_million,
-    "small files": collect_small_files,
+    "collect": collecting.collect_a_million,
+    "processor": collecting.processor_of_a_million,
+    "small files": collecting.collect_small_files,
     "start": dry_run_of_100,
     "scale": cost_per_intent,
     "postgres": stores.positions_from_postgres,
@@ -182,77 +127,9 @@ def _frame(rows: int) -> pd.DataFrame:
     return pq.read_table(pa.BufferReader(content), columns=list(DECISION_FIELDS)).to_pandas()
 
 
-def _settings(folder: str) -> RunSettings:
-    settings = RunSettings.from_env({"EXEC_DATA_DIR": folder})
-    return replace(settings, inbox_settle_s=0.0)
-
-
-def _world(folder: Path) -> World:
-    store = EmbeddedStore(folder / "engine.db")
-    return World(
-        objects=LocalObjects(folder),
-        inbox=Inbox(folder / "inbox"),
-        positions=store,
-        ledger=store,
-        kill_switch=KillSwitch.from_env({}).read,
-        log=EventLog(stream=_Silence()),
-        clock=lambda: datetime.now(UTC),
-    )
-
-
-def _drop_small(folder: Path, files: int) -> None:
-    for number in range(files):
-        _drop(folder, f"{number}.json", b"[%s]" % json_line(order(qty=number + 1)))
-
-
-def _collected_and_put_away(run: RunFolder, world: World) -> None:
-    collect(run, world)
-    put_away(run, world)
-
-
-def _copied_and_unlinked(inbox: Path, copies: Path) -> None:
-    copies.mkdir()
-    for path in inbox.iterdir():
-        content = path.read_bytes()
-        with (copies / path.name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        path.unlink()
-
-
-@contextmanager
-def _flushing() -> Iterator[list[float]]:
-    """Hand out a list to which each ``os.fsync`` adds the seconds that it took."""
-    fsync, seconds = os.fsync, []
-
-    def timed(fd: Any) -> None:
-        begin = time.perf_counter()
-        fsync(fd)
-        seconds.append(time.perf_counter() - begin)
-
-    os.fsync = timed
-    try:
-        yield seconds
-    finally:
-        os.fsync = fsync
-
-
-class _Silence(StringIO):
-    """A terminal that shows nothing, so that events below a warning cost nothing."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def _drop(folder: Path, name: str, content: bytes) -> None:
-    (folder / "inbox").mkdir(exist_ok=True)
-    (folder / "inbox" / name).write_bytes(content)
-
-
 def _decided_run(folder: Path, rows: int) -> tuple[RunFolder, World]:
-    world = _world(folder)
-    run = start(_settings(str(folder)), data.limits(rows), world)
+    world = world_of(folder)
+    run = start(settings_of(folder), data.limits(rows), world)
     run.write(BATCH, data.batch(rows))
     inputs = data.inputs()
     for name, schema in inputs_schemas().items():
@@ -265,7 +142,7 @@ def _decided_run(folder: Path, rows: int) -> tuple[RunFolder, World]:
 
 
 def _decide_in_child(folder: str, trading_date: Any, run_id: str) -> None:
-    world = _world(Path(folder))
+    world = world_of(Path(folder))
     run = RunFolder(world.objects, trading_date, run_id)
     run.remove(DECISIONS)
     decide(run, world)

@@ -1,0 +1,49 @@
+"""A data folder on this disk for a measurement: its settings, its stores, files in its inbox."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+
+from engine.config import RunSettings
+from engine.log import EventLog
+from engine.stores.embedded import EmbeddedStore
+from engine.stores.inbox import Inbox
+from engine.stores.kill_switch import KillSwitch
+from engine.stores.objects import LocalObjects
+from engine.world import World
+
+
+def settings_of(folder: Path) -> RunSettings:
+    """Return the settings of a dry run that takes files at once."""
+    settings = RunSettings.from_env({"EXEC_DATA_DIR": str(folder)})
+    return replace(settings, inbox_settle_s=0.0)
+
+
+def world_of(folder: Path) -> World:
+    """Return what lies outside a run: the embedded store, and a log that shows nothing below a warning."""
+    store = EmbeddedStore(folder / "engine.db")
+    return World(
+        objects=LocalObjects(folder),
+        inbox=Inbox(folder / "inbox"),
+        positions=store,
+        ledger=store,
+        kill_switch=KillSwitch.from_env({}).read,
+        log=EventLog(stream=_Silence()),
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+def drop(folder: Path, name: str, content: bytes) -> None:
+    """Put a file into the inbox."""
+    (folder / "inbox").mkdir(exist_ok=True)
+    (folder / "inbox" / name).write_bytes(content)
+
+
+class _Silence(StringIO):
+    """A terminal that shows nothing, so that events below a warning cost nothing."""
+
+    def isatty(self) -> bool:
+        return True
