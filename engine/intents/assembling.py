@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.intents.id_hashes import may_be_repeated
 from engine.intents.identity import IdentityRules
 from engine.intents.problems import Problem, RefusedRow
 from engine.intents.reading import IntentFile
@@ -81,6 +82,7 @@ KNOWN_SCHEMA = pa.schema(
 )
 """Rows of earlier runs of the day that were sent (in a dry run: allowed); ``said_in`` names the place."""
 
+_KEY = ("broker_account_id", "client_intent_id")
 _NOTHING_PREVIOUS: Mapping[IdentityRules, pa.Table] = {}
 
 
@@ -103,8 +105,6 @@ def assemble(
     )
     table, before = table.select(intents_schema().names), _previous_of(table, known_before)
     known = pa.concat_tables([known, *known_before.values()]).combine_chunks()
-    if len(files) == 1 and files[0].distinct_ids and not known.num_rows:
-        return Assembled(table, DUPLICATES_SCHEMA.empty_table(), [])
     first = _first_places(table, known, before)
     places = np.arange(known.num_rows, known.num_rows + table.num_rows)
     repeated = np.flatnonzero(first != places)
@@ -183,20 +183,30 @@ def _first_places(table: pa.Table, known: pa.Table, before: Sequence[_Before]) -
     Rows with one account and id share the place, also where only one of them had an id that is known under
     other rules.
     """
-    keys = pa.chunked_array([*_keys(known).chunks, *_keys(table).chunks], type=pa.string())
-    codes = pc.dictionary_encode(keys).combine_chunks().indices.to_numpy()
+    rows = known.num_rows + table.num_rows
+    asked = np.ones(rows, dtype=bool) if before else may_be_repeated([known, table])
+    places_of_table, places = np.arange(known.num_rows, rows), np.flatnonzero(asked)
+    if not len(places):
+        return places_of_table
+    asked_known, asked_here = asked[: known.num_rows], asked[known.num_rows :]
+    keys = [
+        _keys(known.filter(pa.array(asked_known))),
+        _keys(table.select(_KEY).filter(pa.array(asked_here))),
+    ]
+    all_keys = pa.chunked_array([chunk for part in keys for chunk in part.chunks], type=pa.string())
+    codes = pc.dictionary_encode(all_keys).combine_chunks().indices.to_numpy()
     first = np.empty(int(codes.max()) + 1, dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
-    of_table = codes[known.num_rows :]
+    first[codes[::-1]] = places[::-1]
+    of_table = codes[int(np.count_nonzero(asked_known)) :]
     for under in before:
         known_keys = _keys(known.slice(under.start, under.stop - under.start))
         found = pc.index_in(
             _joined(table["broker_account_id"], under.ids), value_set=known_keys.combine_chunks()
         )
         matched = found.is_valid().to_numpy()
-        places = pc.fill_null(found, 0).to_numpy().astype(np.int64) + under.start
-        np.minimum.at(first, of_table[matched], places[matched])
-    places_of_table: npt.NDArray[np.int64] = first[of_table]
+        known_places = pc.fill_null(found, 0).to_numpy().astype(np.int64) + under.start
+        np.minimum.at(first, of_table[matched], known_places[matched])
+    places_of_table[asked_here] = first[of_table]
     return places_of_table
 
 
@@ -218,7 +228,7 @@ def _say_the_same(
 
 
 def _keys(table: pa.Table) -> pa.ChunkedArray:
-    return _joined(table["broker_account_id"], table["client_intent_id"])
+    return _joined(*(table[name] for name in _KEY))
 
 
 def _joined(accounts: pa.ChunkedArray, ids: pa.ChunkedArray) -> pa.ChunkedArray:

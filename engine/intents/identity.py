@@ -7,9 +7,10 @@ equal rows are one order, wherever they stand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,13 @@ from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
 from engine.columns import Column, FlagColumn, NumberColumn, TextColumn, TimeColumn
 from engine.field_names import folded
+from engine.intents.row_hashes import Word, Words, row_hashes
 from engine.schema import INTENT_FIELDS
 
 _FIELDS = [field for field in INTENT_FIELDS if field.name != "client_intent_id"]
-_WORDS = len(_FIELDS) + 1
 _DIGEST_BYTES = 16
-_ROWS_AT_ONCE = 65_536
+_TEXT_BYTES = 2**31
 _FEW = 1_000
-
-Words = npt.NDArray[np.uint64]
 
 IDENTITY_VERSION = 2
 """In version 1 the n-th of equal rows was an order of its own, index columns and fields in another spelling
@@ -59,47 +58,47 @@ class IdentityRules:
 
 def content_digests(
     columns: Mapping[str, Column], metadata: Words | None, rows: int, trading_date: date
-) -> bytes:
-    """Give 16 bytes per row: a hash of the trading date and of all the row's fields but its id.
+) -> Words:
+    """Return 16 bytes per row: a hash of the trading date and of all the row's fields but its id.
 
-    A field that is missing counts as its default. ``metadata`` is a hash per row, None where all have none.
+    They come as two words, (rows, 2), whose bytes are the digest's in their order. A field that is missing
+    counts as its default. ``metadata`` is a hash per row, None where all have none.
     """
     words = [_column_words(field.name, field.default, columns.get(field.name)) for field in _FIELDS]
     if metadata is not None:
         words[-1] = metadata
-    parts: list[bytes] = []
-    for start in range(0, rows, _ROWS_AT_ONCE):
-        stop = min(start + _ROWS_AT_ONCE, rows)
-        layout = np.zeros((stop - start, _WORDS), dtype=np.uint64)
-        layout[:, 0] = trading_date.toordinal()
-        for place, column in enumerate(words, start=1):
-            layout[:, place] = column if isinstance(column, int) else column[start:stop]
-        parts += map(xxh3_128_digest, layout.view(f"V{8 * _WORDS}").ravel().tolist())
-    return b"".join(parts)
+    layout = [trading_date.toordinal(), *words]
+    return row_hashes(layout, rows) if rows > _FEW else _few_hashes(layout, rows)
 
 
-def content_hashes(digests: bytes) -> npt.NDArray[np.int64]:
-    """Give the first half of each digest as an int64, the form that the sealed batch keeps."""
-    return np.frombuffer(digests, dtype=np.int64)[::2].copy()
+def _few_hashes(words: Sequence[Word], rows: int) -> Words:
+    """Return what ``row_hashes`` does; faster for a few rows."""
+    layout = np.empty((rows, len(words)), dtype=np.uint64)
+    for place, column in enumerate(words):
+        layout[:, place] = column
+    digests = b"".join(map(xxh3_128_digest, layout.view(f"V{8 * len(words)}").ravel().tolist()))
+    return np.frombuffer(digests, dtype=np.uint64).reshape(rows, 2)
 
 
-def derived_ids(digests: bytes) -> pa.Array:
+def content_hashes(digests: Words) -> npt.NDArray[np.int64]:
+    """Return the first half of each digest as an int64, the form that the sealed batch keeps."""
+    return digests[:, 0].astype(np.uint64).view(np.int64)
+
+
+def derived_ids(digests: Words) -> pa.Array:
     """Return 32 hexadecimal characters per row: its digest."""
-    rows = len(digests) // _DIGEST_BYTES
-    characters = pa.py_buffer(digests.hex().encode())
-    starts = np.arange(0, (rows + 1) * 2 * _DIGEST_BYTES, 2 * _DIGEST_BYTES, dtype=np.int64)
-    long_text = pa.Array.from_buffers(pa.large_string(), rows, [None, pa.py_buffer(starts), characters])
-    return long_text.cast(pa.string())
+    rows, size = len(digests), 2 * _DIGEST_BYTES
+    characters = pa.py_buffer(_hexadecimals()[digests.view(np.uint16)])
+    kind, offset = (pa.string(), np.int32) if size * rows < _TEXT_BYTES else (pa.large_string(), np.int64)
+    starts = pa.py_buffer(np.arange(0, (rows + 1) * size, size, dtype=offset))
+    return pa.Array.from_buffers(kind, rows, [None, starts, characters]).cast(pa.string())
 
 
-def are_distinct(digests: bytes) -> bool:
-    """Return whether no two rows are equal; rarely False where they are not."""
-    hashes = content_hashes(digests)
-    if len(hashes) <= _FEW:
-        return len(set(hashes.tolist())) == len(hashes)
-    import pandas as pd
-
-    return bool(pd.Series(hashes).is_unique)
+@cache
+def _hexadecimals() -> npt.NDArray[np.uint32]:
+    """Return the four characters that each pair of bytes is written as."""
+    pairs = np.arange(1 << 16, dtype=np.uint16).tobytes()
+    return np.frombuffer(pairs.hex().encode(), dtype=np.uint32)
 
 
 def _column_words(name: str, default: str | None, column: Column | None) -> Words | int:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from xxhash import xxh3_64_intdigest
 
 from engine.intents.column_names import shown_name
+from engine.intents.row_hashes import text_words
 from engine.schema import INTENT_FIELDS
 
 _COMPARED = [
@@ -73,12 +73,7 @@ def _said(table: pa.Table) -> npt.NDArray[np.uint64]:
 
 def _words(column: pa.Array) -> npt.NDArray[np.uint64]:
     if pa.types.is_dictionary(column.type):
-        hashes = [
-            xxh3_64_intdigest(text.encode(errors="surrogatepass")) for text in column.dictionary.to_pylist()
-        ]
-        codes = pc.fill_null(column.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
-        of_codes: npt.NDArray[np.uint64] = np.array([*hashes, 0], dtype=np.uint64)[codes]
-        return of_codes
+        return text_words(column)
     if pa.types.is_floating(column.type):
         numbers = np.asarray(pc.fill_null(column, np.nan).to_numpy(zero_copy_only=False)) + 0.0
         return numbers.view(np.uint64)

@@ -17,7 +17,7 @@ from engine.config import DEFAULT_INTAKE, IntakeLimits
 from engine.contract import ID_RULE, Violation, created_ahead, violations
 from engine.errors import UnreadableFile
 from engine.intents.formats import read_raw
-from engine.intents.identity import IdentityRules, are_distinct, content_digests, content_hashes, derived_ids
+from engine.intents.identity import IdentityRules, content_digests, content_hashes, derived_ids
 from engine.intents.limits import check_laid_out
 from engine.intents.local_times import with_zone
 from engine.intents.metadata import Metadata, metadata_of
@@ -27,6 +27,7 @@ from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow, Said
 from engine.intents.raw_table import RawTable
 from engine.intents.refusals import Findings, refused_rows
 from engine.intents.repeated_header import without_repeated_headers
+from engine.intents.row_hashes import Words
 from engine.intents.typed import trimmed_text, typed_column
 from engine.keeping import Unkeepable
 from engine.printable import shown
@@ -44,10 +45,9 @@ class IntentFile:
     """What a file held: ``rows`` dropped are the table's rows plus the refused ones.
 
     ``table`` has ``schema.intents_schema()`` in the order of the file. A file that can't be parsed at all
-    counts as one refused row; ``unreadable`` tells that case. ``distinct_ids``: all ids were derived, of rows
-    that all differ. ``notes`` are worth a line to the author of the file. ``previous``: the identity of the
-    table's rows under other rules; ``with_own_id`` marks those whose id is not derived.
-    ``says_created_at``: there is such a column.
+    counts as one refused row; ``unreadable`` tells that case. ``notes`` are worth a line to the author of
+    the file. ``previous``: the identity of the table's rows under other rules; ``with_own_id`` marks those
+    whose id is not derived. ``says_created_at``: there is such a column.
     """
 
     name: str
@@ -55,7 +55,6 @@ class IntentFile:
     table: pa.Table
     refused: list[RefusedRow]
     unreadable: bool = False
-    distinct_ids: bool = False
     notes: list[str] = dataclass_field(default_factory=list)
     previous: Mapping[IdentityRules, PreviousIdentity] = dataclass_field(default_factory=dict)
     with_own_id: Mask = dataclass_field(default_factory=lambda: np.zeros(0, dtype=bool))
@@ -158,7 +157,6 @@ def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
         kept + len(refused),
         table,
         refused,
-        distinct_ids=ids.null_count == kept and are_distinct(digests),
         notes=named.notes() if kept else [],
         previous={
             rules: previous_identity(raw.of(good), rules, context.trading_date, zone=context.zone)
@@ -192,7 +190,7 @@ def _explicit_ids(named: NamedColumns, rows: int) -> pa.Array:
     return pa.nulls(rows, pa.string()) if column is None else trimmed_text(column)
 
 
-def _ids(explicit: pa.Array, digests: bytes) -> pa.Array:
+def _ids(explicit: pa.Array, digests: Words) -> pa.Array:
     if explicit.null_count == 0:
         return explicit
     if explicit.null_count == len(explicit):

@@ -245,7 +245,6 @@ def test_an_order_of_another_account_is_not_known() -> None:
 
 def test_a_single_file_of_derived_ids_is_held_against_what_is_known_too() -> None:
     one = file("a.jsonl", order())
-    assert one.distinct_ids
     assert duplicates(assemble([one], sent(file("old.jsonl", order())))) == [
         ("a.jsonl", 1, "old.jsonl:1 of run 1")
     ]

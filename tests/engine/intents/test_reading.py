@@ -92,12 +92,6 @@ def test_an_id_of_ones_own_is_kept(ending: str) -> None:
     assert len(set(found)) == 3
 
 
-def test_ids_are_distinct_for_sure_only_where_all_were_derived_of_different_rows() -> None:
-    assert read_rows(".jsonl", order(), order(qty=2)).distinct_ids
-    assert not read_rows(".jsonl", order(), order()).distinct_ids
-    assert not read_rows(".jsonl", order(), order(client_intent_id="mine-1")).distinct_ids
-
-
 def test_a_cancel_needs_no_symbol_side_or_quantity() -> None:
     row = sealed(symbol=None, side=None, qty=None, action="cancel", target_intent_id="x-1")
     assert (row["action"], row["target_intent_id"], row["symbol"], row["qty"]) == (
