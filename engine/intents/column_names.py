@@ -10,47 +10,66 @@ merge); and a misspelt field, one letter off from six letters on, two from ten.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from engine.field_names import field_named, folded
-from engine.intents.order_terms import FREE, SYNONYMS, WITHOUT_FIELD
+from engine.intents.name_words import in_another_script, plain, words
+from engine.intents.order_terms import (
+    ABOUT_A_TERM,
+    BEHIND,
+    CURRENCY,
+    DOLLARS,
+    FREE,
+    IN_FRONT,
+    PHRASES,
+    SAME_WORD,
+    SYNONYMS,
+    WITHOUT_FIELD,
+)
+from engine.intents.translated_terms import TRANSLATED
 from engine.printable import shown
 from engine.schema import FIELD_BY_NAME
 
 _LONGEST = 64
-"""Characters of the longest name that is looked at; longer ones are no order terms."""
+"""Characters of the longest name that may be a term; in longer ones, terms are looked for."""
+_LOOKED_AT = 1_500
+"""Characters of a name that are looked at; the ledger keeps no longer ones."""
 
 _INDEX = re.compile(r"unnamed: ?\d+([_.].*)?|__index_level_\d+__|index_level_\d+", re.IGNORECASE)
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_IN_FRONT = frozenset({"order", "ord", "intent", "my"})
-_BEHIND = frozenset({"usd", "eur", "gbp", "dollars", "x", "y", "left", "right", "old", "new"})
 _ONE_LETTER_OFF, _TWO_LETTERS_OFF = 6, 10
-
-_LOOK_ALIKES = str.maketrans(
-    "авсԁеғһіјкӏмоԛрѕтуѵԝхзαβϲεηικνορτυχωɑıɡø",
-    "abcdefhijklmoqpstyvwxzabcenikvoptuxwaigo",
-)
-"""Letters that look like a Latin one in lower case: Cyrillic, Greek, and others."""
+_SYNONYM_ONE_LETTER_OFF = 7
+_OTHER_SCRIPT = "Latin letters"
 
 
 @dataclass(frozen=True)
 class OrderTerm:
-    """An order term under a name that is no field's. ``meant`` is a field, a choice of fields, or nothing."""
+    """An order term under a name that is no field's. ``meant`` is a field, a choice of fields, or nothing.
+
+    ``usual``: values that say what holds anyway, in lower case; a row with one of them says nothing.
+    """
 
     name: str
     meant: str
+    usual: frozenset[str] = frozenset()
+
+    def is_said_by(self, value: object) -> bool:
+        """Return whether a value says anything of the order."""
+        return not self.usual or str(value).strip().lower() not in self.usual
 
     @property
     def rule(self) -> str:
         """What was expected, as the end of a sentence."""
+        if self.meant == _OTHER_SCRIPT:
+            return "names in Latin letters, since an order term in other ones would not be recognised"
         return "every order term under the name of its field"
 
     @property
     def remedy(self) -> str:
         """What to do, in sentences."""
         free = "keep it in a metadata object if it is for information only"
+        if self.meant == _OTHER_SCRIPT:
+            return f"Rename it, or {free}."
         if not self.meant:
             return f"The engine has no such order term: leave it out, or {free}."
         return f"Did you mean {self.meant}? Rename it, or {free}."
@@ -64,20 +83,33 @@ def is_index_name(name: str) -> bool:
 @lru_cache(maxsize=10_000)
 def order_term(name: str) -> OrderTerm | None:
     """Return what a column that is no field would say of the order, None where it is metadata."""
-    if len(name) > _LONGEST or field_named(name) or is_index_name(name):
+    if field_named(name) or is_index_name(name):
         return None
-    plain = _plain(name)
-    if plain in _FREE:
-        return None
-    meant = _MEANT.get(plain)
-    if meant is None and "." in name and _plain(name.partition(".")[0]) != "metadata":
-        inner = name.rpartition(".")[2]  # as json_normalize names what stood in an object
-        meant = field_named(inner) or _MEANT.get(_plain(inner))
-    if meant is None:
-        meant = next((said for words in _without_decoration(name) if (said := _MEANT.get(words))), None)
-    if meant is None:
-        meant = _misspelt(plain)
+    meant = _meant(name[:_LOOKED_AT])
+    if meant is None and plain(name) in _CURRENCY:
+        return OrderTerm(shown_name(name), "", _DOLLARS)
     return None if meant is None else OrderTerm(shown_name(name), meant)
+
+
+def _meant(name: str) -> str | None:
+    """Return the field, or the words for it, that a name means; empty where it is a term without a field."""
+    spelt = plain(name)
+    if spelt in _FREE:
+        return None
+    is_within_metadata = "." in name and plain(name.partition(".")[0]) == "metadata"
+    meant = None if len(name) > _LONGEST else _MEANT.get(spelt)
+    if meant is None and "." in name and not is_within_metadata:
+        inner = name.rpartition(".")[2]  # as json_normalize names what stood in an object
+        meant = field_named(inner) or _MEANT.get(plain(inner))
+    if meant is None and len(name) <= _LONGEST:
+        meant = next((said for said in map(_MEANT.get, _without_decoration(name)) if said is not None), None)
+    if meant is None and not is_within_metadata:
+        meant = _phrase_in(name)
+    if meant is None and len(name) <= _LONGEST:
+        meant = _misspelt(spelt)
+    if meant is None and in_another_script(name):
+        meant = _OTHER_SCRIPT
+    return meant
 
 
 def shown_name(name: str) -> str:
@@ -85,46 +117,78 @@ def shown_name(name: str) -> str:
     return name if re.fullmatch(r"[!-~]([ -~]{0,62}[!-~])?", name) else shown(name)
 
 
-def _plain(name: str) -> str:
-    """Return the letters and digits of a name, those that look like Latin letters as these."""
-    decomposed = unicodedata.normalize("NFKD", name).lower().translate(_LOOK_ALIKES)
-    return "".join(character for character in decomposed if character.isascii() and character.isalnum())
-
-
 def _table() -> dict[str, str]:
     meant = dict(_SPELT)
-    for field, names in SYNONYMS.items():
-        meant.update({_plain(name): field for name in names.split()})
-    meant.update({_plain(name): "" for name in WITHOUT_FIELD.split()})
+    for names_by_field in (TRANSLATED, SYNONYMS):
+        for field, names in names_by_field.items():
+            meant.update({plain(name): field for name in names.split()})
+    meant.update({plain(name): "" for name in WITHOUT_FIELD.split()})
     return meant
 
 
 _SPELT = {folded(field): field for field in FIELD_BY_NAME if field != "metadata"}
 _MEANT = _table()
-_FREE = frozenset(map(_plain, FREE.split()))
+_FREE = frozenset(map(plain, FREE.split()))
+_IN_FRONT, _BEHIND = frozenset(IN_FRONT.split()), frozenset(BEHIND.split())
+_CURRENCY, _DOLLARS = frozenset(map(plain, CURRENCY.split())), frozenset(DOLLARS.split())
+_ABOUT_A_TERM = frozenset(ABOUT_A_TERM.split())
+_SAME_WORD = {other: word for word, others in SAME_WORD.items() for other in others.split()}
+_PHRASES = {
+    f" {phrase.replace('_', ' ')} ": field for field, said in PHRASES.items() for phrase in said.split()
+}
 
 
-def _without_decoration(name: str) -> list[str]:
-    """Return a name less the words around it that change nothing, and less a number behind it."""
-    words = [word.lower() for word in _WORD.findall(name)]
-    found = []
-    if len(words) > 1 and words[0] in _IN_FRONT:
-        found.append("".join(words[1:]))
-    if len(words) > 1 and (words[-1] in _BEHIND or words[-1].isdigit()):
-        found.append("".join(words[:-1]))
+@cache
+def _long_synonyms() -> dict[str, list[str]]:
+    """Return the synonyms in which a letter may be wrong, by what they are less any one of their letters."""
+    found: dict[str, list[str]] = {}
+    for names in SYNONYMS.values():
+        for spelt in set(map(plain, names.split())):
+            if len(spelt) >= _SYNONYM_ONE_LETTER_OFF and spelt.isalpha():
+                for shorter in _shorter(spelt):
+                    found.setdefault(shorter, []).append(spelt)
     return found
 
 
-def _misspelt(plain: str) -> str | None:
-    """Return the field that a name of letters alone is one or two of them away from."""
-    if not plain.isalpha():
+def _shorter(spelt: str) -> set[str]:
+    return {spelt, *(spelt[:i] + spelt[i + 1 :] for i in range(len(spelt)))}
+
+
+def _without_decoration(name: str) -> list[str]:
+    """Return a name less the words and numbers around it that change nothing, the longest rest first."""
+    said = words(name)
+    front = next((i for i, word in enumerate(said) if word not in _IN_FRONT), len(said))
+    behind = next(
+        (i for i, word in enumerate(reversed(said)) if word not in _BEHIND and not word.isdigit()), 0
+    )
+    rests = [said[start : len(said) - end] for start in range(front + 1) for end in range(behind + 1)]
+    return ["".join(rest) for rest in sorted(rests, key=len, reverse=True) if rest]
+
+
+def _phrase_in(name: str) -> str | None:
+    """Return the field whose words stand in a name, None where the name speaks about that field."""
+    said = [_SAME_WORD.get(word, word) for word in words(name)]
+    if not said or said[-1] in _ABOUT_A_TERM:
         return None
-    for spelt, field in _SPELT.items():
-        allowed = (len(spelt) >= _ONE_LETTER_OFF) + (len(spelt) >= _TWO_LETTERS_OFF)
-        near = abs(len(spelt) - len(plain)) <= allowed and plain[:1] == spelt[0]
-        if allowed and near and _distance(plain, spelt) <= allowed:
+    text = f" {' '.join(said)} "
+    return next((field for phrase, field in _PHRASES.items() if phrase in text), None)
+
+
+def _misspelt(spelt: str) -> str | None:
+    """Return the field that a name of letters alone is one or two of them away from, or a synonym's."""
+    if not spelt.isalpha():
+        return None
+    for field_spelt, field in _SPELT.items():
+        allowed = (len(field_spelt) >= _ONE_LETTER_OFF) + (len(field_spelt) >= _TWO_LETTERS_OFF)
+        if _is_near(spelt, field_spelt, allowed):
             return field
-    return None
+    near = {synonym for shorter in _shorter(spelt) for synonym in _long_synonyms().get(shorter, ())}
+    return next((_MEANT[synonym] for synonym in sorted(near) if _is_near(spelt, synonym, 1)), None)
+
+
+def _is_near(one: str, other: str, allowed: int) -> bool:
+    near = allowed and abs(len(other) - len(one)) <= allowed and one[0] == other[0]
+    return bool(near) and _distance(one, other) <= allowed
 
 
 def _distance(one: str, other: str) -> int:

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.columns import MISSING
 from engine.contract import Violation
 from engine.errors import UnreadableFile
 from engine.field_names import field_named
 from engine.intents.column_names import OrderTerm, is_index_name, order_term, shown_name
 from engine.intents.json_columns import joined
 from engine.intents.nested_terms import nested_terms
-from engine.intents.raw_table import ODD, RawTable
+from engine.intents.raw_table import ODD, RawTable, python_values
 from engine.quantity import Mask
 
 _NAMES_SHOWN = 20
@@ -85,9 +86,11 @@ def named_columns(name: str, raw: RawTable) -> NamedColumns:
         elif is_index_name(column):
             index.append(column)
         elif (term := order_term(column)) is not None:
-            has_it = _given(array) if raw.names_differ_by_row else np.ones(raw.rows, dtype=bool)
-            if has_it.any() or not raw.names_differ_by_row:
+            has_it = _has_it(term, array, raw)
+            if has_it.any() or not (raw.names_differ_by_row or term.usual):
                 terms[column] = (term, has_it)
+            if term.usual:
+                extra[column] = array
         elif column in raw.index_names:
             index.append(column)
         elif (nested := nested_terms(column, array)) is not None:
@@ -116,6 +119,19 @@ def _one_of(field: str, arrays: Sequence[pa.Array]) -> pa.Array:
     rows = len(arrays[0])
     both = joined(field, arrays)
     return pc.coalesce(*(both.slice(i * rows, rows) for i in range(len(arrays))))
+
+
+def _has_it(term: OrderTerm, array: pa.Array, raw: RawTable) -> Mask:
+    """Return the rows that say an order term: every row of a file of columns, unless usual values don't."""
+    if not term.usual:
+        return _given(array) if raw.names_differ_by_row else np.ones(raw.rows, dtype=bool)
+    if pa.types.is_nested(array.type):
+        return _given(array)
+    encoded = array if pa.types.is_dictionary(array.type) else pc.dictionary_encode(array)
+    says = [term.is_said_by(value) for value in python_values(encoded.dictionary)]
+    codes = pc.fill_null(encoded.indices.cast(pa.int64()), MISSING).to_numpy(zero_copy_only=False)
+    has_it: Mask = np.array([*says, False])[codes]
+    return has_it
 
 
 def _given(array: pa.Array) -> Mask:

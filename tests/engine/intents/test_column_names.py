@@ -9,6 +9,7 @@ import pytest
 from engine.field_names import field_named, folded
 from engine.intents.column_names import is_index_name, order_term, shown_name
 from engine.intents.order_terms import FREE, SYNONYMS, WITHOUT_FIELD
+from engine.intents.translated_terms import TRANSLATED
 from engine.schema import FIELD_BY_NAME
 
 FOLDED = {
@@ -91,6 +92,29 @@ MEANT = {
     "odrer_type": "order_type",
     "time_in_froce": "time_in_force",
     "notionl": "notional",
+    "quantitiy": "qty",
+    "instrumnt": "symbol",
+    # with words around it
+    "tif_code": "time_in_force",
+    "px_lmt": "limit_price",
+    "final_limit_price": "limit_price",
+    "params__limit_price": "limit_price",
+    "('order', 'limit_price')": "limit_price",
+    "isGTC": "time_in_force",
+    "stopPrice1": "stop_price",
+    "desired_price_usd": "limit_price, or reference_price where it is for comparing",
+    "limit_price_" + "which_we_would_like_to_pay_" * 3: "limit_price",
+    # in other languages
+    "Preis": "limit_price, or reference_price where it is for comparing",
+    "prix limite": "limit_price",
+    "Stückzahl": "qty",
+    "Größe": "qty",
+    "Gültig_bis": "valid_until",
+    "tipo": "order_type",
+    # another name of the instrument or the session
+    "isin": "symbol",
+    "conid": "symbol",
+    "session": "extended_hours",
     # what looks the same
     "\uff4c\uff49\uff4d\uff49\uff54_price": "limit_price",
     "limit_\u0440rice": "limit_price",
@@ -123,7 +147,32 @@ WITHOUT = [
     "legs",
 ]
 
+IN_ANOTHER_SCRIPT = [
+    "价格",
+    "限价",
+    "цена",
+    "备注",
+    "가격",
+    "価格",
+    "السعر",
+    "מחיר",
+    "τιμή",
+    "कीमत",
+    "note_中",
+]
+
 METADATA = [
+    "\u03c3_20d",
+    "\u0394p",
+    "\u03b2",
+    "value",
+    "session_id",
+    "signal_value",
+    "limit_price_note",
+    "metadata.limit_price",
+    "training",
+    "quantile",
+    "mid_price",
     "signal",
     "signal_time",
     "signal_hash",
@@ -184,10 +233,6 @@ METADATA = [
     "industry",
     "country",
     "exchange",
-    "currency",
-    "isin",
-    "cusip",
-    "figi",
     "name",
     "description",
     "portfolio",
@@ -234,9 +279,6 @@ METADATA = [
     "buy",
     "sell",
     "day",
-    "Größe",
-    "价格",
-    "цена",
 ]
 
 
@@ -279,6 +321,20 @@ def test_an_order_term_that_no_field_says_is_refused_too(name: str) -> None:
     assert term.remedy.startswith("The engine has no such order term: leave it out")
 
 
+@pytest.mark.parametrize("name", IN_ANOTHER_SCRIPT)
+def test_a_name_in_another_script_is_refused_since_it_may_be_an_order_term(name: str) -> None:
+    term = order_term(name)
+    assert term is not None
+    assert "Latin letters" in term.rule
+    assert term.remedy == "Rename it, or keep it in a metadata object if it is for information only."
+
+
+def test_a_currency_is_refused_unless_it_is_the_one_that_prices_are_in() -> None:
+    term = order_term("Currency")
+    assert term is not None
+    assert (term.is_said_by("EUR"), term.is_said_by(" usd ")) == (True, False)
+
+
 @pytest.mark.parametrize("name", METADATA)
 def test_other_names_are_metadata(name: str) -> None:
     assert (field_named(name), order_term(name), is_index_name(name)) == (None, None, False)
@@ -301,10 +357,12 @@ def test_a_synonym_is_no_field_stands_once_and_means_fields_that_exist() -> None
     names = [name for listed in (*SYNONYMS.values(), WITHOUT_FIELD, FREE) for name in listed.split()]
     assert len({folded(name) for name in names}) == len(names)
     assert [name for name in names if field_named(name)] == []
-    assert all(FIELD_BY_NAME.keys() & set(meant.replace(",", "").split()) for meant in SYNONYMS)
+    assert all(
+        FIELD_BY_NAME.keys() & set(meant.replace(",", "").split()) for meant in {**SYNONYMS, **TRANSLATED}
+    )
 
 
-@pytest.mark.parametrize("listed", [*SYNONYMS.values(), WITHOUT_FIELD])
+@pytest.mark.parametrize("listed", [*SYNONYMS.values(), *TRANSLATED.values(), WITHOUT_FIELD])
 def test_each_name_of_the_table_is_refused_in_other_spellings_too(listed: str) -> None:
     for name in listed.split():
         for spelt in (
@@ -318,7 +376,7 @@ def test_each_name_of_the_table_is_refused_in_other_spellings_too(listed: str) -
 
 
 def test_a_long_or_hostile_name_is_metadata_and_shown_short() -> None:
-    for name in ("limit_price" * 1000, "\u202e" * 200, "", "\x00", "a" * 65):
+    for name in ("limitprice" * 1000, "\u202e" * 200, "", "\x00", "a" * 65):
         assert order_term(name) is None
         assert len(shown_name(name)) <= 80
         assert shown_name(name).isprintable()

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.engine.intents.files import messages, order, parquet, read, read_rows, values
+from tests.engine.intents.files import messages, order, orders_with, parquet, read, read_rows, values
 
 NESTED: list[Any] = [
     {"params": {"limit_price": 4}},
@@ -18,6 +18,13 @@ NESTED: list[Any] = [
     {"info": [{"x": 1}, {"deep": {"Order_Type": "limit"}}]},
     {"info": {"tif": "gtc"}},
     {"info": {"note": json.dumps([{"stop": 4}])}},
+    {"params": str({"limit_price": 4.0, "tif": "day"})},
+    {"params": "{'limit_price': np.float64(40.0)}"},
+    {"params": '{"limit_price": 4,'},
+    {"params": "limit_price=4; tif=day"},
+    {"message": "35=D|54=1|40=2|44=40"},
+    {"params": [["limit_price", 4]]},
+    {"params": [{"name": "limit_price", "value": 4}]},
 ]
 
 
@@ -42,6 +49,28 @@ def test_an_order_term_inside_an_object_in_a_csv_or_a_struct_is_refused() -> Non
     assert (file.table.num_rows, len(file.refused)) == (1, 1)
 
 
+def test_an_order_term_in_a_map_or_in_bytes_is_refused() -> None:
+    maps = pa.array([[("limit_price", 4.0)], [("score", 1.0)]], type=pa.map_(pa.string(), pa.float64()))
+    file = read("a.parquet", orders_with(params=maps))
+    assert [refused.first.field for refused in file.refused] == ["params"]
+    for kind in (pa.binary(), pa.large_binary(), pa.dictionary(pa.int32(), pa.binary())):
+        held = pa.array([b'{"limit_price": 4}', None], pa.binary()).cast(kind)
+        assert len(read("a.parquet", orders_with(params=held)).refused) == 1
+
+
+@pytest.mark.parametrize("ending", [".json", ".csv", ".parquet"])
+def test_another_currency_is_refused_and_dollars_are_metadata(ending: str) -> None:
+    file = read_rows(ending, order(currency="EUR"), order(currency="USD"), order(currency=None))
+    assert [refused.first.row for refused in file.refused] == [2 if ending == ".csv" else 1]
+    assert json.loads(values(file, "metadata")[0]) == {"currency": "USD"}
+    assert "currency" in messages(file)[0]
+
+
+def test_a_currency_inside_an_object_counts_as_well() -> None:
+    file = read_rows(".json", order(info={"currency": "EUR"}), order(info={"currency": "usd"}))
+    assert [refused.first.row for refused in file.refused] == [1]
+
+
 def test_keys_inside_metadata_are_free() -> None:
     file = read_rows(".json", order(metadata={"limit_price": 4, "params": {"type": "limit"}}))
     assert messages(file) == []
@@ -55,6 +84,11 @@ def test_keys_inside_metadata_are_free() -> None:
         {"note": "{not json"},
         {"levels": [1, 2, 3]},
         {"note": "limit_price: 4"},
+        {"note": "sent when limit=40 was gone"},
+        {"url": "https://example.org/?type=limit&price=40"},
+        {"features": ["price", "volume"]},
+        {"params": "{'limit_price': None}"},
+        {"levels": [["support", "40"]]},
     ],
 )
 def test_objects_without_order_terms_stay_metadata(extra: dict[str, Any]) -> None:

@@ -1,0 +1,39 @@
+"""Objects written as text: JSON, what Python prints of a dict, and pairs such as ``limit=40;tif=day``."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+MAY_BE_AN_OBJECT = r"""^\x00?\s*["\[{(]|["']\s*:|="""
+"""Matches every text that ``object_in`` finds an object in, and others; an expression of Arrow's."""
+
+_NOTHING = r"(?:None|null|nan|NaN|NaT|<NA>)\b"
+_QUOTED_KEY = re.compile(rf"""["']([^"'\\]{{1,200}})\\*["']\s*+:\s*+(?!{_NOTHING})""")
+_AROUND_EQUALS = re.compile(r"[ \t]*=[ \t]*")
+_BETWEEN_PAIRS = re.compile(r"[;,&|\s\x01]+")
+_PAIR = re.compile(r"([^\W=]{1,200}(?:[.-][^\W=]{1,200})?)=(?!$)[^=]*")
+
+
+def object_in(text: str) -> Any:
+    """Return what a text says as an object, or a list with objects; None where it is text that says none.
+
+    Of text that is nearly JSON, as Python prints a dict, the keys that have a value are found.
+    """
+    if text.lstrip()[:1] in {"{", "[", '"'}:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            pass
+    keys = _QUOTED_KEY.findall(text) or _keys_of_pairs(text)
+    return dict.fromkeys(keys, True) if keys else None
+
+
+def _keys_of_pairs(text: str) -> list[str]:
+    """Return the keys of a text that is pairs and nothing else."""
+    if "=" not in text:
+        return []
+    parts = filter(None, _BETWEEN_PAIRS.split(_AROUND_EQUALS.sub("=", text)))
+    pairs = [_PAIR.fullmatch(part) for part in parts]
+    return [pair[1] for pair in pairs if pair is not None] if all(pairs) else []
