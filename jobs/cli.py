@@ -274,6 +274,7 @@ Faults, each also with method, path, times (null: always), probability:
   latency           {"seconds": 1, "on": "answer"}   or "request"
   slow_body         {"seconds": 1, "pieces": 10}
   truncated_body    {"missing_bytes": 10}
+  no_length         {"lacks_bytes": 10}   ends with the connection
   lookup_lag        {"lookups": 2}                   or {"seconds": 1}
   fill_races_cancel, fill_races_replace
                     {"qty": "1", "moment": "after"}  or "before"; without qty: all of it"""

@@ -23,17 +23,21 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.crash_job import in_a_fork
-from tests.exactly_once.market import market
-from tests.exactly_once.plans import PLANS, Lived, Schedule, Stage, by_seed, live
+from tests.exactly_once.kinds import counted
+from tests.exactly_once.market import Market, market
+from tests.exactly_once.plans import PLANS, Schedule, by_seed, live
 from tests.exactly_once.scenes import SCENES, played
+from tests.exactly_once.stage import BROKER, Lived, Stage
 from tests.exactly_once.stores import EMBEDDED, SERVERS, Places, prepared, started
+from tests.exactly_once.wire import Wire, wire_to
 
 _WORDS = 4000
 
@@ -71,8 +75,8 @@ def _report(asked: argparse.Namespace, places: Places) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="exactly-once-"))
     began = time.monotonic()
     try:
-        with market() as served:
-            player = _Player(Stage(folder, served, places), keeps=asked.keep)
+        with market() as served, market(seed=1) as second, _wires(served, places) as wires:
+            player = _Player(Stage(folder, served, second, places, wires), keeps=asked.keep)
             if asked.scene:
                 player.play_scenes(asked.scene)
             elif asked.plan:
@@ -83,6 +87,15 @@ def _report(asked: argparse.Namespace, places: Places) -> dict[str, Any]:
         if not asked.keep:
             shutil.rmtree(folder, ignore_errors=True)
     return {**player.report(), "took_s": round(time.monotonic() - began, 1)}
+
+
+@contextmanager
+def _wires(served: Market, places: Places) -> Iterator[dict[str, Wire]]:
+    """Put a wire before each server."""
+    broker = urlsplit(served.host)
+    servers = {BROKER: (broker.hostname or "", broker.port or 0), **places.servers()}
+    with ExitStack() as opened:
+        yield {name: opened.enter_context(wire_to(*address)) for name, address in servers.items()}
 
 
 def _seeds(asked: argparse.Namespace) -> list[int]:
@@ -97,8 +110,9 @@ class _Player:
 
     def __init__(self, stage: Stage, *, keeps: bool) -> None:
         self.stage, self.keeps = stage, keeps
-        self.tried = self.died = self.points = 0
+        self.tried = self.died = self.points = self.jobs = self.orders = 0
         self.names: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
         self.problems: dict[str, list[str]] = {}
 
     def report(self) -> dict[str, Any]:
@@ -106,7 +120,11 @@ class _Player:
             "points": self.points,
             "tried": self.tried,
             "died": self.died,
+            "jobs": self.jobs,
+            "orders": self.orders,
+            "wrong": counted(self.problems),
             "died_at": dict(sorted(self.names.items())),
+            "happened": dict(sorted(self.notes.items())),
             "problems": self.problems,
         }
 
@@ -154,19 +172,24 @@ class _Player:
             if expected is not None and lived.became != expected:
                 more, less = lived.became - expected, expected - lived.became
                 wrong.append(f"too many: {sorted(more)}, missing: {sorted(less)}")
-            return {"wrong": wrong, "died": lived.died, "ends": lived.ends}
+            counts = {"died": lived.died, "jobs": lived.jobs, "orders": lived.orders}
+            return {"wrong": wrong, "ends": lived.ends, "notes": lived.notes, **counts}
 
         self.tried += 1
         try:
             found = in_a_fork(play)
         except AssertionError as error:
-            found = {"wrong": [str(error)[-_WORDS:]], "died": 0, "ends": []}
+            counts = {"died": 0, "jobs": 0, "orders": 0}
+            found = {"wrong": [str(error)[-_WORDS:]], "ends": [], "notes": [], **counts}
         self.died += found["died"]
+        self.jobs += found["jobs"]
+        self.orders += found["orders"]
+        self.notes.update(found["notes"])
         self.names.update(found["ends"])
         if found["wrong"]:
             self.problems[title] = found["wrong"]
             print(f"{title} [{name}]:", *found["wrong"], sep="\n  ", file=sys.stderr, flush=True)
-        if not (found["wrong"] and self.keeps):
+        if not self.keeps:
             shutil.rmtree(self.stage.folder / name, ignore_errors=True)
 
     def _name(self) -> str:

@@ -102,7 +102,8 @@ class DyingTransport(BaseAdapter):
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         what = f"{request.method} {urlsplit(request.url or '').path}"
-        if self.death.only.startswith("connected") and isinstance(request, GuardedRequest):
+        if self.death.only.startswith("connected"):
+            request = _guarded(request)
             request.may_leave = partial(self._connected, what, request.may_leave)
         self.death(f"request {what}")
         try:
@@ -116,6 +117,14 @@ class DyingTransport(BaseAdapter):
     def _connected(self, what: str, may_leave: Callable[[], None]) -> None:
         self.death(f"connected {what}")
         may_leave()
+
+
+def _guarded(request: PreparedRequest) -> GuardedRequest:
+    if isinstance(request, GuardedRequest):
+        return request
+    guarded = GuardedRequest()
+    vars(guarded).update(vars(request))
+    return guarded
 
 
 class WatchedBroker(AlpacaBroker):

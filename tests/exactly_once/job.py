@@ -20,6 +20,7 @@ from typing import Any, Unpack
 
 import requests
 
+from engine.accounts import AccountSettings
 from engine.agent import Agent, whoever_acts
 from engine.brokers.access import Access
 from engine.brokers.alpaca_patience import PatienceSettings
@@ -27,7 +28,6 @@ from engine.brokers.exchange import Exchange
 from engine.brokers.transport import BoundedAdapter
 from engine.errors import ConfigurationError, EngineError
 from engine.log import EventLog, wall_clock
-from engine.preflight import Check, broker_checks, store_checks
 from engine.stores.chosen import Stores
 from engine.venue import Patience, Venues
 from engine.world import World
@@ -41,7 +41,6 @@ from tests.exactly_once.death import (
     dying_ledger,
     dying_positions,
 )
-from tests.exactly_once.market import KEY, SECRET
 
 QUICK = Patience(lookups_s=(0.01, 0.02, 0.04, 0.08, 0.16), posts=8, down_after_s=2.0)
 """Outlasts every fault that strikes here: what stays unresolved is not for want of trying."""
@@ -62,6 +61,7 @@ class Manner:
     settle_s: float = 0.05
     patience: Patience = QUICK
     broker_patience_s: float = 3.0
+    reply_within_s: float = 20.0
     clock: Callable[[], datetime] = wall_clock
     lease_clock: Callable[[], datetime] = wall_clock
     dies_at: int | None = None
@@ -82,22 +82,21 @@ class MortalSetup(Setup):
             self.stores.agent, log or EventLog(), by or whoever_acts(), clock=self.manner.lease_clock
         )
 
-    def preflight(self, *, with_broker: bool = True) -> dict[str, Check]:
-        return {**store_checks(self.stores), **broker_checks(self.accesses(), wall_clock)}
-
     def accesses(self, *, only: str | None = None, **patience: Unpack[PatienceSettings]) -> list[Access]:
-        broker = self._broker(patience.get("stopping", lambda: False))
-        return [Access(account=self.env["EXEC_BROKER_ACCOUNT_ID"], broker=broker)]
+        stopping = patience.get("stopping", lambda: False)
+        accounts = [account for account in self.accounts if only in {None, account.name}]
+        return [Access(account=account.name, broker=self._broker(account, stopping)) for account in accounts]
 
-    def _broker(self, stopping: Callable[[], bool]) -> WatchedBroker:
-        host = self.env["ALPACA_TRADING_HOST"]
-        session = requests.Session()
-        session.mount(host + "/", DyingTransport(BoundedAdapter(connections=16, deadline_s=20), self.death))
+    def _broker(self, account: AccountSettings, stopping: Callable[[], bool]) -> WatchedBroker:
+        session, within_s = requests.Session(), self.manner.reply_within_s
+        inner = BoundedAdapter(connections=16, deadline_s=within_s)
+        session.mount(account.trading_host + "/", DyingTransport(inner, self.death))
         broker = WatchedBroker(
-            api_key=KEY,
-            secret_key=SECRET,
-            trading_host=host,
+            api_key=account.api_key,
+            secret_key=account.secret_key,
+            trading_host=account.trading_host,
             session=session,
+            timeout_s=(min(within_s, 5.0), min(within_s, 15.0)),
             patience_s=self.manner.broker_patience_s,
             stopping=stopping,
         )
@@ -167,9 +166,13 @@ class Job:
                 raise AssertionError(f"a job was stuck:\n{self.told()}")
             else:
                 time.sleep(0.002)
-        if os.WIFEXITED(self.status) and os.WEXITSTATUS(self.status) not in {0, FAILED}:
+        if os.WIFEXITED(self.status) and not self.may_end_with(os.WEXITSTATUS(self.status)):
             raise AssertionError(f"a job broke:\n{self.told()}")
         return self.status == 0
+
+    def may_end_with(self, code: int) -> bool:
+        """Return whether a job may end by itself with an exit code."""
+        return code in {0, FAILED}
 
     def end(self) -> None:
         """See that it is gone, whatever it was doing."""
@@ -212,7 +215,7 @@ def _be_the_job(env: Mapping[str, str], folder: Path, log: Path, death: Death, m
         os.dup2(out, 2)
         noted = os.open(folder / "kept", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         death.on_disk(Path(env["EXEC_DATA_DIR"]))
-        work(mortal(env, death, manner, lambda exchange: _note(noted, exchange)), "test")
+        work(mortal(env, death, manner, note_of(noted)), "test")
         code = 0
     except EngineError as error:
         code = BROKEN if isinstance(error, ConfigurationError) else FAILED
@@ -222,6 +225,11 @@ def _be_the_job(env: Mapping[str, str], folder: Path, log: Path, death: Death, m
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def note_of(noted: int) -> Callable[[Exchange], None]:
+    """Return what notes, in a file that is open, that an exchange was kept."""
+    return lambda exchange: _note(noted, exchange)
 
 
 def _note(noted: int, exchange: Exchange) -> None:

@@ -6,8 +6,11 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
+import pandas as pd
+
 from tests.desk import Row
 
+_ENDS = ("filled_at", "expired_at", "canceled_at", "failed_at", "replaced_at")
 _FINAL = {"filled", "canceled", "expired", "rejected", "replaced"}
 
 
@@ -42,6 +45,40 @@ def _that_could_be(state: dict[str, Any], limit: float) -> list[str]:
         if max(highest, -lowest) > limit:
             wrong.append(f"{symbol} could come to be {highest} or {lowest}, the limit is {limit}")
     return wrong
+
+
+def breaches_at_any_order(state: dict[str, Any], limit: float) -> list[str]:
+    """Return where an order, with what worked when it arrived, could have taken a position past the limit.
+
+    Groups and orders by notional are left out: of these a snapshot tells.
+    """
+    alone = [one for one in state["orders"] if one.get("group_id") is None and one["qty"] is not None]
+    fills = [(_ns(fill["transaction_time"]), fill) for fill in state["fills"]]
+    wrong = []
+    for order in alone:
+        at, side, symbol = _ns(order["created_at"]), order["side"], order["symbol"]
+        before = [fill for when, fill in fills if when <= at and fill["symbol"] == symbol]
+        held = sum((Decimal(one["qty"]) * (1 if one["side"] == "buy" else -1) for one in before), Decimal(0))
+        filled: dict[str, Decimal] = defaultdict(Decimal)
+        for one in before:
+            filled[one["order_id"]] += Decimal(one["qty"])
+        works = [one for one in alone if (one["side"], one["symbol"]) == (side, symbol) and _works(one, at)]
+        could = sum((Decimal(one["qty"]) - filled[one["id"]] for one in works), Decimal(0))
+        reached = held + could if side == "buy" else could - held
+        if reached > limit:
+            name = order["client_order_id"]
+            wrong.append(f"with {name} {symbol} could come to {reached} on the {side} side, limit {limit}")
+    return wrong
+
+
+def _works(order: Row, at: int) -> bool:
+    """Return whether an order had arrived by then, and was not over."""
+    ended = [_ns(order[name]) for name in _ENDS if order[name] is not None]
+    return _ns(order["created_at"]) <= at and not any(when <= at for when in ended)
+
+
+def _ns(written: str) -> int:
+    return int(pd.Timestamp(written).value)
 
 
 def _working(orders: list[Row]) -> list[Row]:

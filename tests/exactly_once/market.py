@@ -69,7 +69,7 @@ class Market:
 
 
 @contextmanager
-def market(*, partial_fills: float = 0.2) -> Iterator[Market]:
+def market(*, partial_fills: float = 0.2, seed: int = 0) -> Iterator[Market]:
     """Serve a simulator from a fork, which ends with this process whatever ends that."""
     address_out, address_in = os.pipe()
     alive_out, alive_in = os.pipe()
@@ -77,7 +77,7 @@ def market(*, partial_fills: float = 0.2) -> Iterator[Market]:
     if process == 0:
         os.close(alive_in)
         os.close(address_out)
-        _serve(address_in, alive_out, partial_fills)
+        _serve(address_in, alive_out, partial_fills, seed)
     os.close(alive_out)
     os.close(address_in)
     with os.fdopen(address_out) as told:
@@ -91,12 +91,13 @@ def market(*, partial_fills: float = 0.2) -> Iterator[Market]:
             raise AssertionError(f"the simulator failed: {status}")
 
 
-def _serve(address: int, alive: int, partial_fills: float) -> None:
+def _serve(address: int, alive: int, partial_fills: float, seed: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         simulator = Simulator(
             key=KEY,
             secret=SECRET,
+            seed=seed,
             rate_limit=1_000_000,
             speed=SPEED,
             start_ns=int(NOON.timestamp()) * 1_000_000_000,

@@ -3,61 +3,24 @@
 from __future__ import annotations
 
 import signal
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
 
 from tests.desk import Row
 from tests.exactly_once import batches
 from tests.exactly_once.case import Case
+from tests.exactly_once.hazards import HAZARDS
 from tests.exactly_once.judgement import Judgement
+from tests.exactly_once.life import Life
 from tests.exactly_once.limits import breaches
 from tests.exactly_once.market import Market
+from tests.exactly_once.stage import Lived, Stage
 from tests.exactly_once.stores import EMBEDDED, SERVERS, Places
+from tests.exactly_once.trouble import TROUBLE
 
-Fault = dict[str, Any]
 NEVER = 100_000
 TIGHT_LIMIT = 8
-_POSTS = {"method": "POST", "path": "/v2/orders"}
-_DENIALS = ((404, "page"), (403, "page"), (408, "json"), (409, "json"), (425, "page"), (499, "page"))
-
-TROUBLE: dict[str, tuple[Fault, ...]] = {
-    "lag": ({"fault": "lookup_lag", "lookups": 2, "times": None},),
-    "drop": ({"fault": "accept_then_drop", "times": 4},),
-    "gateway": ({"fault": "accept_then_504", "times": 4},),
-    "drop and lag": (
-        {"fault": "accept_then_drop", "probability": 0.3},
-        {"fault": "lookup_lag", "lookups": 3, "times": None},
-    ),
-    "down": ({"fault": "error_before", "status": 500, "times": 2, **_POSTS},),
-    "down for questions": ({"fault": "error_before", "status": 503, "method": "GET", "times": 4},),
-    "half a reply": ({"fault": "truncated_body", "probability": 0.15},),
-    "half an order": ({"fault": "truncated_body", "times": 3, **_POSTS},),
-    "turned away": ({"fault": "rate_limited", "seconds": 0.0, "times": 1, **_POSTS},),
-    "slow": ({"fault": "latency", "seconds": 0.02, "probability": 0.3},),
-    "page": ({"fault": "html_error", "status": 502, "times": 2},),
-    "denied by a gateway": tuple(
-        {"fault": "accept_then_error", "status": status, "body": body, "probability": 0.1}
-        for status, body in (
-            (404, "page"),
-            (403, "page"),
-            (408, "json"),
-            (409, "json"),
-            (425, "page"),
-            (499, "page"),
-        )
-    ),
-    "not found by a gateway": (
-        {"fault": "accept_then_drop", "times": 3},
-        {"fault": "html_error", "status": 404, "method": "GET", "times": 4},
-    ),
-    "headers cut": ({"fault": "cut_headers", "status": 404, "probability": 0.15},),
-    "headers of an order cut": ({"fault": "cut_headers", "status": 422, "times": 3, **_POSTS},),
-    "races": ({"fault": "fill_races_cancel", "qty": "1", "times": None},),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,36 +34,6 @@ class Schedule:
 
     def __str__(self) -> str:
         return f"{self.kind}: dies at {self.dies_at}, {self.trouble or 'no faults'}, {self.at_once} at once"
-
-
-@dataclass
-class Lived:
-    """What came of a schedule."""
-
-    wrong: list[str]
-    became: Counter[str] = field(default_factory=Counter)
-    died: int = 0
-    ends: list[str] = field(default_factory=list)
-    points: int = 0
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where cases are played."""
-
-    folder: Path
-    market: Market
-    places: Places
-    cases: list[Case] = field(default_factory=list)
-
-    def case(self, name: str, kind: str, **said: Any) -> Case:
-        self.cases.append(Case(name, self.folder / name, self.market, self.places, kind, **said))
-        return self.cases[-1]
-
-    def clear(self) -> None:
-        """End what the cases have left behind."""
-        for case in self.cases:
-            case.end_jobs()
 
 
 def live(schedule: Schedule, stage: Stage, name: str) -> Lived:
@@ -120,20 +53,39 @@ def judged(case: Case, died: int) -> Lived:
     judgement = Judgement(case)
     ends = [" ".join(job.passed()[-1].split(" ")[:2]) for job in case.jobs if job.was_killed]
     return Lived(
-        judgement.wrong(), judgement.became(), died, ends, max(len(job.passed()) for job in case.jobs)
+        judgement.wrong(),
+        judgement.became(),
+        died,
+        ends,
+        points=max(len(job.passed()) for job in case.jobs),
+        jobs=len(case.jobs),
+        orders=len(judgement.entries),
     )
 
 
 def by_seed(seed: int, places: Places) -> Callable[[Stage, str], Lived]:
-    """Give a life of chance: batches, deaths, faults and what happens at the market, all by the seed.
+    """Return a life of chance: batches, deaths, faults and what happens at the market, all by the seed.
 
-    In one of three the position limit is low and symbols are few, so that many orders have to be refused.
+    Of six seeds in a row one is a life whose jobs die in any trouble, the others are one of each hazard.
     """
     chance = Random(seed)
+    hazard = [None, *HAZARDS.values()][seed % (1 + len(HAZARDS))]
+    if hazard is not None:
+        return lambda stage, name: lived(hazard(chance, stage, name))
     kind = chance.choice((EMBEDDED, EMBEDDED, SERVERS))
     is_tight = chance.random() < 1 / 3
     kind = kind if kind in places.kinds else EMBEDDED
     return lambda stage, name: _by_chance(chance, kind, stage, name, is_tight=is_tight)
+
+
+def lived(life: Life) -> Lived:
+    """Return what came of a life with hazards."""
+    orders = sum(len(account.orders) for account in life.accounts())
+    killed = [job for job in life.jobs if job.was_killed]
+    ends = [" ".join(job.passed()[-1].split(" ")[:2]) for job in killed if job.passed()]
+    return Lived(
+        life.wrong, died=len(killed), ends=ends, jobs=len(life.jobs), orders=orders, notes=life.notes
+    )
 
 
 def _by_chance(chance: Random, kind: str, stage: Stage, name: str, *, is_tight: bool) -> Lived:

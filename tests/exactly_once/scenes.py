@@ -25,7 +25,7 @@ from tests.desk import Row, order
 from tests.exactly_once.case import Case
 from tests.exactly_once.judgement import Judgement
 from tests.exactly_once.market import KEY, SECRET
-from tests.exactly_once.plans import Lived, Stage
+from tests.exactly_once.stage import Lived, Stage
 from tests.exactly_once.stores import SERVERS
 
 _LEASE_RUNS_OUT_S = 75.0

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from tests.servers import LOOPBACK
 from tests.servers.firestore import FirestoreEmulator
@@ -24,6 +25,23 @@ class Places:
     @property
     def kinds(self) -> list[str]:
         return [EMBEDDED, SERVERS] if self.database_url and self.emulator else [EMBEDDED]
+
+    def database_at(self, address: str) -> str:
+        """Return the address of the database by way of another host and port."""
+        url = urlsplit(self.database_url)
+        user = url.netloc.rpartition("@")[0]
+        return url._replace(netloc=f"{user}@{address}" if user else address).geturl()
+
+    def servers(self) -> dict[str, tuple[str, int]]:
+        """Return where PostgreSQL and Firestore are: host and port, by name; those that are there."""
+        found = {}
+        if self.database_url:
+            url = urlsplit(self.database_url)
+            found["postgresql"] = (url.hostname or "", url.port or 5432)
+        if self.emulator:
+            host, _, port = self.emulator.partition(":")
+            found["firestore"] = (host, int(port))
+        return found
 
     def environment(self, kind: str, name: str) -> dict[str, str]:
         """Give the settings of a case; ``name`` keeps it apart from all others in the same servers."""

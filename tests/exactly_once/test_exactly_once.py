@@ -14,13 +14,16 @@ from typing import Any
 
 import pytest
 
+from tests.exactly_once.kinds import counts_of
 from tests.exactly_once.plans import PLANS
 from tests.exactly_once.scenes import SCENES
+from tests.exactly_once.summary import PROPERTY
 
 Report = dict[str, Any]
 Play = Callable[..., Report]
+Note = Callable[[str, object], None]
 
-SEEDS, SEEDS_AT_ONCE = 1_200, 40
+SEEDS, SEEDS_AT_ONCE = 3_000, 60
 PARTS = 4
 OF_SERVERS = ["every_point", "twice"]
 WAITS_FOR_A_MINUTE = "half_dead_for_a_minute"
@@ -73,7 +76,7 @@ def test_killed_again_or_in_trouble_every_order_is_placed_once(plan: str, part: 
 
 
 def test_whatever_happens_in_whatever_order_every_order_is_placed_once(with_servers: Play) -> None:
-    assert_nothing_is_wrong(with_servers("--seeds", "0:5"), died=3)
+    assert_nothing_is_wrong(with_servers("--seeds", "0:6"), died=1)
 
 
 def test_there_is_one_sender_and_time_does_no_harm(with_servers: Play) -> None:
@@ -87,8 +90,9 @@ def test_there_is_one_sender_and_time_does_no_harm(with_servers: Play) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("part", range(1, PARTS + 1))
 @pytest.mark.parametrize("plan", PLANS)
-def test_at_every_point(plan: str, part: int) -> None:
+def test_at_every_point(plan: str, part: int, record_property: Note) -> None:
     report = played("--store", "embedded", "--plan", plan, "--part", f"{part}/{PARTS}")
+    record_property(PROPERTY, counts_of(report))
     assert_nothing_is_wrong(report, died=report["tried"] - 20)
 
 
@@ -102,9 +106,11 @@ def test_at_every_point_with_postgresql_and_firestore(plan: str, part: int, with
 
 @pytest.mark.soak
 @pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_AT_ONCE))
-def test_schedules_of_chance(first: int, with_servers: Play) -> None:
+def test_schedules_of_chance(first: int, with_servers: Play, record_property: Note) -> None:
     report = with_servers("--seeds", f"{first}:{first + SEEDS_AT_ONCE}")
-    assert_nothing_is_wrong(report, died=SEEDS_AT_ONCE)
+    record_property(PROPERTY, counts_of(report))
+    assert_nothing_is_wrong(report, died=SEEDS_AT_ONCE // 6)
+    assert report["orders"] > 5 * report["tried"]
 
 
 @pytest.mark.soak

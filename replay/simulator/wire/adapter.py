@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Scope
 from urllib3 import HTTPConnectionPool, HTTPResponse, Timeout
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from replay.simulator.wire.delivery import run_to_end
+from replay.simulator.wire.delivery import Headers, run_to_end
 
 
 class InProcessAdapter(HTTPAdapter):
@@ -127,6 +127,10 @@ class _Recorder:
         """Note what ``requests`` makes of it by itself: an answer with no body."""
         headers = [(b"content-type", b"application/json")]
         self._events.extend([{"type": "http.response.start", "status": status, "headers": headers}, None])
+
+    def end_without_length(self, status: int, headers: Headers, body: bytes) -> None:
+        start = {"type": "http.response.start", "status": status, "headers": headers}
+        self._events.extend([start, {"type": "http.response.body", "body": body}, None])
 
     def close(self) -> None:
         self._events.append(None)

@@ -12,6 +12,8 @@ from starlette.types import Receive, Send
 JSON = b"application/json; charset=UTF-8"
 HTML = b"text/html"
 
+Headers = list[tuple[bytes, bytes]]
+
 
 @dataclass(slots=True)
 class Reply:
@@ -20,7 +22,7 @@ class Reply:
     status: int
     body: bytes = b""
     content_type: bytes = JSON
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    headers: Headers = field(default_factory=list)
 
     @classmethod
     def of(cls, status: int, body: object) -> Reply:
@@ -34,7 +36,8 @@ class Delivery:
 
     ``wait_s``: after so many seconds. ``lost``: not at all, the connection is dropped instead. ``pieces``:
     the body in so many parts with ``pause_s`` seconds before each. ``missing_bytes``: so many of the bytes
-    that Content-Length promises never come; the connection is closed instead. ``cut_after_status``: a status
+    that Content-Length promises never come; the connection is closed instead. ``has_length`` off: no length
+    is promised, and the answer ends with the connection. ``cut_after_status``: a status
     line with this number and one header are all that comes, without the empty line that ends headers.
     """
 
@@ -43,6 +46,7 @@ class Delivery:
     pieces: int = 1
     pause_s: float = 0.0
     missing_bytes: int = 0
+    has_length: bool = True
     cut_after_status: int | None = None
 
 
@@ -68,6 +72,9 @@ class Wire(Protocol):
     def cut(self, status: int) -> None:
         """Send a status line and one header, and close the connection once they are out."""
 
+    def end_without_length(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send an answer whose end is the connection's, and close the connection once it is out."""
+
     def close(self) -> None:
         """Close the connection once what was sent is out."""
 
@@ -82,6 +89,12 @@ async def deliver(reply: Reply, delivery: Delivery, wire: Wire, receive: Receive
         return
     if delivery.cut_after_status is not None:
         wire.cut(delivery.cut_after_status)
+        await _disconnected(receive)
+        return
+    if not delivery.has_length:
+        coming = reply.body[: max(0, len(reply.body) - delivery.missing_bytes)]
+        headers = [header for header in _headers(reply) if header[0] != b"content-length"]
+        wire.end_without_length(reply.status, headers, coming)
         await _disconnected(receive)
         return
     if delivery is PROMPT:
@@ -117,7 +130,7 @@ def run_to_end(work: Awaitable[None]) -> None:
     raise RuntimeError("the app waited for something other than its own wire")
 
 
-def _headers(reply: Reply) -> list[tuple[bytes, bytes]]:
+def _headers(reply: Reply) -> Headers:
     headers = [(b"content-type", reply.content_type), *reply.headers]
     if reply.status != 204:
         headers.append((b"content-length", b"%d" % len(reply.body)))

@@ -112,6 +112,8 @@ def delivery(faults: Sequence[Fault]) -> Delivery:
                 how = replace(how, pieces=pieces, pause_s=seconds / pieces)
             case f.TruncatedBody(missing_bytes=missing):
                 how = replace(how, missing_bytes=missing)
+            case f.NoLength(lacks_bytes=missing):
+                how = replace(how, missing_bytes=missing, has_length=False)
             case f.CutHeaders(status=status):
                 how = replace(how, cut_after_status=status)
     return how

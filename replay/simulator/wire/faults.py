@@ -98,6 +98,14 @@ class TruncatedBody:
 
 
 @dataclass(frozen=True, slots=True)
+class NoLength:
+    """The answer names no length and ends where the connection does, without its last ``lacks_bytes``."""
+
+    lacks_bytes: int = 10
+    when: When = When()
+
+
+@dataclass(frozen=True, slots=True)
 class HtmlError:
     """Nothing is carried out; the answer is a page of nginx's instead of JSON."""
 
@@ -157,8 +165,8 @@ class Latency:
 
 Fault = (
     AcceptThenDrop | AcceptThen504 | AcceptThenError | CutHeaders | ErrorBefore | RateLimited | SlowBody
-    | TruncatedBody | HtmlError | LookupLag | StuckPendingCancel | FillRacesCancel | FillRacesReplace
-    | RejectAfterAcceptance | Latency
+    | TruncatedBody | NoLength | HtmlError | LookupLag | StuckPendingCancel | FillRacesCancel
+    | FillRacesReplace | RejectAfterAcceptance | Latency
 )  # fmt: skip
 
 KINDS: dict[str, type[Fault]] = {
@@ -268,6 +276,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool], str]] = {
     "lookups": ("a whole number of lookups", lambda v: _whole(v, 1), 'Write "lookups": 2.'),
     "pieces": ("a whole number of pieces", lambda v: _whole(v, 1, 10_000), 'Write "pieces": 10.'),
     "missing_bytes": ("a whole number of bytes", lambda v: _whole(v, 1), 'Write "missing_bytes": 10.'),
+    "lacks_bytes": ("a whole number of bytes, or 0", lambda v: _whole(v, 0), 'Write "lacks_bytes": 10.'),
     "qty": ("shares as a positive decimal string", _shares, 'Write "qty": "1.5".'),
     "moment": ("before or after", lambda v: v in ("before", "after"), 'Write "moment": "after".'),
     "body": ("page or json", lambda v: v in ("page", "json"), 'Write "body": "page".'),

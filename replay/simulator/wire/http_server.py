@@ -8,12 +8,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from email.utils import formatdate
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from engine.errors import UsageError
+from replay.simulator.wire.delivery import Headers
 
 # nginx's own: a client that comes back within it finds its connection open.
 _KEEP_ALIVE_S = 75
@@ -119,6 +121,13 @@ class _SocketWire:
 
     def cut(self, status: int) -> None:
         self._transport.write(b"HTTP/1.1 %d Cut\r\nContent-Type: application/json\r\n" % status)
+        self._transport.close()
+
+    def end_without_length(self, status: int, headers: Headers, body: bytes) -> None:
+        now = formatdate(usegmt=True).encode()
+        lines = b"".join(b"%s: %s\r\n" % header for header in [*headers, (b"date", now)])
+        head = b"HTTP/1.1 %d Unbounded\r\n%sconnection: close\r\n\r\n" % (status, lines)
+        self._transport.write(head + body)
         self._transport.close()
 
     def close(self) -> None:

@@ -347,11 +347,13 @@ PATHS = (
 )
 FAULTS = split(
     "accept_then_drop accept_then_504 accept_then_error cut_headers error_before rate_limited slow_body "
-    "truncated_body html_error lookup_lag stuck_pending_cancel fill_races_cancel fill_races_replace "
-    "reject_after_acceptance latency"
+    "truncated_body no_length html_error lookup_lag stuck_pending_cancel fill_races_cancel "
+    "fill_races_replace reject_after_acceptance latency"
 )
 LASTING = {"rate_limited", "slow_body", "latency", "lookup_lag"}
-FAULT_FIELDS = split("method path times probability status pieces missing_bytes qty lookups on moment body")
+FAULT_FIELDS = split(
+    "method path times probability status pieces missing_bytes lacks_bytes qty lookups on moment body"
+)
 BRIEFLY = split('0 0.001 1e-9 -1 86401 1e400 null "1" true []')
 QUANTITIES = ("", *split("1 0.5 1e-9 1e-10 1e-30 1e300 1e999999 1e-999999 NaN 0 -1"))
 

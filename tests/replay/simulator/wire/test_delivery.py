@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from replay.simulator.wire.delivery import PROMPT, Delivery, Reply, Wire, deliver, run_to_end
+from replay.simulator.wire.delivery import PROMPT, Delivery, Headers, Reply, Wire, deliver, run_to_end
 from replay.simulator.wire.http_server import served
 from tests.replay.simulator.wire.reach import KEYS
 from tests.replay.simulator.wire.stand_in import simulator
@@ -63,6 +63,8 @@ def test_a_prompt_answer_leaves_in_one_piece_and_one_that_trickles_does_not(
         def drop(self) -> None: ...
 
         def cut(self, status: int) -> None: ...
+
+        def end_without_length(self, status: int, headers: Headers, body: bytes) -> None: ...
 
         def close(self) -> None: ...
 

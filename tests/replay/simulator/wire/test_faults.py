@@ -70,6 +70,18 @@ def test_cut_headers_takes_the_order_and_ends_inside_the_answers_headers(alpaca:
     assert len(alpaca.orders) == 1
 
 
+def test_no_length_takes_the_order_and_ends_its_answer_with_the_connection(alpaca: Reach) -> None:
+    alpaca.arm("no_length", lacks_bytes=0, method="POST")
+    whole = alpaca.place()
+    alpaca.arm("no_length", lacks_bytes=30, method="POST")
+    half = alpaca.place()
+    assert [one.headers.get("Content-Length") for one in (whole, half)] == [None, None]
+    assert whole.json()["id"] == alpaca.orders[0]["id"]
+    assert half.text.startswith('{"id":')
+    assert not half.text.endswith("}")
+    assert len(alpaca.orders) == 2
+
+
 @pytest.mark.parametrize("status", [500, 503])
 def test_error_before_takes_nothing(alpaca: Reach, status: int) -> None:
     alpaca.arm("error_before", status=status)
