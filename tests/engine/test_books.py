@@ -15,7 +15,16 @@ from engine.reconciliations import latest_proposal
 from engine.stores.runs import RunFolder
 from engine.syncing import Session, Synced, sync_all
 from tests.desk import Row, order, outcomes
-from tests.engine.routing.trading import Killed, Send, TradingDesk, exit_code, is_order
+from tests.engine.routing.trading import (
+    Killed,
+    Send,
+    TradingDesk,
+    exit_code,
+    is_order,
+    path_of,
+    reply,
+    standing_still,
+)
 
 RESTING: Row = {"order_type": "limit", "limit_price": 50}
 SESSION = Session(date(2026, 3, 2), "XNYS")
@@ -110,6 +119,31 @@ def test_a_trade_by_hand_is_found_each_time_until_it_is_taken_in(desk: TradingDe
     accept_all(desk)
     assert found(desk) == []
     assert desk.store.net_positions("paper") == {"SPY": 6_000_000_000}
+
+
+def test_a_trade_that_the_broker_tells_of_only_after_a_clean_comparison_is_still_read(
+    tmp_path: Path,
+) -> None:
+    """It happened 1.9 s before that comparison, and neither positions nor executions had it yet."""
+    desk = TradingDesk(tmp_path / "data", simulator=standing_still())
+    judged(desk, order(qty=10))
+    desk.tick(60)
+    assert found(desk) == []
+    held = desk.by_hand("GET", "/v2/positions")
+    desk.fill(desk.place_by_hand(symbol="SPY", qty="4", side="sell")["client_order_id"])
+    desk.tick(1.9)
+
+    def behind(request: PreparedRequest, send: Send) -> Response:
+        if path_of(request) == "/v2/positions":
+            return reply(request, 200, held)
+        if path_of(request).startswith("/v2/account/activities"):
+            return reply(request, 200, [])
+        return send()
+
+    desk.between = behind
+    assert found(desk) == []
+    desk.disarm()
+    assert found(desk) == [("manual_trade", "SPY", -4.0)]
 
 
 def test_a_split_is_found_and_taken_in(desk: TradingDesk) -> None:

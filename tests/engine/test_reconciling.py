@@ -199,6 +199,20 @@ def test_an_action_of_unclear_size_takes_the_difference() -> None:
     assert "activity unclear of 2026-03-16 (a1) came with a change of +7" in found.said
 
 
+@pytest.mark.parametrize("kind", ["DIV", "unclear"])
+def test_an_action_of_unclear_size_is_no_break_where_there_is_no_difference_to_explain(kind: str) -> None:
+    """A dividend paid in money changes no position, whether or not its record can be read."""
+    theirs = BrokerBook(positions={"SPY": 10.0}, corporate_actions=[split("a1", None, kind=kind)])
+    assert compared(theirs, ledger(SPY=10)) == []
+
+
+def test_an_action_of_unclear_size_is_no_break_where_a_trade_explains_the_difference() -> None:
+    theirs = BrokerBook(
+        positions={"SPY": 13.0}, fills=[fill("f1")], corporate_actions=[split("a1", None, kind="DIV")]
+    )
+    assert kinds(compared(theirs, ledger(SPY=10))) == ["manual_trade"]
+
+
 def test_an_order_of_somebody_else_is_an_unknown_order() -> None:
     stranger = listed("hand-1", order_status="new", qty=5.0, limit_price=12.3, client_order_id="web")
     found = only(compared(BrokerBook(positions={}, open_orders=[stranger]), {}))

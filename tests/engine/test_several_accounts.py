@@ -29,6 +29,7 @@ from tests.engine.routing.trading import (
     TradingDesk,
     at_a_rate_that_never_matters,
     client_id_of,
+    path_of,
     reply,
 )
 
@@ -266,6 +267,37 @@ def test_an_account_that_fails_in_mid_run_leaves_the_other_untouched(desk: TwoDe
     taken = desk.at_beta()
     assert len(taken) == len(set(taken))
     assert desk.trades_of(BETA) == len(taken)
+
+
+def test_what_a_killed_job_may_have_sent_is_never_called_unsent_where_its_account_fails(
+    desk: TwoDesks,
+) -> None:
+    """Its order was taken in, and the record has no reply: it is only noted that it may have left."""
+
+    def dies(request: requests.PreparedRequest, send: Send) -> requests.Response:
+        if request.method != "POST":
+            return send()
+        send()
+        raise desk.die()
+
+    def without_orders(request: requests.PreparedRequest, send: Send) -> requests.Response:
+        return reply(request, 503, {"message": "down"}) if path_of(request) == "/v2/orders" else send()
+
+    desk.drop_both(order(client_intent_id="same"))
+    desk.at_second = dies
+    with pytest.raises(Killed):
+        desk.live()
+    (killed,) = desk.runs()
+    desk.at_second = without_orders
+    desk.live()
+    assert of_account(killed, ALPHA) == [("placed", "ok")]
+    assert of_account(killed, BETA) == [("unresolved", "account_down")]
+    message = killed.table(RESULTS)["message"].to_pylist()[-1]
+    assert message.startswith("it may have been sent; the next sync looks for it.")
+    assert exit_code(killed) == 4
+    desk.at_second = None
+    desk.live()
+    assert (desk.at_beta(), desk.trades_of(BETA)) == (["same"], 1)
 
 
 def test_a_run_of_an_account_that_is_down_waits_and_keeps_nobody_from_trading(desk: TwoDesks) -> None:

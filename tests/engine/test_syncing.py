@@ -133,6 +133,21 @@ def test_a_partly_filled_order_of_an_earlier_session_counts_as_working(desk: Tra
     assert judged(desk, order(symbol="QQQ"), config=one) == [("rejected", "max_daily_trades_exceeded")]
 
 
+def test_a_partly_filled_order_of_an_earlier_session_is_no_trade_that_todays_count_has_already(
+    desk: TradingDesk,
+) -> None:
+    """Today's ledger lacks it: taking it off there would count one of today's own trades too few."""
+    desk.one(qty=60, time_in_force="gtc", **RESTING)
+    desk.fill("one", 20)
+    desk.live()
+    desk.tick(86_400)
+    desk.drop("b.json", order(symbol="QQQ"))
+    assert outcomes(desk.live()) == [("placed", "ok")]
+    assert desk.trades("2026-03-03") == 1
+    two = RiskConfig(max_daily_trades=2, accounts=frozenset({"paper"}))
+    assert judged(desk, order(symbol="IWM"), config=two) == [("rejected", "max_daily_trades_exceeded")]
+
+
 def test_an_order_that_is_over_counts_no_more(desk: TradingDesk) -> None:
     desk.one(qty=60, **RESTING)
     desk.tick(86_400)

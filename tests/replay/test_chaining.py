@@ -130,6 +130,26 @@ def test_an_order_that_would_not_have_been_sent_does_not_work_either(tmp_path: A
     assert (second["projected_qty"], second["trades_today"], second["allowed"]) == (30, 0, True)
 
 
+@pytest.mark.parametrize(("side", "sign"), [("buy", 1), ("sell", -1)])
+def test_of_an_order_that_would_not_have_been_sent_neither_fills_nor_what_still_works_count(
+    tmp_path: Any, side: str, sign: int
+) -> None:
+    """While it works the ledger's count leaves it out: it counts among the working orders."""
+    desk = TradingDesk(tmp_path / "data", simulator=standing_still(), settle_s=0.0)
+    resting = {"order_type": "limit", "limit_price": 1 if side == "buy" else 900, "side": side}
+    bought(desk, order(client_intent_id="ko", symbol="KO", order_type="limit", limit_price=1))
+    bought(desk, order(client_intent_id="large", qty=60, **resting))
+    desk.fill("ko")
+    desk.fill("large", 20)
+    desk.later(minutes=1)
+    bought(desk, order(client_intent_id="second", qty=30, **resting))
+    figures = ["current_qty", "projected_qty", "trades_today"]
+    recorded = decided(replay.replay(desk.data), "second")
+    assert [recorded[name] for name in figures] == [20 * sign, 90 * sign, 2]
+    second = decided(chained(desk, HALF), "second")
+    assert [second[name] for name in figures] == [0, 30 * sign, 1]
+
+
 def test_an_order_that_would_have_been_sent_works_until_the_end_of_its_session(desk: TradingDesk) -> None:
     bought(
         desk,

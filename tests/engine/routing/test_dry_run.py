@@ -24,15 +24,25 @@ def cancel(target: str) -> Row:
 
 
 def routed(
-    *rows: Row, switch: Switch = off, late: bool = False, lapsed_rows: tuple[int, ...] = ()
+    *rows: Row,
+    switch: Switch = off,
+    late: bool = False,
+    lapsed_rows: tuple[int, ...] = (),
+    max_daily_trades: int = 1000,
 ) -> list[tuple[str, str]]:
     """Judge rows and carry them out; gives status and reason of each."""
-    results = table(*rows, switch=switch, late=late, lapsed_rows=lapsed_rows).to_pydict()
+    results = table(
+        *rows, switch=switch, late=late, lapsed_rows=lapsed_rows, max_daily_trades=max_daily_trades
+    ).to_pydict()
     return list(zip(results["status"], results["reason"], strict=True))
 
 
 def table(
-    *rows: Row, switch: Switch = off, late: bool = False, lapsed_rows: tuple[int, ...] = ()
+    *rows: Row,
+    switch: Switch = off,
+    late: bool = False,
+    lapsed_rows: tuple[int, ...] = (),
+    max_daily_trades: int = 1000,
 ) -> pa.Table:
     intents = pd.DataFrame(
         [{"action": "new", "client_intent_id": f"id{i}", **row} for i, row in enumerate(rows)]
@@ -48,7 +58,7 @@ def table(
     over = np.isin(np.arange(len(rows)), lapsed_rows)
     return dry_run(
         pa.table({"action": intents["action"].tolist()}),
-        evaluate(intents, inputs, RiskConfig(max_daily_trades=1000)),
+        evaluate(intents, inputs, RiskConfig(max_daily_trades=max_daily_trades)),
         lapsed=over,
         decision_expired=late,
         kill_switch=switch,
@@ -125,6 +135,20 @@ def test_the_switch_is_not_asked_where_there_is_nothing_to_send() -> None:
         raise AssertionError("asked")
 
     assert routed(order(qty=500), switch=nobody_asks) == [("rejected", "max_position_size_exceeded")]
+
+
+def test_the_switch_is_read_at_most_a_hundred_times_and_not_much_less_often() -> None:
+    """A switch that is a document costs a request each time."""
+    reads: list[int] = []
+
+    def counted() -> KillSwitchState:
+        reads.append(1)
+        return off()
+
+    rows = [order(qty=0.001, symbol=f"S{i % 50}") for i in range(64 * 101)]
+    results = routed(*rows, switch=counted, max_daily_trades=10_000)
+    assert set(results) == {("dry_run", "ok")}
+    assert len(reads) == 100
 
 
 def test_late_decisions_are_not_acted_on() -> None:

@@ -20,6 +20,7 @@ from engine.orders import OrderIntent
 from engine.routing import live, planned
 from engine.routing.planned import Allowance, OrderMismatch, Planned
 from engine.run import finish
+from engine.schema import CLOCK_SKEW_LIMIT_S
 from engine.stores.runs import CASSETTE, MANIFEST, RESULTS, RunFolder
 from tests.desk import NOON, Row, off, on, order, outcomes, reasons, statuses
 from tests.engine.routing.trading import (
@@ -423,6 +424,8 @@ LAPSES: list[tuple[str, Row, dict[str, float], float | None, str | None]] = [
     ("EXEC_DECISION_MAX_AGE_S", {}, {"seconds": 901}, None, "decision_expired"),
     ("EXEC_DECISION_MAX_AGE_S, to the moment", {}, {"seconds": 900}, None, None),
     ("the session", {}, {"hours": 8.1}, None, "decision_expired"),
+    ("a clock that went back", {}, {"seconds": -CLOCK_SKEW_LIMIT_S - 0.1}, None, "decision_expired"),
+    ("a clock that went back by what clocks may differ", {}, {"seconds": -CLOCK_SKEW_LIMIT_S}, None, None),
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import requests
 from requests import PreparedRequest, Response
 
 from engine.brokers.trading import TradingBroker
+from engine.config import RiskConfig
 from engine.errors import BrokerError, NotSent, RateLimited, RunStopped
 from engine.log import EventLog
 from engine.orders import BrokerOrder, OrderIntent
@@ -337,7 +338,11 @@ def noted_and_killed(desk: TradingDesk, *, taken_in: bool) -> None:
         desk.live()
 
 
-def refusing_orders_and(hidden_for: int) -> Between:
+NO_MONEY = 403, {"code": 40310000, "message": "insufficient buying power"}
+ID_IS_TAKEN = 422, {"code": 40010001, "message": "client_order_id must be unique"}
+
+
+def refusing_orders_and(hidden_for: int, refusal: tuple[int, Row] = NO_MONEY) -> Between:
     """Give a broker that refuses orders, and doesn't tell of those that it has until an order is sent.
 
     ``hidden_for``: for how many lookups after that it doesn't either.
@@ -349,7 +354,7 @@ def refusing_orders_and(hidden_for: int) -> Between:
         path = path_of(request)
         if is_order(request):
             refused.append(request)
-            return reply(request, 403, {"code": 40310000, "message": "insufficient buying power"})
+            return reply(request, *refusal)
         if path == "/v2/orders" and not refused:
             return reply(request, 200, [])
         if path == BY_CLIENT_ID and (not refused or left[0] > 0):
@@ -400,6 +405,22 @@ def test_where_a_killed_job_had_not_sent_the_order_yet_the_refusal_is_forgotten_
     desk.later(minutes=1)
     desk.live()
     assert (desk.left_open(), desk.placed_ids()) == ([], [])
+
+
+def test_where_a_killed_job_may_have_sent_the_order_and_its_id_is_taken_nobody_knows_until_it_is_found(
+    desk: TradingDesk,
+) -> None:
+    """That the id is taken says that the order is there; a lookup that finds none is one that lags."""
+    noted_and_killed(desk, taken_in=True)
+    desk.between = refusing_orders_and(hidden_for=1_000, refusal=ID_IS_TAKEN)
+    desk.live()
+    (row,) = results(desk.runs()[0])
+    assert (row["status"], row["reason"]) == ("unresolved", "outcome_unknown")
+    assert NONE_FOUND in row["message"]
+    assert (exit_code(desk.runs()[0]), desk.posts()) == (4, ["one"])
+    desk.disarm()
+    desk.live()
+    assert (desk.trades(), desk.left_open()) == (1, [])
 
 
 def send_not_found(request: PreparedRequest) -> Response:
@@ -830,6 +851,35 @@ def test_an_unresolved_order_that_never_came_is_forgotten_once_its_session_is_ov
     desk.live()
     assert desk.left_open() == []
     assert desk.placed_ids() == []
+
+
+@pytest.mark.parametrize(
+    ("begun_after_s", "looked_after_s"),
+    [(1, 2 * 3600), (7.9 * 3600, 3540)],
+    ids=["two hours later in its session", "within an hour of it, in the next session"],
+)
+def test_an_unresolved_order_is_not_forgotten_in_its_session_nor_within_an_hour_of_it(
+    desk: TradingDesk, begun_after_s: float, looked_after_s: float
+) -> None:
+    desk.tick(begun_after_s)
+    desk.control("POST", "faults", placing("error_before", times=None))
+    assert desk.one(qty=60)["status"] == "unresolved"
+    desk.disarm()
+    desk.tick(looked_after_s)
+    desk.drop("b.json", order(client_intent_id="more", qty=41))
+    run = desk.live(RiskConfig(max_position_qty=100, accounts=frozenset({"paper"})))
+    assert outcomes(run) == [("rejected", "max_position_size_exceeded")]
+    assert len(desk.left_open()) == 1
+
+
+def test_an_order_in_doubt_is_looked_for_until_more_than_a_minute_after_its_run(desk: TradingDesk) -> None:
+    refused_after_a_killed_job(desk, taken_in=False, hidden_for=0)
+    desk.disarm()
+    assert len(desk.left_open()) == 1
+    desk.live()  # a minute later, to the second
+    assert len(desk.left_open()) == 1
+    desk.live()
+    assert desk.left_open() == []
 
 
 Withholding = Callable[[TradingDesk], dict[str, Any]]
