@@ -7,7 +7,7 @@ writes the table anew, ``tests/engine/test_calendar.py`` compares it with the li
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -20,10 +20,12 @@ DAY_ROLLS_AT_HOUR = 20  # the end of extended hours in New York
 FIRST_DAY = date(2010, 1, 1)
 LAST_DAY = date(2045, 12, 31)
 TABLE = Path(__file__).parent / "calendars" / "XNYS.csv"
+EARLY_CLOSES = TABLE.with_name("XNYS_early_closes.csv")
 
 _SHIPPED = "XNYS"
 _ONE_DAY = timedelta(days=1)
 _SATURDAY = 5
+_OPEN, _CLOSE, _EARLY_CLOSE = time(9, 30), time(16), time(13)
 _REASON_LENGTH = 200
 
 
@@ -60,6 +62,32 @@ def session_if_covered(moment: datetime, calendar: str = _SHIPPED) -> date | Non
         return None
 
 
+def regular_hours(session: date, calendar: str = _SHIPPED) -> tuple[datetime, datetime]:
+    """Return when a session opens and closes, in New York's time; a half day closes early."""
+    if calendar == _SHIPPED:
+        close = _EARLY_CLOSE if session in _early_closes() else _CLOSE
+        opens, closes = (datetime.combine(session, at, NEW_YORK) for at in (_OPEN, close))
+        return opens, closes
+    from exchange_calendars import get_calendar
+
+    known = get_calendar(calendar, start=session - _ONE_DAY, end=session + _ONE_DAY)
+    opens, closes = known.session_open_close(session.isoformat())
+    return opens.to_pydatetime().astimezone(NEW_YORK), closes.to_pydatetime().astimezone(NEW_YORK)
+
+
+def queued_until(moment: datetime, calendar: str = _SHIPPED) -> datetime | None:
+    """Return the open for which an order waits that reaches the exchange after a session, or between two.
+
+    None while a session trades, and before its open on its own day. Raises as ``trading_date``.
+    """
+    session = trading_date(moment, calendar)
+    opens, closes = regular_hours(session, calendar)
+    if moment >= closes:
+        evening = datetime.combine(session, time(DAY_ROLLS_AT_HOUR), NEW_YORK)
+        return regular_hours(trading_date(max(evening, moment), calendar), calendar)[0]
+    return None if moment.astimezone(NEW_YORK).date() == session else opens
+
+
 def check_calendar(name: str) -> None:
     """Refuse a name that is no calendar. Raises ``ConfigurationError``; costs nothing for XNYS."""
     if name == _SHIPPED:
@@ -90,6 +118,12 @@ def _next_shipped_session(day: date) -> date:
 @cache
 def _closed_weekdays() -> frozenset[date]:
     _, *days = TABLE.read_text(encoding="ascii").split()
+    return frozenset(map(date.fromisoformat, days))
+
+
+@cache
+def _early_closes() -> frozenset[date]:
+    _, *days = EARLY_CLOSES.read_text(encoding="ascii").split()
     return frozenset(map(date.fromisoformat, days))
 
 

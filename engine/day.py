@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.schema import fills_schema
-from engine.stores.runs import BATCH, DECISIONS, FILLS, MANIFEST, RESULTS, RunFolder
+from engine.stores.runs import BATCH, COLLECTED, DECISIONS, FILLS, MANIFEST, RESULTS, RunFolder
 
 BASIS_POINTS = 10_000
 BLOTTER = (
@@ -23,6 +23,9 @@ BLOTTER = (
     "run_id",
 )  # fmt: skip
 """The columns of the trade blotter, one row per execution."""
+SESSION = "session"
+"""Stands for a run in identities of the whole session."""
+ROWS_ADD_UP = "rows dropped = sum of what became of them"
 _KEYS = ["broker_account_id", "strategy_id"]
 
 
@@ -32,13 +35,16 @@ class Day:
 
     ``blotter``: see ``BLOTTER``; ``qty`` in shares, ``price`` and ``notional_usd`` in USD, ``slippage_bps``
     against ``reference_price``, positive where it cost. ``summary``: a row per account and strategy.
-    ``refused``: account, strategy, reason and how many. ``identities``: of every run's manifest, by run.
+    ``refused``: account, strategy, reason and how many. ``rows``: what became of every row that was dropped,
+    ``outcome`` (quarantined, duplicate, a status of ``results.parquet``, unfinished) and how many.
+    ``identities``: of every run's manifest, by run, and that of ``rows``, of the session.
     """
 
     runs: tuple[str, ...]
     blotter: pd.DataFrame
     summary: pd.DataFrame
     refused: pd.DataFrame
+    rows: pd.DataFrame
     identities: pd.DataFrame
 
     @property
@@ -53,7 +59,8 @@ def day_of(runs: Sequence[RunFolder], late_fills: Sequence[pa.Table] = ()) -> Da
     ``late_fills``: executions that later runs and syncs have brought, as ``fills.parquet`` has them; one that
     is told of twice counts once.
     """
-    live = [run for run in runs if run.start["mode"] == "live" and MANIFEST in run.names()]
+    of_day = [run for run in runs if run.start["mode"] == "live" and COLLECTED in run.names()]
+    live = [run for run in of_day if MANIFEST in run.names()]
     rows = pd.concat([_rows(run) for run in live], ignore_index=True) if live else _no_rows()
     blotter = _blotter(live, late_fills)
     return Day(
@@ -61,20 +68,25 @@ def day_of(runs: Sequence[RunFolder], late_fills: Sequence[pa.Table] = ()) -> Da
         blotter=blotter,
         summary=_summary(rows, blotter),
         refused=_refused(rows),
-        identities=_identities(live),
+        rows=(came_of := _came_of(of_day)),
+        identities=_identities(live, of_day, came_of),
     )
 
 
 def _rows(run: RunFolder) -> pd.DataFrame:
     """Give a run's intents with what was decided and what became of them."""
-    batch = run.table(BATCH, _KEYS).to_pandas()
+    batch = run.table(BATCH, [*_KEYS, "action"]).to_pandas()
     decisions = run.table(DECISIONS, ["allowed", "reason"]).to_pandas()
     results = run.table(RESULTS, ["attempted"]).to_pandas()
+    is_cancel = batch.pop("action").astype("str") == "cancel"
+    attempted = results.pop("attempted").to_numpy()
+    results = results.assign(ordered=attempted & ~is_cancel, canceled=attempted & is_cancel)
     return pd.concat([batch, decisions, results], axis=1).astype(dict.fromkeys([*_KEYS, "reason"], "str"))
 
 
 def _no_rows() -> pd.DataFrame:
-    types = {**dict.fromkeys([*_KEYS, "reason"], "str"), "allowed": "bool", "attempted": "bool"}
+    flags = ("allowed", "ordered", "canceled")
+    types = {**dict.fromkeys([*_KEYS, "reason"], "str"), **dict.fromkeys(flags, "bool")}
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
 
 
@@ -100,7 +112,10 @@ def _no_fills() -> pd.DataFrame:
 def _summary(rows: pd.DataFrame, blotter: pd.DataFrame) -> pd.DataFrame:
     """Count and sum by account and strategy; slippage is weighted by what was traded."""
     counts = rows.groupby(_KEYS, as_index=False).agg(
-        intents=("allowed", "size"), allowed=("allowed", "sum"), orders=("attempted", "sum")
+        intents=("allowed", "size"),
+        allowed=("allowed", "sum"),
+        orders=("ordered", "sum"),
+        cancels=("canceled", "sum"),
     )
     if blotter.empty:
         return counts.assign(fills=0, bought_usd=0.0, sold_usd=0.0, turnover_usd=0.0, slippage_bps=np.nan)
@@ -116,7 +131,7 @@ def _summary(rows: pd.DataFrame, blotter: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
     sums = sums.assign(slippage_bps=sums["cost"] / sums["compared_usd"].where(sums["compared_usd"] > 0))
     merged = counts.merge(sums.drop(columns=["compared_usd", "cost"]), on=_KEYS, how="outer")
-    whole = ["intents", "allowed", "orders", "fills"]
+    whole = ["intents", "allowed", "orders", "cancels", "fills"]
     return merged.fillna(dict.fromkeys([*whole, "bought_usd", "sold_usd", "turnover_usd"], 0)).astype(
         dict.fromkeys(whole, "int64")
     )
@@ -127,9 +142,38 @@ def _refused(rows: pd.DataFrame) -> pd.DataFrame:
     return refused.groupby([*_KEYS, "reason"], as_index=False).agg(intents=("allowed", "size"))
 
 
-def _identities(runs: Sequence[RunFolder]) -> pd.DataFrame:
+def _came_of(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """Count what became of the rows that runs have collected, read where it is written down row by row."""
+    counts: dict[str, int] = {}
+    for run in runs:
+        rows = run.json(COLLECTED)["rows"]
+        found = {"quarantined": rows["quarantined"], "duplicate": rows["duplicate"]}
+        if MANIFEST in run.names():
+            status = run.table(RESULTS, ["status"])["status"].cast(pa.string())
+            found |= {pair["values"]: pair["counts"] for pair in status.value_counts().to_pylist()}
+        else:
+            found["unfinished"] = rows["batched"]
+        for outcome, count in found.items():
+            counts[outcome] = counts.get(outcome, 0) + count
+    told = [(outcome, count) for outcome, count in counts.items() if count]
+    return pd.DataFrame(told, columns=["outcome", "rows"]).astype({"outcome": "str", "rows": "int64"})
+
+
+def _identities(
+    runs: Sequence[RunFolder], of_day: Sequence[RunFolder], came_of: pd.DataFrame
+) -> pd.DataFrame:
     told: list[dict[str, Any]] = [
         {"run_id": run.run_id, **identity} for run in runs for identity in run.json(MANIFEST)["identities"]
     ]
+    dropped, accounted = sum(run.json(COLLECTED)["rows"]["dropped"] for run in of_day), came_of["rows"].sum()
+    told.append(
+        {
+            "run_id": SESSION,
+            "name": ROWS_ADD_UP,
+            "left": int(dropped),
+            "right": int(accounted),
+            "holds": bool(dropped == accounted),
+        }
+    )
     frame = pd.DataFrame(told, columns=["run_id", "name", "left", "right", "holds"])
     return frame.astype({"holds": "bool"})

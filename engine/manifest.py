@@ -40,7 +40,8 @@ def write_manifest(folder: RunFolder, world: World) -> None:
     rows = folder.json(COLLECTED)["rows"]
     decisions = folder.table(DECISIONS, ["allowed", "reason"])
     results = folder.table(RESULTS, ["status", "reason", "order_status", "attempted", "adopted"])
-    batched = folder.table(BATCH, ["action"]).num_rows
+    actions = folder.table(BATCH, ["action"])["action"].cast(pa.string())
+    batched, cancels = len(actions), pc.equal(actions, "cancel")
     allowed = int(pc.sum(decisions["allowed"]).as_py() or 0)
     by_status = _counts(results["status"])
     identities = [
@@ -86,9 +87,10 @@ def write_manifest(folder: RunFolder, world: World) -> None:
         },
         "results": {"by_status": by_status, "by_order_status": _counts(results["order_status"].drop_null())},
         "orders": {
-            "sent": int(pc.sum(results["attempted"]).as_py() or 0),
-            "adopted": int(pc.sum(results["adopted"]).as_py() or 0),
+            "sent": _count(pc.and_(results["attempted"], pc.invert(cancels))),
+            "adopted": _count(results["adopted"]),
         },
+        "cancels": _count(pc.and_(results["attempted"], cancels)),
         "fills": folder.table(FILLS, ["fill_id"]).num_rows if FILLS in folder.names() else 0,
         "left": left,
         "identities": identities,
@@ -154,6 +156,10 @@ def _has_open_breaks(folder: RunFolder) -> bool:
     if RECONCILIATION not in folder.names():
         return False
     return False in folder.table(RECONCILIATION, ["is_repaired"])["is_repaired"].to_pylist()
+
+
+def _count(mask: pa.ChunkedArray) -> int:
+    return int(pc.sum(mask).as_py() or 0)
 
 
 def _units(column: pa.ChunkedArray) -> int:

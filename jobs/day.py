@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.adjustments import accepted_in
 from engine.breaks import Break, breaks_table, shares
-from engine.day import Day, day_of
+from engine.day import SESSION, Day, day_of
 from engine.errors import UsageError
 from engine.late_fills import late_fills
 from engine.ledger import ADJUSTMENT
@@ -122,14 +122,29 @@ def _print(told: Day, session: date, unfinished: list[str]) -> None:
     if len(told.refused):
         rows = [[_cell(value) for value in row] for row in told.refused.itertuples(index=False)]
         print_table("Refused", list(told.refused.columns), rows, right=["intents"])
+    _print_rows(told)
     say()
     broken = told.identities.loc[~told.identities["holds"]]
     for run_id, name, left, right, _ in broken.itertuples(index=False):
-        say(f"DOES NOT ADD UP: run {run_id}: {name}: {left} and {right}", color="red")
+        where = "" if run_id == SESSION else f"run {run_id}: "
+        say(f"DOES NOT ADD UP: {where}{name}: {left} and {right}", color="red")
     for run_id in unfinished:
         say(f"NOT FINISHED: run {run_id}; the next run ends it.", color="red")
     if not len(broken) and not unfinished:
         say(f"Every identity of every run holds ({len(told.identities)}).")
+
+
+def _print_rows(told: Day) -> None:
+    """Print what became of the rows that were dropped, as a sum."""
+    (dropped,) = told.identities.loc[told.identities["run_id"] == SESSION, "left"]
+    rows = [(_in_words(outcome), count) for outcome, count in told.rows.itertuples(index=False)]
+    rows.append(("all that were dropped", dropped))
+    print_table("What became of the rows", ("rows that are", "rows"), rows, right=["rows"])
+
+
+def _in_words(outcome: str) -> str:
+    words = {"rejected": "refused by a rule", "broker_rejected": "refused by the broker"}
+    return words.get(outcome, outcome.replace("_", " "))
 
 
 def _cell(value: Any) -> str:
@@ -153,5 +168,6 @@ def _record(told: Day, session: date) -> dict[str, Any]:
         "executions": len(told.blotter),
         "summary": json.loads(told.summary.to_json(orient="records")),
         "refused": json.loads(told.refused.to_json(orient="records")),
+        "rows": dict(zip(told.rows["outcome"], told.rows["rows"].tolist(), strict=True)),
         "identities": json.loads(told.identities.to_json(orient="records")),
     }

@@ -14,9 +14,10 @@ from engine.booking import what_is_unkept
 from engine.putting_away import left_by
 from engine.stores.runs import BATCH, COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RESULTS, RunFolder
 from jobs import recorded
+from jobs.queued import queued_orders
 from jobs.run import folder_path
 from jobs.tables import print_list, print_table, say
-from jobs.wording import order, outcome, why_refused
+from jobs.wording import counted, order, outcome, why_refused
 
 _INTENTS_SHOWN = 20
 _print_list = partial(print_list, at_most=10)
@@ -96,6 +97,7 @@ def _print_decisions(folder: RunFolder, manifest: dict[str, Any]) -> None:
     _print_intents(folder, "What was refused", allowed=False)
     say()
     say(f"Results: {told}{_sent(manifest)}.")
+    print_remarks(queued_orders(folder))
     if statuses.get("unresolved"):
         say(
             "UNRESOLVED: nobody knows yet what became of these. The next live run looks again; until then "
@@ -219,7 +221,8 @@ def _sent(manifest: dict[str, Any]) -> str:
     if manifest["mode"] == "dry":
         return ""
     adopted = f" ({orders['adopted']} found again after their reply was lost)" if orders["adopted"] else ""
-    return f"; {orders['sent']} sent{adopted}, {manifest['fills']} executions"
+    cancels = f", {counted(manifest['cancels'], 'cancel')}" if manifest.get("cancels") else ""
+    return f"; {counted(orders['sent'], 'order')} sent{adopted}{cancels}, {manifest['fills']} executions"
 
 
 def _in_words(status: str) -> str:

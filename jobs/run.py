@@ -14,6 +14,7 @@ from engine.run import finish, in_doubt, start, to_finish
 from engine.stores.lock import exclusive
 from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder
 from jobs.progress import progress_bar
+from jobs.queued import queued_orders
 from jobs.tables import print_json
 from jobs.world import Setup, read_setup, termination_asked
 
@@ -42,9 +43,10 @@ def run(*, slot: str, as_json: bool) -> int:
         others = {
             "resumed": _resumed(outcome),
             "in_doubt": outcome.in_doubt,
-            "remarks": outcome.remarks,
         }
-        print_json({**summary(outcome.own), "exit_code": exit_code, **others})
+        own = summary(outcome.own)
+        remarks = [*outcome.remarks, *own["remarks"]]
+        print_json({**own, "exit_code": exit_code, **others, "remarks": remarks})
         return exit_code
     from jobs.report import print_in_doubt, print_remarks, print_run
 
@@ -86,7 +88,8 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     keys = ("run_id", "trading_date", "exit_code", "rows", "decisions", "results", "orders", "fills")
     notes = folder.json(COLLECTED).get("notes", [])
     beside = {"notes": notes, "left": manifest.get("left", [])}  # earlier versions recorded none of these
-    beside["unkept"] = manifest.get("unkept", [])
+    beside |= {"unkept": manifest.get("unkept", []), "cancels": manifest.get("cancels", 0)}
+    beside["remarks"] = queued_orders(folder)
     return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}, **beside}
 
 

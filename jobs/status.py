@@ -18,7 +18,7 @@ from jobs.wording import number
 from jobs.world import Setup, read_setup
 
 _FIGURES = ("dropped", "allowed", "refused", "quarantined", "duplicate")
-_LIVE_FIGURES = ("sent", "fills")
+_LIVE_FIGURES = ("sent", "cancels", "fills")
 
 
 def status(*, count: int, as_json: bool) -> int:
@@ -153,7 +153,8 @@ def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:
     state = {0: done, 3: halted, 4: unclear}.get(manifest["exit_code"], "unknown")
     figures = {key: manifest["rows"][key] for key in ("dropped", "quarantined", "duplicate")}
     decisions = {key: manifest["decisions"][key] for key in ("allowed", "refused")}
-    figures |= {"sent": manifest["orders"]["sent"], "fills": manifest["fills"]}
+    figures |= {"sent": manifest["orders"]["sent"], "cancels": manifest.get("cancels", 0)}
+    figures["fills"] = manifest["fills"]
     return {**head, "state": state, "exit_code": manifest["exit_code"], **figures, **decisions}
 
 

@@ -329,7 +329,8 @@ class AlpacaBroker:
     def _held_off(self, wait_s: float) -> RateLimited:
         error = RateLimited(
             f"{self.trading_host} asks for no requests for {wait_s:.0f} s more, longer than is waited "
-            f"(EXEC_BROKER_WAIT_S, {self._patience.broker_wait_s:g} s in all). Nothing was sent",
+            f"(EXEC_BROKER_WAIT_S, {self._patience.broker_wait_s:g} s in all). This request was not sent, "
+            f"others stand",
             status=HTTPStatus.TOO_MANY_REQUESTS,
         )
         error.wait_s = wait_s

@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from engine.day import BLOTTER, day_of
+from engine.config import RiskConfig
+from engine.day import BLOTTER, ROWS_ADD_UP, day_of
 from engine.late_fills import keep, late_fills
 from engine.record import table_bytes
 from engine.schema import fills_schema
@@ -113,3 +114,54 @@ def test_dry_and_unfinished_runs_are_left_out(desk: LiveDesk) -> None:
     dry = desk.run()
     assert day_of([dry]).runs == ()
     assert day_of([]).summary.empty
+
+
+def test_cancels_are_counted_apart_from_orders(desk: LiveDesk) -> None:
+    resting = order(client_intent_id="rests", order_type="limit", limit_price=1)
+    desk.drop("a.json", resting, order(qty=2))
+    first = desk.live()
+    desk.drop("b.json", order(client_intent_id="c", action="cancel", target_intent_id="rests"))
+    second = desk.live()
+    manifests = [run.json("manifest.json") for run in (first, second)]
+    assert [(one["orders"]["sent"], one["cancels"]) for one in manifests] == [(2, 0), (0, 1)]
+    row = only(day_of([first, second]).summary)
+    assert (row["intents"], row["orders"], row["cancels"]) == (3, 2, 1)
+
+
+def test_cancels_use_up_no_trade_of_the_day(desk: LiveDesk) -> None:
+    config = RiskConfig(accounts=frozenset({"paper"}), max_daily_trades=2)
+    desk.drop("a.json", order(client_intent_id="rests", order_type="limit", limit_price=1))
+    desk.live(config)
+    cancels = [order(client_intent_id=f"c{n}", action="cancel", target_intent_id="rests") for n in range(3)]
+    desk.drop("b.json", *cancels, order(client_intent_id="after", qty=2))
+    run = desk.live(config)
+    assert run.json("manifest.json")["decisions"]["allowed"] == 4
+
+
+def test_the_rows_that_were_dropped_are_the_sum_of_what_became_of_them(desk: LiveDesk) -> None:
+    desk.drop(
+        "a.json", order(qty=3), order(qty=3), order(qty=500), order(qty=0), order(client_intent_id="x y")
+    )
+    desk.drop("torn.json.csv", order())
+    (desk.inbox / "no.parquet").write_bytes(b"nothing")
+    run = desk.live()
+    told = day_of([run])
+    rows = dict(told.rows.itertuples(index=False))
+    assert rows == {"quarantined": 3, "duplicate": 1, "placed": 2, "rejected": 1}
+    own = told.identities[told.identities["run_id"] == "session"].iloc[0]
+    assert (own["name"], own["left"], own["right"], own["holds"]) == (ROWS_ADD_UP, 7, 7, True)
+
+
+def test_rows_that_became_nothing_do_not_add_up(desk: LiveDesk) -> None:
+    desk.drop("a.json", order(qty=3), order(qty=2))
+    run = desk.live()
+    short = tampered(desk, run.key + "results.parquet", run.table("results.parquet").slice(0, 1))
+    told = day_of([short])
+    assert not told.adds_up
+    assert list(told.identities.loc[~told.identities["holds"], "name"]) == [ROWS_ADD_UP]
+
+
+def test_a_session_without_a_run_adds_up() -> None:
+    told = day_of([])
+    assert told.adds_up
+    assert told.rows.empty

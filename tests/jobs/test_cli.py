@@ -31,6 +31,7 @@ RUN_KEYS = {
     "results",
     "orders",
     "fills",
+    "cancels",
     "resumed",
     "in_doubt",
     "remarks",
@@ -245,7 +246,7 @@ def test_a_collected_batch_is_decided_by_the_next_run(cli: Command) -> None:
     assert (collected["exit_code"], collected["resumed"]) == (0, [])
     said = cli("run", "--json").json
     (resumed,) = said["resumed"]
-    assert set(resumed) == RUN_KEYS - {"resumed", "in_doubt", "remarks"}
+    assert set(resumed) == RUN_KEYS - {"resumed", "in_doubt"}
     assert resumed["run_id"] == collected["run_id"]
     assert resumed["results"]["by_status"] == {"dry_run": 1}
     assert said["rows"]["dropped"] == 0
@@ -543,6 +544,7 @@ def test_the_status_for_machines(cli: Command, data: Path) -> None:
             "allowed": 1,
             "refused": 0,
             "sent": 0,
+            "cancels": 0,
             "fills": 0,
         }
     ]

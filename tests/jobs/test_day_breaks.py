@@ -23,6 +23,24 @@ def traded_by_hand(live: Live, qty: str) -> None:
     live.alpaca.simulator.venue.place_order({**SPY, "qty": qty})
 
 
+def test_a_session_says_what_became_of_every_row_and_counts_cancels_apart(named: Live) -> None:
+    resting = order(client_intent_id="rests", order_type="limit", limit_price=1)
+    named.cli("drop", stdin=jsonl(resting, order(qty=0), order(qty=500)))
+    assert named("run").code == 0
+    named.cli("drop", stdin=jsonl(order(client_intent_id="c", action="cancel", target_intent_id="rests")))
+    ran = named("run", "--json")
+    assert (ran.json["orders"], ran.json["cancels"]) == ({"sent": 0, "adopted": 0}, 1)
+    session = ran.json["trading_date"]
+    said = named("day", session, "--json").json
+    assert said["rows"] == {"quarantined": 1, "placed": 1, "rejected": 1, "canceled": 1}
+    assert (said["summary"][0]["orders"], said["summary"][0]["cancels"]) == (1, 1)
+    told = named("day", session).told
+    assert "refused by a rule 1" in told
+    assert "all that were dropped 4" in told
+    shown = named("status", "--json").json["runs"][-1]
+    assert (shown["sent"], shown["cancels"]) == (0, 1)
+
+
 def test_a_trade_by_hand_is_told_taken_in_and_trading_goes_on(named: Live, data: Path) -> None:
     named.cli("drop", stdin=jsonl(order(client_intent_id="one", qty=2)))
     assert named("run").code == 0

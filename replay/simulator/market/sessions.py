@@ -1,7 +1,6 @@
 """The exchange's days: when New York opens and closes, half days included, and how Alpaca tells of it.
 
-Sessions come from the engine's calendar, early closes from a shipped table;
-``tests/replay/simulator/market/make_early_closes.py`` writes it anew, ``test_sessions.py`` compares both with
+Sessions and early closes are those of the engine's calendar; ``test_sessions.py`` compares both with
 exchange_calendars day by day.
 """
 
@@ -14,12 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from engine.calendar import FIRST_DAY, LAST_DAY, NEW_YORK
+from engine.calendar import EARLY_CLOSES, FIRST_DAY, LAST_DAY, NEW_YORK
 from engine.calendar import TABLE as CLOSED_WEEKDAYS
 from engine.errors import ConfigurationError
 from replay.simulator.moments import SECOND
 
-EARLY_CLOSES = Path(__file__).parent / "early_closes.csv"
 LAST_ANSWERED = date(2029, 12, 31)
 """Where GET /v2/calendar ends when it isn't asked for more, as Alpaca's does."""
 

@@ -1,4 +1,4 @@
-"""Writes market/early_closes.csv anew: ``python -m tests.replay.simulator.market.make_early_closes``.
+"""Writes XNYS_early_closes.csv anew: ``python -m tests.replay.simulator.market.make_early_closes``.
 
 Needed when exchange_calendars learns of a new half day; the tests of the sessions say when.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import exchange_calendars
 
-from engine.calendar import FIRST_DAY, LAST_DAY
-from replay.simulator.market.sessions import EARLY_CLOSES
+from engine.calendar import EARLY_CLOSES, FIRST_DAY, LAST_DAY
 
 HEADER = "session_that_closes_at_13"
 

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.calendar import FIRST_DAY, LAST_DAY, trading_date
+from engine.calendar import EARLY_CLOSES, FIRST_DAY, LAST_DAY, trading_date
 from engine.errors import ConfigurationError
 from replay.simulator.market import sessions
 from replay.simulator.market.sessions import (
-    EARLY_CLOSES,
     FIRST_NS,
     LAST_NS,
     calendar,
