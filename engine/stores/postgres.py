@@ -9,7 +9,7 @@ is unavailable and never flat. So are two names of one account: each would have 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from engine.errors import EngineError
+from engine.ledger import checked_document
 from engine.plain_text import is_plain
 from engine.stores.books import check_each_once, checked_book
 from engine.stores.postgres_accounts import MATCHED, SHOWN_ACCOUNT
+from engine.stores.postgres_documents import read_document, replace_document
 from engine.stores.postgres_schema import Tables, check_marks, usable_tables
 from engine.stores.postgres_server import Server, Unusable
 from engine.stores.postgres_writing import as_kept, load_rows, read_mark, utc_text, write_book
-from engine.stores.protocols import SyncMark
+from engine.stores.protocols import SyncMark, checked_agent_document_name
 
 if TYPE_CHECKING:
     import psycopg
@@ -181,6 +183,26 @@ class PostgresStore:
         That is so too where the table of syncs is missing, since nothing can have been kept there.
         """
         return self.server.read(lambda cursor: read_mark(cursor, account))
+
+    def agent_document(self, name: str) -> dict[str, Any] | None:
+        """Return a document of the engine's own, None where none was ever kept by that name.
+
+        Raises ``DataUnavailable``, and ``ValueError`` for a name that is not ``[a-z0-9-]{1,64}``.
+        """
+        checked_agent_document_name(name)
+        return self.server.read(lambda cursor: read_document(cursor, name))
+
+    def replace_agent_document(
+        self, name: str, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None
+    ) -> bool:
+        """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); return whether it was.
+
+        ``new`` holds nothing but what JSON can. Raises ``EngineError``, and ``ValueError`` as
+        ``agent_document`` does.
+        """
+        checked_agent_document_name(name)
+        document = checked_document(new, f"the agent's document {name!r}")
+        return self.server.write(lambda cursor: replace_document(cursor, name, document, replacing=replacing))
 
     def check(self) -> str:
         """Try the connection and the table, and say in a phrase what is there. Raises ``DataUnavailable``."""

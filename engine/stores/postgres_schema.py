@@ -2,7 +2,8 @@
 
 Positions are kept in ``public.broker_positions``, under the accounts' own names (text), or under a uuid that
 refers to ``public.broker_accounts (id, broker, external_account_id, label)``. When an account was last synced
-is kept in ``public.broker_position_syncs``, under the same name or uuid.
+is kept in ``public.broker_position_syncs``, under the same name or uuid. Documents of the engine's own:
+``engine.stores.postgres_documents``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError
+from engine.stores.postgres_documents import CREATE, ONE_AT_A_TIME, TABLE, documents_exist
 from engine.stores.postgres_server import Unusable
 
 if TYPE_CHECKING:
@@ -82,7 +84,6 @@ _ADD_COLUMN = {
     ),
     "raw": ("ALTER TABLE public.broker_positions ADD COLUMN raw jsonb",),
 }
-_LOCK = "SELECT pg_advisory_xact_lock(hashtext('execution-engine init-db'))"
 
 _TYPES = {
     "broker_account_id": ("text", "uuid"),
@@ -172,10 +173,14 @@ def init_db(store: PostgresStore) -> list[str]:
     """
 
     def make(cursor: psycopg.Cursor[Any]) -> list[str]:
-        cursor.execute(_LOCK)
+        cursor.execute(ONE_AT_A_TIME)
         tables = look_up(cursor)
         try:
-            return [*_positions_made(cursor, tables), *_marks_made(cursor, tables)]
+            return [
+                *_positions_made(cursor, tables),
+                *_marks_made(cursor, tables),
+                *_documents_made(cursor),
+            ]
         except Unusable as error:
             raise ConfigurationError(
                 f"{store.place}: {error}. Nothing was changed; {error.remedy}"
@@ -202,6 +207,13 @@ def _marks_made(cursor: psycopg.Cursor[Any], tables: Tables) -> list[str]:
         return []
     cursor.execute(_ADD_MARKS_KEY)
     return ["Added the primary key (broker_account_id) to public.broker_position_syncs."]
+
+
+def _documents_made(cursor: psycopg.Cursor[Any]) -> list[str]:
+    if documents_exist(cursor):
+        return []
+    cursor.execute(CREATE)
+    return [f"Created the table {TABLE}."]
 
 
 def _complete(cursor: psycopg.Cursor[Any], tables: Tables) -> list[str]:

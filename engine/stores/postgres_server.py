@@ -324,5 +324,6 @@ def _missing_privilege(text: str, role: str, privileges: str) -> str:
         return f"GRANT TEMPORARY ON DATABASE to {role}: positions are loaded by way of a temporary table."
     if "broker_accounts" in text:
         return f"GRANT SELECT ON public.broker_accounts TO {role}."
-    table = "broker_position_syncs" if "broker_position_syncs" in text else "broker_positions"
+    others = ("broker_position_syncs", "execution_engine_documents")
+    table = next((other for other in others if other in text), "broker_positions")
     return f"GRANT {privileges} ON public.{table} TO {role}."

@@ -20,7 +20,8 @@ def test_it_says_what_it_did_and_the_second_time_that_there_is_nothing_to_do(
     monkeypatch.setenv("DATABASE_URL", database_url)
     assert init_db(as_json=False) == 0
     assert capsys.readouterr().out.startswith(
-        "Created the table public.broker_positions.\nCreated the table public.broker_position_syncs.\nDone: "
+        "Created the table public.broker_positions.\nCreated the table public.broker_position_syncs.\n"
+        "Created the table public.execution_engine_documents.\nDone: "
     )
     assert init_db(as_json=False) == 0
     said = capsys.readouterr().out
@@ -33,7 +34,10 @@ def test_machines_are_told_in_json(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
     for done in (
-        ["Created the table public.broker_positions.", "Created the table public.broker_position_syncs."],
+        [
+            f"Created the table public.{table}."
+            for table in ("broker_positions", "broker_position_syncs", "execution_engine_documents")
+        ],
         [],
     ):
         assert init_db(as_json=True) == 0

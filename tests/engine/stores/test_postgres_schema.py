@@ -15,7 +15,8 @@ from engine.stores.postgres_schema import init_db
 
 NOON = pd.Timestamp("2026-03-02T17:00:00.123456", tz="UTC")
 MARKS = "Created the table public.broker_position_syncs."
-CREATED = ["Created the table public.broker_positions.", MARKS]
+DOCUMENTS = "Created the table public.execution_engine_documents."
+CREATED = ["Created the table public.broker_positions.", MARKS, DOCUMENTS]
 KEY = "Added the unique constraint (broker_account_id, symbol) to public.broker_positions."
 COLUMNS = [
     f"Added the column {name} to public.broker_positions."
@@ -63,32 +64,35 @@ def load_and_read(store: PostgresStore) -> None:
     ("statements", "done"),
     [
         ([], CREATED),
-        ([THREE], [*COLUMNS, KEY, MARKS]),
-        ([FULL.format("")], [KEY, MARKS]),
-        ([FULL.format(", UNIQUE (symbol, broker_account_id)")], [MARKS]),
-        ([FULL.format(", PRIMARY KEY (broker_account_id, symbol)")], [MARKS]),
-        ([FULL.format(""), "CREATE UNIQUE INDEX ON broker_positions (broker_account_id, symbol)"], [MARKS]),
-        ([FULL.format(", UNIQUE (broker_account_id, symbol, note)")], [KEY, MARKS]),
-        ([FULL.format(", UNIQUE (broker_account_id, symbol)"), SYNCS], []),
+        ([THREE], [*COLUMNS, KEY, MARKS, DOCUMENTS]),
+        ([FULL.format("")], [KEY, MARKS, DOCUMENTS]),
+        ([FULL.format(", UNIQUE (symbol, broker_account_id)")], [MARKS, DOCUMENTS]),
+        ([FULL.format(", PRIMARY KEY (broker_account_id, symbol)")], [MARKS, DOCUMENTS]),
+        (
+            [FULL.format(""), "CREATE UNIQUE INDEX ON broker_positions (broker_account_id, symbol)"],
+            [MARKS, DOCUMENTS],
+        ),
+        ([FULL.format(", UNIQUE (broker_account_id, symbol, note)")], [KEY, MARKS, DOCUMENTS]),
+        ([FULL.format(", UNIQUE (broker_account_id, symbol)"), SYNCS], [DOCUMENTS]),
         (
             [FULL.format(", UNIQUE (broker_account_id, symbol)"), SYNCS.replace(" PRIMARY KEY", "")],
-            ["Added the primary key (broker_account_id) to public.broker_position_syncs."],
+            ["Added the primary key (broker_account_id) to public.broker_position_syncs.", DOCUMENTS],
         ),
         (
             [
                 FULL.format(""),
                 "CREATE UNIQUE INDEX ON broker_positions (broker_account_id, symbol) WHERE qty > 0",
             ],
-            [KEY, MARKS],
+            [KEY, MARKS, DOCUMENTS],
         ),
         (
             [FULL.format(""), "CREATE UNIQUE INDEX ON broker_positions (broker_account_id) INCLUDE (symbol)"],
-            [KEY, MARKS],
+            [KEY, MARKS, DOCUMENTS],
         ),
-        ([THREE, "ALTER TABLE broker_positions ADD raw jsonb"], [*COLUMNS[:3], KEY, MARKS]),
+        ([THREE, "ALTER TABLE broker_positions ADD raw jsonb"], [*COLUMNS[:3], KEY, MARKS, DOCUMENTS]),
         (
             [THREE, "ALTER TABLE broker_positions ADD raw jsonb", "ALTER TABLE broker_positions DROP raw"],
-            [*COLUMNS, KEY, MARKS],
+            [*COLUMNS, KEY, MARKS, DOCUMENTS],
         ),
     ],
 )
@@ -111,7 +115,7 @@ def test_a_table_by_uuid_is_completed_alike(database_url: str) -> None:
         "INSERT INTO broker_accounts VALUES (gen_random_uuid(), 'alpaca', 'PA1', 'paper')",
         BY_UUID.replace("uuid", "uuid REFERENCES broker_accounts"),
     )
-    assert init_db(store) == [*COLUMNS, KEY, MARKS]
+    assert init_db(store) == [*COLUMNS, KEY, MARKS, DOCUMENTS]
     assert init_db(store) == []
     load_and_read(store)
 
@@ -220,7 +224,12 @@ def test_of_several_at_the_same_time_one_makes_it(database_url: str, statements:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(map(len, done)) == [0, 0, 0, len([*COLUMNS, KEY, MARKS] if statements else CREATED)]
+    assert sorted(map(len, done)) == [
+        0,
+        0,
+        0,
+        len([*COLUMNS, KEY, MARKS, DOCUMENTS] if statements else CREATED),
+    ]
 
 
 def test_a_lock_on_the_table_is_not_waited_for_for_ever(database_url: str) -> None:
@@ -231,4 +240,4 @@ def test_a_lock_on_the_table_is_not_waited_for_for_ever(database_url: str) -> No
             EngineError, match=r"lock timeout.*Nothing of this write was kept; end the session"
         ):
             init_db(PostgresStore(database_url, timeout_s=1))
-    assert init_db(PostgresStore(database_url)) == [*COLUMNS, KEY, MARKS]
+    assert init_db(PostgresStore(database_url)) == [*COLUMNS, KEY, MARKS, DOCUMENTS]

@@ -15,16 +15,23 @@ import pytest
 from engine.errors import EngineError
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.firestore import FirestoreStore
+from engine.stores.postgres import PostgresStore
+from engine.stores.postgres_schema import init_db
 from engine.stores.protocols import AgentDocuments
 
 READY = {"state": "READY", "why": "the preflight holds", "log": [{"state": "INIT", "n": 1}]}
 HALTED = {"state": "HALTED", "who": "ü.b`c", "at": {"a.b": "2026-03-02T15:00:00+00:00"}}
 
 
-@pytest.fixture(params=["embedded", "firestore"])
+@pytest.fixture(params=["embedded", "firestore", "postgres", "postgres without its table"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> AgentDocuments:
     if request.param == "embedded":
         return EmbeddedStore(tmp_path / "engine.db")
+    if request.param.startswith("postgres"):
+        store = PostgresStore(request.getfixturevalue("database_url"), timeout_s=60)
+        if request.param == "postgres":
+            init_db(store)
+        return store
     return FirestoreStore(request.getfixturevalue("firestore_project"), timeout_s=60)
 
 
