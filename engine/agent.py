@@ -10,6 +10,8 @@
 Several jobs, and a person who halts them, may change it at the same time: each change names the state that
 it was made upon, and is made again upon the new one where that is no longer the state. So a run that is
 still examining itself can't overwrite a halt.
+
+A halt is marked in the data folder, too (``engine.stores.halt_mark``); either one halts.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from engine.errors import (
     RunStopped,
 )
 from engine.log import EventLog, wall_clock
+from engine.stores.halt_mark import HaltedBy, HaltMark
 from engine.stores.protocols import AgentDocuments
 
 STATE_DOCUMENT = "state"
@@ -100,10 +103,20 @@ class Agent:
     log: EventLog
     by: str
     clock: Callable[[], datetime] = wall_clock
+    mark: HaltMark | None = None
 
     def state(self) -> AgentState:
-        """Give the state that is kept. Raises ``DataUnavailable``."""
-        return self._read()[1]
+        """Return the state that is kept: HALTED where store or data folder say so.
+
+        Raises ``DataUnavailable`` where the store can't be read and the folder has no mark of a halt.
+        """
+        marked = self.mark.read() if self.mark else None
+        if marked is None:
+            return self._read()[1]
+        try:
+            return self._halted(self._read()[1], marked)
+        except DataUnavailable:
+            return self._halted(AgentState(State.INIT), marked)
 
     def to(self, after: State, *, why: str) -> AgentState:
         """Change the state, but not out of HALTED; gives what it is then.
@@ -113,12 +126,29 @@ class Agent:
         return self._change(after, why, applies=lambda before: before is not State.HALTED)
 
     def halt(self, *, why: str) -> AgentState:
-        """Change to HALTED; where it is HALTED, the first reason stays. Raises as ``to`` does."""
-        return self.to(State.HALTED, why=why)
+        """Change to HALTED; where it is HALTED, the first reason stays. Raises as ``to`` does.
+
+        The mark in the data folder comes first, and stays where the store can't be reached.
+        """
+        if self.mark is not None:
+            try:
+                self.mark.leave(by=self.by, why=why, at=self.clock())
+            except EngineError as unmarked:
+                said = f"the halt is kept in the store alone: {unmarked}"
+                self.log.event("state_transition", said, severity="ERROR")
+        return self._change(
+            State.HALTED, why, applies=lambda before: before is not State.HALTED, marks_count=False
+        )
 
     def recover(self, *, why: str) -> AgentState:
-        """Lead out of HALTED, to INIT; any other state stays. Raises as ``to`` does."""
-        return self._change(State.INIT, why, applies=lambda before: before is State.HALTED)
+        """Lead out of HALTED, to INIT; any other state stays. Raises as ``to`` does.
+
+        The mark in the data folder is cleared last: where the store can't be reached, the halt stands.
+        """
+        recovered = self._change(State.INIT, why, applies=lambda before: before is State.HALTED)
+        if self.mark is not None:
+            self.mark.clear()
+        return recovered
 
     def begin(self) -> AgentState:
         """Change to INIT, for a live run begins; a run before it that never ended is kept as ERROR first.
@@ -165,6 +195,14 @@ class Agent:
                 self.log.event("state_transition", f"ERROR can't be kept: {unkept}", severity="ERROR")
             raise
 
+    def _halted(self, stored: AgentState, marked: HaltedBy) -> AgentState:
+        """Return a state as the folder's mark of a halt makes it."""
+        if stored.state is State.HALTED:
+            return stored
+        at = marked.at or self.clock().isoformat()
+        change = Transition(at, str(stored.state), str(State.HALTED), marked.why, marked.by)
+        return AgentState(State.HALTED, (*stored.transitions, change)[-TRANSITIONS_KEPT:])
+
     def _read(self) -> tuple[dict[str, Any] | None, AgentState]:
         document = self.store.agent_document(STATE_DOCUMENT)
         try:
@@ -175,9 +213,13 @@ class Agent:
                 f"Look at what wrote there; nothing trades until it is repaired or removed."
             ) from error
 
-    def _change(self, after: State, why: str, *, applies: Callable[[State], bool]) -> AgentState:
+    def _change(
+        self, after: State, why: str, *, applies: Callable[[State], bool], marks_count: bool = True
+    ) -> AgentState:
         for _ in range(_ATTEMPTS):
             document, now = self._read()
+            if marks_count and self.mark is not None and (marked := self.mark.read()) is not None:
+                now = self._halted(now, marked)
             if not applies(now.state):
                 return now
             before = str(now.state) if now.transitions else ""

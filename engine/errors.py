@@ -4,9 +4,11 @@
 
     EngineError
     ├── ConfigurationError      a setting or limit is wrong; nothing runs          exit 2
+    │   └── StoreChanged        a store is gone, another one, or behind; nothing trades
     ├── UsageError              a command was asked for what it can't do           exit 2
     ├── UnreadableFile          an intent or positions file can't be parsed      exit 2
     ├── DataUnavailable         a store can't say; the rules that need it refuse
+    │   └── StoreDamaged        and won't be able to until it is repaired
     ├── DocumentRefused         a store can't keep a document, now or later
     ├── RecordError             a run folder is damaged or contradicts itself      exit 1
     │   └── AlreadyWritten      a sealed file exists already
@@ -51,6 +53,17 @@ class ConfigurationError(EngineError):
     exit_code = 2
 
 
+class StoreChanged(ConfigurationError):
+    """A store is not the one that the live runs of the data folder used, or is behind.
+
+    ``faults`` say what is wrong with each store, and its remedy.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__(" ".join(faults) + " Nothing was traded, and the inbox is untouched.")
+        self.faults = tuple(faults)
+
+
 class UsageError(EngineError):
     """A command was asked for something that it can't do."""
 
@@ -81,6 +94,10 @@ class UnreadableFile(EngineError):
 
 class DataUnavailable(EngineError):
     """A source of risk data can't be read; ``str()`` says which and why."""
+
+
+class StoreDamaged(DataUnavailable):
+    """A store is there and can't be read, now or later: it is damaged, empty, or of a newer engine."""
 
 
 class DocumentRefused(EngineError):

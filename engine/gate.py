@@ -7,6 +7,9 @@ A live run is refused, in this order, where
 3. the agent is not READY: ``agent_state_not_ready:<STATE>``. A run starts in INIT and earns READY by its
    preflight; what a person has HALTED is not examined at all.
 
+Stores that are not those of this data folder's live runs, or are behind, are a configuration error: nothing
+trades on them, and nothing is examined (``engine.generations``).
+
 Cancels pass a gate that switch, mode or a halt keep closed: a run collects then, carries cancels out, and
 halts everything else. Where the preflight fails nothing is touched.
 
@@ -20,12 +23,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from engine.agent import Agent, AgentState, State
-from engine.errors import DataUnavailable, EngineError, GateClosed
+from engine.errors import DataUnavailable, EngineError, GateClosed, StoreChanged
+from engine.generations import Generations
 from engine.masking import shown_word
 from engine.preflight import Check, examine
 from engine.stores.kill_switch import KillSwitchState
 
 LIVE_MODE = "LIVE"
+STORES_CHANGED = "stores_changed"
 NOT_EXAMINED = f"agent_state_not_ready:{State.DEGRADED}"
 """The preflight failed, or the state can't be read or kept: nothing can be told from stores or broker."""
 
@@ -63,6 +68,7 @@ class Gate:
     """What stands before a live run; ``checks`` are its preflight, each bounded by ``timeout_s`` seconds."""
 
     agent: Agent
+    generations: Generations
     agent_mode: str
     kill_switch: Callable[[], KillSwitchState]
     checks: Mapping[str, Check]
@@ -88,9 +94,15 @@ class Gate:
         What is certain before the preflight is refused without one. ``cancels_pass``: for work that sends
         cancels only while switch, mode or a halt keep the gate closed; these refusals are returned, and the
         preflight has to hold all the same.
+
+        Raises ``StoreChanged`` where the gate isn't closed anyway.
         """
         standing = self.standing(self.kill_switch(), self.kept())
-        if not cancels_pass or any(one.reason == NOT_EXAMINED for one in standing):
+        certain = [one for one in standing if one.reason != NOT_EXAMINED]
+        if certain and not cancels_pass:
+            self._refuse(standing)
+        self._verify_stores(certain)
+        if len(standing) > len(certain):
             self._refuse(standing)
         switch, agent, why, has_failed = self._examined()
         found = refusals(switch, self.agent_mode, agent, why=why)
@@ -116,6 +128,20 @@ class Gate:
             agent = AgentState(State.READY)  # any other is examined anew
         return refusals(switch, self.agent_mode, agent, why=why)
 
+    def _verify_stores(self, standing: list[Refusal]) -> None:
+        """Raise ``StoreChanged``, or ``GateClosed`` where something else keeps the gate closed as well.
+
+        A store that can't be asked now fails the preflight, which comes next.
+        """
+        try:
+            self.generations.verify()
+        except StoreChanged as changed:
+            if not standing:
+                raise
+            self._refuse([*standing, Refusal(STORES_CHANGED, " ".join(changed.faults))])
+        except DataUnavailable:
+            pass
+
     def _examined(self) -> tuple[KillSwitchState, AgentState, str, bool]:
         """Do the preflight and keep what comes of it, with all that is wrong, and whether it failed.
 
@@ -126,9 +152,12 @@ class Gate:
             failed = [finding for finding in examine(self.checks, self.timeout_s) if not finding.passed]
             switch = self.kill_switch()
             if not failed:
+                self.generations.advance(by=self.agent.by, at=self.agent.clock())
                 return switch, self.agent.to(State.READY, why="the preflight holds"), "", False
             why = " ".join(f"{finding.name}: {finding.said}" for finding in failed)
             agent = self.agent.to(State.DEGRADED, why=f"the preflight failed: {why}")
+        except StoreChanged:
+            raise
         except EngineError as error:
             unkept = f"The agent's state can't be kept: {error}"
             return self.kill_switch(), AgentState(State.DEGRADED), unkept, True

@@ -17,6 +17,7 @@ from engine.brokers.trading import TradingBroker
 from engine.config import RiskConfig, RunSettings
 from engine.dropping import intent_lines
 from engine.gate import Gate, closed_by
+from engine.generations import generations_of
 from engine.intents.reading import IntentFile
 from engine.lease import Holder
 from engine.log import EventLog
@@ -25,11 +26,12 @@ from engine.preflight import broker_checks, market_data_check, store_checks
 from engine.run import check_start, finish, start, to_finish
 from engine.sent_before import Sent, SentBefore, current
 from engine.stores.chosen import Stores, check_emulator
+from engine.stores.halt_mark import HaltMark
 from engine.stores.inbox import Inbox, drop_file
 from engine.stores.kill_switch import KillSwitchState
 from engine.stores.lock import exclusive
 from engine.stores.modes import Modes
-from engine.stores.objects import LocalObjects
+from engine.stores.objects import LocalObjects, Objects
 from engine.stores.runs import COLLECTED, DECISIONS, INPUTS, RESULTS, RunFolder, RunFolders
 from engine.venue import Opening
 from engine.world import World
@@ -89,16 +91,17 @@ def execute_live(
     said.setdefault("created_at", now)  # the same intent said again is another one
     modes = Modes.of(group_access=settings.stores.group_access)
     private = settings.data_dir / f".{SLOT}" / "inbox"
-    agent = Agent(risk.stores.agent, log, whoever_acts(), clock=risk.clock)
+    objects = LocalObjects(settings.data_dir, modes)
+    agent = Agent(risk.stores.agent, log, whoever_acts(), clock=risk.clock, mark=HaltMark(objects))
     access = Access(account=settings.account or intent.broker_account_id, broker=broker)
     check_emulator(settings.stores, broker.trading_host)
     with (
         exclusive(settings.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC", modes=modes),
-        _gate(access, risk, agent).opened(cancels_pass=intent.action == "cancel") as closed,
+        _gate(access, risk, agent, objects).opened(cancels_pass=intent.action == "cancel") as closed,
         _opening(settings, agent).venues([access]) as venues,
     ):
         world = World(
-            objects=LocalObjects(settings.data_dir, modes),
+            objects=objects,
             inbox=Inbox(settings.data_dir / "inbox"),
             positions=risk.stores.positions,
             ledger=risk.stores.ledger,
@@ -132,7 +135,7 @@ def _opening(settings: RunSettings, agent: Agent) -> Opening:
     )
 
 
-def _gate(access: Access, risk: _Risk, agent: Agent) -> Gate:
+def _gate(access: Access, risk: _Risk, agent: Agent, objects: Objects) -> Gate:
     settings = risk.settings
     checks = {
         **store_checks(risk.stores),
@@ -141,6 +144,7 @@ def _gate(access: Access, risk: _Risk, agent: Agent) -> Gate:
     }
     return Gate(
         agent=agent,
+        generations=generations_of(objects, risk.stores, risk.clock),
         agent_mode=settings.gate.agent_mode,
         kill_switch=risk.kill_switch,
         checks=checks,

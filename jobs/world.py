@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # a dry run has no gate, and is short
     from engine.brokers.access import Access
     from engine.brokers.alpaca_patience import PatienceSettings
     from engine.gate import Gate
+    from engine.generations import Generations
     from engine.preflight import Check
     from engine.venue import Venues
 
@@ -55,10 +56,19 @@ class Setup:
         return Inbox(self.data_dir / "inbox")
 
     def agent(self, *, by: str | None = None, log: EventLog | None = None) -> Agent:
-        """Give the agent whose state the store of the ledger keeps; ``by`` is who acts."""
+        """Return the agent whose state store of the ledger and data folder keep; ``by`` is who acts."""
         from engine.agent import Agent, whoever_acts
+        from engine.stores.halt_mark import HaltMark
 
-        return Agent(self.stores.agent, log or EventLog(), by or whoever_acts())
+        mark = HaltMark(self.objects)
+        return Agent(self.stores.agent, log or EventLog(), by or whoever_acts(), mark=mark)
+
+    @property
+    def generations(self) -> Generations:
+        """What tells whether the stores are those of this data folder's live runs."""
+        from engine.generations import generations_of
+
+        return generations_of(self.objects, self.stores, wall_clock)
 
     def gate(self, checks: Mapping[str, Check]) -> Gate:
         """Give what stands before a live run, with the checks of its preflight."""
@@ -66,6 +76,7 @@ class Setup:
 
         return Gate(
             agent=self.agent(),
+            generations=self.generations,
             agent_mode=self.settings.gate.agent_mode,
             kill_switch=self.kill_switch.read,
             checks=checks,

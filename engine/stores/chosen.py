@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from engine.config import StoreSettings
 from engine.errors import ConfigurationError
@@ -11,18 +12,24 @@ from engine.stores.embedded import EmbeddedStore
 from engine.stores.modes import Modes
 from engine.stores.protocols import AgentDocuments, DocumentStore, LedgerStore, PositionStore
 
+if TYPE_CHECKING:  # no library of a store is loaded before use
+    from engine.stores.postgres import PostgresStore
+
 
 @dataclass(frozen=True)
 class Stores:
     """The stores of a command.
 
     The agent's documents, its state and leases, are kept with the ledger; those of others are Firestore's.
+    ``with_positions`` are the engine's own documents that are kept with the positions: the same as ``agent``
+    where both are in one store.
     """
 
     positions: PositionStore
     ledger: LedgerStore
     agent: AgentDocuments
     documents: DocumentStore | None
+    with_positions: AgentDocuments
 
 
 def identity_of(store: PositionStore | LedgerStore) -> str:
@@ -33,19 +40,19 @@ def identity_of(store: PositionStore | LedgerStore) -> str:
 def choose_stores(settings: StoreSettings) -> Stores:
     """Give the stores that the settings name. Nothing is connected to, and no library loaded, before use."""
     embedded = EmbeddedStore(settings.data_dir / "engine.db", Modes.of(group_access=settings.group_access))
-    positions: PositionStore = embedded
+    positions: EmbeddedStore | PostgresStore = embedded
     if settings.database_url is not None:
         from engine.stores.postgres import PostgresStore
 
         positions = PostgresStore(settings.database_url, timeout_s=settings.timeout_s)
     if settings.firestore_project is None:
-        return Stores(positions, embedded, embedded, None)
+        return Stores(positions, embedded, embedded, None, positions)
     from engine.stores.firestore import FirestoreStore
 
     firestore = FirestoreStore(
         settings.firestore_project, tenant_id=settings.tenant_id, timeout_s=settings.timeout_s
     )
-    return Stores(positions, firestore, firestore, firestore)
+    return Stores(positions, firestore, firestore, firestore, positions)
 
 
 def check_addresses(settings: StoreSettings) -> None:

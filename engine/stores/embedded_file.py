@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import DataUnavailable, DocumentRefused, EngineError
+from engine.errors import DataUnavailable, DocumentRefused, EngineError, StoreDamaged
 from engine.stores.modes import OWNER_ONLY, Modes
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class EmbeddedFile:
                 raise
             return None
         if not stat.S_ISREG(found.st_mode):
-            raise OSError("it is no regular file")
+            raise _NoDatabase("it is no regular file")
         return os.getpid(), found.st_dev, found.st_ino
 
     def exists(self) -> bool:
@@ -220,18 +220,46 @@ class EmbeddedFile:
         version: int
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if not 1 <= version <= SCHEMA_VERSION:
-            raise OSError(f"it has the layout {version} where this engine reads 1 to {SCHEMA_VERSION}")
+            raise _UnknownLayout(version)
         return version
 
     def unavailable(self, error: Exception) -> DataUnavailable:
         """Give the error of a file that can't be read."""
-        return DataUnavailable(f"{self.path}: can't be read ({error}). {_remedy(error).capitalize()}")
+        kind = StoreDamaged if _is_damaged(error) else DataUnavailable
+        remedy = _remedy(error)
+        return kind(f"{self.path}: can't be read ({error}). {remedy[:1].upper()}{remedy[1:]}")
+
+
+class _NoDatabase(OSError):
+    """Something else is where the file should be."""
+
+
+class _UnknownLayout(_NoDatabase):
+    """A file has a layout that this engine doesn't read; 0 is an empty file, or one of another program."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"it has the layout {version} where this engine reads 1 to {SCHEMA_VERSION}")
+        self.version = version
+
+
+def _is_damaged(error: Exception) -> bool:
+    import sqlite3
+
+    damage = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    code = error.sqlite_errorcode if isinstance(error, sqlite3.Error) else None
+    is_lost = isinstance(error, _NoDatabase | FileNotFoundError) or "no such table" in str(error)
+    return is_lost or (code is not None and code & 0xFF in damage)
 
 
 def _remedy(error: Exception) -> str:
     if "locked" in str(error):
         return "wait for the other process that holds the file, or end it, and run again."
-    return (
-        "see that the file is there, whole and yours to read and write; if it is damaged, move it away, "
-        "load the positions and sync again."
+    if isinstance(error, _UnknownLayout) and error.version > SCHEMA_VERSION:
+        return "a newer engine wrote it: update the engine."
+    rebuild = (
+        "restore it from a backup; where there is none, move it away and run `execution-engine ledger "
+        "rebuild --by NAME --why TEXT`, which makes it again from the record."
     )
+    if _is_damaged(error):
+        return rebuild
+    return f"see that the file is there, whole and yours to read and write; if it is damaged, {rebuild}"

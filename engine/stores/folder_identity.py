@@ -19,9 +19,15 @@ def folder_identity(objects: Objects) -> str:
 
     Raises ``RecordError`` where the file that keeps it can't be read.
     """
-    if IDENTITY not in objects.list(_PLACE):
-        return make_identity(objects, secrets.token_hex(16))
-    return _read(objects)
+    return known_identity(objects) or make_identity(objects, secrets.token_hex(16))
+
+
+def known_identity(objects: Objects) -> str | None:
+    """Return the identity of the data folder at ``objects``, None where it has none yet; makes none.
+
+    Raises ``RecordError`` as ``folder_identity`` does.
+    """
+    return _read(objects) if IDENTITY in objects.list(_PLACE) else None
 
 
 def make_identity(objects: Objects, identity: str) -> str:

@@ -4,7 +4,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 
 from engine.agent import Agent, AgentState, State, Transition
-from engine.errors import DataUnavailable, EngineError, GateClosed
+from engine.errors import DataUnavailable, EngineError, GateClosed, StoreChanged
 from engine.gate import Gate
+from engine.generations import Generations, Store
 from engine.log import EventLog
 from engine.preflight import Check
 from engine.stores.embedded import EmbeddedStore
+from engine.stores.folder_identity import folder_identity
+from engine.stores.halt_mark import HaltMark
 from engine.stores.kill_switch import KillSwitchState
+from engine.stores.objects import LocalObjects, Objects
 from engine.stores.protocols import AgentDocuments
 from tests.desk import off, on
 
@@ -54,21 +58,28 @@ class LiveDesk:
     """A machine on which everything lets live orders through, but for what a test takes away."""
 
     store: AgentDocuments
+    objects: Objects
     switch: Callable[[], KillSwitchState] = off
     mode: str = "LIVE"
     checks: Mapping[str, Check] = field(default_factory=lambda: {"ledger": passes})
     timeout_s: float = 5.0
     logged: io.StringIO = field(default_factory=io.StringIO)
     examined: int = 0
+    unbooked: Callable[[], list[str]] = list
 
     @property
     def agent(self) -> Agent:
         return Agent(self.store, EventLog(self.logged, noon), "alice", noon)
 
     @property
+    def generations(self) -> Generations:
+        return Generations(self.objects, (Store("ledger", "engine.db", self.store),), self.unbooked)
+
+    @property
     def gate(self) -> Gate:
         return Gate(
             agent=self.agent,
+            generations=self.generations,
             agent_mode=self.mode,
             kill_switch=self._switch_now,
             checks={name: self._counted(check) for name, check in self.checks.items()},
@@ -106,7 +117,7 @@ class LiveDesk:
 
 @pytest.fixture
 def live(tmp_path: Path) -> LiveDesk:
-    return LiveDesk(EmbeddedStore(tmp_path / "engine.db"))
+    return LiveDesk(EmbeddedStore(tmp_path / "engine.db"), LocalObjects(tmp_path))
 
 
 def reasons(closed: GateClosed) -> list[str]:
@@ -366,31 +377,37 @@ def faulty(tmp_path: Path) -> FaultyStore:
 
 
 @pytest.mark.parametrize("reads", [0, 1, 2])
-def test_a_state_that_cannot_be_read_refuses_at_whichever_look(faulty: FaultyStore, reads: int) -> None:
+def test_a_state_that_cannot_be_read_refuses_at_whichever_look(
+    faulty: FaultyStore, reads: int, tmp_path: Path
+) -> None:
     faulty.reads_left = reads
-    closed = LiveDesk(faulty).refused()
+    closed = LiveDesk(faulty, LocalObjects(tmp_path)).refused()
     assert reasons(closed) == ["agent_state_not_ready:DEGRADED"]
     assert "the store can't be read. Start it." in str(closed)
 
 
 @pytest.mark.parametrize("writes", [0, 1])
-def test_a_state_that_cannot_be_kept_refuses_at_whichever_change(faulty: FaultyStore, writes: int) -> None:
+def test_a_state_that_cannot_be_kept_refuses_at_whichever_change(
+    faulty: FaultyStore, writes: int, tmp_path: Path
+) -> None:
     faulty.writes_left = writes
-    closed = LiveDesk(faulty).refused()
+    closed = LiveDesk(faulty, LocalObjects(tmp_path)).refused()
     assert reasons(closed) == ["agent_state_not_ready:DEGRADED"]
     assert "The agent's state can't be kept: the store can't be written. Make room." in str(closed)
 
 
-def test_where_the_state_cannot_be_read_at_first_nothing_is_examined(faulty: FaultyStore) -> None:
+def test_where_the_state_cannot_be_read_at_first_nothing_is_examined(
+    faulty: FaultyStore, tmp_path: Path
+) -> None:
     faulty.reads_left = 0
-    live = LiveDesk(faulty)
+    live = LiveDesk(faulty, LocalObjects(tmp_path))
     live.refused()
     assert live.examined == 0
 
 
-def test_an_unreadable_state_does_not_hide_the_reasons_before_it(faulty: FaultyStore) -> None:
+def test_an_unreadable_state_does_not_hide_the_reasons_before_it(faulty: FaultyStore, tmp_path: Path) -> None:
     faulty.reads_left = 0
-    closed = LiveDesk(faulty, switch=on, mode="").refused()
+    closed = LiveDesk(faulty, LocalObjects(tmp_path), switch=on, mode="").refused()
     assert reasons(closed) == [
         "kill_switch_enabled",
         "agent_mode_not_live",
@@ -418,11 +435,67 @@ def test_a_kept_state_that_makes_no_sense_refuses_and_is_left_for_whoever_repair
     assert live.store.agent_document("state") == kept
 
 
-def test_a_damaged_file_refuses(live: LiveDesk, tmp_path: Path) -> None:
+def test_a_damaged_file_is_a_changed_store(live: LiveDesk, tmp_path: Path) -> None:
     (tmp_path / "engine.db").write_bytes(b"garbage")
-    closed = live.refused()
-    assert reasons(closed) == ["agent_state_not_ready:DEGRADED"]
-    assert f"{tmp_path}/engine.db" in str(closed)
+    with pytest.raises(StoreChanged, match=f"{tmp_path}/engine.db: can't be read") as changed:
+        live.gate.pass_through()
+    assert changed.value.exit_code == 2
+    assert live.examined == 0
+
+
+# --- stores that are not those of the folder's live runs
+
+
+def test_each_passage_begins_a_generation_in_folder_and_store(live: LiveDesk) -> None:
+    for number in (1, 2, 3):
+        live.gate.pass_through()
+        mark = live.store.agent_document(f"folder-{folder_identity(live.objects)}")
+        assert mark is not None
+        assert (mark["generation"], mark["by"]) == (number, "alice")
+    live.generations.verify()
+
+
+def test_a_store_that_is_gone_refuses_before_anything_is_examined(live: LiveDesk, tmp_path: Path) -> None:
+    live.gate.pass_through()
+    examined = live.examined
+    (tmp_path / "engine.db").unlink()
+    with pytest.raises(StoreChanged, match="is empty or gone"):
+        live.gate.pass_through()
+    assert live.examined == examined
+    assert not (tmp_path / "engine.db").exists()
+
+
+def test_a_halt_marked_in_the_folder_comes_before_a_store_that_is_gone(
+    live: LiveDesk, tmp_path: Path
+) -> None:
+    live.gate.pass_through()
+    agent = replace(live.agent, mark=HaltMark(live.objects))
+    agent.halt(why="the book is wrong")
+    (tmp_path / "engine.db").unlink()
+    for cancels_pass in (False, True):
+        gate = replace(live.gate, agent=agent)
+        with pytest.raises(GateClosed, match=r"HALTED: the book is wrong \(alice") as closed:
+            gate.pass_through(cancels_pass=cancels_pass)
+        assert reasons(closed.value)[0] == "agent_state_not_ready:HALTED"
+        assert ("stores_changed" in reasons(closed.value)) == cancels_pass
+    assert not (tmp_path / "engine.db").exists()
+
+
+def test_cancels_pass_a_closed_gate_only_where_the_stores_are_those_of_the_folder(
+    live: LiveDesk, tmp_path: Path
+) -> None:
+    live.gate.pass_through()
+    (tmp_path / "engine.db").unlink()
+    gate = replace(live.gate, kill_switch=on)
+    with pytest.raises(GateClosed) as closed:
+        gate.pass_through(cancels_pass=True)
+    assert reasons(closed.value) == ["kill_switch_enabled", "stores_changed"]
+
+
+def test_runs_whose_fills_the_store_lacks_refuse_the_first_generation(live: LiveDesk) -> None:
+    live.unbooked = lambda: ["o-1", "o-2", "o-3", "o-4"]
+    with pytest.raises(StoreChanged, match=r"lacks fills of 4 orders .* \(o-1, o-2, o-3, …\)"):
+        live.gate.pass_through()
 
 
 # --- transitions

@@ -29,6 +29,7 @@ from engine.brokers.transport import BoundedAdapter
 from engine.errors import ConfigurationError, EngineError
 from engine.log import EventLog, wall_clock
 from engine.stores.chosen import Stores
+from engine.stores.halt_mark import HaltMark
 from engine.venue import Patience, Venues
 from engine.world import World
 from jobs.run import work
@@ -78,9 +79,8 @@ class MortalSetup(Setup):
     kept: Callable[[Exchange], None]
 
     def agent(self, *, by: str | None = None, log: EventLog | None = None) -> Agent:
-        return Agent(
-            self.stores.agent, log or EventLog(), by or whoever_acts(), clock=self.manner.lease_clock
-        )
+        clock, mark = self.manner.lease_clock, HaltMark(self.objects)
+        return Agent(self.stores.agent, log or EventLog(), by or whoever_acts(), clock=clock, mark=mark)
 
     def accesses(self, *, only: str | None = None, **patience: Unpack[PatienceSettings]) -> list[Access]:
         stopping = patience.get("stopping", lambda: False)
@@ -124,11 +124,14 @@ class MortalSetup(Setup):
 def mortal(env: Mapping[str, str], death: Death, manner: Manner, kept: Callable[[Exchange], None]) -> Setup:
     """Give the setup of a job by its environment."""
     setup = read_setup(env)
+    agent = dying_documents(setup.stores.agent, death)
+    in_one = setup.stores.with_positions is setup.stores.agent
     stores = Stores(
         dying_positions(setup.stores.positions, death),
         dying_ledger(setup.stores.ledger, death),
-        dying_documents(setup.stores.agent, death),
+        agent,
         setup.stores.documents,
+        agent if in_one else dying_documents(setup.stores.with_positions, death),
     )
     return MortalSetup(setup.settings, setup.config, setup.kill_switch, stores, env, death, manner, kept)
 
