@@ -84,7 +84,8 @@ class Gate:
             try:
                 found = self.pass_through(cancels_pass=cancels_pass)
             except GateClosed as closed:
-                self.agent.note_turned_away(closed.refusals)
+                if STORES_CHANGED not in [reason for reason, _ in closed.refusals]:
+                    self.agent.note_turned_away(closed.refusals)
                 raise
             yield found
 

@@ -12,10 +12,11 @@ import click
 from engine import __version__
 from engine.errors import EngineError, GateClosed
 from engine.plain_text import trimmed
+from jobs.cli_books import GROUPS
+from jobs.cli_books import JSON as _JSON
 from jobs.ending import as_a_process
 from jobs.options import Folder
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 _SLOT = click.option("--slot", default="adhoc", show_default=True, help="The scheduled time's name.")
 
 
@@ -306,75 +307,8 @@ def serve_simulator(**options: Any) -> None:
     sys.exit(command(Options(**options)))
 
 
-@cli.group()
-def stores() -> None:
-    """What data folders that share stores know of each other."""
-
-
-@stores.command("forget-folder")
-@click.argument("folder")
-@click.option("--by", required=True, help="Who says so.")
-@click.option("--why", required=True, help="Why that data folder is lost for good.")
-@_JSON
-def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> None:
-    """Give up a data folder that is lost: no longer wait for what its runs may have sent.
-
-    FOLDER is its identity, as sync and run name it. What its orders became is found by the next sync, as
-    breaks to be accepted.
-    """
-    from jobs.stores import forget_folder as command
-
-    sys.exit(command(folder, by=by, why=why, as_json=as_json))
-
-
-@cli.group()
-def positions() -> None:
-    """The position book: PostgreSQL where DATABASE_URL is set, else the data folder's engine.db."""
-
-
-@positions.command("load")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@_JSON
-def load_positions(file: str, *, as_json: bool) -> None:
-    """Load FILE (CSV, JSON or Parquet) as the whole book of each account that it names.
-
-    Columns: broker_account_id, symbol, qty, and optionally avg_price, market_value.
-    """
-    from jobs.positions import load
-
-    sys.exit(load(file, as_json=as_json))
-
-
-@positions.command("accept")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--by", required=True, help="Who accepts it; kept for ever.")
-@click.option("--why", required=True, help="What it was; kept for ever.")
-@_JSON
-def accept_positions(file: str, *, by: str, why: str, as_json: bool) -> None:
-    """Take FILE, which a sync proposed, into the ledger; the next sync compares again."""
-    from jobs.positions import accept
-
-    sys.exit(accept(file, by=by, why=why, as_json=as_json))
-
-
-@positions.command("pull")
-@click.option("--account", type=trimmed, metavar="TEXT", help="Show only this account; all are brought.")
-@_JSON
-def pull_positions(*, account: str | None, as_json: bool) -> None:
-    """Bring the brokers' positions into the book, as `sync` does, and show it."""
-    from jobs.positions import pull
-
-    sys.exit(pull(account, as_json=as_json))
-
-
-@positions.command("show")
-@click.option("--account", type=trimmed, metavar="TEXT", help="Only this account.")
-@_JSON
-def show_positions(*, account: str | None, as_json: bool) -> None:
-    """Show the position book."""
-    from jobs.positions import show
-
-    sys.exit(show(account, as_json=as_json))
+for group in GROUPS:
+    cli.add_command(group)
 
 
 def _ended_before_it_began(*_: object) -> None:

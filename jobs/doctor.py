@@ -107,6 +107,10 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
         )
     if not live:
         return
+    try:
+        found.fatal += setup.generations.faults()
+    except EngineError as error:
+        found.fatal.append(str(error))
     gate = setup.gate(checks={})
     refusals = gate.standing(setup.kill_switch.read(), gate.kept())
     found.fatal += [each.why for each in refusals if each.reason != "kill_switch_enabled"]

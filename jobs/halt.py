@@ -1,4 +1,4 @@
-"""``halt`` and ``recover``: what a person says about live trading, kept in the store of the ledger."""
+"""``halt`` and ``recover``: what a person says about live trading, kept in data folder and store."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 
 from engine.agent import Agent, AgentState, State, whoever_acts
 from engine.config import StoreSettings
-from engine.errors import ConfigurationError, EngineError, UsageError
+from engine.errors import ConfigurationError, DataUnavailable, EngineError, UsageError
 from engine.log import EventLog
 from engine.stores.chosen import choose_stores
 from engine.stores.embedded import EmbeddedStore
+from engine.stores.halt_mark import HaltMark
+from engine.stores.modes import Modes
+from engine.stores.objects import LocalObjects
 from jobs.cancel_all import cancel_all
 from jobs.tables import print_json, say
 from jobs.world import read_setup
@@ -23,14 +26,10 @@ def halt(*, why: str, by: str | None, cancel: bool = False, as_json: bool = Fals
     reason = _said(why)
     try:
         agent = _agent(by)
-        was_halted = agent.state().state is State.HALTED
+        was_halted = _was_halted(agent)
         kept = agent.halt(why=reason)
     except EngineError as error:
-        kind = ConfigurationError if isinstance(error, ConfigurationError) else EngineError
-        raise kind(
-            f"NOT HALTED. {error} To stop live trading without this store, set EXECUTION_HALTED=1, or write "
-            f"1 into the file of EXECUTION_HALTED_FILE."
-        ) from error
+        raise _not_everywhere(error) from error
     text = f"The agent is HALTED: {kept.why}. `execution-engine recover` ends that."
     if was_halted:
         text = f"The agent was HALTED before, and its first reason stays: {kept.why}."
@@ -53,7 +52,15 @@ def recover(*, why: str, by: str | None, as_json: bool) -> int:
     text = f"The agent is {kept.state}; the next live run earns READY by its preflight, or says why not."
     if read_setup().kill_switch.read().on:
         text += " The kill switch is still on."
-    return _tell(kept, text, agent, as_json=as_json)
+    return _tell(kept, text, agent, as_json=as_json, was_halted=True)
+
+
+def _was_halted(agent: Agent) -> bool:
+    """Return whether the agent is halted already; where the store can't say so, it will refuse the halt."""
+    try:
+        return agent.state().state is State.HALTED
+    except DataUnavailable:
+        return False
 
 
 def _said(why: str) -> str:
@@ -62,13 +69,35 @@ def _said(why: str) -> str:
     return " ".join(why.split())
 
 
+def _not_everywhere(error: EngineError) -> EngineError:
+    """Return the error of a halt that the store doesn't keep; live runs of this data folder heed its mark."""
+    kind = ConfigurationError if isinstance(error, ConfigurationError) else EngineError
+    otherwise = (
+        "To stop live trading without this store, set EXECUTION_HALTED=1, or write 1 into the file of "
+        "EXECUTION_HALTED_FILE."
+    )
+    try:
+        folder = StoreSettings.from_env(os.environ).data_dir
+        is_marked = HaltMark(LocalObjects(folder)).read() is not None
+    except EngineError:
+        is_marked = False
+    if is_marked:
+        return kind(
+            f"HALTED FOR {folder} ALONE: its live runs stop, those of other data folders do not. {error} "
+            f"Run halt again once the store can be written. {otherwise}"
+        )
+    return kind(f"NOT HALTED. {error} {otherwise}")
+
+
 def _agent(by: str | None) -> Agent:
-    """Give the agent by the settings of the stores alone: a mistake in others must not prevent a halt."""
-    stores = choose_stores(StoreSettings.from_env(os.environ))
-    return Agent(stores.agent, EventLog(), by or whoever_acts())
+    """Return the agent by the settings of the stores alone: a mistake in others must not prevent a halt."""
+    settings = StoreSettings.from_env(os.environ)
+    objects = LocalObjects(settings.data_dir, Modes.of(group_access=settings.group_access))
+    agent = choose_stores(settings).agent
+    return Agent(agent, EventLog(), by or whoever_acts(), mark=HaltMark(objects))
 
 
-def _tell(kept: AgentState, text: str, agent: Agent, *, as_json: bool) -> int:
+def _tell(kept: AgentState, text: str, agent: Agent, *, as_json: bool, was_halted: bool = False) -> int:
     """Say what is kept, and where: a halt counts for the live runs that look at the same place."""
     place = agent.store.place
     if as_json:
@@ -76,7 +105,12 @@ def _tell(kept: AgentState, text: str, agent: Agent, *, as_json: bool) -> int:
         return 0
     say(text)
     for_whom = ": no live run that keeps its ledger there starts while the agent is HALTED"
-    say(f"Kept in {place}{for_whom if kept.state is State.HALTED else ''}.")
+    is_halted = kept.state is State.HALTED
+    say(f"Kept in {place}{for_whom if is_halted else ''}.")
+    if is_halted or agent.mark is None:
+        say("The data folder is marked as well, and stays halted where that store is lost.")
+    elif was_halted:
+        say("The mark of the halt in the data folder is cleared as well.")
     if isinstance(agent.store, EmbeddedStore) and not os.environ.get("EXEC_STORE"):
         say("No Firestore project is set here: a live run with one looks there, and does not see this.")
     return 0

@@ -12,6 +12,7 @@ from engine.adjustments import Proposed, adjustments, check_against_ledger, chec
 from engine.breaks import shares
 from engine.calendar import trading_date
 from engine.errors import UnreadableFile
+from engine.kept_adjustments import keep_adjustments
 from engine.log import EventLog, wall_clock
 from engine.quantity import UNITS
 from engine.stores.lock import exclusive
@@ -106,6 +107,8 @@ def accept(file: str, *, by: str, why: str, as_json: bool, clock: Callable[[], d
     at = clock()
     # A sync would move what the lines are compared with.
     with exclusive(setup.data_dir, since=moment(at), modes=setup.modes):
+        if not setup.settings.dry_run:
+            setup.generations.verify()
         session = trading_date(at, setup.settings.calendar)
         documents = adjustments(rows, by=by, why=why, at=at, trading_date=session)
         pairs = list(zip(rows, documents, strict=True))
@@ -113,6 +116,7 @@ def accept(file: str, *, by: str, why: str, as_json: bool, clock: Callable[[], d
         new = [pair for pair in pairs if pair not in before]
         waiting, done = [row for row, _ in new], [row for row, _ in before]
         check_against_ledger(waiting, _ledger(store, rows), done, Path(file).name)
+        keep_adjustments(setup.objects, documents)
         store.write_ledger([document for _, document in new])
         _log(new)
     return _tell(new, before, store, as_json=as_json)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.agent import Agent, AgentState
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, EngineError
 from engine.gate import Refusal
 from engine.open_orders import OpenOrder, left_open
 from engine.putting_away import left_before, shortened
@@ -32,6 +32,7 @@ def status(*, count: int, as_json: bool) -> int:
     gate = setup.gate(checks={})
     kept = gate.kept()
     agent, standing = _agent(*kept), gate.standing(switch, kept)
+    faults = _faults(setup)
     folders = RunFolders(LocalObjects(setup.data_dir)).all()
     runs = [_describe(folder, at_work) for folder in folders[-count:]]
     turned_away = _turned_away(gate.agent, folders)
@@ -40,6 +41,7 @@ def status(*, count: int, as_json: bool) -> int:
         body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "left": left, "runs": runs}
         body |= {"kill_switch": {"on": switch.on, "why": switch.why}, "dry_run": setup.settings.dry_run}
         body |= {"agent": agent, "gate": {"closed_by": [asdict(refusal) for refusal in standing]}}
+        body |= {"stores_changed": faults}
         body |= {"stores": {"positions": setup.stores.positions.place, "ledger": setup.stores.ledger.place}}
         body |= {"turned_away": turned_away}
         body |= {"open_orders": [_open_order(order) for order in still_open]}
@@ -66,7 +68,7 @@ def status(*, count: int, as_json: bool) -> int:
         say()
     said = f"ON. {switch.why}" if switch.on else "off"
     say(f"Kill switch: {said}", color="red" if switch.on else None)
-    _print_gate(agent, standing, setup)
+    _print_gate(agent, standing, faults, setup)
     if turned_away is not None:
         said = f"A live run was turned away at {turned_away['at'][:19]} UTC ({turned_away['by']}): "
         say(f"{said}{', '.join(turned_away['reasons'])}. {turned_away['why']}", color="red")
@@ -91,7 +93,17 @@ def _agent(kept: AgentState | None, why: str) -> dict[str, Any]:
     return {**kept.to_document(), "why": kept.why}
 
 
-def _print_gate(agent: dict[str, Any], standing: list[Refusal], setup: Setup) -> None:
+def _faults(setup: Setup) -> list[str]:
+    """Return what is wrong with the stores of live runs, or why that can't be asked."""
+    if setup.settings.dry_run:
+        return []
+    try:
+        return setup.generations.faults()
+    except EngineError as error:
+        return [str(error)]
+
+
+def _print_gate(agent: dict[str, Any], standing: list[Refusal], faults: list[str], setup: Setup) -> None:
     link = ". " if agent["state"] == "unknown" else ": "
     say(f"Agent: {agent['state']}{link}{agent['why']}", color="red" if agent["state"] == "HALTED" else None)
     if setup.settings.dry_run:
@@ -103,9 +115,11 @@ def _print_gate(agent: dict[str, Any], standing: list[Refusal], setup: Setup) ->
     except ConfigurationError as error:
         say(f"Live trading: can't start. {error}", color="red")
         return
+    for fault in faults:
+        say(f"Live trading: can't start. {fault}", color="red")
     if standing:
         say(f"Live trading: refused, {', '.join(refusal.reason for refusal in standing)}", color="red")
-    else:
+    elif not faults:
         say("Live trading: the gate opens if the preflight holds (`execution-engine doctor` tries it)")
 
 

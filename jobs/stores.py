@@ -1,15 +1,50 @@
-"""``stores``: what data folders that share stores know of each other."""
+"""``stores``: what data folders and stores know of each other, and what a person says about that."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from engine.adjustments import check_said
 from engine.errors import UsageError
 from engine.log import EventLog
 from engine.shared_orders import SharedOrders, checked_folder
 from engine.stores.lock import exclusive
 from jobs.tables import print_json, say
 from jobs.world import read_setup, termination_asked
+
+
+def adopt(*, by: str, why: str, as_json: bool) -> int:
+    """Take the stores that the settings name for those of this data folder; return the exit code.
+
+    Raises ``UsageError`` where nothing is wrong with them, and where they lack fills that the record has.
+    """
+    check_said(by=by, why=why)
+    setup = read_setup()
+    now = datetime.now(UTC)
+    with exclusive(setup.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes):
+        generations = setup.generations
+        faults = generations.faults()
+        if not faults:
+            raise UsageError("the stores are those of this data folder's live runs: nothing is to adopt.")
+        if unbooked := generations.unbooked():
+            more = ", …" if len(unbooked) > 1 else ""
+            raise UsageError(
+                f"the ledger lacks fills of {len(unbooked)} orders that runs of this data folder sent "
+                f"({unbooked[0]}{more}): limits would count too little. Nothing was changed; "
+                f"`execution-engine ledger rebuild --by NAME --why TEXT` books them first."
+            )
+        generations.adopt(by=by, why=why, at=now)
+    places = list(dict.fromkeys(store.shown for store in generations.stores))
+    EventLog().event(
+        "stores_adopted", f"{by} adopted {' and '.join(places)}: {why}", severity="NOTICE", by=by, why=why
+    )
+    if as_json:
+        print_json({"exit_code": 0, "adopted": places, "faults": faults})
+        return 0
+    for fault in faults:
+        say(f"Accepted: {fault}")
+    say(f"Live runs of this data folder go on with {' and '.join(places)}.")
+    return 0
 
 
 def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> int:

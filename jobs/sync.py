@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +42,7 @@ def sync_stores(*, as_json: bool, also: _Also = lambda _: {}) -> int:
     try:
         with (
             exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes),
+            _on_its_stores(setup),
             setup.venues(stopping, to_trade=False) as venues,
         ):
             if "" in venues.by_account:
@@ -58,6 +60,17 @@ def sync_stores(*, as_json: bool, also: _Also = lambda _: {}) -> int:
         else:
             say(f"Nothing to do: {error} A live run syncs by itself.")
         return 0
+
+
+@contextmanager
+def _on_its_stores(setup: Setup) -> Iterator[None]:
+    """Begin the next generation of folder and stores where live runs use them.
+
+    Raises ``StoreChanged`` where they are not those of this data folder's live runs, or behind.
+    """
+    if not setup.settings.dry_run:
+        setup.generations.advance(by=setup.agent().by, at=datetime.now(UTC))
+    yield
 
 
 def _told(

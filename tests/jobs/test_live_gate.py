@@ -400,12 +400,12 @@ def test_status_shows_what_a_closed_gate_halted(resting: Live) -> None:
 
 
 @UNTOUCHED
-def test_a_state_that_cannot_be_read_closes_the_gate(live: Live) -> None:
+def test_a_store_that_is_damaged_is_a_configuration_to_mend(live: Live) -> None:
     (live.data / "engine.db").write_bytes(b"garbage")
     done = live("run")
-    assert done.code == 3
-    assert last_event(done)["reasons"] == [DEGRADED]
-    assert f"{live.data}/engine.db" in last_event(done)["message"]
+    assert done.code == 2
+    assert f"{live.data}/engine.db: can't be read" in last_event(done)["message"]
+    assert "execution-engine ledger rebuild" in last_event(done)["message"]
 
 
 @UNTOUCHED
@@ -561,12 +561,31 @@ def test_a_reason_of_several_lines_is_kept_as_one(cli: Command, data: Path) -> N
     assert agent_of(data).transitions[-1].why == "flash crash"
 
 
+def test_a_halt_stands_in_the_data_folder_where_the_store_is_lost_or_restored(live: Live) -> None:
+    live("run")
+    backup = (live.data / "engine.db").read_bytes()
+    live("halt", "--why", "flash crash", "--by", "alice")
+    (live.data / "engine.db").unlink()
+    for _ in range(2):
+        done = live("run")
+        assert (done.code, last_event(done)["reasons"]) == (3, [HALTED, "stores_changed"])
+        assert "flash crash (alice" in last_event(done)["message"]
+        assert not (live.data / "engine.db").exists()
+    (live.data / "engine.db").write_bytes(backup)
+    assert live("run").code == 3
+    assert "Agent: HALTED: flash crash (alice" in live("status").told
+    recovered = live("recover")
+    assert (recovered.code, live("run").code) == (0, 0)
+    assert "The mark of the halt in the data folder is cleared as well." in recovered.told
+
+
 def test_a_halt_that_cannot_be_kept_says_so_and_what_stops_trading_instead(cli: Command, data: Path) -> None:
     data.mkdir()
     (data / "engine.db").write_bytes(b"garbage")
     done = cli("halt", "--why", "flash crash", "--json")
     assert (done.code, done.json["exit_code"]) == (1, 1)
-    assert done.json["error"].startswith(f"NOT HALTED. {data}/engine.db: ")
+    assert done.json["error"].startswith(f"HALTED FOR {data} ALONE: its live runs stop")
+    assert f"{data}/engine.db: " in done.json["error"]
     assert "set EXECUTION_HALTED=1" in done.json["error"]
 
 

@@ -1,0 +1,211 @@
+"""Stores that are removed, damaged, restored or swapped under a live account with two orders filled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.stores.embedded import EmbeddedStore
+from engine.stores.folder_identity import folder_identity
+from engine.stores.objects import LocalObjects
+from tests.desk import order
+from tests.jobs.command_line import Done, jsonl, waiting
+from tests.jobs.live_machine import Live
+
+BY = ("--by", "ann", "--why", "the disk broke")
+Loss = Callable[[Live, Path], None]
+
+
+@pytest.fixture
+def traded(live: Live, tmp_path: Path) -> Live:
+    """A machine with a daily limit of two trades, both of which filled; its store was backed up before."""
+    live.env |= {"EXEC_MAX_DAILY_TRADES": "2", "EXEC_BROKER_ACCOUNT_ID": "paper"}
+    assert live("run").code == 0
+    if (live.data / "engine.db").exists():
+        shutil.copy(live.data / "engine.db", tmp_path / "backup.db")
+    buy(live, "first", "second")
+    assert live("run", "--json").json["fills"] == 2
+    buy(live, "third")
+    return live
+
+
+def buy(live: Live, *names: str) -> None:
+    live.cli("drop", stdin=jsonl(*(order(client_intent_id=name, symbol="QQQ") for name in names)))
+
+
+def refused(live: Live, *, by: int = 2) -> str:
+    """Run, see that nothing was traded or touched, and return why."""
+    orders, files = len(live.orders()), waiting(live.data)
+    done = live("run")
+    assert (done.code, len(live.orders()), waiting(live.data)) == (by, orders, files)
+    message: str = done.events[-1]["message"]
+    return message
+
+
+def reasons(done: Done) -> dict[str, int]:
+    found: dict[str, int] = done.json["decisions"]["by_reason"]
+    return found
+
+
+def removed(live: Live, _: Path) -> None:
+    (live.data / "engine.db").unlink()
+
+
+def damaged_and_moved_away(live: Live, tmp_path: Path) -> None:
+    (live.data / "engine.db").write_bytes(b"garbage")
+    assert "can't be read" in refused(live)
+    (live.data / "engine.db").rename(tmp_path / "damaged.db")
+
+
+def restored_from_a_backup(live: Live, tmp_path: Path) -> None:
+    shutil.copy(tmp_path / "backup.db", live.data / "engine.db")
+
+
+def emptied(live: Live, _: Path) -> None:
+    os.truncate(live.data / "engine.db", 0)
+
+
+def of_another_folder(live: Live, tmp_path: Path) -> None:
+    (live.data / "engine.db").unlink()
+    EmbeddedStore(live.data / "engine.db").replace_agent_document(
+        "store", {"identity": "f" * 32}, replacing=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "what"),
+    [
+        (removed, "is empty or gone"),
+        (damaged_and_moved_away, "is empty or gone"),
+        (restored_from_a_backup, "is older than this data folder"),
+        (of_another_folder, "is another store than the one that the last live run used"),
+    ],
+)
+def test_one_command_leads_from_a_lost_ledger_back_to_the_same_limits(
+    traded: Live, tmp_path: Path, loss: Loss, what: str
+) -> None:
+    loss(traded, tmp_path)
+    assert what in refused(traded)
+    assert what in traded("status").told
+    assert any(what in problem for problem in traded("doctor", "--json").json["fatal"])
+    assert traded("sync").code == 2
+    shown = traded("ledger", "rebuild")
+    assert shown.code == 0
+    assert "lacks 2 of 2 documents" in shown.told
+    assert what in refused(traded)
+    assert traded("ledger", "rebuild", *BY).code == 0
+    assert "has all 2 documents" in traded("ledger", "rebuild", *BY).told
+    done = traded("run", "--json")
+    assert (done.code, reasons(done)) == (0, {"max_daily_trades_exceeded": 1})
+    assert traded("sync", "--json").json["breaks"] == []
+    assert len(traded.orders()) == 2
+
+
+def test_an_empty_file_in_place_of_the_store_is_refused_until_it_is_moved_away(
+    traded: Live, tmp_path: Path
+) -> None:
+    emptied(traded, tmp_path)
+    assert "it has the layout 0" in refused(traded)
+    assert traded("ledger", "rebuild", *BY).code == 1
+    (traded.data / "engine.db").unlink()
+    assert traded("ledger", "rebuild", *BY).code == 0
+    assert reasons(traded("run", "--json")) == {"max_daily_trades_exceeded": 1}
+
+
+@pytest.mark.parametrize("loss", [removed, restored_from_a_backup])
+def test_a_halt_is_never_lifted_by_a_store_that_is_lost(traded: Live, tmp_path: Path, loss: Loss) -> None:
+    traded("halt", "--why", "flash crash")
+    loss(traded, tmp_path)
+    assert "flash crash" in refused(traded, by=3)
+    assert traded("ledger", "rebuild", *BY).code == 0
+    done = traded("run")
+    assert done.code == 3
+    assert len(traded.orders()) == 2
+
+
+@pytest.mark.parametrize("loss", [removed, restored_from_a_backup])
+def test_a_lost_store_is_not_adopted_before_its_fills_are_booked(
+    traded: Live, tmp_path: Path, loss: Loss
+) -> None:
+    loss(traded, tmp_path)
+    done = traded("stores", "adopt", *BY)
+    assert done.code == 2
+    assert "lacks fills of 2 orders" in done.err
+    assert "ledger rebuild" in done.err
+    refused(traded)
+
+
+def test_where_nothing_is_wrong_nothing_is_adopted(traded: Live) -> None:
+    done = traded("stores", "adopt", *BY)
+    assert done.code == 2
+    assert "nothing is to adopt" in done.err
+
+
+def test_a_folder_of_the_version_before_goes_on_where_the_store_has_its_fills(traded: Live) -> None:
+    folder = folder_identity(LocalObjects(traded.data))
+    shutil.rmtree(traded.data / "folder/generations")
+    with closing(sqlite3.connect(traded.data / "engine.db")) as connection, connection:
+        connection.execute("DELETE FROM agent_documents WHERE name IN (?, 'store')", (f"folder-{folder}",))
+    done = traded("run", "--json")
+    assert (done.code, reasons(done)) == (0, {"max_daily_trades_exceeded": 1})
+
+
+def test_a_folder_of_the_version_before_is_refused_where_the_store_lacks_its_fills(traded: Live) -> None:
+    shutil.rmtree(traded.data / "folder/generations")
+    (traded.data / "engine.db").unlink()
+    assert "lacks fills of 2 orders" in refused(traded)
+
+
+def test_accepted_adjustments_are_made_again_with_the_ledger(traded: Live, tmp_path: Path) -> None:
+    traded.alpaca.session.post(
+        f"{traded.alpaca.url}/v2/orders",
+        json={"symbol": "SPY", "qty": "3", "side": "buy", "type": "market", "time_in_force": "day"},
+        headers={
+            "APCA-API-KEY-ID": traded.env["ALPACA_API_KEY"],
+            "APCA-API-SECRET-KEY": traded.env["ALPACA_SECRET_KEY"],
+        },
+    ).raise_for_status()
+    proposed: dict[str, Any] = traded("sync", "--json").json
+    assert len(proposed["breaks"]) == 1
+    accept = ("positions", "accept", proposed["proposal"], "--by", "ann", "--why", "a manual trade")
+    assert traded(*accept).code == 0
+    assert traded("sync", "--json").json["breaks"] == []
+    (traded.data / "engine.db").unlink()
+    assert traded("ledger", "rebuild", *BY).code == 0
+    assert traded("sync", "--json").json["breaks"] == []
+
+
+# --- with Firestore
+
+
+@pytest.fixture
+def in_firestore(live: Live, firestore_project: str) -> Live:
+    live.env |= {"FIREBASE_PROJECT_ID": firestore_project, "EXEC_TENANT_ID": "desk"}
+    return live
+
+
+def test_a_mistyped_tenant_is_refused_and_the_setting_is_named(
+    in_firestore: Live, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    traded: Live = request.getfixturevalue("traded")
+    traded.env["EXEC_TENANT_ID"] = "dseks"
+    message = refused(traded)
+    assert "EXEC_TENANT_ID" in message
+    assert "back to what they were" in message
+    traded.env["EXEC_TENANT_ID"] = "desk"
+    assert reasons(traded("run", "--json")) == {"max_daily_trades_exceeded": 1}
+
+
+def test_the_embedded_store_never_stands_in_for_firestore(
+    in_firestore: Live, request: pytest.FixtureRequest
+) -> None:
+    traded: Live = request.getfixturevalue("traded")
+    del traded.env["FIREBASE_PROJECT_ID"], traded.env["EXEC_TENANT_ID"]
+    assert "back to what they were" in refused(traded)
