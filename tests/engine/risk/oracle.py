@@ -57,8 +57,31 @@ PRICES = (
 
 def expected_decisions(rows: list[Row], inputs: RiskInputs, config: RiskConfig) -> list[Row]:
     """Judge ``rows`` in their order, each against the state left by the allowed rows before it."""
-    state = State()
-    return [_decide(row, state, inputs, config) for row in rows]
+    state, known = State(), Known.of(inputs)
+    return [_decide(row, state, known, config) for row in rows]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the accounts: the risk inputs, with each frame as its rows, or None."""
+
+    as_of: datetime
+    kill_switch: bool
+    positions: list[Row] | None
+    daily_trades: list[Row] | None
+    working_orders: list[Row] | None
+    unreconciled: list[Row] | None
+
+    @classmethod
+    def of(cls, inputs: RiskInputs) -> Known:
+        return cls(
+            as_of=inputs.as_of,
+            kill_switch=inputs.kill_switch,
+            positions=records(inputs.positions),
+            daily_trades=records(inputs.daily_trades),
+            working_orders=records(inputs.working_orders),
+            unreconciled=records(inputs.unreconciled),
+        )
 
 
 @dataclass
@@ -86,17 +109,17 @@ class State:
         side[key] = side.get(key, Decimal(0)) + exact(row["qty"])
 
 
-def _decide(row: Row, state: State, inputs: RiskInputs, config: RiskConfig) -> Row:
-    trades_today = count_trades(row, state, inputs)
-    current_qty = position_held(row, inputs)
-    projected_qty = project(row, state, inputs, config)
+def _decide(row: Row, state: State, known: Known, config: RiskConfig) -> Row:
+    trades_today = count_trades(row, state, known)
+    current_qty = position_held(row, known)
+    projected_qty = project(row, state, known, config)
     checks = {
-        "kill_switch_enabled": "fail" if inputs.kill_switch else "pass",
-        "invalid_intent": "pass" if is_valid(row) and has_come(row, inputs) else "fail",
+        "kill_switch_enabled": "fail" if known.kill_switch else "pass",
+        "invalid_intent": "pass" if is_valid(row) and has_come(row, known) else "fail",
         "account_not_configured": check_account(row, config),
         "duplicate_intent": check_duplicate(row, state),
-        "intent_expired": check_expiry(row, inputs, config),
-        "position_unreconciled": check_breaks(row, state, inputs),
+        "intent_expired": check_expiry(row, known, config),
+        "position_unreconciled": check_breaks(row, state, known),
         "max_daily_trades_exceeded": check_trades(trades_today, config),
         "max_position_size_exceeded": check_position(row, projected_qty, config),
     }
@@ -140,35 +163,35 @@ def check_duplicate(row: Row, state: State) -> str:
     return "fail" if (row.get("broker_account_id"), row.get("client_intent_id")) in state.ids else "pass"
 
 
-def check_expiry(row: Row, inputs: RiskInputs, config: RiskConfig) -> str:
+def check_expiry(row: Row, known: Known, config: RiskConfig) -> str:
     unknown = False
     if given(row, "valid_until"):
         if not is_moment(row["valid_until"]):
             unknown = True
-        elif inputs.as_of > row["valid_until"]:
+        elif known.as_of > row["valid_until"]:
             return "fail"
     if config.intent_max_age_s is not None:
         if not given(row, "created_at") or not is_moment(row["created_at"]):
             unknown = True
-        elif inputs.as_of - row["created_at"] > pd.Timedelta(seconds=config.intent_max_age_s):
+        elif known.as_of - row["created_at"] > pd.Timedelta(seconds=config.intent_max_age_s):
             return "fail"
     return "unavailable" if unknown else "pass"
 
 
-def check_breaks(row: Row, state: State, inputs: RiskInputs) -> str:
+def check_breaks(row: Row, state: State, known: Known) -> str:
     """Let only those orders pass where a break is open that shrink the position whatever else fills."""
     if not is_text(row.get("broker_account_id")) or not is_symbol(row.get("symbol")):
         return "unavailable"
-    if inputs.unreconciled is None:
+    if known.unreconciled is None:
         return "unavailable"
-    breaks = records(inputs.unreconciled)
+    breaks = known.unreconciled
     if has_null_key(breaks, "broker_account_id"):
         return "unavailable"
     own = [each for each in breaks if each["broker_account_id"] == row["broker_account_id"]]
     found = [each for each in own if each.get("compared", True) is True]
     if not any(is_missing(each["symbol"]) or key_of(each) == key_of(row) for each in found):
         return "pass" if len(found) == len(own) else "unavailable"
-    held, working = position_held(row, inputs), working_quantities(row, inputs)
+    held, working = position_held(row, known), working_quantities(row, known)
     if held is None or working is None or key_of(row) in state.unknown_quantity:
         return "unavailable"
     if row.get("side") not in ("buy", "sell") or not is_quantity(row.get("qty")):
@@ -204,14 +227,14 @@ def check_position(row: Row, projected_qty: Decimal | None, config: RiskConfig) 
 # The figures behind them
 
 
-def count_trades(row: Row, state: State, inputs: RiskInputs) -> Decimal | None:
+def count_trades(row: Row, state: State, known: Known) -> Decimal | None:
     """Count today's trades, the working orders and the intents allowed so far of the row's account."""
     account = row.get("broker_account_id")
-    if inputs.daily_trades is None or inputs.working_orders is None:
+    if known.daily_trades is None or known.working_orders is None:
         return None
     if not isinstance(account, str) or not is_text(account):
         return None
-    filled, working = records(inputs.daily_trades), records(inputs.working_orders)
+    filled, working = known.daily_trades, known.working_orders
     if has_null_key(filled, "broker_account_id") or has_null_key(working, "broker_account_id", "symbol"):
         return None
     counts = [number(each["trades"]) for each in filled if each["broker_account_id"] == account]
@@ -224,13 +247,13 @@ def count_trades(row: Row, state: State, inputs: RiskInputs) -> Decimal | None:
     return counted + open_orders + state.trades[account]
 
 
-def position_held(row: Row, inputs: RiskInputs) -> Decimal | None:
+def position_held(row: Row, known: Known) -> Decimal | None:
     """Give the position that the account holds in the symbol, in shares, or None where nobody can say."""
     if not is_text(row.get("broker_account_id")) or not is_symbol(row.get("symbol")):
         return None
-    if inputs.positions is None:
+    if known.positions is None:
         return None
-    positions = records(inputs.positions)
+    positions = known.positions
     if has_null_key(positions, "broker_account_id"):
         return None
     own = [each for each in positions if each["broker_account_id"] == row["broker_account_id"]]
@@ -245,10 +268,10 @@ def position_held(row: Row, inputs: RiskInputs) -> Decimal | None:
     return in_units(qty)
 
 
-def project(row: Row, state: State, inputs: RiskInputs, config: RiskConfig) -> Decimal | None:
+def project(row: Row, state: State, known: Known, config: RiskConfig) -> Decimal | None:
     """Give the position that the rule compares with the limit, or None where it can't be had."""
-    held = position_held(row, inputs)
-    working = working_quantities(row, inputs)
+    held = position_held(row, known)
+    working = working_quantities(row, known)
     if held is None or working is None or key_of(row) in state.unknown_quantity:
         return None
     if row.get("side") not in ("buy", "sell") or not is_quantity(row.get("qty")):
@@ -264,14 +287,14 @@ def project(row: Row, state: State, inputs: RiskInputs, config: RiskConfig) -> D
     return projected
 
 
-def working_quantities(row: Row, inputs: RiskInputs) -> tuple[Decimal, Decimal] | None:
+def working_quantities(row: Row, known: Known) -> tuple[Decimal, Decimal] | None:
     """Sum the working buys and the working sells of the row's account and symbol.
 
     None where one of them can't be read, or where a sum is beyond what the engine's integers are meant for.
     """
-    if inputs.working_orders is None:
+    if known.working_orders is None:
         return None
-    orders = records(inputs.working_orders)
+    orders = known.working_orders
     if has_null_key(orders, "broker_account_id", "symbol"):
         return None
     sums = {"buy": Decimal(0), "sell": Decimal(0)}
@@ -306,9 +329,9 @@ def is_valid(row: Row) -> bool:
     )
 
 
-def has_come(row: Row, inputs: RiskInputs) -> bool:
+def has_come(row: Row, known: Known) -> bool:
     """Say whether the row was created by now, as far as clocks agree."""
-    return not given(row, "created_at") or row["created_at"] - inputs.as_of <= pd.Timedelta(seconds=5)
+    return not given(row, "created_at") or row["created_at"] - known.as_of <= pd.Timedelta(seconds=5)
 
 
 def is_valid_cancel(row: Row) -> bool:
@@ -436,8 +459,8 @@ def instrument(symbol: Any) -> Any:
     return names.get(symbol, symbol) if isinstance(symbol, str) else symbol
 
 
-def records(frame: pd.DataFrame) -> list[Row]:
-    return [dict(row) for row in frame.to_dict("records")]
+def records(frame: pd.DataFrame | None) -> list[Row] | None:
+    return None if frame is None else [dict(row) for row in frame.to_dict("records")]
 
 
 def has_null_key(rows: list[Row], *names: str) -> bool:

@@ -230,11 +230,11 @@ def test_no_subset_of_fills_takes_a_position_beyond_its_limit(case: Case) -> Non
         for row, passed in zip(case.rows, decisions["allowed"], strict=True)
         if passed and not oracle.is_cancel(row)
     ]
-    limit = oracle.exact(case.config.max_position_qty)
+    limit, known = oracle.exact(case.config.max_position_qty), oracle.Known.of(case.inputs)
     for key in {oracle.key_of(row) for row in allowed}:
         probe = {"broker_account_id": key[0], "symbol": key[1]}
-        start = oracle.position_held(probe, case.inputs)
-        working = oracle.working_quantities(probe, case.inputs)
+        start = oracle.position_held(probe, known)
+        working = oracle.working_quantities(probe, known)
         assert start is not None, "allowed although the position is unknown"
         assert working is not None, "allowed although the working orders are unknown"
         buys, sells = (
@@ -260,9 +260,10 @@ def test_no_subset_of_fills_takes_a_position_with_an_open_break_anywhere_but_tow
     allowed = evaluate(case.intents, inputs, config)["allowed"]
 
     passed = [row for row, ok in zip(case.rows, allowed, strict=True) if ok and not oracle.is_cancel(row)]
+    known = oracle.Known.of(inputs)
     for key in {oracle.key_of(row) for row in passed}:
         probe = {"broker_account_id": key[0], "symbol": key[1]}
-        start, working = oracle.position_held(probe, inputs), oracle.working_quantities(probe, inputs)
+        start, working = oracle.position_held(probe, known), oracle.working_quantities(probe, known)
         assert start is not None, "allowed although the position is unknown"
         assert working is not None, "allowed although the working orders are unknown"
         (side,) = {row["side"] for row in passed if oracle.key_of(row) == key}
