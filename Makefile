@@ -9,7 +9,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 run: .venv/run.stamp
 	@$(BIN)/python -m jobs.sample
 
-test: .venv/test.stamp
+test: .venv/test.stamp  # to see what takes long: $(BIN)/python -m pytest --durations=25
+	@$(BIN)/python -m compileall -q engine jobs replay tests
 	@$(BIN)/python -m pytest
 
 check: .venv/test.stamp

@@ -15,6 +15,7 @@ from engine.errors import RecordError
 from engine.printable import printable_json
 
 _LEVELS = 50
+_SMALL_BYTES = 1 << 20
 _UNCOMPRESSED = {"client_intent_id", "content_hash"}
 
 
@@ -39,7 +40,10 @@ def read_table(name: str, content: bytes, columns: list[str] | None = None) -> p
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(pa.BufferReader(content)).read(columns=columns)
+        threads = (
+            len(content) > _SMALL_BYTES
+        )  # handing a small table out to threads takes longer than reading it
+        return pq.ParquetFile(pa.BufferReader(content)).read(columns=columns, use_threads=threads)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise RecordError(f"{name} is damaged ({error}).") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -262,9 +263,12 @@ def account_key(host: str, account: BrokerAccount) -> str:
             f"{host} gave an account without a number, so that nobody else could be kept from trading on it. "
             f"See that ALPACA_TRADING_HOST is a trading host."
         )
-    return hashlib.scrypt(account.account_number.encode(), salt=host.encode(), n=2**12, r=8, p=1).hex()[
-        :_KEY_LETTERS
-    ]
+    return _slow_hash(account.account_number, host)
+
+
+@functools.cache
+def _slow_hash(account_number: str, host: str) -> str:
+    return hashlib.scrypt(account_number.encode(), salt=host.encode(), n=2**12, r=8, p=1).hex()[:_KEY_LETTERS]
 
 
 def _short_hash(name: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import is_hypothesis_test, settings
 
 from tests.desk import Desk
+from tests.servers import temporary_root
 
 pytest_plugins = ["tests.servers.fixtures", "tests.exactly_once.summary"]
 
@@ -18,6 +19,11 @@ _MORE_EXAMPLES = 10
 
 _OURS = ("EXEC_", "EXECUTION_", "ALPACA_", "AGENT_", "FIREBASE_", "GOOGLE_", "DATABASE_URL", "MARKETDATA_")
 _OTHER_SERVERS = ("FIRESTORE_", "CLOUDSDK_", "PG")
+
+
+def pytest_configure() -> None:
+    """Keep the folders of tests where ``temporary_root`` says; pytest reads this when it makes the first."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(temporary_root()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -141,16 +141,18 @@ class _Player:
             self._play(f"seed {seed}", by_seed(seed, self.stage.places), None)
 
     def play_scenes(self, scenes: list[str]) -> None:
+        self._undisturbed(self.stage.places.kinds[-1])
         for scene in scenes:
             self._play(scene, played(scene), None)
 
     def _undisturbed(self, kind: str) -> dict[str, Any]:
-        """Let a case live undisturbed; what it imports on its way is imported once, here."""
+        """Let a case live undisturbed; what it and its jobs import on their way is imported once, here."""
 
         def play() -> dict[str, Any]:
             lived = live(Schedule(kind=kind), self.stage, self._name())
             assert not lived.wrong, lived.wrong
-            return {"became": lived.became, "points": lived.points, "modules": sorted(sys.modules)}
+            modules = sorted({*sys.modules, *lived.modules})
+            return {"became": lived.became, "points": lived.points, "modules": modules}
 
         found: dict[str, Any] = in_a_fork(play)
         for name in found["modules"]:

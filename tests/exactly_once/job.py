@@ -204,6 +204,11 @@ class Job:
         """Give the points that it came by, in their order."""
         return [line.partition(" ")[2] for line in self.points.read_text().splitlines()]
 
+    def modules(self) -> list[str]:
+        """Return the modules that it had imported when it ended by itself; none of a job that was killed."""
+        imported = _imported(self.log)
+        return imported.read_text().split() if imported.exists() else []
+
     def told(self) -> str:
         """Give the end of what it said beside its log."""
         lines = self.log.read_text().splitlines()
@@ -226,8 +231,13 @@ def _be_the_job(env: Mapping[str, str], folder: Path, log: Path, death: Death, m
     except BaseException:
         traceback.print_exc()
     finally:
+        _imported(log).write_text("\n".join(sys.modules))
         sys.stderr.flush()
         os._exit(code)
+
+
+def _imported(log: Path) -> Path:
+    return log.with_suffix(".imported")
 
 
 def note_of(noted: int) -> Callable[[Exchange], None]:

@@ -60,6 +60,7 @@ def judged(case: Case, died: int) -> Lived:
         points=max(len(job.passed()) for job in case.jobs),
         jobs=len(case.jobs),
         orders=len(judgement.entries),
+        modules=sorted({name for job in case.jobs for name in job.modules()}),
     )
 
 

@@ -19,7 +19,7 @@ BROKER, POSTGRESQL, FIRESTORE = "broker", "postgresql", "firestore"
 
 @dataclass
 class Lived:
-    """What came of a schedule; ``notes`` are what happened in it, for counting."""
+    """What came of a schedule; ``notes`` are what happened in it, ``modules`` what its jobs had imported."""
 
     wrong: list[str]
     became: Counter[str] = field(default_factory=Counter)
@@ -29,6 +29,7 @@ class Lived:
     jobs: int = 0
     orders: int = 0
     notes: list[str] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

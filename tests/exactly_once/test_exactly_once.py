@@ -6,6 +6,7 @@ What was wrong is told by the schedule that brought it about; ``python -m tests.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from tests.exactly_once.kinds import counts_of
 from tests.exactly_once.plans import PLANS
 from tests.exactly_once.scenes import SCENES
 from tests.exactly_once.summary import PROPERTY
+from tests.servers import temporary_root
 
 Report = dict[str, Any]
 Play = Callable[..., Report]
@@ -35,6 +37,7 @@ def played(*arguments: str) -> Report:
     done = subprocess.run(
         [sys.executable, "-m", "tests.exactly_once", *arguments],
         cwd=Path(__file__).parents[2],
+        env={**os.environ, "TMPDIR": str(temporary_root())},
         capture_output=True,
         text=True,
         check=False,

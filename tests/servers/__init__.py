@@ -81,11 +81,7 @@ class Account:
 
     @contextlib.contextmanager
     def folder(self, prefix: str) -> Iterator[Path]:
-        """Make a temporary folder that this account, and nobody else but root, can look into.
-
-        It is in memory, unless there is little of it or TMPDIR says where: a database made for each test is
-        hundreds of files, for which a busy disk takes longer than the test itself.
-        """
+        """Make a temporary folder that this account, and nobody else but root, can look into."""
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self._temporary_folder()))
         try:
             self.own(folder)
@@ -109,8 +105,7 @@ class Account:
         return self.uid == os.geteuid()
 
     def _temporary_folder(self) -> Path:
-        in_memory = [_MEMORY] if _has_room_for_servers(_MEMORY) and "TMPDIR" not in os.environ else []
-        candidates = [*in_memory, Path(tempfile.gettempdir()), Path("/tmp")]
+        candidates = [temporary_root(), Path(tempfile.gettempdir()), Path("/tmp")]
         for folder in candidates:
             if folder.is_dir() and self.can_run(folder):
                 return folder
@@ -120,8 +115,19 @@ class Account:
         )
 
 
-def _has_room_for_servers(folder: Path) -> bool:
-    """Whether a server's files fit there, and its programs, which may be copied too, can be run there."""
+def temporary_root() -> Path:
+    """Return where tests keep files: in memory, unless there is little of it or TMPDIR names a folder.
+
+    A database made for each test is hundreds of files, and every transaction of an embedded store waits for
+    the disk several times, which takes longer than the test itself.
+    """
+    if "TMPDIR" in os.environ or not _has_room(_MEMORY):
+        return Path(tempfile.gettempdir())
+    return _MEMORY
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether tests' files fit there, and a server's programs, which may be copied too, can be run there."""
     if not os.access(folder, os.W_OK):
         return False
     there = os.statvfs(folder)
