@@ -119,6 +119,8 @@ def _print(found: Comparison, asked: Sequence[Day], changes: Mapping[str, Any], 
         _print_rules(flips)
         _print_strategies(flips)
         _print_flips(flips)
+    if len(found.outcome_flips):
+        _print_outcomes(found.outcome_flips)
     if found.days > 1:
         _print_days(found.summary)
     _print_notes(found, chained=chained)
@@ -149,6 +151,12 @@ def _print_verdict(found: Comparison, changes: Mapping[str, Any]) -> None:
             say(f"{counted(len(rows), 'intent is', 'intents are')} {words}{_worth(rows)}.", bold=True)
     if not len(flips):
         say("No intent is decided the other way round.")
+    if others := len(found.outcome_flips):
+        say(
+            f"{counted(others, 'intent is', 'intents are')} allowed as before and "
+            f"{'comes' if others == 1 else 'come'} to something else.",
+            bold=True,
+        )
     say(
         f"{counted(found.differences, 'intent differs', 'intents differ')} in anything (limits themselves "
         f"left out); the first stage that differs: {found.first_differing_stage}."
@@ -209,6 +217,23 @@ def _print_strategies(flips: pd.DataFrame) -> None:
     print_table(title, columns, rows[:_FLIPS_SHOWN], right=columns[3:])
 
 
+def _print_outcomes(flips: pd.DataFrame) -> None:
+    rows = [
+        (
+            outcome,
+            reason,
+            cause,
+            len(some),
+            number(total_shares(some["qty"].to_numpy(dtype="float64"))),
+            _usd_of(some),
+        )
+        for (outcome, reason, cause), some in flips.groupby(["outcome", "reason", "cause"], sort=False)
+    ]
+    rows.sort(key=lambda row: -row[3])
+    columns = ("then -> now", "reason now", "because of", "intents", "shares", "USD")
+    print_table("Allowed as before, with another outcome", columns, rows, right=columns[3:])
+
+
 def _print_flips(flips: pd.DataFrame) -> None:
     shown = flips.head(_FLIPS_SHOWN)
     title = "Intents" if len(shown) == len(flips) else f"Intents (the first {len(shown)} of {len(flips)})"
@@ -250,7 +275,7 @@ def _decided(allowed: object) -> str:
 
 
 def _print_days(summary: pd.DataFrame) -> None:
-    names = ["intents", "newly_refused", "newly_allowed", "differences"]
+    names = ["intents", "newly_refused", "newly_allowed", "outcome_flips", "differences"]
     grouped = summary.groupby("trading_date")
     sums = grouped[names].sum()
     depends = grouped["depends_on_earlier_flip"].any()
@@ -262,9 +287,10 @@ def _print_days(summary: pd.DataFrame) -> None:
     title = f"Sessions that differ: {len(told)} of {len(sums)}"
     if len(told) > _DAYS_SHOWN:
         title += f", the first {_DAYS_SHOWN}"
-    columns = ("session", "intents", "refused now", "allowed now", "differences", "from earlier flips")
+    columns = ("session", "intents", "refused now", "allowed now", "other outcomes", "differences",
+               "from earlier flips")  # fmt: skip
     if rows:
-        print_table(title, columns, rows, right=columns[1:5])
+        print_table(title, columns, rows, right=columns[1:6])
 
 
 def _print_notes(found: Comparison, *, chained: bool) -> None:

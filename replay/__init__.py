@@ -10,7 +10,8 @@
     limits        the recorded limits with others in their place
     replaying     the way through: read, judge, carry out, compare
     judging       the gate itself, for one run or for hundreds at a time
-    comparison    what comes of it, as frames; ``comparing`` makes them, ``outcomes`` those of orders
+    comparison    what comes of it, as frames; ``comparing`` makes them, ``outcomes`` those of orders,
+                  ``flip_frames`` those of flips, ``context`` the columns that say what an intent is about
     chaining      positions and counts that follow from counterfactual fills
     broker_side   AlpacaBroker, routing and settlement of ``engine`` once more; ``stand_ins`` is their world
     transport     a transport of ``requests`` that answers from recorded traffic, and has no other way to

@@ -13,18 +13,18 @@ import pyarrow as pa
 
 from engine.quantity import Ints, Mask
 from engine.schema import FIGURES
-from engine.symbols import canonical_symbol
-from replay.outcomes import Outcomes, estimated, last_prices, recorded_outcomes
+from replay.context import context, sessions
+from replay.flip_frames import came_to_something_else, flips_schema, outcome_flips, outcome_flips_schema
+from replay.outcomes import Outcomes, estimated, recorded_outcomes
 from replay.recorded import Recording
 
 LIMITS, CODE, EARLIER_FLIPS, UNEXPLAINED = "limits", "code", "earlier flips", "unexplained"
 NEWLY_ALLOWED, NEWLY_REFUSED = "newly_allowed", "newly_refused"
 _OF_LIMITS = ("position_limit_qty", "trades_limit")
-_INTENT = ("client_intent_id", "strategy_id", "broker_account_id", "symbol", "side", "action", "qty")
-_PRICES = ("notional", "limit_price", "reference_price")
 _COUNTS = (
     "intents", "allowed", "recorded_allowed", "newly_allowed", "newly_refused", "differences",
     "code_differences", "limit_differences", "chain_differences", "result_differences", "simulated",
+    "outcome_flips",
 )  # fmt: skip
 
 
@@ -61,14 +61,16 @@ class Part:
     def decisions(self) -> pd.DataFrame:
         """What is decided now, intent by intent."""
         frame = self.now.drop(columns="client_intent_id")
-        return pd.concat([pd.DataFrame(self._context()), frame], axis=1).assign(
+        return pd.concat([pd.DataFrame(context(self._recordings)), frame], axis=1).assign(
             differs=self.differs, cause=_named(self._by_code, self._by_limits, self._by_chain, self.differs)
         )
 
     @cached_property
     def recorded(self) -> pd.DataFrame:
         """What was decided then, intent by intent."""
-        return pd.concat([pd.DataFrame(self._context()), self._then.drop(columns="client_intent_id")], axis=1)
+        return pd.concat(
+            [pd.DataFrame(context(self._recordings)), self._then.drop(columns="client_intent_id")], axis=1
+        )
 
     @cached_property
     def flips(self) -> pd.DataFrame:
@@ -80,7 +82,7 @@ class Part:
         is_new = now["allowed"].to_numpy()
         reasons, reasons_then = (frame["reason"].astype("str") for frame in (now, then))
         columns = {
-            **self._context(rows),
+            **context(self._recordings, rows),
             "direction": np.where(is_new, NEWLY_ALLOWED, NEWLY_REFUSED),
             "rule": reasons_then.where(is_new, reasons),
             "cause": self._causes_of_flips(rows),
@@ -95,6 +97,14 @@ class Part:
         return pd.DataFrame(columns)
 
     @cached_property
+    def outcome_flips(self) -> pd.DataFrame:
+        """The intents that are allowed then and now, and of whose orders something else became."""
+        rows = np.flatnonzero(self._outcome_flipped)
+        if not len(rows):
+            return outcome_flips_schema()
+        return outcome_flips(self._recordings, self.results.take(rows), rows, self._causes_of_outcomes(rows))
+
+    @cached_property
     def results(self) -> pd.DataFrame:
         """What became of each intent, then and now."""
         frames = []
@@ -103,7 +113,9 @@ class Part:
             came = side.outcomes or estimated(side.recording, now)
             then = recorded_outcomes(side.recording).add_prefix("recorded_")
             frames.append(pd.concat([came.frame.assign(differs=came.differs), then], axis=1))
-        return pd.concat([pd.DataFrame(self._context()), pd.concat(frames, ignore_index=True)], axis=1)
+        return pd.concat(
+            [pd.DataFrame(context(self._recordings)), pd.concat(frames, ignore_index=True)], axis=1
+        )
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -120,12 +132,13 @@ class Part:
             "chain_differences": self._per_run(self._by_chain),
             "result_differences": self._per_run(self._results_differ),
             "simulated": self._simulated,
+            "outcome_flips": self._per_run(self._outcome_flipped),
         }
-        recordings = [side.recording for side in self.sides]
+        recordings = self._recordings
         return pd.DataFrame(
             {
                 "run_id": [one.run.run_id for one in recordings],
-                "trading_date": _sessions(recordings),
+                "trading_date": sessions(recordings),
                 "mode": [str(one.start["mode"]) for one in recordings],
                 "code_version": [str(one.manifest["code_version"]) for one in recordings],
                 "same_code": [side.same_code for side in self.sides],
@@ -190,6 +203,19 @@ class Part:
         ]
         return np.concatenate(told) if told else self._nowhere
 
+    @cached_property
+    def _outcome_flipped(self) -> Mask:
+        both = self._results_differ & self._allowed_then & ~self._flipped
+        if not both.any():
+            return self._nowhere
+        rows = np.flatnonzero(both)
+        both[rows] = came_to_something_else(self.results.take(rows))
+        return both
+
+    @property
+    def _recordings(self) -> list[Recording]:
+        return [side.recording for side in self.sides]
+
     @property
     def _simulated(self) -> list[int]:
         new = self._per_run(self._flipped & ~self._allowed_then)
@@ -241,6 +267,21 @@ class Part:
         changed = np.repeat([not side.same_limits for side in self.sides], self._sizes)[rows]
         return _named(again != then, (alone != again) & changed, now != alone, now != then)
 
+    def _causes_of_outcomes(self, rows: Ints) -> Any:
+        """Return what turned outcomes: limits and inputs that aren't the recorded ones, else code.
+
+        An order is carried out once, under all that is asked for, so that code is not told from limits.
+        """
+        limits, chain, code = (
+            np.repeat(flags, self._sizes)[rows]
+            for flags in (
+                [not side.same_limits for side in self.sides],
+                [side.depends_on_earlier_flip for side in self.sides],
+                [not side.same_code for side in self.sides],
+            )
+        )
+        return _named(code & ~limits & ~chain, limits, chain, np.ones(len(rows), dtype=bool))
+
     def _is_comparable(self, column: str) -> Mask | None:
         """Give the rows in which a column can be compared with the record; None where it is all of them.
 
@@ -269,60 +310,17 @@ class Part:
             differs |= unequal if fits is None else unequal & fits
         return differs
 
-    def _context(self, rows: Ints | None = None) -> dict[str, Any]:
-        """Give what each intent is about, with what it is worth where the record has a price, as columns."""
-        recordings = [side.recording for side in self.sides]
-        batch = pa.concat_tables([one.batch.select([*_INTENT, *_PRICES]) for one in recordings])
-        fills = pa.concat_tables([one.results.select(["filled_avg_price"]) for one in recordings])
-        run_codes = np.repeat(np.arange(len(recordings)), self._sizes)
-        if rows is not None:
-            batch, fills, run_codes = batch.take(pa.array(rows)), fills.take(pa.array(rows)), run_codes[rows]
-        intents = batch.cast(_context_schema()).to_pandas()
-        names = pa.array(_distinct([one.run.run_id for one in recordings]), pa.string())
-        return {
-            "run_id": names.take(pa.array(run_codes)).to_pandas().astype("str"),
-            "trading_date": _sessions(recordings)[run_codes],
-            **{name: intents[name] for name in _INTENT},
-            **_estimates(intents, fills["filled_avg_price"].to_numpy(), recordings, run_codes),
-        }
-
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What is kept of a part where its intents are not: the flips, and a row a run."""
+    """What is kept of a part where its intents are not: the flips of both kinds, and a row a run."""
 
     flips: pd.DataFrame
+    outcome_flips: pd.DataFrame
     summary: pd.DataFrame
     decisions: pd.DataFrame = field(default_factory=pd.DataFrame)
     recorded: pd.DataFrame = field(default_factory=pd.DataFrame)
     results: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-
-@cache
-def flips_schema() -> pd.DataFrame:
-    """Give ``flips`` without rows."""
-    texts = [
-        "run_id",
-        *_INTENT[:-1],
-        "price_source",
-        "direction",
-        "rule",
-        "cause",
-        "reason",
-        "recorded_reason",
-    ]
-    figures = [name for figure in FIGURES for name in (figure, f"recorded_{figure}")]
-    types: dict[str, str] = {
-        **dict.fromkeys(texts, "str"),
-        **dict.fromkeys(["qty", "price", "notional_usd", *figures], "float64"),
-        **dict.fromkeys(["allowed", "recorded_allowed"], "bool"),
-        "trading_date": "datetime64[us]",
-    }
-    order = [
-        "run_id", "trading_date", *_INTENT, "price", "price_source", "notional_usd", "direction", "rule",
-        "cause", "allowed", "recorded_allowed", "reason", "recorded_reason", *figures,
-    ]  # fmt: skip
-    return pd.DataFrame({name: pd.Series(dtype=types[name]) for name in order})
 
 
 @cache
@@ -347,16 +345,6 @@ def _named(code: Mask, by_limits: Mask, chain: Mask, differs: Mask) -> Any:
     return np.array([*words, ""], dtype=object)[np.where(differs, causes, len(words))]
 
 
-@cache
-def _context_schema() -> pa.Schema:
-    return pa.schema(
-        [
-            *((name, pa.float64() if name == "qty" else pa.string()) for name in _INTENT),
-            *((name, pa.float64()) for name in _PRICES),
-        ]
-    )
-
-
 def _plain(decisions: pa.Table) -> pa.Table:
     """Give recorded decisions with indices of one width, so that those of many runs can be joined."""
     fields = [
@@ -377,56 +365,3 @@ def _unequal(one: pd.Series, other: pd.Series) -> Mask:
     ours, theirs = one.to_numpy(), other.to_numpy()
     unequal = np.asarray(ours != theirs, dtype=bool)
     return unequal & ~(pd.isna(ours) & pd.isna(theirs)) if unequal.any() else unequal
-
-
-def _sessions(recordings: Sequence[Recording]) -> np.ndarray:
-    return np.array([one.run.trading_date for one in recordings], dtype="datetime64[us]")
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Give names none of which occurs twice: runs of two data folders may be called the same."""
-    seen: dict[str, int] = {}
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-    if len(seen) == len(names):
-        return list(names)
-    count: dict[str, int] = {}
-    told = []
-    for name in names:
-        count[name] = count.get(name, 0) + 1
-        told.append(name if count[name] == 1 else f"{name} ({count[name]})")
-    return told
-
-
-def _estimates(
-    intents: pd.DataFrame, filled_at: np.ndarray, recordings: Sequence[Recording], run_codes: Ints
-) -> dict[str, Any]:
-    """Give ``price``, ``price_source`` and ``notional_usd``, by the best price that the record has."""
-    sources = {
-        "fill": filled_at.astype(float),
-        "reference": intents["reference_price"].to_numpy(dtype=float),
-        "limit": intents["limit_price"].to_numpy(dtype=float),
-        "last fill of the symbol": _last_price(intents["symbol"], recordings, run_codes),
-    }
-    price = np.full(len(intents), np.nan)
-    source = np.full(len(intents), len(sources), dtype=np.int8)
-    for code, values in enumerate(sources.values()):
-        known = np.isnan(price) & ~np.isnan(values)
-        price[known], source[known] = values[known], code
-    notional = intents["notional"].to_numpy(dtype=float)
-    qty = intents["qty"].to_numpy(dtype=float)
-    return {
-        "price": price,
-        "price_source": np.array([*sources, ""], dtype=object)[source],
-        "notional_usd": np.where(np.isnan(notional), qty * price, notional),
-    }
-
-
-def _last_price(symbols: pd.Series, recordings: Sequence[Recording], run_codes: Ints) -> np.ndarray:
-    found = np.full(len(symbols), np.nan)
-    for code, recording in enumerate(recordings):
-        last = last_prices(recording)
-        if last:
-            rows = np.flatnonzero(run_codes == code)
-            found[rows] = [last.get(canonical_symbol(str(symbol)), np.nan) for symbol in symbols.iloc[rows]]
-    return found

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from replay.comparing import Kept, Part, flips_schema, summary_schema
+from replay.comparing import Kept, Part, summary_schema
+from replay.flip_frames import flips_schema, outcome_flips_schema
 
 STAGES = ("inputs", "decisions", "results", "fills")
 """In the order in which a run makes them; the first one that differs explains those after it."""
@@ -20,7 +21,7 @@ STAGES = ("inputs", "decisions", "results", "fills")
 class Comparison:
     """Recorded runs beside what today's code, or other limits, would have made of them.
 
-    Five frames, in the order of the runs and of their batches; quantities in shares, prices in USD per share,
+    Six frames, in the order of the runs and of their batches; quantities in shares, prices in USD per share,
     notional in USD. All rows of intents name ``run_id, trading_date, client_intent_id, strategy_id,
     broker_account_id, symbol, side, action, qty, price, price_source, notional_usd``: the last three an
     estimate, where the record has a price (of its fill, of the intent's reference or limit, or the last at
@@ -29,8 +30,10 @@ class Comparison:
     ``decisions``: what was decided now; ``differs`` and ``cause`` say whether and why it isn't what was
     recorded. ``recorded``: what was decided then, row for row. ``flips``: intents that were allowed then and
     are refused now, or the other way round, with rule, figures of both sides, ``direction`` and ``cause``.
-    ``summary``: one row a run. ``results``: what became of each intent, then and now; ``source`` says whether
-    that is ``recorded``, ``derived`` from other recorded replies, or ``simulated``.
+    ``outcome_flips``: intents that were allowed then and are allowed now, and of whose orders something else
+    became: ``outcome`` says what (``placed (filled) -> expired``). ``summary``: one row a run. ``results``:
+    what became of each intent, then and now; ``source`` says whether that is ``recorded``, ``derived`` from
+    other recorded replies, or ``simulated``.
 
     ``cause``: ``limits``; ``code``; ``earlier flips`` (of a chained replay); several of them joined by
     ``and``; or ``unexplained``, where code and limits are those of the record and the decision is not.
@@ -53,6 +56,11 @@ class Comparison:
     def flips(self) -> pd.DataFrame:
         """One row per intent that was allowed then and is refused now, or the other way round."""
         return _joined([flips_schema(), *(part.flips for part in self.parts)])
+
+    @cached_property
+    def outcome_flips(self) -> pd.DataFrame:
+        """One row per intent that is allowed then and now, and of whose order something else became."""
+        return _joined([outcome_flips_schema(), *(part.outcome_flips for part in self.parts)])
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -92,14 +100,21 @@ class Comparison:
         return {str(rule): int(count) for rule, count in self.flips["rule"].value_counts().items()}
 
     @property
+    def by_outcome(self) -> dict[str, int]:
+        """How many outcome flips there are of each kind."""
+        counts = self.outcome_flips["outcome"].value_counts()
+        return {str(outcome): int(count) for outcome, count in counts.items()}
+
+    @property
     def first_dependent_day(self) -> date | None:
         """The first session of a chained replay whose inputs follow from an earlier flip."""
         dependent = self.summary.loc[self.summary["depends_on_earlier_flip"].astype(bool), "trading_date"]
         return dependent.iloc[0].date() if len(dependent) else None
 
     def counted(self) -> Comparison:
-        """Give the same comparison with nothing but ``flips`` and ``summary``: the rest is let go of."""
-        return Comparison([Kept(flips=self.flips, summary=self.summary)], self.notes)
+        """Return the same comparison with nothing but flips of both kinds and ``summary``."""
+        kept = Kept(flips=self.flips, outcome_flips=self.outcome_flips, summary=self.summary)
+        return Comparison([kept], self.notes)
 
     def record(self) -> dict[str, Any]:
         """Give the figures as one JSON object."""
@@ -113,7 +128,9 @@ class Comparison:
             "flips": len(flips),
             "newly_allowed": int((flips["direction"] == "newly_allowed").sum()),
             "newly_refused": int((flips["direction"] == "newly_refused").sum()),
+            "outcome_flips": len(self.outcome_flips),
             "by_rule": self.by_rule,
+            "by_outcome": self.by_outcome,
             "by_cause": {str(cause): int(count) for cause, count in flips["cause"].value_counts().items()},
             "simulated": int(self.summary["simulated"].sum()),
             "first_differing_stage": self.first_differing_stage,
