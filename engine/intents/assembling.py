@@ -116,10 +116,26 @@ def assemble(
     keep = np.ones(table.num_rows, dtype=bool)
     keep[repeated] = False
     return Assembled(
-        table.filter(pa.array(keep)),
+        _kept(table, keep),
         _duplicates(aside.filter(pa.array(same)), origins.filter(pa.array(same))),
         [_conflict(aside, i, origins[i].as_py()) for i in np.flatnonzero(~same).tolist()],
     )
+
+
+def _kept(table: pa.Table, keep: Mask) -> pa.Table:
+    """Return the rows to keep; columns that say the same in every row are cut to length, uncopied."""
+    rows, wanted = int(np.count_nonzero(keep)), pa.array(keep)
+    columns = [
+        column.slice(0, rows) if _is_constant(column.combine_chunks()) else column.filter(wanted)
+        for column in table.columns
+    ]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _is_constant(column: pa.Array) -> bool:
+    if pa.types.is_dictionary(column.type) and len(column.dictionary) == 1:
+        return column.null_count in {0, len(column)}
+    return bool(column.null_count == len(column))
 
 
 @dataclass(frozen=True)

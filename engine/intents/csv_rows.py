@@ -19,6 +19,7 @@ import pyarrow as pa
 from engine.config import IntakeLimits
 from engine.errors import UnreadableFile
 from engine.field_names import field_named
+from engine.intents.characters import count_of
 from engine.intents.column_names import shown_name
 from engine.intents.limits import LARGEST_RECORD_BYTES, beyond, check_cells, record_too_large
 from engine.intents.problems import Problem, RefusedRow
@@ -41,9 +42,11 @@ def read_csv(name: str, content: bytes, limits: IntakeLimits) -> RawTable:
     Raises ``UnreadableFile`` where it can't be read, or is beyond a limit.
     """
     header = _header(name, content, limits)
-    lines = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
-    check_cells(name, lines + content.count(b","), limits)
-    if content.count(b'"') % 2:
+    lines = count_of(b"\n", content)
+    if b"\r" in content:
+        lines += count_of(b"\r", content) - content.count(b"\r\n")
+    check_cells(name, lines + count_of(b",", content), limits)
+    if b'"' in content and count_of(b'"', content) % 2:
         _check_quotes(name, content)
     if not content.endswith(_LINE_ENDS):
         content += b"\n"  # without which Arrow takes a header alone for no file at all

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from engine.config import IntakeLimits
 from engine.errors import UnreadableFile
+from engine.intents.characters import count_of
 from engine.intents.json_columns import RecordColumns, Repeats, TooDeep, joined
 from engine.intents.json_lines import read_in_bulk
 from engine.intents.json_shapes import records_of
@@ -94,10 +95,9 @@ def read_json_lines(name: str, content: bytes, limits: IntakeLimits) -> RawTable
     Raises ``UnreadableFile`` where it can't be read, or is beyond a limit.
     """
     check_values(name, content, limits)
-    if content.count(b"\n", 0, len(content) - 1) >= limits.max_rows:
+    if count_of(b"\n", content) - content.endswith(b"\n") >= limits.max_rows:
         raise beyond(name, limits, "max_rows", "(lines)")
-    in_bulk = len(content) >= _BULK_BYTES and not may_have_long_integers(content)
-    bulk = read_in_bulk(content) if in_bulk else None
+    bulk = read_in_bulk(content) if len(content) >= _BULK_BYTES else None
     if bulk is None:
         return _read_records(name, list(enumerate(content.split(b"\n"), start=1)), limits)
     plain = RawTable(len(bulk.plain), bulk.columns, bulk.plain + 1, names_differ_by_row=True)

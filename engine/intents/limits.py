@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from engine.config import IntakeLimits
 from engine.errors import UnreadableFile
 from engine.field_names import field_named
+from engine.intents.characters import count_of
 
 LARGEST_RECORD_BYTES = 1 << 22
 """Four times what the ledger keeps of an order."""
@@ -54,7 +55,7 @@ def check_values(name: str, content: bytes, limits: IntakeLimits) -> None:
 
     Every value but the first stands behind one of three characters; text that has them counts as more.
     """
-    values = 1 + sum(map(content.count, (b",", b"[", b"{")))
+    values = 1 + sum(count_of(character, content) for character in (b",", b"[", b"{"))
     if values * JSON_VALUE_BYTES > limits.max_unpacked_bytes:
         raise beyond(name, limits, "max_unpacked_bytes", f"when laid out as {values} values")
 
@@ -67,6 +68,8 @@ def check_laid_out(
     A value that is kept once for many rows counts as often as it stands, and so does the name of a column
     that goes into metadata.
     """
+    if sum(_at_most(column, array) for column, array in columns.items()) <= limits.max_unpacked_bytes:
+        return
     size = 0
     for column, array in columns.items():
         size += written_out_bytes(array)
@@ -74,6 +77,18 @@ def check_laid_out(
             size += (len(array) - array.null_count) * len(column)
     if size > limits.max_unpacked_bytes:
         raise beyond(name, limits, "max_unpacked_bytes", f"when laid out ({size})")
+
+
+def _at_most(column: str, array: pa.Array | pa.ChunkedArray) -> int:
+    """Return a bound of the bytes that a column counts for, of codes by the longest of their values."""
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    size = len(array) * len(column) if field_named(column) is None else 0
+    for chunk in chunks:
+        if pa.types.is_dictionary(chunk.type):
+            size += len(chunk) * int(_value_bytes(chunk.dictionary).max(initial=0))
+        else:
+            size += written_out_bytes(chunk)
+    return size
 
 
 def written_out_bytes(array: pa.Array | pa.ChunkedArray) -> int:

@@ -234,3 +234,12 @@ def test_a_damaged_table_is_named() -> None:
     whole = table_bytes(one_column(["SPY"] * 100, pa.string())).to_pybytes()
     with pytest.raises(RecordError, match=r"runs/x/positions\.parquet is damaged"):
         read_table("runs/x/positions.parquet", whole[: len(whole) // 2])
+
+
+def test_places_in_a_file_take_little_room_and_come_back_as_they_were() -> None:
+    rows = pa.table(
+        {"source_row": pa.array(np.arange(100_000)), "content_hash": pa.array(np.arange(100_000))}
+    )
+    content = table_bytes(rows)
+    assert read_table("intents.parquet", content).equals(rows)
+    assert len(content) < 100_000 * 8 + 20_000
