@@ -8,6 +8,7 @@ import pandas as pd
 
 from engine.breaks import units_of
 from engine.quantity import UNITS
+from engine.schema import fills_schema
 from engine.stores.runs import CASSETTE
 from engine.symbols import canonical_symbol
 from replay.cassettes import Interaction, read_cassette
@@ -24,7 +25,9 @@ def positions(what: RecordedRun | Day | str) -> pd.DataFrame:
     """
     rows = [row for recording in read(what, traffic=False) for row in _held(recording)]
     columns = ["moment", "run_id", "broker_account_id", "symbol", "qty", "limit_qty"]
-    frame = pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=columns).astype(
+        {"moment": "datetime64[ns, UTC]", **dict.fromkeys(columns[1:4], "str"), "qty": "float64"}
+    )
     keys = ["moment", "broker_account_id", "symbol"]
     return frame.sort_values(keys, kind="stable").reset_index(drop=True)
 
@@ -40,17 +43,14 @@ def fills(what: RecordedRun | Day | str) -> pd.DataFrame:
         for recording in read(what, traffic=False)
         if recording.fills is not None and recording.fills.num_rows
     ]
-    if not found:
-        return pd.DataFrame(
-            columns=["run_id", "symbol", "side", "qty", "price", "notional_usd", "slippage_bps"]
-        )
-    frame = pd.concat(found, ignore_index=True)
+    nothing = fills_schema().empty_table().to_pandas().assign(run_id=pd.Series(dtype="str"))
+    frame = pd.concat(found, ignore_index=True) if found else nothing
     return frame.assign(notional_usd=frame["qty"] * frame["price"], slippage_bps=slippage_bps(frame))
 
 
 def slippage_bps(fills: pd.DataFrame) -> pd.Series:
     """Give what executions cost against ``reference_price``, in basis points, positive where it cost."""
-    sign = fills["side"].astype(str).map({"buy": 1.0, "sell": -1.0})
+    sign = fills["side"].astype(str).map({"buy": 1.0, "sell": -1.0}).astype("float64")
     return sign * (fills["price"] / fills["reference_price"] - 1) * BASIS_POINTS
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 9.0, 4.2
 _COLUMNS = 3
+_LABELS_OF_A_PANEL, _LABELS_OF_A_FIGURE, _UPRIGHT = 4, 20, 6
 _INK, _FAINT = "#333333", "#d9d9d9"
 _COLORS = ("#3366aa", "#dd7733", "#44996b", "#aa4477", "#886633", "#7788aa", "#bb9911", "#555555")
 _ALLOWED, _REFUSED, _LIMIT = "#44996b", "#c0504d", "#c0504d"
@@ -30,11 +31,14 @@ _NEW_YORK = "America/New_York"
 def position_paths(positions: pd.DataFrame) -> Figure:
     """Draw what was held of each symbol against its limits: ``replay.frames.positions``."""
     symbols = sorted(positions["symbol"].unique())
+    if not symbols:
+        return _nothing("Positions against their limits")
     figure, panels = _panels(len(symbols), "Positions against their limits")
     moments = positions["moment"].dt.tz_convert(_NEW_YORK)
     for axes, symbol in zip(panels, symbols, strict=False):
         own = positions["symbol"] == symbol
-        for color, (_, path) in zip(_COLORS, positions[own].groupby("broker_account_id"), strict=False):
+        paths = list(positions[own].groupby("broker_account_id"))
+        for color, (_, path) in zip(_repeated(_COLORS, len(paths)), paths, strict=True):
             ordinal = _sessions_side_by_side(moments[path.index])
             axes.step(ordinal, path["qty"], where="post", color=color, linewidth=1.4)
         limit_qty = float(positions.loc[own, "limit_qty"].max())
@@ -51,6 +55,8 @@ def position_paths(positions: pd.DataFrame) -> Figure:
 
 def decisions_by_rule(decisions: pd.DataFrame) -> Figure:
     """Draw how many intents each session allowed, and refused by which rule: ``Comparison.decisions``."""
+    if not len(decisions):
+        return _nothing("Decisions by rule")
     reasons = decisions["reason"].astype(str)
     counted = pd.crosstab(_days(decisions), reasons)
     order = ["ok", *counted.drop(columns="ok", errors="ignore").sum().sort_values(ascending=False).index]
@@ -64,13 +70,12 @@ def decisions_by_rule(decisions: pd.DataFrame) -> Figure:
 
 def flips_by_symbol_and_time(flips: pd.DataFrame) -> Figure:
     """Draw which intents are decided otherwise, by symbol and session: ``Comparison.flips``."""
-    figure, axes = _one("Intents decided otherwise")
     if not len(flips):
-        axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes, color=_INK)
-        axes.set_axis_off()
-        return figure
+        return _nothing("Intents decided otherwise")
+    rows = flips["symbol"].nunique()
+    figure, axes = _one("Intents decided otherwise", height=max(_HEIGHT, 1.6 + 0.42 * rows))
     symbols, days = sorted(flips["symbol"].unique()), sorted(_days(flips).unique())
-    width = 0.38
+    width, largest = 0.38, 320.0 if len(days) <= _UPRIGHT else 180.0
     for at, (direction, (label, color)) in enumerate(_DIRECTIONS.items()):
         own = flips[flips["direction"] == direction]
         counted = pd.crosstab(own["symbol"], _days(own)).reindex(index=symbols, columns=days, fill_value=0)
@@ -78,17 +83,18 @@ def flips_by_symbol_and_time(flips: pd.DataFrame) -> Figure:
             sizes = counted.loc[symbol].to_numpy(dtype=float)
             some = sizes > 0
             x, y = np.arange(len(days))[some], np.full(some.sum(), row) + (at - 0.5) * width
-            axes.scatter(x, y, s=60 + 60 * sizes[some], color=color, alpha=0.85, linewidths=0)
+            axes.scatter(
+                x, y, s=np.minimum(60 + 30 * sizes[some], largest), color=color, alpha=0.85, linewidths=0
+            )
             for left, bottom, size in zip(x, y, sizes[some], strict=True):
                 axes.annotate(
                     f"{size:g}", (left, bottom), ha="center", va="center", color="white", fontsize=8
                 )
         axes.scatter([], [], s=60, color=color, label=f"{label}: {len(own)}")
     axes.set_yticks(range(len(symbols)), symbols)
-    axes.set_xticks(range(len(days)), days, rotation=0 if len(days) < 8 else 45)
+    _label_days(axes, days)
     axes.set_xlim(-0.6, len(days) - 0.4)
     axes.set_ylim(len(symbols) - 0.4, -0.6)
-    axes.set_xlabel("session")
     _legend(axes)
     return figure
 
@@ -96,6 +102,8 @@ def flips_by_symbol_and_time(flips: pd.DataFrame) -> Figure:
 def slippage(fills: pd.DataFrame) -> Figure:
     """Draw what executions cost against the prices that intents named: ``replay.frames.fills``."""
     known = fills.dropna(subset=["slippage_bps"])
+    if not len(known):
+        return _nothing("Slippage against the reference price")
     figure, axes = _one("Slippage against the reference price")
     groups = [
         (name, own["slippage_bps"].to_numpy()) for name, own in known.groupby("strategy_id", observed=True)
@@ -117,12 +125,10 @@ def _stacked(axes: Axes, counted: pd.DataFrame, colors: Sequence[str]) -> None:
     for column, color in zip(counted.columns, _repeated(colors, len(counted.columns)), strict=True):
         heights = counted[column].to_numpy(dtype=float)
         label = f"{column}: {heights.sum():,.0f}"
-        axes.bar(counted.index, heights, bottom=bottom, color=color, width=0.65, label=label)
+        axes.bar(np.arange(len(counted)), heights, bottom=bottom, color=color, width=0.65, label=label)
         bottom += heights
-    axes.set_xlabel("session")
     axes.set_ylim(0, max(1.0, bottom.max()) * 1.05)
-    if len(counted) > 7:
-        axes.tick_params(axis="x", rotation=45)
+    _label_days(axes, list(counted.index))
     _legend(axes)
 
 
@@ -144,9 +150,23 @@ def _part_of_day(moment: pd.Timestamp) -> float:
 
 def _label_sessions(axes: Axes, moments: pd.Series) -> None:
     days = sorted(moments.dt.date.unique())
-    step = max(1, len(days) // 6)
-    shown = days[::step]
-    axes.set_xticks([days.index(day) for day in shown], [f"{day:%b %d}" for day in shown], fontsize=8)
+    shown = _spread(len(days), at_most=_LABELS_OF_A_PANEL)
+    axes.set_xticks(shown, [f"{days[at]:%b %d}" for at in shown], fontsize=8)
+
+
+def _label_days(axes: Axes, days: Sequence[str]) -> None:
+    """Label sessions along a whole figure: slanted, with their ends at their places, where there are many."""
+    shown = _spread(len(days), at_most=_LABELS_OF_A_FIGURE)
+    slanted: dict[str, Any] = (
+        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if len(days) > _UPRIGHT else {}
+    )
+    axes.set_xticks(shown, [days[at] for at in shown], **slanted)
+    axes.set_xlabel("session")
+
+
+def _spread(count: int, *, at_most: int) -> list[int]:
+    """Return places among ``count``, evenly apart, the first among them."""
+    return list(range(0, count, max(1, -(-count // at_most))))
 
 
 def _panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
@@ -166,13 +186,21 @@ def _panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
     return figure, panels[:count]
 
 
-def _one(title: str) -> tuple[Figure, Axes]:
+def _one(title: str, *, height: float = _HEIGHT) -> tuple[Figure, Axes]:
     plt = _pyplot()
-    figure, axes = plt.subplots(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    figure, axes = plt.subplots(figsize=(_WIDTH, height), layout="constrained")
     plt.close(figure)
     _plain(axes)
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK)
     return figure, axes
+
+
+def _nothing(title: str) -> Figure:
+    """Return a figure of which there is nothing to draw, and which says so."""
+    figure, axes = _one(title)
+    axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes, color=_INK)
+    axes.set_axis_off()
+    return figure
 
 
 def _plain(axes: Axes) -> None:

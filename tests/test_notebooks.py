@@ -11,6 +11,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.desk import Desk, order
+
 HERE = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(HERE.glob("*.ipynb"))
 DAYS = Path(__file__).parent.parent / "fixtures" / "days"
@@ -32,9 +34,25 @@ def test_a_notebook_is_kept_clean_of_output_and_defines_nothing(path: Path) -> N
 def test_a_notebook_runs_from_top_to_bottom_and_shows_pictures(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run(path, os.environ.get("DAYS", str(DAYS)), monkeypatch)
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_the_notebook_of_a_day_runs_on_a_folder_without_fills(
+    rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path / "data")
+    if rows:
+        desk.drop("a.json", *(order(qty=qty) for qty in range(1, rows + 1)))
+    desk.run()
+    run(HERE / "01_a_day.ipynb", str(desk.data), monkeypatch)
+
+
+def run(path: Path, days: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a notebook on a folder of days; it has to show its pictures and tables."""
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    monkeypatch.setenv("DAYS", os.environ.get("DAYS", str(DAYS)))
+    monkeypatch.setenv("DAYS", days)
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(HERE)}}).execute()
     shown = [

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -7,6 +10,7 @@ from matplotlib.figure import Figure
 import replay
 from replay import frames, plots
 from replay.simulated.days import Simulation, simulate
+from tests.desk import Desk
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +82,72 @@ def test_slippage_names_every_strategy_with_its_executions(days: list[replay.Day
     figure.canvas.draw()
     labels = {label.get_text() for label in figure.axes[0].get_yticklabels()}
     assert labels == {f"{name} ({len(own)})" for name, own in fills.groupby("strategy_id", observed=True)}
+
+
+def many_days(count: int) -> pd.DataFrame:
+    """Return a row for each of so many sessions, with what the figures ask for."""
+    days = pd.bdate_range("2026-01-05", periods=count)
+    return pd.DataFrame(
+        {
+            "trading_date": days,
+            "moment": days.tz_localize("America/New_York").tz_convert("UTC") + pd.Timedelta(hours=15),
+            "reason": "max_position_size_exceeded",
+            "direction": "newly_refused",
+            "symbol": "SPY",
+            "broker_account_id": "paper",
+            "qty": 1.0,
+            "limit_qty": 100.0,
+        }
+    )
+
+
+def overlaps(figure: Figure) -> list[tuple[str, str]]:
+    """Return the neighbours among the labels of sessions that lie on each other, along the slanted line."""
+    figure.canvas.draw()
+    found = []
+    for axes in figure.axes:
+        labels = [label for label in axes.get_xticklabels() if label.get_text()]
+        for left, right in pairwise(labels):
+            one, other = left.get_window_extent(), right.get_window_extent()
+            if left.get_rotation():  # lines of text at 45 degrees: their distance is what counts
+                height = 1.2 * float(left.get_fontsize()) * figure.dpi / 72
+                apart = (other.x1 - one.x1) / 2**0.5 >= height
+            else:
+                apart = one.x1 < other.x0
+            if not apart:
+                found.append((left.get_text(), right.get_text()))
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 20, 64, 252])
+@pytest.mark.parametrize(
+    "draw", [plots.position_paths, plots.decisions_by_rule, plots.flips_by_symbol_and_time]
+)
+def test_labels_of_sessions_never_lie_on_each_other(
+    count: int, draw: Callable[[pd.DataFrame], Figure]
+) -> None:
+    frame = many_days(count)
+    panels = pd.concat([frame.assign(symbol=name) for name in ("SPY", "QQQ", "KO")], ignore_index=True)
+    assert overlaps(draw(panels)) == []
+
+
+def test_every_account_has_its_path_however_many_there_are() -> None:
+    frame = many_days(2)
+    accounts = pd.concat([frame.assign(broker_account_id=f"a{n}") for n in range(12)], ignore_index=True)
+    (axes,) = plots.position_paths(accounts).axes
+    assert len([line for line in axes.lines if line.get_drawstyle() == "steps-post"]) == 12
+
+
+def test_where_nothing_was_held_and_nothing_filled_the_figures_say_so(dry_desk: Desk) -> None:
+    dry_desk.run()
+    (day,) = replay.days(dry_desk.data)
+    assert (len(frames.positions(day)), len(frames.fills(day)), len(frames.traffic(day))) == (0, 0, 0)
+    assert frames.fills(day)["slippage_bps"].dtype == "float64"
+    found = replay.replay(day)
+    for figure in (
+        plots.position_paths(frames.positions(day)),
+        plots.slippage(frames.fills(day)),
+        plots.decisions_by_rule(found.decisions),
+        plots.flips_by_symbol_and_time(found.flips),
+    ):
+        assert "none" in said(figure)
