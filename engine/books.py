@@ -13,12 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.adjustments import accepted_in
 from engine.breaks import Break, BrokerBook, OwnBook, OwnOrder, units_of
 from engine.brokers.alpaca_activities import Activities
 from engine.journal import Journal
 from engine.ledger import adjustment_document
-from engine.looking_after import ACCEPTED_SINCE, LookingAfter
+from engine.looking_after import LookingAfter
 from engine.open_orders import OpenOrder
 from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
 from engine.quantity import UNITS
@@ -102,14 +101,13 @@ class Books:
         )
         breaks = reconcile(theirs, ours, at=at)
         if any(not found.is_repaired for found in breaks):
-            documents = self._documents(self.trading_date - ACCEPTED_SINCE)
             ours = OwnBook(
                 account=ours.account,
                 positions=ours.positions,
                 late=ours.late,
                 orders=ours.orders,
-                known_orders=ours.known_orders | {str(one["broker_order_id"]) for one in documents},
-                accepted=accepted_in(documents),
+                known_orders=ours.known_orders | self._ours_of(told.open_orders),
+                accepted=left.accepted,
             )
             breaks = reconcile(theirs, ours, at=at)
         open_breaks = sum(not found.is_repaired for found in breaks)
@@ -119,7 +117,7 @@ class Books:
 
     def _is_opened(self, told: Told, at: datetime) -> bool:
         """Take the broker's positions over as the opening balance, where the ledger knows nothing."""
-        if self.positions or self._documents(date.min):
+        if self.positions or self.world.ledger.has_documents(self.venue.account):
             return False
         documents = [
             adjustment_document(
@@ -183,13 +181,14 @@ class Books:
     def _known(self, fills: Sequence[BrokerFill], left: LookingAfter) -> frozenset[str]:
         """Give which of the orders that filled are ours, by the ledger."""
         seen = {order.broker_order_id for order in left.seen.values() if order is not None}
-        asked = {fill.broker_order_id for fill in fills} - seen
-        if not asked:
-            return frozenset()
-        first = min(fill.filled_at for fill in fills).date() - timedelta(days=1)
-        listed = {str(one["broker_order_id"]) for one in self._documents(first)}
-        others = {one for one in asked - listed if self.world.ledger.ledger_document(one) is not None}
-        return frozenset(listed | others)
+        return frozenset(self.world.ledger.ledger_documents({fill.broker_order_id for fill in fills} - seen))
+
+    def _ours_of(self, open_orders: Sequence[BrokerOrder]) -> set[str]:
+        """Return which open orders, and legs of them, the ledger has as this account's."""
+        ids = {order.broker_order_id for head in open_orders for order in (head, *head.legs)}
+        documents = self.world.ledger.ledger_documents(ids)
+        account = self.venue.account
+        return {id_ for id_, one in documents.items() if one.get("broker_account_id") == account}
 
     def _elsewhere(self) -> list[OwnOrder]:
         """Give the orders that runs of other data folders have left open: they are ours as well."""
@@ -197,9 +196,6 @@ class Books:
         return [
             OwnOrder(client_intent_id=one, broker_order_id="", symbol="", side="", qty=None) for one in ids
         ]
-
-    def _documents(self, since: date) -> list[dict[str, Any]]:
-        return self.world.ledger.account_documents(self.venue.account, since=since)
 
 
 def _why_not(world: World, venue: Venue) -> str:
@@ -234,8 +230,7 @@ def _accounts_attempted(run: RunFolder) -> set[str]:
 
 def _own_order(one: OpenOrder, order: BrokerOrder | None, left: LookingAfter) -> OwnOrder:
     """Say what our records have of an order that an earlier run left."""
-    document = left.world.ledger.ledger_document(order.broker_order_id) if order else None
-    filled = document or {}
+    filled = left.document(order) if order else {}
     return OwnOrder(
         client_intent_id=str(one.intent.client_intent_id),
         broker_order_id=order.broker_order_id if order else one.broker_order_id or "",

@@ -40,6 +40,12 @@ times: the only ``trading_date`` that is written anew, once the executions are k
 NO_SESSION = "times_without_session"
 """The times of executions that lie outside the years of the calendars."""
 
+ADJUSTMENT_ID = "adjustment-"
+"""How the id of every adjustment begins, and none of an order's."""
+
+ADJUSTMENT_IDS = (ADJUSTMENT_ID, "adjustment.")
+"""The first text that begins so, and the first that follows all of them."""
+
 ID_BYTES = 1500
 
 _SPARE = frozenset({"metadata", "raw_broker_order", "raw_fill"})
@@ -50,7 +56,6 @@ _ESSENTIAL = frozenset(
         SESSION_IS_ESTIMATED,
     }
 )  # fmt: skip
-_ADJUSTMENT_ID = "adjustment-"
 _HASH_LETTERS = 16
 _SIGNS = {"buy": 1, "sell": -1}
 
@@ -131,7 +136,7 @@ def adjustment_document(**said: Unpack[Adjustment]) -> dict[str, Any]:
     evidence = checked_document(said["evidence"], whose)
     identity = json.dumps([account, symbol, units, kind, evidence], sort_keys=True)
     return {
-        "broker_order_id": _ADJUSTMENT_ID + hashlib.sha256(identity.encode()).hexdigest()[:_HASH_LETTERS],
+        "broker_order_id": ADJUSTMENT_ID + hashlib.sha256(identity.encode()).hexdigest()[:_HASH_LETTERS],
         "broker_account_id": account,
         "trading_date": said["trading_date"].isoformat(),
         "strategy_id": "",
@@ -293,7 +298,7 @@ def _copied(value: Any) -> Any:
 
 def _is_adjustment(document: Mapping[str, Any]) -> bool:
     """Tell an adjustment from an order's document into which somebody put a field of that name."""
-    return ADJUSTMENT in document and str(document.get("broker_order_id")).startswith(_ADJUSTMENT_ID)
+    return ADJUSTMENT in document and str(document.get("broker_order_id")).startswith(ADJUSTMENT_ID)
 
 
 def _units(quantities: Iterable[Any]) -> list[int]:

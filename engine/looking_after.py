@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.adjustments import accepted_in
 from engine.booking import book
-from engine.breaks import LateFill, units_of
+from engine.breaks import Accepted, LateFill, units_of
 from engine.brokers.alpaca_orders import differences
 from engine.errors import BrokerRejected
 from engine.late_fills import keep_by_session
@@ -56,6 +56,8 @@ class LookingAfter:
     seen: dict[OpenOrder, BrokerOrder | None] = field(default_factory=dict)
     late: list[LateFill] = field(default_factory=list)
     unkept: list[str] = field(default_factory=list)
+    _documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the ledger has of orders, read before it was written and again after that; {} is nothing."""
 
     def look_for_unknown(self) -> None:
         """Ask for orders whose outcome is unknown, before the book is read: what comes later is in it."""
@@ -70,7 +72,27 @@ class LookingAfter:
         A run with nothing open any more is forgotten.
         """
         listed = {order.broker_order_id: order for order in open_orders}
-        return [row for left in self._own for row in self._of_one_run(left, listed)]
+        now = [(left, self._as_they_are_now(left, listed)) for left in self._own]
+        self._read(order for _, orders in now for order in orders.values() if order is not None)
+        return [row for left, orders in now for row in self._of_one_run(left, orders, listed)]
+
+    def document(self, order: BrokerOrder) -> dict[str, Any]:
+        """Return what the ledger has of an order, {} where it has nothing."""
+        if order.broker_order_id not in self._documents:
+            self._read([order])
+        return self._documents[order.broker_order_id]
+
+    @cached_property
+    def accepted(self) -> Accepted:
+        """What an operator has accepted of the account's breaks in the last 90 days."""
+        since = self.trading_date - ACCEPTED_SINCE
+        return accepted_in(self.world.ledger.adjustments(self.venue.account, since=since))
+
+    def _read(self, orders: Iterable[BrokerOrder]) -> None:
+        """Read the ledger's documents of orders and their legs, all at once."""
+        ids = {order.broker_order_id for head in orders for order in (head, *head.legs)}
+        found = self.world.ledger.ledger_documents(ids)
+        self._documents.update({order_id: found.get(order_id, {}) for order_id in ids})
 
     @cached_property
     def _own(self) -> list[LeftOpen]:
@@ -78,8 +100,12 @@ class LookingAfter:
         key = self.venue.key
         return [left for left in left_open(self.world.objects, of_account=key) if left.account_key == key]
 
-    def _of_one_run(self, left: LeftOpen, listed: Mapping[str, BrokerOrder]) -> list[Working]:
-        now = self._as_they_are_now(left, listed)
+    def _of_one_run(
+        self,
+        left: LeftOpen,
+        now: Mapping[OpenOrder, BrokerOrder | None],
+        listed: Mapping[str, BrokerOrder],
+    ) -> list[Working]:
         found = {one: order for one, order in now.items() if order is not None}
         telling = {one: order for one, order in found.items() if self._may_tell(order)}
         fills = executions(telling.values(), self.venue.broker)
@@ -94,6 +120,8 @@ class LookingAfter:
         )
         late = [late for document in documents if (late := self._came_late(document))]
         booked = book(self.world, documents, trading_date=left.trading_date, run_id=left.run_id)
+        if documents:
+            self._read(telling.values())
         self.unkept.extend(booked.unkept)
         self.late.extend(one for one in late if one.broker_order_id not in booked.missing)
         self.seen.update(now)
@@ -127,23 +155,18 @@ class LookingAfter:
             return True
         if not all(one.is_final for one in (order, *order.legs)):
             return False
-        document = self.world.ledger.ledger_document(order.broker_order_id) or {}
-        is_kept = units_of(document.get("filled_qty", 0.0)) == units_of(order.filled_qty)
+        is_kept = units_of(self.document(order).get("filled_qty", 0.0)) == units_of(order.filled_qty)
         return (is_kept and is_over(order, fills)) or self._is_accepted(
             "quantity_differs", order.broker_order_id
         )
 
     def _is_accepted(self, kind: str, broker_order_id: str | None) -> bool:
         """Tell whether somebody has taken in a break of an order."""
-        if not self.venue.account:
-            return False
-        since = self.trading_date - ACCEPTED_SINCE
-        documents = self.world.ledger.account_documents(self.venue.account, since=since)
-        return (kind, broker_order_id) in accepted_in(documents).orders
+        return bool(self.venue.account) and (kind, broker_order_id) in self.accepted.orders
 
     def _came_late(self, document: Mapping[str, Any]) -> LateFill | None:
         """Give what a document has that the ledger lacks."""
-        before = self.world.ledger.ledger_document(document["broker_order_id"]) or {}
+        before = self._documents[document["broker_order_id"]]
         units = units_of(document["filled_qty"]) - units_of(before.get("filled_qty", 0.0))
         if units <= 0:
             return None
@@ -163,11 +186,10 @@ class LookingAfter:
         if all(one.is_final for one in (order, *order.legs)):
             return True
         filled = [one for one in (order, *order.legs) if one.filled_qty > 0]
-        documents = [self.world.ledger.ledger_document(one.broker_order_id) or {} for one in filled]
-        pairs = zip(filled, documents, strict=True)
+        documents = ((one, self.document(one)) for one in filled)
         return any(
             document.get("filled_qty") != one.filled_qty or document.get(SESSION_IS_ESTIMATED) is True
-            for one, document in pairs
+            for one, document in documents
         )
 
     def _keep_executions(
@@ -186,8 +208,8 @@ class LookingAfter:
         unlisted = [order_id for order_id in ids.values() if order_id is not None and order_id not in listed]
         known = dict(listed)
         if len(unlisted) > _ASKED_ONE_BY_ONE:
-            since = self.venue.broker.orders_since(left.begun_at - CLOCK_MARGIN)
-            known |= {order.broker_order_id: order for order in since}
+            begun = self.venue.broker.orders_since(left.begun_at - CLOCK_MARGIN, sought=unlisted)
+            known |= {order.broker_order_id: order for order in begun}
         return {
             one: None if order_id is None else known.get(order_id) or self._looked_up(one, order_id)
             for one, order_id in ids.items()

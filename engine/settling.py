@@ -21,7 +21,7 @@ from engine.errors import LeaseLost
 from engine.ledger import COUNTS_AS_TRADE, NO_SESSION, SESSION_IS_ESTIMATED, ledger_document
 from engine.orders import BrokerFill, BrokerOrder, OrderIntent
 from engine.routing.cancels import fate_of
-from engine.routing.fates import REJECTED_AFTER_ACCEPTANCE, Fate
+from engine.routing.fates import CANCELS, REJECTED_AFTER_ACCEPTANCE, Fate
 from engine.routing.lookups import known_orders, pause
 from engine.routing.planned import Planned
 from engine.schema import fills_schema
@@ -83,15 +83,26 @@ def _wait(waiting: Mapping[int, BrokerOrder], world: World, venue: Venue) -> Non
         wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
 
-def _latest(placed: Mapping[int, Fate], world: World, venue: Venue) -> dict[int, BrokerOrder]:
-    """Give the orders as they are now, by row; without those that the broker doesn't know any more."""
-    asked = {row: fate.order for row, fate in placed.items() if fate.order is not None}
-    if not asked:
-        return {}
-    since = _first_moment(asked.values())
-    known: dict[str, BrokerOrder] = {}
-    if since is not None and len(asked) > 1:
-        known = {order.broker_order_id: order for order in venue.broker.orders_since(since - _MARGIN)}
+def _latest(fates: Mapping[int, Fate], world: World, venue: Venue) -> dict[int, BrokerOrder]:
+    """Give the orders as they are now, by row; without those that the broker doesn't know any more.
+
+    The run's own orders are listed. What a cancel withdrew may be of any age: it is asked for by its id, and
+    only as long as it is open.
+    """
+    asked = {row: fate.order for row, fate in fates.items() if fate.order is not None}
+    own = [order for row, order in asked.items() if fates[row].status not in CANCELS]
+    known = {
+        order.broker_order_id: order
+        for row, order in asked.items()
+        if fates[row].status in CANCELS and order.is_final
+    }
+    since = _first_moment(own)
+    if since is not None and len(own) > 1:
+        sought = [order.broker_order_id for order in own]
+        known |= {
+            order.broker_order_id: order
+            for order in venue.broker.orders_since(since - _MARGIN, sought=sought)
+        }
     unlisted = [order.broker_order_id for order in asked.values() if order.broker_order_id not in known]
     known |= known_orders(unlisted, venue.broker, patience=venue.patience, stopping=world.stopping)
     for order in asked.values():
@@ -138,7 +149,7 @@ def _log_statuses(fates: Mapping[int, Fate], world: World) -> None:
 def _with_order(fate: Fate, order: BrokerOrder | None) -> Fate:
     if order is None:
         return fate
-    if fate.status in {"canceled", "cancel_requested", "too_late"}:
+    if fate.status in CANCELS:
         return fate_of(order)
     if order.order_status == "rejected" and not order.filled_qty and fate.status == "placed":
         return replace(

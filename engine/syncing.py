@@ -184,12 +184,11 @@ def _counted_there(world: World, venue: Venue, session: Session, open_orders: It
     """Count the account's trades of this session in the ledger whose order, or group, still works."""
     at_work = [entry for entry in open_orders if active(entry)]
     filled = [order for entry in at_work for order in (entry, *entry.legs) if order.filled_qty > 0]
-    documents = (world.ledger.ledger_document(order.broker_order_id) for order in filled)
+    documents = world.ledger.ledger_documents({order.broker_order_id for order in filled}) if filled else {}
     today = session.trading_date.isoformat()
     return sum(
-        document is not None
-        and document.get("broker_account_id") == venue.account
+        document.get("broker_account_id") == venue.account
         and document.get("trading_date") == today
         and document.get(COUNTS_AS_TRADE) is not False
-        for document in documents
+        for document in documents.values()
     )

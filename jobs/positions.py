@@ -112,7 +112,8 @@ def accept(file: str, *, by: str, why: str, as_json: bool, clock: Callable[[], d
         session = trading_date(at, setup.settings.calendar)
         documents = adjustments(rows, by=by, why=why, at=at, trading_date=session)
         pairs = list(zip(rows, documents, strict=True))
-        before = [pair for pair in pairs if store.ledger_document(pair[1]["broker_order_id"]) is not None]
+        known = store.ledger_documents([document["broker_order_id"] for document in documents])
+        before = [pair for pair in pairs if pair[1]["broker_order_id"] in known]
         new = [pair for pair in pairs if pair not in before]
         waiting, done = [row for row, _ in new], [row for row, _ in before]
         check_against_ledger(waiting, _ledger(store, rows), done, Path(file).name)

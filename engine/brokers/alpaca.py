@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
@@ -221,9 +221,13 @@ class AlpacaBroker:
         """Give all open orders, oldest first, groups under the order that heads them; raises as ``fills``."""
         return every_order(self._page_of_orders, status="open")
 
-    def orders_since(self, moment: datetime) -> list[BrokerOrder]:
-        """Give all orders submitted at or after a moment, whatever became of them; raises as ``fills``."""
-        return every_order(self._page_of_orders, status="all", after=at_or_after(moment))
+    def orders_since(self, moment: datetime, *, sought: Collection[str] = ()) -> list[BrokerOrder]:
+        """Give all orders submitted at or after a moment, whatever became of them; raises as ``fills``.
+
+        With ``sought``: no more pages than it takes to find these, see ``TradingBroker``.
+        """
+        after = at_or_after(moment)
+        return every_order(self._page_of_orders, sought=frozenset(sought), status="all", after=after)
 
     def positions(self) -> list[BrokerPosition]:
         """Give all positions of the account; raises as ``fills``, also where any of them can't be read."""

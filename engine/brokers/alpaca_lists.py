@@ -51,17 +51,29 @@ def parse_fills(body: bytes) -> list[BrokerFill]:
     return json_rows(body, fill_of)
 
 
-def every_order(ask: Callable[[Query], list[BrokerOrder]], **asked: str) -> list[BrokerOrder]:
+def every_order(
+    ask: Callable[[Query], list[BrokerOrder]], *, sought: frozenset[str] = frozenset(), **asked: str
+) -> list[BrokerOrder]:
     """Give all orders that a query asks for, oldest first, groups under the order that heads them.
 
-    ``ask`` gives one page. Raises ``BrokerError`` where the pages do not come to an end.
+    ``ask`` gives one page. With ``sought``, the ids of some orders: no further page is asked for where not
+    more of them are missing than pages were read. Raises ``BrokerError`` where the pages do not come to an
+    end.
     """
     query = {**asked, "nested": "true", "direction": "asc", "limit": str(_ORDERS_A_PAGE)}
     later = {name: value for name, value in query.items() if name != "after"}  # not to be combined
+    missing, pages = set(sought), 0
+
+    def is_last(page: list[BrokerOrder]) -> bool:
+        nonlocal pages
+        pages += 1
+        missing.difference_update(order.broker_order_id for order in page)
+        return _is_last_page_of_orders(page) or (bool(sought) and len(missing) <= pages)
+
     return _every_row(
         lambda last_id: ask({**later, "after_order_id": last_id} if last_id else query),
         id_of=lambda order: order.broker_order_id,
-        is_last=_is_last_page_of_orders,
+        is_last=is_last,
     )
 
 

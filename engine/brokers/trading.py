@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Protocol
 
@@ -80,8 +80,12 @@ class TradingBroker(Protocol):
         """Give the open orders, groups with their legs."""
         ...
 
-    def orders_since(self, moment: datetime) -> list[BrokerOrder]:
-        """Give the orders submitted at or after a moment, groups with their legs."""
+    def orders_since(self, moment: datetime, *, sought: Collection[str] = ()) -> list[BrokerOrder]:
+        """Give the orders submitted at or after a moment, groups with their legs, oldest first.
+
+        With ``sought``, the broker's ids of some orders, the list may end once it has these, or once asking
+        for those that it lacks one by one takes no more requests than it took.
+        """
         ...
 
     def positions(self) -> list[BrokerPosition]:

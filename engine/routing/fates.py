@@ -16,6 +16,8 @@ ACCOUNT_DOWN = "account_down"
 """The reason where an account failed in mid-run, and others went on."""
 REJECTED_AFTER_ACCEPTANCE = "rejected_after_acceptance"
 """The reason where the broker took an order and rejected it afterwards, before anything filled."""
+CANCELS = frozenset({"canceled", "cancel_requested", "too_late"})
+"""The statuses of cancels whose order was found; the order is the one that they withdraw."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -15,6 +15,7 @@ import pandas as pd
 
 from engine.errors import DataUnavailable, EngineError
 from engine.ledger import (
+    ADJUSTMENT_IDS,
     COUNTS_AS_TRADE,
     checked_document,
     checked_ledger_document,
@@ -244,6 +245,35 @@ class EmbeddedStore:
             return _mark(*rows[0]) if rows else None
         except (TypeError, ValueError) as error:
             raise self._file.unavailable(error) from error
+
+    def ledger_documents(self, broker_order_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the documents of some orders by id, without the orders that have none; in one query.
+
+        Raises ``DataUnavailable``.
+        """
+        query = (
+            "SELECT broker_order_id, document FROM ledger_trades "
+            "WHERE broker_order_id IN (SELECT value FROM json_each(?))"
+        )
+        rows = self._file.read(query, (json.dumps(sorted(broker_order_ids)),)) if broker_order_ids else []
+        return {order_id: self._document(text) for order_id, text in rows}
+
+    def has_documents(self, account: str) -> bool:
+        """Return whether the ledger has any document of an account. Raises ``DataUnavailable``."""
+        query = "SELECT 1 FROM ledger_trades WHERE broker_account_id = ? LIMIT 1"
+        return bool(self._file.read(query, (account,)))
+
+    def adjustments(self, account: str, *, since: date) -> list[dict[str, Any]]:
+        """Return an account's adjustments whose ``trading_date`` is ``since`` or later.
+
+        They come by session, within it by id. Their ids tell them from orders. Raises ``DataUnavailable``.
+        """
+        query = (
+            "SELECT document FROM ledger_trades WHERE broker_order_id >= ? AND broker_order_id < ? "
+            "AND broker_account_id = ? AND +trading_date >= ? ORDER BY trading_date, broker_order_id"
+        )
+        rows = self._file.read(query, (*ADJUSTMENT_IDS, account, since.isoformat()))
+        return [self._document(text) for (text,) in rows]
 
     def account_documents(self, account: str, *, since: date) -> list[dict[str, Any]]:
         """Give an account's documents whose ``trading_date`` is ``since`` or later, whole.

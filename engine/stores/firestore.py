@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -22,7 +22,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
-from engine.ledger import COUNTS_AS_TRADE, checked_document, checked_ledger_document, document_name, net_units
+from engine.ledger import (
+    ADJUSTMENT_IDS,
+    COUNTS_AS_TRADE,
+    checked_document,
+    checked_ledger_document,
+    document_name,
+    net_units,
+)
 from engine.stores.firestore_client import (
     Deadline,
     asked,
@@ -57,6 +64,7 @@ T = TypeVar("T")
 
 _SUMMED = ("symbol", "side", "filled_qty")
 _COUNTS_AT_ONCE = 16
+_DOCUMENTS_AT_ONCE = 500
 _DOCUMENTS_PER_TIMEOUT = 2 * WRITES_PER_REQUEST
 _RESERVED = re.compile(r"__.*__", re.DOTALL)
 
@@ -129,6 +137,54 @@ class FirestoreStore:
 
         return self._reading(read)
 
+    def ledger_documents(self, broker_order_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the documents of some orders by id, without the orders that have none.
+
+        They are read by as few requests as Firestore allows. Raises ``DataUnavailable``.
+        """
+        ids = {document_name(order_id): order_id for order_id in broker_order_ids}
+        if not ids:
+            return {}
+
+        def read(client: Client, deadline: Deadline) -> dict[str, dict[str, Any]]:
+            names = [self._ledger(client).document(name) for name in sorted(ids)]
+            chunks = [names[at : at + _DOCUMENTS_AT_ONCE] for at in range(0, len(names), _DOCUMENTS_AT_ONCE)]
+            told = [one for chunk in chunks for one in _snapshots(client, chunk, deadline)]
+            return {ids[one.id]: decoded(one) for one in told if one.exists}
+
+        return self._reading(read)
+
+    def has_documents(self, account: str) -> bool:
+        """Return whether the ledger has any document of an account; at most one is read.
+
+        Raises ``DataUnavailable``.
+        """
+
+        def read(client: Client, deadline: Deadline) -> bool:
+            query = self._of_account(client, account).limit(1)
+            return bool(_streamed(query, deadline))
+
+        return self._reading(read)
+
+    def adjustments(self, account: str, *, since: date) -> list[dict[str, Any]]:
+        """Return an account's adjustments whose ``trading_date`` is ``since`` or later.
+
+        They come by session, within it by id. Their ids tell them from orders: equality in one field and a
+        range of ids need no index but the field's own. Raises ``DataUnavailable``.
+        """
+
+        def read(client: Client, deadline: Deadline) -> list[dict[str, Any]]:
+            from google.cloud.firestore import FieldFilter
+
+            ledger, query = self._ledger(client), self._of_account(client, account)
+            for operator, bound in zip((">=", "<"), ADJUSTMENT_IDS, strict=True):
+                query = query.where(filter=FieldFilter("__name__", operator, ledger.document(bound)))
+            found = [(one.id, decoded(one)) for one in _streamed(query, deadline)]
+            recent = [pair for pair in found if pair[1].get("trading_date", "") >= since.isoformat()]
+            return [one for _, one in sorted(recent, key=lambda pair: (pair[1]["trading_date"], pair[0]))]
+
+        return self._reading(read)
+
     def account_documents(self, account: str, *, since: date) -> list[dict[str, Any]]:
         """Give an account's documents whose ``trading_date`` is ``since`` or later, whole.
 
@@ -156,10 +212,7 @@ class FirestoreStore:
         """
 
         def read(client: Client, deadline: Deadline) -> list[tuple[str, Any, Any, Any]]:
-            from google.cloud.firestore import FieldFilter
-
-            own = FieldFilter("broker_account_id", "==", account)
-            query = self._ledger(client).where(filter=own).select(_SUMMED)
+            query = self._of_account(client, account).select(_SUMMED)
             found = [(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
             return [(id_, one.get("symbol"), one.get("side"), one.get("filled_qty")) for id_, one in found]
 
@@ -249,6 +302,11 @@ class FirestoreStore:
     def _ledger(self, client: Client) -> CollectionReference:
         return client.collection(*self._tenant(), LEDGER)
 
+    def _of_account(self, client: Client, account: str) -> Query:
+        from google.cloud.firestore import FieldFilter
+
+        return self._ledger(client).where(filter=FieldFilter("broker_account_id", "==", account))
+
     def _agent_document(self, client: Client, name: str) -> DocumentReference:
         return client.document(*self._tenant(), AGENT, name)
 
@@ -330,6 +388,19 @@ class FirestoreStore:
 def _streamed(query: Query, deadline: Deadline) -> list[DocumentSnapshot[DocumentReference]]:
     """Give every document of a query, all of one moment: its answer is one stream, however long it is."""
     return asked(lambda left_s: list(query.stream(retry=never(), timeout=left_s)), deadline)
+
+
+def _snapshots(
+    client: Client, references: list[DocumentReference], deadline: Deadline
+) -> list[DocumentSnapshot[DocumentReference]]:
+    """Return documents, those that don't exist among them, by one request."""
+    told = asked(lambda left_s: list(client.get_all(references, retry=never(), timeout=left_s)), deadline)
+    if len(told) != len(references):
+        raise DataUnavailable(
+            f"of {len(references)} ledger documents that were asked for, the answer has {len(told)}. See "
+            f"that nothing on the way alters Firestore's answers."
+        )
+    return told
 
 
 def _snapshot(reference: DocumentReference, deadline: Deadline) -> DocumentSnapshot[DocumentReference]:

@@ -7,7 +7,7 @@ store, why, and what to do.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -122,6 +122,21 @@ class LedgerStore(Protocol):
 
     def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
         """Give an order's document, None where it has none."""
+        ...
+
+    def ledger_documents(self, broker_order_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the documents of some orders by id, without the orders that have none; read at once."""
+        ...
+
+    def has_documents(self, account: str) -> bool:
+        """Return whether the ledger has any document of an account."""
+        ...
+
+    def adjustments(self, account: str, *, since: date) -> list[dict[str, Any]]:
+        """Return an account's adjustments whose ``trading_date`` is ``since`` or later, and nothing else.
+
+        They come by session, within it by id; the documents of orders aren't read.
+        """
         ...
 
     def account_documents(self, account: str, *, since: date) -> list[dict[str, Any]]:

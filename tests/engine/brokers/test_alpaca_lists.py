@@ -214,6 +214,23 @@ def test_a_page_is_the_last_where_it_is_short_with_every_order_of_its_groups_cou
     assert len(broker.open_orders()) == 167 + 166
 
 
+def test_a_list_of_sought_orders_ends_with_the_page_that_has_the_last_of_them(
+    server: Loopback, broker: AlpacaBroker
+) -> None:
+    ids = [row["id"] for row in page(0, 500)]
+    server.answers = [says(200, page(0, 500))]
+    assert len(broker.orders_since(LONG_AGO, sought=[ids[0], ids[-1]])) == 500
+    assert len(server.seen) == 1
+
+
+def test_a_list_of_sought_orders_ends_where_asking_for_each_that_is_missing_is_no_dearer(
+    server: Loopback, broker: AlpacaBroker
+) -> None:
+    server.answers = [says(200, page(at, 500)) for at in (0, 500, 1000, 1500)]
+    assert len(broker.orders_since(LONG_AGO, sought=["gone-1", "gone-2"])) == 1000
+    assert len(server.seen) == 2
+
+
 def test_a_row_that_comes_twice_counts_once_and_as_it_was_last(
     server: Loopback, broker: AlpacaBroker
 ) -> None:

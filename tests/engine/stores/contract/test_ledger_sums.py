@@ -199,7 +199,38 @@ def test_an_adjustment_is_kept_once_and_as_it_was_first_accepted(store: LedgerSt
     assert store.net_positions("paper") == {"SPY": 4 * UNIT}
 
 
+def test_adjustments_come_without_the_documents_of_orders_and_of_other_accounts(store: LedgerStore) -> None:
+    late, early, old = (
+        balanced("SPY", 1) | {"trading_date": "2026-03-03"},
+        balanced("QQQ", 2),
+        balanced("IWM", 3) | {"trading_date": "2026-02-27"},
+    )
+    of_another = {"broker_order_id": "adjustment-0", "broker_account_id": "b", "trading_date": "2026-03-03"}
+    named_alike = trade("adjustment"), trade("adjustments-1"), trade("b-adjustment-1")
+    store.write_ledger([late, early, old, of_another, *named_alike, trade("o-1")])
+    assert store.adjustments("paper", since=SESSION) == [early, late]
+    assert store.adjustments("paper", since=date(2026, 2, 27)) == [old, early, late]
+    assert store.adjustments("nobody", since=SESSION) == []
+
+
 # --- documents
+
+
+def test_documents_of_many_orders_are_read_at_once_and_those_without_one_are_left_out(
+    store: LedgerStore,
+) -> None:
+    documents = {f"o-{n}": trade(f"o-{n}", filled=n + 1) for n in range(501)}
+    store.write_ledger(documents.values())
+    assert store.ledger_documents([*documents, "o-1", "none", "o/1", "__x__", ""]) == documents
+    assert store.ledger_documents(["none"]) == {}
+    assert store.ledger_documents([]) == {}
+
+
+def test_whether_an_account_has_documents(store: LedgerStore) -> None:
+    assert not store.has_documents("paper")
+    store.write_ledger([trade("o-1")])
+    assert store.has_documents("paper")
+    assert not store.has_documents("b")
 
 
 def test_documents_come_from_their_session_on_whole_and_by_session_and_id(store: LedgerStore) -> None:
