@@ -24,20 +24,22 @@ from engine.stores.runs import BATCH, DECISIONS, INPUT_FRAMES, INPUTS, RECONCILI
 from engine.world import World
 
 if TYPE_CHECKING:  # a dry run has no broker, and is short
+    from engine.books_read import BooksRead
     from engine.syncing import Synced
 
 _SWITCH = "the kill switch"
 
 
-def record_inputs(folder: RunFolder, world: World) -> None:
+def record_inputs(folder: RunFolder, world: World, *, books: BooksRead | None = None) -> None:
     """Read the stores once for the accounts of the batch; ``inputs.json`` comes last and seals the snapshot.
 
     All are asked at the same time. A store that fails, or gives no answer in time, leaves no file, and
     ``inputs.json`` says why: that data is unavailable, not empty. A dry run has no working orders; a live one
-    brings positions and fills from the broker into the stores first.
+    brings positions and fills from the broker into the stores first, unless ``books`` are those that it would
+    read.
     """
     world.progress("reading positions and counts", 0, 1)
-    synced = _synced(folder, world)
+    synced = _synced(folder, world, books)
     down = _down(folder, world, synced)
     sources = _sources(folder, world, synced, down)
     answers = at_once({**sources, _SWITCH: world.kill_switch}, world.risk_data_timeout_s, bounded_within=True)
@@ -78,13 +80,15 @@ def stores_of(world: World) -> dict[str, str]:
     return {"positions": identity_of(world.positions), "ledger": identity_of(world.ledger)}
 
 
-def _synced(folder: RunFolder, world: World) -> dict[str, Synced | EngineError]:
+def _synced(folder: RunFolder, world: World, books: BooksRead | None) -> Mapping[str, Synced | EngineError]:
     """Give what the brokers say, or why they say nothing, by account; a dry run doesn't ask."""
     if world.venues is None:
         return {}
     from engine.syncing import Session, sync_all
 
     session = Session(folder.trading_date, folder.start["settings"]["calendar"])
+    if books is not None and books.are_of(session, world):
+        return books.answers
     return sync_all(world, world.venues, session)
 
 

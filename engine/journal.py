@@ -14,7 +14,7 @@ as much as a third of an order. From them a run that was killed knows what it ha
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -131,6 +131,20 @@ class Journal:
         self._pieces += 1
         lines = b"".join(exchange.as_json() + b"\n" for exchange in chunk.exchanges)
         self.folder.objects.put(f"{self.folder.key}{TRAFFIC}{self._pieces:06}.jsonl", lines)
+
+    def take_over(self, exchanges: Sequence[Exchange]) -> None:
+        """Keep requests that were made before there was a journal; their numbers follow those it has."""
+        if not exchanges:
+            return
+        with self._lock:
+            first = self._requests + 1
+            self._requests += len(exchanges)
+        in_order = sorted(exchanges, key=lambda exchange: exchange.number)
+        numbered = [
+            replace(exchange, number=number, job=self._job) for number, exchange in enumerate(in_order, first)
+        ]
+        with self._writing:
+            self._write(_Chunk(numbered))
 
     def exchanges(self) -> list[Exchange]:
         """Give what was asked and answered so far, in the order in which the requests began."""

@@ -140,7 +140,7 @@ def _gate(access: Access, risk: _Risk, agent: Agent, objects: Objects) -> Gate:
     checks = {
         **store_checks(risk.stores),
         **market_data_check(settings.gate, risk.stores.documents, risk.clock),
-        **broker_checks([access], risk.clock),
+        **broker_checks([access], risk.clock, broker_wait_s=settings.broker_wait_s),
     }
     return Gate(
         agent=agent,

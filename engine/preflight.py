@@ -6,15 +6,15 @@ what to do about it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from engine.brokers.access import Access
 from engine.brokers.clock_skew import measure_clock_skew
 from engine.config import GateSettings
-from engine.errors import ConfigurationError, DataUnavailable, EngineError
+from engine.errors import ConfigurationError, DataUnavailable, EngineError, RunStopped
 from engine.masking import shown_text
 from engine.schema import CLOCK_SKEW_LIMIT_S
 from engine.stores.chosen import Stores
@@ -35,9 +35,28 @@ class Finding:
     took_s: float
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A check that may take ``longer_s`` seconds more than others, since a broker may ask for a wait."""
+
+    check: Check
+    longer_s: float
+
+    def __call__(self) -> str:
+        """Do the check."""
+        return self.check()
+
+
 def examine(checks: Mapping[str, Check], timeout_s: float) -> list[Finding]:
-    """Do all checks at the same time, in ``timeout_s`` seconds and a little."""
-    answers = at_once(checks, timeout_s, bounded_within=True)
+    """Do all checks at the same time, in ``timeout_s`` seconds and a little; ``Waiting`` ones take longer.
+
+    Raises ``RunStopped`` where the job was asked to end meanwhile.
+    """
+    longer_s = {name: check.longer_s for name, check in checks.items() if isinstance(check, Waiting)}
+    answers = at_once(checks, timeout_s, bounded_within=True, longer_s=longer_s)
+    for answer in answers.values():
+        if isinstance(answer.error, RunStopped):
+            raise answer.error
     return [
         Finding(name, answer.error is None, _said(name, answer), answer.took_s)
         for name, answer in answers.items()
@@ -69,29 +88,51 @@ def market_data_check(
     return {"market data": check}
 
 
-def broker_checks(accesses: Sequence[Access], clock: Callable[[], datetime]) -> dict[str, Check]:
-    """Give the checks of the brokers: that each account may trade, and that their clocks and ours agree."""
+def broker_checks(
+    accesses: Sequence[Access], clock: Callable[[], datetime], *, broker_wait_s: float = 0.0
+) -> dict[str, Check]:
+    """Return the checks of the brokers: that each account may trade, and that their clocks and ours agree.
+
+    ``broker_wait_s``: how long each may take beyond what a check may, where its broker asks for a wait.
+    """
     if len(accesses) == 1:
         (only,) = accesses
-        return {"broker account": lambda: _can_trade(only), "clock": lambda: _clocks_agree(only, clock)}
+        return {
+            "broker account": Waiting(lambda: _can_trade(only), broker_wait_s),
+            "clock": Waiting(lambda: _clocks_agree(only, clock), broker_wait_s),
+        }
 
     def check_of(access: Access) -> Check:
-        return lambda: f"{_can_trade(access)}; {_clocks_agree(access, clock)}"
+        asked = replace(access, broker=access.broker.waiting_together())
+        return Waiting(lambda: f"{_can_trade(asked)}; {_clocks_agree(asked, clock)}", broker_wait_s)
 
-    return {f"account {access.account}": check_of(access) for access in accesses}
+    return {account_check(access.account): check_of(access) for access in accesses}
 
 
-def one_of(checks: Mapping[str, Check], timeout_s: float) -> Check:
-    """Give a check that holds where one of these does: an account that fails leaves the others alone."""
+def account_check(account: str) -> str:
+    """Return what the check of one of several accounts is called."""
+    return f"account {account}"
+
+
+def one_of(
+    checks: Mapping[str, Check], timeout_s: float, failed: MutableMapping[str, str] | None = None
+) -> Check:
+    """Return a check that holds where one of these does: an account that fails leaves the others alone.
+
+    What is wrong with those that fail is put into ``failed``, by the check's name.
+    """
 
     def check() -> str:
         findings = examine(checks, timeout_s)
+        if failed is not None:
+            failed.update((finding.name, finding.said) for finding in findings if not finding.passed)
         said = "; ".join(f"{finding.name}: {finding.said}" for finding in findings)
         if not any(finding.passed for finding in findings):
             raise DataUnavailable(said)
         return said
 
-    return check
+    longest_s = max((one.longer_s for one in checks.values() if isinstance(one, Waiting)), default=0.0)
+    return Waiting(check, longest_s + 1.0)  # the words of the checks themselves say more than a timeout
 
 
 def _can_trade(access: Access) -> str:

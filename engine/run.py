@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -45,6 +46,7 @@ from engine.stores.runs import (
 from engine.world import World
 
 if TYPE_CHECKING:  # a dry run sends nothing, and is short
+    from engine.books_read import BooksRead
     from engine.venue import Venue, Venues
 
 _SLOT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -177,14 +179,16 @@ def _why_left(folder: RunFolder, venues: Venues | None) -> str:
     return ""
 
 
-def finish(folder: RunFolder, world: World, *, until: str = MANIFEST) -> None:
+def finish(folder: RunFolder, world: World, *, until: str = MANIFEST, books: BooksRead | None = None) -> None:
     """Do what is missing of a run, up to and including the file ``until``.
 
-    Raises ``RunStopped`` where the job was asked to stop between two stages, and ``ConfigurationError`` where
-    a live run was begun for another account than those of the venues, or at another host.
+    ``books`` are those that were read right before. Raises ``RunStopped`` where the job was asked to stop
+    between two stages, and ``ConfigurationError`` where a live run was begun for another account than those
+    of the venues, or at another host.
     """
-    world = _as_its_own(world, folder)
-    for stage in STAGES if world.venues is None else LIVE_STAGES:
+    world = _as_its_own(world, folder, books)
+    for stage in _stages(world, books):
+        _hold_leases(world)
         if world.stopping():
             raise RunStopped(
                 f"Stopped before {stage.seal} of run {folder.run_id}; the next run goes on there."
@@ -203,6 +207,12 @@ def finish(folder: RunFolder, world: World, *, until: str = MANIFEST) -> None:
                 world = replace(world, venues=world.venues.named_by(accounts_of(folder)))
         if stage.seal == until:
             return
+
+
+def _stages(world: World, books: BooksRead | None) -> list[Stage]:
+    stages = STAGES if world.venues is None else LIVE_STAGES
+    reading = partial(record_inputs, books=books)
+    return [replace(stage, do=reading) if stage.do is record_inputs else stage for stage in stages]
 
 
 def route(folder: RunFolder, world: World) -> None:
@@ -307,14 +317,27 @@ def _decision_expired(folder: RunFolder, now: datetime) -> bool:
     return too_old or trading_date(now, settings["calendar"]) != folder.trading_date
 
 
-def _as_its_own(world: World, folder: RunFolder) -> World:
+def _hold_leases(world: World) -> None:
+    """Hold the leases of a live run's accounts: a stage may take longer than they last."""
+    if world.venues is None:
+        return
+    from engine.holding import hold_all
+    from engine.venue import SEND_S
+
+    hold_all((venue.lease for venue in world.venues.at_work), seconds=SEND_S)
+
+
+def _as_its_own(world: World, folder: RunFolder, books: BooksRead | None) -> World:
     """Give the world as one run sees it: its id in the log, and in a live run its accounts and its record."""
     world = _with_run_id(world, folder)
     if folder.start["mode"] == "dry":
         return replace(world, venues=None)
     from engine.journal import Journal
 
-    return replace(world, venues=_sealed_with(_venues(world), folder).recorded(Journal(folder)))
+    journal = Journal(folder)
+    if books is not None:
+        journal.take_over(books.traffic)
+    return replace(world, venues=_sealed_with(_venues(world), folder).recorded(journal))
 
 
 def _sealed_with(venues: Venues, folder: RunFolder) -> Venues:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import pandas as pd
@@ -17,6 +17,7 @@ import pandas as pd
 from engine.books import Books, Told
 from engine.breaks import Break, units_of
 from engine.errors import EngineError, RunStopped
+from engine.holding import hold_until_done
 from engine.ledger import COUNTS_AS_TRADE
 from engine.looking_after import LookingAfter, active, working
 from engine.open_orders import left_open
@@ -66,19 +67,25 @@ class Synced:
 
 
 def sync_all(world: World, venues: Venues, session: Session) -> dict[str, Synced | EngineError]:
-    """Sync every account at the same time; gives by account what works there, or why nothing is known."""
+    """Sync every account at the same time; gives by account what works there, or why nothing is known.
+
+    Each waits for its broker, where that asks for it, for as long as a single question does. The leases of
+    all are held meanwhile.
+    """
     _tell_of_others(world, venues)
 
     def one(venue: Venue) -> Synced | EngineError:
         try:
-            return sync(world, venue, session)
+            return sync(world, replace(venue, broker=venue.broker.waiting_together()), session)
         except RunStopped:
             raise
         except EngineError as error:
             return error
 
     with ThreadPoolExecutor(max_workers=max(1, len(venues.at_work)), thread_name_prefix="sync") as threads:
-        answers = list(threads.map(one, venues.at_work))
+        working = [threads.submit(one, venue) for venue in venues.at_work]
+        hold_until_done(working, lambda: [venue.lease for venue in venues.at_work], seconds=SEND_S)
+    answers = [done.result() for done in working]
     breaks = [found for answer in answers if isinstance(answer, Synced) for found in answer.breaks]
     keep_breaks(world, session.trading_date, breaks)
     return {venue.account: answer for venue, answer in zip(venues.at_work, answers, strict=True)}

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from engine.calendar import session_if_covered
 from engine.errors import BrokerError, EngineError, LeaseLost
+from engine.holding import hold_until_done
 from engine.journal import Journal
 from engine.late_fills import keep_by_session
 from engine.open_orders import OpenOrder, Place
@@ -23,8 +24,8 @@ from engine.routing.live import Failed, carry_out, left_behind
 from engine.routing.planned import Planned, allowed_intents
 from engine.settling import Settled, fills_table, settle
 from engine.shared_orders import SharedOrders
-from engine.stores.runs import RunFolder
-from engine.venue import Venue, Venues
+from engine.stores.runs import INPUTS, RunFolder
+from engine.venue import SEND_S, Venue, Venues
 from engine.world import World
 
 _REFUSED = "refused_by_broker"
@@ -102,6 +103,8 @@ def trade_accounts(folder: RunFolder, world: World, venues: Venues) -> Traded:
             )
             for account, venue in venue_of.items()
         }
+        leases = [venue.lease for venue in venue_of.values()]
+        hold_until_done(working.values(), lambda: leases, seconds=SEND_S)
     failed: dict[str, EngineError] = {}
     traded = Traded(intents={order.row: order.intent for order in intents})
     for account, done in working.items():
@@ -109,11 +112,17 @@ def trade_accounts(folder: RunFolder, world: World, venues: Venues) -> Traded:
             traded.add(_place(venue_of[account]), done.result())
         except (BrokerError, LeaseLost) as error:
             failed[account] = error
+    never_asked = [account for account in shares if account in _down(folder) and account not in venue_of]
     failed |= {
-        account: BrokerError(venues.why_down(account)) for account in shares if account not in venue_of
+        account: BrokerError(venues.why_down(account))
+        for account in shares
+        if account not in venue_of and account not in never_asked
     }
     if failed and len(failed) == len(shares):
         raise next(iter(failed.values()))
+    for account in never_asked:
+        left = Failed(account=account, why=_down(folder)[account], earlier=())
+        traded.fates |= left_behind(left, shares[account], journal, venues.at_work[0].broker)
     for account, why in failed.items():
         world.log.event(
             "account_down",
@@ -154,6 +163,12 @@ def _keep_fills_of_other_sessions(folder: RunFolder, traded: Traded) -> None:
     if any(others.values()):
         table = fills_table(traded.orders, others, calendar=calendar, run_session=folder.trading_date)
         keep_by_session(folder.objects, folder.run_id, table)
+
+
+def _down(folder: RunFolder) -> Mapping[str, str]:
+    """Return the accounts that could not be asked when the run was decided, and why."""
+    down: Mapping[str, str] = folder.json(INPUTS).get("down", {})
+    return down
 
 
 def _by_account(intents: list[Planned]) -> dict[str, list[Planned]]:

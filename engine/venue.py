@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
+from typing import Any, TypeVar
 
 from engine.agent import Agent, State
 from engine.brokers.access import Access
@@ -16,12 +17,14 @@ from engine.brokers.account import BrokerAccount
 from engine.brokers.alpaca_replies import AFTER_RESET_S
 from engine.brokers.trading import SENDERS, Recorder, TradingBroker
 from engine.errors import BrokerError, ConfigurationError, DataUnavailable, EngineError, RunStopped
+from engine.holding import hold_until_done
 from engine.lease import Holder, Lease, Leasing
 from engine.stores.protocols import AgentDocuments
 
 SEND_S = 20.0
 """A request to place an order is over after this time: connecting and waiting for the reply."""
 _KEY_LETTERS = 32
+_Done = TypeVar("_Done")
 _WHERE = "in the settings (EXEC_BROKER_ACCOUNT_ID or EXEC_ACCOUNTS_FILE) and in the intents"
 
 
@@ -180,19 +183,32 @@ class Opening:
     token: Callable[[], str] = Leasing.token
 
     @contextmanager
-    def venues(self, accesses: Sequence[Access]) -> Iterator[Venues]:
+    def venues(
+        self, accesses: Sequence[Access], *, left_out: Mapping[str, str] | None = None
+    ) -> Iterator[Venues]:
         """Give the venues of accounts for as long as this job holds the leases of all of them.
 
-        Accounts that can't be asked, or may not trade, are ``down``. Raises what is wrong with the first one
+        All are asked, and all leases waited for, at the same time; leases that are held already are renewed
+        meanwhile. Accounts that can't be asked, or may not trade, are ``down``, and so are those of
+        ``left_out``, which aren't asked: why, by name. Raises what is wrong with the first one
         where all are: ``BrokerError``, ``LeaseHeld`` where another job trades on it, ``DataUnavailable``.
         ``ConfigurationError`` and ``RunStopped`` are raised in any case.
         """
+        left_out = left_out or {}
         with ExitStack() as held:
+            down: dict[str, EngineError] = {name: DataUnavailable(why) for name, why in left_out.items()}
+            asked = [access for access in accesses if access.account not in left_out]
+            keys = self._each(asked, self._key_of)
+            known = [access for access in asked if isinstance(keys[access.account], str)]
+            leases = self._each(known, lambda access: self._acquired(str(keys[access.account])))
+            for lease in leases.values():
+                if isinstance(lease, Lease):
+                    held.enter_context(lease)
             at_work: list[Venue] = []
-            down: dict[str, EngineError] = {}
-            for access, asked in zip(accesses, self._asked(accesses), strict=True):
+            for access in asked:
                 try:
-                    at_work.append(held.enter_context(self._venue(access, asked())))
+                    key = _or_raise(keys[access.account])
+                    at_work.append(self._venue(access, key, _or_raise(leases[access.account])))
                 except (ConfigurationError, RunStopped):
                     raise
                 except EngineError as error:
@@ -213,26 +229,39 @@ class Opening:
         """What the accounts are called."""
         return Names(self.agent.store)
 
-    def _asked(self, accesses: Sequence[Access]) -> list[Callable[[], BrokerAccount]]:
-        """Ask for all accounts at the same time, so that others wait for one that is down only once.
+    def _each(
+        self, accesses: Sequence[Access], work: Callable[[Access], _Done]
+    ) -> dict[str, _Done | EngineError]:
+        """Do the work for all accounts at the same time, and return what it returned or raised, by account.
 
-        A single one is asked by whoever wants its answer: only the main thread hears of signals.
+        The leases that it acquires are held until all of it is done. A single account's is done by this
+        thread.
         """
-        asks = [partial(access.asked, to_trade=self.to_trade) for access in accesses]
-        if len(asks) == 1:
-            return [*asks]
-        with ThreadPoolExecutor(max_workers=max(1, len(asks)), thread_name_prefix="account") as threads:
-            return [threads.submit(ask).result for ask in asks]
 
-    @contextmanager
-    def _venue(self, access: Access, account: BrokerAccount) -> Iterator[Venue]:
+        def one(access: Access) -> _Done | EngineError:
+            try:
+                return work(access)
+            except EngineError as error:
+                return error
+
+        if len(accesses) < 2:
+            return {access.account: one(access) for access in accesses}
+        with ThreadPoolExecutor(max_workers=len(accesses), thread_name_prefix="account") as threads:
+            working = {access.account: threads.submit(one, access) for access in accesses}
+            hold_until_done(working.values(), lambda: _acquired_in(working.values()), seconds=SEND_S)
+        return {account: done.result() for account, done in working.items()}
+
+    def _key_of(self, access: Access) -> str:
+        """Ask for an account, and return its key."""
         broker = access.broker
         if broker.longest_request_s > SEND_S:
             raise ConfigurationError(
                 f"A request to {broker.trading_host} may take {broker.longest_request_s:g} s, and the right "
                 f"to send orders is held for {SEND_S:g} s at a time. Give the broker shorter timeouts."
             )
-        key = account_key(broker.trading_host, account)
+        return account_key(broker.trading_host, access.asked(to_trade=self.to_trade))
+
+    def _acquired(self, key: str) -> Lease:
         leasing = Leasing(
             documents=self.agent.store,
             holder=self.holder,
@@ -241,19 +270,33 @@ class Opening:
             clock=self.agent.clock,
             token=self.token,
         )
-        with leasing.acquire(key) as lease:
-            if access.account:
-                self.names.claim(access.account, key)
-            yield Venue(
-                account=access.account or self.names.of(key),
-                key=key,
-                broker=broker,
-                lease=lease,
-                halted=lambda: _why_halted(self.agent),
-                notes=self.agent.store,
-                settle_s=self.settle_s,
-                patience=Patience(broker_wait_s=self.broker_wait_s),
-            )
+        return leasing.acquire(key)
+
+    def _venue(self, access: Access, key: str, lease: Lease) -> Venue:
+        if access.account:
+            self.names.claim(access.account, key)
+        return Venue(
+            account=access.account or self.names.of(key),
+            key=key,
+            broker=access.broker,
+            lease=lease,
+            halted=lambda: _why_halted(self.agent),
+            notes=self.agent.store,
+            settle_s=self.settle_s,
+            patience=Patience(broker_wait_s=self.broker_wait_s),
+        )
+
+
+def _acquired_in(working: Iterable[Future[Any]]) -> list[Lease]:
+    """Return the leases that have been acquired so far."""
+    done = [one.result() for one in working if one.done() and one.exception() is None]
+    return [lease for lease in done if isinstance(lease, Lease)]
+
+
+def _or_raise(done: _Done | EngineError) -> _Done:
+    if isinstance(done, EngineError):
+        raise done
+    return done
 
 
 def account_key(host: str, account: BrokerAccount) -> str:

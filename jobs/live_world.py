@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.errors import EngineError, GateClosed, LeaseHeld
 from engine.gate import NOT_EXAMINED, Refusal, closed_by
@@ -29,6 +29,7 @@ def opened(setup: Setup, stopping: Callable[[], bool], *, cancels_pass: bool) ->
     Raises ``GateClosed``, with what earlier runs may have sent looked up where it can be, ``LeaseHeld`` and
     ``EngineError``.
     """
+    setup = replace(setup, stopping=stopping)
     gate = setup.gate(setup.preflight())
     with _looking_up(setup, stopping), gate.opened(cancels_pass=cancels_pass) as refusals:
         closed = closed_by(refusals)

@@ -7,15 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from engine.booking import what_is_unkept
 from engine.putting_away import left_by
-from engine.stores.runs import BATCH, COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RESULTS, RunFolder
+from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RunFolder
 from jobs import recorded
 from jobs.queued import queued_orders
-from jobs.run import folder_path
+from jobs.run import folder_path, to_drop_again
 from jobs.tables import print_list, print_table, say
 from jobs.wording import counted, order, outcome, why_refused
 
@@ -195,25 +192,16 @@ def _print_breaks(folder: RunFolder) -> None:
 
 def _print_remedy(folder: RunFolder, manifest: dict[str, Any], inputs: dict[str, Any]) -> None:
     """Say what missing data did to the rows, and how to drop again what was halted."""
-    if manifest["mode"] == "live" and manifest["results"]["by_status"].get("halted"):
+    halted = manifest["mode"] == "live" and manifest["results"]["by_status"].get("halted")
+    lacks_data = manifest["decisions"]["by_reason"].get("risk_data_unavailable")
+    if halted:
         say("Once that has ended, drop what was halted again; what was sent is recognised:")
-        say(f"  execution-engine drop {' '.join(map(shlex.quote, _halted_files(folder)))}")
-    if not inputs["unavailable"] and not inputs.get("down"):
-        return
-    if folder.start["config"]["fail_open"]:
-        say("EXEC_RISK_FAIL_OPEN is on: the rules that needed it were SKIPPED, not passed.", color="red")
-    elif manifest["decisions"]["by_reason"].get("risk_data_unavailable"):
+    if lacks_data:
         say("Once it is back, drop the archived files again (below): what was allowed is recognised.")
-
-
-def _halted_files(folder: RunFolder) -> list[str]:
-    """Return the archived files that intents came from which were halted."""
-    halted = pc.equal(folder.table(RESULTS, ["status"])["status"].cast(pa.string()), "halted")
-    sources = folder.table(BATCH, ["source_file"])["source_file"].cast(pa.string()).filter(halted)
-    names = set(sources.to_pylist())
-    root = Path(getattr(folder.objects, "root", "")).absolute()
-    kept = [entry["kept_as"] for entry in folder.json(COLLECTED)["files"] if entry["name"] in names]
-    return [str(root / "archive" / folder.trading_date.isoformat() / name) for name in kept]
+    if halted or lacks_data:
+        say(f"  execution-engine drop {' '.join(map(shlex.quote, to_drop_again(folder)))}")
+    if (inputs["unavailable"] or inputs.get("down")) and folder.start["config"]["fail_open"]:
+        say("EXEC_RISK_FAIL_OPEN is on: the rules that needed it were SKIPPED, not passed.", color="red")
 
 
 def _sent(manifest: dict[str, Any]) -> str:

@@ -6,19 +6,26 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.manifest import EXIT_DONE, EXIT_UNRESOLVED
 from engine.putting_away import left_by
+from engine.risk import RISK_DATA_UNAVAILABLE
 from engine.run import finish, in_doubt, start, to_finish
 from engine.stores.lock import exclusive
-from engine.stores.runs import BATCH, COLLECTED, MANIFEST, RunFolder
+from engine.stores.runs import BATCH, COLLECTED, INPUTS, MANIFEST, RESULTS, RunFolder
 from jobs.progress import progress_bar
 from jobs.queued import queued_orders
 from jobs.tables import print_json
 from jobs.world import Setup, read_setup, termination_asked
 
 if TYPE_CHECKING:  # a dry run has no gate, and is short
+    from engine.books_read import BooksRead
+    from engine.world import World
     from jobs.live_world import Beyond
 
 
@@ -89,8 +96,20 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     notes = folder.json(COLLECTED).get("notes", [])
     beside = {"notes": notes, "left": manifest.get("left", [])}  # earlier versions recorded none of these
     beside |= {"unkept": manifest.get("unkept", []), "cancels": manifest.get("cancels", 0)}
-    beside["remarks"] = queued_orders(folder)
+    beside |= {"remarks": queued_orders(folder), "drop_again": to_drop_again(folder)}
     return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}, **beside}
+
+
+def to_drop_again(folder: RunFolder) -> list[str]:
+    """Return the archived files with intents that were halted, or refused for lack of data."""
+    results = folder.table(RESULTS, ["status", "reason"])
+    is_halted = pc.equal(results["status"].cast(pa.string()), "halted")
+    lacks_data = pc.equal(results["reason"].cast(pa.string()), RISK_DATA_UNAVAILABLE)
+    sources = folder.table(BATCH, ["source_file"])["source_file"].cast(pa.string())
+    names = set(sources.filter(pc.or_(is_halted, lacks_data)).to_pylist())
+    root = Path(getattr(folder.objects, "root", "")).absolute()
+    kept = [entry["kept_as"] for entry in folder.json(COLLECTED)["files"] if entry["name"] in names]
+    return [str(root / "archive" / folder.trading_date.isoformat() / name) for name in kept]
 
 
 def folder_path(folder: RunFolder) -> str:
@@ -114,11 +133,24 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
             world = replace(world, venues=beyond.venues, closed_by=beyond.closed_by)
         resumed = to_finish(world)
         for folder in resumed:
-            finish(folder, world)
+            finish(folder, world, books=None if INPUTS in folder.names() else _books(setup, world))
+        books = _books(setup, world) if until == MANIFEST else None
         own = start(setup.settings, setup.config, world, slot=slot)
-        finish(own, world, until=until)
+        finish(own, world, until=until, books=books)
         world.log.events("setting_not_read", ((text, {}) for text in setup.remarks), severity="WARNING")
         return Outcome(own, resumed, [folder.run_id for folder in in_doubt(world)], setup.remarks)
+
+
+def _books(setup: Setup, world: World) -> BooksRead | None:
+    """Return the brokers' books as they are before a run begins, or goes on; None in a dry run.
+
+    Raises ``BrokerError`` where no broker answers: what the run would have sealed is left to a later one.
+    """
+    if world.venues is None:
+        return None
+    from engine.books_read import read_books
+
+    return read_books(world, setup.settings.calendar)
 
 
 def _live_world(

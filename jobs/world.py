@@ -7,13 +7,13 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from engine.accounts_file import variables_named
 from engine.config import RiskConfig, RunSettings, not_read
-from engine.errors import ConfigurationError, UsageError
+from engine.errors import BrokerError, ConfigurationError, UsageError
 from engine.log import EventLog, wall_clock
 from engine.masking import shown_text
 from engine.setting_names import sentences
@@ -37,13 +37,19 @@ if TYPE_CHECKING:  # a dry run has no gate, and is short
 
 @dataclass(frozen=True)
 class Setup:
-    """What every command starts from; reading it fails before anything is touched."""
+    """What every command starts from; reading it fails before anything is touched.
+
+    ``stopping`` tells whether the job is to end, to what waits before there are venues. ``failed``: what the
+    checks of single accounts found, by ``account_check`` of their names.
+    """
 
     settings: RunSettings
     config: RiskConfig
     kill_switch: KillSwitch
     stores: Stores
     env: Mapping[str, str] = field(repr=False)
+    stopping: Callable[[], bool] = field(default=lambda: False, kw_only=True, repr=False)
+    failed: dict[str, str] = field(default_factory=dict, kw_only=True, repr=False)
 
     @property
     def data_dir(self) -> Path:
@@ -110,7 +116,10 @@ class Setup:
             check_emulator(self.settings.stores, account.trading_host)
 
     def preflight(self, *, with_broker: bool = True) -> dict[str, Check]:
-        """Give the checks of a live run. Raises ``ConfigurationError`` without the broker's keys."""
+        """Return the checks of a live run. Raises ``ConfigurationError`` without the broker's keys.
+
+        Once they are done, ``failed`` says what is wrong with single accounts where others can be traded.
+        """
         from engine.preflight import market_data_check, one_of, store_checks
 
         checks = {
@@ -122,13 +131,14 @@ class Setup:
         brokers = self.broker_checks()
         if len(self.accounts) == 1:
             return {**checks, **brokers}
-        return {**checks, "broker accounts": one_of(brokers, self.settings.stores.timeout_s)}
+        return {**checks, "broker accounts": one_of(brokers, self.settings.stores.timeout_s, self.failed)}
 
     def broker_checks(self) -> dict[str, Check]:
         """Give the checks of the brokers, account by account."""
         from engine.preflight import broker_checks
 
-        return broker_checks(self.accesses(patience_s=self.settings.stores.timeout_s), wall_clock)
+        accesses = self.accesses(patience_s=self.settings.stores.timeout_s, stopping=self.stopping)
+        return broker_checks(accesses, wall_clock, broker_wait_s=self.settings.broker_wait_s)
 
     @property
     def objects(self) -> Objects:
@@ -146,6 +156,7 @@ class Setup:
         from engine.brokers.alpaca import AlpacaBroker
 
         listed = self.settings.accounts_file is not None
+        patience.setdefault("broker_wait_s", self.settings.broker_wait_s)
         accounts = [account for account in self.accounts if only in {None, account.name}]
         if not accounts:
             names = ", ".join(account.shown_as for account in self.accounts)
@@ -159,7 +170,7 @@ class Setup:
                     api_key=account.api_key,
                     secret_key=account.secret_key,
                     trading_host=account.trading_host,
-                    **patience,
+                    **_told(account, patience),
                 ),
             )
             for account in accounts
@@ -169,7 +180,8 @@ class Setup:
     def venues(self, stopping: Callable[[], bool], *, to_trade: bool = True) -> Iterator[Venues]:
         """Give where a live run sends its orders, for as long as this job may send there.
 
-        Raises ``BrokerError`` where no broker can be asked, ``LeaseHeld`` where another job trades.
+        Accounts that a preflight found can't be traded are left out. Raises ``BrokerError`` where no broker
+        can be asked, ``LeaseHeld`` where another job trades.
         """
         from engine.lease import Holder
         from engine.venue import Opening
@@ -182,8 +194,16 @@ class Setup:
             stopping=stopping,
             to_trade=to_trade,
         )
-        with opening.venues(self.accesses(stopping=stopping)) as venues:
+        left_out = self._left_out() if to_trade else {}
+        with opening.venues(self.accesses(stopping=stopping), left_out=left_out) as venues:
             yield venues
+
+    def _left_out(self) -> dict[str, str]:
+        """Return the accounts that the preflight found can't be traded, and why: they aren't asked again."""
+        from engine.preflight import account_check
+
+        why = {account.name: self.failed.get(account_check(account.name)) for account in self.accounts}
+        return {name: said for name, said in why.items() if said is not None}
 
     def world(
         self,
@@ -207,6 +227,16 @@ class Setup:
             venues=venues,
             closed_by=closed_by,
         )
+
+
+def _told(account: AccountSettings, patience: PatienceSettings) -> PatienceSettings:
+    return {**patience, "waiting": partial(_log_wait, account.shown_as)}
+
+
+def _log_wait(account: str, error: BrokerError, wait_s: float) -> None:
+    """Log that a broker asks for a wait: the job seems to do nothing meanwhile."""
+    message = f"{account}: the broker asks for no requests for {wait_s:.0f} s; waiting. {error}"
+    EventLog().event("broker_wait", message, severity="WARNING", account=account, wait_s=wait_s)
 
 
 def read_setup(env: Mapping[str, str] | None = None) -> Setup:

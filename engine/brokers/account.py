@@ -41,7 +41,8 @@ class BrokerClock:
 
     ``next_close`` is today's while the market ``is_open``. ``replied_at`` is the moment at which the broker
     answered, by its own clock and in whole seconds; None where it doesn't say. A simulated market has a time
-    of its own, and then the two differ.
+    of its own, and then the two differ. ``took_s``: how long the request took that was answered, where
+    there was a wait before it; else None.
     """
 
     timestamp: datetime
@@ -49,6 +50,7 @@ class BrokerClock:
     next_open: datetime
     next_close: datetime
     replied_at: datetime | None = None
+    took_s: float | None = None
 
 
 def why_it_cannot_trade(account: BrokerAccount) -> str:

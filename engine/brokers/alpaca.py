@@ -87,6 +87,7 @@ from engine.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
 _DONE, _REDIRECTED = 200, 300  # where the families of HTTP statuses begin
 _NO_SUCH_THING = 40410000
 _ACCOUNT = "account"
+_UNNOTICED_S = 0.5  # what a request may take beside its own time without having waited
 
 _Asked = TypeVar("_Asked")
 
@@ -266,8 +267,11 @@ class AlpacaBroker:
 
         Raises as ``get_account``.
         """
-        clock, headers = self._asked("/v2/clock", "clock", parse_clock)
-        return replace(clock, replied_at=replied_at(headers))
+        begun_s = self._patience.monotonic()
+        clock, reply = self._asked("/v2/clock", "clock", parse_clock)
+        own_s = reply.elapsed.total_seconds()
+        has_waited = self._patience.monotonic() - begun_s > own_s + _UNNOTICED_S
+        return replace(clock, replied_at=replied_at(reply.headers), took_s=own_s if has_waited else None)
 
     @property
     def longest_request_s(self) -> float:
@@ -368,7 +372,7 @@ class AlpacaBroker:
 
     def _asked(
         self, path: str, what: str, parse: Callable[[bytes], _Asked]
-    ) -> tuple[_Asked, Mapping[str, str]]:
+    ) -> tuple[_Asked, requests.Response]:
         def turn(held_at_most_s: float) -> None:
             self._wait_for_turn(urgent=True, held_at_most_s=held_at_most_s)
 
@@ -376,7 +380,7 @@ class AlpacaBroker:
 
     def _ask_once(
         self, path: str, what: str, parse: Callable[[bytes], _Asked], left_s: float
-    ) -> tuple[_Asked, Mapping[str, str]]:
+    ) -> tuple[_Asked, requests.Response]:
         """Ask; raises ``NoAnswer`` where asking again may help."""
         place = self._place("GET", path)
         try:
@@ -386,7 +390,7 @@ class AlpacaBroker:
                 raise
             raise NoAnswer(error, error.wait_s) from error
         try:
-            return self._read(reply, "GET", place, what, parse), reply.headers
+            return self._read(reply, "GET", place, what, parse), reply
         except BrokerError as error:
             if isinstance(error.__cause__, NotJson):
                 raise NoAnswer(error) from error

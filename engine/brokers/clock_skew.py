@@ -47,17 +47,21 @@ def measure_clock_skew(broker: TellsTheTime, now: Callable[[], datetime]) -> Clo
 
     Its time is that of its reply, which is in whole seconds, half of one later and as much uncertain; and
     where it has none, its market's, which a simulated market has of its own. The broker reads its clock at
-    some moment of the request, so ``within_s`` is half of what that took on ``now`` and more; infinite where
-    ``now`` went back meanwhile, since then nothing was measured. The errors of ``get_clock`` pass through;
-    ``UsageError`` for a ``now`` without a timezone.
+    some moment of the request, so ``within_s`` is half of what that took on ``now`` and more, without waits
+    before the request that was answered; infinite where ``now`` went back meanwhile, since then nothing was
+    measured. The errors of ``get_clock`` pass through; ``UsageError`` for a ``now`` without a timezone.
     """
     before = _aware(now())
     clock = broker.get_clock()
-    half_s = (_aware(now()) - before).total_seconds() / 2
+    after = _aware(now())
+    took_s = (after - before).total_seconds()
+    if clock.took_s is not None and 0 <= clock.took_s < took_s:
+        took_s = clock.took_s
+    half_s = took_s / 2
     theirs, blur_s = clock.timestamp, 0.0
     if clock.replied_at is not None:
         theirs, blur_s = clock.replied_at + _HALF_A_SECOND, _HALF_A_SECOND.total_seconds()
-    ahead_s = (before - theirs).total_seconds() + half_s
+    ahead_s = (after - theirs).total_seconds() - half_s
     return ClockSkew(ahead_s, half_s + blur_s if half_s >= 0 else math.inf)
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from engine.brokers.alpaca_orders import differences, order_payload
 from engine.brokers.trading import TradingBroker
@@ -91,10 +92,10 @@ class _LiveRouting:
         self.answers = _settled_by(_told(journal, venue.broker, venue.account))
         self.found: dict[str, BrokerOrder] = {}
         self.targets = self._targets()
-        self.halted = _halted_by_the_gate(folder, world)
         self._chunks = self._in_chunks()
         self._writing = threading.Lock()
         inputs = folder.json(INPUTS)
+        self.halted = _halted_by_the_gate(folder, world) or _halted_without_a_book(inputs, venue.account)
         said = inputs["broker"][venue.account]
         self.nobody_else_traded = said["tenure"] == venue.lease.tenure
         self.decided_at = datetime.fromisoformat(inputs["read_at"])
@@ -282,6 +283,22 @@ def _halted_by_the_gate(folder: RunFolder, world: World) -> Fate | None:
     reason, why = closed
     remedy = f"Once the gate is open, drop its file again from archive/{folder.trading_date}/."
     return Fate(status="halted", reason=reason, message=f"not sent: {why} {remedy}")
+
+
+def _halted_without_a_book(inputs: Mapping[str, Any], account: str) -> Fate | None:
+    """Return what becomes of every order of an account of which nothing was known when it was decided.
+
+    Orders were allowed then only because ``EXEC_RISK_FAIL_OPEN`` skips rules without data: it stands in for a
+    rule, not for a book.
+    """
+    why = inputs.get("down", {}).get(account)
+    if why is None:
+        return None
+    return Fate(
+        status="halted",
+        reason=ACCOUNT_DOWN,
+        message=f"not sent: positions and working orders of {account} are unknown. {why}",
+    )
 
 
 def _lane(order: Planned, symbols: Mapping[Key, str]) -> Key:

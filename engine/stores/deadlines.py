@@ -43,14 +43,20 @@ def within(timeout_s: float, work: Callable[[], T], *, whose: str) -> T:
 
 
 def at_once(
-    works: Mapping[str, Callable[[], Any]], timeout_s: float, *, bounded_within: bool = False
+    works: Mapping[str, Callable[[], Any]],
+    timeout_s: float,
+    *,
+    bounded_within: bool = False,
+    longer_s: Mapping[str, float] | None = None,
 ) -> dict[str, Answer]:
     """Do all ``works`` at the same time; what is not done after ``timeout_s`` seconds is unavailable.
 
     ``bounded_within``: each has that bound within itself as well, and gets a moment more to say so.
+    ``longer_s``: the seconds that some may take beyond that, by name.
     """
     begun_at = time.monotonic()
-    patience_s = timeout_s + (_GRACE_S if bounded_within else 0)
+    bounds_s = {name: timeout_s + (longer_s or {}).get(name, 0.0) for name in works}
+    grace_s = _GRACE_S if bounded_within else 0
     answers: dict[str, Answer] = {}
     threads = [
         threading.Thread(target=_do, args=(name, work, answers, begun_at), daemon=True, name=name)
@@ -59,17 +65,17 @@ def at_once(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(max(0.0, begun_at + patience_s - time.monotonic()))
+        thread.join(max(0.0, begun_at + bounds_s[thread.name] + grace_s - time.monotonic()))
     late = {
         name: Answer(
             None,
             DataUnavailable(
-                f"{name}: no answer within {timeout_s:g} s. See that it is up and can be reached; where it "
+                f"{name}: no answer within {bound_s:g} s. See that it is up and can be reached; where it "
                 f"is only slow, raise EXEC_RISK_DATA_TIMEOUT_S."
             ),
-            timeout_s,
+            bound_s,
         )
-        for name in works
+        for name, bound_s in bounds_s.items()
     }
     return {**late, **answers}
 

@@ -341,15 +341,20 @@ def test_positions_in_a_shape_never_seen_refuse_every_intent(desk: TradingDesk) 
     assert judged(desk, order()) == [("rejected", "risk_data_unavailable")]
 
 
-def test_with_fail_open_a_broker_that_cannot_be_read_skips_the_rules_that_need_it_and_says_so(
+def test_with_fail_open_orders_of_an_account_whose_book_cannot_be_read_are_halted_and_cancels_go_out(
     desk: TradingDesk,
 ) -> None:
+    """A rule that is skipped is no book: all positions and working orders would count as none."""
+    desk.one(qty=10, **RESTING)
     desk.control("POST", "faults", {"fault": "error_before", "path": "/v2/positions", "times": None})
-    desk.drop("a.json", order(client_intent_id="one"))
+    withdraws = {"action": "cancel", "target_intent_id": "one", "symbol": None, "side": None, "qty": None}
+    desk.drop("a.json", order(client_intent_id="two"), order(client_intent_id="withdraws", **withdraws))
     run = desk.live(RiskConfig(fail_open=True, accounts=frozenset({"paper"})))
-    assert outcomes(run) == [("placed", "ok")]
+    assert outcomes(run) == [("halted", "account_down"), ("canceled", "ok")]
     decision = run.table("decisions.parquet").to_pylist()[0]
     assert decision["check_max_position_size_exceeded"] == "unavailable"
+    assert "positions and working orders of paper are unknown" in results(run)[0]["message"]
+    assert (desk.posts(), exit_code(run)) == (["one"], 3)
 
 
 # --- whose account it is

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Timer
 from typing import Any
 
 import pytest
@@ -13,13 +15,14 @@ from engine.agent import Agent
 from engine.brokers.access import Access
 from engine.brokers.account import BrokerAccount
 from engine.brokers.alpaca_account import parse_account
-from engine.errors import BrokerError, RunStopped
-from engine.lease import Holder
+from engine.errors import BrokerError, LeaseLost, RunStopped
+from engine.holding import hold_until_done
+from engine.lease import Holder, Lease
 from engine.log import EventLog
 from engine.stores.embedded import EmbeddedStore
 from engine.venue import Opening, account_key
 from tests.engine.brokers.loopback import ACCOUNT
-from tests.engine.routing.trading import TradingDesk
+from tests.engine.routing.trading import TradingDesk, at_a_rate_that_never_matters
 
 HOST = "https://paper-api.alpaca.markets"
 
@@ -96,6 +99,58 @@ def test_accounts_that_are_down_are_waited_for_at_the_same_time(
     with opening.venues(accesses) as venues:
         assert list(venues.by_account) == ["mine"]
         assert venues.down == {"first": "nobody is there", "last": "nobody is there"}
+
+
+def test_accounts_that_were_left_out_before_are_not_asked(desk: TradingDesk) -> None:
+    accesses = [Access(account=name, broker=desk.broker()) for name in ("mine", "other")]
+    opening = Opening(agent=desk.agent(), holder=Holder.of(desk.data), settle_s=7.0, stopping=lambda: False)
+    with opening.venues(accesses, left_out={"other": "it is blocked"}) as venues:
+        assert (list(venues.by_account), venues.down) == (["mine"], {"other": "it is blocked"})
+    assert [row["path"] for row in desk.requests()] == ["/v2/account"]
+
+
+def test_a_lease_is_held_while_that_of_another_account_is_waited_for(
+    desk: TradingDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = TradingDesk(tmp_path / "beside", simulator=at_a_rate_that_never_matters(seed=1))
+    held: list[str] = []
+    monkeypatch.setattr("engine.holding._LOOKED_EVERY_S", 0.01)
+    monkeypatch.setattr(Lease, "hold_for", lambda lease, seconds: held.append(lease.tenure))
+    others = Agent(desk.store, EventLog(desk.logged), "another", clock=lambda: desk.now)
+    opening = Opening(agent=desk.agent(), holder=Holder.of(desk.data), settle_s=1.0, stopping=lambda: False)
+    theirs = replace(opening, agent=others, holder=Holder.of(tmp_path / "another"))
+    accesses = [Access(account=name, broker=at.broker()) for name, at in (("a", desk), ("b", beside))]
+    with ExitStack() as theirs_is_held:
+        theirs_is_held.enter_context(theirs.venues(accesses[1:]))
+
+        def stopping() -> bool:
+            if len(held) > 3:
+                theirs_is_held.close()
+            return False
+
+        with replace(opening, stopping=stopping).venues(accesses) as venues:
+            assert set(held) == {venues.by_account["a"].lease.tenure}
+
+
+def test_leases_are_held_until_all_work_is_done_and_a_lost_one_stops_nothing() -> None:
+    asked: list[tuple[str, float]] = []
+
+    class Held:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def hold_for(self, seconds: float) -> None:
+            asked.append((self.name, seconds))
+            if self.name == "lost":
+                raise LeaseLost("it was taken over")
+
+    leases: Any = [Held("lost"), Held("kept")]
+    working: list[Future[None]] = [Future(), Future()]
+    working[0].set_exception(BrokerError("down"))
+    Timer(1.2, lambda: working[1].set_result(None)).start()
+    hold_until_done(working, lambda: leases, seconds=20.0)
+    assert asked[:2] == [("lost", 20.0), ("kept", 20.0)]
+    assert len(asked) >= 4
 
 
 def test_whether_a_person_has_halted_the_agent_is_read_anew_each_time(desk: TradingDesk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -18,6 +19,8 @@ from tests.servers.http import LoopbackServer, RequestHandler
 
 API_KEY, SECRET_KEY = "PKTEST0123456789ABCD", "s3cr3t/NeverShown+Anywhere=="
 Env = dict[str, str]
+Storm = Callable[[str], tuple[int, dict[str, str]] | None]
+"""Of a request, as ``GET /path``: the status and headers with which it is turned away; None: it isn't."""
 
 
 class Alpaca(LoopbackServer):
@@ -33,6 +36,7 @@ class Alpaca(LoopbackServer):
         self.status = 200
         self.hanging = threading.Event()
         self.let_go = threading.Event()
+        self.storm: Storm = lambda request: None
 
     def fault(self, fault: dict[str, Any]) -> None:
         """Let something go wrong, as the simulator's control endpoint does."""
@@ -46,6 +50,10 @@ class AlpacaHandler(RequestHandler):
         alpaca = self.server
         if alpaca.hanging.is_set():
             alpaca.let_go.wait(60)
+        if (turned_away := alpaca.storm(f"{self.command} {self.path}")) is not None:
+            status, headers = turned_away
+            self.send(status, b'{"code": 42910000, "message": "rate limit exceeded"}', **headers)
+            return
         status, raw = alpaca.status, json.dumps({"message": "not now"}).encode()
         if status == 200:
             said = alpaca.session.request(

@@ -26,6 +26,7 @@ RUN_KEYS = {
     "rows",
     "notes",
     "unkept",
+    "drop_again",
     "left",
     "decisions",
     "results",
