@@ -148,8 +148,7 @@ def _one_field(field: Field, column: Column) -> Iterator[Violation]:
         yield Violation(
             field.name,
             "a date and time with a zone",
-            "Write it as 2026-03-02T14:30:00Z, or with an offset such as -05:00; EXEC_INBOX_TZ names the "
-            "zone of times without one, but for those that a clock change repeats or skips.",
+            "Write it as 2026-03-02T14:30:00Z, or with an offset such as -05:00.",
             column.bad,
         )
     elif isinstance(column, JsonColumn):

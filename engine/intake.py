@@ -13,11 +13,14 @@ from typing import Any
 
 from engine.calendar import trading_date
 from engine.config import IntakeLimits
-from engine.errors import AlreadyWritten, EngineError, RecordError
+from engine.errors import AlreadyWritten, ConfigurationError, EngineError, RecordError
 from engine.intents.identity import IdentityRules
 from engine.intents.limits import beyond
+from engine.intents.local_times import InboxZone
 from engine.intents.reading import IntentFile, read_intent_file, refused_whole
+from engine.printable import shown
 from engine.putting_away import taken_before
+from engine.setting_values import has_zone
 from engine.stores.inbox_files import Dropped, Left, hash_of, name_with_hash, why_not_kept
 from engine.stores.inbox_reading import Reading
 from engine.stores.objects import Objects, many_puts
@@ -80,7 +83,7 @@ def take_in(folder: RunFolder, world: World, *, previous: Collection[IdentityRul
     files, known = taken_before(found, world)
     intake = Intake(left=[*found.left, *known])
     with many_puts(world.objects) as objects:
-        reader = _Reader(folder, replace(world, objects=objects), limits, previous)
+        reader = _Reader(folder, replace(world, objects=objects), limits, previous, _zone(folder))
         for done, dropped in enumerate(sorted(files, key=lambda file: (file.mtime_ns, file.name))):
             world.progress("reading files", done, len(files))
             outcome = reader.outcome(dropped, intake)
@@ -92,6 +95,17 @@ def take_in(folder: RunFolder, world: World, *, previous: Collection[IdentityRul
     return intake
 
 
+def _zone(folder: RunFolder) -> InboxZone:
+    """Return the zone that a run began with. Raises ``ConfigurationError`` where this machine lacks it."""
+    zone = folder.start["settings"].get("inbox_tz")
+    if zone is not None and not has_zone(zone):
+        raise ConfigurationError(
+            f"Run {folder.run_id} reads times without a zone in {shown(zone)} (EXEC_INBOX_TZ when it began), "
+            f"and this machine's time zone database lacks it. Install the package tzdata, and run again."
+        )
+    return InboxZone(zone)
+
+
 @dataclass(frozen=True)
 class _Reader:
     """Reads the files of one run, one by one."""
@@ -100,6 +114,7 @@ class _Reader:
     world: World
     limits: IntakeLimits
     previous: Collection[IdentityRules]
+    zone: InboxZone
 
     def outcome(self, dropped: Dropped, intake: Intake) -> tuple[IntentFile, dict[str, Any]] | Left:
         """Return a file with its entry, a copy of it kept; or why it is left."""
@@ -140,7 +155,7 @@ class _Reader:
             limits=self.limits,
             rules=IdentityRules.of_record(self.folder.start),
             previous=self.previous,
-            zone=self.folder.start["settings"].get("inbox_tz"),
+            zone=self.zone,
         )
         place = "quarantine" if file.unreadable else "archive"
         key = f"{place}/{self.folder.trading_date.isoformat()}/{kept_as}"

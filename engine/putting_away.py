@@ -113,9 +113,18 @@ def _taken_away(world: World, file: Dropped, place: str | None) -> Left | None:
     if not isinstance(world.objects, LocalObjects):
         return file.is_blocked(f"it can't be moved to {place}, which is not on this disk; move it there")
     try:
-        return world.inbox.move(file, world.objects.place_for(place))
+        moved_to = world.objects.place_for(place)
+        left = world.inbox.move(file, moved_to)
+        if left is None and moved_to.exists() and not world.objects.modes.take_over(moved_to):
+            _log_mode(world, place)
     except (RecordError, OSError) as error:
         return file.is_blocked(f"it can't be moved to {place}: {error}")
+    return left
+
+
+def _log_mode(world: World, place: str) -> None:
+    message = f"{place} keeps the mode that it had in the inbox: it is another user's. Restrict it as root"
+    world.log.event("file_mode_kept", message, severity="WARNING", file=place)
 
 
 def _keep_reasons(

@@ -9,7 +9,7 @@ import math
 import re
 from decimal import Decimal
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from engine.errors import ConfigurationError
 from engine.field_names import field_named
@@ -26,6 +26,9 @@ _SHORTEST_TIMEOUT_S, _LONGEST_TIMEOUT_S = 0.1, 600
 _SIZE_DIGITS = 12
 LONGEST_S = 1e9
 """About 31 years: as good as none, and far from where dates end."""
+
+_NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
+"""Names in a time zone database that say another thing on each machine, or nothing."""
 
 Projection = Literal["worst_case", "net"]
 PROJECTIONS = ("worst_case", "net")
@@ -170,14 +173,21 @@ def as_wait(name: str, text: str) -> float:
 def as_zone(name: str, text: str) -> str:
     """Return the IANA name of a time zone."""
     zone = text.strip()
+    if zone not in available_timezones() - _NO_ZONES:
+        raise ConfigurationError(
+            f"{name} is {shown_text(text)}; expected the IANA name of a time zone. Write it as, say, "
+            f"America/New_York, Europe/Berlin or UTC; where it is such a name, install the package tzdata."
+        )
+    return zone
+
+
+def has_zone(zone: str) -> bool:
+    """Return whether this machine's time zone database has a zone."""
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ConfigurationError(
-            f"{name} is {shown_text(text)}; expected the IANA name of a time zone. Write it as, say, "
-            f"America/New_York, Europe/Berlin or UTC."
-        ) from None
-    return zone
+        return False
+    return True
 
 
 def as_database_url(name: str, text: str) -> str:

@@ -30,21 +30,20 @@ def print_run(folder: RunFolder, *, resumed: bool = False) -> None:
     manifest = folder.json(MANIFEST)
     say()
     _print_heading(folder, "finished what an earlier run left" if resumed else "")
-    _print_intake(folder.json(COLLECTED))
+    _print_intake(folder)
     if manifest["rows"]["batched"]:
         _print_decisions(folder, manifest)
-    _print_notes(folder.json(COLLECTED))
+    _print_notes(folder)
     print_left(manifest.get("left", []))
     _print_end(folder, manifest)
 
 
 def print_collected(folder: RunFolder) -> None:
     """Print a batch that was sealed and not yet decided on."""
-    collected = folder.json(COLLECTED)
     say()
     _print_heading(folder, "collected, not yet decided")
-    _print_intake(collected)
-    _print_notes(collected)
+    _print_intake(folder)
+    _print_notes(folder)
     print_left(left_by(folder))
     say(f"Sealed in {folder_path(folder)}. `execution-engine run` decides on it.")
 
@@ -71,7 +70,8 @@ def _print_heading(folder: RunFolder, note: str) -> None:
     say(" · ".join(parts), bold=True)
 
 
-def _print_intake(collected: dict[str, Any]) -> None:
+def _print_intake(folder: RunFolder) -> None:
+    collected = folder.json(COLLECTED)
     counts = ("rows", "batched", "quarantined", "duplicate")
     if not collected["files"]:
         say("Nothing came in: the inbox holds no file that is ready.")
@@ -80,7 +80,8 @@ def _print_intake(collected: dict[str, Any]) -> None:
     if len(rows) > 1:
         rows.append(("all files", *(sum(row[i] for row in rows) for i in range(1, 5))))
     print_table("What came in", ("file", *counts), rows, right=counts)
-    _print_list("To note", [f"{note['file']}: {note['message']}" for note in collected.get("notes", [])])
+    notes = [f"{note['file']}: {note['message']}" for note in collected.get("notes", [])]
+    _print_list("To note", notes, more=_all_are_in(folder))
 
 
 def _print_decisions(folder: RunFolder, manifest: dict[str, Any]) -> None:
@@ -127,15 +128,22 @@ def _print_intents(folder: RunFolder, title: str, *, allowed: bool) -> None:
     print_table(title, ("intent", "strategy", "account", "order", last), cells)
 
 
-def _print_notes(collected: dict[str, Any]) -> None:
+def _all_are_in(folder: RunFolder) -> str:
+    return f"; {folder_path(folder)}/{COLLECTED} has all"
+
+
+def _print_notes(folder: RunFolder) -> None:
+    collected = folder.json(COLLECTED)
     refused = sorted(collected["refused"], key=lambda record: bool(record["row"]))  # whole files first
     _print_list(
         "Quarantined (below quarantine/, each row with all that is wrong with it)",
         [record["message"] for record in refused],
+        more=_all_are_in(folder),
     )
     _print_list(
         "Recognised as dropped before, not taken twice",
         [duplicate["message"] for duplicate in collected["duplicates"]],
+        more=_all_are_in(folder),
     )
 
 

@@ -6,30 +6,59 @@ one that names its offset itself.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.columns import MISSING
+from engine.contract import Violation
+from engine.quantity import Mask
 from engine.schema import INTENT_FIELDS
 
-_NAIVE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?", re.ASCII)
-_MINUTE = timedelta(minutes=1)
+_NAIVE = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?$"
+_DAY, _TO_THE_MINUTE = 10, 16
 _TIMES = {field.name for field in INTENT_FIELDS if field.kind == "time"}
 
 
-def with_zone(fields: Mapping[str, pa.Array], zone: str | None) -> dict[str, pa.Array]:
+@dataclass(frozen=True)
+class InboxZone:
+    """What ``EXEC_INBOX_TZ`` says: the IANA name of the zone of times that name none, None for unset."""
+
+    name: str | None
+
+    def remedied(self, found: Violation, column: pa.Array) -> Iterator[Violation]:
+        """Yield a violation with what to do about times that lack a zone, apart from other wrong ones."""
+        naive = found.rows & _lacks_a_zone(column)
+        if naive.any():
+            with_offset = "Write it with its offset, such as 2026-03-02T14:30:00-05:00"
+            remedy = (
+                f"{with_offset}, or set EXEC_INBOX_TZ to the zone of such times."
+                if self.name is None
+                else f"{with_offset}: a clock change in {self.name} (EXEC_INBOX_TZ) repeats or skips it."
+            )
+            yield replace(found, remedy=remedy, rows=naive)
+        if (found.rows & ~naive).any():
+            yield replace(found, rows=found.rows & ~naive)
+
+
+def with_remedies(
+    found: list[Violation], fields: Mapping[str, pa.Array], zone: InboxZone | None
+) -> Iterator[Violation]:
+    """Yield the violations; where the setting is read, those of times say what to do about the zone."""
+    for violation in found:
+        if zone is not None and violation.field in _TIMES & fields.keys():
+            yield from zone.remedied(violation, fields[violation.field])
+        else:
+            yield violation
+
+
+def with_zone(fields: Mapping[str, pa.Array], zone: InboxZone | None) -> dict[str, pa.Array]:
     """Return raw fields in which the times have an offset, as ``with_offsets``; unchanged without a zone."""
-    times = (
-        {} if zone is None else {name: with_offsets(fields[name], zone) for name in _TIMES & fields.keys()}
-    )
-    return {**fields, **times}
+    if zone is None or zone.name is None:
+        return dict(fields)
+    return {**fields, **{name: with_offsets(fields[name], zone.name) for name in _TIMES & fields.keys()}}
 
 
 def with_offsets(array: pa.Array, zone: str) -> pa.Array:
@@ -38,43 +67,66 @@ def with_offsets(array: pa.Array, zone: str) -> pa.Array:
     ``zone`` is an IANA name. Text and timestamps without a zone come back as text. A local time that a clock
     change repeats or skips stays without an offset, and so does whatever is no time: both are refused later.
     """
+    texts = _texts(array)
+    if texts is None:
+        return array
+    encoded = pc.dictionary_encode(texts)
+    return pc.take(_spelled_out(encoded.dictionary, zone), encoded.indices)
+
+
+def _texts(array: pa.Array) -> pa.Array | None:
+    """Return a column's times as text, None where it has none that may lack a zone."""
     if pa.types.is_timestamp(array.type):
-        return array if array.type.tz is not None else _texts_with_offsets(array.cast(pa.string()), zone)
+        return None if array.type.tz is not None else array.cast(pa.string())
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
         array = array.cast(pa.string())
-    return _texts_with_offsets(array, zone) if pa.types.is_string(array.type) else array
+    return array if pa.types.is_string(array.type) else None
 
 
-def _texts_with_offsets(array: pa.Array, zone: str) -> pa.Array:
-    encoded = pc.dictionary_encode(array)
-    there = ZoneInfo(zone)
-    texts = [_with_offset(text, there) for text in encoded.dictionary.to_pylist()]
-    codes = pc.fill_null(encoded.indices, MISSING).to_numpy(zero_copy_only=False)
-    spelled = np.array([*texts, None], dtype=object)[codes]
-    return pa.array(spelled, type=pa.string())
+def _lacks_a_zone(array: pa.Array) -> Mask:
+    texts = _texts(array)
+    if texts is None:
+        return np.zeros(len(array), dtype=bool)
+    naive = pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _NAIVE)
+    lacks: Mask = pc.fill_null(naive, False).to_numpy(zero_copy_only=False)
+    return lacks
 
 
-def _with_offset(text: str, zone: ZoneInfo) -> str:
-    naive = _NAIVE.fullmatch(text.strip())
-    if naive is None:
-        return text
-    day, minute, seconds = naive.groups(default="")
-    offset = _offset(f"{day}T{minute}", zone)
-    return text if offset is None else f"{day}T{minute}{seconds}{offset}"
+def _spelled_out(texts: pa.Array, zone: str) -> pa.Array:
+    """Return distinct texts, those that are local times with one offset with it."""
+    bare = pc.utf8_trim_whitespace(texts)
+    minutes = pc.utf8_slice_codeunits(bare, 0, _TO_THE_MINUTE)
+    minutes = pc.if_else(pc.match_substring_regex(bare, _NAIVE), minutes, pa.scalar(None, pa.string()))
+    encoded = pc.dictionary_encode(minutes)
+    offsets = pc.take(_offsets(encoded.dictionary, zone), encoded.indices)
+    parts = [
+        pc.utf8_slice_codeunits(bare, 0, _DAY),
+        pc.utf8_slice_codeunits(bare, _DAY + 1, _TO_THE_MINUTE),
+    ]
+    rest = pc.binary_join_element_wise(pc.utf8_slice_codeunits(bare, _TO_THE_MINUTE), offsets, "")
+    local = pc.binary_join_element_wise(pc.binary_join_element_wise(*parts, "T"), rest, "")
+    return pc.coalesce(local, texts)
 
 
-@lru_cache(maxsize=1 << 16)
-def _offset(minute: str, zone: ZoneInfo) -> str | None:
-    """Return the offset of a local minute, whose seconds all have it; None where there is no single one."""
-    try:
-        local = datetime.fromisoformat(minute)
-        early, late = (local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
-    except (ValueError, OverflowError):
+def _offsets(minutes: pa.Array, zone: str) -> pa.Array:
+    """Return the offset of each local minute, which its seconds share; null where there is no single one."""
+    import pandas as pd
+
+    spelled = pd.Series(pc.replace_substring(minutes, " ", "T").to_pylist(), dtype=object)
+    local = pd.to_datetime(spelled, format="%Y-%m-%dT%H:%M", errors="coerce").dt.as_unit("s")
+    utc = local.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").dt.tz_convert(None)
+    ahead = pa.array((local - utc).dt.total_seconds(), from_pandas=True)
+    encoded = pc.dictionary_encode(ahead)
+    spelled_out = pa.array(map(_offset, encoded.dictionary.to_pylist()), pa.string())
+    return pc.take(spelled_out, encoded.indices)
+
+
+def _offset(ahead_s: float) -> str | None:
+    """Return an offset as ISO 8601 writes it; None for one of the nineteenth century, which has seconds."""
+    if ahead_s % 60:
         return None
-    if early is None or early != late or early % _MINUTE:
-        return None
-    sign = "-" if early < timedelta(0) else "+"
-    minutes = abs(early) // _MINUTE
-    return f"{sign}{minutes // 60:02}:{minutes % 60:02}"
+    minutes = int(ahead_s) // 60
+    sign = "-" if minutes < 0 else "+"
+    return f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"

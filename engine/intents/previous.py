@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from engine.columns import Column
 from engine.intents.identity import IdentityRules, content_digests, content_hashes, derived_ids
-from engine.intents.local_times import with_zone
+from engine.intents.local_times import InboxZone, with_zone
 from engine.intents.metadata import metadata_of
 from engine.intents.naming import named_columns
 from engine.intents.raw_table import RawTable
@@ -36,7 +36,7 @@ class PreviousIdentity:
 
 
 def previous_identity(
-    raw: RawTable, rules: IdentityRules, trading_date: date, *, zone: str | None
+    raw: RawTable, rules: IdentityRules, trading_date: date, *, zone: InboxZone | None
 ) -> PreviousIdentity:
     """Return the identity of a file's rows under ``rules``; ``zone`` is that of times that name none."""
     if rules.version == 1:

@@ -19,7 +19,7 @@ from engine.errors import UnreadableFile
 from engine.intents.formats import read_raw
 from engine.intents.identity import IdentityRules, content_digests, content_hashes, derived_ids
 from engine.intents.limits import check_laid_out
-from engine.intents.local_times import with_zone
+from engine.intents.local_times import InboxZone, with_remedies, with_zone
 from engine.intents.metadata import Metadata, metadata_of
 from engine.intents.naming import NamedColumns, named_columns
 from engine.intents.previous import PreviousIdentity, previous_identity
@@ -71,13 +71,13 @@ def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by na
     rules: IdentityRules = _TODAYS_RULES,
     previous: Collection[IdentityRules] = (),
     now_us: int | None = None,
-    zone: str | None = None,
+    zone: InboxZone | None = None,
 ) -> IntentFile:
     """Read a file's content. ``file_time_us`` (microseconds since 1970 UTC) is the default ``created_at``.
 
     ``rules`` say what identifies a row; under the ``previous`` ones its identity is worked out as well.
     Where ``now_us`` is given, a ``created_at`` further ahead of it than clocks may differ is refused.
-    ``zone`` is the IANA name of the zone of times that name none; without it they are refused.
+    ``zone``: the zone of times that name none, where that setting is read; without one they are refused.
     Never raises for what a strategy wrote: that comes back as refused rows, each with its reasons.
     """
     try:
@@ -116,7 +116,7 @@ class _Context:
     rules: IdentityRules
     previous: Collection[IdentityRules]
     now_us: int | None
-    zone: str | None
+    zone: InboxZone | None
 
 
 def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
@@ -131,6 +131,7 @@ def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
     metadata = _metadata(named, raw.rows, context.rules.ignores)
     found = [*named.violations(), *_violations(columns, ids, metadata, raw.rows)]
     found += [] if context.now_us is None else created_ahead(columns, context.now_us)
+    found = list(with_remedies(found, named.fields, context.zone))
     findings = Findings(name, raw, named, found, {} if metadata is None else metadata.unkeepable)
     bad = findings.bad()
     good = ~bad

@@ -59,6 +59,17 @@ class Modes:
                 return descriptor
         return os.open(path, flags, self.file)
 
+    def take_over(self, file: Path) -> bool:
+        """Return whether a file that came from elsewhere is open to no more users than one that is created.
+
+        Its mode is set where that is allowed: the system forbids it for another user's file.
+        """
+        found = stat.S_IMODE(file.stat(follow_symlinks=False).st_mode)
+        if found & _PERMISSIONS & ~self.file and not file.is_symlink():
+            _set(file, found, self.file)
+            found = stat.S_IMODE(file.stat(follow_symlinks=False).st_mode)
+        return not found & _PERMISSIONS & ~self.file
+
     def wider(self, data_dir: Path, *, at_most: int) -> Iterator[tuple[Path, int]]:
         """Return what is open to more users than it should be, below a data folder, each with its mode.
 

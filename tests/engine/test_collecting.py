@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.config import RiskConfig
-from engine.errors import RecordError
-from engine.run import finish
+from engine.errors import ConfigurationError, RecordError
+from engine.run import finish, start
 from engine.stores.inbox import Dropped, Found, Inbox, Left, Reading, drop_file, hash_of
 from engine.stores.inbox_files import name_with_hash
 from engine.stores.runs import RunFolder
@@ -743,3 +743,11 @@ def test_a_row_whose_times_name_no_zone_is_recognised_under_its_previous_identit
     desk.drop("b.json", row, age_s=10)
     again = desk.run(EXEC_INBOX_TZ="America/New_York", EXEC_IDENTITY_IGNORES="seed")
     assert (rows_of(again)["batched"], rows_of(again)["duplicate"]) == (0, 1)
+
+
+def test_a_run_that_began_with_a_zone_which_this_machine_lacks_says_what_to_install(desk: Desk) -> None:
+    path = desk.drop("a.json", order(created_at="2026-03-02T11:59:00"))
+    run = start(replace(desk.settings(), inbox_tz="Mars/Phobos"), RiskConfig(), desk.world(), slot="test")
+    with pytest.raises(ConfigurationError, match="Install the package tzdata"):
+        finish(run, desk.world())
+    assert path.exists()

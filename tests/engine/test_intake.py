@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from engine.errors import EngineError
 from engine.intents.formats import read_raw
 from engine.run import finish
 from engine.stores.inbox import Dropped, Inbox, Left, Reading, hash_of
+from engine.stores.modes import Modes
+from engine.stores.objects import LocalObjects
 from engine.stores.runs import RunFolder
-from tests.desk import NOON, Desk, order, rows_of, statuses, tampered
+from tests.desk import NOON, SESSION, Desk, order, rows_of, statuses, tampered
 
 
 def left(run: RunFolder) -> dict[str, tuple[str, str]]:
@@ -237,6 +240,44 @@ def test_a_sparse_terabyte_is_quarantined_whole_with_the_limit_named_as_one_row(
     assert desk.left() == []
     sizes = [path.stat().st_size for path in (desk.data / "quarantine/2026-03-02").iterdir()]
     assert 1 << 40 in sizes
+
+
+def moved(desk: Desk) -> Path:
+    kept = (desk.data / "quarantine" / SESSION).iterdir()
+    (path,) = (path for path in kept if ".reasons." not in path.name)
+    return path
+
+
+@pytest.mark.parametrize(("group_access", "mode"), [(False, 0o600), (True, 0o640)])
+def test_a_file_that_is_moved_unread_gets_the_mode_of_what_the_engine_keeps(
+    desk: Desk, group_access: bool, mode: int
+) -> None:
+    sparse(desk).chmod(0o4777)
+    objects = LocalObjects(desk.data, Modes.of(group_access=group_access))
+    desk.run(world=desk.world(objects=objects))
+    assert stat.S_IMODE(moved(desk).stat().st_mode) == mode
+
+
+def test_a_file_that_is_moved_unread_keeps_a_mode_that_is_narrower(desk: Desk) -> None:
+    sparse(desk).chmod(0o400)
+    desk.run()
+    assert stat.S_IMODE(moved(desk).stat().st_mode) == 0o400
+
+
+def test_where_the_mode_of_a_moved_file_cannot_be_changed_the_log_says_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sparse(desk).chmod(0o644)
+
+    def denies(path: Any, mode: int, **said: Any) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    desk.drop("good.json", order())
+    monkeypatch.setattr("os.chmod", denies)
+    ends_well(desk.run())
+    (event,) = desk.events("file_mode_kept")
+    assert "Restrict it as root" in event["message"]
+    assert stat.S_IMODE(moved(desk).stat().st_mode) == 0o644
 
 
 def test_the_limit_on_a_file_is_a_setting_and_a_file_at_it_is_read(desk: Desk) -> None:

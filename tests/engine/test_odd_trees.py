@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.engine.odd_trees import LONGEST_S, TooLong, watchdog
 from tests.servers import Account
 
 EXAMPLES = 30
@@ -39,6 +42,21 @@ def test_whatever_the_permissions_in_the_inbox_are_the_good_file_is_traded(examp
     account = Account.unprivileged()
     with account.folder("tests-inbox-") as folder:
         tried(folder, examples, examples, account.uid)
+
+
+def never_ends() -> None:
+    while True:
+        time.sleep(0.01)
+
+
+def test_a_tree_that_would_never_end_fails_by_its_watchdog() -> None:
+    begin = time.monotonic()
+    with pytest.raises(TooLong, match="takes longer than"), watchdog(0.5):
+        never_ends()
+    assert time.monotonic() - begin < LONGEST_S
+    with watchdog(LONGEST_S):
+        pass
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 KEPT = "could not be removed once it is taken"

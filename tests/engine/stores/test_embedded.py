@@ -18,9 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from engine import RiskConfig, RiskInputs, evaluate
 from engine.errors import DataUnavailable, EngineError
-from engine.schema import inputs_schemas
 from engine.stores import embedded_file
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.embedded_file import SCHEMA_VERSION, EmbeddedFile
@@ -629,43 +627,3 @@ def test_sqlite_is_imported_only_once_there_is_a_file_to_read(tmp_path: Path) ->
         "sys.exit('sqlite3' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
-
-
-def reason_of_an_order(store: EmbeddedStore) -> str:
-    """Judge one share of SPY for the account ``paper`` by what the store says."""
-    said = {"strategy_id": "s", "broker_account_id": "paper", "symbol": "SPY", "side": "buy", "qty": 1.0}
-    nothing = inputs_schemas()
-    inputs = RiskInputs(
-        as_of=NOON,
-        trading_date=NOON.date(),
-        positions=store.positions(["paper"], as_of=NOON),
-        daily_trades=nothing["daily_trades"].empty_table().to_pandas(),
-        working_orders=nothing["working_orders"].empty_table().to_pandas(),
-    )
-    return str(
-        evaluate(pd.DataFrame([said | {"client_intent_id": "i"}]), inputs, RiskConfig())["reason"].iloc[0]
-    )
-
-
-@pytest.mark.parametrize(
-    ("account", "expected"),
-    [
-        ("paper\u200b", "risk_data_unavailable"),
-        ("pa\u00adper", "risk_data_unavailable"),
-        ("paper\u00a0", "risk_data_unavailable"),
-        ("\uff50aper", "risk_data_unavailable"),
-        ("other", "ok"),
-        ("k\u00f6ln", "ok"),
-        ("Paper", "ok"),
-    ],
-)
-def test_an_account_whose_name_looks_like_the_one_asked_for_leaves_nothing_known(
-    store: EmbeddedStore, account: str, expected: str
-) -> None:
-    store.load_positions(book((account, "SPY", 60.0), ("paper", "QQQ", 1.0)), updated_at=NOON)
-    assert reason_of_an_order(store) == expected
-
-
-def test_an_account_that_is_asked_for_by_an_odd_name_is_given_as_it_is(store: EmbeddedStore) -> None:
-    store.load_positions(book(("k\u00f6ln", "SPY", 60.0)), updated_at=NOON)
-    assert held(store, "k\u00f6ln") == [("k\u00f6ln", "SPY", 60.0)]

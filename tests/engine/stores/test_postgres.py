@@ -17,9 +17,7 @@ import pytest
 import trustme
 from psycopg import sql
 
-from engine import RiskConfig, RiskInputs, evaluate
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
-from engine.schema import inputs_schemas
 from engine.stores.postgres import PostgresStore
 from engine.stores.postgres_schema import init_db
 from engine.stores.protocols import SyncMark
@@ -790,43 +788,3 @@ def test_a_row_without_an_account_is_handed_on_since_it_could_be_anybodys(store:
     run_sql(store.url, "INSERT INTO broker_positions (broker_account_id, symbol, qty) VALUES (' ', 'X', 1)")
     frame = store.positions(["paper"], as_of=NOON)
     assert frame[frame["symbol"] == "X"]["broker_account_id"].isna().tolist() == [True]
-
-
-def reason_of_an_order(store: PostgresStore) -> str:
-    """Judge one share of SPY for the account ``paper`` by what the store says."""
-    said = {"strategy_id": "s", "broker_account_id": "paper", "symbol": "SPY", "side": "buy", "qty": 1.0}
-    nothing = inputs_schemas()
-    inputs = RiskInputs(
-        as_of=NOON,
-        trading_date=NOON.date(),
-        positions=store.positions(["paper"], as_of=NOON),
-        daily_trades=nothing["daily_trades"].empty_table().to_pandas(),
-        working_orders=nothing["working_orders"].empty_table().to_pandas(),
-    )
-    return str(
-        evaluate(pd.DataFrame([said | {"client_intent_id": "i"}]), inputs, RiskConfig())["reason"].iloc[0]
-    )
-
-
-@pytest.mark.parametrize(
-    ("account", "expected"),
-    [
-        ("paper\u200b", "risk_data_unavailable"),
-        ("pa\u00adper", "risk_data_unavailable"),
-        ("paper\u00a0", "risk_data_unavailable"),
-        ("\uff50aper", "risk_data_unavailable"),
-        ("other", "ok"),
-        ("k\u00f6ln", "ok"),
-        ("Paper", "ok"),
-    ],
-)
-def test_an_account_whose_name_looks_like_the_one_asked_for_leaves_nothing_known(
-    store: PostgresStore, account: str, expected: str
-) -> None:
-    store.load_positions(book((account, "SPY", 60.0), ("paper", "QQQ", 1.0)), updated_at=NOON)
-    assert reason_of_an_order(store) == expected
-
-
-def test_an_account_that_is_asked_for_by_an_odd_name_is_given_as_it_is(store: PostgresStore) -> None:
-    store.load_positions(book(("k\u00f6ln", "SPY", 60.0)), updated_at=NOON)
-    assert held(store, "k\u00f6ln") == [("k\u00f6ln", "SPY", 60.0)]
