@@ -31,6 +31,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.crash_job import in_a_fork
+from tests.exactly_once.command import LOADED
 from tests.exactly_once.kinds import counted
 from tests.exactly_once.market import Market, market
 from tests.exactly_once.plans import PLANS, Schedule, by_seed, live
@@ -155,7 +156,7 @@ class _Player:
             return {"became": lived.became, "points": lived.points, "modules": modules}
 
         found: dict[str, Any] = in_a_fork(play)
-        for name in found["modules"]:
+        for name in (*found["modules"], *LOADED):
             with suppress(ImportError):
                 import_module(name)
         gc.freeze()

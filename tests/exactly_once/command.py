@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,9 @@ from tests.exactly_once.job import BROKEN, Job, Manner, mortal, note_of
 
 _OF_THE_PROCESS = ("PATH", "HOME", "TZ", "LANG", "FIRESTORE_EMULATOR_HOST", "no_grpc_proxy", "GRPC_VERBOSITY")
 
-_READ_A_SETUP = ("run", "sync", "stores", "positions")
+_READ_A_SETUP = ("run", "sync", "stores", "positions", "cancel_all")
+LOADED = ("jobs.cli", "jobs.halt", "jobs.report", *(f"jobs.{name}" for name in _READ_A_SETUP))
+"""What commands load on their way."""
 
 
 class ShiftedTime:
@@ -136,8 +139,10 @@ def _be_the_command(
             vars(import_module(f"jobs.{name}"))["read_setup"] = partial(setup, noted)
         sys.argv = ["execution-engine", *said]
         cli.main()
+    except BaseException:
+        traceback.print_exc()
     finally:
-        os._exit(BROKEN)  # main has ended the process by now
+        os._exit(BROKEN)  # main ends the process by itself
 
 
 def _setup(death: Death, manner: Manner, noted: int) -> Setup:

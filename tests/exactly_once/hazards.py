@@ -16,23 +16,27 @@ from tests.exactly_once.batches import FAR, cancel
 from tests.exactly_once.command import Command, ShiftedTime
 from tests.exactly_once.life import LATE_S, LEASE_S, Life
 from tests.exactly_once.stores import EMBEDDED, SERVERS
-from tests.exactly_once.trouble import OF_GATEWAYS, TROUBLE
+from tests.exactly_once.trouble import OF_GATEWAYS, OF_ORDERS, TROUBLE
 from tests.exactly_once.wire import TROUBLES
 
 if TYPE_CHECKING:
     from tests.exactly_once.stage import Stage
 
-LIMIT = 6
+LIMIT = 8
 _SYMBOLS = ("SPY", "QQQ", "IWM")
 _POINTS = ("request", "connected", "answered", "request POST", "connected POST", "answered POST")
 
 
-def batch(chance: Random, name: str, most: int = 8) -> list[Row]:
-    """Return orders in few symbols, so that the limit stands in the way of some; one in three rests."""
+def batch(chance: Random, name: str, most: int = 9) -> list[Row]:
+    """Return orders in few symbols, so that the limit stands in the way of some; one in three rests.
+
+    A symbol is mostly bought or mostly sold: the broker refuses orders that could fill each other.
+    """
     rows: list[Row] = []
-    for number in range(chance.randint(2, most)):
-        side = chance.choice(("buy", "buy", "sell"))
-        row: Row = {"symbol": chance.choice(_SYMBOLS), "side": side, "qty": chance.choice((1, 2, 3))}
+    for number in range(chance.randint(3, most)):
+        symbol = chance.choice(_SYMBOLS)
+        side = ("sell" if symbol == "IWM" else "buy") if chance.random() < 0.85 else "sell"
+        row: Row = {"symbol": symbol, "side": side, "qty": chance.choice((1, 2, 3))}
         if chance.random() < 1 / 3:
             row |= {"order_type": "limit", "limit_price": FAR if side == "buy" else 500.0}
         rows.append(order(client_intent_id=f"{name}-{number}", **row))
@@ -114,8 +118,8 @@ def moved(chance: Random, stage: Stage, name: str) -> Life:
     """Move the data folder between jobs that die, or lose it; the orders stay where they are."""
     life = stage.life(name, _servers(stage), limit=LIMIT)
     for number in range(chance.randint(2, 4)):
-        life.put(f"batch-{number}.json", batch(chance, f"b{number}"))
         for _ in range(chance.randint(1, 2)):
+            life.put(f"batch-{len(life.jobs)}.json", batch(chance, f"b{len(life.jobs)}", most=6))
             move = chance.choice(_MOVES[: None if life.kind == SERVERS else -1])
             life.notes.append(move.__name__.strip("_"))
             shown, mounts = move(life, number)
@@ -140,8 +144,9 @@ def _renamed(life: Life, _: int) -> Shown:
 
 
 def _spelt_otherwise(life: Life, _: int) -> Shown:
-    (life.folder / "x").mkdir(exist_ok=True)
-    return life.folder / "x" / ".." / life.place.name, None
+    beside = life.place.parent / "x"
+    beside.mkdir(exist_ok=True)
+    return beside / ".." / life.place.name, None
 
 
 def _linked(life: Life, _: int) -> Shown:
@@ -207,13 +212,13 @@ _FAULTS = tuple(TROUBLE[name] for name in ("drop", "gateway", "half a reply", "d
 def behind_gateways(chance: Random, stage: Stage, name: str) -> Life:
     """Let proxies in front of the broker answer in its place, wrongly, with jobs that die or don't."""
     life = stage.life(name, chance.choice((EMBEDDED, _servers(stage))), limit=LIMIT)
-    for number in range(chance.randint(1, 3)):
+    for number in range(chance.randint(2, 4)):
         life.put(f"batch-{number}.json", batch(chance, f"b{number}"))
-        for _ in range(chance.randint(1, 3)):
-            for one in chance.sample(sorted(OF_GATEWAYS), chance.choice((1, 2, 2, 3))):
-                life.market.arm(*OF_GATEWAYS[one])
-            dies_at = chance.randint(1, 200) if chance.random() < 0.3 else None
-            life.do(dies_at=dies_at, at_once=chance.choice((1, 4)))
+        for one in [chance.choice(OF_ORDERS), *chance.sample(sorted(OF_GATEWAYS), chance.randint(0, 2))]:
+            life.notes.append(one)
+            life.market.arm(*OF_GATEWAYS[one])
+        dies_at = chance.randint(100, 300) if chance.random() < 0.2 else None
+        life.do(dies_at=dies_at, at_once=chance.choice((1, 4)))
     life.finish()
     return life
 
@@ -225,7 +230,7 @@ def two_accounts(chance: Random, stage: Stage, name: str) -> Life:
     """Trade two accounts in one batch, one of them faulty, or refused, or both now and then."""
     life = stage.life(name, chance.choice((EMBEDDED, _servers(stage))), limit=LIMIT, with_second=True)
     names = [*life.markets]
-    for number in range(chance.randint(1, 3)):
+    for number in range(chance.randint(2, 3)):
         rows = [
             {**row, "broker_account_id": account, "client_intent_id": f"{account}-{row['client_intent_id']}"}
             for account in names
@@ -234,12 +239,12 @@ def two_accounts(chance: Random, stage: Stage, name: str) -> Life:
         ]
         chance.shuffle(rows)
         life.put(f"batch-{number}.json", rows)
-        for _ in range(chance.randint(1, 2)):
-            faulty = life.markets[chance.choice(names)]
-            for one in chance.sample(sorted(_OF_AN_ACCOUNT), chance.choice((0, 1, 1, 2))):
-                faulty.arm(*_OF_AN_ACCOUNT[one])
-            dies_at = chance.randint(1, 250) if chance.random() < 0.3 else None
-            life.do(dies_at=dies_at, at_once=chance.choice((1, 4)))
+        faulty = life.markets[chance.choice(names)]
+        for one in chance.sample(sorted(_OF_AN_ACCOUNT), chance.choice((0, 1, 1, 2))):
+            life.notes.append(one)
+            faulty.arm(*_OF_AN_ACCOUNT[one])
+        dies_at = chance.randint(50, 350) if chance.random() < 0.3 else None
+        life.do(dies_at=dies_at, at_once=chance.choice((1, 4)))
     life.finish()
     return life
 
@@ -265,24 +270,23 @@ def wired(chance: Random, stage: Stage, name: str) -> Life:
     life.manner["reply_within_s"] = 1.0
     wires = stage.wires_of(life.kind)
     life.env_of_jobs.update(stage.environment_by_wire(life.kind))
-    for number in range(chance.randint(1, 2)):
+    for number in range(chance.randint(2, 3)):
         life.put(f"batch-{number}.json", batch(chance, f"b{number}"))
-        for _ in range(chance.randint(1, 2)):
-            server = chance.choice(sorted(wires))
-            wire, trouble = wires[server], chance.choice(TROUBLES)
-            at = chance.randint(1, _MESSAGES[server])
-            wire.trouble(trouble, at)
-            dies_at = chance.randint(1, 200) if chance.random() < 0.15 else None
-            life.do(dies_at=dies_at, at_once=chance.choice((1, 4)))
-            if wire.mend() >= at:
-                life.notes.append(f"{server} {trouble}")
-            if chance.random() < 0.5:
-                life.do()
+        server = chance.choice(sorted(wires))
+        wire, trouble = wires[server], chance.choice(TROUBLES)
+        at = chance.randint(1, _MESSAGES[server])
+        wire.trouble(trouble, at)
+        dies_at = chance.randint(50, 300) if chance.random() < 0.15 else None
+        life.do(dies_at=dies_at, at_once=chance.choice((1, 4)))
+        if wire.mend() >= at:
+            life.notes.append(f"{server} {trouble}")
+        if chance.random() < 0.3:
+            life.do()
     life.finish()
     return life
 
 
-_MESSAGES = {"broker": 60, "postgresql": 60, "firestore": 120}
+_MESSAGES = {"broker": 50, "postgresql": 30, "firestore": 100}
 
 
 def _servers(stage: Stage) -> str:

@@ -30,7 +30,10 @@ QUICK = Patience(lookups_s=(0.01, 0.02, 0.04, 0.08, 0.16), posts=8, down_after_s
 LEASE_S, LATE_S = 75.0, 3.0
 """Longer than a lease, and longer than a look at switch, state and lease is fresh."""
 _RUNS_AT_MOST, _REMEDIES_AT_MOST = 3, 6
-_REMEDY = re.compile(r"execution-engine ((?:stores forget-folder|positions accept) .+? --by NAME --why TEXT)")
+_REMEDY = re.compile(
+    r"execution-engine ((?:stores forget-folder|positions accept) (?!FILE)\S+ --by NAME --why (?:TEXT|\"…\")"
+    r"|cancel-all(?: --[a-z]+ [^\s`]+)+)"
+)
 _BATCH_S = 90
 
 
@@ -211,11 +214,12 @@ class Life(Case):
 
     def _remedied(self, command: Command, folder: Path) -> bool:
         """Do what a command, or a sync, tells an operator to do; False where they name nothing."""
-        found = _remedies(command.text()) or _remedies(self.do("sync", folder=folder).text())
+        shown = (command.out, self.do("sync", folder=folder).out)
+        found = next(filter(None, (_remedies(one.read_text()) for one in shown)), [])
         for remedy in found:
             self.notes.append(" ".join(remedy[:2]))
             done = self.do(*remedy, folder=folder)
-            if done.code != 0:
+            if done.code not in {0, 4}:
                 said = f"the remedy {remedy} ended with {done.code}: {done.text()[-800:]}"
                 self.wrong.append(f"doubtful: {said}")
                 return False
@@ -258,6 +262,6 @@ def _remedies(text: str) -> list[tuple[str, ...]]:
     """Return the commands that a text tells an operator to enter, each once, with a name and a reason."""
     lines = dict.fromkeys(_REMEDY.findall(text))
     return [
-        tuple(shlex.split(line.replace("NAME", "somebody").replace("TEXT", "'the harness says so'")))
+        tuple(shlex.split(line.replace("NAME", "somebody").replace("TEXT", "lost").replace("…", "meant")))
         for line in lines
     ]

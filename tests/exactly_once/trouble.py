@@ -68,3 +68,14 @@ OF_GATEWAYS: dict[str, tuple[Fault, ...]] = {
     "placed and gone": ({"fault": "accept_then_drop", "probability": 0.3},),
     "placed and late": ({"fault": "lookup_lag", "lookups": 2, "times": None},),
 }
+
+OF_ORDERS = (
+    "denied, and placed",
+    "denied, and placed",
+    "denied, and not placed",
+    "placed and gone",
+    "headers cut",
+    "no length, to orders",
+    "bodies cut",
+)
+"""Those of gateways that strike requests to place an order."""
