@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -11,21 +9,21 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
+from engine.account_names import AccountKey, Names, account_key, check_one_name_each
 from engine.agent import Agent, State
 from engine.brokers.access import Access
-from engine.brokers.account import BrokerAccount
 from engine.brokers.alpaca_replies import AFTER_RESET_S
 from engine.brokers.trading import SENDERS, Recorder, TradingBroker
-from engine.errors import BrokerError, ConfigurationError, DataUnavailable, EngineError, RunStopped
+from engine.errors import ConfigurationError, DataUnavailable, EngineError, RunStopped
 from engine.holding import hold_until_done
 from engine.lease import Holder, Lease, Leasing
 from engine.stores.protocols import AgentDocuments
 
+__all__ = ["Names", "Opening", "Patience", "Venue", "Venues", "account_key"]
+
 SEND_S = 20.0
 """A request to place an order is over after this time: connecting and waiting for the reply."""
-_KEY_LETTERS = 32
 _Done = TypeVar("_Done")
-_WHERE = "in the settings (EXEC_BROKER_ACCOUNT_ID or EXEC_ACCOUNTS_FILE) and in the intents"
 
 
 @dataclass(frozen=True)
@@ -125,48 +123,6 @@ class Venues:
         return self.down.get(account) or f"account {account} is none of those whose keys are here"
 
 
-@dataclass(frozen=True)
-class Names:
-    """What accounts are called: one name for each account, one account for each name, for ever.
-
-    Counts, limits and the book go by the name; under two names an account would have two of each, and a name
-    that changed hands would be judged by another one's. Kept in the store of the ledger.
-    """
-
-    documents: AgentDocuments
-
-    def of(self, key: str) -> str:
-        """Give what an account is called, "" where nobody has named it."""
-        return str((self.documents.agent_document(f"account-{key}") or {}).get("name", ""))
-
-    def claim(self, name: str, key: str) -> None:
-        """Take a name for an account, as it is from now on. Raises ``ConfigurationError`` where it can't be.
-
-        Both are looked at before either is kept: a name that is refused leaves nothing behind.
-        """
-        of_account, of_name = f"account-{key}", f"named-{_short_hash(name)}"
-        self._check(of_name, name, key)
-        for document, wanted in ((of_name, {"name": name, "account_key": key}), (of_account, {"name": name})):
-            if self.documents.agent_document(document) is None:
-                self.documents.replace_agent_document(document, wanted, replacing=None)
-        self._check(of_name, name, key)  # somebody may have been faster
-
-    def _check(self, of_name: str, name: str, key: str) -> None:
-        place = self.documents.place
-        known_as = self.of(key) or name
-        if known_as != name:
-            raise ConfigurationError(
-                f"The account of these keys is called {name} here, and has been traded as {known_as} "
-                f"({place}): under two names it would have two limits. Call it {known_as}, {_WHERE}."
-            )
-        if (self.documents.agent_document(of_name) or {}).get("account_key", key) != key:
-            raise ConfigurationError(
-                f"{name} is the name of another broker account, or of this one at another host ({place}): "
-                f"its positions, counts and orders are that one's. Give the account of these keys a name of "
-                f"its own, {_WHERE}."
-            )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Opening:
     """How venues are opened; ``to_trade`` off: also those that may only be looked at, being blocked.
@@ -199,8 +155,12 @@ class Opening:
             down: dict[str, EngineError] = {name: DataUnavailable(why) for name, why in left_out.items()}
             asked = [access for access in accesses if access.account not in left_out]
             keys = self._each(asked, self._key_of)
-            known = [access for access in asked if isinstance(keys[access.account], str)]
-            leases = self._each(known, lambda access: self._acquired(str(keys[access.account])))
+            known = {name: key for name, key in keys.items() if isinstance(key, AccountKey)}
+            check_one_name_each(known)
+            for name, key in known.items():
+                self.names.check_identity(name, key)
+            answered = [access for access in asked if access.account in known]
+            leases = self._each(answered, lambda access: self._acquired(known[access.account].key))
             for lease in leases.values():
                 if isinstance(lease, Lease):
                     held.enter_context(lease)
@@ -208,7 +168,7 @@ class Opening:
             for access in asked:
                 try:
                     key = _or_raise(keys[access.account])
-                    at_work.append(self._venue(access, key, _or_raise(leases[access.account])))
+                    at_work.append(self._venue(access, key.key, _or_raise(leases[access.account])))
                 except (ConfigurationError, RunStopped):
                     raise
                 except EngineError as error:
@@ -251,7 +211,7 @@ class Opening:
             hold_until_done(working.values(), lambda: _acquired_in(working.values()), seconds=SEND_S)
         return {account: done.result() for account, done in working.items()}
 
-    def _key_of(self, access: Access) -> str:
+    def _key_of(self, access: Access) -> AccountKey:
         """Ask for an account, and return its key."""
         broker = access.broker
         if broker.longest_request_s > SEND_S:
@@ -259,7 +219,7 @@ class Opening:
                 f"A request to {broker.trading_host} may take {broker.longest_request_s:g} s, and the right "
                 f"to send orders is held for {SEND_S:g} s at a time. Give the broker shorter timeouts."
             )
-        return account_key(broker.trading_host, access.asked(to_trade=self.to_trade))
+        return AccountKey.of(broker.trading_host, access.asked(to_trade=self.to_trade))
 
     def _acquired(self, key: str) -> Lease:
         leasing = Leasing(
@@ -297,25 +257,6 @@ def _or_raise(done: _Done | EngineError) -> _Done:
     if isinstance(done, EngineError):
         raise done
     return done
-
-
-def account_key(host: str, account: BrokerAccount) -> str:
-    """Name an account for its lease, without telling its number. Raises ``BrokerError`` where it has none."""
-    if not account.account_number:
-        raise BrokerError(
-            f"{host} gave an account without a number, so that nobody else could be kept from trading on it. "
-            f"See that ALPACA_TRADING_HOST is a trading host."
-        )
-    return _slow_hash(account.account_number, host)
-
-
-@functools.cache
-def _slow_hash(account_number: str, host: str) -> str:
-    return hashlib.scrypt(account_number.encode(), salt=host.encode(), n=2**12, r=8, p=1).hex()[:_KEY_LETTERS]
-
-
-def _short_hash(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:_KEY_LETTERS]
 
 
 def _why_halted(agent: Agent) -> str:

@@ -43,6 +43,23 @@ def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> None:
     sys.exit(command(folder, by=by, why=why, as_json=as_json))
 
 
+@stores.command("rename-account")
+@click.argument("old")
+@click.argument("new")
+@click.option("--by", required=True, help="Who says so.")
+@click.option("--why", required=True, help="Why the account gets another name.")
+@JSON
+def rename_account(old: str, new: str, *, by: str, why: str, as_json: bool) -> None:
+    """Go on with a broker account under another name, or at another host; OLD and NEW as intents call it.
+
+    Possible while none of its orders is open, it has no trade in this session, and broker and ledger agree:
+    limits count by name.
+    """
+    from jobs.renaming import rename_account as command
+
+    sys.exit(command(old, new, by=by, why=why, as_json=as_json))
+
+
 @click.group()
 def positions() -> None:
     """The position book: PostgreSQL where DATABASE_URL is set, else the data folder's engine.db."""

@@ -18,7 +18,8 @@ class BrokerAccount:
     """An account as its broker describes it.
 
     ``account_number`` and ``currency`` are "" where the broker gives none. A flag that the broker left out,
-    or that is neither true nor false, is True and named in ``unclear``. A ``repr`` leaves the number out.
+    or that is neither true nor false, is True and named in ``unclear``. ``account_id`` is the broker's own
+    name of it, "" where it gives none. A ``repr`` leaves number and id out.
     """
 
     account_number: str = field(repr=False)
@@ -28,6 +29,7 @@ class BrokerAccount:
     trade_suspended_by_user: bool
     currency: str
     unclear: tuple[str, ...] = ()
+    account_id: str = field(default="", repr=False, compare=False)
 
     @property
     def shown_as(self) -> str:

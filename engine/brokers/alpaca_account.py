@@ -14,7 +14,7 @@ def parse_account(body: bytes) -> BrokerAccount:
     ``status``, which Alpaca's specification requires. Unknown fields and statuses are no error.
     """
     reply = json_object(body)
-    text_in(reply, "id")
+    account_id = text_in(reply, "id")
     number = reply.get("account_number")
     if number is not None and not isinstance(number, str):
         raise ValueError("its account_number is not text")  # and not for showing
@@ -26,6 +26,7 @@ def parse_account(body: bytes) -> BrokerAccount:
         trade_suspended_by_user=reply.get("trade_suspended_by_user") is not False,
         currency=text_in(reply, "currency", default=""),
         unclear=tuple(name for name in BLOCKS if not isinstance(reply.get(name), bool)),
+        account_id=account_id,
     )
 
 

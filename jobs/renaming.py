@@ -1,0 +1,80 @@
+"""``stores rename-account``: another name for a broker account that has been traded, with no limit twice.
+
+The ledger counts by name: trades of the session, open orders and differences that nobody has explained would
+be left behind with the old one. So an account is renamed only where there is none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from engine.account_names import Names
+from engine.adjustments import check_said
+from engine.calendar import check_calendar, trading_date
+from engine.errors import UsageError
+from engine.lease import Holder, Leasing
+from engine.log import EventLog
+from engine.open_orders import left_open
+from engine.setting_values import as_name
+from engine.stores.lock import exclusive
+from engine.stores.runs import RunFolders
+from jobs.tables import print_json, say
+from jobs.world import Setup, read_setup, termination_asked
+
+
+def rename_account(old: str, new: str, *, by: str, why: str, as_json: bool) -> int:
+    """Call an account by another name in the store of the ledger; return the exit code.
+
+    Raises ``UsageError`` where it can't be renamed, or not now; nothing is changed then.
+    """
+    check_said(by=by, why=why)
+    new = as_name("NEW", new)
+    setup = read_setup()
+    check_calendar(setup.settings.calendar)
+    names, now = Names(setup.stores.agent), datetime.now(UTC)
+    stopping = termination_asked(also_ctrl_c=True)
+    with exclusive(setup.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes):
+        key = names.key_to_rename(old, new)
+        leasing = Leasing(
+            documents=setup.stores.agent,
+            holder=Holder.of(setup.data_dir),
+            log=EventLog(),
+            stopping=stopping,
+        )
+        with leasing.acquire(key):
+            if reasons := list(_in_the_way(setup, old, key, now)):
+                raise UsageError(
+                    f"{old} can't be renamed now: {'; '.join(reasons)}. Nothing was changed. Go on as {old} "
+                    f"until that is over (`execution-engine cancel-all`, `sync`, the next session), then run "
+                    f"this again."
+                )
+            names.rename(old, new, by=by, why=why, at=now)
+    place = setup.stores.agent.place
+    message = f"{by} renamed account {old} to {new}: {why}"
+    EventLog().event("account_renamed", message, severity="NOTICE", by=by, why=why, account=new)
+    if as_json:
+        print_json({"exit_code": 0, "from": old, "to": new, "kept_in": place})
+        return 0
+    say(f"The account {old} is called {new} from now on ({place}).")
+    say(f"Call it {new} in the settings (EXEC_BROKER_ACCOUNT_ID or EXEC_ACCOUNTS_FILE) and in the intents.")
+    say(f"The next live run takes over what it holds as the opening balance of {new}.")
+    return 0
+
+
+def _in_the_way(setup: Setup, account: str, key: str, now: datetime) -> Iterator[str]:
+    """Return what would be left behind under the old name."""
+    for run in RunFolders(setup.objects).unfinished():
+        if run.start["mode"] == "live" and account in {begun["account"] for begun in run.start["venues"]}:
+            yield f"run {run.run_id} is not finished"
+    if left := sum(len(one.orders) for one in left_open(setup.objects, of_account=key)):
+        yield f"{left} of its orders are open or unresolved"
+    shared = setup.stores.agent.agent_document(f"orders-{key}") or {}
+    if runs := {*shared.get("sending", {}), *shared.get("open", {})}:
+        yield f"{len(runs)} runs of this or other data folders have orders of it open"
+    session = trading_date(now, setup.settings.calendar)
+    if trades := int(setup.stores.ledger.trade_counts([account], session)["trades"].sum()):
+        yield f"it has {trades} trades in the session {session}, which count against its limit"
+    mark = setup.stores.positions.sync_mark(account)
+    if mark is not None and mark.open_breaks:
+        yield f"broker and ledger differ in {mark.open_breaks} places"
