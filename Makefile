@@ -25,6 +25,7 @@ bench: .venv/test.stamp
 soak: .venv/test.stamp  # three to four hours on two cores; to repeat a schedule: python -m tests.exactly_once SEED
 	@$(BIN)/python -m pytest -m soak
 	@TESTS_EXPLORE=1 $(BIN)/python -m pytest -m "hypothesis and not soak"
+	@$(BIN)/python -m tests.mutation
 
 simulator: .venv/simulator.stamp
 	@$(BIN)/execution-engine serve-simulator

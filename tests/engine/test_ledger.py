@@ -21,9 +21,11 @@ from engine.ledger import (
     SESSION_IS_ESTIMATED,
     Adjustment,
     adjustment_document,
+    bookable,
     checked_document,
     checked_ledger_document,
     document_name,
+    essential,
     ledger_document,
     ledger_keys,
     merge_ledger_document,
@@ -247,6 +249,37 @@ def test_its_numbers_are_numbers_and_those_of_the_raw_blobs_stay_text() -> None:
 @pytest.mark.parametrize("filled_qty", [0, 0.0, math.nan, -1])
 def test_an_order_without_fills_has_no_document(filled_qty: float) -> None:
     assert document_of(intent(), order(filled_qty=filled_qty)) is None
+
+
+def test_the_smallest_fill_has_a_document() -> None:
+    document = document_of(intent(), order(filled_qty=1e-9)) or {}
+    assert document["filled_qty"] == 1e-9
+
+
+# --- what is kept of a document that no store would keep whole
+
+
+def test_what_is_essential_of_a_document_is_what_it_is_counted_and_summed_by() -> None:
+    marks = {"counts_as_trade": False, "exit_of": "o-0", SESSION_IS_ESTIMATED: True}
+    spare = {"metadata": {"signal": "x"}, "limit_price": 501.5}
+    by = (
+        "client_intent_id", "strategy_id", "broker_account_id", "symbol", "side", "broker_order_id",
+        "trading_date", "filled_qty", "filled_avg_price", "filled_at",
+    )  # fmt: skip
+    assert essential(PLAIN | marks | spare) == {name: PLAIN[name] for name in by} | marks
+
+
+@pytest.mark.parametrize("largest", ["metadata", "raw_broker_order", "raw_fill"])
+def test_of_a_document_that_is_too_large_the_largest_of_what_is_spare_is_left_out(largest: str) -> None:
+    spare = {name: {"said": "x" * 300_000} for name in ("metadata", "raw_broker_order", "raw_fill")}
+    document = PLAIN | spare | {largest: {"said": "x" * 600_000}}
+    kept, left_out = bookable(document)
+    assert kept == {name: value for name, value in document.items() if name != largest}
+    assert [fault.path for fault in left_out] == [largest]
+
+
+def test_a_document_that_is_not_too_large_is_kept_whole() -> None:
+    assert bookable(PLAIN) == (PLAIN, [])
 
 
 def test_a_moment_without_a_zone_is_refused() -> None:

@@ -532,7 +532,7 @@ def test_a_daily_limit_of_zero_refuses_every_order() -> None:
     assert reason(order(), max_daily_trades=0) == "max_daily_trades_exceeded"
 
 
-@pytest.mark.parametrize("trades", [np.nan, None, -1, 1.5, np.inf])
+@pytest.mark.parametrize("trades", [np.nan, None, -1, 1.5, np.inf, 2.0**53])
 def test_a_count_that_is_no_count_is_unavailable_for_that_account_only(trades: Any) -> None:
     inputs = book(daily_trades=traded(("paper", trades), ("other", 1)))
     decisions = decide(order(), order(broker_account_id="other"), inputs=inputs)
@@ -616,6 +616,12 @@ def test_of_five_unfilled_buys_of_sixty_only_the_first_passes_a_limit_of_a_hundr
     decisions = decide(*[order("buy", 60) for _ in range(5)])
     assert decisions["reason"].tolist() == ["ok"] + ["max_position_size_exceeded"] * 4
     assert decisions["projected_qty"].tolist() == [60, 120, 120, 120, 120]
+
+
+def test_of_two_unfilled_sells_of_sixty_only_the_first_passes_a_limit_of_a_hundred() -> None:
+    decisions = decide(order("sell", 60), order("sell", 60), order("sell", 40))
+    assert decisions["reason"].tolist() == ["ok", "max_position_size_exceeded", "ok"]
+    assert decisions["projected_qty"].tolist() == [-60, -120, -100]
 
 
 def test_a_refused_order_leaves_no_trace() -> None:

@@ -1,0 +1,74 @@
+"""``python -m tests.mutation`` tries the sample; with modules and ``--tests``, mutants of these."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from tests.mutation.mutating import Mutant, mutants_of
+from tests.mutation.sample import SAMPLE
+from tests.mutation.trial import Verdict, load_libraries, try_out
+
+_WITHIN_S = 600.0
+
+
+def main() -> int:
+    """Return 0 where every mutant was killed, else 1: one survived, or its tests say nothing of it."""
+    said = _arguments()
+    load_libraries()
+    if not said.modules:
+        return _of_sample()
+    return _of_modules(said.modules, shlex.split(said.tests), at_most=said.at_most, seed=said.seed)
+
+
+def _of_sample() -> int:
+    """Try the sample; its tests are run once without a mutant, since any failing test would kill."""
+    without: dict[str, Verdict] = {}
+    for one in SAMPLE:
+        if one.tests not in without:
+            without[one.tests] = try_out(None, one.selection, within_s=_WITHIN_S)
+    unfit = [tests for tests, verdict in without.items() if verdict != Verdict.SURVIVED]
+    for tests in unfit:
+        print(f"these tests fail without any mutant, or there are none: {tests}")
+    trials = ((one.mutant(), one.selection) for one in SAMPLE)
+    return max(_tried(trials), int(bool(unfit)))
+
+
+def _of_modules(modules: Sequence[str], tests: Sequence[str], *, at_most: int, seed: int) -> int:
+    found = [mutant for path in modules for mutant in mutants_of(path)]
+    drawn = random.Random(seed).sample(found, min(at_most, len(found)))
+    if try_out(None, tests, within_s=_WITHIN_S) != Verdict.SURVIVED:
+        print(f"these tests fail without any mutant, or there are none: {' '.join(tests)}")
+        return 1
+    print(f"{len(drawn)} of {len(found)} mutants")
+    return _tried((mutant, tests) for mutant in sorted(drawn, key=lambda one: (one.path, one.line)))
+
+
+def _tried(trials: Iterable[tuple[Mutant, Sequence[str]]]) -> int:
+    begun, verdicts = time.monotonic(), Counter[Verdict]()
+    for mutant, tests in trials:
+        verdict = try_out(mutant, tests, within_s=_WITHIN_S)
+        verdicts[verdict] += 1
+        if verdict != Verdict.KILLED:
+            print(f"{verdict}: {mutant}", flush=True)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    print(f"{counts or 'no mutants'} in {time.monotonic() - begun:.0f} s")
+    return int(any(verdicts[one] for one in (Verdict.SURVIVED, Verdict.NOT_TRIED)))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("modules", nargs="*", help="paths such as engine/ledger.py; none: the fixed sample")
+    parser.add_argument("--tests", default="", help="what pytest is called with: files, -k …")
+    parser.add_argument("--at-most", type=int, default=1_000_000, help="how many mutants, drawn by chance")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""The fixed sample: mutants that once survived, or that would cost the most, and the tests that kill them.
+
+Each is a text that its module has exactly once, and what stands in its place. The tests are named by file
+and, after ``::``, by a part of their names, so that one is tried in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.mutation.mutating import Mutant, replaced
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A mutant by the text that it replaces, and the tests nearest to it: ``file::part of a name``."""
+
+    path: str
+    before: str
+    after: str
+    tests: str
+
+    def mutant(self) -> Mutant:
+        """Return the mutant. Raises ``LookupError`` where its place is not found."""
+        return replaced(self.path, self.before, self.after)
+
+    @property
+    def selection(self) -> list[str]:
+        """The tests as pytest selects them."""
+        place, _, part = self.tests.partition("::")
+        return [f"tests/{place}", *(["-k", part] if part else [])]
+
+
+_LIVE, _ONE = "engine/routing/test_live.py", "engine/routing/test_one_order.py"
+_RULES = "engine/risk/test_evaluate_examples.py"
+_RECONCILING, _LEASE = "engine/test_reconciling.py", "engine/test_lease.py"
+
+SAMPLE = (
+    # what a killed job may have sent, and what is not known
+    Sampled(
+        "engine/routing/live.py",
+        " or order.row in failed.earlier):",
+        "):",
+        "engine/test_several_accounts.py::never_called_unsent",
+    ),
+    Sampled(
+        "engine/trading.py",
+        "why=str(why), earlier=earlier)",
+        "why=str(why), earlier=[])",
+        "engine/test_several_accounts.py::never_called_unsent",
+    ),
+    Sampled(
+        "engine/routing/one_order.py",
+        "not tries.posts and not _id_is_taken(refusal):",
+        "not tries.posts:",
+        f"{_ONE}::id_is_taken",
+    ),
+    Sampled(
+        "engine/looking_after.py",
+        "if left.trading_date >= self.trading_date or age < _LONGEST_LAG:",
+        "if age < _LONGEST_LAG:",
+        f"{_ONE}::not_forgotten_in",
+    ),
+    Sampled(
+        "engine/looking_after.py",
+        "if left.trading_date >= self.trading_date or age < _LONGEST_LAG:",
+        "if left.trading_date >= self.trading_date:",
+        f"{_ONE}::not_forgotten_in",
+    ),
+    Sampled(
+        "engine/looking_after.py",
+        "timedelta(minutes=1), timedelta(hours=1)",
+        "timedelta(0), timedelta(hours=1)",
+        f"{_ONE}::in_doubt_is_looked",
+    ),
+    # whether an order may still leave
+    Sampled(
+        "engine/routing/live.py",
+        "if age_s < -CLOCK_SKEW_LIMIT_S:",
+        "if age_s < -1e12:",
+        f"{_LIVE}::too_old_by",
+    ),
+    Sampled(
+        "engine/routing/live.py",
+        'if age_s > settings["decision_max_age_s"]:',
+        'if age_s >= settings["decision_max_age_s"]:',
+        f"{_LIVE}::too_old_by",
+    ),
+    Sampled(
+        "engine/routing/live.py",
+        "intent.valid_until < now:",
+        "intent.valid_until <= now:",
+        f"{_LIVE}::too_old_by",
+    ),
+    Sampled(
+        "engine/routing/live.py",
+        "withheld = self.halted or self._halted_now() or self._expired(order)",
+        "withheld = self.halted or self._expired(order)",
+        f"{_LIVE}::kill_switch_that_goes_on",
+    ),
+    Sampled(
+        "engine/routing/live.py",
+        "        self.venue.lease.hold_for(SEND_S)\n",
+        "",
+        f"{_LIVE}::without_the_right",
+    ),
+    Sampled(
+        "engine/routing/dry_run.py",
+        "SWITCH_READS_AT_MOST = 100",
+        "SWITCH_READS_AT_MOST = 1_000_000",
+        "engine/routing/test_dry_run.py::hundred_times",
+    ),
+    # the counts and the rules
+    Sampled(
+        "engine/syncing.py",
+        '        and document.get("trading_date") == today\n',
+        "",
+        "engine/test_syncing.py::todays_count",
+    ),
+    Sampled(
+        "engine/risk/scan.py",
+        "trades_out[row] = 1 if trades[a] >= trades_limit else 0",
+        "trades_out[row] = 1 if trades[a] > trades_limit else 0",
+        _RULES,
+    ),
+    Sampled(
+        "engine/risk/scan.py",
+        "                trades[a] += 1\n",
+        "                trades[a] += 0\n",
+        _RULES,
+    ),
+    Sampled(
+        "engine/risk/scan.py",
+        "projected = position[k] + buys[k] + q",
+        "projected = position[k] + q",
+        _RULES,
+    ),
+    Sampled(
+        "engine/risk/scan.py",
+        "                within = projected >= -limit\n",
+        "                within = projected > -limit\n",
+        _RULES,
+    ),
+    # the books
+    Sampled(
+        "engine/reconciling.py",
+        "if rest and unclear:",
+        "if unclear:",
+        f"{_RECONCILING}::unclear_size",
+    ),
+    Sampled(
+        "engine/books.py",
+        "_MARGIN = timedelta(seconds=2)",
+        "_MARGIN = timedelta(0)",
+        "engine/test_books.py::after_a_clean",
+    ),
+    Sampled(
+        "engine/ledger.py",
+        'kept |= {"trading_date", SESSION_IS_ESTIMATED}',
+        "pass",
+        "engine/test_ledger.py::trading_date_of or estimate_never",
+    ),
+    Sampled(
+        "engine/ledger.py",
+        "kept |= FILL_FIELDS",
+        "pass",
+        "engine/test_ledger.py::late_reply",
+    ),
+    # the lease
+    Sampled(
+        "engine/lease.py",
+        "return min(by_monotonic_s, by_wall_s) - CLOCK_SKEW_LIMIT_S",
+        "return min(by_monotonic_s, by_wall_s)",
+        f"{_LEASE}::not firestore and not processes",
+    ),
+    Sampled(
+        "engine/lease.py",
+        "return min(by_monotonic_s, by_wall_s) - CLOCK_SKEW_LIMIT_S",
+        "return by_wall_s - CLOCK_SKEW_LIMIT_S",
+        f"{_LEASE}::not firestore and not processes",
+    ),
+    Sampled(
+        "engine/lease.py",
+        'if replacing is None or replacing.get("nonce") != self._nonce:',
+        "if replacing is None:",
+        f"{_LEASE}::not firestore and not processes",
+    ),
+    # replay
+    Sampled(
+        "replay/chaining.py",
+        "rest = order.ordered_units - sum(fill.units for fill in order.then if fill.at <= at)",
+        "rest = order.ordered_units",
+        "replay/test_chaining.py::neither_fills",
+    ),
+    Sampled(
+        "replay/chaining.py",
+        "counted_then = filled_then and not worked",
+        "counted_then = filled_then",
+        "replay/test_chaining.py::neither_fills",
+    ),
+)
