@@ -67,6 +67,11 @@ _PLAIN_TEXT = (
     _Text(is_normal, NORMAL, "Write plain letters: no ligature, no full-width one, an accent in its letter."),
 )
 """What names something, where no pattern says more; each holds of what the ones before it hold of."""
+_ABOUT_TYPES = frozenset({"order_type", "limit_price", "stop_price", "trail_price", "trail_percent"})
+_ABOUT_CLASSES = frozenset(
+    {"order_class", "take_profit_limit_price", "stop_loss_stop_price", "stop_loss_limit_price"}
+)
+"""Where none of these is given, the defaults of type and class ask for nothing."""
 _UNNEEDED_BY_CANCELS = frozenset({"symbol", "side", "qty"})
 
 
@@ -213,6 +218,8 @@ def _how_much(columns: Columns, rows: int, is_cancel: Mask) -> Iterator[Violatio
 
 
 def _prices_of_types(columns: Columns, rows: int) -> Iterator[Violation]:
+    if columns.keys().isdisjoint(_ABOUT_TYPES):
+        return
     needs = {
         "limit_price": ("limit", "stop_limit"),
         "stop_price": ("stop", "stop_limit"),
@@ -250,6 +257,8 @@ def _prices_of_types(columns: Columns, rows: int) -> Iterator[Violation]:
 
 
 def _legs_of_classes(columns: Columns, rows: int) -> Iterator[Violation]:
+    if columns.keys().isdisjoint(_ABOUT_CLASSES):
+        return
     legs = {name: _given(columns, rows, name) for name in ("take_profit_limit_price", "stop_loss_stop_price")}
     both = _says(columns, rows, "order_class", "bracket", "oco")
     one = _says(columns, rows, "order_class", "oto")

@@ -6,10 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 _PIECE_BYTES = 1 << 18
+_FEW_BYTES = 1 << 12
 
 
 def count_of(character: bytes, content: bytes) -> int:
     """Return how often a single byte stands in some content."""
+    if len(content) < _FEW_BYTES:
+        return content.count(character)
     letters, wanted = np.frombuffer(content, dtype=np.uint8), ord(character)
     return sum(
         int(np.count_nonzero(letters[start : start + _PIECE_BYTES] == wanted))

@@ -117,6 +117,7 @@ def _column_words(name: str, default: str | None, column: Column | None) -> Word
     raise AssertionError(f"{name} is a column of no kind")
 
 
+@cache
 def _missing(name: str, default: str | None) -> int:
     return _hash(default) if default is not None and name != "extended_hours" else 0
 

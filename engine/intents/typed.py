@@ -29,6 +29,7 @@ from engine.setting_values import OFF_WORDS, ON_WORDS
 from engine.symbols import canonical_symbol
 
 _NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?\s*$"
+_FEW = 16
 _ZONED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)? ?(Z|[+-]\d\d(:?\d\d)?)", re.IGNORECASE)
 
 
@@ -157,9 +158,18 @@ def _within_years(us: np.ndarray) -> Mask:
 
 def _encoded(array: pa.Array) -> tuple[np.ndarray, list[str]]:
     """Give the code of each value, -1 where null, and the distinct values."""
+    if len(array) <= _FEW and pa.types.is_string(array.type):
+        return _encoded_few(array.to_pylist())
     encoded = array if pa.types.is_dictionary(array.type) else pc.dictionary_encode(array)
     codes = pc.fill_null(encoded.indices, MISSING).to_numpy(zero_copy_only=False)
     return codes, encoded.dictionary.to_pylist()
+
+
+def _encoded_few(values: list[str | None]) -> tuple[np.ndarray, list[str]]:
+    """Return the same of a few values, for which Arrow's call takes longer than its work."""
+    place: dict[str, int] = {}
+    codes = [MISSING if value is None else place.setdefault(value, len(place)) for value in values]
+    return np.array(codes, dtype=np.int32), list(place)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -384,3 +384,16 @@ def _coded(values: list[object]) -> pa.Array:
 
 def _is_text(arrow: pa.DataType) -> bool:
     return bool(pa.types.is_string(arrow) or pa.types.is_large_string(arrow))
+
+
+@pytest.mark.parametrize("kind", ["text", "symbol", "enum", "number", "flag", "time"])
+def test_many_values_are_read_as_the_same_ones_in_a_few_rows(kind: Kind) -> None:
+    few = pa.array([" a ", None, "1.5", "true", "2026-03-02T14:30:00Z", "a", "", "BRK/B"], pa.string())
+    many = pa.concat_arrays([few] * 50)
+    read, again = typed_column(kind, few), typed_column(kind, many)
+    for name, value in vars(read).items():
+        other = getattr(again, name)
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(np.tile(value, 50), other)
+        else:
+            assert value == other
