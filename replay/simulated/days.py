@@ -105,6 +105,7 @@ class _Simulating:
         self.simulation, self.out = simulation, out
         self.hours = ending_after(_midday_ns(simulation.first_day))
         begin_ns = self.hours.open_ns
+        self.now = _moment(begin_ns)
         self.simulator = Simulator(
             key=_KEY,
             secret=_SECRET,
@@ -112,8 +113,8 @@ class _Simulating:
             clock="manual",
             start_ns=begin_ns,
             rate_limit=1_000_000,
+            wall=self._seconds,
         )
-        self.now = _moment(begin_ns)
         self.market = RandomWalk(simulation.seed, begin_ns)
         self.strategies: Sequence[Strategy] = strategies()
         self.earlier = self._prices(begin_ns)
@@ -129,6 +130,10 @@ class _Simulating:
             }
         )
         self.limits = replace(simulation.limits, accounts=frozenset([simulation.account]))
+
+    def _seconds(self) -> float:
+        """Return the simulated time in seconds since 1970."""
+        return self.now.timestamp()
 
     def all(self, told: Callable[[Session, int], None]) -> list[RunFolder]:
         """Do all sessions."""

@@ -44,7 +44,8 @@ class Simulator:
     the first two begin at ``start_ns``, by default with the first bar or in mid-session. Ids of orders come
     from the seed where the clock is ``manual``; otherwise they never come again, as at Alpaca: two simulators
     of one seed, or one that begins anew, would give an order of yours another one's id. ``begin``: gives a
-    new venue and its clock, in place of all these but keys, limit and seed.
+    new venue and its clock, in place of all these but keys, limit and seed. ``wall``: the clock of the rate
+    limit, in seconds since 1970; None is the machine's.
     """
 
     key: str = "test-key"
@@ -58,6 +59,7 @@ class Simulator:
     speed: float = 1.0
     start_ns: int | None = None
     begin: Callable[[], tuple[Venue, SimulatedClock]] | None = field(default=None, repr=False)
+    wall: Callable[[], float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.simulation = Simulation(
@@ -65,6 +67,7 @@ class Simulator:
             keys=Keys(self.key, self.secret),
             rate_limit=self.rate_limit,
             seed=self.seed,
+            wall=self.wall,
         )
         self.app = build_app(self.simulation)
 

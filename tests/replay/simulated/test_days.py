@@ -34,8 +34,9 @@ def statuses(runs: list[RunFolder]) -> Counter[str]:
 
 
 def test_the_same_seed_leaves_the_same_files_byte_for_byte(
-    two_days: tuple[Path, list[RunFolder]], tmp_path: Path
+    two_days: tuple[Path, list[RunFolder]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("replay.simulator.wire.simulation._wall_seconds", lambda: 0.0)  # at any time of day
     simulate(Simulation(sessions=2, seed=7), tmp_path / "again")
     assert content(tmp_path / "again") == content(two_days[0])
     books = [EmbeddedStore(folder / "engine.db") for folder in (tmp_path / "again", two_days[0])]
