@@ -83,7 +83,7 @@ def _of_run(run: RunFolder, late: list[pa.Table], now: datetime) -> Iterator[dic
     batch = {
         row["client_intent_id"]: row
         for row in run.table(BATCH).to_pylist()
-        if row["client_intent_id"] in results.keys() | orders_of.keys()
+        if row["client_intent_id"] in results.keys() | orders_of.keys() and row["action"] != "cancel"
     }
     executed = {order_id: list(by_id.values()) for order_id, by_id in fills.items()}
     pairs = [
@@ -91,7 +91,10 @@ def _of_run(run: RunFolder, late: list[pa.Table], now: datetime) -> Iterator[dic
         for intent_id, row in batch.items()
     ]
     calendar = run.start["settings"]["calendar"]
-    yield from ledger_documents(pairs, executed, calendar=calendar, now=now)
+    for document in ledger_documents(pairs, executed, calendar=calendar, now=now):
+        if "exit_of" in document:
+            document.pop("order_type", None)  # a leg's own kind is not in the record
+        yield document
 
 
 def _entry(
