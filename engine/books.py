@@ -16,12 +16,14 @@ import pyarrow as pa
 from engine.breaks import Break, BrokerBook, OwnBook, OwnOrder, units_of
 from engine.brokers.alpaca_activities import Activities
 from engine.journal import Journal
+from engine.kept_adjustments import keep_adjustments
 from engine.ledger import adjustment_document
 from engine.looking_after import LookingAfter
 from engine.open_orders import OpenOrder
 from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
 from engine.quantity import UNITS
 from engine.reconciling import reconcile
+from engine.recorded_ledger import recorded_order_ids
 from engine.shared_orders import SharedOrders
 from engine.stores.protocols import SyncMark
 from engine.stores.runs import BATCH, RESULTS, START, RunFolder
@@ -32,6 +34,8 @@ OPENING = "opening_balance"
 _MARGIN = timedelta(seconds=2)
 """Executions count from so long before the moment at which both books told the same: it is one of many."""
 _LOOKED_BACK = timedelta(days=7)
+_RECORD_LOOKED_BACK = timedelta(days=14)
+_FOREIGN = frozenset({"manual_trade", "unknown_order"})
 _NOT_YET = "is not finished, and what it sent is not in the ledger yet"
 
 
@@ -108,6 +112,7 @@ class Books:
                 orders=ours.orders,
                 known_orders=ours.known_orders | self._ours_of(told.open_orders),
                 accepted=left.accepted,
+                recorded=self._recorded(breaks),
             )
             breaks = reconcile(theirs, ours, at=at)
         open_breaks = sum(not found.is_repaired for found in breaks)
@@ -135,6 +140,7 @@ class Books:
         ]
         if documents:
             self.venue.lease.hold_for(SEND_S)  # or another job may have opened it, and traded, meanwhile
+            keep_adjustments(self.world.objects, documents)
             self.world.ledger.write_ledger(documents)
             held = ", ".join(f"{position.qty:g} {position.symbol}" for position in told.positions[:5])
             more = ", …" if len(documents) > 5 else ""
@@ -189,6 +195,15 @@ class Books:
         documents = self.world.ledger.ledger_documents(ids)
         account = self.venue.account
         return {id_ for id_, one in documents.items() if one.get("broker_account_id") == account}
+
+    def _recorded(self, breaks: Sequence[Break]) -> frozenset[str]:
+        """Return which orders that look like another's the record of recent sessions has as sent."""
+        foreign = {found.broker_order_id for found in breaks if found.kind in _FOREIGN}
+        if not foreign:
+            return frozenset()
+        since = self.trading_date - _RECORD_LOOKED_BACK
+        recorded = recorded_order_ids(self.world.objects, newest=self.trading_date, since=since)
+        return frozenset(foreign & recorded)
 
     def _elsewhere(self) -> list[OwnOrder]:
         """Give the orders that runs of other data folders have left open: they are ours as well."""

@@ -115,7 +115,7 @@ class OwnBook:
 
     ``positions``: units by symbol, summed from the ledger as it was before this sync wrote ``late`` into it.
     ``known_orders``: the broker's ids of all orders that are ours, in the ledger or not, those of ``orders``
-    not repeated.
+    not repeated. ``recorded``: of orders that the record has as sent, whatever the ledger has.
     """
 
     account: str
@@ -124,6 +124,7 @@ class OwnBook:
     orders: Sequence[OwnOrder] = ()
     known_orders: frozenset[str] = frozenset()
     accepted: Accepted = field(default_factory=Accepted)
+    recorded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,16 +21,19 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from engine.errors import DataUnavailable, EngineError, RecordError, StoreChanged, StoreDamaged
+from engine.kept_adjustments import keep_adjustments
+from engine.ledger import ADJUSTMENT
 from engine.record import json_bytes, read_json
 from engine.recorded_ledger import lacking, recorded_documents
 from engine.stores.chosen import Stores, identity_of
 from engine.stores.folder_identity import folder_identity, known_identity
 from engine.stores.objects import Objects
 from engine.stores.protocols import AgentDocuments
+from engine.stores.runs import RunFolders
 
 _PLACE = "folder/generations/"
 _STORE = "store"
@@ -84,13 +87,14 @@ class _Looked:
 class Generations:
     """The generations of the data folder at ``objects``.
 
-    ``unbooked`` returns the broker's ids of orders whose fills the folder's record has and the ledger lacks;
-    it is asked where a folder has no generation yet.
+    Where a folder has no generation yet, ``unbooked`` returns the broker's ids of orders whose fills the
+    record has and the ledger lacks, and ``carry_over`` brings into the folder what only the ledger had.
     """
 
     objects: Objects
     stores: tuple[Store, ...]
     unbooked: Callable[[], list[str]]
+    carry_over: Callable[[], None] = lambda: None
 
     def verify(self) -> None:
         """Check that every store is the one that was used, and neither it nor the folder is behind.
@@ -105,7 +109,10 @@ class Generations:
 
         Raises as ``verify`` does, and ``EngineError`` where a store can't be written: running again is safe.
         """
-        self._advance(self._verified(), {"by": by, "at": at.isoformat()})
+        looked = self._verified()
+        if looked.kept is None:
+            self.carry_over()
+        self._advance(looked, {"by": by, "at": at.isoformat()})
 
     def adopt(self, *, by: str, why: str, at: datetime) -> None:
         """Take the stores that the settings name for those of this folder from now on, whatever they hold.
@@ -212,11 +219,18 @@ def generations_of(objects: Objects, stores: Stores, clock: Callable[[], datetim
         documents = recorded_documents(objects, now=clock())
         return sorted(str(one["broker_order_id"]) for one in lacking(documents, stores.ledger))
 
+    def carry_over() -> None:
+        runs = (run for run in RunFolders(objects).all() if run.start["mode"] == "live")
+        for account in sorted({venue["account"] for run in runs for venue in run.start["venues"]} - {""}):
+            documents = stores.ledger.account_documents(account, since=date.min)
+            keep_adjustments(objects, [one for one in documents if ADJUSTMENT in one])
+
     ledger = Store(LEDGER, identity_of(stores.ledger), stores.agent)
     if stores.with_positions is stores.agent:
-        return Generations(objects, (replace(ledger, keeps=f"{POSITIONS} and {LEDGER}"),), unbooked)
+        both = replace(ledger, keeps=f"{POSITIONS} and {LEDGER}")
+        return Generations(objects, (both,), unbooked, carry_over)
     positions = Store(POSITIONS, identity_of(stores.positions), stores.with_positions)
-    return Generations(objects, (positions, ledger), unbooked)
+    return Generations(objects, (positions, ledger), unbooked, carry_over)
 
 
 def _generations(objects: Objects) -> list[_Generation]:

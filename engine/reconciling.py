@@ -50,6 +50,7 @@ _ACTIONS = {
     "JNLS": "journal entry in shares",
     "CFEE": "fee in kind",
 }
+_REBUILD = "Book it from the record: `execution-engine ledger rebuild --by NAME --why TEXT`; then sync again."
 _ACCEPT = '`execution-engine positions accept FILE --by NAME --why "…"`'
 
 
@@ -213,18 +214,25 @@ class _Comparison:
             price = sum(units_of(fill.qty) * fill.price for fill in fills) / filled if filled else None
             moments = dict.fromkeys(in_utc(fill.filled_at) for fill in (fills[0], fills[-1]))
             at_price = "" if price is None else f" at {price:.10g}"
+            is_ours = order_id in self.books.ours.recorded
+            whose = "which a run of ours sent and the ledger lacks" if is_ours else "which is none of ours"
             yield self._break(
-                "manual_trade",
+                "quantity_differs" if is_ours else "manual_trade",
                 symbol,
                 units,
-                f"order {order_id}, which is none of ours, {_traded(units)}{at_price} "
+                f"order {order_id}, {whose}, {_traded(units)}{at_price} "
                 f"({counted(len(fills), 'execution')}, {' to '.join(moments)}); {self.books.both(symbol)}.",
-                f"If the trade was meant, take it in: {_ACCEPT}; if nobody meant it, `execution-engine halt "
-                f'--why "…"` and change the keys of account {self.books.ours.account}.',
+                _REBUILD if is_ours else self._if_meant(),
                 broker_order_id=order_id,
                 activity_id=fills[-1].fill_id,
                 broker_price=price,
             )
+
+    def _if_meant(self) -> str:
+        return (
+            f"If the trade was meant, take it in: {_ACCEPT}; if nobody meant it, `execution-engine halt "
+            f'--why "…"` and change the keys of account {self.books.ours.account}.'
+        )
 
     def _actions_of_known_size(self, symbol: str) -> Iterator[Break]:
         sized = ((one.kind, one) for one in self.books.actions.get(symbol, ()) if one.qty is not None)

@@ -42,6 +42,27 @@ def recorded_documents(objects: Objects, *, now: datetime) -> list[dict[str, Any
     return [one for run in runs for one in _of_run(run, late.get(run.run_id, []), now)]
 
 
+def recorded_order_ids(objects: Objects, *, newest: date, since: date) -> set[str]:
+    """Return the broker's ids of orders, and legs that filled, of the live runs of recent sessions.
+
+    Of sessions from ``since`` on; ``newest`` is about today. Raises ``RecordError``.
+    """
+    found: set[str] = set()
+    for runs in RunFolders(objects).by_session(newest):
+        if runs[0].trading_date < since:
+            break
+        for run in runs:
+            if run.start["mode"] == "live":
+                found |= _order_ids(run)
+    return found
+
+
+def _order_ids(run: RunFolder) -> set[str]:
+    names = [name for name in (RESULTS, FILLS) if name in run.names()]
+    ids = (run.table(name, ["broker_order_id"])["broker_order_id"] for name in names)
+    return {id_ for column in ids for id_ in column.to_pylist() if id_}
+
+
 def lacking(documents: Iterable[Mapping[str, Any]], ledger: LedgerStore) -> list[Mapping[str, Any]]:
     """Return those documents that a ledger has not, or with less filled. Raises ``DataUnavailable``."""
     by_account: dict[str, list[Mapping[str, Any]]] = {}

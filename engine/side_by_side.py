@@ -105,7 +105,8 @@ class SideBySide:
     @cached_property
     def strangers(self) -> dict[str, list[BrokerOrder]]:
         """The open orders that aren't ours, by symbol."""
-        found = (head for head in self.theirs.open_orders if head.broker_order_id not in self.known)
+        ours = self.known | self.ours.recorded
+        found = (head for head in self.theirs.open_orders if head.broker_order_id not in ours)
         return grouped((canonical_symbol(head.symbol), head) for head in found)
 
     @cached_property

@@ -17,7 +17,7 @@ from engine.stores.folder_identity import folder_identity
 from engine.stores.objects import LocalObjects
 from tests.desk import order
 from tests.jobs.command_line import Done, jsonl, waiting
-from tests.jobs.live_machine import Live
+from tests.jobs.live_machine import API_KEY, SECRET_KEY, Live
 
 BY = ("--by", "ann", "--why", "the disk broke")
 Loss = Callable[[Live, Path], None]
@@ -52,6 +52,23 @@ def refused(live: Live, *, by: int = 2) -> str:
 def reasons(done: Done) -> dict[str, int]:
     found: dict[str, int] = done.json["decisions"]["by_reason"]
     return found
+
+
+def by_hand(live: Live) -> None:
+    """Let a person buy three shares at the broker."""
+    live.alpaca.session.post(
+        f"{live.alpaca.url}/v2/orders",
+        json={"symbol": "SPY", "qty": "3", "side": "buy", "type": "market", "time_in_force": "day"},
+        headers={"APCA-API-KEY-ID": API_KEY, "APCA-API-SECRET-KEY": SECRET_KEY},
+    ).raise_for_status()
+
+
+def as_of_the_version_before(live: Live) -> None:
+    """Take from folder and store what they know of each other."""
+    folder = folder_identity(LocalObjects(live.data))
+    shutil.rmtree(live.data / "folder/generations")
+    with closing(sqlite3.connect(live.data / "engine.db")) as connection, connection:
+        connection.execute("DELETE FROM agent_documents WHERE name IN (?, 'store')", (f"folder-{folder}",))
 
 
 def removed(live: Live, _: Path) -> None:
@@ -149,10 +166,7 @@ def test_where_nothing_is_wrong_nothing_is_adopted(traded: Live) -> None:
 
 
 def test_a_folder_of_the_version_before_goes_on_where_the_store_has_its_fills(traded: Live) -> None:
-    folder = folder_identity(LocalObjects(traded.data))
-    shutil.rmtree(traded.data / "folder/generations")
-    with closing(sqlite3.connect(traded.data / "engine.db")) as connection, connection:
-        connection.execute("DELETE FROM agent_documents WHERE name IN (?, 'store')", (f"folder-{folder}",))
+    as_of_the_version_before(traded)
     done = traded("run", "--json")
     assert (done.code, reasons(done)) == (0, {"max_daily_trades_exceeded": 1})
 
@@ -164,20 +178,49 @@ def test_a_folder_of_the_version_before_is_refused_where_the_store_lacks_its_fil
 
 
 def test_accepted_adjustments_are_made_again_with_the_ledger(traded: Live, tmp_path: Path) -> None:
-    traded.alpaca.session.post(
-        f"{traded.alpaca.url}/v2/orders",
-        json={"symbol": "SPY", "qty": "3", "side": "buy", "type": "market", "time_in_force": "day"},
-        headers={
-            "APCA-API-KEY-ID": traded.env["ALPACA_API_KEY"],
-            "APCA-API-SECRET-KEY": traded.env["ALPACA_SECRET_KEY"],
-        },
-    ).raise_for_status()
+    by_hand(traded)
     proposed: dict[str, Any] = traded("sync", "--json").json
     assert len(proposed["breaks"]) == 1
     accept = ("positions", "accept", proposed["proposal"], "--by", "ann", "--why", "a manual trade")
     assert traded(*accept).code == 0
     assert traded("sync", "--json").json["breaks"] == []
     (traded.data / "engine.db").unlink()
+    assert traded("ledger", "rebuild", *BY).code == 0
+    assert traded("sync", "--json").json["breaks"] == []
+
+
+def test_an_opening_balance_is_made_again_with_the_ledger(live: Live) -> None:
+    live.env |= {"EXEC_BROKER_ACCOUNT_ID": "paper"}
+    by_hand(live)
+    assert live("sync", "--json").json["breaks"] == []
+    buy(live, "first")
+    assert live("run").code == 0
+    (live.data / "engine.db").unlink()
+    assert live("ledger", "rebuild", *BY).code == 0
+    assert live("sync", "--json").json["breaks"] == []
+
+
+def test_adjustments_that_only_the_ledger_had_are_carried_over_by_the_first_generation(traded: Live) -> None:
+    by_hand(traded)
+    proposal = traded("sync", "--json").json["proposal"]
+    assert traded("positions", "accept", proposal, "--by", "ann", "--why", "a manual trade").code == 0
+    before = sorted((traded.data / "adjustments").rglob("*.json"))
+    as_of_the_version_before(traded)
+    shutil.rmtree(traded.data / "adjustments")
+    assert traded("sync").code == 0
+    assert sorted((traded.data / "adjustments").rglob("*.json")) == before
+    assert len(before) == 1
+
+
+def test_an_order_of_ours_that_the_ledger_lost_is_never_called_foreign(traded: Live) -> None:
+    with closing(sqlite3.connect(traded.data / "engine.db")) as connection, connection:
+        connection.execute("DELETE FROM ledger_trades")
+    done = traded("sync", "--json")
+    assert done.code == 4
+    assert {found["kind"] for found in done.json["breaks"]} == {"quantity_differs"}
+    told = traded("sync").told
+    assert "which a run of ours sent and the ledger lacks" in told
+    assert "none of ours" not in told
     assert traded("ledger", "rebuild", *BY).code == 0
     assert traded("sync", "--json").json["breaks"] == []
 
