@@ -70,8 +70,8 @@ def unkept(objects: Objects, *, trading_date: date, run_id: str) -> list[str]:
 
 def what_is_unkept(objects: Objects, keys: Iterable[str]) -> list[str]:
     """Return in words what the ledger lacks, file by file, and where it is."""
-    told = ((key, read_json(key, objects.read(key))) for key in keys)
-    return [f"{record['message']} What is missing is in {key}." for key, record in told]
+    records = ((key, read_json(key, objects.read(key))) for key in keys)
+    return [f"{record['message']} What is missing is in {key}." for key, record in records]
 
 
 def _one_by_one(world: World, documents: Iterable[Mapping[str, Any]], place: str) -> Booked:
@@ -165,5 +165,5 @@ def _times_record(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _hash(record: Mapping[str, Any]) -> str:
     """Return the same name for the same gap, however often it is found."""
-    told = json.dumps([record["message"], record["is_counted"], record["missing"]])
-    return hashlib.sha256(told.encode()).hexdigest()[:_HASH_LETTERS]
+    said = json.dumps([record["message"], record["is_counted"], record["missing"]])
+    return hashlib.sha256(said.encode()).hexdigest()[:_HASH_LETTERS]

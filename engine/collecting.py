@@ -64,13 +64,12 @@ def _counts(files: list[IntentFile], batch: Assembled) -> Iterable[dict[str, int
     if sources is not None:
         numbers = np.bincount(sources.indices.to_numpy(), minlength=len(sources.dictionary))
         batched.update(dict(zip(sources.dictionary.to_pylist(), numbers.tolist(), strict=True)))
-    conflicts = Counter(row.first.file for row in batch.conflicts)
     counts = batch.duplicates["file"].cast(pa.string()).value_counts().to_pylist()
     duplicates = {said["values"]: said["counts"] for said in counts}
     for file in files:
         yield {
             "batched": batched[file.name],
-            "quarantined": len(file.refused) + conflicts[file.name],
+            "quarantined": len(file.refused) + batch.conflicts_by_file.get(file.name, 0),
             "duplicate": duplicates.get(file.name, 0),
         }
 

@@ -132,7 +132,7 @@ def unkeepable_value(name: Any, value: object) -> Unkeepable | None:
 
 
 def is_simple(metadata: Mapping[Any, Any]) -> bool:
-    """Tell quickly of a small flat object that it can be kept; False says nothing."""
+    """Return True for a small flat object that can surely be kept; False says nothing."""
     if len(metadata) > 50:
         return False
     for name, value in metadata.items():
@@ -156,7 +156,7 @@ def _is_simple_name(name: str) -> bool:
 
 
 def are_plain(values: Sequence[object]) -> bool:
-    """Tell quickly of values of one type that each can be kept, NaN counted as none; False says nothing."""
+    """Return True for values of one type that can surely be kept, NaN counted as none; False says nothing."""
     kinds = set(map(type, values))
     if kinds == {float}:
         return math.inf not in values and -math.inf not in values
@@ -191,12 +191,12 @@ def values_in(value: Any) -> int:
 
 
 def is_kept_within_a_map(item: object) -> bool:
-    """Tell whether an item of a list is put into a map of its own: a list, or what looks like such a map."""
+    """Return whether an item of a list is put into a map: a list, or what looks like such a map."""
     return isinstance(item, list | tuple) or (isinstance(item, Mapping) and list(item) == [INNER_LIST])
 
 
 def is_unicode(text: str) -> bool:
-    """Tell text from text with halves of surrogate pairs in it."""
+    """Return whether a text has no halves of surrogate pairs in it."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -205,7 +205,7 @@ def is_unicode(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """Tell whether Firestore takes a text for the name of a field or document, its length aside."""
+    """Return whether Firestore takes a text for the name of a field or document, its length aside."""
     return bool(text) and not _RESERVED.fullmatch(text) and is_unicode(text) and "\0" not in text
 
 

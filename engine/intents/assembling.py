@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +14,14 @@ import pyarrow.compute as pc
 
 from engine.intents.id_hashes import may_be_repeated
 from engine.intents.identity import IdentityRules
-from engine.intents.problems import Problem, RefusedRow
+from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow
 from engine.intents.reading import IntentFile
 from engine.quantity import Mask
 from engine.schema import intents_schema
 
+MOST_CONFLICTS = 10_000
+"""Rows of a batch that are refused one by one since another order has their id; the others are counted."""
+_OWN_ID = "Give this order an id of its own, or leave the id out."
 DUPLICATE_REMEDY = "To mean it again, give it a client_intent_id or a created_at of its own."
 
 
@@ -36,7 +41,7 @@ class Duplicate:
         return f"{self.file}:{self.row}: the same order as {self.said_in}. {DUPLICATE_REMEDY}"
 
     def record(self) -> dict[str, object]:
-        """Give the finding as it is written down."""
+        """Return the finding as it is written down."""
         return {
             "file": self.file,
             "row": self.row,
@@ -66,6 +71,7 @@ class Assembled:
     table: pa.Table
     duplicates: pa.Table
     conflicts: list[RefusedRow]
+    conflicts_by_file: Mapping[str, int] = dataclass_field(default_factory=dict)
 
     def listed_duplicates(self, at_most: int | None = None) -> list[Duplicate]:
         """Return the duplicates one by one, in the order of the batch."""
@@ -118,7 +124,7 @@ def assemble(
     return Assembled(
         _kept(table, keep),
         _duplicates(aside.filter(pa.array(same)), origins.filter(pa.array(same))),
-        [_conflict(aside, i, origins[i].as_py()) for i in np.flatnonzero(~same).tolist()],
+        *_conflicts(aside.filter(pa.array(~same)), origins.filter(pa.array(~same))),
     )
 
 
@@ -265,14 +271,34 @@ def _origins(table: pa.Table, known: pa.Table, places: npt.NDArray[np.int64]) ->
     return words.combine_chunks()
 
 
-def _conflict(aside: pa.Table, i: int, origin: str) -> RefusedRow:
-    row = {name: value for name, value in aside.slice(i, 1).to_pylist()[0].items() if value is not None}
+def _conflicts(aside: pa.Table, origins: pa.Array) -> tuple[list[RefusedRow], dict[str, int]]:
+    """Return the rows that say another thing under an id that is taken, and how many they are by file.
+
+    Beyond ``MOST_CONFLICTS``, the rest of a file is one entry: a file of a million such rows is small.
+    """
+    listed = aside.slice(0, MOST_CONFLICTS).to_pylist()
+    said_in = origins.slice(0, MOST_CONFLICTS).to_pylist()
+    found = [_conflict(row, origin) for row, origin in zip(listed, said_in, strict=True)]
+    by_file = _rows_by_file(aside)
+    for file, rows in _rows_by_file(aside.slice(MOST_CONFLICTS)).items():
+        rule = f"{rows} more rows have ids under which other orders were dropped"
+        found.append(RefusedRow((Problem(file, WHOLE_FILE, "client_intent_id", None, rule, _OWN_ID),)))
+    return found, by_file
+
+
+def _rows_by_file(table: pa.Table) -> dict[str, int]:
+    counts = table["source_file"].cast(pa.string()).value_counts().to_pylist()
+    return {said["values"]: said["counts"] for said in counts}
+
+
+def _conflict(said: Mapping[str, Any], origin: str) -> RefusedRow:
+    row = {name: value for name, value in said.items() if value is not None}
     problem = Problem(
         row["source_file"],
         row["source_row"],
         "client_intent_id",
         row["client_intent_id"],
         f"an id that no other order has; {origin} used it for another one",
-        "Give this order an id of its own, or leave the id out.",
+        _OWN_ID,
     )
     return RefusedRow((problem,), row)

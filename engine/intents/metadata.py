@@ -60,7 +60,7 @@ class Metadata:
     unkeepable: Mapping[int, Unkeepable] = field(default_factory=dict)
 
     def of(self, rows: Mask) -> Metadata:
-        """Give the metadata of some rows."""
+        """Return the metadata of some rows."""
         texts = [self.texts[row] for row in np.flatnonzero(rows)]
         return Metadata(texts, self.words[rows], self.bad[rows], self.clashing[rows])
 
@@ -157,7 +157,7 @@ def _words_of(columns: Mapping[str, _Distinct], rows: int) -> Words:
 
 
 def _texts_of(columns: Mapping[str, _Distinct], rows: int) -> list[str]:
-    """Give the JSON of rows that have unknown columns only, each distinct value written once."""
+    """Return the JSON of rows that have unknown columns only, each distinct value written once."""
     members = []
     for name, column in columns.items():
         texts = [_member_text(name, value) for value in column.values]
@@ -171,7 +171,7 @@ def _member_text(name: str, value: Any) -> str:
 
 
 def _json_text(value: dict[str, Any]) -> str | None:
-    """Give canonical JSON, None for what is nested too deeply to be written."""
+    """Return canonical JSON, None for what is nested too deeply to be written."""
     import orjson
 
     try:

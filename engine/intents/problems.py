@@ -56,7 +56,7 @@ class RefusedRow:
         return self.problems[0]
 
     def record(self) -> dict[str, Any]:
-        """Give the row as it is written into the quarantine."""
+        """Return the row as it is written into the quarantine."""
         first = self.first
         record = {
             "file": first.file,

@@ -57,7 +57,7 @@ class RawTable:
 
 
 def python_values(array: pa.Array) -> list[Any]:
-    """Give an array's values; one that Python has no type for (a moment in the year 20000) as text."""
+    """Return an array's values; one that Python has no type for (a time in the year 20000) as text."""
     try:
         values = array.to_pylist()
     except (ValueError, OverflowError):
@@ -68,7 +68,7 @@ def python_values(array: pa.Array) -> list[Any]:
 
 
 def plain(text: str) -> Any:
-    """Give the value that a text stands for, which is the text itself unless it is marked ``ODD``."""
+    """Return the value that a text stands for, which is the text itself unless it is marked ``ODD``."""
     import orjson
 
     if not text.startswith(ODD):

@@ -118,7 +118,7 @@ def _recover(folder: int, levels: int) -> None:
 
 
 def _put_back(folder: int, aside: str) -> None:
-    """Give a file its own name again, or where that is taken one like it. Raises ``OSError``."""
+    """Rename a file to its own name, or where that is taken to one like it. Raises ``OSError``."""
     name, attempt = aside.removeprefix(ASIDE), 1
     stem, dot, endings = name.partition(".")
     while True:

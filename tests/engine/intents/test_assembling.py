@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.intents.assembling import KNOWN_SCHEMA, Assembled, assemble
+from engine.intents.assembling import KNOWN_SCHEMA, MOST_CONFLICTS, Assembled, assemble
 from engine.intents.identity import IdentityRules
 from engine.intents.reading import IntentFile, read_intent_file
 from engine.schema import intents_schema
@@ -259,6 +262,11 @@ FIRST_ID = {
     "twice": "b5077099e32ed94907779c31c0b0aaaa",
 }
 """Ids of rows as they were derived under version 1."""
+FIRST_SYMBOL_IDS = {
+    "BTCUSD": "2e455c8b1935dd3e925edc778e404baf",
+    "BRK/B": "a21de434b05ef25d5aa010c10d7b38ba",
+}
+"""The same of rows with two shares, by a symbol that is spelt otherwise since."""
 
 
 def file_before(name: str, *rows: Row, rules: IdentityRules = FIRST) -> IntentFile:
@@ -409,3 +417,37 @@ def test_coded_columns_keep_their_type() -> None:
     batch = assemble([file(f"{i}.jsonl", order(symbol=f"S{i}")) for i in range(3)], NOTHING_KNOWN)
     assert batch.table["symbol"].type == pa.dictionary(pa.int32(), pa.string())
     assert batch.table["symbol"].to_pylist() == ["S0", "S1", "S2"]
+
+
+def test_of_very_many_conflicts_the_first_are_refused_one_by_one_and_the_others_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.intents.assembling.MOST_CONFLICTS", 2)
+    rows = [order(client_intent_id="mine-1", qty=qty) for qty in range(1, 7)]
+    batch = assemble([file_before("a.jsonl", *rows)], NOTHING_KNOWN)
+    assert batch.conflicts_by_file == {"a.jsonl": 5}
+    assert [row.first.row for row in batch.conflicts] == [2, 3, 0]
+    assert batch.conflicts[-1].first.message == (
+        "a.jsonl: 3 more rows have ids under which other orders were dropped. "
+        "Give this order an id of its own, or leave the id out."
+    )
+
+
+def test_very_many_conflicts_take_seconds() -> None:
+    file = file_before("a.jsonl", order(client_intent_id="mine-1"))
+    rows = 300_000
+    many = file.table.take(pa.array(np.zeros(rows, dtype=np.int64)))
+    many = many.set_column(many.schema.get_field_index("content_hash"), "content_hash", pa.array(range(rows)))
+    begun = time.process_time()
+    batch = assemble([replace(file, table=many, rows=rows)], NOTHING_KNOWN)
+    assert time.process_time() - begun < 20
+    assert (batch.table.num_rows, batch.conflicts_by_file) == (1, {"a.jsonl": rows - 1})
+    assert len(batch.conflicts) == MOST_CONFLICTS + 1
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSD", "BRK/B"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet"])
+def test_a_row_whose_symbol_had_another_spelling_before_is_recognised(symbol: str, name: str) -> None:
+    row = order(symbol=symbol, qty=2)
+    batch = assemble([file_before(name, row)], NOTHING_KNOWN, derived_before(FIRST_SYMBOL_IDS[symbol]))
+    assert (batch.table.num_rows, batch.duplicates.num_rows) == (0, 1)
