@@ -62,6 +62,16 @@ class InMemory:
         """Forget a new object; those of the place stay."""
         self.new.pop(key, None)
 
+    def folders(self, prefix: str) -> dict[str, str]:
+        """Return the folders right below a prefix, those of new objects without a stamp."""
+        below = (key.removeprefix(prefix) for key in self.new if key.startswith(prefix))
+        new = {key.partition("/")[0]: "" for key in below if "/" in key}
+        return {**self.place.folders(prefix), **new}
+
+    def has(self, key: str) -> bool:
+        """Return whether there is an object, new or of the place."""
+        return key in self.new or self.place.has(key)
+
 
 def rehearse_collecting(
     files: Sequence[tuple[str, bytes]], settings: RunSettings, config: RiskConfig, world: World

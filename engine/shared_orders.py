@@ -160,7 +160,7 @@ def _adopt(kept: dict[str, Any], objects: Objects) -> None:
 
 
 def _has(objects: Objects, run_key: str, name: str) -> bool:
-    return f"{run_key}{name}" in objects.list(run_key)
+    return objects.has(f"{run_key}{name}")
 
 
 def _hash_of_path(objects: Objects) -> str:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from engine.stores.runs import BATCH, COLLECTED, RunFolder, RunFolders
 from engine.symbols import canonical_symbol
+from jobs.session_names import SessionNames
 
 SHORTEST = 4
 _AS_TABLES_PRINT = 12
@@ -60,10 +61,17 @@ def find(text: str, folders: RunFolders, *, newest: date, symbol: str, only: dat
     print it.
     """
     begins, missed = Found(), ""
-    sessions = iter([folders.of_day(only)]) if only else folders.by_session(newest)
-    for runs in sessions:
+    place = _PLACE.fullmatch(text)
+    asked = {text, symbol, place[1] if place else text}
+    for session in [only] if only else folders.sessions(newest):
+        names = SessionNames.of(folders, session)
+        if names.rule_out(asked):
+            continue
+        runs = folders.of_day(session)
         newest_first = [_Collected(run) for run in reversed(runs) if {COLLECTED, BATCH} <= run.names()]
-        if place := _PLACE.fullmatch(text):
+        if session < newest:
+            names.keep(runs, (name for one in newest_first for name in _names(one)))
+        if place:
             found = _at(newest_first, place[1], int(place[2]))
             missed = missed or found.missed
             if found:
@@ -80,8 +88,27 @@ def find(text: str, folders: RunFolders, *, newest: date, symbol: str, only: dat
 
 def is_named(asked: str, name: str) -> bool:
     """Return whether a file of the inbox is the one asked for: with or without its folder and its hash."""
+    return asked in _called(name)
+
+
+def _called(name: str) -> set[str]:
     names = {name, _HASH.sub("", name)}
-    return asked in names | {one.rpartition("/")[2] for one in names}
+    return names | {one.rpartition("/")[2] for one in names}
+
+
+def _names(one: _Collected) -> Iterator[str]:
+    """Yield all that ``find`` may find something of a run by."""
+    batch = one.run.table(BATCH, ["client_intent_id", "strategy_id", "symbol"])
+    for column in batch.columns:
+        yield from filter(None, column.unique().to_pylist())
+    collected = one.collected()
+    for file in [*collected["files"], *collected["left"]]:
+        yield from _called(file["name"])
+    yield from (file["kept_as"] for file in collected["files"])
+    for _, record in _set_aside(collected):
+        yield _id_of(record)
+        yield _said(record, "strategy_id")
+        yield canonical_symbol(_said(record, "symbol"))
 
 
 @dataclass(frozen=True)

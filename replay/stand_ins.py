@@ -89,6 +89,15 @@ class MemoryObjects:
         """Remove an object; one that isn't there is no error."""
         self._content.pop(key, None)
 
+    def folders(self, prefix: str) -> dict[str, str]:
+        """Return the folders right below a prefix; stamps say nothing."""
+        below = (key.removeprefix(prefix) for key in self.list(prefix))
+        return {key.partition("/")[0]: "" for key in below if "/" in key}
+
+    def has(self, key: str) -> bool:
+        """Return whether there is an object."""
+        return key in self._content
+
 
 class MemoryDocuments:
     """The agent's documents in memory; see ``engine.stores.protocols``. A replay begins without any."""

@@ -1,6 +1,6 @@
 """Where files of record live: written once, whole, never changed.
 
-Only four things are asked of such a place, so that it can be a local disk or an object store alike.
+Little is asked of such a place, so that it can be a local disk or an object store alike.
 """
 
 from __future__ import annotations
@@ -36,6 +36,17 @@ class Objects(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; one that isn't there is no error."""
+        ...
+
+    def folders(self, prefix: str) -> dict[str, str]:
+        """Return the folders right below a prefix that ends in ``/``: by name, in order, a stamp of each.
+
+        A stamp changes with the names that its folder holds; "" says nothing. Raises ``RecordError``.
+        """
+        ...
+
+    def has(self, key: str) -> bool:
+        """Return whether there is an object. Raises ``RecordError`` where that is unknown."""
         ...
 
 
@@ -92,10 +103,7 @@ class LocalObjects:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(folder / entry.name)
                 elif entry.is_symlink() and not entry.is_file():
-                    raise RecordError(
-                        f"{folder / entry.name} is a link, which is not followed: what is recorded behind it "
-                        f"is unknown. Nothing was done; put the folder itself in its place."
-                    )
+                    raise _link(folder / entry.name)
                 else:
                     keys.append(f"{below}/{entry.name}")
         return sorted(keys)
@@ -103,6 +111,29 @@ class LocalObjects:
     def delete(self, key: str) -> None:
         """Remove an object; see ``Objects``."""
         (self.root / key).unlink(missing_ok=True)
+
+    def folders(self, prefix: str) -> dict[str, str]:
+        """Return the folders right below a prefix; see ``Objects``. A stamp is of inode and time."""
+        found = {}
+        for entry in _entries(self.root / prefix):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_symlink() and not entry.is_file():
+                raise _link(Path(entry.path))
+            if entry.is_dir(follow_symlinks=False):
+                status = entry.stat(follow_symlinks=False)
+                found[entry.name] = f"{status.st_ino}-{status.st_mtime_ns}"
+        return dict(sorted(found.items()))
+
+    def has(self, key: str) -> bool:
+        """Return whether there is an object; see ``Objects``."""
+        try:
+            os.stat(f"{self.root}/{key}")  # noqa: PTH116 - making a path takes longer than the look
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise RecordError(f"{self.root / key} can't be looked at ({error.strerror}).") from None
+        return True
 
     def place_for(self, key: str) -> Path:
         """Return the path of a file that is to be moved to a key; its folders are made."""
@@ -140,10 +171,10 @@ class _FlushedLater(LocalObjects):
 
     def __init__(self, root: Path, modes: Modes) -> None:
         super().__init__(root, modes)
-        self.folders: set[Path] = set()
+        self.unflushed: set[Path] = set()
 
     def _flush(self, folder: Path) -> None:
-        self.folders.add(folder)
+        self.unflushed.add(folder)
 
 
 @contextmanager
@@ -157,7 +188,7 @@ def many_puts(objects: Objects) -> Iterator[Objects]:
         return
     later = _FlushedLater(objects.root, objects.modes)
     yield later
-    for folder in sorted(later.folders):
+    for folder in sorted(later.unflushed):
         flush_folder(folder)
 
 
@@ -173,6 +204,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             f"{folder} can't be listed ({error.strerror}), so what is recorded there is unknown. Nothing "
             f"was done; mend that, then run again."
         ) from None
+
+
+def _link(path: Path) -> RecordError:
+    return RecordError(
+        f"{path} is a link, which is not followed: what is recorded behind it is unknown. Nothing was done; "
+        f"put the folder itself in its place."
+    )
 
 
 def flush_folder(folder: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
-from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -123,21 +122,55 @@ class RunFolders:
     def by_session(self, newest: date) -> Iterator[list[RunFolder]]:
         """Yield the runs of each session, oldest first, the newest session first; ``newest`` is about today.
 
-        The days around ``newest`` are listed one by one, and all runs only where more is asked for: what is
-        asked of a recent session costs the same however many there are.
+        A session is listed when it is asked for: what is asked of a recent one costs the same however many
+        there are.
         """
-        recent = [newest + timedelta(days=days) for days in range(_DAYS_AHEAD, -_DAYS_BACK, -1)]
-        for day in recent:
+        for day in self.sessions(newest):
             if runs := self.of_day(day):
                 yield runs
-        others = [run for run in self.all() if run.trading_date not in recent]
-        for _, runs_of_day in groupby(reversed(others), key=lambda run: run.trading_date):
-            yield list(reversed(list(runs_of_day)))
+
+    def sessions(self, newest: date) -> Iterator[date]:
+        """Yield the sessions that may have runs, newest first; ``newest`` is about today."""
+        recent = [newest + timedelta(days=days) for days in range(_DAYS_AHEAD, -_DAYS_BACK, -1)]
+        yield from recent
+        yield from (day for day in reversed(self._sessions()) if day not in recent)
+
+    def stamps(self, trading_date: date) -> dict[str, str]:
+        """Return the names of the folders of a session's runs, each with a stamp (``Objects.folders``)."""
+        return self.objects.folders(f"runs/{trading_date.isoformat()}/")
 
     def unfinished(self) -> list[RunFolder]:
-        """Give the runs that have begun and lack their manifest, oldest first."""
-        keys = set(self.objects.list("runs/"))
-        return [run for run in _folders(self.objects, keys) if run.key + MANIFEST not in keys]
+        """Give the runs that have begun and lack their manifest, oldest first.
+
+        Of a run that is finished only the manifest is looked for, not what else it holds.
+        """
+        found = []
+        for day in self._sessions():
+            place = f"runs/{day.isoformat()}/"
+            names = self.objects.folders(place)
+            if self.objects.has(place + START):
+                raise _misplaced(place + START)
+            for name in names:
+                if not self.objects.has(f"{place}{name}/{MANIFEST}"):
+                    found += self._below(f"{place}{name}/")
+        return sorted(found, key=_age)
+
+    def _sessions(self) -> list[date]:
+        """Return the sessions below ``runs/``, oldest first. Raises ``RecordError`` for a misplaced run."""
+        days = []
+        for name in self.objects.folders("runs/"):
+            try:
+                day = date.fromisoformat(name)
+            except ValueError:
+                day = None
+            if day is None or day.isoformat() != name:
+                if self._below(f"runs/{name}/"):
+                    raise _misplaced(f"runs/{name}/")
+            else:
+                days.append(day)
+        if self.objects.has(f"runs/{START}"):
+            raise _misplaced(f"runs/{START}")
+        return sorted(days)
 
     def _below(self, prefix: str) -> list[RunFolder]:
         return _folders(self.objects, set(self.objects.list(prefix)))
@@ -152,10 +185,12 @@ def _folders(objects: Objects, keys: set[str]) -> list[RunFolder]:
             _, day, run_id, _ = key.split("/")
             folders.append(RunFolder(objects, date.fromisoformat(day), run_id))
         except ValueError:
-            raise RecordError(
-                f"{key} is not at runs/<trading date>/<run id>/; move the folder out of runs/."
-            ) from None
+            raise _misplaced(key) from None
     return sorted(folders, key=_age)
+
+
+def _misplaced(key: str) -> RecordError:
+    return RecordError(f"{key} is not at runs/<trading date>/<run id>/; move the folder out of runs/.")
 
 
 def _age(folder: RunFolder) -> tuple[date, list[str | int]]:

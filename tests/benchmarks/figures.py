@@ -23,7 +23,7 @@ from engine.run import start
 from engine.schema import DECISION_FIELDS, inputs_schemas
 from engine.stores.runs import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.world import World
-from tests.benchmarks import collecting, data, replay, routing, simulator, stores
+from tests.benchmarks import collecting, data, growth, replay, routing, simulator, stores
 from tests.benchmarks.folders import drop, settings_of, world_of
 from tests.benchmarks.timing import Figure, Timing, best_of, quietly, rate_of, ratio_of
 
@@ -119,6 +119,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "simulator": simulator.orders_over_a_socket,
     "routing": routing.figures,
     "replay": replay.figures,
+    "growth": growth.figures,
 }
 
 

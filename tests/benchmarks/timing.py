@@ -52,6 +52,6 @@ def _head(name: str, n: int, timing: Timing) -> Figure:
     return {"name": name, "n": n, "seconds": round(timing.seconds, 4), "rate": round(n / timing.seconds)}
 
 
-def quietly(command: list[str], env: dict[str, str] | None = None) -> None:
-    """Run a command whose output nobody wants."""
-    subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def quietly(command: list[str], env: dict[str, str] | None = None, *, check: bool = True) -> None:
+    """Run a command whose output nobody wants; ``check``: it has to succeed."""
+    subprocess.run(command, check=check, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
