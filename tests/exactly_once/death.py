@@ -26,6 +26,7 @@ from engine.brokers.alpaca import AlpacaBroker
 from engine.brokers.exchange import Exchange
 from engine.brokers.trading import Recorder
 from engine.brokers.transport import GuardedRequest
+from engine.journal import Journal
 from engine.stores.protocols import AgentDocuments, LedgerStore, PositionStore
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -128,7 +129,7 @@ def _guarded(request: PreparedRequest) -> GuardedRequest:
 
 
 class WatchedBroker(AlpacaBroker):
-    """A broker whose recorder's work is followed by a point; what was kept is noted by ``kept``."""
+    """A broker whose recorder's work is followed by a point; what is on disk then is noted by ``kept``."""
 
     death: Death
     kept: Callable[[Exchange], None]
@@ -148,7 +149,8 @@ class _WatchedRecorder:
 
     def keep(self, exchange: Exchange) -> None:
         self.inner.keep(exchange)
-        self.note(exchange)
+        if isinstance(self.inner, Journal):  # what was asked before there is a run is in memory only
+            self.note(exchange)
         self.death(f"kept {exchange.request['method']}")
 
 

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 LIMIT = 8
 _SYMBOLS = ("SPY", "QQQ", "IWM")
-_POINTS = ("request", "connected", "answered", "request POST", "connected POST", "answered POST")
+_POINTS = {
+    **dict.fromkeys(("request", "connected", "answered"), 30),
+    **dict.fromkeys(("request POST", "answered POST"), 4),
+    "connected POST": 8,
+}
+"""Points at which jobs are stopped, and among how many of them: the first ones, which most jobs come to."""
 
 
 def batch(chance: Random, name: str, most: int = 9) -> list[Row]:
@@ -58,11 +63,11 @@ def stopped(chance: Random, stage: Stage, name: str) -> Life:
     life.put("first.json", batch(chance, "first"))
     other = life.folder / "data-2"
     life.put("second.json", batch(chance, "second"), folder=other)
-    at = chance.randint(1, 12 if "POST" in (point := chance.choice(_POINTS)) else 30)
-    job = life.start(dies_at=at, dies_of=signal.SIGSTOP, only=point)
+    point = chance.choice([*_POINTS])
+    job = life.start(dies_at=chance.randint(1, _POINTS[point]), dies_of=signal.SIGSTOP, only=point)
     was_stopped = job.stopped_itself()
     if was_stopped:
-        life.notes.append("stopped")
+        life.notes.append(f"stopped at {point}, {meanwhile.__name__.strip('_')}")
         life.look_at_limits("while a job is stopped")
         meanwhile(life, job, other)
     else:

@@ -34,7 +34,7 @@ _REMEDY = re.compile(
     r"execution-engine ((?:stores forget-folder|positions accept) (?!FILE)\S+ --by NAME --why (?:TEXT|\"…\")"
     r"|cancel-all(?: --[a-z]+ [^\s`]+)+)"
 )
-_BATCH_S = 90
+_DOUBT_S = 90
 
 
 @dataclass
@@ -179,13 +179,11 @@ class Life(Case):
     def finish(self, *folders: Path) -> None:
         """Run until nothing is left to do, doing what the commands say; then judge."""
         self.mend_all()
-        for folder in folders or (self.place,):
-            self._to_the_end(folder)
+        self._to_the_end(folders or (self.place,))
         for market in self.markets.values():
             market.by_hand("DELETE", "/v2/orders")
-        self.begun -= _BATCH_S
-        for folder in folders or (self.place,):
-            self._to_the_end(folder)
+        self.begun -= _DOUBT_S
+        self._to_the_end(folders or (self.place,))
         accounts, env = self.accounts(), self.env
         for account in accounts:
             found = breaches_at_any_order(account.state, self.limit)
@@ -195,25 +193,28 @@ class Life(Case):
 
     # how
 
-    def _to_the_end(self, folder: Path) -> None:
-        command = self.do("run", folder=folder)
+    def _to_the_end(self, folders: tuple[Path, ...]) -> None:
+        """Run in every folder until all runs end with 0; where running is not enough, do what they say."""
+        ends = self._run_in(folders)
         for _ in range(_RUNS_AT_MOST):
-            if command.code == 0:
+            if not any(ends.values()):
                 return
-            self.begun -= _BATCH_S
-            command = self.do("run", folder=folder)
+            self.begun -= _DOUBT_S
+            ends = self._run_in(folders)
         for _ in range(_REMEDIES_AT_MOST):
-            if command.code == 0:
+            for folder, code in ends.items():
+                if code and not self._remedied(self.do("run", folder=folder), folder):
+                    return
+            ends = self._run_in(folders)
+            if not any(ends.values()):
                 return
-            if not self._remedied(command, folder):
-                break
-            command = self.do("run", folder=folder)
-        if command.code != 0:
-            text = command.text()[-1500:]
-            self.wrong.append(f"doubtful: {self._name_of(command)} still ends with {command.code}: {text}")
+        self.wrong.append(f"doubtful: after all remedies runs still end with {[*ends.values()]}")
+
+    def _run_in(self, folders: tuple[Path, ...]) -> dict[Path, int | None]:
+        return {folder: self.do("run", folder=folder).code for folder in folders}
 
     def _remedied(self, command: Command, folder: Path) -> bool:
-        """Do what a command, or a sync, tells an operator to do; False where they name nothing."""
+        """Do what a command, or a sync, tells an operator to do; False, which is wrong, without a remedy."""
         shown = (command.out, self.do("sync", folder=folder).out)
         found = next(filter(None, (_remedies(one.read_text()) for one in shown)), [])
         for remedy in found:
@@ -223,7 +224,10 @@ class Life(Case):
                 said = f"the remedy {remedy} ended with {done.code}: {done.text()[-800:]}"
                 self.wrong.append(f"doubtful: {said}")
                 return False
-        return bool(found)
+        if not found and command.code:
+            said = f"{self._name_of(command)} still ends with {command.code}: {command.text()[-1500:]}"
+            self.wrong.append(f"doubtful: no remedy is named, and {said}")
+        return bool(found) or not command.code
 
     def _look_after(self, command: Command) -> None:
         if command.code is None or not self.place.exists():
