@@ -141,6 +141,12 @@ SAMPLE = (
         "                within = projected > -limit\n",
         _RULES,
     ),
+    Sampled(
+        "engine/risk/scan.py",
+        "                    sells[k] += q\n            elif",
+        "                    sells[k] -= q\n            elif",
+        f"{_RULES}::unfilled_sells",
+    ),
     # the books
     Sampled(
         "engine/reconciling.py",
@@ -166,6 +172,12 @@ SAMPLE = (
         "pass",
         "engine/test_ledger.py::late_reply",
     ),
+    Sampled(
+        "engine/ledger.py",
+        "if not order.filled_qty > 0:",
+        "if not order.filled_qty > 1:",
+        "engine/test_ledger.py::smallest_fill",
+    ),
     # the lease
     Sampled(
         "engine/lease.py",
@@ -186,6 +198,12 @@ SAMPLE = (
         f"{_LEASE}::not firestore and not processes",
     ),
     # replay
+    Sampled(
+        "replay/chaining.py",
+        "[fill for fill in fills if fill.at <= at] for",
+        "[fill for fill in fills] for",
+        "replay/test_chaining.py::had_decided",
+    ),
     Sampled(
         "replay/chaining.py",
         "rest = order.ordered_units - sum(fill.units for fill in order.then if fill.at <= at)",

@@ -13,7 +13,7 @@ import replay
 from engine.errors import UsageError
 from engine.stores.runs import RunFolder
 from tests.desk import Desk, order
-from tests.engine.routing.trading import GENEROUS, TradingDesk, standing_still
+from tests.engine.routing.trading import GENEROUS, TradingDesk, after_orders, standing_still
 
 LIMITED = changed(GENEROUS, max_position_qty=100)
 HALF, DOUBLE = {"EXEC_MAX_POSITION_QTY": 50}, {"EXEC_MAX_POSITION_QTY": 200}
@@ -167,6 +167,35 @@ def test_an_order_that_would_have_been_sent_works_until_the_end_of_its_session(d
 def test_fills_that_came_after_their_run_had_ended_are_taken_back_too(tmp_path: Any) -> None:
     desk = TradingDesk(tmp_path / "data", simulator=standing_still(), settle_s=0.0)
     bought(desk, order(client_intent_id="large", qty=60, order_type="limit", limit_price=1))
+    desk.fill("large")
+    desk.later(minutes=1)
+    bought(desk, order(client_intent_id="second", qty=1, symbol="KO"))
+    next_day(desk)
+    bought(desk, order(client_intent_id="third", qty=40))
+    assert decided(replay.replay(desk.data), "third")["current_qty"] == 60
+    assert decided(chained(desk, HALF), "third")["current_qty"] == 0
+
+
+def test_fills_that_came_after_a_later_run_had_decided_are_not_taken_back_from_its_book(
+    tmp_path: Any,
+) -> None:
+    desk = TradingDesk(tmp_path / "data", simulator=standing_still(), settle_s=0.0)
+    resting = {"order_type": "limit", "limit_price": 1}
+    bought(desk, order(client_intent_id="large", qty=60, **resting))
+    bought(desk, order(client_intent_id="second", qty=30, **resting))
+    desk.tick(600)
+    desk.fill("large")
+    bought(desk, order(client_intent_id="third", qty=5, **resting))
+    assert decided(replay.replay(desk.data), "third")["current_qty"] == 60
+    found = chained(desk, HALF)
+    assert [decided(found, name)["current_qty"] for name in ("second", "third")] == [0, 0]
+
+
+def test_an_execution_that_run_and_later_sync_have_recorded_is_taken_back_once(tmp_path: Any) -> None:
+    desk = TradingDesk(tmp_path / "data", simulator=standing_still(), settle_s=0.0)
+    desk.between = after_orders(lambda client_id: desk.fill(client_id, 20) if client_id == "large" else None)
+    run = bought(desk, order(client_intent_id="large", qty=60, order_type="limit", limit_price=1))
+    assert run.table("fills.parquet")["qty"].to_pylist() == [20]
     desk.fill("large")
     desk.later(minutes=1)
     bought(desk, order(client_intent_id="second", qty=1, symbol="KO"))
