@@ -253,7 +253,7 @@ def explain(what: str, *, day: str | None, as_json: bool) -> None:
 
 _CONTROL = """
 \b
-From this machine, without keys:
+From this machine without keys, else with the token that is printed at the start:
   POST /simulator/clock       {"advance_s": 60} {"set": "2026-11-25T15:59-05:00"} {"speed": 20}
                               {"speed": 0} stops it
   POST /simulator/faults      {"fault": "error_before", "status": 503, "times": 3}
@@ -261,7 +261,7 @@ From this machine, without keys:
   POST /simulator/fill        {"order_id": "...", "qty": "1"}   without qty: all of it
   POST /simulator/split       {"symbol": "AAPL", "ratio": "4"}
   POST /simulator/reset       begin anew
-  POST /simulator/save        {"path": "/tmp/state.json"}
+  POST /simulator/save        {"path": "state.json"}   below --save-dir
   GET /simulator/state        orders, fills, positions, every request seen, faults
 
 \b
@@ -284,6 +284,9 @@ Faults, each also with method, path, times (null: always), probability:
 @cli.command("serve-simulator", epilog=_CONTROL)
 @click.option("--port", default=8199, show_default=True, help="0 is a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="By default, this machine only.")
+@click.option("--host-name", multiple=True, metavar="NAME",
+              help="A further name by which it is asked; may be repeated.")  # fmt: skip
+@click.option("--save-dir", type=Folder(exists=True), help="Where POST /simulator/save may write.")
 @click.option("--key", default="test-key", show_default=True, help="The valid APCA-API-KEY-ID.")
 @click.option("--secret", default="test-secret", show_default=True, help="The valid APCA-API-SECRET-KEY.")
 @click.option("--cash", default="100000", show_default=True, help="The account's dollars at the start.")

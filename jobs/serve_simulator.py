@@ -36,6 +36,8 @@ class Options:
     start: str | None
     wall_clock: bool
     partial_fills: float
+    save_dir: str | None = None
+    host_name: tuple[str, ...] = ()
 
 
 def serve_simulator(options: Options) -> int:
@@ -48,7 +50,7 @@ def serve_simulator(options: Options) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with simulator.serving(options.port, options.host) as address:
-        for line in _greeting(address, options).split("\n"):
+        for line in _greeting(address, options, simulator.control_token).split("\n"):
             say(line)
         stop.wait()
     say("Stopped.")
@@ -78,10 +80,12 @@ def _simulator(options: Options) -> Simulator:
         clock="wall" if options.wall_clock else options.clock,
         speed=_speed(options.speed),
         start_ns=None if options.start is None else _moment_ns(options.start),
+        save_dir=None if options.save_dir is None else Path(options.save_dir),
+        host_names=options.host_name,
     )
 
 
-def _greeting(address: str, options: Options) -> str:
+def _greeting(address: str, options: Options, token: str) -> str:
     keys = (f"APCA-API-KEY-ID: {options.key}", f"APCA-API-SECRET-KEY: {options.secret}")
     headers = " ".join(f"-H {shlex.quote(header)}" for header in keys)
     advance = f"  curl -d '{{\"advance_s\": 60}}' {address}/simulator/clock  # time stands still until told\n"
@@ -94,6 +98,7 @@ def _greeting(address: str, options: Options) -> str:
         f"  curl {headers} -d {order} {address}/v2/orders\n"
         f"  TradingClient({options.key!r}, {options.secret!r}, url_override={address!r})  # alpaca-py\n"
         f"  curl {address}/simulator/state  # all that happened\n"
+        f"From another machine, control needs -H 'X-Simulator-Token: {token}'.\n"
         f"{advance if options.clock == 'manual' else ''}"
         "Ctrl-C ends it."
     )

@@ -1,7 +1,8 @@
 """Cassettes: HTTP traffic in vcrpy's form, as ``engine`` writes it, as vcrpy does, or as somebody typed it.
 
-JSON and YAML are read, neither in a way that can run code: YAML by the safe loader, without merge keys, which
-can be made to grow without bound. Whatever isn't as it should be is named, with its place.
+JSON and YAML are read, neither in a way that can run code: YAML by the safe loader, without merge keys, and
+with aliases only where all that they stand for is within bounds. Whatever isn't as it should be is named,
+with its place.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from urllib.parse import urlsplit
 
 from engine.errors import RecordError
 from engine.printable import shown
+from replay.yaml_bounds import why_unbounded
 
 LARGEST_JSON = 1 << 30
 LARGEST_YAML = 1 << 26
+LARGEST_LAID_OUT = 1 << 27
+"""Characters and values of YAML with its aliases laid out; the same list may be named by many of them."""
 LARGEST_BODY = 1 << 25
 _ZLIB_ANY = 32 + zlib.MAX_WBITS  # zlib or gzip, as its header says
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -107,6 +111,11 @@ def _yaml(name: str, content: bytes) -> object:
     safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader = type("PlainLoader", (safe,), {"flatten_mapping": flatten_mapping})
     try:
+        why = why_unbounded(yaml.parse(content, safe), largest=LARGEST_LAID_OUT)
+        if why:
+            raise _wrong(
+                name, f"it has {why}" if why.startswith("more") else why, "a cassette as written out"
+            )
         told: object = yaml.load(content, loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _wrong(name, f"it is no plain YAML ({_one_line(error)})", "a whole cassette") from None

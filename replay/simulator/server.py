@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
@@ -45,7 +46,9 @@ class Simulator:
     from the seed where the clock is ``manual``; otherwise they never come again, as at Alpaca: two simulators
     of one seed, or one that begins anew, would give an order of yours another one's id. ``begin``: gives a
     new venue and its clock, in place of all these but keys, limit and seed. ``wall``: the clock of the rate
-    limit, in seconds since 1970; None is the machine's.
+    limit, in seconds since 1970; None is the machine's. ``save_dir``: the folder below
+    which ``/simulator/save`` writes, None for nowhere. ``host_names``: names by which it is asked beside
+    loopback's and the host that it is served on. ``control_token``: lets control requests of others in.
     """
 
     key: str = "test-key"
@@ -60,6 +63,9 @@ class Simulator:
     start_ns: int | None = None
     begin: Callable[[], tuple[Venue, SimulatedClock]] | None = field(default=None, repr=False)
     wall: Callable[[], float] | None = field(default=None, repr=False)
+    save_dir: Path | None = None
+    host_names: tuple[str, ...] = ()
+    control_token: str = field(default_factory=lambda: token_urlsafe(16), repr=False)
 
     def __post_init__(self) -> None:
         self.simulation = Simulation(
@@ -69,6 +75,7 @@ class Simulator:
             seed=self.seed,
             wall=self.wall,
         )
+        self.simulation.control_token, self.simulation.save_dir = self.control_token, self.save_dir
         self.app = build_app(self.simulation)
 
     @property
@@ -97,9 +104,10 @@ class Simulator:
         Raises UsageError if the port can't be had, and SimulatorFailed at the end if the simulator met an
         exception that it did not expect.
         """
+        from replay.simulator.wire.hosts import only_known_hosts
         from replay.simulator.wire.http_server import served
 
-        with served(self.app, host, port) as address:
+        with served(only_known_hosts(self.app, host, self.host_names), host, port) as address:
             yield address
         self.check()
 

@@ -6,6 +6,8 @@ import base64
 import gzip
 import json
 import sys
+import time
+import tracemalloc
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -210,9 +212,9 @@ def test_yaml_that_would_run_code_is_refused(
     assert not (tmp_path / "ran").exists()
 
 
-def test_yaml_that_would_grow_without_bound_is_refused() -> None:
+def test_yaml_that_has_merge_keys_is_refused() -> None:
     lines = ["a0: &a0 {x0: 1}"]
-    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}], x{n}: 1}}" for n in range(1, 30)]
+    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}], x{n}: 1}}" for n in range(1, 5)]
     with pytest.raises(RecordError, match=r"merge keys \(<<\) are not taken"):
         read_cassette("c.yaml", "\n".join(lines).encode())
 
@@ -245,6 +247,38 @@ def test_a_body_may_not_unpack_to_more_than_a_bound(monkeypatch: pytest.MonkeyPa
     answer = {"status": 200, "headers": {"Content-Encoding": "gzip"}, "body": {"base64_string": packed}}
     with pytest.raises(RecordError, match="longer than it may be"):
         read_cassette("c.json", written(row(response=answer)))
+
+
+def alias_bomb(first: str) -> bytes:
+    lines = [f"a0: &a0 {first}", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40))]
+    return "\n".join([*lines, "interactions: [{request: {method: GET, uri: /, body: *a39}}]"]).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (alias_bomb("x"), "characters with its aliases laid out"),
+        (alias_bomb("[]"), "characters with its aliases laid out"),
+        (b"interactions: &a [*a]", "the alias *a stands within what it names"),
+        (b"interactions: &a {b: [{c: *a}]}", "the alias *a stands within what it names"),
+        (b"[" * 300_000, "more than 100 lists and mappings within each other"),
+        (b"- " * 300_000, "more than 100 lists and mappings within each other"),
+        (b"&a x: &b " + b"y" * 1_000_000 + b"\nz: [" + b"*b, " * 200 + b"]", "aliases laid out"),
+    ],
+)
+def test_yaml_that_lays_out_without_bound_is_refused_in_little_time_and_memory(
+    content: bytes, said: str
+) -> None:
+    tracemalloc.start()
+    began = time.monotonic()
+    with pytest.raises(RecordError) as error:
+        read_cassette("bomb.yaml", content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert str(error.value).startswith("bomb.yaml: ")
+    assert said in str(error.value)
+    assert time.monotonic() - began < 5
+    assert peak < 100_000_000
 
 
 def test_yaml_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """The simulator's own endpoints, under ``/simulator/``: state, reset, save, clock, faults, fills and splits.
 
-They need no keys, and they are for this machine only: a request from elsewhere is refused, and so is one of a
-web page that a browser on this machine shows.
+They need no keys. A request from this machine is carried out unless a browser has made it for a web page; any
+other one needs the token that is printed at the start, in the header ``X-Simulator-Token``. Files are written
+only below the folder that was given at the start.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
+from hmac import compare_digest
 from typing import Any
 
 import orjson
@@ -24,13 +25,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.errors import ConfigurationError
 from engine.printable import shown
-from engine.stores.modes import OWNER_ONLY
 from replay.simulator import decimals
 from replay.simulator.intake.refusal import Refusal
 from replay.simulator.wire import faults
 from replay.simulator.wire.faults import StuckPendingCancel
+from replay.simulator.wire.saving import Outside, write_below
 from replay.simulator.wire.simulation import Simulation
 
+_TOKEN = "X-Simulator-Token"
 _Act = Callable[[Simulation, Request, dict[str, Any]], object]
 
 
@@ -45,8 +47,11 @@ def control_app(simulation: Simulation) -> ASGIApp:
     app.router.redirect_slashes = False
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if not _from_here(scope):
-            message = "/simulator/ answers this machine only, and no browser. Ask it with curl, from here."
+        if not (_has_token(scope, simulation.control_token) or _from_here(scope)):
+            message = (
+                f"/simulator/ answers this machine only, and no web page. Ask it with curl from here, or "
+                f"with the token that was printed at the start: -H '{_TOKEN}: ...'."
+            )
             await _json(403, {"message": message})(scope, receive, send)
             return
         await app(scope, receive, send)
@@ -64,16 +69,22 @@ def _reset(simulation: Simulation, _: Request, __: dict[str, Any]) -> object:
 
 
 def _save(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
-    path = Path(_text(body, "path", "the path of a JSON file to write", '"path": "/tmp/state.json"'))
-    if path.suffix != ".json":
-        raise _wrong("path", str(path), "a path that ends in .json", '"path": "/tmp/state.json"')
+    example = '"path": "state.json"'
+    path = _text(body, "path", "the name of a JSON file to write", example)
+    if simulation.save_dir is None:
+        raise ConfigurationError(
+            "No folder to save into was given. Start the simulator with --save-dir FOLDER."
+        )
+    if not path.endswith(".json"):
+        raise _wrong("path", path, "a path that ends in .json", example)
     try:
-        with open(path, "wb", opener=OWNER_ONLY.opener) as file:
-            size = file.write(orjson.dumps(simulation.state()))
+        size = write_below(simulation.save_dir, path, orjson.dumps(simulation.state()))
+    except Outside as error:
+        raise _wrong("path", path, str(error), example) from error
     except (OSError, ValueError) as error:
         rule = f"a file that can be written ({getattr(error, 'strerror', error)})"
-        raise _wrong("path", str(path), rule, '"path": "/tmp/state.json"') from error
-    return {"path": str(path.resolve()), "bytes": size}
+        raise _wrong("path", path, rule, example) from error
+    return {"path": str(simulation.save_dir.resolve() / path), "bytes": size}
 
 
 def _clock(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
@@ -181,6 +192,11 @@ def _methods(path: str) -> list[str]:
 
 def _json(status: int, body: object, headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+def _has_token(scope: Scope, token: str) -> bool:
+    said = dict(scope["headers"]).get(_TOKEN.lower().encode(), b"")
+    return bool(token) and compare_digest(said, token.encode())
 
 
 def _from_here(scope: Scope) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,8 @@ class Simulation:
     """One simulator's venue, clock, faults and memory; ``lock`` is held while a request is carried out.
 
     ``begin`` makes a new venue with its clock, so that ``reset`` is a new beginning. ``failures`` are the
-    exceptions that nobody expected: each is a defect of the simulator.
+    exceptions that nobody expected: each is a defect of the simulator. ``control_token`` lets control
+    requests of other machines in ("": none does), ``save_dir`` is where they may write (None: nowhere).
     """
 
     def __init__(
@@ -92,6 +94,8 @@ class Simulation:
         self.lock = RLock()
         self.keys = keys or Keys()
         self.wall = wall or _wall_seconds
+        self.control_token = ""
+        self.save_dir: Path | None = None
         self._begin, self._rate_limit, self._seed = begin, rate_limit, seed
         self.failures: list[str] = []
         self.reset()

@@ -1,0 +1,55 @@
+"""By which names a server may be asked: none that a web page could have pointed at this machine.
+
+A page of evil.example whose name comes to mean 127.0.0.1 is same-origin with what answers there, and reads it
+(DNS rebinding). Its requests say ``Host: evil.example``; ours say an address or a name that was meant.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Collection
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_EVERY_ADDRESS = ("", "0.0.0.0", "::")
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:]+)(:[0-9]{1,5})?")
+
+
+def only_known_hosts(app: ASGIApp, host: str, others: Collection[str] = ()) -> ASGIApp:
+    """Return an app that answers 421 to requests for any host but loopback, ``host`` and ``others``.
+
+    Where ``host`` stands for every address of this machine, any address will do, and no name that isn't one
+    of ``others``. A request without a ``Host`` is no browser's.
+    """
+    names = {name.lower().rstrip(".") for name in (host, *others) if name}
+    on_every_address = host in _EVERY_ADDRESS
+
+    def is_known(said: bytes) -> bool:
+        match = _HOST.fullmatch(said)
+        if match is None:
+            return False
+        name = match[1].decode("latin-1").strip("[]").lower().rstrip(".")
+        if name in names or name == "localhost":
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or on_every_address
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        hosts = [value for name, value in scope.get("headers", ()) if name == b"host"]
+        if scope["type"] != "http" or all(map(is_known, hosts)):
+            await app(scope, receive, send)
+            return
+        message = (
+            "the simulator isn't asked by that name. Use the address that it printed, or --host-name NAME."
+        )
+        body = json.dumps({"message": message}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 421, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return guarded
