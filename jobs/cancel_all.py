@@ -18,6 +18,7 @@ from engine.orders import BrokerOrder
 from engine.stores.objects import Objects
 from engine.stores.runs import BATCH, RunFolder, RunFolders
 from engine.symbols import canonical_symbol
+from engine.venue import Patience
 from engine.withdrawing import Withdrawal, Withdrawals, Withdrawing
 from jobs.tables import print_json, print_table, say
 from jobs.wording import number
@@ -114,6 +115,7 @@ class _Wanted:
             choose=lambda entries: self._chosen(entries, whose),
             stopping=self.stopping,
             asking=lambda order: _log_asking(log, order),
+            patience=Patience(broker_wait_s=self.setup.settings.broker_wait_s),
         ).withdraw(wait_s=self.setup.settings.settle_s)
         _log_outcome(log, done)
         return Outcome(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 import pytest
 from requests import PreparedRequest, Response
 
+from engine.lease import Lease
 from engine.open_orders import left_open
 from engine.stores.embedded import EmbeddedStore
-from engine.syncing import Synced
+from engine.syncing import Synced, sync_all
 from tests.desk import Row, order
 from tests.engine.accounts_desk import ACCOUNTS, AccountsDesk, accounts_desk, by_intent
-from tests.engine.routing.trading import Send, is_order
+from tests.engine.routing.trading import Send, is_order, path_of
 
 SYMBOLS = ("SPY", "QQQ", "IWM")
 RESTING: Row = {"order_type": "limit", "limit_price": 20, "time_in_force": "gtc"}
@@ -192,3 +194,32 @@ def test_a_sync_of_another_folder_beside_a_run_waits_for_it_and_finds_nothing_am
     assert {(row.broker_account_id, row.symbol): row.qty for row in book.itertuples()} == {
         (account, symbol): 1.0 for account in ACCOUNTS for symbol in SYMBOLS
     }
+
+
+def test_leases_are_held_while_the_book_of_another_account_is_waited_for(
+    desk: AccountsDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: set[str] = set()
+    meanwhile: set[str] = set()
+    waits = threading.Event()
+    monkeypatch.setattr("engine.holding._LOOKED_EVERY_S", 0.01)
+
+    def hold_for(lease: Lease, seconds: float) -> None:
+        if waits.is_set():
+            held.add(lease.tenure)
+
+    monkeypatch.setattr(Lease, "hold_for", hold_for)
+
+    def slow(request: PreparedRequest, send: Send) -> Response:
+        if path_of(request) == "/v2/positions":
+            waits.set()
+            until = time.monotonic() + 20
+            while len(held) < len(desk.names) and time.monotonic() < until:
+                time.sleep(0.01)
+            meanwhile.update(held)
+        return send()
+
+    desk.in_between["beta"] = slow
+    with desk.venues() as venues:
+        sync_all(desk.world(venues=venues), venues, desk.session)
+        assert meanwhile == {venue.lease.tenure for venue in venues.at_work}
