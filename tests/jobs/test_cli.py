@@ -530,6 +530,7 @@ def test_the_status_for_machines(cli: Command, data: Path) -> None:
         "gate",
         "turned_away",
         "stores",
+        "stores_changed",
         "open_orders",
     }
     assert said["runs"] == [
