@@ -531,7 +531,7 @@ def statuses(back: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", back)]
 
 
-HEAD = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "x", **KEYS}.items()).encode()
+HEAD = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "localhost", **KEYS}.items()).encode()
 BODY = json.dumps(MARKET | {"client_order_id": "c"}).encode() + b"    "  # still JSON when its end is missing
 
 
