@@ -15,7 +15,7 @@ from requests import PreparedRequest, Response
 
 from engine.brokers.trading import TradingBroker
 from engine.config import RiskConfig
-from engine.errors import BrokerError, NotSent, RateLimited, RunStopped
+from engine.errors import BrokerError, NotSent, OutcomeUnknown, RateLimited, RunStopped
 from engine.log import EventLog
 from engine.orders import BrokerOrder, OrderIntent
 from engine.routing.one_order import Placing
@@ -470,6 +470,28 @@ def test_an_order_that_is_not_the_one_that_was_meant_is_unresolved_and_loud(
     assert desk.posts() == ["one"]
 
 
+@pytest.mark.parametrize(
+    ("left_out", "status"), [({"created_at"}, "placed"), ({"created_at", "submitted_at"}, "unresolved")]
+)
+def test_an_order_that_is_found_is_adopted_only_where_it_says_when_it_was_made(
+    desk: TradingDesk, left_out: set[str], status: str
+) -> None:
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        answer = send()
+        if is_order(request):
+            raise dropped(request)
+        if path_of(request) != BY_CLIENT_ID or answer.status_code != 200:
+            return answer
+        return reply(
+            request, 200, {name: value for name, value in answer.json().items() if name not in left_out}
+        )
+
+    desk.between = middle
+    row = desk.one()
+    assert (row["status"], row["adopted"]) == (status, status == "placed")
+    assert ("it doesn't say when it was made" in row["message"]) == (status == "unresolved")
+
+
 def test_an_order_that_is_another_is_not_taken_for_ours_by_the_run_that_is_resumed(desk: TradingDesk) -> None:
     desk.between = takes_another_order({"symbol": "QQQ"}, and_answers=True)
     desk.stopping = lambda: bool(desk.posts())
@@ -596,6 +618,9 @@ class Unreachable:
             raise error
         return BrokerOrder(broker_order_id="5", client_order_id="one", order_status="new")
 
+    def find_order(self, *, client_order_id: str) -> BrokerOrder | None:
+        return None
+
     def placing(self) -> Placing:
         return Placing(
             broker=cast(TradingBroker, self),
@@ -625,8 +650,14 @@ LIMITED = RateLimited("rate limit exceeded", status=429)
         [(100.0, GONE)],
         [(100.0, GONE), (30.0, GONE)],
         [(0.0, GONE), (29.0, LIMITED), (29.0, GONE), (30.0, GONE)],
+        [(0.0, GONE), (29.0, OutcomeUnknown("cut off")), (29.0, GONE), (30.0, GONE)],
     ],
-    ids=["after a long wait for its turn", "for as long as is borne", "twice, with an answer in between"],
+    ids=[
+        "after a long wait for its turn",
+        "for as long as is borne",
+        "twice, with an answer in between",
+        "twice, with half an answer in between",
+    ],
 )
 def test_how_long_there_is_no_connection_counts_from_when_there_was_none(
     answers: list[tuple[float, Exception]], monkeypatch: pytest.MonkeyPatch
