@@ -542,6 +542,21 @@ def test_an_order_that_the_broker_rejected_after_taking_it_in_says_so_and_is_no_
     assert said == {"one": "rejected", "two": "filled"}
 
 
+def test_an_order_that_was_rejected_once_some_of_it_had_filled_is_placed_and_a_trade(
+    desk: TradingDesk,
+) -> None:
+    def middle(request: PreparedRequest, send: Send) -> Response:
+        answer = send()
+        if request.method == "GET" and path_of(request).startswith("/v2/orders/"):
+            return reply(request, 200, answer.json() | {"status": "rejected"})
+        return answer
+
+    desk.between = middle
+    row = desk.one(qty=3)
+    assert (row["status"], row["order_status"], row["filled_qty"]) == ("placed", "rejected", 3.0)
+    assert desk.trades() == 1
+
+
 def test_an_order_that_was_rejected_after_its_acceptance_and_is_dropped_again_is_recognised(
     desk: TradingDesk,
 ) -> None:

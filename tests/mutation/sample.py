@@ -73,6 +73,18 @@ SAMPLE = (
         "timedelta(0), timedelta(hours=1)",
         f"{_ONE}::in_doubt_is_looked",
     ),
+    Sampled(
+        "engine/routing/one_order.py",
+        "taken_in = found.created_at or found.submitted_at",
+        "taken_in = found.created_at",
+        f"{_ONE}::says_when_it",
+    ),
+    Sampled(
+        "engine/settling.py",
+        "and not order.filled_qty and fate.status",
+        "and fate.status",
+        "engine/test_settling.py::rejected_once",
+    ),
     # whether an order may still leave
     Sampled(
         "engine/routing/live.py",
