@@ -67,24 +67,51 @@ class Changed:
 
 @dataclass
 class Chain:
-    """What has changed so far, and what follows from it for the next run."""
+    """What has changed so far, and what follows from it for the next run.
+
+    Of changed orders of sessions before, all of whose executions were before a run, nothing counts but what
+    they have moved: they are summed, by account and symbol. Where a run of an earlier time follows, the sums
+    are taken apart again.
+    """
 
     changed: list[Changed] = field(default_factory=list)
+    _settled: list[Changed] = field(default_factory=list)
+    _moved: dict[tuple[str, str], int] = field(default_factory=dict)
+    _until: tuple[date, datetime] | None = None
     _late: dict[tuple[str, date], list[dict[str, Any]]] = field(default_factory=dict)
 
     def frames(self, recording: Recording) -> tuple[Frames, bool]:
         """Give a run's inputs as they would have been, and whether that matters to any of its intents."""
-        if not self.changed:
+        at, session = datetime.fromisoformat(str(recording.inputs["read_at"])), recording.run.trading_date
+        self._settle(session, at)
+        if not (self.changed or self._moved):
             return recording.frames, False
-        at = datetime.fromisoformat(str(recording.inputs["read_at"]))
         frames = dict(recording.frames)
-        book = _Book(frames, recording.run.trading_date)
-        touched: set[tuple[str, str]] = set()
+        book = _Book(frames, session)
+        touched = {key for key, units in self._moved.items() if book.move(*key, units)}
         for order in self.changed:
             touched |= book.apply(order, at)
         if not touched:
             return recording.frames, False
         return book.tables(frames), _concerns(recording.batch, touched)
+
+    def _settle(self, session: date, at: datetime) -> None:
+        """Sum the orders of which only what they moved counts for a run of a session, read at a timestamp."""
+        if self._until is not None and (session < self._until[0] or at < self._until[1]):
+            self.changed = [*self._settled, *self.changed]
+            self._settled, self._moved = [], {}
+        self._until = session, at
+        left = []
+        for order in self.changed:
+            if order.session >= session or any(fill.at > at for fill in (*order.then, *order.now)):
+                left.append(order)
+                continue
+            self._settled.append(order)
+            for symbol in {fill.symbol for fill in (*order.then, *order.now)}:
+                if moved := _sum(order.now, symbol) - _sum(order.then, symbol):
+                    key = (order.account, symbol)
+                    self._moved[key] = self._moved.get(key, 0) + moved
+        self.changed = left
 
     def add(self, recording: Recording, came_to: Outcomes) -> None:
         """Take in what a run would have done otherwise."""
@@ -153,7 +180,7 @@ class _Book:
         then, now = ([fill for fill in fills if fill.at <= at] for fills in (order.then, order.now))
         for symbol in {fill.symbol for fill in (*then, *now)}:
             moved = _sum(now, symbol) - _sum(then, symbol)
-            if moved and self._move(order.account, symbol, moved):
+            if moved and self.move(order.account, symbol, moved):
                 touched.add((order.account, symbol))
         if order.session == self._session and self._count(order, bool(then), bool(now), at):
             touched |= {(order.account, ""), (order.account, order.symbol)}
@@ -171,7 +198,8 @@ class _Book:
             },
         }
 
-    def _move(self, account: str, symbol: str, units: int) -> bool:
+    def move(self, account: str, symbol: str, units: int) -> bool:
+        """Add units to a position; tell whether that could be."""
         frame = self._positions
         if frame is None:
             return False
