@@ -258,6 +258,27 @@ def test_an_order_that_the_broker_does_not_know_is_missing() -> None:
     )
 
 
+def test_one_order_that_is_over_or_let_stand_hides_no_other_of_its_symbol() -> None:
+    ours = [own("own-1"), own("own-2", is_open=True)]
+    strangers = [listed("hand-1", order_status="new"), listed("hand-2", order_status="new")]
+    found = compared(
+        BrokerBook(positions={}, open_orders=strangers),
+        {},
+        orders=ours,
+        accepted=accepted(orders=[("unknown_order", "hand-1")]),
+    )
+    assert [(one.kind, one.broker_order_id) for one in found] == [
+        ("unknown_order", "hand-2"),
+        ("missing_order", "own-2"),
+    ]
+
+
+def test_an_average_price_that_the_broker_does_not_tell_is_no_difference() -> None:
+    theirs = BrokerBook(positions={"SPY": 10.0}, recent_orders=[listed(filled_qty=10.0)])
+    ours = own(filled_qty=10.0, filled_avg_price=650.0)
+    assert compared(theirs, ledger(SPY=10), orders=[ours]) == []
+
+
 def test_an_order_that_is_over_may_have_left_the_lists() -> None:
     assert compared(BrokerBook(positions={"SPY": 4.0}), ledger(SPY=4), orders=[own(filled_qty=4.0)]) == []
 
