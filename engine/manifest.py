@@ -39,9 +39,10 @@ def write_manifest(folder: RunFolder, world: World) -> None:
     """Count what the sealed files say, compare it, and write ``manifest.json``, the end of the run."""
     rows = folder.json(COLLECTED)["rows"]
     decisions = folder.table(DECISIONS, ["allowed", "reason"])
-    results = folder.table(RESULTS, ["status", "reason", "order_status", "attempted", "adopted"])
-    actions = folder.table(BATCH, ["action"])["action"].cast(pa.string())
-    batched, cancels = len(actions), pc.equal(actions, "cancel")
+    columns = ["client_intent_id", "status", "reason", "order_status", "attempted", "adopted"]
+    results = folder.table(RESULTS, columns)
+    batch = folder.table(BATCH, ["client_intent_id", "action"])
+    batched, cancels = batch.num_rows, _are_cancels(results, batch)
     allowed = int(pc.sum(decisions["allowed"]).as_py() or 0)
     by_status = _counts(results["status"])
     identities = [
@@ -106,6 +107,12 @@ def write_manifest(folder: RunFolder, world: World) -> None:
         f"run {folder.run_id}: {rows['dropped']} rows dropped, {allowed} allowed, exit code {exit_code}",
         exit_code=exit_code,
     )
+
+
+def _are_cancels(results: pa.Table, batch: pa.Table) -> pa.ChunkedArray:
+    """Return which rows of results are of cancels; by id, since rows may be missing on either side."""
+    ids = batch["client_intent_id"].filter(pc.equal(batch["action"].cast(pa.string()), "cancel"))
+    return pc.is_in(results["client_intent_id"], ids.combine_chunks())
 
 
 @cache
