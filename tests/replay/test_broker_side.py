@@ -438,8 +438,8 @@ def test_the_broker_of_a_replay_has_one_transport_for_every_address() -> None:
     recorder: Any = None
     assert broker.recorded(recorder) is broker
     for address in ("https://api.alpaca.markets/v2/orders", "http://127.0.0.1:9", "https://example.com"):
-        assert broker._session.get_adapter(address) is adapter
-    assert list(broker._session.adapters) == [""]
+        assert broker.wire.session.get_adapter(address) is adapter
+    assert list(broker.wire.session.adapters) == [""]
 
 
 def test_two_accounts_are_replayed_each_from_its_own_traffic(tmp_path: Path) -> None:

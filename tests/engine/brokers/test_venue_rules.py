@@ -336,7 +336,7 @@ def answer(venue: Venue, wanted: OrderIntent) -> tuple[int, str]:
     """Ask the simulator, and take back what it took."""
     payload = order_payload(wanted)
     del payload["client_order_id"]
-    session = venue.broker._session
+    session = venue.broker.wire.session
     keys = {"APCA-API-KEY-ID": KEY, "APCA-API-SECRET-KEY": SECRET}
     reply = session.request("POST", f"{HOST}/v2/orders", json=payload, headers=keys, timeout=5)
     venue.simulator.venue.cancel_all_orders()
