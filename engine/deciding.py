@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ import pyarrow as pa
 from engine.breaks import breaks_table
 from engine.breaks import unreconciled as open_in
 from engine.config import RiskConfig
-from engine.errors import DataUnavailable, EngineError
+from engine.errors import AccountsInDoubt, DataUnavailable, EngineError
 from engine.inputs import RiskInputs
 from engine.risk import evaluate
 from engine.schema import DECISION_FIELDS, inputs_schemas
@@ -173,10 +173,10 @@ def _sources(
     def daily_trades() -> pd.DataFrame:
         check_same("ledger")
         check_synced()
-        counts = world.ledger.trade_counts(known, folder.trading_date)
+        counts, in_doubt = _counted(world, known, folder.trading_date)
         for book in books:
             counts = _each_once(counts, book)
-        return _with_unknown(counts, {"broker_account_id": list(down), "trades": math.nan})
+        return _with_unknown(counts, {"broker_account_id": [*down, *in_doubt], "trades": math.nan})
 
     def working_orders() -> pd.DataFrame:
         check_synced()
@@ -199,6 +199,26 @@ def _sources(
         "working_orders": working_orders,
         "unreconciled": unreconciled,
     }
+
+
+def _counted(world: World, accounts: Sequence[str], trading_date: date) -> tuple[pd.DataFrame, Sequence[str]]:
+    """Count the trades of a session; return the counts, and the accounts of which they can't be known.
+
+    Raises ``DataUnavailable`` where none is known.
+    """
+    try:
+        return world.ledger.trade_counts(accounts, trading_date), []
+    except AccountsInDoubt as error:
+        others = [account for account in accounts if account not in error.accounts]
+        if not others:
+            raise
+        world.log.event(
+            "risk_data_unavailable",
+            f"daily_trades can't be had: {error}",
+            severity="ERROR",
+            source="daily_trades",
+        )
+        return world.ledger.trade_counts(others, trading_date), error.accounts
 
 
 def _with_unknown(frame: pd.DataFrame, unknown: dict[str, Any]) -> pd.DataFrame:

@@ -96,6 +96,14 @@ class DataUnavailable(EngineError):
     """A source of risk data can't be read; ``str()`` says which and why."""
 
 
+class AccountsInDoubt(DataUnavailable):
+    """Something can't be known of some accounts alone, named in ``accounts``."""
+
+    def __init__(self, message: str, *, accounts: Sequence[str]) -> None:
+        super().__init__(message)
+        self.accounts = tuple(accounts)
+
+
 class StoreDamaged(DataUnavailable):
     """A store is there and can't be read, now or later: it is damaged, empty, or of a newer engine."""
 

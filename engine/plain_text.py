@@ -40,3 +40,15 @@ def is_normal(text: str) -> bool:
 def is_plain(text: str) -> bool:
     """Return whether a text is ``VISIBLE`` and ``NORMAL``; blanks at its ends are not looked at."""
     return is_visible(text) and is_normal(text)
+
+
+def folded(text: str) -> str:
+    """Return what is left of a name without case, without what isn't seen and without blanks at its ends.
+
+    Two names with the same result look alike, or are spellings of one name. Idempotent.
+    """
+    if not (text.isascii() and text.isprintable()):
+        letters = unicodedata.normalize("NFKC", text)
+        seen = (" " if letter.isspace() else letter for letter in letters)
+        text = "".join(letter for letter in seen if is_printable(letter))
+    return " ".join(unicodedata.normalize("NFKC", text.casefold()).split())

@@ -23,6 +23,13 @@ from engine.ledger import (
     merge_ledger_document,
     net_units,
 )
+from engine.ledger_keys import (
+    MOST_IN_DOUBT,
+    DocumentKeys,
+    check_countable,
+    check_own,
+    ranges_without_sessions,
+)
 from engine.plain_text import is_plain
 from engine.stores.books import (
     NUMBERS,
@@ -36,6 +43,16 @@ from engine.stores.embedded_file import SCHEMA_VERSION, EmbeddedFile
 from engine.stores.modes import OWNER_ONLY, Modes
 from engine.stores.protocols import POSITION_COLUMNS, SyncMark, checked_agent_document_name
 
+_OTHERS_OF_SESSION = """
+SELECT min(broker_order_id), broker_account_id, trading_date FROM ledger_trades
+WHERE trading_date = ? AND broker_account_id NOT IN (SELECT value FROM json_each(?))
+GROUP BY broker_account_id
+"""
+_SUMMED = """
+SELECT broker_order_id, trading_date,
+    json_extract(document, '$.symbol', '$.side', '$.filled_qty', '$.broker_account_id', '$.trading_date')
+FROM ledger_trades WHERE broker_account_id = ?
+"""
 _POSITIONS = "SELECT broker_account_id, symbol, qty FROM broker_positions"
 _FRESH = """
 SELECT broker_account_id, symbol, CASE WHEN updated_at BETWEEN ?1 AND ?2 THEN qty END AS qty
@@ -149,8 +166,10 @@ class EmbeddedStore:
         """Count the ledger documents of a session: ``broker_account_id, trades`` (int64).
 
         Those that say false in ``counts_as_trade`` are left out. Of ``accounts``, those without a trade have
-        no row. Raises ``DataUnavailable``.
+        no row. Raises ``DataUnavailable``, and ``AccountsInDoubt`` for documents that may be of this session
+        and of an account and are written in another way.
         """
+        self._check_countable(accounts, trading_date)
         rows = self._read_for_accounts(
             "SELECT broker_account_id, count(*) FROM ledger_trades",
             accounts,
@@ -290,15 +309,17 @@ class EmbeddedStore:
     def net_positions(self, account: str) -> dict[str, int]:
         """Sum an account's documents by symbol, in units of 1e-9 shares; those that come to 0 are left out.
 
-        Raises ``DataUnavailable``, also for a document that can't be summed.
+        Raises ``DataUnavailable``, also for a document that can't be summed, or counted on a session: one
+        whose fields differ from the columns that it is found by among them.
         """
-        query = (
-            "SELECT broker_order_id, json_extract(document, '$.symbol', '$.side', '$.filled_qty') "
-            "FROM ledger_trades WHERE broker_account_id = ?"
-        )
-        rows = self._file.read(query, (account,))
+        rows = [(id_, day, *json.loads(said)) for id_, day, said in self._file.read(_SUMMED, (account,))]
+        keys = [
+            DocumentKeys(id_, within, day if day == said else (day, said))
+            for id_, day, *_, within, said in rows
+        ]
+        check_own(keys, account, self.place)
         try:
-            return net_units((order_id, *json.loads(said)) for order_id, said in rows)
+            return net_units((id_, symbol, side, qty) for id_, _, symbol, side, qty, *_ in rows)
         except EngineError as error:
             raise DataUnavailable(f"{self.path}: {error}") from error
 
@@ -350,6 +371,21 @@ class EmbeddedStore:
             if is_as_expected:
                 connection.execute(_WRITE_AGENT_DOCUMENT, (name, text))
         return is_as_expected
+
+    def _check_countable(self, accounts: Sequence[str], session: date) -> None:
+        """Look for documents that a count of ``session`` would pass over. Raises ``AccountsInDoubt``."""
+        queries, values = [_OTHERS_OF_SESSION], [session.isoformat(), json.dumps(list(accounts))]
+        for first, end in ranges_without_sessions(session):
+            bounds = [("trading_date >= ?", first), ("trading_date < ?", end)]
+            given = [(condition, bound) for condition, bound in bounds if bound is not None]
+            where = " AND ".join(condition for condition, _ in given)
+            queries.append(
+                "SELECT * FROM (SELECT broker_order_id, broker_account_id, trading_date FROM ledger_trades "
+                f"WHERE {where} LIMIT {MOST_IN_DOUBT})"
+            )
+            values += [bound for _, bound in given]
+        found = self._file.read(" UNION ALL ".join(queries), tuple(values)) if accounts else []
+        check_countable((DocumentKeys(*row) for row in found), accounts, self.place)
 
     def _read_for_accounts(
         self,

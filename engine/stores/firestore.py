@@ -30,6 +30,13 @@ from engine.ledger import (
     document_name,
     net_units,
 )
+from engine.ledger_keys import (
+    MOST_IN_DOUBT,
+    DocumentKeys,
+    check_countable,
+    check_own,
+    ranges_without_sessions,
+)
 from engine.stores.firestore_client import (
     Deadline,
     asked,
@@ -62,7 +69,8 @@ TENANTS = "tenants"
 
 T = TypeVar("T")
 
-_SUMMED = ("symbol", "side", "filled_qty")
+_KEYS = ("broker_account_id", "trading_date")
+_SUMMED = ("symbol", "side", "filled_qty", *_KEYS)
 _COUNTS_AT_ONCE = 16
 _DOCUMENTS_AT_ONCE = 500
 _DOCUMENTS_PER_TIMEOUT = 2 * WRITES_PER_REQUEST
@@ -115,10 +123,11 @@ class FirestoreStore:
         account it counts all documents and those that say false in ``counts_as_trade``, and the difference is
         its trades: filters for equality need no index but the ones that Firestore makes for every field by
         itself, and "not false" would pass over the documents without the field. Of ``accounts``, those
-        without a trade have no row. Raises ``DataUnavailable``.
+        without a trade have no row. Raises ``DataUnavailable``, and ``AccountsInDoubt`` for documents that
+        may be of this session and of an account and are written in another way.
         """
         wanted = list(dict.fromkeys(accounts))
-        trades = self._reading(partial(self._counts, wanted, trading_date.isoformat())) if wanted else []
+        trades = self._reading(partial(self._counts, wanted, trading_date)) if wanted else []
         rows = [(account, count) for account, count in zip(wanted, trades, strict=True) if count]
         return pd.DataFrame(
             {
@@ -207,18 +216,20 @@ class FirestoreStore:
     def net_positions(self, account: str) -> dict[str, int]:
         """Sum an account's documents by symbol, in units of 1e-9 shares; those that come to 0 are left out.
 
-        Of each document nothing is read but what is summed. Raises ``DataUnavailable``, also for a document
-        that can't be.
+        Of each document nothing is read but what is summed and what it is counted by. Raises
+        ``DataUnavailable``, also for a document that can't be summed, or counted on a session.
         """
 
-        def read(client: Client, deadline: Deadline) -> list[tuple[str, Any, Any, Any]]:
+        def read(client: Client, deadline: Deadline) -> list[tuple[str, dict[str, Any]]]:
             query = self._of_account(client, account).select(_SUMMED)
-            found = [(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
-            return [(id_, one.get("symbol"), one.get("side"), one.get("filled_qty")) for id_, one in found]
+            return [(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
 
         documents = self._reading(read)
+        check_own((_keys(*document) for document in documents), account, self.place)
         try:
-            return net_units(documents)
+            return net_units(
+                (id_, one.get("symbol"), one.get("side"), one.get("filled_qty")) for id_, one in documents
+            )
         except EngineError as error:
             raise DataUnavailable(f"{self.place}: {error}") from error
 
@@ -313,15 +324,22 @@ class FirestoreStore:
     def _tenant(self) -> tuple[str, ...]:
         return () if self.tenant_id is None else (TENANTS, self.tenant_id)
 
-    def _counts(self, accounts: Sequence[str], session: str, client: Client, deadline: Deadline) -> list[int]:
+    def _counts(
+        self, accounts: Sequence[str], session: date, client: Client, deadline: Deadline
+    ) -> list[int]:
         ledger = self._ledger(client)
-        every: list[dict[str, Any]] = [
-            {"broker_account_id": account, "trading_date": session} for account in accounts
-        ]
-        wanted = [*every, *({**one, COUNTS_AS_TRADE: False} for one in every)]
-        works = [partial(self._count, ledger, fields, deadline) for fields in wanted]
-        counts = in_threads(works, _COUNTS_AT_ONCE, deadline)
+        today = {"trading_date": session.isoformat()}
+        every: list[dict[str, Any]] = [{**today, "broker_account_id": account} for account in accounts]
+        wanted = [today, *every, *({**one, COUNTS_AS_TRADE: False} for one in every)]
+        works: list[Callable[[], Any]] = [partial(self._count, ledger, one, deadline) for one in wanted]
+        works += [partial(_in_range, ledger, *one, deadline) for one in ranges_without_sessions(session)]
+        answers = in_threads(works, _COUNTS_AT_ONCE, deadline)
+        (of_all, *counts), unusual = answers[: len(wanted)], answers[len(wanted) :]
         documents, left_out = counts[: len(accounts)], counts[len(accounts) :]
+        in_doubt = [keys for found in unusual for keys in found]
+        if of_all != sum(documents):
+            in_doubt += _of_session(ledger, session, deadline)
+        check_countable(in_doubt, accounts, self.place)
         for account, there, out in zip(accounts, documents, left_out, strict=True):
             if out > there:
                 raise DataUnavailable(
@@ -341,8 +359,8 @@ class FirestoreStore:
         values = [result.value for row in answer for result in row if result.alias == "trades"]
         if len(values) != 1 or not (values[0] >= 0 and float(values[0]).is_integer()):
             raise DataUnavailable(
-                f"{self.place}: the trades of account {fields['broker_account_id']} are {values}; expected "
-                f"one whole number from 0 on. See that nothing on the way alters its answers."
+                f"{self.place}: the documents with {dict(fields)} are {values}; expected one whole number "
+                f"from 0 on. See that nothing on the way alters its answers."
             )
         return int(values[0])
 
@@ -383,6 +401,27 @@ class FirestoreStore:
                 return True
             pause(attempt, deadline)
             attempt += 1
+
+
+def _in_range(
+    ledger: CollectionReference, first: str | None, end: str | None, deadline: Deadline
+) -> list[DocumentKeys]:
+    """Return the keys of documents whose ``trading_date``, of any type, is in a range without its ``end``."""
+    query = ledger.order_by("trading_date").select(_KEYS).limit(MOST_IN_DOUBT)
+    query = query if first is None else query.start_at({"trading_date": first})
+    query = query if end is None else query.end_before({"trading_date": end})
+    return [_keys(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
+
+
+def _of_session(ledger: CollectionReference, session: date, deadline: Deadline) -> list[DocumentKeys]:
+    from google.cloud.firestore import FieldFilter
+
+    query = ledger.where(filter=FieldFilter("trading_date", "==", session.isoformat())).select(_KEYS)
+    return [_keys(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
+
+
+def _keys(order_id: str, document: Mapping[str, Any]) -> DocumentKeys:
+    return DocumentKeys(order_id, *(document.get(name) for name in _KEYS))
 
 
 def _streamed(query: Query, deadline: Deadline) -> list[DocumentSnapshot[DocumentReference]]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -262,6 +264,22 @@ def test_trades_of_another_session_do_not_count(desk: Desk) -> None:
     desk.trade("1", "2", session="2026-02-27")
     desk.drop("a.json", order())
     assert reasons(desk.run(RiskConfig(max_daily_trades=2))) == ["ok"]
+
+
+def test_a_document_that_cant_be_counted_refuses_the_orders_of_its_account_alone(desk: Desk) -> None:
+    desk.trade("1", "2")
+    with closing(sqlite3.connect(desk.store.path)) as connection, connection:
+        connection.execute("UPDATE ledger_trades SET trading_date = '20260302' WHERE broker_order_id = '1'")
+    desk.drop("a.json", order(), order(broker_account_id="b"))
+    folder = desk.run(RiskConfig(max_daily_trades=2))
+    reason_of = decisions(folder).set_index("client_intent_id")["reason"]
+    batch = folder.table("intents.parquet").to_pandas().set_index("client_intent_id")
+    assert reason_of.groupby(batch["broker_account_id"]).first().to_dict() == {
+        "paper": "risk_data_unavailable",
+        "b": "ok",
+    }
+    (said,) = desk.events("risk_data_unavailable")
+    assert "Ledger document '1' can't be counted: trading_date is '20260302'" in said["message"]
 
 
 def test_each_store_is_asked_once_for_all_accounts_of_the_batch(desk: Desk) -> None:

@@ -165,7 +165,7 @@ def test_no_more_is_read_of_a_document_than_what_is_summed(
 
     monkeypatch.setattr(DocumentSnapshot, "to_dict", noting)
     assert store.net_positions("paper") == {"SPY": 3_000_000_000}
-    assert read == [{"symbol", "side", "filled_qty"}] * 3
+    assert read == [{"symbol", "side", "filled_qty", "broker_account_id", "trading_date"}] * 3
 
 
 def test_sums_ask_for_no_index_but_those_that_firestore_makes_by_itself(
@@ -468,12 +468,13 @@ def server_that_answers(*answers: dict[str, Any]) -> Iterator[str]:
 def test_a_count_that_is_no_whole_number_is_unavailable(
     monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]]
 ) -> None:
+    monkeypatch.setattr("engine.stores.firestore._in_range", lambda *_: [])
     with server_that_answers(*answers) as address:
         monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", address)
         store = FirestoreStore("nonsense", timeout_s=PATIENT_S)
         with pytest.raises(DataUnavailable, match="expected one whole number from 0 on"):
             store.trade_counts(["a"], SESSION)
-        with pytest.raises(DataUnavailable, match=r"the trades of account .* are "):
+        with pytest.raises(DataUnavailable, match=r"the documents with .*trading_date.* are "):
             store.trade_counts(["a", "b", "c"], SESSION)
 
 
@@ -507,8 +508,9 @@ def test_more_documents_that_are_no_trades_than_there_are_is_unavailable(
 def test_all_counts_are_asked_for_at_the_same_time(
     store: FirestoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    together = threading.Barrier(4, timeout=PATIENT_S)
+    together = threading.Barrier(5, timeout=PATIENT_S)
     monkeypatch.setattr(FirestoreStore, "_count", lambda *_: together.wait() * 0)
+    monkeypatch.setattr("engine.stores.firestore._in_range", lambda *_: [])
     assert counted(store, "a", "b") == {}
 
 
