@@ -40,7 +40,7 @@ PROPOSAL_COLUMNS = (
 PROBLEMS_SHOWN = 10
 
 _OPEN_KINDS = tuple(kind for kind in BREAK_KINDS if kind != "late_fill")
-_OF_ORDERS_ALONE = ("unknown_order", "missing_order", "price_differs")
+_OF_ORDERS_ALONE = ("unknown_order", "missing_order", "overfilled", "price_differs")
 _OF_POSITIONS = ("manual_trade", "corporate_action", "position_unexplained")
 _OF_AN_ORDER = (*_OF_ORDERS_ALONE, "manual_trade", "quantity_differs")
 _QTY = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?", re.ASCII)

@@ -22,6 +22,7 @@ from engine.late_fills import keep_by_session
 from engine.ledger import SESSION_IS_ESTIMATED
 from engine.open_orders import LeftOpen, OpenOrder, forget, left_open, note_over
 from engine.orders import BrokerFill, BrokerOrder
+from engine.overfilling import overfill_key, overfill_of
 from engine.quantity import UNITS
 from engine.routing.live import CLOCK_MARGIN
 from engine.settling import executions, fills_table, is_over, ledger_documents
@@ -155,10 +156,17 @@ class LookingAfter:
             return True
         if not all(one.is_final for one in (order, *order.legs)):
             return False
+        overfill = overfill_of(order, fills)
+        if overfill and overfill_key(order, overfill) not in self._accepted_activities:
+            return False
         is_kept = units_of(self.document(order).get("filled_qty", 0.0)) == units_of(order.filled_qty)
         return (is_kept and is_over(order, fills)) or self._is_accepted(
             "quantity_differs", order.broker_order_id
         )
+
+    @property
+    def _accepted_activities(self) -> frozenset[str]:
+        return self.accepted.activities if self.venue.account else frozenset()
 
     def _is_accepted(self, kind: str, broker_order_id: str | None) -> bool:
         """Tell whether somebody has taken in a break of an order."""
@@ -308,5 +316,10 @@ def _size(order: BrokerOrder) -> float:
 
 
 def _remaining(order: BrokerOrder) -> float:
-    """Give the shares that may still fill; NaN, which makes the symbol unavailable, where nobody knows."""
-    return math.nan if order.qty is None else (units_of(order.qty) - units_of(order.filled_qty)) / UNITS
+    """Return the shares that may still fill; NaN, which makes the symbol unavailable, where that is unknown.
+
+    Of an order that filled beyond what was ordered nothing is left: it is a break, which closes the symbol.
+    """
+    if order.qty is None:
+        return math.nan
+    return max(0, units_of(order.qty) - units_of(order.filled_qty)) / UNITS

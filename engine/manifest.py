@@ -149,7 +149,39 @@ def _identities_at_the_broker(folder: RunFolder) -> list[dict[str, Any]]:
         _identity("quantity placed = quantity allowed of it", _units(results.filter(whole)["order_qty"]),
                   _units(asked.filter(whole))),
         _identity("quantity filled = sum of executions", _units(orders["filled_qty"]), _units(own["qty"])),
+        _filled_within_ordered(folder, results),
     ]  # fmt: skip
+
+
+def _filled_within_ordered(folder: RunFolder, results: pa.Table) -> dict[str, Any]:
+    """Compare what filled of each order with what was ordered, in units: by the order or by its executions.
+
+    What filled on one side of a group counts together. ``left`` and ``right`` are the sums of the orders that
+    filled beyond what was ordered, where there are any; else those of all orders.
+    """
+    fills = folder.table(FILLS, ["client_intent_id", "side", "qty"])
+    executed: dict[str, dict[str, int]] = {}
+    for intent_id, side, qty in zip(
+        fills["client_intent_id"].to_pylist(),
+        fills["side"].cast(pa.string()).to_pylist(),
+        round_to_units(fills["qty"].to_numpy()).tolist(),
+        strict=True,
+    ):
+        sides = executed.setdefault(intent_id, {})
+        sides[side] = sides.get(side, 0) + qty
+    known = results.filter(pc.and_(pc.is_valid(results["order_qty"]), pc.is_valid(results["filled_qty"])))
+    rows = zip(
+        known["client_intent_id"].to_pylist(),
+        round_to_units(known["filled_qty"].to_numpy()).tolist(),
+        round_to_units(known["order_qty"].to_numpy()).tolist(),
+        strict=True,
+    )
+    pairs = [
+        (max([filled, *executed.get(intent_id, {}).values()]), ordered) for intent_id, filled, ordered in rows
+    ]
+    counted = [pair for pair in pairs if pair[0] > pair[1]] or pairs
+    left, right = sum(filled for filled, _ in counted), sum(ordered for _, ordered in counted)
+    return {"name": "filled <= ordered", "left": left, "right": right, "holds": left <= right}
 
 
 def _placed_and_not_known(results: pa.Table) -> bool:

@@ -28,6 +28,7 @@ from engine.breaks import (
     units_of,
 )
 from engine.orders import BrokerOrder
+from engine.overfilling import overfill_key
 from engine.schema import BREAK_KINDS
 from engine.side_by_side import SideBySide, grouped, signed
 from engine.symbols import canonical_symbol
@@ -76,6 +77,7 @@ class _Comparison:
         yield from map(self._late_fill, self.books.late.get(symbol, ()))
         yield from self._unknown_orders(symbol)
         yield from self._missing_orders(symbol)
+        yield from self._overfilled(symbol)
         yield from self._price_differences(symbol)
         gap = self.books.broker.get(symbol, 0) - self.books.ledger.get(symbol, 0)
         pieces = [*self._manual_trades(symbol), *self._actions_of_known_size(symbol)]
@@ -158,6 +160,22 @@ class _Comparison:
                 f"take that in: {_ACCEPT}.",
                 broker_order_id=order.broker_order_id,
                 client_intent_id=order.client_intent_id,
+            )
+
+    def _overfilled(self, symbol: str) -> Iterator[Break]:
+        for order, overfill in self.books.overfilled.get(symbol, ()):
+            intent = f" (intent {order.client_order_id})" if order.client_order_id else ""
+            what = "cancel it, and let the broker" if not order.is_final else "let the broker"
+            yield self._break(
+                "overfilled",
+                symbol,
+                0,
+                f"order {order.broker_order_id}{intent} has {overfill.said}; {self.books.both(symbol)}.",
+                f"Look at its executions on the broker's dashboard, {what} correct or confirm them; if "
+                f"they stand, accept them: {_ACCEPT}.",
+                broker_order_id=order.broker_order_id,
+                client_intent_id=order.client_order_id,
+                activity_id=overfill_key(order, overfill),
             )
 
     def _price_differences(self, symbol: str) -> Iterator[Break]:

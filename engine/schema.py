@@ -108,6 +108,7 @@ BREAK_KINDS = (
     "unknown_order",
     "missing_order",
     "quantity_differs",
+    "overfilled",
     "price_differs",
     "position_unexplained",
 )

@@ -20,6 +20,7 @@ from engine.calendar import session_if_covered, trading_date
 from engine.errors import LeaseLost
 from engine.ledger import COUNTS_AS_TRADE, NO_SESSION, SESSION_IS_ESTIMATED, ledger_document
 from engine.orders import BrokerFill, BrokerOrder, OrderIntent
+from engine.overfilling import overfill_of
 from engine.routing.cancels import fate_of
 from engine.routing.fates import CANCELS, REJECTED_AFTER_ACCEPTANCE, Fate
 from engine.routing.lookups import known_orders, pause
@@ -60,6 +61,7 @@ def settle(intents: Iterable[Planned], fates: Mapping[int, Fate], world: World, 
     _log_statuses(fates, world)
     placed_now = {row: fate.order for row, fate in fates.items() if fate.order and fate.status == "placed"}
     fills = executions(placed_now.values(), venue.broker)
+    _log_overfilled(placed_now.values(), fills, world)
     open_rows = [
         order.row for order in intents if order.row in fates and not _is_over(fates[order.row], fills)
     ]
@@ -146,6 +148,23 @@ def _log_statuses(fates: Mapping[int, Fate], world: World) -> None:
     )
 
 
+def _log_overfilled(
+    orders: Iterable[BrokerOrder], fills: Mapping[str, list[BrokerFill]], world: World
+) -> None:
+    """Log each order that has filled beyond what was ordered; it stays open until that is accepted."""
+    for order in orders:
+        if overfill := overfill_of(order, fills):
+            world.log.event(
+                "overfilled",
+                f"order {order.broker_order_id} of intent {order.client_order_id} in {order.symbol} has "
+                f"{overfill.said}. Look at its executions on the broker's dashboard; the next sync reports "
+                f"it as a difference, and proposes the file that accepts it.",
+                severity="CRITICAL",
+                intent_id=order.client_order_id,
+                broker_order_id=order.broker_order_id,
+            )
+
+
 def _with_order(fate: Fate, order: BrokerOrder | None) -> Fate:
     if order is None:
         return fate
@@ -202,7 +221,7 @@ def _is_over(fate: Fate, fills: Mapping[str, list[BrokerFill]]) -> bool:
         return False
     if fate.status != "placed" or fate.order is None:
         return True
-    return is_over(fate.order, fills)
+    return is_over(fate.order, fills) and overfill_of(fate.order, fills) is None
 
 
 def is_over(entry: BrokerOrder, fills: Mapping[str, list[BrokerFill]]) -> bool:

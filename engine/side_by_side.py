@@ -16,6 +16,7 @@ import numpy as np
 from engine.breaks import BrokerBook, CorporateAction, LateFill, OwnBook, OwnOrder, shares, units_of
 from engine.errors import EngineError
 from engine.orders import BrokerFill, BrokerOrder
+from engine.overfilling import Overfill, overfill_key, overfill_of
 from engine.quantity import NOT_A_QUANTITY, round_to_units
 from engine.symbols import canonical_symbol
 
@@ -110,6 +111,20 @@ class SideBySide:
         return grouped((canonical_symbol(head.symbol), head) for head in found)
 
     @cached_property
+    def overfilled(self) -> dict[str, list[tuple[BrokerOrder, Overfill]]]:
+        """The orders that filled beyond what was ordered, by symbol; not where that quantity was accepted."""
+        heads: dict[str, BrokerOrder] = {}
+        for head in (*self.theirs.recent_orders, *self.theirs.open_orders):
+            heads[head.broker_order_id] = head
+        found = ((head, overfill_of(head, self.by_order)) for head in heads.values())
+        news = (
+            (canonical_symbol(head.symbol), (head, overfill))
+            for head, overfill in found
+            if overfill and overfill_key(head, overfill) not in self.ours.accepted.activities
+        )
+        return grouped(news)
+
+    @cached_property
     def late(self) -> dict[str, list[LateFill]]:
         """The late fills by symbol."""
         return grouped((canonical_symbol(one.symbol), one) for one in self.ours.late)
@@ -118,7 +133,9 @@ class SideBySide:
     def symbols(self) -> list[str]:
         """Every symbol of which there is anything to compare."""
         agree = {symbol for symbol, units in self.broker.items() if self.ledger.get(symbol) == units}
-        told = {*self.fills, *self.actions, *self.orders, *self.strangers, *self.late} - {""}
+        told = {*self.fills, *self.actions, *self.orders, *self.strangers, *self.overfilled, *self.late} - {
+            ""
+        }
         return sorted({*self.broker, *self.ledger} - agree | told)
 
     def both(self, symbol: str) -> str:

@@ -258,7 +258,8 @@ From this machine without keys, else with the token that is printed at the start
                               {"speed": 0} stops it
   POST /simulator/faults      {"fault": "error_before", "status": 503, "times": 3}
   GET, DELETE /simulator/faults, DELETE /simulator/faults/1
-  POST /simulator/fill        {"order_id": "...", "qty": "1"}   without qty: all of it
+  POST /simulator/fill        {"order_id": "...", "qty": "1"}   without qty: all of it;
+                              "beyond": true fills more than is left
   POST /simulator/split       {"symbol": "AAPL", "ratio": "4"}
   POST /simulator/reset       begin anew
   POST /simulator/save        {"path": "state.json"}   below --save-dir

@@ -138,7 +138,7 @@ def test_a_line_that_says_what_cannot_be_is_refused_with_its_place(
     assert said.endswith("Nothing was taken in; sync again, and accept the file that it proposes.")
 
 
-@pytest.mark.parametrize("kind", ["unknown_order", "missing_order", "price_differs"])
+@pytest.mark.parametrize("kind", ["unknown_order", "missing_order", "overfilled", "price_differs"])
 def test_an_order_that_is_only_acknowledged_adjusts_nothing(kind: str) -> None:
     assert read(found(kind, 0.0))[0].adjustment_qty == 0
     assert "adjustment_qty is '3'; expected 0 where an order alone is accepted" in refused(

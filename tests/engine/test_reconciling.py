@@ -573,6 +573,11 @@ class Books:
             order = self.trade(symbol, qty)
             self.ledger[symbol] -= qty
             self.orders[-1] = replace(order, filled_qty=0.0, filled_avg_price=None)
+        elif kind == "overfilled":
+            moved = 0
+            self.trade(symbol, 2 * qty)
+            self.recent_orders[-1] = replace(self.recent_orders[-1], qty=size)
+            self.orders[-1] = replace(self.orders[-1], qty=size)
         elif kind == "price_differs":
             moved = 0
             self.orders[-1] = replace(self.trade(symbol, qty), filled_avg_price=101.0)
@@ -610,7 +615,7 @@ def planted_books(draw: st.DrawFn) -> Books:
         for qty in draw(st.lists(AMOUNTS, max_size=2)):
             books.trade(symbol, units(qty) * draw(st.sampled_from((1, -1))))
         sign = draw(st.sampled_from((1, -1)))
-        once = draw(st.lists(st.sampled_from(BREAK_KINDS), unique=True, max_size=8))
+        once = draw(st.lists(st.sampled_from(BREAK_KINDS), unique=True, max_size=9))
         often = st.sampled_from(
             [kind for kind in BREAK_KINDS if kind not in ("corporate_action", BREAK_KINDS[-1])]
         )

@@ -33,9 +33,15 @@ class Execution:
         self._chance = chance
         self._partial_fill_probability = partial_fill_probability
 
-    def fill(self, order: Order, price: Decimal, t_ns: int, qty: Decimal | None = None) -> list[Order]:
-        """Fill an order, all of it, a part by chance, or ``qty`` shares; gives the legs this calls."""
-        shares = self._shares(order, price) if qty is None else min(qty, self._all(order, price))
+    def fill(
+        self, order: Order, price: Decimal, t_ns: int, qty: Decimal | None = None, *, beyond: bool = False
+    ) -> list[Order]:
+        """Fill an order, all of it, a part by chance, or ``qty`` shares; gives the legs this calls.
+
+        ``beyond``: of ``qty`` shares all, also where that is more than is left of the order.
+        """
+        whole = self._all(order, price)
+        shares = self._shares(order, price) if qty is None else qty if beyond else min(qty, whole)
         if shares <= ZERO:  # a notional so small, or a position so split, that there is no share to trade
             self._lifecycle.end_with_group(order, "canceled", t_ns)
             return []

@@ -158,12 +158,13 @@ class Matching:
         else:
             self._wait(order, t_ns)
 
-    def fill_now(self, order: Order, qty: Decimal | None, t_ns: int) -> None:
+    def fill_now(self, order: Order, qty: Decimal | None, t_ns: int, *, beyond: bool = False) -> None:
         """Fill an order whatever the price, though never beyond its limit."""
         order.watch += 1
         if order.type in STOPS and not order.triggered:
             self.lifecycle.trigger(order, t_ns)
-        for leg in self.execution.fill(order, self.execution.price_at_quote(order, t_ns), t_ns, qty):
+        price = self.execution.price_at_quote(order, t_ns)
+        for leg in self.execution.fill(order, price, t_ns, qty, beyond=beyond):
             self.start(leg, t_ns)
         if order.open and order.routed:
             self.go_on(order, t_ns)

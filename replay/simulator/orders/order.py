@@ -108,7 +108,7 @@ class Order:
     @property
     def remaining(self) -> Decimal:
         """Give the shares still to be filled; nothing for an order by notional."""
-        return ZERO if self.qty is None else self.qty - self.filled_qty
+        return ZERO if self.qty is None else max(ZERO, self.qty - self.filled_qty)
 
     @property
     def fractional(self) -> bool:

@@ -268,9 +268,10 @@ class Venue:
         """Let the cancels that were kept take effect at the next ``advance``."""
         self._matching.release_cancels()
 
-    def fill_now(self, order_id: str, qty: Decimal | None = None) -> None:
-        """Fill an order now, all that is left of it or ``qty`` shares, though never beyond its limit.
+    def fill_now(self, order_id: str, qty: Decimal | None = None, *, beyond: bool = False) -> None:
+        """Fill an order now, all that is left of it or ``qty`` shares, though never beyond its limit price.
 
+        ``beyond`` is a fault: ``qty`` shares fill, however few are left of the order.
         Raises ``Refusal`` if there is no such open order or it isn't at work yet.
         """
         order = self._open_order(order_id)
@@ -278,7 +279,7 @@ class Venue:
             raise messages.ALREADY_IN_STATE(order.status)
         if qty is not None and qty <= ZERO:
             raise messages.QTY_NOT_POSITIVE()
-        self._matching.fill_now(order, qty, self.clock.now_ns())
+        self._matching.fill_now(order, qty, self.clock.now_ns(), beyond=beyond)
 
     def split(self, symbol: str, ratio: Decimal) -> None:
         """Let ``ratio`` new shares stand for each old one: shares and prices change, no money does.

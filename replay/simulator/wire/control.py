@@ -127,7 +127,7 @@ def _fill(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
     order_id = _text(body, "order_id", "the id of an open order", '"order_id": "…"')
     qty = None if body.get("qty") is None else _decimal(body, "qty")
     simulation.venue.advance()
-    simulation.venue.fill_now(order_id, qty)
+    simulation.venue.fill_now(order_id, qty, beyond=body.get("beyond") is True)
     return simulation.venue.get_order(order_id, {})
 
 

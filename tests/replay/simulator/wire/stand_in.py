@@ -134,7 +134,7 @@ class StandInVenue:
     def release_cancels(self) -> None:
         self.held = set()
 
-    def fill_now(self, order_id: str, qty: object = None) -> None:
+    def fill_now(self, order_id: str, qty: object = None, *, beyond: bool = False) -> None:
         order = self._open(order_id)
         order["filled_qty"] = str(qty or order["qty"])
         order["status"] = "filled" if order["filled_qty"] == order["qty"] else "partially_filled"
