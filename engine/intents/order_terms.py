@@ -50,6 +50,7 @@ SYNONYMS = {
         trade_type short_sell short_sale sell_short cmd order_cmd 54 tag54
     """,
     "qty": """
+        shs share_qty no_of_shares num_of_shares tgt_qty tgt_shares qty_delta order_sz
         total_shares qty_total qty_to_buy qty_to_sell buy_qty sell_qty fx_qty ratio_qty last_qty
         trade_shares lot_count
         quantity quantities quan qnty qtty qtys qyt qt order_qty ordQty order_quantity trade_qty
@@ -76,6 +77,7 @@ SYNONYMS = {
         asset_category symbol_type
     """,
     "order_type": """
+        type_order limit_type order_method exec_method execution_method price_mode market_limit mkt
         order_leg_type stop_type trailing_type execution_style exec_style limit_order market_order
         stop_order stop_limit_order trailing_stop_order is_limit is_market is_stop limit_or_market
         market_or_limit mkt_or_lmt lmt_or_mkt
@@ -94,6 +96,11 @@ SYNONYMS = {
         price prices px prc order_price order_px price_per_share unit_price
     """,
     "limit_price": """
+        limit_buy limit_sell cap_price cap_px max_entry_price entry_price_max min_exit_price exit_price_min
+        buy_below buy_at sell_above sell_at entry_below entry_above worst_acceptable_price acceptable_price
+        reservation_price limit_entry_price limit_exit_price price_to_pay max_pay max_bid min_ask collar
+        price_collar price_tolerance max_slip max_slippage_bps max_slippage_pct max_deviation_bps
+        max_price_deviation
         max_px min_px worst_px ceiling floor pay_up_to not_above not_below no_worse_than at_or_better
         lowest_price highest_price max_buy_price min_sell_price entry_px entry_limit limit_entry exit_px
         exit_limit
@@ -106,6 +113,8 @@ SYNONYMS = {
         limitpreis prix_limite precio_limite prezzo_limite 44 tag44
     """,
     "stop_price": """
+        stop_at stop_out stop_out_price hard_stop soft_stop stop_value stop_val initial_stop atr_stop
+        stop_atr disaster_stop catastrophic_stop
         stop_distance stop_offset stop_pct stop_percent stop_price_offset starting_price
         stop stops stop_px stp stp_price stop_level stop_trigger stop_limit_stop price_stop trigger triggers
         adjustedStopPrice 99 tag99
@@ -118,11 +127,13 @@ SYNONYMS = {
         trail_value trail_dollars trailing_stop trail_stop trailing_stop_loss trail_by
     """,
     "trail_percent": """
+        tsl_pct
         trail_pct trailing_pct trail_perc trailing_percent trailing_percentage trail_percentage
         percent_trail
         percent_offset trail_bps callback_rate trail_ratio
     """,
     "extended_hours": """
+        outside_regular_trading_hours trading_hours
         session trading_session trading_session_id sessions_allowed
         ext_hours ext_hrs extended ext_hour extended_hour extended_trading extended_session outside_rth rth
         regular_hours regular_hours_only rth_only eth after_hours pre_market post_market trade_extended
@@ -134,6 +145,7 @@ SYNONYMS = {
         contingency_type oco oto
     """,
     "take_profit_limit_price": """
+        profit_taking profit_take_price
         tp_pct tp_percent take_profit_pct take_profit_percent
         take_profit take_profit_price take_profit_px take_profit_limit take_profit_level tp tp_price tp_px
         tp_limit tp_limit_price tp_level profit_target profit_price target target_price price_target
@@ -160,6 +172,8 @@ SYNONYMS = {
         creation_date create_date create_ts transact_time time_created date_created
     """,
     "valid_until": """
+        live_until active_until valid_date valid_day valid_secs valid_minutes valid_seconds good_for_minutes
+        expires_at_utc cancel_if_not_filled cancel_if_unfilled_by
         until exp exp_date exp_dt exp_time expiry_dt expiration_dt expire_dt expires_dt valid_for
         good_for_days good_for_seconds
         good_for_s kill_after kill_time kill_at timeout_ms ttl_ms ttl_seconds lifetime_s auto_cancel_date
@@ -209,7 +223,8 @@ WITHOUT_FIELD = """
     peg_difference offset_price discretion discretionary_amt discretion_offset discretionary_amount
     sweep_to_fill not_held block_order parent parent_id parent_order_id oca_group oca_type linked_order
     linked_order_id oco_group oco_id child_orders childOrderStrategies legs leg order_leg_collection
-    advanced_instructions attached_orders transmit algo_strategy algo_params algo twap vwap
+    advanced_instructions attached_orders transmit algo_strategy algo_params algo twap exec_algo
+    execution_algo algo_name min_fill_qty allow_partial allow_partial_fill partial_fill
     participation_rate
     good_after_time good_after not_before valid_from active_from activate_at effective_time send_at
     submit_at
@@ -227,7 +242,7 @@ WITHOUT_FIELD = """
 
 FREE = """
     trade_price trade_percent spot_price created_by order_time train_price national auction training
-    contrast contacts severity mid_price quantile
+    contrast contacts severity mid_price quantile ex_date ex_dates shares_float
 """
 """Names that look like misspelt fields and are none."""
 

@@ -49,6 +49,16 @@ def test_an_order_term_inside_an_object_in_a_csv_or_a_struct_is_refused() -> Non
     assert (file.table.num_rows, len(file.refused)) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["{limit_price: 40}", "{tif: gtc, score: 1}", "{a: {limit_price: 40}}",
+     "Params(limit_price=40.5, why='a b')",
+     "order.Params(score=1, tif='gtc')", "<Params limit_price=40 score=1>"],
+)  # fmt: skip
+def test_an_order_term_in_an_object_without_quotes_is_refused(text: str) -> None:
+    assert len(messages(read_rows(".json", order(params=text)))) == 1
+
+
 def test_an_order_term_in_a_map_or_in_bytes_is_refused() -> None:
     maps = pa.array([[("limit_price", 4.0)], [("score", 1.0)]], type=pa.map_(pa.string(), pa.float64()))
     file = read("a.parquet", orders_with(params=maps))
@@ -82,6 +92,9 @@ def test_keys_inside_metadata_are_free() -> None:
         {"signal": {"score": 0.5, "created_at": "x", "reference_price": 4}},
         {"signal": {"limit_price": None}},
         {"note": "{not json"},
+        {"params": "Params(score=1, limit_price=None)"},
+        {"params": "{score: 1, limit_price: null}"},
+        {"note": "f(x, limit_price==40)"},
         {"levels": [1, 2, 3]},
         {"note": "limit_price: 4"},
         {"note": "sent when limit=40 was gone"},
