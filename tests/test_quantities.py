@@ -17,7 +17,7 @@ EDGES = {
     "jobs/wording.py": "a sentence for people, of figures that may be beyond what units hold",
     "engine/routing/planned.py": "the quantities of an allowance are units",
 }
-SUMS = {"sum", "fsum", "cumsum", "add", "subtract"}
+SUMS = {"sum", "fsum", "nansum", "cumsum", "diff", "add", "sub", "subtract"}
 
 
 def is_quantity(node: ast.AST) -> bool:
@@ -26,8 +26,16 @@ def is_quantity(node: ast.AST) -> bool:
             ast.Attribute(attr=name) | ast.Name(id=name) | ast.Subscript(slice=ast.Constant(value=str(name)))
         ):
             return name.endswith("qty") and name not in IN_UNITS
+        case ast.Subscript(slice=ast.List(elts=columns)):
+            return any(is_quantity(ast.Subscript(node.value, column)) for column in columns)
         case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=str(name)), *_]):
             return name.endswith("qty")
+        case ast.Call(func=ast.Attribute(value=inner, attr="fillna" | "abs" | "to_numpy" | "astype")):
+            return is_quantity(inner)
+        case ast.Call(func=ast.Name(id="float" | "abs" | "min" | "max"), args=parts):
+            return any(map(is_quantity, parts))
+        case ast.BinOp(left=left, op=ast.Mult() | ast.Div(), right=right):
+            return is_quantity(left) or is_quantity(right)
         case ast.UnaryOp(operand=inner):
             return is_quantity(inner)
         case ast.BoolOp(values=parts):
@@ -51,7 +59,9 @@ def float_sums(source: str) -> Iterator[int]:
                 yield node.lineno
             case ast.Call(func=ast.Name(id=name), args=[inside]) if name in SUMS and adds_up(inside):
                 yield node.lineno
-            case ast.Call(func=ast.Attribute(value=frame, attr=name)) if name in SUMS and is_quantity(frame):
+            case ast.Call(func=ast.Attribute(value=frame, attr=name), args=parts) if name in SUMS and any(
+                map(is_quantity, [frame, *parts])
+            ):
                 yield node.lineno
 
 
@@ -84,6 +94,12 @@ def test_quantities_are_added_in_units(module: Path) -> None:
         "total = frame['qty'].sum()",
         "held[key] = held.get(key, 0.0) + (fill['qty'] if buys else -fill['qty'])",
         "left = (document.get('filled_qty') or 0.0) - 1",
+        "held += sign * fill.qty",
+        "left = float(order.qty) - 1",
+        "total = frame[['symbol', 'filled_qty']].sum()",
+        "total = frame.groupby('symbol')['qty'].cumsum()",
+        "total = np.nansum(frame['qty'].to_numpy())",
+        "left = frame['qty'].fillna(0).sub(frame['filled_qty'])",
     ],
 )
 def test_the_check_finds_them(source: str) -> None:
