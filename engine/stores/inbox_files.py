@@ -22,7 +22,8 @@ HASH_CHARACTERS = 16
 _UNFINISHED_BEGINNINGS = ("~$", ".~", "#")
 _UNFINISHED_ENDINGS = (
     ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".opdownload",
-    ".incomplete", ".inprogress", ".writing", ".swp", ".swx", ".lock", ".lck", "~",
+    ".fdmdownload", ".upload", ".uploading", ".incomplete", ".inprogress", ".unfinished", ".writing",
+    ".copying", ".aria2", ".!ut", ".!qb", ".lftp-pget-status", ".swp", ".swx", ".lock", ".lck", "~",
 )  # fmt: skip
 _LITTER = frozenset(
     {

@@ -180,7 +180,11 @@ def test_a_thousand_folders_below_each_other_are_no_obstacle(inbox: Inbox) -> No
 
 @pytest.mark.parametrize(
     "name",
-    ["Thumbs.db", ".DS_Store", "desktop.ini", "~$book.csv", "a.csv~", "a.csv.filepart", "a.csv.crdownload"],
+    [
+        *("Thumbs.db", "thumbs.db", ".DS_Store", "desktop.ini", "~$book.csv", ".~lock.book.csv#", "a.csv~"),
+        *("a.csv.filepart", "a.csv.FILEPART", "a.csv.crdownload", "a.csv.upload", "a.csv.uploading"),
+        *("a.csv.aria2", "a.csv.!ut", "a.csv.opdownload", "a.csv.lftp-pget-status", "a.csv.lock"),
+    ],
 )
 def test_files_of_others_and_unfinished_ones_wait_and_are_named(inbox: Inbox, name: str) -> None:
     (inbox.root / name).write_bytes(b"{}")
