@@ -161,14 +161,14 @@ def _filled_within_ordered(folder: RunFolder, results: pa.Table) -> dict[str, An
     """
     fills = folder.table(FILLS, ["client_intent_id", "side", "qty"])
     executed: dict[str, dict[str, int]] = {}
-    for intent_id, side, qty in zip(
+    for intent_id, side, units in zip(
         fills["client_intent_id"].to_pylist(),
         fills["side"].cast(pa.string()).to_pylist(),
         round_to_units(fills["qty"].to_numpy()).tolist(),
         strict=True,
     ):
         sides = executed.setdefault(intent_id, {})
-        sides[side] = sides.get(side, 0) + qty
+        sides[side] = sides.get(side, 0) + units
     known = results.filter(pc.and_(pc.is_valid(results["order_qty"]), pc.is_valid(results["filled_qty"])))
     rows = zip(
         known["client_intent_id"].to_pylist(),
