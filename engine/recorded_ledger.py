@@ -90,32 +90,32 @@ def _of_run(run: RunFolder, late: list[pa.Table], now: datetime) -> Iterator[dic
     names = run.names()
     tables = [*([run.table(FILLS)] if FILLS in names else []), *late]
     fills: dict[str, dict[str, BrokerFill]] = {}
-    orders_of: dict[str, dict[str, None]] = {}
+    orders_of: dict[tuple[str, str], dict[str, None]] = {}  # an id is unique per account
     for row in (row for table in tables for row in table.to_pylist()):
         fills.setdefault(row["broker_order_id"], {})[row["fill_id"]] = _fill(row)
-        orders_of.setdefault(row["client_intent_id"], {})[row["broker_order_id"]] = None
-    results = {
-        row["client_intent_id"]: row
-        for row in run.table(RESULTS, _OF_RESULTS).to_pylist()
-        if row["client_intent_id"] in orders_of or units_of(row["filled_qty"] or 0.0)
-    }
-    if not results and not orders_of:
+        orders_of.setdefault(_key(row), {})[row["broker_order_id"]] = None
+    results = run.table(RESULTS, _OF_RESULTS).to_pylist()
+    if not orders_of and not any(units_of(result["filled_qty"] or 0.0) for result in results):
         return
-    batch = {
-        row["client_intent_id"]: row
-        for row in run.table(BATCH).to_pylist()
-        if row["client_intent_id"] in results.keys() | orders_of.keys() and row["action"] != "cancel"
-    }
+    batch = run.table(BATCH).to_pylist()
+    filled = [
+        (row, result)
+        for row, result in zip(batch, results, strict=True)
+        if row["action"] != "cancel" and (_key(row) in orders_of or units_of(result["filled_qty"] or 0.0))
+    ]
     executed = {order_id: list(by_id.values()) for order_id, by_id in fills.items()}
     pairs = [
-        (intent_of(row), _entry(results.get(intent_id, {}), orders_of.get(intent_id, {}), executed))
-        for intent_id, row in batch.items()
+        (intent_of(row), _entry(result, orders_of.get(_key(row), {}), executed)) for row, result in filled
     ]
     calendar = run.start["settings"]["calendar"]
     for document in ledger_documents(pairs, executed, calendar=calendar, now=now):
         if "exit_of" in document:
             document.pop("order_type", None)  # a leg's own kind is not in the record
         yield document
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["broker_account_id"], row["client_intent_id"]
 
 
 def _entry(

@@ -17,6 +17,8 @@ from engine.recorded_ledger import lacking, recorded_documents
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.objects import LocalObjects
 from replay.simulated.days import Simulation, simulate
+from tests.desk import order
+from tests.engine.accounts_desk import accounts_desk
 from tests.engine.routing.trading import TradingDesk
 
 NOW = datetime(2026, 3, 9, 17, tzinfo=UTC)
@@ -150,3 +152,21 @@ def test_groups_are_told_as_the_ledger_has_them(desk: TradingDesk, said: dict[st
     ledger = {document["broker_order_id"]: document for document in kept}
     assert [document["exit_of"] for document in kept if "exit_of" in document] != []
     assert compared(recorded(desk.data)) == compared(ledger)
+
+
+def test_one_id_at_two_accounts_is_two_orders(tmp_path: Path) -> None:
+    desk = accounts_desk(tmp_path / "data", "2026-03-02", "12:00", names=("alpha", "beta"))
+    same = {"client_intent_id": "same"}
+    desk.drop(
+        "same.json",
+        order(broker_account_id="alpha", symbol="SPY", qty=2, **same),
+        order(broker_account_id="beta", symbol="QQQ", qty=3, side="sell", **same),
+    )
+    desk.settle_s = 5.0
+    desk.live()
+    found = [
+        (one["broker_account_id"], one["symbol"], one["side"], one["filled_qty"])
+        for one in recorded(desk.data).values()
+    ]
+    assert sorted(found) == [("alpha", "SPY", "buy", 2), ("beta", "QQQ", "sell", 3)]
+    assert lacking(recorded(desk.data).values(), desk.store) == []
