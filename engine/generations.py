@@ -177,12 +177,12 @@ class Generations:
 
     def _stores_of(self, kept: _Generation) -> dict[str, dict[str, str]]:
         name = _key(kept, "begun")
-        stores = read_json(name, self.objects.read(name)).get("stores")
+        try:
+            stores = read_json(name, self.objects.read(name)).get("stores")
+        except RecordError as error:
+            raise StoreChanged([_unknown_stores(str(error).removesuffix("."))]) from error
         if not isinstance(stores, dict) or not all(isinstance(said, dict) for said in stores.values()):
-            raise RecordError(
-                f"{name} is damaged: it doesn't say which stores were used. If those that the settings name "
-                f"are the right ones, {_ADOPT} says so."
-            )
+            raise StoreChanged([_unknown_stores(f"{name} is damaged")])
         return stores
 
     def _advance(self, looked: _Looked, said: Mapping[str, str]) -> None:
@@ -278,6 +278,13 @@ def _fault(store: Store, seen: _Seen, was: Mapping[str, Mapping[str, str]], look
             f"restored from a backup, and what came since is missing in it. {_REBUILD}."
         )
     return _behind([store], seen.mark or {})
+
+
+def _unknown_stores(what: str) -> str:
+    return (
+        f"{what}, so that it is unknown which stores the last live run used. If those that the settings name "
+        f"are the right ones, {_ADOPT} says so."
+    )
 
 
 def _behind(stores: Iterable[Store], mark: Mapping[str, Any]) -> str:

@@ -36,7 +36,7 @@ class HaltMark:
     def read(self) -> HaltedBy | None:
         """Return what the mark says, None where there is none. One that can't be read halts all the same."""
         try:
-            if MARK not in self.objects.list(_PLACE):
+            if MARK not in self.objects.list(_PLACE) and not self.objects.has(MARK):
                 return None
             kept = read_json(MARK, self.objects.read(MARK))
             at = datetime.fromisoformat(str(kept.get("at"))).isoformat()

@@ -288,3 +288,28 @@ def test_a_file_of_another_name_among_the_generations_is_an_error(desk: Desk) ->
     (desk.root / "data/folder/generations/notes.txt").write_text("mine")
     with pytest.raises(RecordError, match=r"notes\.txt is no file of the engine's"):
         desk.generations.verify()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"[]", b"{}", b'{"stores": 1}', b'{"stores": {"ledger": 1}}']
+)
+def test_a_generation_that_is_damaged_is_refused_until_the_stores_are_adopted(
+    desk: Desk, content: bytes
+) -> None:
+    desk.live_run()
+    (begun,) = (desk.root / "data/folder/generations").glob("*.begun.json")
+    begun.chmod(0o600)
+    begun.write_bytes(content)
+    assert "`execution-engine stores adopt" in desk.refusal().faults[0]
+    assert len(desk.generations.faults()) == 1
+    desk.generations.adopt(by="alice", why="the file is damaged", at=NOON)
+    desk.live_run()
+
+
+def test_a_generation_whose_stores_are_gone_is_refused_until_they_are_adopted(desk: Desk) -> None:
+    desk.live_run()
+    (begun,) = (desk.root / "data/folder/generations").glob("*.begun.json")
+    begun.unlink()
+    assert "it is unknown which stores the last live run used" in desk.refusal().faults[0]
+    desk.generations.adopt(by="alice", why="the file is gone", at=NOON)
+    desk.live_run()
