@@ -18,7 +18,7 @@ from engine.intents.assembling import KNOWN_SCHEMA, Assembled, assemble
 from engine.intents.identity import IdentityRules
 from engine.intents.problems import RefusedRow
 from engine.intents.reading import IntentFile
-from engine.known_rows import earlier_runs, known_rows, near_repeats_of
+from engine.known_rows import EarlierRuns
 from engine.putting_away import log_left, shortened
 from engine.stores.inbox_files import Left
 from engine.stores.runs import BATCH, COLLECTED, DUPLICATES, RunFolder
@@ -30,10 +30,10 @@ _DUPLICATES_LISTED = 10_000
 
 def collect(folder: RunFolder, world: World) -> None:
     """Read what waits in the inbox, write ``collected.json`` and seal ``intents.parquet``."""
-    earlier = earlier_runs(folder, world)
-    known = known_rows(earlier)
+    earlier = EarlierRuns(folder, world)
+    intake = take_in(folder, world, previous=earlier.other_rules)
+    known = dict(earlier.known) if any(file.table.num_rows for file in intake.files) else {}
     of_now = known.pop(IdentityRules.of_record(folder.start), KNOWN_SCHEMA.empty_table())
-    intake = take_in(folder, world, previous=list(known))
     files, entries, left = intake.files, intake.entries, shortened(intake.left)
     batch = assemble(files, of_now, known)
     for entry, counts in zip(entries, _counts(files, batch), strict=True):
@@ -48,7 +48,7 @@ def collect(folder: RunFolder, world: World) -> None:
         "duplicates": [duplicate.record() for duplicate in batch.listed_duplicates(_DUPLICATES_LISTED)],
         "notes": [
             *({"file": file.name, "message": note} for file in files for note in file.notes),
-            *({"file": name, "message": note} for name, note in near_repeats_of(earlier, batch.table, files)),
+            *({"file": name, "message": note} for name, note in earlier.near_repeats_of(batch.table, files)),
         ],
     }
     if batch.duplicates.num_rows > _DUPLICATES_LISTED:

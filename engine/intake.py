@@ -7,7 +7,7 @@ sealed. What is left stays where it lies, with the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,10 +72,13 @@ class Intake:
         return next((IntakeLimits.setting_of(limit) for limit, is_full in full.items() if is_full), None)
 
 
-def take_in(folder: RunFolder, world: World, *, previous: Collection[IdentityRules] = ()) -> Intake:
+def take_in(
+    folder: RunFolder, world: World, *, previous: Callable[[], Collection[IdentityRules]] = tuple
+) -> Intake:
     """Read what may be read of the inbox, oldest files first, and keep a copy of each file that is taken.
 
-    The rows' identity is worked out under the run's rules, and under the ``previous`` ones.
+    The rows' identity is worked out under the run's rules, and under the ``previous`` ones, which are asked
+    for where there is a file.
     """
     limits = IntakeLimits.of_record(folder.start["settings"])
     world.inbox.recover(max_depth=limits.max_depth)
@@ -83,7 +86,8 @@ def take_in(folder: RunFolder, world: World, *, previous: Collection[IdentityRul
     files, known = taken_before(found, world)
     intake = Intake(left=[*found.left, *known])
     with many_puts(world.objects) as objects:
-        reader = _Reader(folder, replace(world, objects=objects), limits, previous, _zone(folder))
+        rules = previous() if files else ()
+        reader = _Reader(folder, replace(world, objects=objects), limits, rules, _zone(folder))
         for done, dropped in enumerate(sorted(files, key=lambda file: (file.mtime_ns, file.name))):
             world.progress("reading files", done, len(files))
             outcome = reader.outcome(dropped, intake)

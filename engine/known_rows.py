@@ -52,28 +52,41 @@ class EarlierRun:
         return pa.table([account, sent["client_intent_id"], sent["content_hash"], place], schema=KNOWN_SCHEMA)
 
 
-def earlier_runs(folder: RunFolder, world: World) -> list[EarlierRun]:
-    """Return the earlier runs of a run's session and mode that have sent something, oldest first."""
-    return [EarlierRun(run) for run in _with_something_sent(folder, world)]
+@dataclass(frozen=True)
+class EarlierRuns:
+    """The earlier runs of a run's session and mode that have sent something, oldest first.
 
+    They are read once something came in: a run of an empty inbox costs the same however many there were.
+    """
 
-def known_rows(runs: list[EarlierRun]) -> dict[IdentityRules, pa.Table]:
-    """Return what the runs have sent (``KNOWN_SCHEMA``), by the rules that it was identified by."""
-    parts: dict[IdentityRules, list[pa.Table]] = {}
-    for run in runs:
-        parts.setdefault(run.rules, []).append(run.known())
-    return {rules: pa.concat_tables(tables).combine_chunks() for rules, tables in parts.items()}
+    folder: RunFolder
+    world: World
 
+    @cached_property
+    def runs(self) -> list[EarlierRun]:
+        """The runs."""
+        return [EarlierRun(run) for run in _with_something_sent(self.folder, self.world)]
 
-def near_repeats_of(
-    runs: list[EarlierRun], batch: pa.Table, files: list[IntentFile]
-) -> Iterator[tuple[str, str]]:
-    """Yield file and message for rows of a batch that differ from what the runs sent in metadata only."""
-    names = [file.name for file in files if not file.says_created_at]
-    if not batch.num_rows or not names:
-        return
-    for run in runs:
-        yield from near_repeats(batch, run.sent(NEEDED_COLUMNS), run.folder.run_id, names)
+    @cached_property
+    def known(self) -> dict[IdentityRules, pa.Table]:
+        """What the runs have sent (``KNOWN_SCHEMA``), by the rules that it was identified by."""
+        parts: dict[IdentityRules, list[pa.Table]] = {}
+        for run in self.runs:
+            parts.setdefault(run.rules, []).append(run.known())
+        return {rules: pa.concat_tables(tables).combine_chunks() for rules, tables in parts.items()}
+
+    def other_rules(self) -> list[IdentityRules]:
+        """Return the rules, other than the run's own, by which some of it was identified."""
+        own = IdentityRules.of_record(self.folder.start)
+        return [rules for rules in self.known if rules != own]
+
+    def near_repeats_of(self, batch: pa.Table, files: list[IntentFile]) -> Iterator[tuple[str, str]]:
+        """Yield file and message for rows of a batch that differ from what was sent in metadata only."""
+        names = [file.name for file in files if not file.says_created_at]
+        if not batch.num_rows or not names:
+            return
+        for run in self.runs:
+            yield from near_repeats(batch, run.sent(NEEDED_COLUMNS), run.folder.run_id, names)
 
 
 def _with_something_sent(folder: RunFolder, world: World) -> Iterator[RunFolder]:

@@ -12,8 +12,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from engine.errors import RecordError
 from engine.stores.protocols import LedgerStore
-from tests.desk import Row, order
+from tests.desk import Desk, Row, order
 from tests.engine.routing.trading import TradingDesk, results
 from tests.engine.stores.trades import bought
 
@@ -100,3 +101,16 @@ def test_a_cancel_of_an_old_order_lists_only_the_orders_of_its_own_run(desk: Tra
     begins = [datetime.fromisoformat(query["after"][0]) for query in asked if "after" in query]
     assert begins
     assert min(begins) > begin - timedelta(minutes=5)
+
+
+def test_a_run_of_an_empty_inbox_reads_nothing_of_the_sessions_earlier_runs(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "data")
+    desk.drop("a.json", order())
+    earlier = desk.data / desk.run().key
+    for name in ("results.parquet", "intents.parquet"):
+        (earlier / name).chmod(0o600)
+        (earlier / name).write_bytes(b"damaged")
+    assert desk.run().json("manifest.json")["exit_code"] == 0
+    desk.drop("b.json", order(symbol="QQQ"))
+    with pytest.raises(RecordError, match="is damaged"):
+        desk.run()
