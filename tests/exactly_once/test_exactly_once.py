@@ -106,8 +106,11 @@ def test_at_every_point(plan: str, part: int, record_property: Note) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("part", range(1, PARTS + 1))
 @pytest.mark.parametrize("plan", OF_SERVERS)
-def test_at_every_point_with_postgresql_and_firestore(plan: str, part: int, with_servers: Play) -> None:
+def test_at_every_point_with_postgresql_and_firestore(
+    plan: str, part: int, with_servers: Play, record_property: Note
+) -> None:
     report = with_servers("--store", "servers", "--plan", plan, "--part", f"{part}/{PARTS}")
+    record_property(PROPERTY, counts_of(report))
     assert_nothing_is_wrong(report, died=report["tried"] - 20)
 
 
