@@ -66,7 +66,7 @@ def write_manifest(folder: RunFolder, world: World) -> None:
         or any(one.get("kind") == "blocked" for one in left)
         or by_status.get("unresolved", 0) > 0
         or _placed_and_not_known(results)
-        or _has_open_breaks(folder)
+        or has_open_breaks(folder)
         or inputs.get("not_compared")
         or unkept_parts
     )
@@ -190,8 +190,8 @@ def _placed_and_not_known(results: pa.Table) -> bool:
     return bool(pc.any(pc.and_(placed, pc.equal(results["reason"].cast(pa.string()), ACCOUNT_DOWN))).as_py())
 
 
-def _has_open_breaks(folder: RunFolder) -> bool:
-    """Tell whether broker and ledger differed when the run began, and nobody has explained it."""
+def has_open_breaks(folder: RunFolder) -> bool:
+    """Return whether broker and ledger differed when the run began, and nothing explained it."""
     if RECONCILIATION not in folder.names():
         return False
     return False in folder.table(RECONCILIATION, ["is_repaired"])["is_repaired"].to_pylist()

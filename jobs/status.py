@@ -8,6 +8,7 @@ from typing import Any
 from engine.agent import Agent, AgentState
 from engine.errors import ConfigurationError, EngineError
 from engine.gate import Refusal
+from engine.manifest import has_open_breaks
 from engine.open_orders import OpenOrder, left_open
 from engine.putting_away import left_before, shortened
 from engine.stores.lock import holder
@@ -158,13 +159,7 @@ def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:
     if MANIFEST not in folder.names():
         return {**head, "state": f"running: {at_work}" if at_work else "unfinished; the next run ends it"}
     manifest = folder.json(MANIFEST)
-    inputs = folder.json(INPUTS)
-    without = ", ".join([*inputs["unavailable"], *(f"account {name}" for name in inputs.get("down", {}))])
-    done = f"done, without {without}" if without else "done"
-    unresolved = manifest["results"]["by_status"].get("unresolved")
-    unclear = f"{unresolved} unresolved" if unresolved else _why_unclear(manifest)
-    halted = "halted" if inputs["kill_switch"] or manifest["results"]["by_status"].get("halted") else done
-    state = {0: done, 3: halted, 4: unclear}.get(manifest["exit_code"], "unknown")
+    state = _state(folder, manifest)
     figures = {key: manifest["rows"][key] for key in ("dropped", "quarantined", "duplicate")}
     decisions = {key: manifest["decisions"][key] for key in ("allowed", "refused")}
     figures |= {"sent": manifest["orders"]["sent"], "cancels": manifest.get("cancels", 0)}
@@ -172,10 +167,33 @@ def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:
     return {**head, "state": state, "exit_code": manifest["exit_code"], **figures, **decisions}
 
 
-def _why_unclear(manifest: dict[str, Any]) -> str:
-    unkept = len(manifest.get("unkept", []))
-    if unkept:
-        return f"done, {unkept} not wholly in the ledger"
-    blocked = sum(one["kind"] == "blocked" for one in manifest.get("left", []))
+def _state(folder: RunFolder, manifest: dict[str, Any]) -> str:
+    """Return how a finished run ended, with whatever an operator has to know of it."""
+    inputs, by_status = folder.json(INPUTS), manifest["results"]["by_status"]
+    without = ", ".join([*inputs["unavailable"], *(f"account {name}" for name in inputs.get("down", {}))])
+    is_halted = inputs["kill_switch"] or bool(by_status.get("halted"))
+    done = f"done, without {without}" if without else "done"
+    ended = {0: [done], 3: ["halted" if is_halted else done], 4: _unclear(folder, manifest)}
+    parts = ended.get(manifest["exit_code"], ["unknown"])
+    if rejected := by_status.get("broker_rejected"):
+        parts.append(f"{rejected} refused by the broker")
+    return ", ".join(parts)
+
+
+def _unclear(folder: RunFolder, manifest: dict[str, Any]) -> list[str]:
+    """Return what is not clear after a run that ended with 4, each in a few words."""
     adds_up = all(identity["holds"] for identity in manifest["identities"])
-    return f"done, {blocked} blocked in the inbox" if blocked and adds_up else "does not add up"
+    blocked = sum(one["kind"] == "blocked" for one in manifest.get("left", []))
+    counts = {
+        "unresolved": manifest["results"]["by_status"].get("unresolved", 0),
+        "not wholly in the ledger": len(manifest.get("unkept", [])),
+        "blocked in the inbox": blocked,
+    }
+    found = [f"{count} {what}" for what, count in counts.items() if count]
+    if folder.json(INPUTS).get("not_compared"):
+        found.append("broker and ledger not compared")
+    elif has_open_breaks(folder):
+        found.append("broker and ledger differ")
+    if adds_up and not found:
+        found = ["an account failed"]
+    return ["done" if adds_up else "does not add up", *found]

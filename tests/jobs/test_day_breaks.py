@@ -48,6 +48,7 @@ def test_a_trade_by_hand_is_told_taken_in_and_trading_goes_on(named: Live, data:
     named.cli("drop", stdin=jsonl(order(client_intent_id="two")))
     refused = named("run", "--json")
     assert (refused.code, refused.json["decisions"]["by_reason"]) == (4, {"position_unreconciled": 1})
+    assert named("status", "--json").json["runs"][-1]["state"] == "done, broker and ledger differ"
     told = named("sync")
     assert told.code == 4
     assert "manual trade. SPY: order " in told.told
@@ -61,3 +62,18 @@ def test_a_trade_by_hand_is_told_taken_in_and_trading_goes_on(named: Live, data:
     assert named("day", session).code == 0
     named.cli("drop", stdin=jsonl(order(client_intent_id="three")))
     assert named("run", "--json").json["results"]["by_status"] == {"placed": 1}
+
+
+def test_an_order_that_the_broker_rejects_after_its_acceptance_is_shown_by_run_status_and_day(
+    named: Live,
+) -> None:
+    named.alpaca.fault({"fault": "reject_after_acceptance"})
+    named.cli("drop", stdin=jsonl(order(client_intent_id="one"), order(client_intent_id="two", qty=2)))
+    ran = named("run", "--json")
+    assert ran.code == 0
+    assert ran.json["results"] == {
+        "by_status": {"broker_rejected": 1, "placed": 1},
+        "by_order_status": {"rejected": 1, "filled": 1},
+    }
+    assert named("status", "--json").json["runs"][-1]["state"] == "done, 1 refused by the broker"
+    assert "refused by the broker 1" in named("day", ran.json["trading_date"]).told
