@@ -167,9 +167,13 @@ def _one_field(field: Field, column: Column) -> Iterator[Violation]:
 def _texts_of(field: Field) -> tuple[_Text, ...]:
     if not field.choices:
         return (_TEXTS[field.name],) if field.name in _TEXTS else _PLAIN_TEXT
-    remedy = "Write one of these words." if field.required else "Write one of these words, or leave it out."
+    remedy = "Write one of these words"
+    if not field.required:
+        remedy += f", or leave it out for {field.default}"
+    if field.name == "action":
+        remedy += "; buy and sell belong under side"
     rule = ", ".join(field.choices[:-1]) + " or " + field.choices[-1]
-    return (_Text(frozenset(field.choices).__contains__, rule, remedy),)
+    return (_Text(frozenset(field.choices).__contains__, rule, f"{remedy}."),)
 
 
 def _number_rules(field: Field, column: NumberColumn) -> Iterator[Violation]:

@@ -204,9 +204,10 @@ def tell(outcome: Outcome) -> None:
     if still:
         say(f"{len(still)} of {len(rows)} ARE STILL OPEN. {_AGAIN}", color="red")
     elif rows:
-        say(f"All {len(rows)} are over. What filled reaches the ledger by the next live run.")
+        closed = "The order is closed" if len(rows) == 1 else f"All {len(rows)} orders are closed"
+        say(f"{closed}. What filled is booked by the next `execution-engine sync` or live run.")
     elif not (outcome.unsure or outcome.nobodys or outcome.failed):
-        say("Nothing of that is open at the broker.")
+        say("No such order is open at the broker.")
     for why in outcome.unsure:
         say(f"There may be more: {why}. {_AGAIN}", color="red")
     if outcome.nobodys:
@@ -230,7 +231,12 @@ def _to_withdraw(entry: BrokerOrder) -> list[BrokerOrder]:
 
 def _order(order: BrokerOrder) -> str:
     much = number(order.qty) if order.qty is not None else f"{number(order.notional)} USD of"
-    return f"{order.side} {much} {order.symbol}, {order.order_type}"
+    prices = [
+        f"{name} {number(price)}"
+        for name, price in (("limit", order.limit_price), ("stop", order.stop_price))
+        if price is not None
+    ]
+    return ", ".join([f"{order.side} {much} {order.symbol}", *(prices or [order.order_type])])
 
 
 def _outcome(one: Withdrawal) -> str:

@@ -160,7 +160,9 @@ def _print(checked: Checked) -> None:
         line for record in collected["refused"] for line in (record["message"], *record.get("also", []))
     ]
     shown = partial(print_list, at_most=_MESSAGES_SHOWN, more="; --json has all")
-    shown("Would be quarantined", refused)
+    rows = collected["rows"]["quarantined"]
+    of_rows = f", {counted(rows, 'row')} with all that is wrong" if len(refused) != rows else ""
+    shown(f"Would be quarantined{of_rows}", refused)
     again = [record["message"] for record in collected["duplicates"]]
     shown("Would be recognised as known, and not taken twice", again)
     shown("To note", [f"{note['file']}: {note['message']}" for note in collected.get("notes", [])])
@@ -211,7 +213,9 @@ def _print_end(checked: Checked, rows: Mapping[str, int]) -> None:
             say("No positions are on record for these accounts: every one counts as flat.")
         allowed = sum(checked.folder.table(DECISIONS, ["allowed"])["allowed"].to_pylist())
         say(f"{allowed} of {counted(rows['batched'], 'intent')} would be allowed.")
-    if rows["quarantined"]:
+    if not checked.folder.json(COLLECTED)["files"]:
+        say("No file was checked.", color="red")
+    elif rows["quarantined"]:
         say(f"{rows['quarantined']} of {counted(rows['dropped'], 'row')} would be quarantined.", color="red")
     else:
         say(f"No row would be quarantined ({counted(rows['dropped'], 'row')}).")

@@ -359,6 +359,10 @@ def _refuse(error: click.ClickException, *, wants_json: bool) -> NoReturn:
     """Say what is wrong with the command line, and how to get help."""
     from jobs.tables import print_json, say
 
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not wants_json:
+        for line in error.format_message().split("\n"):
+            say(line, err=True)
+        sys.exit(error.exit_code)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         for line in (
             *error.ctx.get_usage().split("\n"),

@@ -49,6 +49,7 @@ class Examination:
 def doctor(*, as_json: bool) -> int:
     """Examine everything and print it; gives the exit code: 2 where a run could not start."""
     found = _examine(dict(os.environ))
+    found.fatal = list(dict.fromkeys(found.fatal))  # a missing key fails the start, and the account
     exit_code = 2 if found.fatal else 0
     if as_json:
         body: dict[str, Any] = {"exit_code": exit_code, "settings": [asdict(s) for s in found.settings]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from itertools import groupby
 from typing import Any
 
@@ -11,6 +12,7 @@ from engine.calendar import trading_date
 from engine.errors import UsageError
 from engine.log import wall_clock
 from engine.risk import RULE_BOOK
+from engine.schema import FILE_ENDINGS
 from engine.stores.protocols import LedgerStore
 from engine.stores.runs import (
     BATCH,
@@ -70,7 +72,7 @@ def explain(what: str, *, day: str | None, as_json: bool) -> int:
     newest = trading_date(wall_clock(), setup.settings.calendar)
     found = find(what, RunFolders(setup.objects), newest=newest, symbol=canonical_symbol(what), only=only)
     if not found:
-        raise _unknown(what, found.missed, setup)
+        raise _unknown(what, found.missed, setup, only)
     if found.is_list:
         return print_list(what, found, as_json=as_json)
     stories = [
@@ -96,14 +98,18 @@ def explain(what: str, *, day: str | None, as_json: bool) -> int:
     return 0
 
 
-def _unknown(what: str, missed: str, setup: Setup) -> UsageError:
-    waiting = [file.name for file in setup.inbox.find().files if is_named(what.rpartition(":")[0], file.name)]
+def _unknown(what: str, missed: str, setup: Setup, only: date | None) -> UsageError:
+    file_name = what if what.lower().removesuffix(".gz").endswith(FILE_ENDINGS) else what.rpartition(":")[0]
+    waiting = [file.name for file in setup.inbox.find().files if is_named(file_name, file.name)]
     if waiting:
         return UsageError(f"{waiting[0]} still waits in the inbox: no run has taken it yet.")
     if missed:
         return UsageError(f"{what!r}: {missed}.")
+    if file_name == what:
+        return UsageError(f"{what!r} is a file's name; name one of its rows, too, as in {what}:6.")
+    where = "no run" if only is None else f"no run of session {only}"
     return UsageError(
-        f"no run has an intent {what!r} (the first {SHORTEST} characters of an id will do), nor a row of a "
+        f"{where} has an intent {what!r} (the first {SHORTEST} characters of an id will do), nor a row of a "
         f"file (momentum.csv:6), a strategy or a symbol of that name. `execution-engine status` shows the "
         f"runs; their ids are in results.parquet, what is wrong with rows without one is below quarantine/."
     )

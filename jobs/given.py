@@ -36,11 +36,11 @@ def read_given(file: str, *, kind: str, limits: IntakeLimits) -> Given:
         content = sys.stdin.buffer.read(limits.max_file_bytes + 1)
         return Given("standard input", f"stdin.{kind}", _within(content, limits))
     path = Path(file)
+    if path.is_dir():
+        raise UsageError("it is a folder; name the files in it.")
     check_name(path.name)
     try:
         found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise UsageError("it is a folder; name the files in it.")
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode)):
             raise UsageError("it is a device or a socket, not a file.")
         if found.st_size > limits.max_file_bytes:

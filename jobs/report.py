@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from engine.booking import what_is_unkept
 from engine.putting_away import left_by
 from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RunFolder
 from jobs import recorded
 from jobs.queued import queued_orders
-from jobs.run import folder_path, to_drop_again
+from jobs.run import folder_path, lacks_data, to_drop_again
 from jobs.tables import print_list, print_table, say
 from jobs.wording import counted, order, outcome, why_refused
 
@@ -156,6 +158,9 @@ def print_left(left: list[dict[str, str]]) -> None:
 def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
     say()
     inputs = folder.json(INPUTS)
+    if closed_by := folder.start.get("closed_by"):
+        reason, why = closed_by
+        say(f"LIVE TRADING WAS REFUSED: {reason}. {why}", color="red")
     if inputs["kill_switch"]:
         say(inputs["kill_switch_why"], color="red")
     for name, why in inputs["unavailable"].items():
@@ -201,12 +206,13 @@ def _print_breaks(folder: RunFolder) -> None:
 def _print_remedy(folder: RunFolder, manifest: dict[str, Any], inputs: dict[str, Any]) -> None:
     """Say what missing data did to the rows, and how to drop again what was halted."""
     halted = manifest["mode"] == "live" and manifest["results"]["by_status"].get("halted")
-    lacks_data = manifest["decisions"]["by_reason"].get("risk_data_unavailable")
+    is_lacking = manifest["decisions"]["by_reason"].get("risk_data_unavailable")
+    lacking = is_lacking and pc.any(lacks_data(folder)).as_py()
     if halted:
         say("Once that has ended, drop what was halted again; what was sent is recognised:")
-    if lacks_data:
-        say("Once it is back, drop the archived files again (below): what was allowed is recognised.")
-    if halted or lacks_data:
+    if lacking:
+        say("Once that data can be had, drop the files again (below); what was allowed is recognised:")
+    if halted or lacking:
         say(f"  execution-engine drop {' '.join(map(shlex.quote, to_drop_again(folder)))}")
     if (inputs["unavailable"] or inputs.get("down")) and folder.start["config"]["fail_open"]:
         say("EXEC_RISK_FAIL_OPEN is on: the rules that needed it were SKIPPED, not passed.", color="red")
@@ -218,7 +224,8 @@ def _sent(manifest: dict[str, Any]) -> str:
         return ""
     adopted = f" ({orders['adopted']} found again after their reply was lost)" if orders["adopted"] else ""
     cancels = f", {counted(manifest['cancels'], 'cancel')}" if manifest.get("cancels") else ""
-    return f"; {counted(orders['sent'], 'order')} sent{adopted}{cancels}, {manifest['fills']} executions"
+    executions = counted(manifest["fills"], "execution")
+    return f"; {counted(orders['sent'], 'order')} sent{adopted}{cancels}, {executions}"
 
 
 def _in_words(status: str) -> str:

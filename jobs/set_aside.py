@@ -27,7 +27,7 @@ def print_aside(aside: Aside) -> None:
         for problem in record["problems"]:
             say(f"    {problem}")
     else:
-        say(f"  Recognised as {aside.record['said_in']}: {aside.record['message']}")
+        say(f"  {aside.record['message']}")
         say(f"  Its order: execution-engine explain {aside.record['client_intent_id']}")
     say(f"  The file is kept as {record['kept_at']}.")
     for name in record["reasons_at"]:

@@ -97,7 +97,8 @@ def set_on_the_command_line(words: Iterable[str]) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not equals or not value.strip():
             raise ConfigurationError(
-                f"--set is {shown_word(word)}; expected NAME=VALUE, as EXEC_MAX_POSITION_QTY=50."
+                f"--set is {word.strip() if name.strip() in _BY_NAME else shown_word(word)}; expected "
+                f"NAME=VALUE, as EXEC_MAX_POSITION_QTY=50."
             )
         pairs.append((name.strip(), value.strip()))
     return _changes(pairs, "--set")

@@ -91,7 +91,8 @@ def check_name(name: str) -> None:
         raise UsageError(f"{name!r} is a name that the inbox leaves alone; give the file another one.")
     if not name.lower().removesuffix(".gz").endswith(FILE_ENDINGS):
         raise UsageError(
-            f"{name!r} is of no known kind; give it one of the endings {' '.join(FILE_ENDINGS)}."
+            f"{name!r} is of no known kind; give it one of the endings {' '.join(FILE_ENDINGS)}, "
+            f"each also with .gz behind it."
         )
 
 

@@ -41,7 +41,7 @@ def test_everything_that_is_open_is_withdrawn(busy: Live) -> None:
     done = busy("cancel-all")
     assert done.code == 0
     assert set(statuses(busy).values()) == {"canceled"}
-    assert "All 3 are over" in done.told
+    assert "All 3 orders are closed" in done.told
 
 
 @pytest.mark.parametrize(
@@ -176,14 +176,14 @@ def test_of_an_entry_that_has_filled_the_exits_are_withdrawn(live: Live) -> None
 
 def test_with_nothing_open_it_says_so(live: Live) -> None:
     done = live("cancel-all")
-    assert (done.code, done.told) == (0, "Nothing of that is open at the broker.")
+    assert (done.code, done.told) == (0, "No such order is open at the broker.")
 
 
 def test_a_halt_with_cancel_halts_first_and_withdraws_everything(busy: Live) -> None:
     done = busy("halt", "--why", "fat finger", "--cancel")
     assert done.code == 0
     assert "The agent is HALTED: fat finger" in done.told
-    assert "All 3 are over" in done.told
+    assert "All 3 orders are closed" in done.told
     assert busy("run").code == 3
 
 

@@ -109,7 +109,7 @@ def restore(accounts: Accounts, account: str) -> None:
 
 def test_the_open_orders_of_all_accounts_are_withdrawn(accounts: Accounts) -> None:
     done = accounts("cancel-all")
-    assert (done.code, "All 6 are over" in done.told) == (0, True)
+    assert (done.code, "All 6 orders are closed" in done.told) == (0, True)
     assert {account: accounts.statuses(account) for account in ACCOUNTS} == dict.fromkeys(
         ACCOUNTS, ["canceled"] * 2
     )
@@ -120,7 +120,7 @@ def test_an_account_that_fails_is_told_and_the_others_are_withdrawn(accounts: Ac
     revoke(accounts, failing)
     done = accounts("cancel-all")
     assert done.code == 1
-    assert "All 4 are over" in done.told
+    assert "All 4 orders are closed" in done.told
     assert f"Account {failing} WAS NOT ASKED to the end" in done.told
     assert "not now" in done.told
     assert "Run `execution-engine cancel-all` again." in done.told
@@ -128,7 +128,7 @@ def test_an_account_that_fails_is_told_and_the_others_are_withdrawn(accounts: Ac
         assert accounts.statuses(account) == ["new" if account == failing else "canceled"] * 2
     restore(accounts, failing)
     again = accounts("cancel-all")
-    assert (again.code, "All 2 are over" in again.told) == (0, True)
+    assert (again.code, "All 2 orders are closed" in again.told) == (0, True)
     assert accounts.statuses(failing) == ["canceled"] * 2
 
 
@@ -151,7 +151,7 @@ def test_where_nothing_was_open_elsewhere_the_account_that_failed_is_told_all_th
     revoke(accounts, "beta")
     done = accounts("cancel-all")
     assert (done.code, "Account beta WAS NOT ASKED" in done.told) == (1, True)
-    assert "Nothing of that is open" not in done.told
+    assert "No such order is open" not in done.told
 
 
 def test_an_account_that_fails_is_no_concern_where_only_another_one_is_meant(accounts: Accounts) -> None:

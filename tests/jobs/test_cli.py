@@ -893,7 +893,7 @@ def test_a_run_without_a_store_says_how_its_rows_come_back(cli: Command, data: P
     nowhere = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", "EXEC_INBOX_SETTLE_S": "0"}
     done = cli("run", **nowhere)
     assert done.code == 0
-    assert "Once it is back, drop the archived files again (below)" in done.told
+    assert "Once that data can be had, drop the files again (below)" in done.told
     assert "done, without positions" in cli("status", **nowhere).told
 
 

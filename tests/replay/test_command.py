@@ -103,6 +103,7 @@ def test_a_limits_file_and_the_command_line_go_together(desk: Desk, cli: Command
         (("2026",), "is the beginning of 3 runs"),
         (("2026-03-02", "--set", "EXEC_MAX_POSITON_QTY=5"), "Did you mean EXEC_MAX_POSITION_QTY?"),
         (("2026-03-02", "--set", "5"), "expected NAME=VALUE"),
+        (("2026-03-02", "--set", "EXEC_MAX_POSITION_QTY"), "--set is EXEC_MAX_POSITION_QTY; expected NAME"),
         (("./nowhere/at/all",), "holds no recorded run"),
     ],
 )
