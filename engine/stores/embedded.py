@@ -30,7 +30,6 @@ from engine.ledger_keys import (
     check_own,
     ranges_without_sessions,
 )
-from engine.plain_text import is_plain
 from engine.stores.books import (
     NUMBERS,
     OLDER_REMEDY,
@@ -41,6 +40,7 @@ from engine.stores.books import (
 )
 from engine.stores.embedded_file import SCHEMA_VERSION, EmbeddedFile
 from engine.stores.modes import OWNER_ONLY, Modes
+from engine.stores.names_alike import alike_in_ascii, judged_rows
 from engine.stores.protocols import POSITION_COLUMNS, SyncMark, checked_agent_document_name
 
 _OTHERS_OF_SESSION = """
@@ -76,9 +76,12 @@ WHERE broker_account_id = ?1 AND symbol NOT IN (SELECT value FROM json_each(?3))
 RETURNING symbol
 """
 _DELETE_POSITION = "DELETE FROM broker_positions WHERE broker_account_id = ? AND symbol = ?"
-_OTHERS_OF_ODD_NAMES = """
+_OTHERS_ALIKE = """
 UNION ALL SELECT DISTINCT broker_account_id, NULL, NULL FROM broker_positions
-WHERE broker_account_id GLOB '*[^ -~]*' AND broker_account_id NOT IN (SELECT value FROM json_each(?))
+WHERE (
+    typeof(broker_account_id) <> 'text' OR broker_account_id GLOB '*[^ -~]*'
+    OR lower(replace(broker_account_id, ' ', '')) IN (SELECT value FROM json_each(?))
+) AND broker_account_id NOT IN (SELECT value FROM json_each(?))
 """
 """The accounts that weren't asked for and whose names may look like one that was."""
 _SYNC_MARK = """
@@ -149,17 +152,15 @@ class EmbeddedStore:
 
         ``qty`` is NaN, which is unavailable, where the row was updated more than ``max_age_s`` away from
         ``as_of`` (timezone-aware; None: any age will do). An account whose latest sync was that far away has
-        one row without a symbol. So has every account that wasn't asked for and whose name isn't
-        plain text, since it may look like one that was. Raises ``DataUnavailable``.
+        one row without a symbol. So has one that the name of an account with positions, which wasn't asked
+        for, looks like, and one with a symbol that isn't plain text. Raises ``DataUnavailable``.
         """
         if max_age_s is None:
-            rows = self._read_for_accounts(_POSITIONS, accounts, then=_OTHERS_OF_ODD_NAMES)
+            rows = self._read_for_accounts(_POSITIONS, accounts, then=_OTHERS_ALIKE)
         else:
             age = timedelta(seconds=min(max_age_s, _LONGEST_AGE_S))
             bounds = (_utc_text(as_of - age), _utc_text(as_of + age))
-            rows = self._read_for_accounts(
-                _FRESH_POSITIONS, accounts, values=bounds, then=_OTHERS_OF_ODD_NAMES
-            )
+            rows = self._read_for_accounts(_FRESH_POSITIONS, accounts, values=bounds, then=_OTHERS_ALIKE)
         return self._frame(rows, {"broker_account_id": "str", "symbol": "str", "qty": "float64"})
 
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
@@ -406,16 +407,16 @@ class EmbeddedStore:
             tail += f" AND broker_account_id IN ({', '.join('?' * len(wanted))})"
         if not sifting:
             values = (*values, *wanted)
-        others = then == _OTHERS_OF_ODD_NAMES
+        others = then == _OTHERS_ALIKE
         if others:
-            values = (*values, json.dumps(wanted))
+            values = (*values, json.dumps(alike_in_ascii(wanted)), json.dumps(wanted))
         tail += f" {then}"
         query = select + tail if isinstance(select, str) else {v: text + tail for v, text in select.items()}
         rows = self._file.read(query, values)
-        if not (sifting or others):
-            return rows
+        if others:
+            return judged_rows(rows, wanted)
         chosen = set(wanted)
-        return [row for row in rows if row[0] in chosen or (others and not is_plain(row[0]))]
+        return [row for row in rows if row[0] in chosen] if sifting else rows
 
     def _frame(self, rows: list[tuple[Any, ...]], types: Mapping[str, str]) -> pd.DataFrame:
         columns = zip(*rows, strict=True) if rows else [()] * len(types)

@@ -20,6 +20,7 @@ from engine.errors import EngineError
 from engine.ledger import checked_document
 from engine.plain_text import is_plain
 from engine.stores.books import check_each_once, checked_book
+from engine.stores.names_alike import alike_in_ascii, judged_rows
 from engine.stores.postgres_accounts import MATCHED, SHOWN_ACCOUNT
 from engine.stores.postgres_documents import read_document, replace_document
 from engine.stores.postgres_schema import Tables, check_marks, usable_tables
@@ -38,8 +39,8 @@ _BOOK_ORDER = 'ORDER BY broker_account_id COLLATE "C", symbol COLLATE "C"'
 _LONGEST_AGE_S = 1e9  # 31 years: as good as none, and far from where the calendar ends
 
 # The rows are given under the name that was asked for, whatever the column's own idea of equality is. A row
-# without an account could be anybody's: it is handed on as it is, and so is each name that isn't plain text
-# and wasn't asked for, since it may look like one that was. Of an account whose sync is stale, no row
+# without an account could be anybody's: it is handed on as it is, and so is each name that wasn't asked for
+# and may look like one that was (``names_alike``). Of an account whose sync is stale, no row
 # is given but the one that says so: which symbols it holds by now, nobody knows.
 _BY_TEXT = """
 WITH wanted AS (SELECT name FROM unnest(%(accounts)s::text[]) AS given (name)),
@@ -55,7 +56,10 @@ SELECT NULL, held.symbol::text, NULL FROM public.broker_positions AS held
 WHERE btrim(held.broker_account_id::text, E' \\t\\r\\n') = '' OR held.broker_account_id IS NULL
 UNION ALL
 SELECT DISTINCT held.broker_account_id::text, NULL, NULL::numeric FROM public.broker_positions AS held
-WHERE held.broker_account_id::text COLLATE "C" ~ '[^ -~]'
+WHERE (
+        held.broker_account_id::text COLLATE "C" ~ '[^ -~]'
+        OR lower(replace(held.broker_account_id::text, ' ', '') COLLATE "C") = ANY(%(alike)s::text[])
+    )
     AND btrim(held.broker_account_id::text, E' \\t\\r\\n') NOT IN (SELECT name FROM wanted)
 """
 _BY_UUID = (
@@ -72,6 +76,16 @@ UNION ALL
 SELECT name, NULL, NULL FROM stale
 UNION ALL
 SELECT NULL, held.symbol::text, NULL FROM public.broker_positions AS held WHERE held.broker_account_id IS NULL
+UNION ALL
+SELECT DISTINCT other.name, NULL, NULL::numeric
+FROM public.broker_accounts AS a
+CROSS JOIN LATERAL (VALUES (a.label::text), (a.external_account_id::text)) AS other (name)
+WHERE a.id NOT IN (SELECT id FROM matched) AND other.name NOT IN (SELECT name FROM wanted)
+    AND (
+        other.name COLLATE "C" ~ '[^ -~]'
+        OR lower(replace(other.name, ' ', '') COLLATE "C") = ANY(%(alike)s::text[])
+    )
+    AND EXISTS (SELECT FROM public.broker_positions AS held WHERE held.broker_account_id = a.id)
 """
 )
 _NONE_STALE = "SELECT name FROM wanted WHERE false"
@@ -132,8 +146,10 @@ class PostgresStore:
             qty = "held.qty" if max_age_s is None else _fresh_qty(tables)
             stale = _NONE_STALE if max_age_s is None else _stale(tables)
             query = (_BY_UUID if tables.by_uuid else _BY_TEXT).format(qty=qty, stale=stale)
-            found = _queried(cursor, query, {"accounts": wanted, **bounds}, _POSITIONS)
-            return _without_known_strangers(found, wanted)
+            names = {"accounts": wanted, "alike": alike_in_ascii(wanted)}
+            found = _judged(_queried(cursor, query, {**names, **bounds}, _POSITIONS), wanted)
+            others = found["broker_account_id"].notna() & ~found["broker_account_id"].isin(wanted)
+            return found[~others].reset_index(drop=True) if tables.by_uuid else found
 
         return self.server.read(read)
 
@@ -238,12 +254,18 @@ class PostgresStore:
         return rows
 
 
-def _without_known_strangers(found: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
-    """Leave out accounts that weren't asked for and whose names can't look like one that was."""
+def _judged(found: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+    """Return the rows as ``judged_rows`` does, which looks only at those that may have to change."""
     names = found["broker_account_id"]
-    others = names[~names.isin(wanted) & names.notna()]
-    plain = [is_plain(name) for name in others]
-    return found.drop(index=others.index[plain]).reset_index(drop=True) if any(plain) else found
+    plain = {symbol: is_plain(symbol) for symbol in found["symbol"].dropna().unique()}
+    is_odd = (names.notna() & ~names.isin(wanted)) | found["symbol"].isin([s for s in plain if not plain[s]])
+    if not is_odd.any():
+        return found
+    odd = found[is_odd].astype(object).where(found[is_odd].notna(), None)
+    judged = pd.DataFrame(judged_rows(odd.itertuples(index=False, name=None), wanted), columns=found.columns)
+    every = pd.concat([found[~is_odd], judged.astype(found.dtypes.to_dict())], ignore_index=True)
+    in_doubt = every[every["symbol"].isna()]
+    return every.drop(index=in_doubt.index[in_doubt.duplicated("broker_account_id")]).reset_index(drop=True)
 
 
 def _fresh_qty(tables: Tables) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.plain_text import is_normal, is_plain, is_visible, trimmed
+from engine.plain_text import folded, is_normal, is_plain, is_visible, trimmed
 
 PLAIN = [
     *("paper", "Konto 7", "S&P_500/mean-rev.2", "k\u00f6ln", "\u03b1lpha", "\u6771\u4eac"),
@@ -103,3 +103,21 @@ def test_all_of_printable_ascii_is_plain(text: str) -> None:
 def test_only_the_blanks_of_ascii_are_trimmed() -> None:
     assert trimmed(" \t\r\n\v\fpaper \n") == "paper"
     assert trimmed("\u00a0paper\u2028") == "\u00a0paper\u2028"
+
+
+@pytest.mark.parametrize(
+    "name", ["paper", "Paper", " paper\t", "pa\u200bper", "\uff30aper", "paper\u00a0", "\ufeffPAPER"]
+)
+def test_names_that_look_alike_fold_to_the_same(name: str) -> None:
+    assert folded(name) == "paper"
+
+
+@pytest.mark.parametrize("name", ["papers", "pa per", "paper-2", "p\u00e4per", "", "\u0440\u0430per"])
+def test_names_that_look_different_fold_to_different_ones(name: str) -> None:
+    assert folded(name) != "paper"
+
+
+@given(st.text())
+@example("\u3164 \u017fS\u00df")
+def test_a_folded_name_folds_to_itself(name: str) -> None:
+    assert folded(folded(name)) == folded(name)

