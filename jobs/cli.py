@@ -29,7 +29,8 @@ def cli() -> None:
     them, decides on every row, and leaves a folder that explains each decision.
 
     Exit codes: 0 done (refusals included), 1 failed and safe to run again, 2 usage or configuration,
-    3 halted or the gate before live trading closed, 4 done but something is unresolved or does not add up.
+    3 halted or the gate before live trading closed, 4 done but something is unresolved, blocked, not
+    compared, or does not add up.
     """
 
 
