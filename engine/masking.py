@@ -23,6 +23,7 @@ _SHORTEST_PART, _LONGEST_PART = 8, 12
 _SHORTEST_ENCODED = 8
 
 _LONGEST_WORD, _LONGEST_TEXT = 12, 1_000
+_PATHS = ("/", "./", "../", "~/")
 _NUMBER = re.compile(r"[0-9eE.,+_ -]*")
 _API_KEY = re.compile(r"[PAC]K[A-Z0-9]{16,}")
 _TOKEN = re.compile(r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9+/_=-]{24,}")
@@ -110,7 +111,7 @@ def shown_text(text: str) -> str:
 def looks_secret(text: str) -> bool:
     """Return whether a text may be a key, a token, or an address with a password in it."""
     word = text.strip()
-    if word.startswith(("/", "./", "../", "~/")) or _UUID.fullmatch(word):
+    if word.startswith(_PATHS) or _UUID.fullmatch(word):
         return False
     bare = re.sub("^https?://", "", word).rstrip("/")
     patterns = (_API_KEY, _TOKEN, _SMALL_LETTERS)
@@ -118,7 +119,12 @@ def looks_secret(text: str) -> bool:
 
 
 def is_key(text: str) -> bool:
-    """Return whether a text is written as Alpaca's keys and secrets are."""
+    """Return whether a text is written as Alpaca's keys and secrets are; a path is none.
+
+    No form of base64 has both ``/`` and ``-`` or ``_``.
+    """
+    if text.startswith(_PATHS) or ("/" in text and ("-" in text or "_" in text)):
+        return False
     return bool(_API_KEY.fullmatch(text)) or (len(text) >= 32 and bool(_TOKEN.fullmatch(text)))
 
 

@@ -167,5 +167,8 @@ def test_a_long_word_is_not_shown() -> None:
 def test_keys_are_told_from_ids() -> None:
     assert is_key(API_KEY)
     assert is_key("abcdefghijABCDEFGHIJ01234567890123456789")
+    assert is_key("abcdefghijABCDEFGHIJ/0123456789+012345==")
     assert not is_key("PA3ABCDEFGHI")
+    assert not is_key("/srv/Trading2026/engine/live/data")
+    assert not is_key("Trading2026/execution-engine/live/data")
     assert not is_key(uuid4().hex)

@@ -43,6 +43,7 @@ def test_secrets_are_known(env: dict[str, str], secrets: list[str]) -> None:
         {"DATABASE_URL": "postgresql://postgres:postgres@postgres/postgres"},
         {"DATABASE_URL": "postgresql://me:short@host/db"},
         {"DATABASE_URL": "postgresql://[broken"},
+        {"EXEC_DATA_DIR": "/home/ann/Trading2026/execution/data"},
         {"KEYBOARD": "us", "SECRET_SERVICE": "not a word of it"},
     ],
 )
