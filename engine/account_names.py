@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 from urllib.parse import urlsplit
 
 from engine.brokers.account import BrokerAccount
@@ -120,7 +121,8 @@ class Names:
         return (
             f"The account of these keys is called {name} here, and has been traded as {known_as} "
             f"({where}; {self.documents.place}): under two names it would have two limits. Call it "
-            f"{known_as}, {_WHERE}; or go on as {name}: {_RENAME} {known_as} {name} --by NAME --why TEXT"
+            f"{known_as}, {_WHERE}; or go on as {name}: {_RENAME} {quote(known_as)} {quote(name)} "
+            f"--by NAME --why TEXT"
         )
 
     def _elsewhere(self, name: str) -> str:

@@ -18,6 +18,8 @@ from engine.plain_text import VISIBLE, is_visible
 _QUOTES = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]")
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]|%[A-Za-z_][A-Za-z0-9_]*%|\{\{|`")
+_ASSIGNMENT = re.compile(r"(export\s+)?[A-Z][A-Z0-9_]*=|=")
+_PLACEHOLDER = re.compile(r"<[^/]*>|@[A-Z_]+@|none|null|nil|undefined", re.IGNORECASE)
 _COMMENT = re.compile(r"\s#")
 
 
@@ -53,6 +55,12 @@ def why_no_path(text: str) -> str | None:
         return (
             "expected a path of this machine, no address and no drive. Mount the place and name the folder."
         )
+    if "\\" in text:
+        return "expected a path without backslashes: no shell has taken them away. Write it without them."
+    if _ASSIGNMENT.match(text):
+        return "expected a path without a name before it. Write what stands behind the = only."
+    if _PLACEHOLDER.fullmatch(text):
+        return "expected a path, and this holds the place of one. Write the path, or unset it."
     if _COMMENT.search(text):
         return "expected a path without a comment behind it. Put the comment on a line of its own."
     if text.startswith("~") and expanded(text).startswith("~"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from jobs import recorded
 from jobs.queued import queued_orders
 from jobs.run import folder_path, lacks_data, to_drop_again
 from jobs.tables import print_list, print_table, say
-from jobs.wording import counted, order, outcome, why_refused
+from jobs.wording import counted, order, outcome, shell_word, why_refused
 
 _INTENTS_SHOWN = 20
 _print_list = partial(print_list, at_most=10)
@@ -213,7 +212,7 @@ def _print_remedy(folder: RunFolder, manifest: dict[str, Any], inputs: dict[str,
     if lacking:
         say("Once that data can be had, drop the files again (below); what was allowed is recognised:")
     if halted or lacking:
-        say(f"  execution-engine drop {' '.join(map(shlex.quote, to_drop_again(folder)))}")
+        say(f"  execution-engine drop {' '.join(map(shell_word, to_drop_again(folder)))}")
     if (inputs["unavailable"] or inputs.get("down")) and folder.start["config"]["fail_open"]:
         say("EXEC_RISK_FAIL_OPEN is on: the rules that needed it were SKIPPED, not passed.", color="red")
 

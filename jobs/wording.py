@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from pandas import NaT
 
 from engine.orders import FINAL_STATUSES
+from engine.printable import is_printable
 
 Row = Mapping[str, Any]
 """One intent's columns: those of the batch, of the decisions and of the results; None where missing."""
@@ -170,3 +172,18 @@ def moment(value: Any) -> str:
     if isinstance(value, type(NaT)):
         return "unknown"
     return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def shell_word(text: str) -> str:
+    """Return a text as one word of a command for bash, printable whatever the text holds."""
+    if is_printable(text):
+        return shlex.quote(text)
+    return f"$'{''.join(map(_in_ansi_quotes, text))}'"
+
+
+def _in_ansi_quotes(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if is_printable(character):
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode(errors="surrogateescape"))

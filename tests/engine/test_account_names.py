@@ -69,6 +69,12 @@ def test_a_second_name_is_refused_naming_both_and_the_remedy(names: Names, host:
     use(names, "main", at())
 
 
+def test_the_remedy_quotes_names_for_a_shell(names: Names) -> None:
+    use(names, "main book", at())
+    with pytest.raises(ConfigurationError, match="rename-account 'main book' 'a; b' --by NAME"):
+        use(names, "a; b", at())
+
+
 def test_the_same_name_at_another_host_is_refused(names: Names) -> None:
     use(names, "main", at())
     with pytest.raises(ConfigurationError, match="or of this one at another host"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
 
-from jobs.wording import verdict, why_refused
+from engine.printable import is_printable
+from jobs.wording import shell_word, verdict, why_refused
 
 CONTEXT: dict[str, Any] = {"down": {}, "unavailable": {}}
 
@@ -44,3 +46,15 @@ def test_why_breaks_are_unknown_is_told() -> None:
 def test_an_unreconciled_order_by_notional_has_no_known_quantity() -> None:
     refused = row("unavailable", reason="risk_data_unavailable", qty=None)
     assert "an order by notional has no known quantity" in why_refused(refused, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a.csv", "a b", "it's", 'say "x"', "$HOME `id`", "a\nb", "it's\n\\n", "\u202eabc", "\u00fc\u200b",
+     "\udce4\t", ""],
+)  # fmt: skip
+def test_a_word_of_a_command_is_what_bash_reads_and_printable(text: str) -> None:
+    word = shell_word(text)
+    read = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True).stdout
+    assert read.decode(errors="surrogateescape") == text
+    assert is_printable(word)
