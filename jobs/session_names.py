@@ -1,9 +1,9 @@
 """What a session can be asked for, kept beside the runs, so that sessions without it need not be read.
 
 ``names/<session>/<hash>.txt`` has every id, strategy, symbol and file of a session, one a line, below a hash
-of themselves. It is derived and may be removed at any time. The hash in its name is one of the session's run
-folders and of when each last changed: once a run was moved, pruned or put back, it is made anew. It only says
-where there is nothing to find; what is found is read from the runs.
+of themselves and of where they are. It is derived and may be removed at any time. The hash in its name is one
+of the session's run folders and of when each last changed: once a run was moved, pruned or put back, it is
+made anew. It only says where there is nothing to find; what is found is read from the runs.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class SessionNames:
         with suppress(EngineError, OSError):  # whoever asks may be allowed to read alone
             for stale in self.objects.list(self.key.rpartition("/")[0] + "/"):
                 self.objects.delete(stale)
-            self.objects.put(self.key, xxh3_64_hexdigest(body).encode() + body)
+            self.objects.put(self.key, self._check(body) + body)
 
     def _content(self) -> bytes | None:
         if not self.key:
@@ -77,7 +77,11 @@ class SessionNames:
         except RecordError:
             return None
         checked, body = content[:16], content[16:]
-        return body if xxh3_64_hexdigest(body).encode() == checked else None
+        return body if self._check(body) == checked else None
+
+    def _check(self, body: bytes) -> bytes:
+        """Return a hash of names and of where they belong: those of another session are none."""
+        return xxh3_64_hexdigest(self.key.encode() + body).encode()
 
 
 def _line(text: str) -> bytes:

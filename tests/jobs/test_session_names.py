@@ -89,6 +89,12 @@ def test_names_that_are_damaged_are_not_believed(desk: Desk, runs: list[RunFolde
     assert keys(found(desk, "intent-0-1")) == {runs[0].key}
 
 
+def test_names_of_another_session_are_not_believed(desk: Desk, runs: list[RunFolder]) -> None:
+    first, second, *_ = sorted((desk.data / "names").rglob("*.txt"))
+    first.write_bytes(second.read_bytes())
+    assert keys(found(desk, "intent-0-1")) == {runs[0].key}
+
+
 def test_a_beginning_that_several_sessions_have_is_of_the_newest(desk: Desk, runs: list[RunFolder]) -> None:
     assert keys(found(desk, "intent-")) == {runs[-1].key}
 
