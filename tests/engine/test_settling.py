@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from engine.errors import EngineError, RunStopped
 from engine.lease import TTL_S
 from engine.orders import BrokerOrder, OrderIntent
 from engine.schema import CLOCK_SKEW_LIMIT_S
-from engine.settling import ledger_documents
+from engine.settling import is_over, ledger_documents
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.firestore import FirestoreStore
 from engine.stores.runs import MANIFEST, RESULTS, RunFolder
@@ -109,6 +111,15 @@ def test_an_order_partly_filled_at_the_end_is_placed_and_open_with_what_it_has(d
     assert (row["status"], row["order_status"], row["filled_qty"]) == ("placed", "partially_filled", 4.0)
     assert (exit_code(run), len(desk.left_open())) == (0, 1)
     assert (document(desk)["filled_qty"], desk.trades()) == (4.0, 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_order_of_a_thousand_fractional_executions_is_over_with_the_last_of_them(seed: int) -> None:
+    parts = [Random(seed * 1_000 + number).randint(1, 10**9) for number in range(1_000)]
+    whole: Any = SimpleNamespace(broker_order_id="a", is_final=True, filled_qty=sum(parts) / 1e9, legs=())
+    fills: list[Any] = [SimpleNamespace(qty=part / 1e9) for part in parts]
+    assert is_over(whole, {"a": fills})
+    assert not is_over(whole, {"a": fills[:-1]})
 
 
 def test_syncing_again_changes_nothing_in_the_ledger(desk: TradingDesk) -> None:
