@@ -13,6 +13,8 @@ from engine.stores.inbox import check_name
 from jobs.tables import say
 
 STDIN = "-"
+_JSON_KINDS = frozenset({"json", "jsonl"})
+_JSON_BEGINS = frozenset({b"", b"{", b"[", b"\xef"})  # the last one begins UTF-8 with a byte order mark
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ def read_given(file: str, *, kind: str, limits: IntakeLimits) -> Given:
         if sys.stdin.isatty():
             say(f"reading {kind} from the keyboard; end with Ctrl-D", err=True)
         content = sys.stdin.buffer.read(limits.max_file_bytes + 1)
+        if kind in _JSON_KINDS and content.lstrip()[:1] not in _JSON_BEGINS:
+            say(
+                f"Standard input is read as {kind} and does not look like it; --format names others.",
+                err=True,
+            )
         return Given("standard input", f"stdin.{kind}", _within(content, limits))
     path = Path(file)
     if path.is_dir():

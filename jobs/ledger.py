@@ -78,7 +78,7 @@ def _show(missing: Sequence[Mapping[str, Any]], recorded: int, setup: Setup) -> 
 def _log(missing: Sequence[Mapping[str, Any]], by: str, why: str) -> None:
     EventLog().event(
         "ledger_rebuilt",
-        f"{by} booked {len(missing)} documents of the record: {why}",
+        f"{by} booked {counted(len(missing), 'document')} of the record: {why}",
         severity="NOTICE",
         by=by,
         why=why,

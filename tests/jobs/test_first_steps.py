@@ -115,3 +115,15 @@ def test_a_missing_key_is_one_problem_of_doctor(live: Live, tmp_path: Path) -> N
     plain = dict.fromkeys(("ALPACA_API_KEY", "ALPACA_SECRET_KEY", "ALPACA_TRADING_HOST"), "")
     done = live("doctor", "--json", EXEC_ACCOUNTS_FILE=str(file), **plain)
     assert len([problem for problem in done.json["fatal"] if "A_KEY is not set" in problem]) == 1
+
+
+@pytest.mark.parametrize("command", ["check", "drop"])
+@pytest.mark.parametrize(
+    ("content", "is_doubted"), [(b"strategy_id,qty\nm,1\n", True), (jsonl(order()), False), (b"", False)]
+)
+def test_csv_on_standard_input_without_its_format_is_pointed_out(
+    cli: Command, command: str, content: bytes, is_doubted: bool
+) -> None:
+    said = cli(command, "-", stdin=content).err
+    assert ("--format names others" in said) is is_doubted
+    assert cli(command, "-", "--format", "csv", stdin=content).err == ""
