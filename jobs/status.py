@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.agent import Agent, AgentState
-from engine.errors import ConfigurationError, EngineError
+from engine.errors import ConfigurationError, EngineError, RecordError
 from engine.gate import Refusal
 from engine.manifest import has_open_breaks
 from engine.open_orders import OpenOrder, left_open
@@ -23,7 +23,10 @@ _LIVE_FIGURES = ("sent", "cancels", "fills")
 
 
 def status(*, count: int, as_json: bool) -> int:
-    """Print the state of the data folder; gives the exit code."""
+    """Print the state of the data folder; gives the exit code.
+
+    Raises ``RecordError`` where one of the runs is damaged, once all else is printed.
+    """
     setup = read_setup()
     switch = setup.kill_switch.read()
     found = setup.inbox.find(max_depth=setup.settings.intake.max_depth)
@@ -36,18 +39,19 @@ def status(*, count: int, as_json: bool) -> int:
     faults = _faults(setup)
     folders = RunFolders(LocalObjects(setup.data_dir)).all()
     runs = [_describe(folder, at_work) for folder in folders[-count:]]
+    damaged = [run["damaged"] for run in runs if "damaged" in run]
     turned_away = _turned_away(gate.agent, folders)
     still_open = [order for left in left_open(setup.objects) for order in left.orders]
     if as_json:
         body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "left": left, "runs": runs}
         body |= {"kill_switch": {"on": switch.on, "why": switch.why}, "dry_run": setup.settings.dry_run}
         body |= {"agent": agent, "gate": {"closed_by": [asdict(refusal) for refusal in standing]}}
-        body |= {"stores_changed": faults}
+        body |= {"stores_changed": faults, "turned_away": turned_away}
         body |= {"stores": {"positions": setup.stores.positions.place, "ledger": setup.stores.ledger.place}}
-        body |= {"turned_away": turned_away}
         body |= {"open_orders": [_open_order(order) for order in still_open]}
-        print_json({"exit_code": 0, **body})
-        return 0
+        exit_code = RecordError.exit_code if damaged else 0
+        print_json({"exit_code": exit_code, **body})
+        return exit_code
     if runs:
         live = any(run["mode"] == "live" for run in runs)
         numbers = [*_FIGURES, *(_LIVE_FIGURES if live else ())]
@@ -75,16 +79,28 @@ def status(*, count: int, as_json: bool) -> int:
         say(f"{said}{', '.join(turned_away['reasons'])}. {turned_away['why']}", color="red")
     _print_open(still_open)
     say(f"Positions: {setup.stores.positions.place} · ledger: {setup.stores.ledger.place}")
+    _check_none(damaged)
     return 0
+
+
+def _check_none(damaged: list[str]) -> None:
+    if damaged:
+        raise RecordError(damaged[0])
 
 
 def _turned_away(agent: Agent, folders: list[RunFolder]) -> dict[str, Any] | None:
     """Return what turned the latest live run away; None where one has begun since."""
     found = agent.turned_away()
-    begun = max(
-        (str(folder.start["as_of"]) for folder in folders if folder.start["mode"] == "live"), default=""
-    )
+    begun = max(map(_live_since, folders), default="")
     return found if found is not None and found["at"] > begun else None
+
+
+def _live_since(folder: RunFolder) -> str:
+    """Return when a live run began; "" for another one, and for one whose record is damaged."""
+    try:
+        return str(folder.start["as_of"]) if folder.start["mode"] == "live" else ""
+    except RecordError:
+        return ""
 
 
 def _agent(kept: AgentState | None, why: str) -> dict[str, Any]:
@@ -151,11 +167,15 @@ def _print_open(still_open: list[OpenOrder]) -> None:
 
 
 def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:
-    head = {
-        "run_id": folder.run_id,
-        "trading_date": folder.trading_date.isoformat(),
-        "mode": folder.start["mode"],
-    }
+    """Return a run's figures; of one whose record is damaged, what is wrong with it."""
+    head = {"run_id": folder.run_id, "trading_date": folder.trading_date.isoformat(), "mode": "unknown"}
+    try:
+        return _figures(folder, head | {"mode": folder.start["mode"]}, at_work)
+    except RecordError as error:
+        return {**head, "state": "damaged", "damaged": str(error)}
+
+
+def _figures(folder: RunFolder, head: dict[str, str], at_work: str | None) -> dict[str, Any]:
     if MANIFEST not in folder.names():
         return {**head, "state": f"running: {at_work}" if at_work else "unfinished; the next run ends it"}
     manifest = folder.json(MANIFEST)

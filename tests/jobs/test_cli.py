@@ -573,6 +573,22 @@ def test_a_damaged_record_is_named_by_the_status(cli: Command) -> None:
     assert "manifest.json is damaged" in one_line_error(done)
 
 
+@pytest.mark.parametrize("name", ["run.json", "manifest.json", "inputs.json"])
+def test_status_prints_all_else_where_a_run_is_damaged(cli: Command, data: Path, name: str) -> None:
+    cli("run")
+    cli("halt", "--why", "the feed is wrong")
+    (damaged,) = (data / "runs").rglob(name)
+    damaged.chmod(0o600)
+    damaged.write_text("garbage")
+    done = cli("status")
+    assert (done.code, "HALTED: the feed is wrong" in done.told) == (1, True)
+    assert f"{name} is damaged" in one_line_error(done)
+    done = cli("status", "--json")
+    (run,) = done.json["runs"]
+    assert (done.code, done.json["exit_code"], run["state"]) == (1, 1, "damaged")
+    assert f"{name} is damaged" in run["damaged"]
+
+
 # --- explain
 
 
