@@ -278,6 +278,31 @@ def test_a_document_that_is_no_json_is_unavailable(store: EmbeddedStore) -> None
         store.write_ledger([trade("o-1", filled=2)])
 
 
+def test_documents_that_a_count_would_pass_over_are_found_by_the_index(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many documents there are: a count costs what the documents of its session cost."""
+    store.write_ledger([trade("o-1")])
+    asked: list[tuple[str, tuple[str, ...]]] = []
+    read = EmbeddedFile.read
+
+    def noting(self: EmbeddedFile, query: Any, values: tuple[str, ...]) -> Any:
+        asked.append((query, values))
+        return read(self, query, values)
+
+    monkeypatch.setattr(EmbeddedFile, "read", noting)
+    store.trade_counts(["paper"], SESSION)
+    with closing(sqlite3.connect(store.path)) as connection:
+        plans = [
+            step[3]
+            for query, values in asked
+            for step in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)
+        ]
+    searched = [step for step in plans if "ledger_trades" in step]
+    assert len(searched) > 2
+    assert all(step.startswith("SEARCH ledger_trades USING") for step in searched)
+
+
 @pytest.mark.parametrize("filled", ['"10"', "true", "-1.0", "null", "[10]", "1e400", "NaN"])
 def test_a_quantity_that_others_wrote_and_that_is_none_is_unavailable(
     store: EmbeddedStore, filled: str
