@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from engine.breaks import Break, BrokerBook, OwnBook, OwnOrder, units_of
 from engine.brokers.alpaca_activities import Activities
+from engine.finished_orders import Changed, changed_orders
 from engine.journal import Journal
 from engine.kept_adjustments import keep_adjustments
 from engine.ledger import adjustment_document
@@ -34,6 +35,8 @@ OPENING = "opening_balance"
 _MARGIN = timedelta(seconds=2)
 """Executions count from so long before the moment at which both books told the same: it is one of many."""
 _LOOKED_BACK = timedelta(days=7)
+_LOOKED_ON = "finished_orders_on"
+"""Of the note of a clean comparison: the session in which orders that were over were looked at."""
 _RECORD_LOOKED_BACK = timedelta(days=14)
 _FOREIGN = frozenset({"manual_trade", "unknown_order"})
 _NOT_YET = "is not finished, and what it sent is not in the ledger yet"
@@ -88,10 +91,26 @@ class Books:
             self._note_clean(told)
             return Compared([], self._mark(at, 0))
         news = self._news(told)
+        self._name_unknown(news)
+        if news.corrected or not self._has_looked_at_finished:
+            return self._laid_beside(told, left, news, self._changed(told, left, news), at=at)
+        compared = self._laid_beside(told, left, news, [], at=at)
+        if not compared.mark.open_breaks:
+            return compared
+        changed = self._changed(told, left, news)
+        return self._laid_beside(told, left, news, changed, at=at) if changed else compared
+
+    def _laid_beside(
+        self, told: Told, left: LookingAfter, news: Activities, changed: Changed, *, at: datetime
+    ) -> Compared:
+        """Compare both books; ``changed`` are orders that the broker changed after they were over."""
         theirs = BrokerBook(
             positions={position.symbol: position.qty for position in told.positions},
             open_orders=told.open_orders,
-            recent_orders=[order for order in left.seen.values() if order is not None],
+            recent_orders=[
+                *(order for order in left.seen.values() if order is not None),
+                *(order for _, order in changed),
+            ],
             fills=news.fills,
             corporate_actions=news.corporate_actions,
             asked_at=told.asked_at,
@@ -100,7 +119,11 @@ class Books:
             account=self.venue.account,
             positions=self.positions,
             late=left.late,
-            orders=[*(_own_order(one, order, left) for one, order in left.seen.items()), *self._elsewhere()],
+            orders=[
+                *(_own_order(one, order, left) for one, order in left.seen.items()),
+                *(own for own, _ in changed),
+                *self._elsewhere(),
+            ],
             known_orders=self._known(theirs.fills, left),
         )
         breaks = reconcile(theirs, ours, at=at)
@@ -172,12 +195,48 @@ class Books:
         if self.clean_since is not None:
             since = datetime.fromisoformat(self.clean_since["broker_time"]) - _MARGIN
         found = self.venue.broker.activities(after=since)
-        return Activities([fill for fill in found.fills if fill.filled_at >= since], found.corporate_actions)
+        fills = [fill for fill in found.fills if fill.filled_at >= since]
+        return Activities(fills, found.corporate_actions, found.corrected)
+
+    @property
+    def _has_looked_at_finished(self) -> bool:
+        """Whether a clean comparison of this session has looked at the orders that were over."""
+        return (self.clean_since or {}).get(_LOOKED_ON) == self.trading_date.isoformat()
+
+    def _changed(self, told: Told, left: LookingAfter, news: Activities) -> Changed:
+        """Return the orders of the last sessions that the broker changed after they were over."""
+        groups = ((order, *order.legs) for order in left.seen.values() if order is not None)
+        besides = {order.broker_order_id for group in groups for order in group}
+        elsewhere = {own.client_intent_id for own in self._elsewhere()}
+        return changed_orders(
+            self.world,
+            self.venue,
+            since=told.asked_at - _LOOKED_BACK,
+            named=news.corrected - besides,
+            besides=besides | elsewhere,
+        )
+
+    def _name_unknown(self, news: Activities) -> None:
+        """Log the activities of types that we know nothing of: they may have changed a position."""
+        for one in news.corporate_actions:
+            if not one.is_known:
+                of_symbol = f" of {one.symbol}" if one.symbol else ""
+                self.world.log.event(
+                    "activity_unknown",
+                    f"account {self.venue.account}: the broker lists an activity {one.kind}{of_symbol} "
+                    f"({one.activity_id}), a type that is not known here. Where it changed a position the "
+                    f"comparison says so; look it up on the broker's dashboard.",
+                    severity="WARNING",
+                    account=self.venue.account,
+                    symbol=one.symbol,
+                )
 
     def _note_clean(self, told: Told) -> None:
         """Keep the moment, by the broker's clock, up to which both books tell the same."""
         self.venue.notes.replace_agent_document(
-            self._note, {"broker_time": told.asked_at.isoformat()}, replacing=self.clean_since
+            self._note,
+            {"broker_time": told.asked_at.isoformat(), _LOOKED_ON: self.trading_date.isoformat()},
+            replacing=self.clean_since,
         )
 
     @property

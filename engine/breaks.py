@@ -34,7 +34,9 @@ class CorporateAction:
 
     ``kind`` is the broker's own word (SPLIT), or ``unclear`` where its record couldn't be read. ``qty`` is
     the signed change in shares, None where that isn't said; one action may come in parts (shares removed,
-    shares added). ``day`` is None where nobody says.
+    shares added). ``day`` is None where nobody says. Activities with one ``group_id`` belong
+    together. ``is_known`` is false for a type that we know nothing of. ``is_cash_in_lieu``: money for the
+    fraction of a share that another action left over.
     """
 
     activity_id: str
@@ -43,6 +45,9 @@ class CorporateAction:
     qty: float | None = None
     day: date | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+    group_id: str = ""
+    is_known: bool = True
+    is_cash_in_lieu: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ again, which somebody has taken in before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,7 @@ from engine.breaks import (
 )
 from engine.orders import BrokerOrder
 from engine.overfilling import overfill_key
+from engine.quantity import UNITS
 from engine.schema import BREAK_KINDS
 from engine.side_by_side import SideBySide, grouped, signed
 from engine.symbols import canonical_symbol
@@ -50,6 +51,7 @@ _ACTIONS = {
     "FOPT": "transfer free of payment",
     "JNLS": "journal entry in shares",
     "CFEE": "fee in kind",
+    "CIL": "cash in lieu",
 }
 _REBUILD = "Book it from the record: `execution-engine ledger rebuild --by NAME --why TEXT`; then sync again."
 _ACCEPT = '`execution-engine positions accept FILE --by NAME --why "…"`'
@@ -80,7 +82,9 @@ class _Comparison:
         yield from self._overfilled(symbol)
         yield from self._price_differences(symbol)
         gap = self.books.broker.get(symbol, 0) - self.books.ledger.get(symbol, 0)
-        pieces = [*self._manual_trades(symbol), *self._actions_of_known_size(symbol)]
+        trades = list(self._manual_trades(symbol))
+        untraded = gap - sum(piece.difference_qty for piece in trades)
+        pieces = [*trades, *self._actions_of_known_size(symbol, untraded)]
         total = sum(piece.difference_qty for piece in pieces)
         if gap == 0 != total:
             pieces, total = [], 0
@@ -89,7 +93,9 @@ class _Comparison:
 
     def _of_the_rest(self, symbol: str, rest: int) -> Iterator[Break]:
         """Explain what trades and actions of known size leave; the last resort is *unexplained*."""
-        unclear = [one for one in self.books.actions.get(symbol, ()) if one.qty is None]
+        actions = self.books.actions.get(symbol, ())
+        is_sized = any(one.qty for one in actions)
+        unclear = [one for one in actions if one.qty is None and not (one.is_cash_in_lieu and is_sized)]
         if rest and unclear:
             yield self._action(symbol, unclear, rest)
             rest = 0
@@ -252,19 +258,30 @@ class _Comparison:
             f'--why "…"` and change the keys of account {self.books.ours.account}.'
         )
 
-    def _actions_of_known_size(self, symbol: str) -> Iterator[Break]:
-        sized = ((one.kind, one) for one in self.books.actions.get(symbol, ()) if one.qty is not None)
-        for actions in grouped(sized).values():
-            units = sum(units_of(one.qty or 0.0) for one in actions)
-            if units:
-                yield self._action(symbol, actions, units)
+    def _actions_of_known_size(self, symbol: str, untraded: int) -> Iterator[Break]:
+        """Give a break for each kind of action; ``untraded`` is what no trade explains of the difference.
+
+        Cash in lieu belongs to the action whose fraction of a share it pays for.
+        """
+        found = self.books.actions.get(symbol, ())
+        kinds = grouped((one.kind, one) for one in found if one.qty is not None)
+        sums = {kind: sum(units_of(one.qty or 0.0) for one in actions) for kind, actions in kinds.items()}
+        fraction = untraded - sum(sums.values())
+        for lieu in (one for one in found if one.is_cash_in_lieu and one.qty is None and kinds):
+            kind = _paid_for(lieu, kinds)
+            kinds[kind].append(lieu)
+            if abs(fraction) < UNITS:
+                sums[kind], fraction = sums[kind] + fraction, 0
+        for kind, actions in kinds.items():
+            if sums[kind]:
+                yield self._action(symbol, actions, sums[kind])
 
     def _action(self, symbol: str, actions: list[CorporateAction], units: int) -> Break:
         kinds = ", ".join(dict.fromkeys(_ACTIONS.get(one.kind, f"activity {one.kind}") for one in actions))
         days = ", ".join(dict.fromkeys(f"{one.day}" for one in actions if one.day is not None))
         ids = " ".join(one.activity_id for one in actions)
         of_day = f" of {days}" if days else ""
-        unsized = any(one.qty is None for one in actions)
+        unsized = any(one.qty is None and not one.is_cash_in_lieu for one in actions)
         how = "came with a change of" if unsized else "changed the position by"
         return self._break(
             "corporate_action",
@@ -329,6 +346,18 @@ class _Comparison:
             ),
             **others,
         )
+
+
+def _paid_for(lieu: CorporateAction, kinds: Mapping[str, list[CorporateAction]]) -> str:
+    """Return the kind of the action that cash in lieu belongs to: of its group, else of its day, else any."""
+    for is_its_own in (
+        lambda one: bool(lieu.group_id) and one.group_id == lieu.group_id,
+        lambda one: one.day == lieu.day,
+    ):
+        for kind, actions in kinds.items():
+            if any(map(is_its_own, actions)):
+                return kind
+    return next(iter(kinds))
 
 
 def _part_of(rest: int, units: int) -> int:

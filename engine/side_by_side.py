@@ -164,12 +164,15 @@ class SideBySide:
     def filled_there(self, order: OwnOrder, rest: int) -> int:
         """Give what an order of ours has filled at the broker: by the order or its executions, the larger.
 
-        The order's own word counts where it explains the rest: an execution may have been taken back.
+        The order's own word counts where it explains the rest, or, once it is over, part of it: an execution
+        may have been taken back.
         """
         told = self.as_told(order)
         taken = 0 if told is None else units_of(told.filled_qty) - units_of(order.filled_qty)
-        if told is not None and rest and signed(order.side, taken) == rest:
-            return units_of(told.filled_qty)
+        if told is not None:
+            units, is_over = signed(order.side, taken), told.is_final and not order.is_open
+            if units and (units == rest or (is_over and _is_part(units, rest))):
+                return units_of(told.filled_qty)
         by_fills = [units_of(fill.cum_qty) for fill in self.fills_of(order) if fill.cum_qty is not None]
         listed = [] if told is None else [units_of(told.filled_qty)]
         return max([*listed, *by_fills], default=units_of(order.filled_qty))
@@ -198,6 +201,11 @@ def grouped(pairs: Iterable[tuple[str, _Value]]) -> dict[str, list[_Value]]:
     for key, value in pairs:
         groups.setdefault(key, []).append(value)
     return groups
+
+
+def _is_part(units: int, rest: int) -> bool:
+    """Return whether so many units are all or some of a rest, in its direction."""
+    return 0 < units <= rest or rest <= units < 0
 
 
 def _summed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

@@ -16,37 +16,31 @@ from datetime import date, datetime
 from typing import Any
 
 from engine.breaks import CorporateAction
+from engine.brokers.alpaca_corrections import corrected_orders, standing
 from engine.brokers.alpaca_fields import figure_in, json_rows, readable_or_none, text_in
 from engine.brokers.alpaca_lists import Query, every_activity, fill_of
 from engine.orders import BrokerFill
 from engine.symbols import canonical_symbol
 
-ACTIVITY_TYPES = (
-    "FILL",
-    "SPLIT",
-    "SPIN",
-    "MA",
-    "NC",
-    "REO",
-    "REORG",
-    "DIV",
-    "ACATS",
-    "FOPT",
-    "JNLS",
-    "CFEE",
-    "OPASN",
-    "OPCA",
-    "OPCSH",
-    "OPEXC",
-    "OPEXP",
-    "OPTRD",
-    "OCT",
-)
-"""What may change a position, of the types that Alpaca's document names: it refuses any other."""
+CHANGES = frozenset(
+    {
+        "SPLIT", "SPIN", "MA", "NC", "REO", "REORG", "DIV", "ACATS", "FOPT", "JNLS", "CFEE", "OPASN", "OPCA",
+        "OPCSH", "OPEXC", "OPEXP", "OPTRD", "OCT", "CIL",
+    }
+)  # fmt: skip
+"""Types that may change a position; their ``qty`` is the change, but for ``_NO_QTY``."""
+MONEY = frozenset(
+    {
+        "TRANS", "ACATC", "CGD", "CSD", "CSW", "DIVCGL", "DIVCGS", "DIVFEE", "DIVFT", "DIVNRA", "DIVROC",
+        "DIVTW", "DIVTXEX", "DIVWH", "FEE", "INT", "INTNRA", "INTTW", "JNLC", "PTC", "PTR", "WH",
+    }
+)  # fmt: skip
+"""Types that move money alone. What is in neither set is unknown: it is kept, and named."""
 
 UNCLEAR = "unclear"
 _EXECUTED = "executed"
-_NO_QTY = frozenset({"DIV"})
+_IN_LIEU = "CIL"
+_NO_QTY = frozenset({"DIV", _IN_LIEU})
 """Types whose ``qty`` is what earned a payment, not what the position changed by."""
 _DAY_LETTERS = 10
 
@@ -59,6 +53,8 @@ class Activities:
 
     fills: list[BrokerFill]
     corporate_actions: list[CorporateAction]
+    corrected: frozenset[str] = frozenset()
+    """The broker's ids of orders of which an execution was taken back or corrected."""
 
 
 def parse_activities(body: bytes) -> list[Activity]:
@@ -71,13 +67,15 @@ def all_activities(ask: Callable[[Query], list[Activity]], *, after: datetime | 
 
     ``after`` is compared with when Alpaca wrote an activity down: for a split that may be a day later than
     the position changed. ``ask`` gives one page (``GET /v2/account/activities?…``, read by
-    ``parse_activities``). Cash dividends are left out. Raises ``BrokerError`` where the pages do not come to
-    an end.
+    ``parse_activities``); it is asked for every type, since the list of types grows. What moves money alone
+    is left out. Raises ``BrokerError`` where the pages do not come to an end.
     """
-    rows = every_activity(ask, id_of=_id_of, after=after, activity_types=",".join(ACTIVITY_TYPES))
+    rows = every_activity(ask, id_of=_id_of, after=after)
+    fills = [row for row in rows if isinstance(row, BrokerFill)]
     return Activities(
-        [row for row in rows if isinstance(row, BrokerFill)],
+        standing(fills),
         [row for row in rows if isinstance(row, CorporateAction) and not _is_cash(row)],
+        corrected_orders(fills),
     )
 
 
@@ -105,9 +103,18 @@ def _corporate_action(reply: Mapping[str, Any]) -> CorporateAction:
             day=day,
             raw=reply,
         )
-    is_sure = reply.get("status", _EXECUTED) == _EXECUTED and kind not in _NO_QTY
+    is_sure = reply.get("status", _EXECUTED) == _EXECUTED and kind in CHANGES - _NO_QTY
+    change = qty if is_sure else None
     return CorporateAction(
-        activity_id=activity_id, kind=kind, symbol=symbol, qty=qty if is_sure else None, day=day, raw=reply
+        activity_id=activity_id,
+        kind=kind,
+        symbol=symbol,
+        qty=change,
+        day=day,
+        raw=reply,
+        group_id=readable_or_none(text_in, reply, "group_id") or "",
+        is_known=kind in CHANGES | MONEY,
+        is_cash_in_lieu=kind == _IN_LIEU or (kind == "SPLIT" and not change and bool(_paid(reply))),
     )
 
 
@@ -116,9 +123,12 @@ def _day(reply: Mapping[str, Any], field: str) -> date:
 
 
 def _is_cash(action: CorporateAction) -> bool:
-    """Tell a dividend that was paid in money, which changes no position."""
-    paid = readable_or_none(lambda raw, field: figure_in(raw, field, signed=True), action.raw, "net_amount")
-    return action.kind == "DIV" and bool(paid)
+    """Return whether an activity moved money alone, a dividend that was paid in money for one."""
+    return action.kind in MONEY or (action.kind == "DIV" and bool(_paid(action.raw)))
+
+
+def _paid(reply: Mapping[str, Any]) -> float | None:
+    return readable_or_none(lambda raw, field: figure_in(raw, field, signed=True), reply, "net_amount")
 
 
 def _fingerprint(reply: Mapping[str, Any]) -> str:

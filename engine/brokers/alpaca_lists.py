@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from engine.brokers.alpaca_corrections import standing
 from engine.brokers.alpaca_fields import (
     figure_in,
     json_rows,
@@ -80,9 +81,10 @@ def every_order(
 def every_fill(ask: Callable[[Query], list[BrokerFill]], *, after: datetime | None) -> list[BrokerFill]:
     """Give all executions after a moment, oldest first, and perhaps a few from the two seconds before it.
 
-    ``ask`` gives one page. Raises ``BrokerError`` where the pages do not come to an end.
+    ``ask`` gives one page. What was taken back or corrected is left out, a correction stands in its place.
+    Raises ``BrokerError`` where the pages do not come to an end.
     """
-    return every_activity(ask, id_of=lambda fill: fill.fill_id, after=after)
+    return standing(every_activity(ask, id_of=lambda fill: fill.fill_id, after=after))
 
 
 def every_activity(

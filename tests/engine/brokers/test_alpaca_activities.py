@@ -14,18 +14,20 @@ from hypothesis import strategies as st
 
 from engine.breaks import BrokerBook, CorporateAction, OwnBook
 from engine.brokers.alpaca_activities import (
-    ACTIVITY_TYPES,
+    CHANGES,
+    MONEY,
     UNCLEAR,
     Activities,
     Activity,
     all_activities,
     parse_activities,
 )
-from engine.brokers.alpaca_lists import Query
+from engine.brokers.alpaca_lists import Query, every_fill, parse_fills
 from engine.errors import BrokerError
 from engine.orders import BrokerFill
 from engine.quantity import UNITS
 from engine.reconciling import reconcile
+from replay.simulator.venue.activities import TYPES
 from tests.engine.brokers.simulated import Venue, simulated_venue
 from tests.engine.brokers.test_alpaca_lists import FILL
 
@@ -74,7 +76,13 @@ def test_executions_and_corporate_actions_come_apart_in_their_order() -> None:
 
 def test_a_split_says_what_it_changed_and_when() -> None:
     assert action(SPLIT) == CorporateAction(
-        activity_id=SPLIT["id"], kind="SPLIT", symbol="XRPT", qty=-33.0, day=date(2026, 2, 27), raw=SPLIT
+        activity_id=SPLIT["id"],
+        kind="SPLIT",
+        symbol="XRPT",
+        qty=-33.0,
+        day=date(2026, 2, 27),
+        raw=SPLIT,
+        group_id="1",
     )
 
 
@@ -147,14 +155,69 @@ words = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8), 
 @given(st.dictionaries(st.sampled_from(sorted({*SPLIT, "odd"})), words))
 def test_no_shape_of_an_activity_stops_the_reading(row: dict[str, Any]) -> None:
     found = read(row)
-    is_cash = row.get("activity_type") == "DIV"
+    is_cash = row.get("activity_type") in ["DIV", *MONEY]
     assert len(found.corporate_actions) == 1 or is_cash
+
+
+# --- types
+
+
+def test_every_type_of_the_official_document_is_known() -> None:
+    assert TYPES - {"FILL", "MISC", "JNL"} <= CHANGES | MONEY
+    assert not CHANGES & MONEY
+
+
+@pytest.mark.parametrize("kind", ["SC", "VOF", "EXTRD", "ALLOC", "MISC", "JNL"])
+def test_a_type_that_is_not_known_is_kept_and_of_no_known_size(kind: str) -> None:
+    found = action({**SPLIT, "activity_type": kind})
+    assert (found.kind, found.is_known, found.qty, found.symbol) == (kind, False, None, "XRPT")
+
+
+@pytest.mark.parametrize("kind", ["FEE", "INT", "CSD", "JNLC", "DIVNRA"])
+def test_what_moves_money_alone_is_left_out(kind: str) -> None:
+    assert read({**SPLIT, "activity_type": kind}).corporate_actions == []
+
+
+# --- executions that were taken back
+
+
+def taken_back(kind: str, **said: Any) -> dict[str, Any]:
+    return {**FILL, "id": "20260303120000000::other", "type": kind, **said}
+
+
+@pytest.mark.parametrize("previous", [FILL["id"], FILL["id"].rpartition("::")[2], None])
+def test_a_bust_takes_its_execution_away(previous: str | None) -> None:
+    found = read(FILL, taken_back("trade_bust", previous_id=previous))
+    assert (found.fills, found.corrected) == ([], frozenset({FILL["order_id"]}))
+
+
+@pytest.mark.parametrize("field", ["type", "execution_type"])
+def test_a_correction_stands_in_the_place_of_its_execution(field: str) -> None:
+    row = {**FILL, "id": "new", "price": "1.25", "previous_id": FILL["id"], field: "trade_correct"}
+    found = read(FILL, row)
+    assert [(fill.fill_id, fill.price) for fill in found.fills] == [("new", 1.25)]
+    assert found.corrected == {FILL["order_id"]}
+
+
+def test_a_bust_of_an_execution_from_before_is_no_execution() -> None:
+    found = read(taken_back("trade_bust", previous_id="long ago"))
+    assert (found.fills, found.corrected) == ([], frozenset({FILL["order_id"]}))
+
+
+def test_a_bust_takes_nothing_away_from_another_order() -> None:
+    found = read(FILL, taken_back("trade_bust", order_id="another", previous_id=None))
+    assert [fill.fill_id for fill in found.fills] == [FILL["id"]]
+
+
+def test_lists_of_executions_leave_out_what_was_taken_back() -> None:
+    body = json.dumps([FILL, taken_back("trade_bust", previous_id=FILL["id"])]).encode()
+    assert every_fill(lambda _: parse_fills(body), after=None) == []
 
 
 # --- pages
 
 
-def test_all_types_are_asked_for_at_once_and_paged_by_the_last_id() -> None:
+def test_every_type_is_asked_for_without_a_list_and_paged_by_the_last_id() -> None:
     asked: list[Query] = []
     rows = [{**SPLIT, "id": f"a{number}"} for number in range(150)]
 
@@ -166,7 +229,6 @@ def test_all_types_are_asked_for_at_once_and_paged_by_the_last_id() -> None:
     found = all_activities(page, after=datetime(2026, 2, 27, 14, 0, 0, 500_000, tzinfo=UTC))
     assert len(found.corporate_actions) == 150
     first = {
-        "activity_types": ",".join(ACTIVITY_TYPES),
         "direction": "asc",
         "page_size": "100",
         "after": "2026-02-27T13:59:59Z",

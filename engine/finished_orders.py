@@ -1,0 +1,82 @@
+"""Orders of the last sessions that were over: what a broker changed of them since they were booked.
+
+A broker takes executions back (a bust) or corrects their price days after an order has ended, when no run
+looks for that order any more. The order as it is now is compared with the ledger's document of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from engine.breaks import OwnOrder, units_of
+from engine.errors import BrokerRejected
+from engine.orders import BrokerOrder
+from engine.reconciling import PRICE_TOLERANCE
+from engine.venue import Venue
+from engine.world import World
+
+Changed = list[tuple[OwnOrder, BrokerOrder]]
+
+
+def changed_orders(
+    world: World, venue: Venue, *, since: datetime, named: Collection[str], besides: Collection[str]
+) -> Changed:
+    """Return the orders that are over and of which the broker reports otherwise than the ledger has them.
+
+    They are those submitted since ``since``, and those ``named`` by the broker's ids. ``besides``: ids, the
+    broker's and ours, of orders that are looked after anyway. Raises ``BrokerError`` and ``DataUnavailable``.
+    """
+    listed = {
+        order.broker_order_id: order
+        for head in venue.broker.orders_since(since)
+        for order in (head, *head.legs)
+    }
+    older = (id_ for id_ in named if id_ not in listed)
+    listed |= {order.broker_order_id: order for id_ in older if (order := _order(venue, id_))}
+    over = {
+        id_: order
+        for id_, order in listed.items()
+        if order.is_final and id_ not in besides and order.client_order_id not in besides
+    }
+    documents = world.ledger.ledger_documents(over) if over else {}
+    return [
+        (_own_order(document), over[id_])
+        for id_, document in documents.items()
+        if document.get("broker_account_id") == venue.account and _is_changed(over[id_], document)
+    ]
+
+
+def _order(venue: Venue, broker_order_id: str) -> BrokerOrder | None:
+    """Return an order by the broker's id, None where the broker doesn't know it any more."""
+    try:
+        return venue.broker.get_order_status(broker_order_id=broker_order_id)
+    except BrokerRejected as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+    return None
+
+
+def _is_changed(order: BrokerOrder, document: Mapping[str, Any]) -> bool:
+    """Return whether an order has filled otherwise, or at another price, than its document has it."""
+    if units_of(order.filled_qty) != units_of(float(document.get("filled_qty", 0.0))):
+        return True
+    ours, theirs = document.get("filled_avg_price"), order.filled_avg_price
+    if ours is None or theirs is None:
+        return False
+    return not abs(ours - theirs) <= PRICE_TOLERANCE * abs(theirs)
+
+
+def _own_order(document: Mapping[str, Any]) -> OwnOrder:
+    qty = document.get("qty")
+    return OwnOrder(
+        client_intent_id=str(document.get("client_intent_id") or ""),
+        broker_order_id=str(document["broker_order_id"]),
+        symbol=str(document["symbol"]),
+        side=str(document["side"]),
+        qty=None if qty is None else float(qty),
+        filled_qty=float(document.get("filled_qty", 0.0)),
+        filled_avg_price=document.get("filled_avg_price"),
+    )
