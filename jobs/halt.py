@@ -107,8 +107,11 @@ def _tell(kept: AgentState, text: str, agent: Agent, *, as_json: bool, was_halte
     for_whom = ": no live run that keeps its ledger there starts while the agent is HALTED"
     is_halted = kept.state is State.HALTED
     say(f"Kept in {place}{for_whom if is_halted else ''}.")
-    if is_halted or agent.mark is None:
+    is_marked = agent.mark is not None and agent.mark.read() is not None
+    if is_halted and is_marked:
         say("The data folder is marked as well, and stays halted where that store is lost.")
+    elif is_halted:
+        say("The data folder could NOT be marked: run halt again once it can be written.", color="red")
     elif was_halted:
         say("The mark of the halt in the data folder is cleared as well.")
     if isinstance(agent.store, EmbeddedStore) and not os.environ.get("EXEC_STORE"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -252,3 +253,19 @@ def test_the_embedded_store_never_stands_in_for_firestore(
     traded: Live = request.getfixturevalue("traded")
     del traded.env["FIREBASE_PROJECT_ID"], traded.env["EXEC_TENANT_ID"]
     assert "back to what they were" in refused(traded)
+
+
+def test_a_halt_says_where_the_folder_could_not_be_marked(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalObjects, "put", read_only)
+        done = live("halt", "--why", "the feed is wrong")
+    assert (done.code, "could NOT be marked" in done.told, "marked as well" in done.told) == (0, True, False)
+    done = live("halt", "--why", "again")
+    assert (done.code, "marked as well" in done.told) == (0, True)
+    assert live("run").code == 3
+
+
+def read_only(*_: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
