@@ -1,9 +1,10 @@
 """Whether the stores are those that the live runs of this data folder used, and have come as far.
 
 A data folder and its stores keep the same two things: which stores they are, and a generation, a number that
-grows with every live command. So a store that was lost, swapped or restored from a backup is recognised, and
-so is a copy of the folder that stayed behind. Nothing may be decided on either: daily counts would be lower,
-fills would look like somebody else's, and a halt would be gone.
+grows when a live command begins, and when it has booked what it had to. So a store that was lost, swapped or
+restored from a backup is recognised, and so is a copy of the folder that stayed behind. Nothing may be
+decided on either: daily counts would be lower, fills would look like somebody else's, and a halt would be
+gone.
 
 In the folder ``folder/generations/`` has, of a generation::
 
@@ -27,6 +28,7 @@ from typing import Any
 from engine.errors import DataUnavailable, EngineError, RecordError, StoreChanged, StoreDamaged
 from engine.kept_adjustments import keep_adjustments
 from engine.ledger import ADJUSTMENT
+from engine.log import EventLog
 from engine.record import json_bytes, read_json
 from engine.recorded_ledger import lacking, recorded_documents
 from engine.stores.chosen import Stores, identity_of
@@ -113,6 +115,18 @@ class Generations:
         if looked.kept is None:
             self.carry_over()
         self._advance(looked, {"by": by, "at": at.isoformat()})
+
+    def end(self, *, by: str, at: datetime, log: EventLog) -> None:
+        """Begin the next generation once a command has booked what it had to.
+
+        A backup of a store that was made while the command worked is behind then, as it lacks what was booked
+        later. Where the stores can't be written the log says so: all that is decided is kept by then.
+        """
+        try:
+            self.advance(by=by, at=at)
+        except EngineError as error:
+            said = f"that this command has ended can't be kept in every store: {error}"
+            log.event("generation_not_kept", said, severity="WARNING")
 
     def adopt(self, *, by: str, why: str, at: datetime) -> None:
         """Take the stores that the settings name for those of this folder from now on, whatever they hold.

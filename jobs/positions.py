@@ -119,6 +119,8 @@ def accept(file: str, *, by: str, why: str, as_json: bool, clock: Callable[[], d
         check_against_ledger(waiting, _ledger(store, rows), done, Path(file).name)
         keep_adjustments(setup.objects, documents)
         store.write_ledger([document for _, document in new])
+        if not setup.settings.dry_run:
+            setup.generations.end(by=by, at=at, log=EventLog())
         _log(new)
     return _tell(new, before, store, as_json=as_json)
 

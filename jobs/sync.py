@@ -11,6 +11,7 @@ from engine.booking import what_is_unkept
 from engine.breaks import breaks_table
 from engine.calendar import check_calendar, trading_date
 from engine.errors import ConfigurationError, EngineError, RunInProgress
+from engine.log import EventLog
 from engine.manifest import EXIT_UNRESOLVED
 from engine.open_orders import left_open
 from engine.run import in_doubt
@@ -64,13 +65,16 @@ def sync_stores(*, as_json: bool, also: _Also = lambda _: {}) -> int:
 
 @contextmanager
 def _on_its_stores(setup: Setup) -> Iterator[None]:
-    """Begin the next generation of folder and stores where live runs use them.
+    """Begin a generation of folder and stores where live runs use them, and another at the end.
 
     Raises ``StoreChanged`` where they are not those of this data folder's live runs, or behind.
     """
-    if not setup.settings.dry_run:
+    is_live = not setup.settings.dry_run
+    if is_live:
         setup.generations.advance(by=setup.agent().by, at=datetime.now(UTC))
     yield
+    if is_live:
+        setup.generations.end(by=setup.agent().by, at=datetime.now(UTC), log=EventLog())
 
 
 def _told(

@@ -137,6 +137,42 @@ def test_an_empty_file_in_place_of_the_store_is_refused_until_it_is_moved_away(
     assert reasons(traded("run", "--json")) == {"max_daily_trades_exceeded": 1}
 
 
+def test_a_backup_made_while_a_run_was_booking_is_behind_as_well(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.env |= {"EXEC_MAX_DAILY_TRADES": "2", "EXEC_BROKER_ACCOUNT_ID": "paper"}
+    assert live("run").code == 0
+    buy(live, "first", "second")
+    write, backup = EmbeddedStore.write_ledger, tmp_path / "backup.db"
+
+    def backed_up_before(self: EmbeddedStore, documents: Any) -> int:
+        if not backup.exists():
+            shutil.copy(self.path, backup)
+        return write(self, documents)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddedStore, "write_ledger", backed_up_before)
+        assert live("run", "--json").json["fills"] == 2
+    live.cli("drop", stdin=jsonl(order(client_intent_id="third", symbol="IWM")))
+    restored_from_a_backup(live, tmp_path)
+    assert "is older than this data folder" in refused(live)
+    assert live("ledger", "rebuild", *BY).code == 0
+    assert reasons(live("run", "--json")) == {"max_daily_trades_exceeded": 1}
+
+
+def test_a_backup_of_before_an_adjustment_is_behind_and_the_adjustment_is_made_again(
+    traded: Live, tmp_path: Path
+) -> None:
+    by_hand(traded)
+    proposal = traded("sync", "--json").json["proposal"]
+    shutil.copy(traded.data / "engine.db", tmp_path / "backup.db")
+    assert traded("positions", "accept", proposal, *BY).code == 0
+    restored_from_a_backup(traded, tmp_path)
+    assert "is older than this data folder" in refused(traded)
+    assert traded("ledger", "rebuild", *BY).code == 0
+    assert traded("sync", "--json").json["breaks"] == []
+
+
 @pytest.mark.parametrize("loss", [removed, restored_from_a_backup])
 def test_a_halt_is_never_lifted_by_a_store_that_is_lost(traded: Live, tmp_path: Path, loss: Loss) -> None:
     traded("halt", "--why", "flash crash")
