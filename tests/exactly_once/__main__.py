@@ -39,6 +39,7 @@ from tests.exactly_once.scenes import SCENES, played
 from tests.exactly_once.stage import BROKER, Lived, Stage
 from tests.exactly_once.stores import EMBEDDED, SERVERS, Places, prepared, started
 from tests.exactly_once.wire import Wire, wire_to
+from tests.store_loss import weeks
 
 _WORDS = 4000
 
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", dest="seed_range", help="many of them: FIRST:LAST, without the last")
     parser.add_argument("--plan", choices=PLANS, help="a plan of deaths")
     parser.add_argument("--scene", choices=SCENES, action="append", default=[], help="a scene with two jobs")
+    parser.add_argument("--weeks", action="store_true", help="seeds are of weeks in which stores are lost")
     parser.add_argument("--part", default="1/1", help="of the plan: the first of 16 is 1/16")
     parser.add_argument("--store", choices=(EMBEDDED, SERVERS), help="of a plan; embedded: no servers at all")
     parser.add_argument("--database", default="", help="the address of an empty database")
@@ -80,6 +82,8 @@ def _report(asked: argparse.Namespace, places: Places) -> dict[str, Any]:
             player = _Player(Stage(folder, served, second, places, wires), keeps=asked.keep)
             if asked.scene:
                 player.play_scenes(asked.scene)
+            elif asked.weeks:
+                player.play_weeks(_seeds(asked), asked.store or EMBEDDED)
             elif asked.plan:
                 player.play_plan(asked.plan, asked.store or EMBEDDED, *map(int, asked.part.split("/")))
             else:
@@ -140,6 +144,11 @@ class _Player:
         self._undisturbed(self.stage.places.kinds[-1])
         for seed in seeds:
             self._play(f"seed {seed}", by_seed(seed, self.stage.places), None)
+
+    def play_weeks(self, seeds: list[int], kind: str) -> None:
+        self._undisturbed(kind)
+        for seed in seeds:
+            self._play(f"week {seed}", weeks.played(seed, kind), None)
 
     def play_scenes(self, scenes: list[str]) -> None:
         self._undisturbed(self.stage.places.kinds[-1])

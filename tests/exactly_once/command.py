@@ -14,20 +14,21 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.brokers import last_look
-from jobs import cli
+from jobs import cli, positions
 from jobs.world import Setup
 from tests.exactly_once.death import Death
 from tests.exactly_once.job import BROKEN, Job, Manner, mortal, note_of
 
 _OF_THE_PROCESS = ("PATH", "HOME", "TZ", "LANG", "FIRESTORE_EMULATOR_HOST", "no_grpc_proxy", "GRPC_VERBOSITY")
 
-_READ_A_SETUP = ("run", "sync", "stores", "positions", "cancel_all")
+_READ_A_SETUP = ("run", "sync", "stores", "positions", "cancel_all", "ledger")
 LOADED = ("jobs.cli", "jobs.halt", "jobs.report", *(f"jobs.{name}" for name in _READ_A_SETUP))
 """What commands load on their way."""
 
@@ -56,9 +57,13 @@ class ShiftedTime:
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What a command finds beside its settings: the time of its looks, and what is mounted beforehand."""
+    """What a command finds beside its settings: the time of its looks, and what is mounted beforehand.
+
+    ``clock``: the time at which adjustments are accepted.
+    """
 
     time: ShiftedTime | None = None
+    clock: Callable[[], datetime] | None = None
     mounts: Callable[[], None] | None = None
 
 
@@ -137,6 +142,8 @@ def _be_the_command(
         noted = os.open(output[0].parent / "kept", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for name in _READ_A_SETUP:
             vars(import_module(f"jobs.{name}"))["read_setup"] = partial(setup, noted)
+        if surroundings.clock:
+            (positions.accept.__kwdefaults__ or {})["clock"] = surroundings.clock
         sys.argv = ["execution-engine", *said]
         cli.main()
     except BaseException:

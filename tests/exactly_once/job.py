@@ -200,6 +200,10 @@ class Job:
             time.sleep(0.002)
         raise AssertionError("a job was not stopped")
 
+    def go_on(self) -> None:
+        """Continue it where it was stopped."""
+        os.kill(self.process, signal.SIGCONT)
+
     def passed(self) -> list[str]:
         """Give the points that it came by, in their order."""
         return [line.partition(" ")[2] for line in self.points.read_text().splitlines()]

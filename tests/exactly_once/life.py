@@ -149,7 +149,7 @@ class Life(Case):
             env,
             self.folder / f"job-{len(self.jobs) + 1}",
             manner=Manner(**{**settled, **self.manner, **manner}),
-            surroundings=Surroundings(time=self.shift, mounts=mounts),
+            surroundings=Surroundings(time=self.shift, mounts=mounts, clock=self.clock),
         )
         self.jobs.append(command)
         return command

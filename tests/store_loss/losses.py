@@ -1,0 +1,189 @@
+"""What is done to stores and folders between two commands, and how an operator can undo it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.exactly_once.stores import SERVERS
+from tests.store_loss.copies import put_folder
+from tests.store_loss.week import Loss, Week
+
+if TYPE_CHECKING:
+    from tests.store_loss.copies import Servers
+
+Lose = Callable[[Week, Random], Loss]
+
+
+def happened(week: Week, chance: Random) -> Loss:
+    """Let one loss of those that are possible happen."""
+    kinds = [*OF_FOLDERS, *(OF_SERVERS if week.kind == SERVERS else OF_ENGINE_DB)]
+    loss = chance.choice(kinds)(week, chance)
+    week.notes.append(loss.name)
+    return loss
+
+
+# --- engine.db
+
+
+def removed(week: Week, _: Random) -> Loss:
+    _store(week).unlink()
+    return Loss("engine.db removed")
+
+
+def renamed(week: Week, _: Random) -> Loss:
+    other = week.folder / f"renamed-{len(week.jobs)}.db"
+    _store(week).rename(other)
+    return Loss("engine.db renamed", partial(_put_file, other, _store(week)))
+
+
+def truncated(week: Week, chance: Random) -> Loss:
+    size = chance.choice((0, _store(week).stat().st_size // 2))
+    os.truncate(_store(week), size)
+    return Loss(f"engine.db cut to {size} bytes")
+
+
+def restored(week: Week, chance: Random) -> Loss:
+    copy = chance.choice(week.copies).folder / "engine.db"
+    now = week.folder / f"before-{len(week.jobs)}.db"
+    shutil.copy(_store(week), now)
+    shutil.copy(copy, _store(week))
+    return Loss(f"engine.db of {copy.parent.name} restored", partial(_put_file, now, _store(week)))
+
+
+def of_another_folder(week: Week, _: Random) -> Loss:
+    """Let a second folder, which has just synced, and this one swap their stores."""
+    other = week.folder / f"other-{len(week.jobs)}"
+    week.start("sync", folder=other).ended()
+    now = week.folder / f"before-{len(week.jobs)}.db"
+    _store(week).rename(now)
+    (other / "engine.db").rename(_store(week))
+    return Loss("engine.db of another folder", partial(_put_file, now, _store(week)))
+
+
+# --- servers
+
+
+def tables_dropped(week: Week, _: Random) -> Loss:
+    servers = _servers(week)
+    tables = servers.tables()
+    servers.drop_tables()
+
+    def undo() -> None:
+        week.start("init-db").ended()
+        servers.put_tables(tables)
+
+    return Loss("tables dropped", undo)
+
+
+def tables_emptied(week: Week, _: Random) -> Loss:
+    tables = _servers(week).tables()
+    _servers(week).put_tables({})
+    return Loss("tables emptied", partial(_servers(week).put_tables, tables))
+
+
+def tables_restored(week: Week, chance: Random) -> Loss:
+    copy, tables = chance.choice(week.copies), _servers(week).tables()
+    _servers(week).put_tables(copy.tables or {})
+    return Loss(f"tables of {copy.folder.name} restored", partial(_servers(week).put_tables, tables))
+
+
+def documents_removed(week: Week, _: Random) -> Loss:
+    documents = _servers(week).documents()
+    _servers(week).put_documents({})
+    return Loss("documents removed", partial(_servers(week).put_documents, documents))
+
+
+def documents_restored(week: Week, chance: Random) -> Loss:
+    copy, documents = chance.choice(week.copies), _servers(week).documents()
+    _servers(week).put_documents(copy.documents or {})
+    return Loss(f"documents of {copy.folder.name} restored", partial(_servers(week).put_documents, documents))
+
+
+def both_restored(week: Week, chance: Random) -> Loss:
+    copy, servers = chance.choice(week.copies), _servers(week)
+    servers.put_documents(copy.documents or {})
+    servers.put_tables(copy.tables or {})
+    return Loss(f"both servers of {copy.folder.name} restored")
+
+
+def setting_changed(week: Week, chance: Random) -> Loss:
+    name, value = chance.choice(
+        (("EXEC_TENANT_ID", f"{week.name}-x"), ("FIREBASE_PROJECT_ID", "exactly-twice"))
+    )
+    week.settings[name] = value
+
+    def undo() -> None:
+        del week.settings[name]
+
+    return Loss(f"{name} changed", undo)
+
+
+def setting_unset(week: Week, chance: Random) -> Loss:
+    name = chance.choice(("EXEC_TENANT_ID", "FIREBASE_PROJECT_ID", "DATABASE_URL"))
+    week.unset |= {name, "EXEC_TENANT_ID"} if name == "FIREBASE_PROJECT_ID" else {name}
+    week.settings["EXEC_STORE"] = "embedded"
+
+    def undo() -> None:
+        week.unset.clear()
+        del week.settings["EXEC_STORE"]
+
+    return Loss(f"{name} unset", undo)
+
+
+# --- folders
+
+
+def what_it_knows_removed(week: Week, _: Random) -> Loss:
+    """Remove ``folder/``: its identity, its generations, the mark of a halt."""
+    shutil.rmtree(week.place / "folder")
+    return Loss("folder/ removed")
+
+
+def copy_used(week: Week, _: Random) -> Loss:
+    """Go on with a copy of the data folder from here on."""
+    new = week.folder / f"data-{len(week.jobs)}"
+    shutil.copytree(week.place, new)
+    week.place = new
+    return Loss("a copy of the folder used")
+
+
+def folder_restored(week: Week, chance: Random) -> Loss:
+    copy = chance.choice(week.copies).folder
+    now = week.folder / f"before-{len(week.jobs)}"
+    shutil.copytree(week.place, now)
+    put_folder(copy, week.place, with_store=False)
+    undo = partial(put_folder, now, week.place, with_store=False)
+    return Loss(f"folder of {copy.name} restored", undo)
+
+
+OF_ENGINE_DB: tuple[Lose, ...] = (removed, renamed, truncated, restored, restored, of_another_folder)
+OF_SERVERS: tuple[Lose, ...] = (
+    tables_dropped,
+    tables_emptied,
+    tables_restored,
+    documents_removed,
+    documents_restored,
+    both_restored,
+    setting_changed,
+    setting_unset,
+)
+OF_FOLDERS: tuple[Lose, ...] = (what_it_knows_removed, copy_used, folder_restored)
+
+
+def _store(week: Week) -> Path:
+    return week.place / "engine.db"
+
+
+def _servers(week: Week) -> Servers:
+    assert week.servers is not None
+    return week.servers
+
+
+def _put_file(source: Path, target: Path) -> None:
+    shutil.copy(source, target)

@@ -1,0 +1,219 @@
+"""One week of two live accounts: its clock, its commands, and what an operator does on reading a refusal."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from engine.stores.objects import LocalObjects
+from engine.stores.runs import RunFolders
+from tests.crash_job import in_a_fork
+from tests.desk import NOON
+from tests.exactly_once.command import Command
+from tests.exactly_once.life import LEASE_S, Life
+from tests.exactly_once.stores import SERVERS
+from tests.store_loss.copies import Copy, Servers
+from tests.store_loss.judgement import AtBroker, of_breaks, of_decisions
+
+DAY_S = 86_400
+MOST_TRADES = 5
+_COMMAND = re.compile(r"`execution-engine ((?:ledger rebuild|stores adopt|recover|init-db)[^`]*)`")
+_ACCEPT = re.compile(r"execution-engine (positions accept (?!FILE)\S+ --by NAME --why (?:TEXT|\"…\"))")
+_MOVE_AWAY = re.compile(r"\bmove (?:it|that file|the file) away", re.IGNORECASE)
+_PUT_BACK = ("back to what they were", "Put that one back", "Use that copy", "Restore its latest state")
+_COMMANDS_AT_MOST = 2
+_STORES_CHANGED = "stores_changed"
+
+
+@dataclass
+class Loss:
+    """What was lost, and how that is undone; None where it can't be."""
+
+    name: str
+    undo: Callable[[], None] | None = None
+
+
+@dataclass
+class Week(Life):
+    """A life of five sessions, in which an operator keeps copies, loses stores, and does as told."""
+
+    day: int = 0
+    unset: set[str] = field(default_factory=set)
+    copies: list[Copy] = field(default_factory=list)
+    halted: bool = False
+    traded_by_hand: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.settings["EXEC_MAX_DAILY_TRADES"] = str(MOST_TRADES)
+
+    # what there is
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {name: value for name, value in super().env.items() if name not in self.unset}
+
+    @property
+    def servers(self) -> Servers | None:
+        """PostgreSQL and Firestore; None with the embedded store."""
+        return Servers(self.places, "exactly-once", self.name) if self.kind == SERVERS else None
+
+    @property
+    def session(self) -> str:
+        return self.clock().date().isoformat()
+
+    def at_brokers(self) -> dict[str, AtBroker]:
+        return {
+            name: AtBroker.of(market.state(), self._ours(name), self.session)
+            for name, market in self.markets.items()
+        }
+
+    # what happens
+
+    def next_day(self) -> None:
+        """Let it be noon of the next session."""
+        self.day += 1
+        noon: datetime = NOON + timedelta(days=self.day)
+        self.begun -= (noon - self.clock()).total_seconds()
+        for market in self.markets.values():
+            market.control("POST", "clock", {"set": noon.isoformat()})
+
+    def keep_a_copy(self) -> None:
+        if self.place.exists():
+            kept_as = self.folder / f"copy-{len(self.copies) + 1}"
+            self.copies.append(Copy.of(self.place, kept_as, self.servers))
+
+    def do(self, *said: str, meanwhile: Callable[[Command], None] | None = None, **how: Any) -> Command:
+        """Let a command come to its end, and judge it; ``meanwhile`` is done once it has begun."""
+        before, sent, files, decided = self.at_brokers(), self.posted(), self._inbox(), self._decided()
+        command = self.start(*said, **how)
+        if meanwhile:
+            meanwhile(command)
+        command.ended()
+        if command.was_killed:
+            self.passes(LEASE_S)
+            self.notes.append("killed")
+        self._judge(command, before, decided)
+        new = sorted((Counter(self.posted()) - Counter(sent)).elements())
+        if self.halted and new:
+            self.wrong.append(f"halt: {new} was sent by {self._name_of(command)}")
+        is_refused = command.code == 2 or _STORES_CHANGED in command.text()
+        if is_refused and (new or self._inbox() != files):
+            self.wrong.append(f"inbox: {self._name_of(command)} sent {new}, changed {files}")
+        self.notes.append(f"{' '.join(said)[:60]} -> {command.code}")
+        if said[:1] == ("halt",):
+            self.halted = True
+        if said[:1] == ("recover",) and command.code == 0:
+            self.halted = False
+        return command
+
+    def accept_what_was_traded_by_hand(self) -> None:
+        """Take the trades by hand into the ledger, as ``sync`` proposes."""
+        proposal = self.do("sync", "--json").printed().get("proposal")
+        if proposal:
+            self.do("positions", "accept", proposal, "--by", "ann", "--why", "by hand")
+            self.traded_by_hand = False
+
+    def lead_back(self, loss: Loss, chance: Random) -> None:
+        """Run, and do what refusals name until a run ends with 0, and no break is left."""
+        named: list[str] = []
+        while True:
+            command = self.do("run", "--json")
+            if command.code == 0 or (command.code == 3 and self.halted and not self._remedy(command)):
+                return
+            if len(named) == _COMMANDS_AT_MOST:
+                text = command.text()[-1500:]
+                self.wrong.append(
+                    f"way back: {loss.name}: after {named} a run ends with {command.code}: {text}"
+                )
+                return
+            remedy = self._chosen(command, loss, chance)
+            if not remedy:
+                text = command.text()[-1500:]
+                self.wrong.append(f"way back: {loss.name}: {command.code} without a remedy: {text}")
+                return
+            named.append(remedy)
+
+    # how
+
+    def _chosen(self, command: Command, loss: Loss, chance: Random) -> str:
+        """Do one thing that a refusal names; return what, "" where it names nothing."""
+        text = command.text()
+        if command.code == 4:
+            return self._settled()
+        if loss.undo and any(said in text for said in _PUT_BACK) and chance.random() < 0.6:
+            loss.undo()
+            loss.undo = None
+            return "put back"
+        if _MOVE_AWAY.search(text):
+            (self.place / "engine.db").rename(self.folder / f"damaged-{len(self.jobs)}.db")
+            return "moved away"
+        if not (remedy := self._remedy(command)):
+            return ""
+        done = self.do(*remedy)
+        self.notes.append(" ".join(remedy[:2]))
+        if done.code == 2 and (further := self._remedy(done)):
+            remedy = further
+            done = self.do(*further)
+        if done.code != 0:
+            self.wrong.append(f"way back: {loss.name}: {remedy} ended with {done.code}: {done.text()[-900:]}")
+        return shlex.join(remedy)
+
+    def _settled(self) -> str:
+        """Do what ``sync`` says of breaks; return what, "" where it says nothing."""
+        self.do("sync", "--json")
+        text = self.do("sync").out.read_text()
+        found = _COMMAND.search(text) or _ACCEPT.search(text)
+        if found is None:
+            return ""
+        if "accept" in found[1] and not self.traded_by_hand:
+            self.wrong.append(f"way back: breaks that only the loss has made are to be accepted: {text}")
+        remedy = _filled_in(found[1])
+        self.traded_by_hand = self.traded_by_hand and "accept" not in remedy
+        return shlex.join(remedy) if self.do(*remedy).code == 0 else ""
+
+    def _remedy(self, command: Command) -> tuple[str, ...]:
+        """Return the first command that a refusal names, but for ``recover``, which ends no loss."""
+        found = [_filled_in(one) for one in _COMMAND.findall(command.text().replace('\\"', '"'))]
+        return next((one for one in found if one[0] != "recover"), ())
+
+    def _judge(self, command: Command, before: dict[str, AtBroker], decided: set[str]) -> None:
+        name, printed = self._name_of(command), command.printed()
+        new = sorted(self._decided() - decided)
+        data = command.data
+
+        def look() -> list[str]:
+            runs = RunFolders(LocalObjects(data)).all() if new else []
+            return [one for run in runs if run.run_id in new for one in of_decisions(run, before)]
+
+        found = list(in_a_fork(look))
+        for account, had in self.at_brokers().items():
+            if len(had.counted) > MOST_TRADES:
+                found.append(f"limit: {account} has {sorted(had.counted)}, the limit is {MOST_TRADES}")
+        for account, market in self.markets.items():
+            ours = self._ours(account)
+            ids = {one["id"]: one["client_order_id"] for one in market.state()["orders"]}
+            own = {id_: client for id_, client in ids.items() if client in ours}
+            found += of_breaks(printed.get("breaks", []), own)
+        self.wrong += [f"{one} ({name})" for one in found]
+
+    def _ours(self, account: str) -> set[str]:
+        return {id_ for name, id_ in self.intents if name == account}
+
+    def _inbox(self) -> list[str]:
+        inbox = self.place / "inbox"
+        return sorted(path.name for path in inbox.rglob("*") if path.is_file()) if inbox.exists() else []
+
+    def _decided(self) -> set[str]:
+        return {path.parent.name for path in self.place.glob("runs/*/*/decisions.parquet")}
+
+
+def _filled_in(command: str) -> tuple[str, ...]:
+    said = command.replace("NAME", "ann").replace("TEXT", "lost").replace("…", "meant")
+    return tuple(shlex.split(said))
