@@ -283,6 +283,14 @@ _LOCKED = (
     "it, and run again."
 )
 _TLS = "see that sslmode, sslrootcert and the host in DATABASE_URL fit the server's certificate."
+_TOO_MANY = (
+    "let other sessions end, or raise the limit that it names (max_connections of the server, CONNECTION "
+    "LIMIT of role or database, max_client_conn of a pooler), and run again."
+)
+_POOLER = (
+    "a pooler stands before the server: leave `options=` out of DATABASE_URL, and let it pool by session or "
+    "transaction (pool_mode in pgbouncer.ini), not by statement."
+)
 _STANDBY = "name the primary in DATABASE_URL, or add target_session_attrs=read-write to it."
 # By SQLSTATE, or by words where there is none: libpq gives none for a connection that was refused.
 _REMEDIES = (
@@ -291,8 +299,14 @@ _REMEDIES = (
     ("42P10", _INIT),
     ("57014", _SLOW),
     ("55P03", _LOCKED),
+    ("53300", _TOO_MANY),
     ("40P01", "run again: two writers had got in each other's way."),
     ("25006", _STANDBY),
+    ("too many", _TOO_MANY),
+    ("remaining connection slots", _TOO_MANY),
+    ("max_client_conn", _TOO_MANY),
+    ("unsupported startup parameter", _POOLER),
+    ("prepared statement", _POOLER),
     ("authentication failed", "correct user and password in DATABASE_URL."),
     ("no password supplied", "write the password into DATABASE_URL, or keep it in a passfile."),
     (
@@ -305,7 +319,6 @@ _REMEDIES = (
     ("SSL", _TLS),
     ("certificate", _TLS),
     ("resolve host", "correct the host in DATABASE_URL, or see that its name can be resolved."),
-    ("too many", "let other sessions end, or raise max_connections, and run again."),
 )
 _ANY_OTHER = "see that the server is up, whole and can be reached with what DATABASE_URL says, and run again."
 

@@ -104,14 +104,6 @@ def test_no_secret_hides_nothing() -> None:
     assert Echoes(["", ""]).hidden_in("anything") == "anything"
 
 
-def test_a_reply_is_looked_through_in_microseconds() -> None:
-    reply = json.dumps({"id": str(uuid4()), "client_order_id": uuid4().hex, "legs": "x" * 1_000}).encode()
-    begin = time.process_time()
-    for _ in range(1_000):
-        ECHOES.may_be_in(reply)
-    assert (time.process_time() - begin) / 1_000 < 100e-6
-
-
 def test_a_long_text_of_beginnings_takes_no_time() -> None:
     text = SECRET[:11].encode() * 100_000
     begin = time.process_time()

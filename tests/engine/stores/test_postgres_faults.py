@@ -468,3 +468,34 @@ def test_a_server_that_is_down_says_nothing_of_syncs(proxy: Proxy, direct: Postg
         keep(store, 2)
     proxy.heal()
     assert kept_turn(direct) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ('FATAL:  too many connections for role "desk"', "CONNECTION LIMIT"),
+        ('FATAL:  too many connections for database "book"', "CONNECTION LIMIT"),
+        ("FATAL:  sorry, too many clients already", "max_connections"),
+        ("FATAL:  remaining connection slots are reserved for roles with SUPERUSER", "max_connections"),
+        ("FATAL:  no more connections allowed (max_client_conn)", "max_client_conn"),
+        ("FATAL:  unsupported startup parameter in options: statement_timeout", "`options=`"),
+        ("FATAL:  unsupported startup parameter: extra_float_digits", "pgbouncer.ini"),
+        ('FATAL:  role "desk" does not exist', "name a role"),
+        ('FATAL:  database "book" does not exist', "name a database"),
+    ],
+)
+def test_what_keeps_a_connection_away_has_a_remedy_of_its_own(said: str, remedy: str) -> None:
+    server = postgres_server.Server("postgresql://desk@127.0.0.1:1/book", 1)
+    assert remedy in server._remedy(psycopg.OperationalError(f"connection to server failed: {said}"))
+
+
+def test_a_role_without_a_connection_left_is_told_so(direct: PostgresStore) -> None:
+    with psycopg.connect(direct.url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS crowded")
+        connection.execute("CREATE ROLE crowded LOGIN PASSWORD 'crowded' CONNECTION LIMIT 0")
+    parts = urlsplit(direct.url)
+    url = parts._replace(netloc=f"crowded:crowded@{parts.hostname}:{parts.port}").geturl()
+    with pytest.raises(DataUnavailable, match="too many connections for role") as told:
+        PostgresStore(url).check()
+    assert "CONNECTION LIMIT" in str(told.value)
+    assert "name a role" not in str(told.value)
