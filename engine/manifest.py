@@ -159,29 +159,47 @@ def _filled_within_ordered(folder: RunFolder, results: pa.Table) -> dict[str, An
     What filled on one side of a group counts together. ``left`` and ``right`` are the sums of the orders that
     filled beyond what was ordered, where there are any; else those of all orders.
     """
-    fills = folder.table(FILLS, ["client_intent_id", "side", "qty"])
-    executed: dict[str, dict[str, int]] = {}
-    for intent_id, side, units in zip(
-        fills["client_intent_id"].to_pylist(),
+    fills = folder.table(FILLS, ["broker_account_id", "client_intent_id", "side", "qty"])
+    executed: dict[tuple[str, str], dict[str, int]] = {}
+    for *key, side, units in zip(
+        *_account_and_id(fills),
         fills["side"].cast(pa.string()).to_pylist(),
         round_to_units(fills["qty"].to_numpy()).tolist(),
         strict=True,
     ):
-        sides = executed.setdefault(intent_id, {})
+        sides = executed.setdefault((key[0], key[1]), {})
         sides[side] = sides.get(side, 0) + units
-    known = results.filter(pc.and_(pc.is_valid(results["order_qty"]), pc.is_valid(results["filled_qty"])))
     rows = zip(
-        known["client_intent_id"].to_pylist(),
-        round_to_units(known["filled_qty"].to_numpy()).tolist(),
-        round_to_units(known["order_qty"].to_numpy()).tolist(),
+        _keys_of_results(folder, results),
+        round_to_units(results["filled_qty"].to_numpy()).tolist(),
+        round_to_units(results["order_qty"].to_numpy()).tolist(),
+        pc.and_(pc.is_valid(results["order_qty"]), pc.is_valid(results["filled_qty"])).to_pylist(),
         strict=True,
     )
     pairs = [
-        (max([filled, *executed.get(intent_id, {}).values()]), ordered) for intent_id, filled, ordered in rows
+        (max([filled, *executed.get(key, {}).values()]), ordered)
+        for key, filled, ordered, is_known in rows
+        if is_known
     ]
     counted = [pair for pair in pairs if pair[0] > pair[1]] or pairs
     left, right = sum(filled for filled, _ in counted), sum(ordered for _, ordered in counted)
     return {"name": "filled <= ordered", "left": left, "right": right, "holds": left <= right}
+
+
+def _account_and_id(table: pa.Table) -> tuple[list[str], list[str]]:
+    """Return account and intent id of each row: at two accounts, one id is two orders."""
+    return table["broker_account_id"].cast(pa.string()).to_pylist(), table["client_intent_id"].to_pylist()
+
+
+def _keys_of_results(folder: RunFolder, results: pa.Table) -> list[tuple[str, str]]:
+    """Return account and intent id of each row of results, which are in the order of the batch.
+
+    Where rows are missing on either side, which is an identity of its own, the account is unknown.
+    """
+    ids = results["client_intent_id"].to_pylist()
+    batch = folder.table(BATCH, ["broker_account_id", "client_intent_id"])
+    accounts, batched = _account_and_id(batch)
+    return list(zip(accounts if batched == ids else [""] * len(ids), ids, strict=True))
 
 
 def _placed_and_not_known(results: pa.Table) -> bool:

@@ -30,6 +30,7 @@ from engine.ledger_keys import (
     check_own,
     ranges_without_sessions,
 )
+from engine.stores import embedded_sql as sql
 from engine.stores.books import (
     NUMBERS,
     OLDER_REMEDY,
@@ -52,64 +53,6 @@ _SUMMED = """
 SELECT broker_order_id, trading_date,
     json_extract(document, '$.symbol', '$.side', '$.filled_qty', '$.broker_account_id', '$.trading_date')
 FROM ledger_trades WHERE broker_account_id = ?
-"""
-_POSITIONS = "SELECT broker_account_id, symbol, qty FROM broker_positions"
-_FRESH = """
-SELECT broker_account_id, symbol, CASE WHEN updated_at BETWEEN ?1 AND ?2 THEN qty END AS qty
-FROM broker_positions
-"""
-_FRESH_AND_SYNCED = f"""
-WITH stale AS (
-    SELECT broker_account_id FROM broker_position_syncs WHERE synced_at NOT BETWEEN ?1 AND ?2
-)
-SELECT * FROM (
-    {_FRESH} WHERE broker_account_id NOT IN stale
-    UNION ALL
-    SELECT broker_account_id, NULL, NULL FROM stale
-)
-"""
-_FRESH_POSITIONS = {1: _FRESH, 2: _FRESH, 3: _FRESH, 4: _FRESH_AND_SYNCED}
-"""How to read positions that are no older than they may be, by layout."""
-_VANISHED = """
-UPDATE broker_positions SET qty = 0.0, avg_price = NULL, market_value = NULL, updated_at = ?2, raw = NULL
-WHERE broker_account_id = ?1 AND symbol NOT IN (SELECT value FROM json_each(?3))
-RETURNING symbol
-"""
-_DELETE_POSITION = "DELETE FROM broker_positions WHERE broker_account_id = ? AND symbol = ?"
-_OTHERS_ALIKE = """
-UNION ALL SELECT DISTINCT broker_account_id, NULL, NULL FROM broker_positions
-WHERE (
-    typeof(broker_account_id) <> 'text' OR broker_account_id GLOB '*[^ -~]*'
-    OR lower(replace(broker_account_id, ' ', '')) IN (SELECT value FROM json_each(?))
-) AND broker_account_id NOT IN (SELECT value FROM json_each(?))
-"""
-"""The accounts that weren't asked for and whose names may look like one that was."""
-_SYNC_MARK = """
-SELECT synced_at, trading_date, reconciled_on, open_breaks FROM broker_position_syncs
-WHERE broker_account_id = ?
-"""
-_KEEP_SYNC_MARK = "INSERT OR REPLACE INTO broker_position_syncs VALUES (?, ?, ?, ?, ?)"
-
-_WRITE_POSITION = """
-INSERT INTO broker_positions VALUES (?, ?, ?, ?, ?, ?, NULL)
-ON CONFLICT (broker_account_id, symbol) DO UPDATE SET
-    qty = excluded.qty, avg_price = excluded.avg_price, market_value = excluded.market_value,
-    updated_at = excluded.updated_at, raw = excluded.raw
-"""
-_WRITE_DOCUMENT = """
-INSERT INTO ledger_trades VALUES (?, ?, ?, ?)
-ON CONFLICT (broker_order_id) DO UPDATE SET
-    broker_account_id = excluded.broker_account_id, trading_date = excluded.trading_date,
-    document = excluded.document
-"""
-_AGENT_DOCUMENT = {
-    2: "SELECT document FROM agent_state WHERE ? = 'state'",
-    3: "SELECT document FROM agent_documents WHERE name = ?",
-    4: "SELECT document FROM agent_documents WHERE name = ?",
-}
-"""How to read a document of the agent, by layout."""
-_WRITE_AGENT_DOCUMENT = """
-INSERT INTO agent_documents VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET document = excluded.document
 """
 # Beyond so many accounts everything is read and sifted here: SQLite limits the variables of a query.
 _ACCOUNTS_PER_QUERY = 500
@@ -156,11 +99,13 @@ class EmbeddedStore:
         for, looks like, and one with a symbol that isn't plain text. Raises ``DataUnavailable``.
         """
         if max_age_s is None:
-            rows = self._read_for_accounts(_POSITIONS, accounts, then=_OTHERS_ALIKE)
+            rows = self._read_for_accounts(sql.POSITIONS, accounts, then=sql.OTHERS_ALIKE)
         else:
             age = timedelta(seconds=min(max_age_s, _LONGEST_AGE_S))
             bounds = (_utc_text(as_of - age), _utc_text(as_of + age))
-            rows = self._read_for_accounts(_FRESH_POSITIONS, accounts, values=bounds, then=_OTHERS_ALIKE)
+            rows = self._read_for_accounts(
+                sql.FRESH_POSITIONS, accounts, values=bounds, then=sql.OTHERS_ALIKE
+            )
         return self._frame(rows, {"broker_account_id": "str", "symbol": "str", "qty": "float64"})
 
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
@@ -224,7 +169,7 @@ class EmbeddedStore:
         accounts = {(row[0],) for row in rows} if replace_accounts else set()
         with self._file.writing() as connection:
             connection.executemany("DELETE FROM broker_positions WHERE broker_account_id = ?", accounts)
-            connection.executemany(_WRITE_POSITION, rows)
+            connection.executemany(sql.WRITE_POSITION, rows)
         return len(rows)
 
     def keep_book(self, account: str, book: pd.DataFrame, *, mark: SyncMark) -> int:
@@ -242,17 +187,17 @@ class EmbeddedStore:
         reconciled_on = None if mark.reconciled_on is None else mark.reconciled_on.isoformat()
         kept_as = (account, moment, mark.trading_date.isoformat(), reconciled_on, mark.open_breaks)
         with self._file.writing() as connection:
-            found = connection.execute(_SYNC_MARK, (account,)).fetchone()
+            found = connection.execute(sql.SYNC_MARK, (account,)).fetchone()
             if found and found[0] > moment:
                 why = why_older(account, mark.synced_at, _mark(*found).synced_at)
                 raise EngineError(
                     f"{self.path}: can't be written ({why}). Nothing of this write was kept; {OLDER_REMEDY}"
                 )
-            vanished = connection.execute(_VANISHED, (account, moment, json.dumps(symbols))).fetchall()
+            vanished = connection.execute(sql.VANISHED, (account, moment, json.dumps(symbols))).fetchall()
             others = other_forms((symbol for (symbol,) in vanished), symbols)
-            connection.executemany(_DELETE_POSITION, [(account, symbol) for symbol in others])
-            connection.executemany(_WRITE_POSITION, rows)
-            connection.execute(_KEEP_SYNC_MARK, kept_as)
+            connection.executemany(sql.DELETE_POSITION, [(account, symbol) for symbol in others])
+            connection.executemany(sql.WRITE_POSITION, rows)
+            connection.execute(sql.KEEP_SYNC_MARK, kept_as)
         return len(rows) + len(vanished) - len(others)
 
     def sync_mark(self, account: str) -> SyncMark | None:
@@ -260,7 +205,7 @@ class EmbeddedStore:
 
         Raises ``DataUnavailable``.
         """
-        rows = self._file.read({4: _SYNC_MARK}, (account,))
+        rows = self._file.read({4: sql.SYNC_MARK}, (account,))
         try:
             return _mark(*rows[0]) if rows else None
         except (TypeError, ValueError) as error:
@@ -344,7 +289,7 @@ class EmbeddedStore:
                 if document == old:
                     continue
                 keys = ledger_keys(document)
-                connection.execute(_WRITE_DOCUMENT, (*keys, _json(document)))
+                connection.execute(sql.WRITE_DOCUMENT, (*keys, _json(document)))
                 changed.add(order_id)
         return len(changed)
 
@@ -353,7 +298,7 @@ class EmbeddedStore:
 
         Raises ``DataUnavailable``, and ``ValueError`` for a name that is not ``[a-z0-9-]{1,64}``.
         """
-        rows = self._file.read(_AGENT_DOCUMENT, (checked_agent_document_name(name),))
+        rows = self._file.read(sql.AGENT_DOCUMENT, (checked_agent_document_name(name),))
         return self._document(rows[0][0]) if rows else None
 
     def replace_agent_document(
@@ -367,10 +312,10 @@ class EmbeddedStore:
         checked_agent_document_name(name)
         text = _json(checked_document(new, f"the agent's document {name!r}"))
         with self._file.writing() as connection:
-            found = connection.execute(_AGENT_DOCUMENT[SCHEMA_VERSION], (name,)).fetchone()
+            found = connection.execute(sql.AGENT_DOCUMENT[SCHEMA_VERSION], (name,)).fetchone()
             is_as_expected = (self._document(found[0]) if found else None) == replacing
             if is_as_expected:
-                connection.execute(_WRITE_AGENT_DOCUMENT, (name, text))
+                connection.execute(sql.WRITE_AGENT_DOCUMENT, (name, text))
         return is_as_expected
 
     def _check_countable(self, accounts: Sequence[str], session: date) -> None:
@@ -407,7 +352,7 @@ class EmbeddedStore:
             tail += f" AND broker_account_id IN ({', '.join('?' * len(wanted))})"
         if not sifting:
             values = (*values, *wanted)
-        others = then == _OTHERS_ALIKE
+        others = then == sql.OTHERS_ALIKE
         if others:
             values = (*values, json.dumps(alike_in_ascii(wanted)), json.dumps(wanted))
         tail += f" {then}"

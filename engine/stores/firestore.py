@@ -42,14 +42,12 @@ from engine.stores.firestore_client import (
     asked,
     connected,
     emulator_host,
-    is_contention,
-    may_pass,
     never,
-    pause,
     read_within,
     write_within,
 )
-from engine.stores.firestore_writing import WRITES_PER_REQUEST, LedgerWriting, decoded, encoded, in_threads
+from engine.stores.firestore_documents import replaced, snapshot_of
+from engine.stores.firestore_writing import WRITES_PER_REQUEST, LedgerWriting, decoded, in_threads
 from engine.stores.protocols import checked_agent_document_name
 
 if TYPE_CHECKING:
@@ -141,7 +139,7 @@ class FirestoreStore:
         name = document_name(broker_order_id)
 
         def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
-            snapshot = _snapshot(self._ledger(client).document(name), deadline)
+            snapshot = snapshot_of(self._ledger(client).document(name), deadline)
             return decoded(snapshot) if snapshot.exists else None
 
         return self._reading(read)
@@ -262,7 +260,7 @@ class FirestoreStore:
         checked_agent_document_name(name)
 
         def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
-            snapshot = _snapshot(self._agent_document(client, name), deadline)
+            snapshot = snapshot_of(self._agent_document(client, name), deadline)
             return decoded(snapshot) if snapshot.exists else None
 
         return self._reading(read)
@@ -277,7 +275,12 @@ class FirestoreStore:
         """
         checked_agent_document_name(name)
         document = checked_document(new, f"the agent's document {name!r}")
-        return self._writing(partial(self._replace, name, document, replacing))
+
+        def write(client: Client, deadline: Deadline) -> bool:
+            reference = self._agent_document(client, name)
+            return replaced(client, reference, document, replacing, deadline)
+
+        return self._writing(write)
 
     def document(self, path: str) -> dict[str, Any] | None:
         """Give the document at ``path``, such as ``ops/kill_switch``, from the root on.
@@ -292,7 +295,7 @@ class FirestoreStore:
             )
 
         def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
-            return _snapshot(client.document(*segments), deadline).to_dict()
+            return snapshot_of(client.document(*segments), deadline).to_dict()
 
         return self._reading(read)
 
@@ -364,44 +367,6 @@ class FirestoreStore:
             )
         return int(values[0])
 
-    def _replace(
-        self,
-        name: str,
-        new: dict[str, Any],
-        replacing: Mapping[str, Any] | None,
-        client: Client,
-        deadline: Deadline,
-    ) -> bool:
-        from google.cloud.firestore import DELETE_FIELD, LastUpdateOption
-
-        reference = self._agent_document(client, name)
-        patience = Deadline.after(0.3 * deadline.left_s())
-        is_unclear = False
-        attempt = 0
-        while True:
-            snapshot = _snapshot(reference, deadline)
-            kept = decoded(snapshot) if snapshot.exists else None
-            if kept != replacing:
-                return is_unclear and kept == new
-            if kept == new:
-                return True
-            try:
-                if kept is None:
-                    reference.create(encoded(new), retry=never(), timeout=deadline.left_s())
-                else:
-                    gone = dict.fromkeys(kept.keys() - new.keys(), DELETE_FIELD)
-                    fields = {client.field_path(key): value for key, value in (encoded(new) | gone).items()}
-                    option = LastUpdateOption(snapshot.update_time)
-                    reference.update(fields, option=option, retry=never(), timeout=deadline.left_s())
-            except Exception as error:
-                is_unclear |= may_pass(error)
-                if not (is_contention(error) or may_pass(error)) or patience.is_over():
-                    raise
-            else:
-                return True
-            pause(attempt, deadline)
-            attempt += 1
-
 
 def _in_range(
     ledger: CollectionReference, first: str | None, end: str | None, deadline: Deadline
@@ -440,10 +405,6 @@ def _snapshots(
             f"that nothing on the way alters Firestore's answers."
         )
     return told
-
-
-def _snapshot(reference: DocumentReference, deadline: Deadline) -> DocumentSnapshot[DocumentReference]:
-    return asked(lambda left_s: reference.get(retry=never(), timeout=left_s), deadline)
 
 
 def _is_segment(text: str) -> bool:

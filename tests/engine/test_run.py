@@ -478,6 +478,7 @@ def test_a_missing_file_of_an_earlier_run_of_the_day_is_named(desk: Desk) -> Non
     drop_some(desk)
     earlier = desk.run()
     (desk.data / earlier.key / "results.parquet").unlink()
+    desk.drop("more.json", order(symbol="QQQ"))
     with pytest.raises(RecordError, match=rf"{earlier.key}results\.parquet can't be read"):
         desk.run()
 

@@ -166,6 +166,7 @@ def test_the_same_client_id_at_two_accounts_is_two_orders(desk: TwoDesks) -> Non
     assert of_account(run, ALPHA) == of_account(run, BETA) == [("placed", "ok")]
     ids = run.table(RESULTS)["broker_order_id"].to_pylist()
     assert len(set(ids)) == 2
+    assert run.json("manifest.json")["exit_code"] == 0
 
 
 def test_a_killed_run_takes_each_accounts_answers_for_its_own(desk: TwoDesks) -> None:

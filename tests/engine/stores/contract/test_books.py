@@ -23,7 +23,7 @@ NOON = datetime(2026, 3, 2, 17, 0, 0, 123456, tzinfo=UTC)
 SESSION = date(2026, 3, 2)
 Row = tuple[float, float, float]
 
-SYMBOLS = st.sampled_from(["SPY", "QQQ", "BRK.B", "BTC/USD", "NULL", "NaN", "1E5", 'A"B', "Ü,;\t\n", "\\N"])
+SYMBOLS = st.sampled_from(["SPY", "QQQ", "BRK.B", "BTC/USD", "NULL", "NaN", "1E5", 'A"B', "Ü,;", "\\N"])
 QUANTITIES = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-100, 100).map(float)
 PRICES = st.none() | st.floats(min_value=0, allow_infinity=False)
 BOOKS = st.dictionaries(SYMBOLS, st.tuples(QUANTITIES, PRICES, PRICES), max_size=8)
@@ -58,8 +58,13 @@ def book(**quantities: float) -> pd.DataFrame:
 
 
 def held(store: PositionStore, account: str = "a") -> dict[str, float]:
-    """Give an account's quantities by symbol, each of which has one row."""
-    found = store.positions([account], as_of=pd.Timestamp(NOON))
+    """Return an account's quantities by symbol, each of which has one row.
+
+    Asked for together with its other case: a name that wasn't asked for, and looks like one that was, would
+    make it unavailable.
+    """
+    found = store.positions([account, account.swapcase()], as_of=pd.Timestamp(NOON))
+    found = found[found["broker_account_id"] == account]
     assert found["symbol"].is_unique
     return dict(zip(found["symbol"], found["qty"], strict=True))
 

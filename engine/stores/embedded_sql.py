@@ -1,0 +1,62 @@
+"""The statements of the embedded store, where they are more than a line."""
+
+from __future__ import annotations
+
+POSITIONS = "SELECT broker_account_id, symbol, qty FROM broker_positions"
+FRESH = """
+SELECT broker_account_id, symbol, CASE WHEN updated_at BETWEEN ?1 AND ?2 THEN qty END AS qty
+FROM broker_positions
+"""
+FRESH_AND_SYNCED = f"""
+WITH stale AS (
+    SELECT broker_account_id FROM broker_position_syncs WHERE synced_at NOT BETWEEN ?1 AND ?2
+)
+SELECT * FROM (
+    {FRESH} WHERE broker_account_id NOT IN stale
+    UNION ALL
+    SELECT broker_account_id, NULL, NULL FROM stale
+)
+"""
+FRESH_POSITIONS = {1: FRESH, 2: FRESH, 3: FRESH, 4: FRESH_AND_SYNCED}
+"""How to read positions that are no older than they may be, by layout."""
+VANISHED = """
+UPDATE broker_positions SET qty = 0.0, avg_price = NULL, market_value = NULL, updated_at = ?2, raw = NULL
+WHERE broker_account_id = ?1 AND symbol NOT IN (SELECT value FROM json_each(?3))
+RETURNING symbol
+"""
+DELETE_POSITION = "DELETE FROM broker_positions WHERE broker_account_id = ? AND symbol = ?"
+OTHERS_ALIKE = """
+UNION ALL SELECT DISTINCT broker_account_id, NULL, NULL FROM broker_positions
+WHERE (
+    typeof(broker_account_id) <> 'text' OR broker_account_id GLOB '*[^ -~]*'
+    OR lower(replace(broker_account_id, ' ', '')) IN (SELECT value FROM json_each(?))
+) AND broker_account_id NOT IN (SELECT value FROM json_each(?))
+"""
+"""The accounts that weren't asked for and whose names may look like one that was."""
+SYNC_MARK = """
+SELECT synced_at, trading_date, reconciled_on, open_breaks FROM broker_position_syncs
+WHERE broker_account_id = ?
+"""
+KEEP_SYNC_MARK = "INSERT OR REPLACE INTO broker_position_syncs VALUES (?, ?, ?, ?, ?)"
+
+WRITE_POSITION = """
+INSERT INTO broker_positions VALUES (?, ?, ?, ?, ?, ?, NULL)
+ON CONFLICT (broker_account_id, symbol) DO UPDATE SET
+    qty = excluded.qty, avg_price = excluded.avg_price, market_value = excluded.market_value,
+    updated_at = excluded.updated_at, raw = excluded.raw
+"""
+WRITE_DOCUMENT = """
+INSERT INTO ledger_trades VALUES (?, ?, ?, ?)
+ON CONFLICT (broker_order_id) DO UPDATE SET
+    broker_account_id = excluded.broker_account_id, trading_date = excluded.trading_date,
+    document = excluded.document
+"""
+AGENT_DOCUMENT = {
+    2: "SELECT document FROM agent_state WHERE ? = 'state'",
+    3: "SELECT document FROM agent_documents WHERE name = ?",
+    4: "SELECT document FROM agent_documents WHERE name = ?",
+}
+"""How to read a document of the agent, by layout."""
+WRITE_AGENT_DOCUMENT = """
+INSERT INTO agent_documents VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET document = excluded.document
+"""
