@@ -127,7 +127,15 @@ class _Installation:
         password_file = self._folder / "password"
         password_file.write_text(self._password)
         self._account.own(password_file)
-        made = subprocess.run(
+        made = self._initdb(password_file)
+        if made.returncode < 0:  # ended by a signal, which has been seen once in a process with many threads
+            shutil.rmtree(self._folder / "data", ignore_errors=True)
+            made = self._initdb(password_file)
+        if made.returncode:
+            raise ServerDidNotStart(f"initdb ended with {made.returncode}:\n{made.stdout}{made.stderr}")
+
+    def _initdb(self, password_file: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [
                 self._binaries / "initdb",
                 f"--pgdata={self._folder / 'data'}",
@@ -145,8 +153,6 @@ class _Installation:
             check=False,
             **self._account.identity,
         )
-        if made.returncode:
-            raise ServerDidNotStart(f"initdb ended with {made.returncode}:\n{made.stdout}{made.stderr}")
 
     def make_certificates(self) -> None:
         import trustme
