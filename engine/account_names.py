@@ -151,7 +151,7 @@ def account_key(host: str, account: BrokerAccount) -> str:
     """Name an account for its lease, without telling its number. Raises ``BrokerError`` where it has none."""
     if not account.account_number:
         raise BrokerError(
-            f"{host} gave an account without a number, so that nobody else could be kept from trading on it. "
+            f"{host} gave an account without a number, so no other job could be kept from trading on it. "
             f"See that ALPACA_TRADING_HOST is a trading host."
         )
     return _slow_hash(account.account_number, salt=host)

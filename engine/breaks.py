@@ -34,7 +34,7 @@ class CorporateAction:
 
     ``kind`` is the broker's own word (SPLIT), or ``unclear`` where its record couldn't be read. ``qty`` is
     the signed change in shares, None where that isn't said; one action may come in parts (shares removed,
-    shares added). ``day`` is None where nobody says. Activities with one ``group_id`` belong
+    shares added). ``day`` is None where it isn't known. Activities with one ``group_id`` belong
     together. ``is_known`` is false for a type that we know nothing of. ``is_cash_in_lieu``: money for the
     fraction of a share that another action left over.
     """

@@ -3,7 +3,7 @@
 A data folder and its stores keep the same two things: which stores they are, and a generation, a number that
 grows when a live command begins, and when it has booked what it had to. So a store that was lost, swapped or
 restored from a backup is recognised, and so is a copy of the folder that stayed behind. Nothing may be
-decided on either: daily counts would be lower, fills would look like somebody else's, and a halt would be
+decided on either: daily counts would be lower, fills would look like another trader's, and a halt would be
 gone.
 
 In the folder ``folder/generations/`` has, of a generation::
@@ -177,7 +177,7 @@ class Generations:
         return [fault for store, seen in pairs if (fault := _fault(store, seen, was, looked))]
 
     def _faults_of_the_first(self) -> list[str]:
-        """Say what is wrong where no live command has kept a generation: only what was sent is known."""
+        """Return what is wrong where no live command has kept a generation: only what was sent is known."""
         unbooked = self.unbooked()
         if not unbooked:
             return []
@@ -262,7 +262,7 @@ def _generations(objects: Objects) -> list[_Generation]:
 
 
 def _fault(store: Store, seen: _Seen, was: Mapping[str, Mapping[str, str]], looked: _Looked) -> str:
-    """Say what is wrong with a store that a folder has used before, "" where nothing is."""
+    """Return what is wrong with a store that a folder has used before, "" where nothing is."""
     known = was.get(store.keeps) or next((said for keeps, said in was.items() if store.keeps in keeps), {})
     before = known.get("place") or " and ".join(str(said.get("place")) for said in was.values())
     if before != store.place:

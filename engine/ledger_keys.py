@@ -73,7 +73,7 @@ def ranges_without_sessions(session: date) -> list[tuple[str | None, str | None]
 def faults(documents: Iterable[DocumentKeys], accounts: Collection[str]) -> dict[str, list[str]]:
     """Return by account why documents that may be its own can't be counted; without a fault it isn't there.
 
-    ``documents`` are of any account. One with a session and the exact account of another is nobody's here.
+    ``documents`` are of any account. One with a session and the exact account of another is left out.
     """
     found: dict[str, list[str]] = {}
     alike: dict[str, list[str]] = {}

@@ -254,12 +254,12 @@ class _Comparison:
 
     def _if_meant(self) -> str:
         return (
-            f"If the trade was meant, take it in: {_ACCEPT}; if nobody meant it, `execution-engine halt "
+            f"If the trade was meant, take it in: {_ACCEPT}; if it was not, `execution-engine halt "
             f'--why "…"` and change the keys of account {self.books.ours.account}.'
         )
 
     def _actions_of_known_size(self, symbol: str, untraded: int) -> Iterator[Break]:
-        """Give a break for each kind of action; ``untraded`` is what no trade explains of the difference.
+        """Yield a break for each kind of action; ``untraded`` is what no trade explains of the difference.
 
         Cash in lieu belongs to the action whose fraction of a share it pays for.
         """

@@ -86,7 +86,7 @@ def _wait(waiting: Mapping[int, BrokerOrder], world: World, venue: Venue) -> Non
 
 
 def _latest(fates: Mapping[int, Fate], world: World, venue: Venue) -> dict[int, BrokerOrder]:
-    """Give the orders as they are now, by row; without those that the broker doesn't know any more.
+    """Return the orders as they are now, by row; without those that the broker doesn't know any more.
 
     The run's own orders are listed. What a cancel withdrew may be of any age: it is asked for by its id, and
     only as long as it is open.

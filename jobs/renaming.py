@@ -1,6 +1,6 @@
 """``stores rename-account``: another name for a broker account that has been traded, with no limit twice.
 
-The ledger counts by name: trades of the session, open orders and differences that nobody has explained would
+The ledger counts by name: trades of the session, open orders and unexplained differences would
 be left behind with the old one. So an account is renamed only where there is none of them.
 """
 

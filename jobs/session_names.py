@@ -64,7 +64,7 @@ class SessionNames:
         body = b"".join(map(_line, sorted(set(names)))) + b"\n"
         if len(body) > _LONGEST or SessionNames.of(self.folders, self.session) != self:
             return  # too long, or a run was moved while they were read
-        with suppress(EngineError, OSError):  # whoever asks may be allowed to read alone
+        with suppress(EngineError, OSError):  # the user may have the right to read alone
             for stale in self.objects.list(self.key.rpartition("/")[0] + "/"):
                 self.objects.delete(stale)
             self.objects.put(self.key, self._check(body) + body)

@@ -60,7 +60,7 @@ def sessions(recordings: Sequence[Recording]) -> np.ndarray:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Give names none of which occurs twice: runs of two data folders may be called the same."""
+    """Return names none of which occurs twice: runs of two data folders may be called the same."""
     seen: dict[str, int] = {}
     for name in names:
         seen[name] = seen.get(name, 0) + 1
@@ -77,7 +77,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 def _estimates(
     intents: pd.DataFrame, filled_at: np.ndarray, recordings: Sequence[Recording], run_codes: Ints
 ) -> dict[str, Any]:
-    """Give ``price``, ``price_source`` and ``notional_usd``, by the best price that the record has."""
+    """Return ``price``, ``price_source`` and ``notional_usd``, by the best price that the record has."""
     sources = {
         "fill": filled_at.astype(float),
         "reference": intents["reference_price"].to_numpy(dtype=float),

@@ -188,7 +188,7 @@ class AlpacaBroker:
         return every_order(self._page_of_orders, status="open")
 
     def orders_since(self, moment: datetime, *, sought: Collection[str] = ()) -> list[BrokerOrder]:
-        """Give all orders submitted at or after a moment, whatever became of them; raises as ``fills``.
+        """Return all orders submitted at or after a moment, whatever became of them; raises as ``fills``.
 
         With ``sought``: no more pages than it takes to find these, see ``TradingBroker``.
         """

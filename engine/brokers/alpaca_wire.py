@@ -259,7 +259,7 @@ def _as_sent(url: str) -> str:
 
 
 def _own_session(host: str, connect_s: float, read_s: float) -> requests.Session:
-    """Give a session whose requests are bounded as a whole, and whose connections are kept."""
+    """Return a session whose requests are bounded as a whole, and whose connections are kept."""
     session = requests.Session()
     session.mount(host + "/", BoundedAdapter(connections=SENDERS, deadline_s=connect_s + read_s))
     return session

@@ -81,7 +81,7 @@ class TradingBroker(Protocol):
         ...
 
     def orders_since(self, moment: datetime, *, sought: Collection[str] = ()) -> list[BrokerOrder]:
-        """Give the orders submitted at or after a moment, groups with their legs, oldest first.
+        """Return the orders submitted at or after a time, groups with their legs, oldest first.
 
         With ``sought``, the broker's ids of some orders, the list may end once it has these, or once asking
         for those that it lacks one by one takes no more requests than it took.

@@ -140,7 +140,7 @@ class RunFolders:
         return self.objects.folders(f"runs/{trading_date.isoformat()}/")
 
     def unfinished(self) -> list[RunFolder]:
-        """Give the runs that have begun and lack their manifest, oldest first.
+        """Return the runs that have begun and lack their manifest, oldest first.
 
         Of a run that is finished only the manifest is looked for, not what else it holds.
         """

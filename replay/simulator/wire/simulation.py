@@ -78,7 +78,7 @@ class Simulation:
     """One simulator's venue, clock, faults and memory; ``lock`` is held while a request is carried out.
 
     ``begin`` makes a new venue with its clock, so that ``reset`` is a new beginning. ``failures`` are the
-    exceptions that nobody expected: each is a defect of the simulator. ``control_token`` lets control
+    unexpected exceptions: each is a defect of the simulator. ``control_token`` lets control
     requests of other machines in ("": none does), ``save_dir`` is where they may write (None: nowhere).
     """
 
