@@ -46,6 +46,8 @@ lock: .venv/venv.stamp  # rewrites the lock files from pyproject.toml
 	    -o notebooks/requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra build --extra test -c requirements.lock -q --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o tests/requirements.lock
+	@$(BIN)/uv pip compile --group documents --no-deps -q --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header -o tests/documents.lock
 
 clean:
 	rm -rf .venv
@@ -72,7 +74,8 @@ clean:
 	@$(PIP) -r notebooks/requirements.lock
 	@touch $@
 
-.venv/test.stamp: .venv/run.stamp tests/requirements.lock
+.venv/test.stamp: .venv/run.stamp tests/requirements.lock tests/documents.lock
 	@echo "setting up the test tools (once)"
 	@$(PIP) -r tests/requirements.lock
+	@$(PIP) --no-deps -r tests/documents.lock
 	@touch $@

@@ -66,7 +66,8 @@ def _simulator(options: Options) -> Simulator:
         if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn", "httptools", "uvloop"):
             raise
         message = f"serve-simulator needs {error.name}, which is not installed."
-        raise UsageError(f"{message} Run pip install 'execution-engine[simulator]'.") from None
+        remedy = "Run make simulator in the clone of this project: it sets up what is missing, and serves."
+        raise UsageError(f"{message} {remedy}") from None
     if not is_loopback(options.host):
         say(f"Other machines reach {options.host}; only --host 127.0.0.1 keeps them out.", err=True)
     return Simulator(

@@ -97,8 +97,8 @@ def _yaml(name: str, content: bytes) -> object:
         yaml: Any = import_module("yaml")
     except ImportError:
         raise RecordError(
-            f"{name} is YAML, which needs PyYAML to be read. Install it (pip install pyyaml), or convert the "
-            f"cassette to JSON."
+            f"{name} is YAML, which needs PyYAML to be read. Run make notebooks in the clone of this "
+            f"project, which installs it, or convert the cassette to JSON."
         ) from None
 
     def flatten_mapping(_: Any, node: Any) -> None:

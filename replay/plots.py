@@ -224,7 +224,7 @@ def _pyplot() -> Any:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ConfigurationError(
-            "Figures need matplotlib, which isn't installed here. Run `make notebooks`, or install the "
-            "extra: pip install 'execution-engine[notebooks]'."
+            "Figures need matplotlib, which isn't installed here. Run make notebooks in the clone of this "
+            "project, which installs it."
         ) from error
     return plt

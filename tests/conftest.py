@@ -10,7 +10,7 @@ from hypothesis import is_hypothesis_test, settings
 from tests.desk import Desk
 from tests.servers import temporary_root
 
-pytest_plugins = ["tests.servers.fixtures", "tests.exactly_once.summary"]
+pytest_plugins = ["pytester", "tests.servers.fixtures", "tests.exactly_once.summary"]
 
 settings.register_profile("fixed", deadline=None, derandomize=True)
 settings.register_profile("exploring", deadline=None, print_blob=True)

@@ -128,7 +128,8 @@ def wait_asked_for(headers: Headers) -> float:
     """Return the seconds for which a 429 asks to be left alone, 0 where it doesn't say.
 
     ``Retry-After`` (seconds or a date) and one second more than ``X-RateLimit-Reset`` (since 1970),
-    by the clock that the reply itself shows. Source: FACTS, "Rate limit".
+    by the clock that the reply itself shows. Source: Alpaca's support article on
+    the usage limit of API calls.
     """
     reset_s = rate_limit_reset_s(headers)
     until_reset_s = 0.0 if reset_s is None else reset_s - _now_s(headers) + AFTER_RESET_S

@@ -1,8 +1,9 @@
 """Runs of a user whom permissions stop, over an inbox with files and folders of another one.
 
-Run as root as ``python -m tests.engine.denied_job FOLDER UID HOW``; prints what became of three runs, a day
+Run as ``python -m tests.engine.denied_job FOLDER UID HOW``; prints what became of three runs, a day
 apart. HOW is ``theirs`` (some things in the inbox are another user's), ``inbox`` (it all is), ``sticky``
-(the inbox is as /tmp is) or ``undeniable`` (the permissions change once the file is read).
+(the inbox is as /tmp is) or ``undeniable`` (the permissions change once the file is read). Only root can make
+files of two users: run by anyone else, all files are one user's, with modes that deny the same.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from tests.desk import Desk, order, tampered
 
 
 def lay_out(desk: Desk, uid: int, how: str) -> None:
-    """Make, as root, what the runs find."""
+    """Make what the runs find."""
     for number, name in enumerate(("good.json", "theirs/a.json", "closed/b.json", "unreadable.json")):
         desk.drop(name, order(qty=1 + number))
+    if os.geteuid() != 0:
+        close(desk.inbox, how)
+        return
     for path in (desk.data, desk.inbox, desk.inbox / "good.json", desk.data.parent):
         os.chown(path, uid, uid)
     if how == "theirs":
@@ -35,6 +39,17 @@ def lay_out(desk: Desk, uid: int, how: str) -> None:
     elif how == "undeniable":
         for name in ("theirs", "closed", "unreadable.json"):
             os.chown(desk.inbox / name, uid, uid)
+
+
+def close(inbox: Path, how: str) -> None:
+    """Take rights from our own files and folders, as if they were another user's."""
+    if how == "theirs":
+        (inbox / "theirs").chmod(0o555)
+        (inbox / "closed").chmod(0o000)
+        (inbox / "unreadable.json").chmod(0o000)
+    elif how == "inbox":
+        for folder in (inbox / "theirs", inbox / "closed", inbox):
+            folder.chmod(0o555)
 
 
 def denies_once_it_is_read(inbox: Inbox, file: Dropped, *, max_bytes: int) -> Reading | Left:
@@ -53,6 +68,14 @@ def report(run: RunFolder) -> dict[str, Any]:
     return {"taken": sorted(files), "left": left, "exit_code": manifest["exit_code"]}
 
 
+def become(uid: int, how: str) -> None:
+    """Become the user whom permissions stop."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+
+
 def main(folder: Path, uid: int, how: str) -> None:
     """Do the runs and print what became of them."""
     os.fsync = lambda fd: None
@@ -61,9 +84,7 @@ def main(folder: Path, uid: int, how: str) -> None:
     warm.run()  # everything that a run imports is imported now: root's own files can't be read below
     desk = Desk(folder / "work" / "data")
     lay_out(desk, uid, how)
-    os.setgroups([])
-    os.setgid(uid)
-    os.setuid(uid)
+    become(uid, how)
     reports = []
     for _ in range(3):
         world = desk.world()

@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import requests
+import vcr
 from requests import PreparedRequest, Response
 
 from engine.brokers.exchange import Exchange
@@ -360,13 +360,7 @@ def test_the_cassette_is_complete_after_a_kill_and_the_run_that_goes_on(desk: Tr
     assert any('"client_order_id":"order-2"' in one["response"]["body"]["string"] for one in told)
 
 
-@pytest.fixture(scope="module")
-def vcr() -> ModuleType:
-    module: ModuleType = pytest.importorskip("vcr")
-    return module
-
-
-def test_vcr_plays_the_cassette_of_a_run_unchanged(vcr: ModuleType, desk: TradingDesk) -> None:
+def test_vcr_plays_the_cassette_of_a_run_unchanged(desk: TradingDesk) -> None:
     run = busy(desk)
     path = desk.data / run.key / "cassette.json"
     told = run.json("cassette.json")["interactions"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.stores.inbox_folders import can_be_removed, folder_of, status_of
 from tests.engine.odd_trees import LONGEST_S, TooLong, watchdog
 from tests.servers import Account
 
@@ -80,8 +81,11 @@ DENIED = {
 """By what permissions are like: the files that the first run takes, and what each run leaves."""
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="makes files of two users")
-@pytest.mark.parametrize("how", DENIED)
+# Only root can give the inbox to another user. The rule of sticky folders has a test of its own, below.
+MADE_BY_ANYONE = DENIED.keys() - {"sticky"}
+
+
+@pytest.mark.parametrize("how", sorted(DENIED if os.geteuid() == 0 else MADE_BY_ANYONE))
 def test_what_permissions_deny_is_left_and_named_by_each_run_and_never_traded_twice(
     how: str,
 ) -> None:
@@ -102,3 +106,23 @@ def test_what_permissions_deny_is_left_and_named_by_each_run_and_never_traded_tw
     for run in runs:
         assert {name: kind for name, (kind, _) in run["left"].items()} == dict.fromkeys(blocked, "blocked")
         assert all(why in run["left"][name][1] for name, why in blocked.items())
+
+
+@pytest.mark.parametrize(
+    ("mode", "who", "expected"),
+    [
+        (0o1777, 0, True),
+        (0o1777, 1, False),
+        (0o777, 1, True),
+    ],
+)
+def test_in_a_sticky_folder_only_the_owner_of_a_file_may_remove_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, who: int, expected: bool
+) -> None:
+    (tmp_path / "a.json").touch()
+    tmp_path.chmod(mode)
+    us = os.geteuid()
+    with folder_of(tmp_path, "a.json") as within:
+        status = status_of("a.json", within=within)
+        monkeypatch.setattr("os.geteuid", lambda: us + who)
+        assert can_be_removed(status, within=within) is expected

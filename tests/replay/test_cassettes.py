@@ -283,7 +283,7 @@ def test_yaml_that_lays_out_without_bound_is_refused_in_little_time_and_memory(
 
 def test_yaml_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(RecordError, match=r"needs PyYAML to be read\. Install it"):
+    with pytest.raises(RecordError, match=r"needs PyYAML to be read\. Run make notebooks"):
         read_cassette("c.yaml", b"interactions: []")
 
 

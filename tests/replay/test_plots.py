@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -8,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import replay
+from engine.errors import ConfigurationError
 from replay import frames, plots
 from replay.simulated.days import Simulation, simulate
 from tests.desk import Desk
@@ -151,3 +153,9 @@ def test_where_nothing_was_held_and_nothing_filled_the_figures_say_so(dry_desk: 
         plots.flips_by_symbol_and_time(found.flips),
     ):
         assert "none" in said(figure)
+
+
+def test_without_matplotlib_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ConfigurationError, match=r"need matplotlib, .*Run make notebooks in the clone"):
+        plots.position_paths(many_days(2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -18,6 +18,31 @@ from tests.servers.proxy import Proxy
 def pytest_configure() -> None:
     """Keep gRPC, which writes straight to the terminal, out of the report; it reads this when imported."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that skips itself, unless an emulator is missing."""
+    report = yield
+    if not hasattr(report, "wasxfail"):
+        _fail_what_skips(report, item.nodeid)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a module that skips itself: what it needs is a test dependency, or it isn't tested."""
+    report = yield
+    _fail_what_skips(report, collector.nodeid)
+    return report
+
+
+def _fail_what_skips(report: pytest.TestReport | pytest.CollectReport, what: str) -> None:
+    if report.outcome == "skipped" and HOW_TO_GET_IT not in str(report.longrepr):
+        report.longrepr = f"{what} is skipped: {report.longrepr}. Nothing but a missing emulator may do that."
+        report.outcome = "failed"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

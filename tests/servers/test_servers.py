@@ -270,6 +270,31 @@ def test_without_an_emulator_tests_fail_on_ci(tmp_path: Path) -> None:
     assert HOW_TO_GET_IT in report
 
 
+@pytest.mark.parametrize(
+    "skips",
+    [
+        "def test_it(): pytest.skip('not here')",
+        "@pytest.mark.skip(reason='not here')\ndef test_it(): pass",
+        "@pytest.mark.skipif(True, reason='not here')\ndef test_it(): pass",
+        "@pytest.fixture\ndef it(): pytest.skip('not here')\ndef test_it(it): pass",
+        "pytest.importorskip('not_here')\ndef test_it(): pass",
+        "pytest.skip('not here', allow_module_level=True)",
+    ],
+)
+def test_a_test_that_skips_itself_fails(pytester: pytest.Pytester, skips: str) -> None:
+    pytester.makepyfile(f"import pytest\n{skips}")
+    done = pytester.runpytest_inprocess("-p", "tests.servers.fixtures")
+    outcomes = done.parseoutcomes()
+    assert outcomes.keys() <= {"failed", "error", "errors"}, outcomes
+    assert done.ret != 0
+    done.stdout.re_match_lines([".*is skipped: .*not.here.*"])
+
+
+def test_a_test_that_is_expected_to_fail_is_no_skipped_one(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("import pytest\n@pytest.mark.xfail\ndef test_it(): assert False")
+    pytester.runpytest_inprocess("-p", "tests.servers.fixtures").assert_outcomes(xfailed=1)
+
+
 # Any server
 
 

@@ -2,7 +2,7 @@
 
 Evidence: ``R`` recorded real traffic, word for word; ``S`` Alpaca's specification or documentation; ``O``
 wording quoted by several public repositories; ``U`` unproven: the rule is documented or plain, the wording is
-ours. The source of the first three is ``errors.json`` beside ``FACTS.md``, or public code for a few of ``O``.
+ours. Which request each ``R`` answered is a table of the tests, ``conformance/test_errors.py``.
 """
 
 from __future__ import annotations

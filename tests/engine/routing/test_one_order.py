@@ -270,7 +270,7 @@ def test_an_order_from_before_this_run_is_not_adopted_where_a_reply_was_lost(des
 def test_the_same_id_of_an_earlier_attempt_of_this_run_is_adopted_whatever_the_code(
     desk: TradingDesk, code: int | None
 ) -> None:
-    """FACTS, "client_order_id": match the message, not the code."""
+    """The message is matched, not the code: a recording has 40010001, a public probe 42210000."""
 
     def middle(request: PreparedRequest, send: Send) -> Response:
         if path_of(request) == BY_CLIENT_ID and len(desk.posts()) < 2:

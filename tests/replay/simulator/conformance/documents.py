@@ -1,36 +1,26 @@
-"""Alpaca's own documents, from the folder beside the repository; they are not part of the project."""
+"""Alpaca's OpenAPI documents, from the wheel of Alpaca's that ships them; it is installed, never imported."""
 
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[4].parent / "shared" / "alpaca"
-
-
-def read(name: str) -> str:
-    """Give a document's text; without the folder the test fails in CI, and is skipped elsewhere."""
-    if not FOLDER.is_dir():
-        message = f"{FOLDER} is missing: Alpaca's documents are read from there. Put the folder back."
-        if os.environ.get("CI") == "true":
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
-    return (FOLDER / name).read_text()
-
-
-def errors() -> list[dict[str, Any]]:
-    bodies: list[dict[str, Any]] = json.loads(read("errors.json"))
-    return bodies
-
-
-def recordings() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in read("recordings.jsonl").splitlines()]
+WHEEL = "alpaca-mcp-server"
 
 
 def trading_api() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(read("trading-api.json"))
+    """Return the document of the Trading API; without the wheel the test fails and names the remedy."""
+    return _read("trading-api.json")
+
+
+def _read(name: str) -> dict[str, Any]:
+    try:
+        files = distribution(WHEEL).files or []
+    except PackageNotFoundError:
+        pytest.fail(f"{WHEEL} is not installed, which has {name}. Run make test.", pytrace=False)
+    (path,) = [path for path in files if path.match(f"specs/{name}")]
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 _KINDS = {
-    "uuid": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|<ID>",  # <ID>: taken out
+    "uuid": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     "activity id": r"\d{17}::[0-9a-f-]{36}",
     "session hour": r"\d{4}",
     "decimal": r"-?\d+(\.\d+)?",
@@ -32,9 +32,9 @@ def shape(value: Any, place: str = "") -> Shape:
     return found
 
 
-def differences(recorded: Any, simulated: Any) -> list[str]:
-    """Say where two bodies differ in shape, in one sentence for each place."""
-    ours, theirs = shape(simulated), shape(recorded)
+def differences(theirs: Shape, simulated: Any) -> list[str]:
+    """Return where a body differs from a recorded shape, in one sentence for each place."""
+    ours = shape(simulated)
     return sorted(
         [f"{place} is new" for place in ours.keys() - theirs.keys()]
         + [f"{place} is missing" for place in theirs.keys() - ours.keys()]

@@ -17,7 +17,7 @@ from tests.replay.simulator.conformance.trading_api import TradingApi
 
 # (what the document says against an answer or a request, why that is no fault of the simulator)
 EXCEPTIONS: tuple[tuple[str, str], ...] = (
-    (r"status 4\d\d is not listed", "the document lists few errors; errors.json has recorded ones"),
+    (r"status 4\d\d is not listed", "the document lists few errors; test_errors has recorded ones"),
     (
         r"body: '(notional|type|time_in_force)' is a required property",
         "a row of DELETE /v2/positions that is refused holds the error, as recorded in 2020 and 2021",

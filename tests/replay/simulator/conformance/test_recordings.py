@@ -1,28 +1,26 @@
-"""The saved real answers of 2019 to 2021, and the simulator's to the same kind of request.
+"""The shapes of real answers of 2019 to 2021, and the simulator's answers to the same kind of request.
 
 They have the same keys, and values of the same kind: decimals as strings, times, ids, nulls. Differences
-are a table here, each with its reason. Recorded refusals are in errors.json, and test_errors compares them.
+are a table here, each with its reason. Recorded refusals are compared word for word in test_errors.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
 from tests.replay.simulator.conformance.desk import NOON_NS, Desk, Exchange, opened
-from tests.replay.simulator.conformance.documents import recordings
-from tests.replay.simulator.conformance.shapes import differences
+from tests.replay.simulator.conformance.recorded import Recorded, recorded
+from tests.replay.simulator.conformance.shapes import differences, shape
 
-Recording = dict[str, Any]
 HOUR_NS = 3600 * 10**9
 
 SINCE_2019 = "came between 2019 and 2021, as the later recordings show"
-IN_2026 = "in the document of 2026, or in bodies of 2026 (FACTS)"
-NO_PDT = "fields of pattern day trading are gone in 2026 (FACTS, and the SDK says so of each)"
-SCRUBBED = "its name is account_number; the capitals are of the tool that took the number out"
+IN_2026 = "in the OpenAPI document of 2026, or in bodies recorded in 2026"
+NO_PDT = "fields of pattern day trading are gone in 2026, and the SDK says so of each"
 
 ORDERS = r"(GET|POST|PATCH|DELETE) /v2/orders.*|DELETE /v2/positions.*"
 ACCOUNT = "GET /v2/account"
@@ -47,7 +45,6 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
     (ACCOUNT, "(non_marginable_buying_power|options_.*|pending_.*) is new", IN_2026),
     (ACCOUNT, "(crypto_tier|effective_buying_power|position_market_value|.*_configurations) is new", IN_2026),
     (ACCOUNT, "(daytrade_count|daytrading_buying_power|pattern_day_trader) is missing", NO_PDT),
-    (ACCOUNT, "ACCOUNT_NUMBER is missing", SCRUBBED),
     (CONFIGURATIONS, "(fractional_trading|max_margin_multiplier) is new", IN_2026),
     (CONFIGURATIONS, "(disable_overnight_trading|ptp_no_exception_entry) is new", IN_2026),
     (CONFIGURATIONS, "(dtbp_check|pdt_check) is missing", NO_PDT),
@@ -60,16 +57,11 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
     (POSITIONS, "(asset_marginable|qty_available) is new", IN_2026),
 )
 
-# What has no counterpart, and why.
-NOT_SIMULATED = {
-    "/v2/account/activities/DIV": "the simulator pays no dividends: the answer is an empty list",
-    "/v2/account/portfolio/history": "the simulator has no such endpoint",
-}
 
-
-def place_again(desk: Desk, orders: list[dict[str, Any]]) -> Any:
+def place_again(desk: Desk, orders: Iterable[dict[str, Any]]) -> Any:
     """Place orders like the recorded ones, and let each come as far; gives the last."""
     again: Any = None
+    orders = list(orders)
     to_sell = sum(int(order["qty"]) for order in orders if order["side"] == "sell")
     if to_sell:
         desk.hold(qty=str(to_sell))
@@ -98,60 +90,56 @@ def symbol_of(body: dict[str, Any]) -> str:
     return str(body["symbol"]) if body["symbol"] in {"AAPL", "TSLA"} else "AAPL"
 
 
-def as_recorded(desk: Desk, recording: Recording) -> Exchange:
-    query = dict(pair.split("=") for pair in recording["query"].replace("%2C", ",").split("&") if pair)
-    return desk.ask(recording["method"], recording["path"], recording["request_body"], **query)
+def as_recorded(desk: Desk, recording: Recorded) -> Exchange:
+    return desk.ask(recording.method, recording.path, recording.request_body, **recording.query)
 
 
-def after_trading(desk: Desk, recording: Recording) -> Exchange:
+def after_trading(desk: Desk, recording: Recorded) -> Exchange:
     desk.hold()
     desk.hold(symbol="KO")
     return as_recorded(desk, recording)
 
 
-def after_the_same_orders(desk: Desk, recording: Recording) -> Exchange:
-    body = recording["body"]
-    rows = body if isinstance(body, list) else [body]
-    place_again(desk, [row.get("body", row) for row in reversed(rows)])
+def after_the_same_orders(desk: Desk, recording: Recorded) -> Exchange:
+    place_again(desk, recording.orders)
     return as_recorded(desk, recording)
 
 
-def by_id(desk: Desk, recording: Recording) -> Exchange:
-    order = place_again(desk, [recording["body"]])
+def by_id(desk: Desk, recording: Recorded) -> Exchange:
+    order = place_again(desk, recording.orders)
     return desk.ask("GET", f"/v2/orders/{order['id']}")
 
 
-def by_asset_id(desk: Desk, _: Recording) -> Exchange:
+def by_asset_id(desk: Desk, _: Recorded) -> Exchange:
     return desk.ask("GET", "/v2/assets/" + desk.get("/v2/assets/KO")["id"])
 
 
-def of_a_replacement(desk: Desk, recording: Recording) -> Exchange:
+def of_a_replacement(desk: Desk, recording: Recorded) -> Exchange:
     order = desk.place(type="limit", limit_price=desk.price("0.9"))
     desk.wait()
-    return desk.ask("PATCH", f"/v2/orders/{order['id']}", recording["request_body"])
+    return desk.ask("PATCH", f"/v2/orders/{order['id']}", recording.request_body)
 
 
-def of_a_cancel(desk: Desk, recording: Recording) -> Exchange:
+def of_a_cancel(desk: Desk, recording: Recorded) -> Exchange:
     order = desk.place(type="limit", limit_price=desk.price("0.9"))
     desk.wait()
     return desk.ask("DELETE", f"/v2/orders/{order['id']}")
 
 
-def with_the_same_positions(desk: Desk, recording: Recording) -> Exchange:
-    body = recording["body"]
-    for position in body if isinstance(body, list) else [body]:
-        side = "sell" if position.get("side") == "short" else "buy"
-        desk.hold(symbol=symbol_of(position), qty="2", side=side)
-    if isinstance(body, list) and body and body[-1].get("status") == 403:
-        desk.place(symbol=symbol_of(body[-1]), side="sell", type="limit", limit_price=desk.price("1.1"))
+def with_the_same_positions(desk: Desk, recording: Recorded) -> Exchange:
+    for position in recording.positions:
+        desk.hold(symbol=symbol_of(position), qty="2", side=position["side"])
+    if recording.last_is_held_by_an_order:
+        symbol = symbol_of(recording.positions[-1])
+        desk.place(symbol=symbol, side="sell", type="limit", limit_price=desk.price("1.1"))
         desk.wait()
-    if not isinstance(body, list):
-        return desk.ask(recording["method"], "/v2/positions/" + symbol_of(body))
+    if recording.path != "/v2/positions":
+        return desk.ask(recording.method, "/v2/positions/" + symbol_of(recording.positions[0]))
     return as_recorded(desk, recording)
 
 
 # The first row that fits a recording says how its request is made again.
-AGAIN: tuple[tuple[str, Callable[[Desk, Recording], Exchange]], ...] = (
+AGAIN: tuple[tuple[str, Callable[[Desk, Recorded], Exchange]], ...] = (
     ("GET /v2/account/activities.*", after_trading),
     ("GET /v2/assets/.{36}", by_asset_id),
     ("GET /v2/orders(:by_client_order_id)?|DELETE /v2/orders", after_the_same_orders),
@@ -163,13 +151,9 @@ AGAIN: tuple[tuple[str, Callable[[Desk, Recording], Exchange]], ...] = (
 )
 
 
-def asked(recording: Recording) -> str:
-    return f"{recording['method']} {recording['path']}"
-
-
-def answered_again(recording: Recording) -> Exchange:
+def answered_again(recording: Recorded) -> Exchange:
     with opened() as desk:
-        again = next(again for pattern, again in AGAIN if re.fullmatch(pattern, asked(recording)))
+        again = next(again for pattern, again in AGAIN if re.fullmatch(pattern, recording.asked))
         return again(desk, recording)
 
 
@@ -181,12 +165,10 @@ def fits(row: tuple[str, str, str], pair: tuple[str, str]) -> bool:
 def pairs() -> list[tuple[str, str]]:
     """What was asked, and how the answer differs from the recorded one."""
     found: list[tuple[str, str]] = []
-    for recording in recordings():
-        if recording["status"] >= 400 or recording["path"] in NOT_SIMULATED:
-            continue
+    for recording in recorded():
         again = answered_again(recording)
-        assert again.status == recording["status"], (asked(recording), again.answer)
-        found += [(asked(recording), each) for each in differences(recording["body"], again.answer)]
+        assert again.status == recording.status, (recording.asked, again.answer)
+        found += [(recording.asked, each) for each in differences(recording.shape, again.answer)]
     return found
 
 
@@ -198,12 +180,23 @@ def test_every_difference_is_still_there(pairs: list[tuple[str, str]]) -> None:
     assert [row for row in DIFFERENCES if not any(fits(row, pair) for pair in pairs)] == []
 
 
-def test_what_is_not_compared_is_recorded() -> None:
-    assert NOT_SIMULATED.keys() <= {recording["path"] for recording in recordings()}
+def test_every_request_that_was_recorded_is_made_again() -> None:
+    asked = {
+        re.sub("/[^/]*[0-9A-Z][^/]*$", "/…", recording.asked.replace("/v2", "")) for recording in recorded()
+    }
+    assert len(recorded()) == 46
+    assert asked == {
+        *("GET /account", "GET /account/configurations", "PATCH /account/configurations"),
+        *("GET /account/activities", "GET /account/activities/…"),
+        *("GET /assets", "GET /assets/…", "GET /calendar", "GET /clock"),
+        *("GET /orders", "GET /orders/…", "GET /orders:by_client_order_id", "POST /orders"),
+        *("PATCH /orders/…", "DELETE /orders", "DELETE /orders/…"),
+        *("GET /positions", "GET /positions/…", "DELETE /positions", "DELETE /positions/…"),
+    }
 
 
 @pytest.mark.parametrize(
-    ("recorded", "simulated", "difference"),
+    ("real", "simulated", "difference"),
     [
         ({"qty": "1"}, {"qty": 1}, "qty is number, not decimal"),
         ({"at": None}, {"at": "2026-10-08T16:00:00Z"}, "at is UTC time, not null"),
@@ -211,5 +204,5 @@ def test_what_is_not_compared_is_recorded() -> None:
         ([{"symbol": "A"}], [{"symbol": "A", "qty": "1"}], "qty is new"),
     ],
 )
-def test_a_difference_is_found(recorded: object, simulated: object, difference: str) -> None:
-    assert differences(recorded, simulated) == [difference]
+def test_a_difference_is_found(real: object, simulated: object, difference: str) -> None:
+    assert differences(shape(real), simulated) == [difference]

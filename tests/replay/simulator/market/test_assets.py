@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,7 +9,7 @@ from jsonschema import Draft202012Validator
 from replay.simulator.market.assets import CLASS, Asset, Assets
 from replay.simulator.market.surroundings import Asset as WantedAsset
 from replay.simulator.market.surroundings import Assets as WantedAssets
-from tests.replay.simulator.conformance.documents import recordings, trading_api
+from tests.replay.simulator.conformance.documents import trading_api
 
 EXCHANGES = {"AMEX", "ARCA", "BATS", "NYSE", "NASDAQ", "OTC"}
 
@@ -134,19 +133,13 @@ def test_every_body_is_valid_by_the_openapi_document() -> None:
         validator.validate(one.body())
 
 
+# Every asset of the recordings of 2019 and 2020; name came between them.
+RECORDED = {
+    **dict.fromkeys(("id", "class", "exchange", "symbol", "name", "status"), str),
+    **dict.fromkeys(("tradable", "marginable", "shortable", "easy_to_borrow"), bool),
+}
+
+
 def test_a_body_has_every_key_that_was_recorded_with_a_value_of_its_type() -> None:
     ours = asset("AAPL").body()
-    seen = 0
-    for recorded in _recorded():
-        seen += 1
-        assert {key: type(ours[key]) for key in recorded} == {key: type(recorded[key]) for key in recorded}
-    assert seen > 10
-
-
-def _recorded() -> list[dict[str, Any]]:
-    bodies = [
-        interaction["body"]
-        for interaction in recordings()
-        if interaction["path"].startswith("/v2/assets") and interaction["status"] == 200
-    ]
-    return [one for body in bodies for one in (body if isinstance(body, list) else [body])]
+    assert {key: type(ours[key]) for key in RECORDED} == RECORDED

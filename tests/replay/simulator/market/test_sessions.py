@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import exchange_calendars
 import pytest
@@ -26,7 +25,6 @@ from replay.simulator.market.sessions import (
     session_number,
 )
 from replay.simulator.moments import SECOND
-from tests.replay.simulator.conformance.documents import recordings
 from tests.replay.simulator.market.make_early_closes import HEADER, early_closes
 from tests.replay.simulator.market.prices import at
 
@@ -112,21 +110,22 @@ def test_a_moment_has_the_offset_that_new_york_has_then() -> None:
     assert in_new_york(at("2026-03-09T12:00")) == "2026-03-09T12:00:00-04:00"
 
 
-def recorded(path: str) -> list[Any]:
-    return [
-        interaction for interaction in recordings() if interaction["path"] == path and interaction["query"]
-    ]
+# What was asked of the calendar in 2019 and 2020, and the days that were no sessions in the answers.
+RECORDED_CALENDARS = (
+    (date(2019, 6, 1), date(2019, 7, 1), set[date]()),
+    (date(2020, 2, 10), date(2020, 3, 1), {date(2020, 2, 17)}),
+)
 
 
-def test_the_calendar_has_the_days_and_hours_that_were_recorded() -> None:
-    for interaction in recorded("/v2/calendar"):
-        query = dict(part.split("=") for part in interaction["query"].split("&"))
-        ours = calendar(date.fromisoformat(query["start"]), date.fromisoformat(query["end"]))
-        keys = ("date", "open", "close")  # extended hours were 07:00 to 19:00 then
-        assert [[day[key] for key in keys] for day in ours] == [
-            [day[key] for key in keys] for day in interaction["body"]
-        ]
-        assert set(ours[0]) >= set(interaction["body"][0])
+@pytest.mark.parametrize(("first", "last", "holidays"), RECORDED_CALENDARS)
+def test_the_calendar_has_the_days_and_hours_that_were_recorded(
+    first: date, last: date, holidays: set[date]
+) -> None:
+    every = [first + timedelta(days) for days in range((last - first).days + 1)]
+    ours = [(day["date"], day["open"], day["close"]) for day in calendar(first, last)]
+    assert ours == [
+        (day.isoformat(), "09:30", "16:00") for day in every if day.weekday() < 5 and day not in holidays
+    ]  # extended hours, "session_open" and "session_close", were 07:00 to 19:00 then
 
 
 def test_a_half_day_closes_at_13_and_settles_on_the_next_trading_day() -> None:

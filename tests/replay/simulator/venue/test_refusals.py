@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from replay.simulator.intake import messages
 from replay.simulator.intake.messages import Message
-from tests.replay.simulator.conformance.documents import errors
+from tests.replay.simulator.conformance.observed_errors import observed_errors
 from tests.replay.simulator.venue.desk import THURSDAY, Body, Desk, refused
 
 MARKET: Body = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
@@ -474,15 +473,13 @@ OVERRULED = {  # O, where another wording is recorded for the same request
 
 def test_every_observed_error_is_in_the_table_with_its_evidence() -> None:
     table = [message for message in vars(messages).values() if isinstance(message, Message)]
-    for observed in errors():
-        body: dict[str, Any] = observed.get("body", observed)
-        text, code = body["message"], body.get("code")
-        if text in ELSEWHERE | OVERRULED:
+    for observed in observed_errors():
+        if observed.message in ELSEWHERE | OVERRULED:
             continue
-        answer = (observed["http_status"], code)
-        same = [row for row in table if _matches(row, text) and (row.status, row.code) == answer]
+        answer = (observed.status, observed.code)
+        same = [row for row in table if _matches(row, observed.message) and (row.status, row.code) == answer]
         assert same, observed
-        assert any(row.grade == observed["evidence"] for row in same), observed
+        assert any(row.grade == observed.grade for row in same), observed
 
 
 def _matches(row: Message, text: str) -> bool:
