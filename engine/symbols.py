@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import product
 
 from engine.plain_text import trimmed
 
@@ -34,6 +35,8 @@ _QUOTES = "|".join(QUOTE_CURRENCIES)
 _SEPARATED_PAIR = re.compile(rf"([A-Z0-9]+)[/-]({_QUOTES})")
 _JOINED_PAIR = re.compile(rf"(?=.{{{SHORTEST_PAIR},}})([A-Z0-9]+)({_QUOTES})")
 _SEPARATORS = str.maketrans("/-", "..")
+_MOST_SEPARATORS = 2
+"""Separators of a symbol up to which all mixtures of them are spellings of it."""
 
 
 @lru_cache(maxsize=65_536)
@@ -48,6 +51,24 @@ def canonical_symbol(symbol: str) -> str:
     capitals = text.upper()
     pair = _SEPARATED_PAIR.fullmatch(capitals) or _JOINED_PAIR.fullmatch(capitals)
     return f"{pair[1]}/{pair[2]}" if pair else capitals.translate(_SEPARATORS)
+
+
+def spellings(symbol: str) -> list[str]:
+    """Return the symbol as it is given, then every other spelling of the same instrument, in capitals.
+
+    Of a symbol with more than two separators, which no exchange has, only those with one kind of separator.
+    """
+    canonical = canonical_symbol(symbol)
+    parts = re.split("[./]", canonical)
+    if not canonical.isascii() or len(parts) == 1:
+        return [symbol]
+    gaps = len(parts) - 1
+    mixed = (
+        product(("", *"./-"), repeat=gaps) if gaps <= _MOST_SEPARATORS else (gaps * (one,) for one in "./-")
+    )
+    joined = ("".join(map("".join, zip(parts, [*between, ""], strict=True))) for between in mixed)
+    others = (text for text in joined if text != symbol and canonical_symbol(text) == canonical)
+    return [symbol, *others]
 
 
 def is_currency_pair(symbol: str) -> bool:

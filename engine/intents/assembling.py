@@ -109,7 +109,7 @@ def assemble(
     table = _in_order(
         pa.concat_tables(_with_previous(files, known_before)).unify_dictionaries().combine_chunks()
     )
-    table, before = table.select(intents_schema().names), _previous_of(table, known_before)
+    table, before = table.select(intents_schema().names), _previous_of(table, files, known_before)
     known = pa.concat_tables([known, *known_before.values()]).combine_chunks()
     first = _first_places(table, known, before)
     places = np.arange(known.num_rows, known.num_rows + table.num_rows)
@@ -148,7 +148,8 @@ def _is_constant(column: pa.Array) -> bool:
 class _Before:
     """The rows of a batch under other rules: ``ids``, null for rows with an id of their own, and hashes.
 
-    ``start`` and ``stop`` are the places of the rows that are known under these rules.
+    ``start`` and ``stop`` are the places of the rows that are known under these rules. Rules under which each
+    spelling of a symbol counted have one of these per spelling.
     """
 
     ids: pa.ChunkedArray
@@ -160,12 +161,14 @@ class _Before:
 def _with_previous(
     files: Sequence[IntentFile], known_before: Mapping[IdentityRules, pa.Table]
 ) -> list[pa.Table]:
-    """Return the files' tables, with two columns more for each of the other rules."""
+    """Return the files' tables, with two columns more for each spelling under each of the other rules."""
+    spellings = _spellings(files, known_before)
     tables = []
     for file in files:
         table = file.table
-        for number, rules in enumerate(known_before):
+        for number, (rules, nth) in enumerate(spellings):
             previous = file.previous[rules]
+            previous = [previous, *previous.respelt][min(nth, len(previous.respelt))]
             derived = pc.if_else(pa.array(file.with_own_id), pa.scalar(None, pa.string()), previous.ids)
             table = table.append_column(f"id_{number}", derived)
             table = table.append_column(f"hash_{number}", pa.array(previous.content_hashes))
@@ -173,12 +176,28 @@ def _with_previous(
     return tables
 
 
-def _previous_of(table: pa.Table, known_before: Mapping[IdentityRules, pa.Table]) -> list[_Before]:
-    found, stop = [], 0
-    for number, known in enumerate(known_before.values()):
-        start, stop = stop, stop + known.num_rows
-        found.append(_Before(table[f"id_{number}"], table[f"hash_{number}"].to_numpy(), start, stop))
-    return found
+def _spellings(
+    files: Sequence[IntentFile], known_before: Mapping[IdentityRules, pa.Table]
+) -> list[tuple[IdentityRules, int]]:
+    """Return the rules, each once for every spelling that the file with the most of them has."""
+    return [
+        (rules, nth)
+        for rules in known_before
+        for nth in range(1 + max(len(file.previous[rules].respelt) for file in files))
+    ]
+
+
+def _previous_of(
+    table: pa.Table, files: Sequence[IntentFile], known_before: Mapping[IdentityRules, pa.Table]
+) -> list[_Before]:
+    places, stop = {}, 0
+    for rules, known in known_before.items():
+        places[rules] = (stop, stop + known.num_rows)
+        stop += known.num_rows
+    return [
+        _Before(table[f"id_{number}"], table[f"hash_{number}"].to_numpy(), *places[rules])
+        for number, (rules, _) in enumerate(_spellings(files, known_before))
+    ]
 
 
 def _duplicates(aside: pa.Table, origins: pa.Array) -> pa.Table:
@@ -241,12 +260,13 @@ def _say_the_same(
     """
     now = table["content_hash"].to_numpy()
     hashes = np.concatenate([known["content_hash"].to_numpy(), now])[first]
-    same: Mask = hashes == now
+    is_under_todays = np.ones(len(first), dtype=bool)
+    same: Mask = np.zeros(len(first), dtype=bool)
     for under in before:
         there = (first >= under.start) & (first < under.stop)
-        is_derived = under.ids.is_valid().to_numpy()
-        same = np.where(there, is_derived | (hashes == under.content_hashes), same)
-    return same
+        is_under_todays &= ~there
+        same |= there & (under.ids.is_valid().to_numpy() | (hashes == under.content_hashes))
+    return same | (is_under_todays & (hashes == now))
 
 
 def _keys(table: pa.Table) -> pa.ChunkedArray:

@@ -9,7 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from engine.schema import SYMBOL_PATTERN
-from engine.symbols import QUOTE_CURRENCIES, SHORTEST_PAIR, canonical_symbol, is_currency_pair
+from engine.symbols import QUOTE_CURRENCIES, SHORTEST_PAIR, canonical_symbol, is_currency_pair, spellings
 
 FORMS = [
     # shares
@@ -146,3 +146,26 @@ def test_no_quote_currency_is_the_end_of_another_so_that_a_pair_splits_in_one_wa
 def test_no_stock_symbol_is_a_pair(symbol: str) -> None:
     assert canonical_symbol(symbol) == symbol
     assert not is_currency_pair(symbol)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "expected"),
+    [
+        ("SPY", []),
+        ("BRKB", []),
+        ("BRK.B", ["BRK/B", "BRK-B"]),
+        ("BTCUSD", ["BTC/USD", "BTC-USD"]),
+        ("BTC/USD", ["BTCUSD", "BTC-USD"]),
+        ("A/USD", ["A-USD"]),
+        (
+            "BAC-PR.L",
+            [f"BAC{one}L" for one in (".PR.", ".PR/", ".PR-", "/PR.", "/PR/", "/PR-", "-PR/", "-PR-")],
+        ),
+        ("A.B.C.D", ["A/B/C/D", "A-B-C-D"]),
+    ],
+)
+def test_the_spellings_of_a_symbol(symbol: str, expected: list[str]) -> None:
+    found = spellings(symbol)
+    assert found[0] == symbol
+    assert sorted(found[1:]) == sorted(expected)
+    assert {canonical_symbol(one) for one in found} == {canonical_symbol(symbol)}

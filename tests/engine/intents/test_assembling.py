@@ -308,6 +308,52 @@ def test_a_row_that_was_sent_under_its_previous_id_is_a_duplicate(row: Row, said
     assert duplicates(batch) == [("a.jsonl", 1, "old.csv:2 of run 1")]
 
 
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ("BTCUSD", "BTC/USD"),
+        ("BTCUSD", "BTC-USD"),
+        ("BTCUSD", "BTCUSD"),
+        ("BRK/B", "BRK.B"),
+        ("BRK/B", "BRK-B"),
+        ("BRK/B", "brk.b"),
+    ],
+)
+def test_a_row_sent_under_its_previous_id_is_recognised_however_its_symbol_is_spelt_today(
+    then: str, now: str
+) -> None:
+    rows = [order(symbol=now, qty=2), order(symbol="IWM")]
+    batch = assemble([file_before("a.jsonl", *rows)], NOTHING_KNOWN, derived_before(FIRST_SYMBOL_IDS[then]))
+    assert places(batch) == [("a.jsonl", 2)]
+    assert duplicates(batch) == [("a.jsonl", 1, "old.csv:2 of run 1")]
+
+
+@pytest.mark.parametrize("now", ["BRK.C", "BRKB", "BTC/USDT", "BTC.USD"])
+def test_another_symbol_is_not_taken_for_a_spelling_of_one_that_was_sent(now: str) -> None:
+    known = derived_before(*FIRST_SYMBOL_IDS.values())
+    batch = assemble([file_before("a.jsonl", order(symbol=now, qty=2))], NOTHING_KNOWN, known)
+    assert places(batch) == [("a.jsonl", 1)]
+
+
+def test_files_whose_symbols_have_different_numbers_of_spellings_are_recognised_together() -> None:
+    files = [
+        file_before("a.jsonl", order(symbol="BTC/USD", qty=2)),
+        file_before("b.jsonl", order(symbol="BAC/PR/L"), order(symbol="BRK.B", qty=2)),
+        file_before("c.jsonl", order(symbol="IWM")),
+    ]
+    batch = assemble(files, NOTHING_KNOWN, derived_before(*FIRST_SYMBOL_IDS.values()))
+    assert places(batch) == [("b.jsonl", 1), ("c.jsonl", 1)]
+
+
+def test_an_explicit_id_with_another_spelling_of_its_symbol_is_the_same_order() -> None:
+    then = file_before("a.jsonl", order(client_intent_id="mine-1", symbol="BTCUSD"))
+    known = sent_before(("mine-1", then.previous[FIRST].content_hashes.tolist()[0]))
+    for symbol, qty, expected in (("BTC/USD", 1, (1, 0)), ("BTC/USD", 2, (0, 1)), ("ETH/USD", 1, (0, 1))):
+        row = order(client_intent_id="mine-1", symbol=symbol, qty=qty)
+        batch = assemble([file_before("a.jsonl", row)], NOTHING_KNOWN, known)
+        assert (batch.duplicates.num_rows, len(batch.conflicts)) == expected
+
+
 def test_of_equal_rows_it_is_enough_that_one_was_sent_under_its_previous_id() -> None:
     rows = [{"Unnamed: 0": 6, **order()}, {"Unnamed: 0": 7, **order()}]
     batch = assemble([file_before("a.jsonl", *rows)], NOTHING_KNOWN, derived_before(FIRST_ID["unnamed 7"]))
