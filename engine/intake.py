@@ -21,7 +21,7 @@ from engine.intents.reading import IntentFile, read_intent_file, refused_whole
 from engine.printable import shown
 from engine.putting_away import taken_before
 from engine.setting_values import has_zone
-from engine.stores.inbox_files import Dropped, Left, hash_of, name_with_hash, why_not_kept
+from engine.stores.inbox_files import UPLOAD_RESTS_S, Dropped, Left, hash_of, name_with_hash, why_not_kept
 from engine.stores.inbox_reading import Reading
 from engine.stores.objects import Objects, many_puts
 from engine.stores.runs import RunFolder
@@ -186,6 +186,8 @@ class _Reader:
             if age_s < -CLOCK_SKEW_S:
                 ahead = "its time is ahead of this machine's clock; set the clocks right, or touch the file"
                 return None if reading.has_no_writer else dropped.is_blocked(ahead)
+        if age_s < UPLOAD_RESTS_S and dropped.is_perhaps_an_upload:
+            return dropped.waits_as_an_upload()
         if age_s < settle_s:
             return dropped.waits(f"it is younger than {settle_s:g} s (EXEC_INBOX_SETTLE_S)")
         return None

@@ -30,8 +30,9 @@ def status(*, count: int, as_json: bool) -> int:
     setup = read_setup()
     switch = setup.kill_switch.read()
     found = setup.inbox.find(max_depth=setup.settings.intake.max_depth)
-    waiting = [file.printable_name for file in found.files]
-    left = [one.record() for one in shortened([*left_before(setup.objects), *found.left])]
+    waiting = [file.printable_name for file in found.files if not file.is_perhaps_an_upload]
+    uploads = [file.waits_as_an_upload() for file in found.files if file.is_perhaps_an_upload]
+    left = [one.record() for one in shortened([*left_before(setup.objects), *found.left, *uploads])]
     at_work = holder(setup.data_dir)
     gate = setup.gate(checks={})
     kept = gate.kept()

@@ -266,7 +266,8 @@ def _say_the_same(
         there = (first >= under.start) & (first < under.stop)
         is_under_todays &= ~there
         same |= there & (under.ids.is_valid().to_numpy() | (hashes == under.content_hashes))
-    return same | (is_under_todays & (hashes == now))
+    same |= is_under_todays & (hashes == now)
+    return same
 
 
 def _keys(table: pa.Table) -> pa.ChunkedArray:

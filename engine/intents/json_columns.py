@@ -70,7 +70,7 @@ class RecordColumns:
             chunks.append(pa.nulls(len(self._numbers) - sum(map(len, chunks))))
 
     def table(self) -> RawTable:
-        """Give all that was taken in."""
+        """Return all that was taken in."""
         columns = {name: joined(name, chunks) for name, chunks in self._chunks.items()}
         numbers = np.array(self._numbers, dtype=np.int64)
         return RawTable(len(numbers), columns, numbers, self._refused, names_differ_by_row=True)
@@ -139,7 +139,7 @@ def _sparse_columns(records: list[dict[str, Any]]) -> dict[str, pa.Array]:
 
 
 def _array(name: str, values: Sequence[Any]) -> pa.Array:
-    """Give Python values as an array: of one type where they have one, else of text."""
+    """Return Python values as an array: of one type where they have one, else of text."""
     kinds = set(map(type, values)) - {type(None)}
     try:
         if len(kinds) <= 1 and kinds <= {str, bool, float}:
@@ -180,7 +180,7 @@ def _text_array(name: str, values: Sequence[Any]) -> pa.Array:
 
 
 def _as_text(value: Any, kind: str) -> str | None:
-    """Give a value such that its neighbours don't matter: it reads as it would in a column of its like."""
+    """Return a value such that its neighbours don't matter: it reads as it would in a column of its like."""
     if isinstance(value, str):
         return value if _is_unicode(value) else ODD + json.dumps(value)
     if kind != "json" and type(value) is int:

@@ -133,7 +133,7 @@ def _odd(lines: pa.Array) -> npt.NDArray[np.bool_]:
 
 @cache
 def _odd_value() -> str:
-    """Give a pattern that finds a field with a value of another type than its own."""
+    """Return a pattern that finds a field with a value of another type than its own."""
     kinds = ((_NUMBERS, "-0-9n"), (_TEXTS, '"n'), (_FLAGS, "tfn"))
     return "|".join(rf'"(?:{"|".join(names)})"\s*:\s*[^\s{first}]' for names, first in kinds)
 

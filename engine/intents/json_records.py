@@ -217,7 +217,7 @@ class _Ambiguous(dict[str, Any]):
 
 
 def _a_key_may_repeat(text: bytes | memoryview, keys: int) -> bool:
-    r"""Tell whether JSON text may have more keys than the ``keys`` that were found in it.
+    r"""Return whether JSON text may have more keys than the ``keys`` that were found in it.
 
     Behind a key stands a quote and a colon, which within text are written ``\":``. Unless there is space
     before a colon somewhere, there are thus no more keys in the text than ``":``.
@@ -234,7 +234,7 @@ def _a_key_may_repeat(text: bytes | memoryview, keys: int) -> bool:
 
 
 def _each_key_once(lines: list[bytes], records: list[Any]) -> list[Any]:
-    """Give the records of some lines, those in which a key stands twice as ``Repeats``."""
+    """Return the records of some lines, those in which a key stands twice as ``Repeats``."""
     text = b"\n".join(lines)
     if not _a_key_may_repeat(text, sum(len(record) for record in records if type(record) is dict)):
         return records

@@ -15,7 +15,7 @@ _READ_AS_INFINITE = 400
 
 
 def may_have_long_integers(content: bytes) -> bool:
-    """Tell whether there are 20 digits in a row in JSON text, or 19 below 0, be it in a number or in a text.
+    """Return whether there are 20 digits in a row in JSON text, or 19 below 0, in a number or in a text.
 
     Wherever 19 digits stand, there is one at two places in a row that are eight apart, and at the three
     behind: only there is it looked at closely.

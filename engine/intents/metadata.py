@@ -184,7 +184,7 @@ def _json_text(value: dict[str, Any]) -> str | None:
 
 
 def _objects(array: pa.Array) -> tuple[list[dict[str, Any]], Mask]:
-    """Read a metadata column: objects, or text that is a JSON object. Also gives the rows with neither."""
+    """Read a metadata column: objects, or text that is a JSON object. Also returns the rows with neither."""
     is_map = pa.types.is_map(array.type)
     objects: list[dict[str, Any]] = []
     bad = np.zeros(len(array), dtype=bool)

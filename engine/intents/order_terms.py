@@ -25,6 +25,7 @@ SYNONYMS = {
         algorithm_id bot_id magic magic_number
     """,
     "broker_account_id": """
+        account_alias acct_alias
         clearing_account
         account accounts acct acc account_id acct_id acc_id account_no account_nr account_num account_number
         acct_no acct_number account_name acct_name account_code account_key account_ref account_spec
@@ -43,6 +44,7 @@ SYNONYMS = {
         product_id epic ric bloomberg_ticker bbg_ticker coin
     """,
     "side": """
+        dir pos_side
         mkt_side buy_flag sell_flag buy_or_sell_flag
         sides sdie order_side trade_side deal_side direction order_direction trade_direction buy_sell
         buy_or_sell buysell_indicator bs bs_flag buy_sell_flag is_buy is_sell is_long is_short long_short
@@ -50,6 +52,7 @@ SYNONYMS = {
         trade_type short_sell short_sale sell_short cmd order_cmd 54 tag54
     """,
     "qty": """
+        sz n_contracts
         shs share_qty no_of_shares num_of_shares tgt_qty tgt_shares qty_delta order_sz
         total_shares qty_total qty_to_buy qty_to_sell buy_qty sell_qty fx_qty ratio_qty last_qty
         trade_shares lot_count
@@ -66,6 +69,7 @@ SYNONYMS = {
         amount amt order_amount trade_amount order_amt
     """,
     "notional": """
+        usd usd_amt dollars_amt
         target_notional notional_target usd_notional usd_size value_usd amount_to_invest dollars_to_invest
         order_usd
         notional_value notional_amount notional_amt dollars dollar_amount dollar_value usd_amount amount_usd
@@ -77,6 +81,7 @@ SYNONYMS = {
         asset_category symbol_type
     """,
     "order_type": """
+        otyp is_mkt at_market mkt_or_limit
         type_order limit_type order_method exec_method execution_method price_mode market_limit mkt
         order_leg_type stop_type trailing_type execution_style exec_style limit_order market_order
         stop_order stop_limit_order trailing_stop_order is_limit is_market is_stop limit_or_market
@@ -86,6 +91,7 @@ SYNONYMS = {
         execution_type type_of_order typ auftragsart tipo_orden 40 tag40
     """,
     "time_in_force": """
+        at_open at_close open_only auction_only opg gtx
         is_day is_day_order day_only gtc_order good_for_day gfd gtc_flag is_gtc
         good_till_canceled good_till_cancelled good_til_canceled good_til_cancelled
         tif time_in_forces time_force force duration order_duration validity validity_type order_validity
@@ -96,6 +102,11 @@ SYNONYMS = {
         price prices px prc order_price order_px price_per_share unit_price
     """,
     "limit_price": """
+        lp lpx limpx lim_p limit_p best_price best_px best_limit buy_px sell_px px_max px_min
+        at_limit
+        limit_at upper_limit lower_limit hi_limit lo_limit lmt_offset limit_off limit_bps limit_ticks
+        limit_pips
+        collar_bps max_chase chase_limit chase_bps not_worse_than
         limit_buy limit_sell cap_price cap_px max_entry_price entry_price_max min_exit_price exit_price_min
         buy_below buy_at sell_above sell_at entry_below entry_above worst_acceptable_price acceptable_price
         reservation_price limit_entry_price limit_exit_price price_to_pay max_pay max_bid min_ask collar
@@ -113,6 +124,8 @@ SYNONYMS = {
         limitpreis prix_limite precio_limite prezzo_limite 44 tag44
     """,
     "stop_price": """
+        stpx stp_px stop_p stop_trig trig activation activation_px invalidation_price invalidate_at
+        breakeven_stop be_stop stop_bps stop_pips stop_points stop_pts stop_ticks stop_dist
         stop_at stop_out stop_out_price hard_stop soft_stop stop_value stop_val initial_stop atr_stop
         stop_atr disaster_stop catastrophic_stop
         stop_distance stop_offset stop_pct stop_percent stop_price_offset starting_price
@@ -121,6 +134,7 @@ SYNONYMS = {
         trigger_price trigger_px trig_price aux_price activation_price activate_price price2 stop_rate
     """,
     "trail_price": """
+        trailing_sl trail_sl trail_pips trail_dist
         tsl trail_pts trail_points trail_ticks hwm
         trail trailing trail_amount trail_amt trailing_amount trailing_amt trailing_price trail_stop_price
         trailing_stop_price trail_offset trailing_offset trail_distance trailing_distance trailing_delta
@@ -145,6 +159,8 @@ SYNONYMS = {
         contingency_type oco oto
     """,
     "take_profit_limit_price": """
+        pt target_px tgt tgt_price tgt_px pt_price pt_px pt_pct tp_pips tp_points tp_pts tp_ticks tp_bps
+        tp_dist tp_distance tp_atr
         profit_taking profit_take_price
         tp_pct tp_percent take_profit_pct take_profit_percent
         take_profit take_profit_price take_profit_px take_profit_limit take_profit_level tp tp_price tp_px
@@ -152,6 +168,9 @@ SYNONYMS = {
         profit_taker exit_price exit_limit_price take_profit_on_fill
     """,
     "stop_loss_stop_price": """
+        hard_sl soft_sl initial_sl loss_limit max_loss sl_pips sl_points sl_pts sl_ticks sl_bps sl_dist
+        sl_distance
+        sl_atr
         sl_pct sl_percent stop_loss_percent
         stop_loss stop_loss_price stop_loss_px stop_loss_level stop_loss_stop stop_loss_trigger sl sl_price
         sl_px sl_stop sl_stop_price sl_level sl_trigger protective_stop exit_stop_price stop_loss_on_fill
@@ -172,6 +191,7 @@ SYNONYMS = {
         creation_date create_date create_ts transact_time time_created date_created
     """,
     "valid_until": """
+        kill_by done_by good_by until_time valid exp_ts expires_ts gtt_date
         live_until active_until valid_date valid_day valid_secs valid_minutes valid_seconds good_for_minutes
         expires_at_utc cancel_if_not_filled cancel_if_unfilled_by
         until exp exp_date exp_dt exp_time expiry_dt expiration_dt expire_dt expires_dt valid_for
@@ -198,6 +218,10 @@ SYNONYMS = {
 """Other names of a field, by the field (or the words that name the choice of fields)."""
 
 WITHOUT_FIELD = """
+    exit_by exit_at exit_on exit_before exit_after close_by close_at close_on flat_by flat_at flatten_by
+    flatten_at
+    out_by liquidate_by liquidate_at send_time send_after when_to_send nbf gat dest exec_venue execution_venue
+    urgency aggressiveness peg_bps test
     start_time start_at begin_time route routing order_route destination ex_destination
     requested_destination
     destination_link_name advanced_options market_activation_rules time_activation_rules book_only

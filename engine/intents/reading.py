@@ -212,7 +212,7 @@ def _metadata(named: NamedColumns, rows: int, ignored: frozenset[str]) -> Metada
 
 
 def _arrow(name: str, column: Column) -> pa.Array:
-    """Give a typed column as the Arrow array of the sealed batch, defaults filled in."""
+    """Return a typed column as the Arrow array of the sealed batch, defaults filled in."""
     default = FIELD_BY_NAME[name].default
     if isinstance(column, TextColumn):
         codes, values = np.asarray(column.codes, dtype=np.int32), [str(value) for value in column.values]
@@ -231,7 +231,7 @@ def _arrow(name: str, column: Column) -> pa.Array:
 
 
 def _left_out(rows: int) -> Callable[[str], pa.Array]:
-    """Return a function that gives a field which no row has as the Arrow array of its default.
+    """Return a function that returns a field which no row has as the Arrow array of its default.
 
     Fields of one type and default share the array; of many small files that takes a fifth of the time.
     """

@@ -47,7 +47,7 @@ def typed_column(kind: Kind, array: pa.Array) -> Column:
 
 
 def trimmed_text(array: pa.Array) -> pa.Array:
-    """Give a text column trimmed, blank ones null; what is no text carries the mark ``ODD``."""
+    """Return a text column trimmed, blank ones null; what is no text carries the mark ``ODD``."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_integer(array.type):
@@ -123,13 +123,13 @@ def _time(array: pa.Array) -> TimeColumn:
     if not _is_text(array.type):
         return TimeColumn(np.zeros(len(array), dtype=np.int64), given, given)
     codes, texts = _encoded(array)
-    us_of, bad_of = _moments([text.strip() for text in texts])
+    us_of, bad_of = _timestamps([text.strip() for text in texts])
     blank = np.array([*(not text.strip() for text in texts), True])
     return TimeColumn(us_of[codes], ~blank[codes], bad_of[codes])
 
 
 def _microseconds(array: pa.Array) -> tuple[np.ndarray, Mask]:
-    """Give moments as int64 microseconds, and which of them are too far away for that."""
+    """Return timestamps as int64 microseconds, and which of them are too far away for that."""
     us = array.cast(pa.timestamp("us", tz="UTC"), safe=False)
     if array.type.unit in {"us", "ns"}:
         return _integers(us), np.zeros(len(array), dtype=bool)
@@ -137,7 +137,7 @@ def _microseconds(array: pa.Array) -> tuple[np.ndarray, Mask]:
     return _integers(us), _integers(back) != _integers(array)
 
 
-def _moments(texts: list[str]) -> tuple[np.ndarray, Mask]:
+def _timestamps(texts: list[str]) -> tuple[np.ndarray, Mask]:
     """Read distinct texts as int64 microseconds; a last element stands for missing ones."""
     import pandas as pd
 
@@ -157,7 +157,7 @@ def _within_years(us: np.ndarray) -> Mask:
 
 
 def _encoded(array: pa.Array) -> tuple[np.ndarray, list[str]]:
-    """Give the code of each value, -1 where null, and the distinct values."""
+    """Return the code of each value, -1 where null, and the distinct values."""
     if len(array) <= _FEW and pa.types.is_string(array.type):
         return _encoded_few(array.to_pylist())
     encoded = array if pa.types.is_dictionary(array.type) else pc.dictionary_encode(array)

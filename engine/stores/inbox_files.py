@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
 from engine.printable import printable
+from engine.schema import FILE_ENDINGS
 
 Kind = Literal["waiting", "blocked"]
 """``waiting``: a later run takes the file by itself. ``blocked``: an operator has to do something."""
@@ -25,6 +27,10 @@ _UNFINISHED_ENDINGS = (
     ".fdmdownload", ".upload", ".uploading", ".incomplete", ".inprogress", ".unfinished", ".writing",
     ".copying", ".aria2", ".!ut", ".!qb", ".lftp-pget-status", ".swp", ".swx", ".lock", ".lck", "~",
 )  # fmt: skip
+UPLOAD_RESTS_S = 3600.0
+"""For how long a file must have rested whose name may be one that an upload renames at its end."""
+
+_OF_AN_UPLOAD = re.compile(r"[^.]*(part|te?mp|upload|download|progress|incomplete|transfer|chunk)[^.]*")
 _LITTER = frozenset(
     {
         ".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini",
@@ -71,6 +77,18 @@ class Dropped:
         return self.name.rpartition("/")[2]
 
     @property
+    def is_perhaps_an_upload(self) -> bool:
+        """Whether its name is of no known kind and may be one that an upload renames at its end.
+
+        Such as ``a.csv.part1``: a known ending with another one behind it, or an ending that speaks of it.
+        """
+        lower = self.last_name.lower().removesuffix(".gz")
+        if lower.endswith(FILE_ENDINGS):
+            return False
+        endings = lower.split(".")[1:]
+        return any(f".{one}" in FILE_ENDINGS or _OF_AN_UPLOAD.fullmatch(one) for one in endings)
+
+    @property
     def mtime_us(self) -> int:
         """When it was last written, in microseconds since 1970 UTC."""
         return self.mtime_ns // 1000
@@ -80,6 +98,13 @@ class Dropped:
         """A short hash of what is known without reading, for files that are too large to be read."""
         return hash_of(
             repr((self.name, self.size, self.mtime_ns, self.inode)).encode(errors="backslashreplace")
+        )
+
+    def waits_as_an_upload(self) -> Left:
+        """Return that the file is left since it may still be uploaded."""
+        return self.waits(
+            f"its ending may be one of an upload that is not at its end; rename it once it is whole, or "
+            f"remove it: after {UPLOAD_RESTS_S / 3600:g} h without a change it is quarantined"
         )
 
     def waits(self, why: str) -> Left:

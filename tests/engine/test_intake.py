@@ -12,6 +12,7 @@ from engine.errors import EngineError
 from engine.intents.formats import read_raw
 from engine.run import finish
 from engine.stores.inbox import Dropped, Inbox, Left, Reading, hash_of
+from engine.stores.inbox_files import name_with_hash
 from engine.stores.modes import Modes
 from engine.stores.objects import LocalObjects
 from engine.stores.runs import RunFolder
@@ -414,6 +415,35 @@ def test_where_the_system_knows_no_writers_the_time_of_the_last_change_counts(
 def test_a_file_a_little_ahead_of_the_clock_is_young(desk: Desk) -> None:
     desk.drop("a.json", order(), age_s=-3)
     assert left(desk.run())["a.json"] == ("waiting", "it is younger than 2 s (EXEC_INBOX_SETTLE_S)")
+
+
+@pytest.mark.parametrize("name", ["a.csv.part1", "a.dtapart", "a.jsonl.AbC123"])
+@pytest.mark.parametrize(("age_s", "is_left"), [(3, True), (3599, True), (3601, False)])
+def test_what_may_be_an_upload_is_left_until_it_has_rested_for_an_hour(
+    desk: Desk, name: str, age_s: float, is_left: bool
+) -> None:
+    desk.drop("good.json", order(), age_s=10)
+    path = desk.inbox / name
+    path.write_bytes(b"strategy_id,broker_account_id,symbol,side,qty\ns,paper,SPY,bu")
+    os.utime(path, times=2 * (desk.now.timestamp() - age_s,))
+    run = desk.run()
+    rows = run.json("collected.json")["rows"]
+    assert (rows["batched"], rows["quarantined"], path.exists()) == (1, int(not is_left), is_left)
+    if is_left:
+        kind, why = left(run)[name]
+        assert kind == "waiting"
+        assert "rename it once it is whole" in why
+    else:
+        (refused,) = run.json("collected.json")["refused"]
+        assert "unknown kind of file" in refused["message"]
+        assert "Give the file one of the endings .json .jsonl .csv .parquet" in refused["message"]
+
+
+def test_an_upload_whose_name_carries_the_hash_of_its_content_is_whole(desk: Desk) -> None:
+    content = b"no intents"
+    desk.inbox.mkdir(parents=True, exist_ok=True)
+    (desk.inbox / name_with_hash("a.csv.part1", hash_of(content))).write_bytes(content)
+    assert desk.run().json("collected.json")["rows"]["quarantined"] == 1
 
 
 def test_a_young_file_is_not_even_opened(desk: Desk) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,6 +158,16 @@ def test_what_is_to_note_stands_in_what_machines_read_too(cli: Command) -> None:
     assert (set(note), note["message"]) == ({"file", "message"}, message)
 
 
+def test_of_more_than_ten_notes_the_output_names_the_file_that_has_all(cli: Command, data: Path) -> None:
+    for nth in range(12):
+        cli("drop", stdin=jsonl(order(qty=nth + 1, signal=1)))
+    done = cli("run")
+    assert done.told.count("kept as metadata, since no fields of an intent: signal") == 10
+    (collected,) = data.glob("runs/*/*/collected.json")
+    assert f"and 2 more; {collected} has all" in done.told
+    assert len(json.loads(collected.read_text())["notes"]) == 12
+
+
 def test_a_run_tells_of_duplicates_and_the_remedy(cli: Command) -> None:
     for _ in range(2):
         cli("drop", stdin=jsonl(order()))
@@ -180,6 +191,8 @@ def test_what_is_blocked_in_the_inbox_is_named_by_runs_and_the_status_and_ends_w
     cli("drop", stdin=jsonl(order()))
     (data / "inbox" / "b.csv").symlink_to("/etc/shadow")
     (data / "inbox" / "a.csv.crdownload").write_bytes(b"")
+    (data / "inbox" / "a.csv.part1").write_bytes(b"strategy_id,")
+    os.utime(data / "inbox" / "a.csv.part1", times=2 * (time.time() - 60,))
     why = "it is a link, which is not followed; put the file or folder itself here"
     collected = cli("collect", "--json")
     assert (collected.code, collected.json["exit_code"]) == (4, 4)
@@ -190,11 +203,14 @@ def test_what_is_blocked_in_the_inbox_is_named_by_runs_and_the_status_and_ends_w
     assert f"b.csv: {why}" in done.told
     assert "a.csv.crdownload: its name is one of files that are still written" in done.told
     said = cli("run", "--json")
-    assert (said.code, [one["kind"] for one in said.json["left"]]) == (4, ["blocked", "waiting"])
+    left = {one["name"]: one["kind"] for one in said.json["left"]}
+    assert said.code == 4
+    assert left == {"b.csv": "blocked", "a.csv.crdownload": "waiting", "a.csv.part1": "waiting"}
     status = cli("status")
     assert status.code == 0
     assert f"b.csv: {why}" in status.told
     assert "Inbox: no file that a run would read" in status.told
+    assert "a.csv.part1: its ending may be one of an upload" in status.told
     assert "done, 1 blocked in the inbox" in status.told
     assert cli("status", "--json").json["left"] == said.json["left"]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from engine.intents.object_texts import object_in
 from tests.engine.intents.files import messages, order, orders_with, parquet, read, read_rows, values
 
 NESTED: list[Any] = [
@@ -59,6 +61,36 @@ def test_an_order_term_in_an_object_without_quotes_is_refused(text: str) -> None
     assert len(messages(read_rows(".json", order(params=text)))) == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        # YAML, and what people write like it
+        "limit_price: 40", "limit: 40, tif: day", "limit:40|tif:day", "- stop: 38",
+        "Limit Price: 40; note: x",
+        "type: limit\nprice: 40", "---\n- type: limit\n  score: 40 # usd\n", "# orders\nlimit_price: 40",
+        "order:\n  limit_price: 40\n  note: buy when it is cheap", "note: a b\ntype: limit, score: 40",
+        "symbols:\n  - SPY\n  - QQQ\nlimit_price: 40", "score: 1\nlimit: !!float 40", "tif: 'gtc'\nscore: 1",
+        # TOML and INI
+        "limit_price = 40\nnote = buy it now", '[order]\ntype = "limit"\nscore = 40',
+        # XML
+        "<limit_price>40</limit_price>", "<order><type>limit</type></order>", '<order limit="40"/>',
+        "<?xml version='1.0'?>\n<fix:Order>\n <fix:Limit>40</fix:Limit>\n</fix:Order>", '<Order Px="40"/>',
+        "<limit><![CDATA[40]]></limit>",
+    ],
+)  # fmt: skip
+def test_an_order_term_in_yaml_toml_or_xml_is_refused(text: str) -> None:
+    (said,) = messages(read_rows(".json", order(note=text), order(note="fine")))
+    assert "note." in said
+    assert "Did you mean" in said
+
+
+def test_long_texts_of_all_kinds_are_looked_at_in_no_time() -> None:
+    begun = time.process_time()
+    for part in ("a b c ", "a: b ", "a: b, ", "<a ", "<a>", "- ", "a = b\n", "a: b c\n", "&x ", "'", "a.b-"):
+        object_in((part * 60_000)[:60_000])
+    assert time.process_time() - begun < 2
+
+
 def test_an_order_term_in_a_map_or_in_bytes_is_refused() -> None:
     maps = pa.array([[("limit_price", 4.0)], [("score", 1.0)]], type=pa.map_(pa.string(), pa.float64()))
     file = read("a.parquet", orders_with(params=maps))
@@ -96,7 +128,18 @@ def test_keys_inside_metadata_are_free() -> None:
         {"params": "{score: 1, limit_price: null}"},
         {"note": "f(x, limit_price==40)"},
         {"levels": [1, 2, 3]},
-        {"note": "limit_price: 4"},
+        {"note": "limit 40"},
+        {"note": "sell if the limit 40 is reached, then stop"},
+        {"note": "Stop: below the low"},
+        {"note": "Entry: breakout; Stop: none yet"},
+        {"note": "Entry: breakout above the high\nStop: below the low"},
+        {"note": "- buy at limit\n- sell at stop"},
+        {"note": "score: 1\nlimit_price: ~\ntif:\nstop: null"},
+        {"note": "limit_price: null, score: 1"},
+        {"note": "<limit_price/><tif></tif><stop>null</stop><score>1</score>"},
+        {"note": "spread < 4 and limit > 40"},
+        {"note": "limit: https://example.org/40"},
+        {"hours_seen": "10:30, NYSE:SPY"},
         {"note": "sent when limit=40 was gone"},
         {"url": "https://example.org/?type=limit&price=40"},
         {"features": ["price", "volume"]},

@@ -198,6 +198,22 @@ def test_files_of_others_and_unfinished_ones_wait_and_are_named(inbox: Inbox, na
     assert left(inbox)[name][0] == "waiting"
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((name, True) for name in ("a.csv.part1", "a.csv.AbC123", "a.parquet.dtapart", "a.CSV.Xyz.gz")),
+        *(
+            (name, True)
+            for name in ("a.part1", "a.dtapart", "a.tmp123", "a.temp.7", "a.uploading2", "a.csv.1")
+        ),
+        *((name, False) for name in ("a.csv", "a.csv.gz", "a.part1.csv", "a.tmp.b.jsonl.gz", "a.tmp.JSON")),
+        *((name, False) for name in ("a.txt", "a.xlsx", "part1", "csv", "apart", "a", "parts/a.txt")),
+    ],
+)
+def test_a_name_of_no_known_kind_may_be_one_of_an_upload(inbox: Inbox, name: str, expected: bool) -> None:
+    assert put(inbox, name).is_perhaps_an_upload is expected
+
+
 def test_a_name_that_is_not_utf_8_can_be_printed(inbox: Inbox) -> None:
     (inbox.root / os.fsdecode(b"caf\xe9.json")).write_bytes(b"[]")
     (file,) = inbox.find().files
