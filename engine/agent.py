@@ -37,6 +37,7 @@ from engine.errors import (
 from engine.log import EventLog, wall_clock
 from engine.stores.halt_mark import HaltedBy, HaltMark
 from engine.stores.protocols import AgentDocuments
+from engine.stores.system_errors import is_of_a_place, unusable
 
 STATE_DOCUMENT = "state"
 TURNED_AWAY_DOCUMENT = "turned-away"
@@ -134,7 +135,7 @@ class Agent:
             try:
                 self.mark.leave(by=self.by, why=why, at=self.clock())
             except EngineError as unmarked:
-                said = f"the halt is kept in the store alone: {unmarked}"
+                said = f"the halt is not marked in the data folder: {unmarked}"
                 self.log.event("state_transition", said, severity="ERROR")
         return self._change(
             State.HALTED, why, applies=lambda before: before is not State.HALTED, marks_count=False
@@ -188,7 +189,7 @@ class Agent:
         except (RunStopped, ConfigurationError, GateClosed, LeaseHeld):
             raise
         except (Exception, KeyboardInterrupt) as error:
-            what = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+            what = _shown(error)
             try:
                 self.to(State.ERROR, why=f"a run ended unexpectedly: {what.removesuffix(': ')}")
             except EngineError as unkept:
@@ -240,6 +241,14 @@ class Agent:
             f"{self.store.place}: the agent's state could not be changed to {after}: others changed it "
             f"at the same time, {_ATTEMPTS} times over. Nothing was changed; run again."
         )
+
+
+def _shown(error: BaseException) -> str:
+    if isinstance(error, OSError) and is_of_a_place(error):
+        error = unusable(error)
+    return (
+        str(error).removesuffix(".") if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+    )
 
 
 def whoever_acts() -> str:

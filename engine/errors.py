@@ -9,6 +9,7 @@
     ├── UnreadableFile          an intent or positions file can't be parsed      exit 2
     ├── DataUnavailable         a store can't say; the rules that need it refuse
     │   └── StoreDamaged        and won't be able to until it is repaired
+    ├── UnusablePlace           a disk is full, read-only, or lacks what is asked   exit 2
     ├── DocumentRefused         a store can't keep a document, now or later
     ├── RecordError             a run folder is damaged or contradicts itself      exit 1
     │   └── AlreadyWritten      a sealed file exists already
@@ -106,6 +107,12 @@ class AccountsInDoubt(DataUnavailable):
 
 class StoreDamaged(DataUnavailable):
     """A store is there and can't be read, now or later: it is damaged, empty, or of a newer engine."""
+
+
+class UnusablePlace(EngineError):
+    """A place on disk takes no write, or lacks what is asked of it; until that is mended nothing runs."""
+
+    exit_code = 2
 
 
 class DocumentRefused(EngineError):

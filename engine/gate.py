@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from engine.agent import Agent, AgentState, State
-from engine.errors import DataUnavailable, EngineError, GateClosed, RunStopped, StoreChanged
+from engine.errors import DataUnavailable, EngineError, GateClosed, RunStopped, StoreChanged, UnusablePlace
 from engine.generations import Generations
 from engine.masking import shown_word
 from engine.preflight import Check, examine
@@ -158,7 +158,7 @@ class Gate:
                 return switch, self.agent.to(State.READY, why="the preflight holds"), "", False
             why = " ".join(f"{finding.name}: {finding.said}" for finding in failed)
             agent = self.agent.to(State.DEGRADED, why=f"the preflight failed: {why}")
-        except (RunStopped, StoreChanged):
+        except (RunStopped, StoreChanged, UnusablePlace):
             raise
         except EngineError as error:
             unkept = f"The agent's state can't be kept: {error}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.calendar import trading_date
 from engine.config import IntakeLimits
-from engine.errors import AlreadyWritten, ConfigurationError, EngineError, RecordError
+from engine.errors import AlreadyWritten, ConfigurationError, EngineError, RecordError, UnusablePlace
 from engine.intents.identity import IdentityRules
 from engine.intents.limits import beyond
 from engine.intents.local_times import InboxZone
@@ -25,6 +25,7 @@ from engine.stores.inbox_files import UPLOAD_RESTS_S, Dropped, Left, hash_of, na
 from engine.stores.inbox_reading import Reading
 from engine.stores.objects import Objects, many_puts
 from engine.stores.runs import RunFolder
+from engine.stores.system_errors import fault_of
 from engine.world import World
 
 CLOCK_SKEW_S = 5.0
@@ -131,8 +132,10 @@ class _Reader:
             return dropped.waits(_FULL.format(limit))
         try:
             return self._taken(dropped)
+        except UnusablePlace:
+            raise
         except (OSError, EngineError) as error:
-            return dropped.is_blocked(f"it can't be kept: {error}")
+            return dropped.is_blocked(f"it can't be kept: {fault_of(error)}")
         except Exception as error:  # memory that ran out, a defect: one file never stops the others
             return dropped.is_blocked(f"the engine can't cope with it ({type(error).__name__}: {error})")
 

@@ -20,6 +20,7 @@ from engine.schema import CLOCK_SKEW_LIMIT_S
 from engine.stores.chosen import Stores
 from engine.stores.deadlines import Answer, at_once
 from engine.stores.protocols import DocumentStore
+from engine.stores.system_errors import is_of_a_place, unusable
 
 Check = Callable[[], str]
 HEARTBEAT_FIELD = "ts"
@@ -199,6 +200,8 @@ def _said(name: str, answer: Answer) -> str:
     error = answer.error
     if error is None:
         return str(answer.value)
+    if isinstance(error, OSError) and is_of_a_place(error):
+        error = unusable(error)
     if isinstance(error, EngineError):
         return str(error).removeprefix(f"{name}: ")  # where there was no answer, its name is in it already
     return f"{type(error).__name__}: {error}. This is a defect of the check itself."

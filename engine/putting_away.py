@@ -10,13 +10,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.errors import AlreadyWritten, RecordError
+from engine.errors import AlreadyWritten, EngineError
 from engine.log import Severity
 from engine.record import json_bytes, json_line, read_json
 from engine.stores.inbox_files import Dropped, Kind, Left, hash_of
 from engine.stores.inbox_finding import Found
 from engine.stores.objects import LocalObjects, Objects
 from engine.stores.runs import COLLECTED, RunFolder
+from engine.stores.system_errors import fault_of
 from engine.world import World
 
 _PLACE = "unremoved/"
@@ -117,8 +118,8 @@ def _taken_away(world: World, file: Dropped, place: str | None) -> Left | None:
         left = world.inbox.move(file, moved_to)
         if left is None and moved_to.exists() and not world.objects.modes.take_over(moved_to):
             _log_mode(world, place)
-    except (RecordError, OSError) as error:
-        return file.is_blocked(f"it can't be moved to {place}: {error}")
+    except (EngineError, OSError) as error:
+        return file.is_blocked(f"it can't be moved to {place}: {fault_of(error)}")
     return left
 
 
@@ -135,9 +136,10 @@ def _keep_reasons(
     try:
         with suppress(AlreadyWritten):
             folder.objects.put(key, reasons)
-    except (RecordError, OSError) as error:
+    except (EngineError, OSError) as error:
         where = f"{folder.key}{COLLECTED}"
-        return file.is_blocked(f"why rows of it were refused can't be written ({error}); {where} has it")
+        said = f"why rows of it were refused can't be written: {fault_of(error)}; {where} has it"
+        return file.is_blocked(said)
     return None
 
 

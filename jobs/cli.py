@@ -350,7 +350,11 @@ def command_line() -> None:
     except EngineError as error:
         _fail(*error.lines, exit_code=error.exit_code, wants_json=wants_json)
     except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror}.", exit_code=1, wants_json=wants_json)
+        from engine.stores.system_errors import is_of_a_place, unusable
+
+        failure = unusable(error)
+        exit_code = failure.exit_code if is_of_a_place(error) else EngineError.exit_code
+        _fail(str(failure), exit_code=exit_code, wants_json=wants_json)
     except Exception as error:
         trace = "".join(traceback.format_exception(error)).rstrip().split("\n")
         _fail(*trace, exit_code=1, wants_json=wants_json)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import SETTINGS, Setting, wrong_names
-from engine.errors import EngineError, RunInProgress
+from engine.errors import EngineError, RunInProgress, UnusablePlace
 from engine.masking import looks_secret, shown_word
 from engine.preflight import Check, Finding, examine
 from engine.printable import shown
 from engine.stores.lock import holder
+from engine.stores.place_trial import inbox_remarks, try_place, try_places
 from engine.stores.postgres_server import HIDDEN, Server
 from jobs.reach import who_can_reach
 from jobs.tables import print_json, print_table, say
@@ -96,6 +97,7 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
     if any(each.passed for each in found.findings if each.name in brokers) and len(setup.accounts) > 1:
         spared = brokers.keys()  # a run leaves an account out that fails, and trades the others
     found.others += who_can_reach(setup.data_dir, setup.modes)
+    found.others += inbox_remarks(setup.data_dir)
     for finding in found.findings:
         if not finding.passed:
             is_fatal = finding.name == _DATA_FOLDER or (live and finding.name not in spared)
@@ -125,15 +127,13 @@ def _kill_switch(setup: Setup) -> str:
 
 
 def _data_folder(setup: Setup) -> str:
-    """Say whether a run can write below the data folder, making nothing."""
+    """Return whether a run can work below the data folder; nothing that is made for that stays."""
     folder = setup.data_dir.absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise EngineError(
-            f"{existing} can't be written to. Give this user the right, or name another EXEC_DATA_DIR."
-        )
     if at_work := holder(folder) if folder.exists() else None:
         raise RunInProgress(f"{folder} is in use by {at_work}. Wait for its end.")
+    if unkept := (try_places if existing == folder else try_place)(existing):
+        raise UnusablePlace(" ".join(map(str, unkept)))
     if existing != folder:
         return f"{folder} does not exist yet; the first run makes it"
     waiting = len(setup.inbox.find(max_depth=setup.settings.intake.max_depth).files)

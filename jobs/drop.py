@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.errors import EngineError, UsageError
 from engine.stores.inbox import drop_file
+from engine.stores.system_errors import fault_of
 from jobs.given import read_given
 from jobs.tables import print_json, say
 from jobs.world import Setup, read_setup
@@ -74,5 +75,5 @@ def drop_all(setup: Setup, files: Sequence[str], *, kind: str) -> Dropping:
 
 def _why_not_written(error: Exception, inbox: Path) -> str:
     if isinstance(error, OSError):
-        return f"{error.filename or inbox} can't be written ({error.strerror}); mend that and drop it again."
+        return f"{error.filename or inbox} can't be written: {fault_of(error)}. Then drop it again."
     return str(error)

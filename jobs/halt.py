@@ -71,7 +71,7 @@ def _said(why: str) -> str:
 
 def _not_everywhere(error: EngineError) -> EngineError:
     """Return the error of a halt that the store doesn't keep; live runs of this data folder heed its mark."""
-    kind = ConfigurationError if isinstance(error, ConfigurationError) else EngineError
+    kind = ConfigurationError if error.exit_code == ConfigurationError.exit_code else EngineError
     otherwise = (
         "To stop live trading without this store, set EXECUTION_HALTED=1, or write 1 into the file of "
         "EXECUTION_HALTED_FILE."

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import is_hypothesis_test, settings
 
 from tests.desk import Desk
+from tests.disks import folder_on_another_disk
 from tests.servers import temporary_root
 
 pytest_plugins = ["pytester", "tests.servers.fixtures", "tests.exactly_once.summary"]
@@ -58,3 +59,10 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path / "data")
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder on another file system than ``tmp_path``."""
+    with folder_on_another_disk(tmp_path) as folder:
+        yield folder

@@ -9,6 +9,7 @@ it costs, a reader that waits while a write commits, is nothing in a job that ru
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import DataUnavailable, DocumentRefused, EngineError, StoreDamaged
 from engine.stores.modes import OWNER_ONLY, Modes
+from engine.stores.objects import link_new
+from engine.stores.system_errors import fault_of, is_of_a_place, unusable
 
 if TYPE_CHECKING:
     import sqlite3
@@ -166,7 +169,8 @@ class EmbeddedFile:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Give a connection inside a transaction, which is kept only where the block ends well.
 
-        Raises ``EngineError``: ``DocumentRefused`` where the file would never take it.
+        Raises ``EngineError``: ``DocumentRefused`` where the file would never take it, ``UnusablePlace``
+        where its place takes no write.
         """
         import sqlite3
 
@@ -180,6 +184,8 @@ class EmbeddedFile:
                 yield connection
                 connection.execute("COMMIT")
         except (sqlite3.Error, OSError, ValueError) as error:
+            if (refused := _refused_by_the_place(error)) is not None:
+                raise unusable(refused, self.path) from error
             kind = DocumentRefused if isinstance(error, sqlite3.DataError | ValueError) else EngineError
             raise kind(
                 f"{self.path}: can't be written ({error}). Nothing of this write was kept; {_remedy(error)}"
@@ -196,7 +202,7 @@ class EmbeddedFile:
                 pass  # SQLite's journals get the mode of the file
             with closing(sqlite3.connect(draft)) as connection:
                 connection.executescript(_SCHEMA)
-            os.link(draft, self.path)
+            link_new(draft, self.path)
         except FileExistsError:
             pass  # another job was faster, with the same tables
         finally:
@@ -225,9 +231,11 @@ class EmbeddedFile:
 
     def unavailable(self, error: Exception) -> DataUnavailable:
         """Give the error of a file that can't be read."""
-        kind = StoreDamaged if _is_damaged(error) else DataUnavailable
-        remedy = _remedy(error)
-        return kind(f"{self.path}: can't be read ({error}). {remedy[:1].upper()}{remedy[1:]}")
+        if _is_damaged(error):
+            return StoreDamaged(f"{self.path}: can't be read ({error}). {_as_sentence(_remedy(error))}")
+        if (refused := _refused_by_the_place(error)) is not None:
+            return DataUnavailable(f"{self.path}: can't be read: {fault_of(refused)}. Then run again.")
+        return DataUnavailable(f"{self.path}: can't be read ({error}). {_as_sentence(_remedy(error))}")
 
 
 class _NoDatabase(OSError):
@@ -249,6 +257,35 @@ def _is_damaged(error: Exception) -> bool:
     code = error.sqlite_errorcode if isinstance(error, sqlite3.Error) else None
     is_lost = isinstance(error, _NoDatabase | FileNotFoundError) or "no such table" in str(error)
     return is_lost or (code is not None and code & 0xFF in damage)
+
+
+def _refused_by_the_place(error: Exception) -> OSError | None:
+    """Return what the system said of the place of the file, None where the file itself is at fault.
+
+    SQLite has codes of its own for it, and keeps the system's word to itself.
+    """
+    import sqlite3
+
+    if isinstance(error, OSError):
+        return error if is_of_a_place(error) else None
+    if not isinstance(error, sqlite3.Error):
+        return None
+    code = getattr(error, "sqlite_errorcode", 0)
+    meant = {
+        sqlite3.SQLITE_FULL: errno.ENOSPC,
+        sqlite3.SQLITE_READONLY: errno.EROFS,
+        sqlite3.SQLITE_IOERR: errno.EIO,
+        sqlite3.SQLITE_NOLFS: errno.EFBIG,
+        sqlite3.SQLITE_PROTOCOL: errno.ENOLCK,
+    }
+    if code in {sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_IOERR_RDLOCK, sqlite3.SQLITE_IOERR_UNLOCK}:
+        return OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    said = meant.get(code & 0xFF)
+    return OSError(said, os.strerror(said)) if said else None
+
+
+def _as_sentence(remedy: str) -> str:
+    return remedy[:1].upper() + remedy[1:]
 
 
 def _remedy(error: Exception) -> str:

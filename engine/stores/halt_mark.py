@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.errors import AlreadyWritten, EngineError
+from engine.errors import AlreadyWritten, EngineError, UnusablePlace
 from engine.record import json_bytes, read_json
 from engine.stores.objects import Objects
+from engine.stores.system_errors import fault_of
 
 _PLACE = "folder/halted/"
 MARK = f"{_PLACE}mark.json"
@@ -50,8 +51,8 @@ class HaltMark:
             try:
                 self.objects.put(MARK, json_bytes({"by": by, "why": why, "at": at.isoformat()}))
             except OSError as error:
-                raise EngineError(
-                    f"the mark of a halt can't be left in the data folder ({error.strerror})."
+                raise UnusablePlace(
+                    f"the mark of a halt can't be left in the data folder: {fault_of(error)}."
                 ) from error
 
     def clear(self) -> None:
@@ -59,7 +60,7 @@ class HaltMark:
         try:
             self.objects.delete(MARK)
         except OSError as error:
-            raise EngineError(
-                f"the mark of a halt, {MARK}, can't be removed ({error.strerror}). Live runs of this data "
-                f"folder stay halted; remove the file, or run recover again."
+            raise UnusablePlace(
+                f"the mark of a halt, {MARK}, can't be removed: {fault_of(error)}. Live runs of this data "
+                f"folder stay halted; run recover again then."
             ) from error

@@ -23,6 +23,7 @@ from engine.stores.inbox_files import (
 from engine.stores.inbox_finding import Found
 from engine.stores.inbox_reading import Reading
 from engine.stores.modes import OWNER_ONLY, Modes
+from engine.stores.system_errors import naming
 
 __all__ = ["Dropped", "Found", "Inbox", "Left", "Reading", "check_name", "drop_file", "hash_of"]
 
@@ -72,15 +73,19 @@ def drop_file(name: str, content: bytes, inbox: Path, *, modes: Modes = OWNER_ON
     Raises ``UsageError`` for a name that isn't looked at.
     """
     check_name(name)
-    modes.make_folder(_around(inbox))
-    inbox.mkdir(parents=True, exist_ok=True)
     path = inbox / name_with_hash(name, hash_of(content))
     hidden = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
-    with hidden.open("xb") as file:  # never through a link that lies there
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    hidden.replace(path)
+    with naming(inbox):
+        modes.make_folder(_around(inbox))
+        inbox.mkdir(parents=True, exist_ok=True)
+        try:
+            with hidden.open("xb") as file:  # never through a link that lies there
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            hidden.replace(path)
+        finally:
+            hidden.unlink(missing_ok=True)
     return path
 
 

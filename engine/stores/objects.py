@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from engine.errors import AlreadyWritten, RecordError
+from engine.errors import AlreadyWritten, RecordError, UnusablePlace
 from engine.stores.modes import OWNER_ONLY, Modes
+from engine.stores.system_errors import NO_HARD_LINKS, fault_of, naming
 
 Content = bytes | Any
 """Bytes, or anything with the buffer protocol, such as a ``pyarrow.Buffer``."""
@@ -65,27 +66,28 @@ class LocalObjects:
     def put(self, key: str, content: Content) -> None:
         """Keep a new object; see ``Objects``."""
         path = self.root / key
-        self._make_folders(key)
-        # A new name each time: the draft of a killed job may be a sealed object's second name.
-        draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
-        try:
-            with open(draft, "xb", opener=self.modes.opener) as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(draft, path)
-        except FileExistsError:
-            raise AlreadyWritten(f"{path} exists already; files of record are written once.") from None
-        finally:
-            draft.unlink(missing_ok=True)
-        self._flush(path.parent)
+        with naming(path):
+            self._make_folders(key)
+            # A new name each time: the draft of a killed job may be a sealed object's second name.
+            draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+            try:
+                with open(draft, "xb", opener=self.modes.opener) as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                link_new(draft, path)
+            except FileExistsError:
+                raise AlreadyWritten(f"{path} exists already; files of record are written once.") from None
+            finally:
+                draft.unlink(missing_ok=True)
+            self._flush(path.parent)
 
     def read(self, key: str) -> bytes:
         """Give an object's content; see ``Objects``."""
         try:
             return (self.root / key).read_bytes()
         except OSError as error:
-            raise RecordError(f"{self.root / key} can't be read ({error.strerror}).") from None
+            raise RecordError(f"{self.root / key} can't be read: {fault_of(error)}.") from None
 
     def list(self, prefix: str) -> list[str]:
         """Return the keys below a prefix; see ``Objects``. Hidden files and folders are none.
@@ -132,7 +134,7 @@ class LocalObjects:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            raise RecordError(f"{self.root / key} can't be looked at ({error.strerror}).") from None
+            raise RecordError(f"{self.root / key} can't be looked at: {fault_of(error)}.") from None
         return True
 
     def place_for(self, key: str) -> Path:
@@ -201,8 +203,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         if isinstance(error, FileNotFoundError) and not folder.is_symlink():
             return []
         raise RecordError(
-            f"{folder} can't be listed ({error.strerror}), so what is recorded there is unknown. Nothing "
-            f"was done; mend that, then run again."
+            f"{folder} can't be listed, so what is recorded there is unknown: {fault_of(error)}. Nothing was "
+            f"done; run again then."
         ) from None
 
 
@@ -211,6 +213,23 @@ def _link(path: Path) -> RecordError:
         f"{path} is a link, which is not followed: what is recorded behind it is unknown. Nothing was done; "
         f"put the folder itself in its place."
     )
+
+
+def link_new(draft: Path, path: Path) -> None:
+    """Give a whole draft its own name, which is free.
+
+    Raises ``FileExistsError`` where it is taken, and ``UnusablePlace`` where there are no hard links.
+    """
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        raise UnusablePlace(
+            f"{path.parent} can't be used: its file system takes no hard links, without which a file of "
+            f"record can't be written once and whole. Put the data folder on a disk that takes them, or name "
+            f"another one in EXEC_DATA_DIR, then run again."
+        ) from error
 
 
 def flush_folder(folder: Path) -> None:

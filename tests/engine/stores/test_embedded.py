@@ -258,7 +258,7 @@ def test_a_damaged_file_is_not_written_to(filled_store: EmbeddedStore, damage: A
 
 def test_a_folder_that_cant_be_entered_is_unavailable_and_never_an_empty_book(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
-    with pytest.raises(DataUnavailable, match="Not a directory"):
+    with pytest.raises(DataUnavailable, match="a part of its path is no folder"):
         EmbeddedStore(tmp_path / "data" / "engine.db").positions(["a"], as_of=NOON)
 
 
