@@ -39,7 +39,7 @@ def on_a_mounted_disk(job: str, disk: Path, *words: str) -> dict[str, Any]:
 
     The test is skipped where the system lets nobody mount.
     """
-    tried = [*_APART, "mount", "-t", "tmpfs", "none", disk]
+    tried = [*_APART, "mount", "-t", "tmpfs", "none", str(disk)]
     if subprocess.run(tried, capture_output=True, check=False).returncode:
         pytest.skip("this machine lets nobody mount a disk")
     done = subprocess.run(

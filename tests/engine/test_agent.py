@@ -323,6 +323,12 @@ def at_the_same_time(work: Callable[[int], None], count: int) -> None:
 # --- at work
 
 
+FULL = (
+    "/srv/data can't be used: its disk is full. Make room there (`df -h` and `df -i` show how much there is)"
+    ", then run the command again; a run that was begun goes on"
+)
+
+
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
@@ -331,11 +337,7 @@ def at_the_same_time(work: Callable[[int], None], count: int) -> None:
         (KeyError("qty"), "a run ended unexpectedly: KeyError: 'qty'"),
         (RecordError("runs/x is damaged"), "a run ended unexpectedly: runs/x is damaged"),
         (DataUnavailable("nobody knows"), "a run ended unexpectedly: nobody knows"),
-        (
-            OSError(28, "No space left", "/srv/data"),
-            "a run ended unexpectedly: /srv/data can't be used: its disk is full. Make room there (`df -h` and "
-            "`df -i` show how much there is), then run the command again; a run that was begun goes on",
-        ),
+        (OSError(28, "No space left", "/srv/data"), f"a run ended unexpectedly: {FULL}"),
     ],
 )
 def test_an_unexpected_end_is_kept_as_error_and_passes_on(

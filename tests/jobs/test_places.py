@@ -128,7 +128,8 @@ def test_a_live_run_whose_store_can_not_be_written_ends_with_2(
     real = sqlite3.connect
 
     def reads_only(database: str, **options: Any) -> sqlite3.Connection:
-        return real(database.replace("mode=rw", "mode=ro"), **options)
+        opened: sqlite3.Connection = real(database.replace("mode=rw", "mode=ro"), **options)
+        return opened
 
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", reads_only)
