@@ -1,4 +1,4 @@
-"""The cron line of the README does what it says, run as Debian's cron runs it."""
+"""The cron line of the page about operating does what it says, run as Debian's cron runs it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "jobs" / "docs" / "operating.md").read_text(encoding="utf-8")
 ENGINE = "/srv/engine/.venv/bin/execution-engine"
 
 
 def cron_line() -> tuple[list[str], str]:
     """Return the fields of time, and the command as cron hands it to the shell."""
-    (block,) = re.findall(r"```cron\n(.*?)```", README, re.DOTALL)
+    (block,) = re.findall(r"```cron\n(.*?)```", PAGE, re.DOTALL)
     (line,) = [line for line in block.splitlines() if not line.startswith("#")]
     *times, command = line.split(None, 5)
     assert not re.search(r"(?<!\\)%", command), "cron makes a line break of it"
@@ -44,4 +44,4 @@ def test_of_both_offsets_only_the_one_of_the_season_runs_and_it_is_live(
 
 
 def test_no_line_needs_what_debian_s_cron_does_not_have() -> None:
-    assert "\nCRON_TZ" not in README
+    assert "\nCRON_TZ" not in PAGE
