@@ -15,18 +15,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.accounts_file import FILE, listed_accounts
 from engine.brokers.alpaca_settings import checked_host, checked_key
 from engine.config import PAPER_HOST, not_read, read_setting
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, SeveralFaults
 from engine.masking import is_key
 from engine.setting_paths import as_path
 
+_Part = TypeVar("_Part")
 _PAPER_KEY, _LIVE_KEY = "PK", "AK"
 """What Alpaca's keys begin with (dashboard and support pages; not in its API documents)."""
 
@@ -56,25 +58,44 @@ class AccountSettings:
 def read_accounts(env: Mapping[str, str] | None = None) -> tuple[AccountSettings, ...]:
     """Read the accounts with their keys, in the order of their names.
 
-    Raises ``ConfigurationError`` for a file that isn't as above, for a key that is missing, and for one that
-    is not for its host.
+    Raises ``ConfigurationError`` for a file that isn't as above, and for every key that is missing or not for
+    its host (``SeveralFaults`` where there are more).
     """
     env = os.environ if env is None else env
     path = read_setting(FILE, env)
     if not path:
         return (_the_one(env),)
-    return tuple(_account(name, said, env) for name, said in sorted(listed_accounts(path).items()))
+    accounts = sorted(listed_accounts(path).items())
+    return tuple(_all_of(*(partial(_account, name, said, env) for name, said in accounts)))
+
+
+def _all_of(*parts: Callable[[], _Part]) -> list[_Part]:
+    """Return what all of these read. Raises ``ConfigurationError`` with the faults of all that can't be."""
+    read: list[_Part] = []
+    faults: list[str] = []
+    for part in parts:
+        try:
+            read.append(part())
+        except ConfigurationError as error:
+            faults += error.lines
+    if len(faults) > 1:
+        raise SeveralFaults(faults)
+    if faults:
+        raise ConfigurationError(faults[0])
+    return read
 
 
 def _the_one(env: Mapping[str, str]) -> AccountSettings:
+    names = ("ALPACA_API_KEY", "ALPACA_SECRET_KEY")
+    api_key, secret_key = _all_of(*(partial(_key_of_environment, name, env) for name in names))
     return _checked(
         AccountSettings(
             name=read_setting("EXEC_BROKER_ACCOUNT_ID", env) or "",
             trading_host=_host(env),
             api_key_source="ALPACA_API_KEY",
             secret_key_source="ALPACA_SECRET_KEY",
-            api_key=_key_of_environment("ALPACA_API_KEY", env),
-            secret_key=_key_of_environment("ALPACA_SECRET_KEY", env),
+            api_key=api_key,
+            secret_key=secret_key,
         )
     )
 
@@ -120,8 +141,9 @@ def _account(name: str, said: Mapping[str, Any], env: Mapping[str, str]) -> Acco
         raise ConfigurationError(
             f"{place}: {kind}, and host is {host}; the paper host is {PAPER_HOST}. Correct one of them."
         )
-    key_source, key = _key(place, "api_key", said, env)
-    secret_source, secret = _key(place, "secret_key", said, env)
+    (key_source, key), (secret_source, secret) = _all_of(
+        *(partial(_key, place, what, said, env) for what in ("api_key", "secret_key"))
+    )
     return _checked(
         AccountSettings(
             name=name,

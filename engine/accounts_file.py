@@ -19,6 +19,7 @@ from engine.schema import TEXT_LENGTH
 
 FILE = "EXEC_ACCOUNTS_FILE"
 _LARGEST_FILE = 1_000_000
+_NAMES_SHOWN = 5
 _TEXTS = ("host", "api_key_env", "api_key_file", "secret_key_env", "secret_key_file", "account_number")
 SETTINGS_OF_ACCOUNT = ("paper", *_TEXTS)
 
@@ -41,11 +42,8 @@ def listed_accounts(path: str) -> dict[str, dict[str, Any]]:
         said = tomllib.loads(raw.decode())
     except ValueError as error:  # of TOML, and of UTF-8
         raise ConfigurationError(f"{path} is no TOML: {error}. Correct it.") from error
-    if set(said) != {"accounts"} or not isinstance(said["accounts"], dict) or not said["accounts"]:
-        raise ConfigurationError(
-            f"{path} has {_named(said) or 'nothing'} at its top; expected tables [accounts.NAME] and "
-            f"nothing else."
-        )
+    if wrong := _what_is_wrong(said):
+        raise ConfigurationError(f"{path} {wrong}")
     for name, account in said["accounts"].items():
         _check_account(path, name, account)
     return dict(said["accounts"])
@@ -85,5 +83,19 @@ def _check_account(path: str, name: str, said: object) -> None:
         )
 
 
-def _named(said: Mapping[str, Any]) -> str:
-    return ", ".join(shown_text(name) for name in list(said)[:5])
+def _what_is_wrong(said: Mapping[str, Any]) -> str:
+    """Return what is wrong with the file as a whole, and what to write; empty where it holds accounts."""
+    name = "NAME is what intents write as broker_account_id"
+    expected = f"expected a table [accounts.NAME] for each account, where {name}"
+    accounts = said.get("accounts")
+    if others := [shown_text(other) for other in said if other != "accounts"][:_NAMES_SHOWN]:
+        return f"has {', '.join(others)} at its top; {expected}, and nothing else."
+    if not said:
+        return f"names no account; {expected}."
+    if not isinstance(accounts, dict):
+        return f"has accounts that are no tables; {expected}."
+    if not accounts:
+        return f"has a table [accounts] with no account in it; {expected}."
+    if any(not isinstance(accounts.get(setting, {}), dict) for setting in SETTINGS_OF_ACCOUNT):
+        return f"has the settings of an account right below [accounts]; {expected}."
+    return ""

@@ -26,6 +26,8 @@ from engine.schema import (
     Field,
 )
 
+AS_DIGITS = "Write digits with a decimal point, such as 1.5, and send the row again."
+"""The remedy for text that is no number."""
 DIGITS = "at most 9 decimals and 15 significant digits"
 ID_RULE = "an id of 1 to 48 characters, each a letter of A-Z or a-z, a digit, _ or -"
 
@@ -182,7 +184,7 @@ def _number_rules(field: Field, column: NumberColumn) -> Iterator[Violation]:
         yield Violation(
             field.name,
             "a positive decimal number" if field.kind == "quantity" else "a decimal number",
-            "Write digits with a decimal point, such as 1.5, and send the row again.",
+            AS_DIGITS,
             column.bad,
         )
     given = ~np.isnan(numbers)

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from engine.routing.fates import counted_outcomes
 from engine.schema import fills_schema
 from engine.stores.runs import BATCH, COLLECTED, DECISIONS, FILLS, MANIFEST, RESULTS, RunFolder
 
@@ -23,6 +25,8 @@ BLOTTER = (
     "run_id",
 )  # fmt: skip
 """The columns of the trade blotter, one row per execution."""
+REJECTED = ("broker_account_id", "strategy_id", "client_intent_id", "action", "symbol", "reason", "message")
+"""The columns of what the broker turned away."""
 SESSION = "session"
 """Stands for a run in identities of the whole session."""
 ROWS_ADD_UP = "rows dropped = sum of what became of them"
@@ -35,8 +39,9 @@ class Day:
 
     ``blotter``: see ``BLOTTER``; ``qty`` in shares, ``price`` and ``notional_usd`` in USD, ``slippage_bps``
     against ``reference_price``, positive where it cost. ``summary``: a row per account and strategy.
-    ``refused``: account, strategy, reason and how many. ``rows``: what became of every row that was dropped,
-    ``outcome`` (quarantined, duplicate, a status of ``results.parquet``, unfinished) and how many.
+    ``refused``: account, strategy, reason and how many. ``rejected``: what the broker turned away, a row per
+    intent, see ``REJECTED``. ``rows``: what became of every row that was dropped, ``outcome`` (quarantined,
+    duplicate, a status of ``results.parquet``, not_withdrawn, unfinished) and how many.
     ``identities``: of every run's manifest, by run, and that of ``rows``, of the session.
     """
 
@@ -44,6 +49,7 @@ class Day:
     blotter: pd.DataFrame
     summary: pd.DataFrame
     refused: pd.DataFrame
+    rejected: pd.DataFrame
     rows: pd.DataFrame
     identities: pd.DataFrame
 
@@ -68,6 +74,7 @@ def day_of(runs: Sequence[RunFolder], late_fills: Sequence[pa.Table] = ()) -> Da
         blotter=blotter,
         summary=_summary(rows, blotter),
         refused=_refused(rows),
+        rejected=pd.concat([_no_rejected(), *map(_rejected, live)], ignore_index=True),
         rows=(came_of := _came_of(of_day)),
         identities=_identities(live, of_day, came_of),
     )
@@ -142,6 +149,21 @@ def _refused(rows: pd.DataFrame) -> pd.DataFrame:
     return refused.groupby([*_KEYS, "reason"], as_index=False).agg(intents=("allowed", "size"))
 
 
+def _rejected(run: RunFolder) -> pd.DataFrame:
+    """Return the intents that the broker turned away, or whose order it rejected afterwards, and why."""
+    results = run.table(RESULTS, ["status", "reason", "message"])
+    batch = run.table(BATCH, [*_KEYS, "client_intent_id", "action", "symbol"])
+    is_rejected = pc.equal(results["status"].cast(pa.string()), "broker_rejected")
+    if not pc.any(is_rejected).as_py():
+        return _no_rejected()
+    found = [table.filter(is_rejected).to_pandas() for table in (batch, results.drop_columns("status"))]
+    return pd.concat(found, axis=1)[list(REJECTED)].astype("str")
+
+
+def _no_rejected() -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype="str") for name in REJECTED})
+
+
 def _came_of(runs: Sequence[RunFolder]) -> pd.DataFrame:
     """Count what became of the rows that runs have collected, read where it is written down row by row."""
     counts: dict[str, int] = {}
@@ -149,8 +171,7 @@ def _came_of(runs: Sequence[RunFolder]) -> pd.DataFrame:
         rows = run.json(COLLECTED)["rows"]
         found = {"quarantined": rows["quarantined"], "duplicate": rows["duplicate"]}
         if MANIFEST in run.names():
-            status = run.table(RESULTS, ["status"])["status"].cast(pa.string())
-            found |= {pair["values"]: pair["counts"] for pair in status.value_counts().to_pylist()}
+            found |= counted_outcomes(run.table(RESULTS, ["status", "reason"]))
         else:
             found["unfinished"] = rows["batched"]
         for outcome, count in found.items():

@@ -190,7 +190,7 @@ def _sources(
         not_compared = [book.account for book in books if book.account and book.not_compared]
         return _with_unknown(
             breaks.assign(compared=True),
-            {"broker_account_id": not_compared, "symbol": None, "compared": False},
+            {"broker_account_id": [*not_compared, *down], "symbol": None, "compared": False},
         )
 
     return {

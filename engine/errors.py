@@ -4,6 +4,7 @@
 
     EngineError
     ├── ConfigurationError      a setting or limit is wrong; nothing runs          exit 2
+    │   ├── SeveralFaults       several things are
     │   └── StoreChanged        a store is gone, another one, or behind; nothing trades
     ├── UsageError              a command was asked for what it can't do           exit 2
     ├── UnreadableFile          an intent or positions file can't be parsed      exit 2
@@ -52,6 +53,19 @@ class ConfigurationError(EngineError):
     """A setting is wrong: running again without changing it is useless."""
 
     exit_code = 2
+
+
+class SeveralFaults(ConfigurationError):
+    """Several things are wrong, each by itself; ``faults`` says what, with the remedy of each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__(" ".join(faults))
+        self.faults = tuple(faults)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The faults."""
+        return self.faults
 
 
 class StoreChanged(ConfigurationError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ OUTCOME_COLUMNS = {
 """The columns of ``outcomes`` and their dtypes, in order."""
 _ELSE = {"is_open": False, "filled_qty": 0.0, "source_row": 0}
 _KEY = ["broker_account_id", "client_intent_id"]
+_SHORTEST_BEGINNING, _AS_TABLES_PRINT = 4, 12
+"""Characters of the beginning of an id: the fewest, and those by which one search ends."""
+_IDS_SHOWN = 5
 _OF_BATCH = [
     *_KEY, "strategy_id", "symbol", "side", "qty", "action", "target_intent_id", "source_file", "source_row",
 ]  # fmt: skip
@@ -82,32 +86,88 @@ def outcomes(
     - ``trading_date`` (ISO text), ``run_id`` and ``mode`` (``dry`` or ``live``) of the run;
       ``source_file``, ``source_row`` (int64, 0 for a file as a whole): where the row stood.
 
-    ``strategy_id``: only of this strategy. ``ids``: only these, each looked for from the newest session back.
+    ``strategy_id``: only of this strategy. ``ids``: only these, each looked for from the newest session back;
+    an id, or its first 4 characters or more, where no other id of that session begins with them.
     ``trading_date``: of this session; default: the newest that has a run. ``data_dir``: default
-    ``EXEC_DATA_DIR``. A file that no run has taken yet has no row: ``execution-engine status`` names it.
+    ``EXEC_DATA_DIR``. What no run has taken yet has no row: ``execution-engine status`` names its file.
 
     Reads the data folder and nothing else, at any time, also while a run is at work. Raises ``UsageError``
-    for a data folder that isn't there, ``RecordError`` for a damaged record.
+    for a data folder that isn't there, and for the beginning of several ids; ``RecordError`` for a damaged
+    record.
     """
-    wanted = _ids(ids)
+    asked = None if ids is None else _AskedIds.of(ids)
     folders = RunFolders(LocalObjects(_data_dir(data_dir)))
     if trading_date is not None:
         sessions = iter([folders.of_day(_session(trading_date))])
     else:
         sessions = folders.by_session(wall_clock().date())
     found: list[pd.DataFrame] = []
-    missing = wanted
     for runs in sessions:
         frame = _of_session(runs, folders.objects)
         if strategy_id is not None:
             frame = frame[frame["strategy_id"] == strategy_id]
-        if missing is not None:
-            frame = frame[frame["client_intent_id"].isin(missing)]
-            missing = missing - set(frame["client_intent_id"])
+        if asked is not None:
+            frame = frame[frame["client_intent_id"].isin(asked.found_among(frame["client_intent_id"]))]
         found.insert(0, frame)
-        if not missing:
+        if asked is None or not asked.missing:
             break
-    return pd.concat(found, ignore_index=True) if found else _empty()
+    frame = pd.concat(found, ignore_index=True) if found else _empty()
+    if asked is None:
+        return frame
+    return frame[frame["client_intent_id"].isin(asked.meant())].reset_index(drop=True)
+
+
+@dataclass
+class _AskedIds:
+    """What is asked for: ``missing`` was not found yet.
+
+    A beginning counts only where no session has it as a whole id, unless it is as long as tables print it.
+    ``whole``: ids that were found; ``begun``: by beginning, the ids of the newest session that has such.
+    """
+
+    missing: set[str]
+    whole: set[str] = field(default_factory=set)
+    begun: dict[str, set[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> _AskedIds:
+        """Return these ids as they are asked for, one or several."""
+        return cls({ids} if isinstance(ids, str) else {str(one) for one in ids})
+
+    def found_among(self, ids: Iterable[object]) -> set[str]:
+        """Return which ids of a session may be meant, and take note of them."""
+        known = {one for one in ids if isinstance(one, str)}
+        whole = self.missing & known
+        self.whole |= whole
+        self.missing = self.missing - whole
+        found = set(whole)
+        for start in sorted(self.missing):
+            if len(start) < _SHORTEST_BEGINNING or start in self.begun:
+                continue
+            if meant := {one for one in known if one.startswith(start)}:
+                self.begun[start] = meant
+                found |= meant
+                if len(start) >= _AS_TABLES_PRINT:
+                    self.missing = self.missing - {start}
+        return found
+
+    def meant(self) -> set[str]:
+        """Return the ids that are meant, once all sessions are read.
+
+        Raises ``UsageError`` where several begin with what is asked for.
+        """
+        meant = set(self.whole)
+        for start, ids in self.begun.items():
+            if start in self.whole:
+                continue
+            if len(ids) > 1:
+                more = "" if len(ids) <= _IDS_SHOWN else " …"
+                some = ", ".join(sorted(ids)[:_IDS_SHOWN])
+                raise UsageError(
+                    f"{start!r} is the beginning of {len(ids)} ids: {some}{more}. Write more of it."
+                )
+            meant |= ids
+        return meant
 
 
 def _data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
@@ -119,12 +179,6 @@ def _data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
             f"there is no data folder {str(place)!r}. Name that of the runs as data_dir, or in EXEC_DATA_DIR."
         )
     return place
-
-
-def _ids(ids: Iterable[str] | None) -> set[str] | None:
-    if ids is None:
-        return None
-    return {ids} if isinstance(ids, str) else {str(one) for one in ids}
 
 
 def _session(said: date | str) -> date:

@@ -127,7 +127,7 @@ def one_of(
         findings = examine(checks, timeout_s)
         if failed is not None:
             failed.update((finding.name, finding.said) for finding in findings if not finding.passed)
-        said = "; ".join(f"{finding.name}: {finding.said}" for finding in findings)
+        said = "; ".join(f"{finding.name}: {finding.said.rstrip('.')}" for finding in findings) + "."
         if not any(finding.passed for finding in findings):
             raise DataUnavailable(said)
         return said

@@ -15,6 +15,7 @@ from engine.late_fills import late_fills
 from engine.ledger import ADJUSTMENT
 from engine.printable import csv_cell
 from engine.reconciliations import breaks_found
+from engine.routing.fates import NOT_WITHDRAWN
 from engine.stores.runs import MANIFEST, RunFolders
 from engine.symbols import canonical_symbol
 from jobs.sessions import session_named
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXIT_DOES_NOT_ADD_UP = 4
+_REJECTED_SHOWN, _ID_SHOWN = 20, 12
 
 
 def day(text: str, *, as_json: bool) -> int:
@@ -122,6 +124,7 @@ def _print(told: Day, session: date, unfinished: list[str]) -> None:
     if len(told.refused):
         rows = [[_cell(value) for value in row] for row in told.refused.itertuples(index=False)]
         print_table("Refused", list(told.refused.columns), rows, right=["intents"])
+    _print_rejected(told)
     _print_rows(told)
     say()
     broken = told.identities.loc[~told.identities["holds"]]
@@ -134,6 +137,24 @@ def _print(told: Day, session: date, unfinished: list[str]) -> None:
         say(f"Every identity of every run holds ({len(told.identities)}).")
 
 
+def _print_rejected(told: Day) -> None:
+    """Print what the broker turned away, and cancels without an order to withdraw, each with its reason."""
+    is_cancel_of_nothing = told.rejected["reason"].isin(NOT_WITHDRAWN)
+    for title, found in (
+        ("Refused by the broker", told.rejected[~is_cancel_of_nothing]),
+        ("Cancels of no known order", told.rejected[is_cancel_of_nothing]),
+    ):
+        rows = [
+            (account, strategy, intent_id[:_ID_SHOWN], symbol if action == "new" else action, why)
+            for account, strategy, intent_id, action, symbol, reason, message in found.itertuples(index=False)
+            for why in [f"{reason}: {message}"]
+        ]
+        if rows:
+            more = f" (the first {_REJECTED_SHOWN} of {len(rows)})" if len(rows) > _REJECTED_SHOWN else ""
+            columns = ("account", "strategy", "intent", "order", "why")
+            print_table(title + more, columns, rows[:_REJECTED_SHOWN])
+
+
 def _print_rows(told: Day) -> None:
     """Print what became of the rows that were dropped, as a sum."""
     (dropped,) = told.identities.loc[told.identities["run_id"] == SESSION, "left"]
@@ -143,7 +164,11 @@ def _print_rows(told: Day) -> None:
 
 
 def _in_words(outcome: str) -> str:
-    words = {"rejected": "refused by a rule", "broker_rejected": "refused by the broker"}
+    words = {
+        "rejected": "refused by a rule",
+        "broker_rejected": "refused by the broker",
+        "not_withdrawn": "cancels of no known order",
+    }
     return words.get(outcome, outcome.replace("_", " "))
 
 
@@ -168,6 +193,7 @@ def _record(told: Day, session: date) -> dict[str, Any]:
         "executions": len(told.blotter),
         "summary": json.loads(told.summary.to_json(orient="records")),
         "refused": json.loads(told.refused.to_json(orient="records")),
+        "rejected": json.loads(told.rejected.to_json(orient="records")),
         "rows": dict(zip(told.rows["outcome"], told.rows["rows"].tolist(), strict=True)),
         "identities": json.loads(told.identities.to_json(orient="records")),
     }

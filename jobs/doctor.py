@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import SETTINGS, Setting, wrong_names
-from engine.errors import EngineError, RunInProgress, UnusablePlace
+from engine.errors import EngineError, RunInProgress, SeveralFaults, UnusablePlace
 from engine.masking import looks_secret, shown_word
 from engine.preflight import Check, Finding, examine
 from engine.printable import shown
@@ -71,12 +71,12 @@ def _examine(env: dict[str, str]) -> Examination:
     try:
         setup = read_setup({name: text for name, text in env.items() if name not in wrong})
     except EngineError as error:
-        found.fatal.append(str(error))
+        found.fatal += _faults(error)
         return found
     try:
         setup.check_start()
     except EngineError as error:
-        found.fatal.append(str(error))
+        found.fatal += _faults(error)
     _try_dependencies(setup, env, found)
     return found
 
@@ -90,7 +90,7 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
         if live or setup.settings.accounts_file or env.get("ALPACA_API_KEY"):
             brokers = setup.broker_checks()
     except EngineError as error:
-        (found.fatal if live else found.others).append(str(error))
+        (found.fatal if live else found.others).extend(_faults(error))
     checks |= brokers | {"kill switch": lambda: _kill_switch(setup)}
     found.findings = examine(checks, setup.settings.stores.timeout_s)
     spared: Collection[str] = ()
@@ -117,6 +117,10 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
     gate = setup.gate(checks={})
     refusals = gate.standing(setup.kill_switch.read(), gate.kept())
     found.fatal += [each.why for each in refusals if each.reason != "kill_switch_enabled"]
+
+
+def _faults(error: EngineError) -> Collection[str]:
+    return error.faults if isinstance(error, SeveralFaults) else [str(error)]
 
 
 def _kill_switch(setup: Setup) -> str:

@@ -14,7 +14,7 @@ from jobs.tables import say
 
 STDIN = "-"
 _JSON_KINDS = frozenset({"json", "jsonl"})
-_JSON_BEGINS = frozenset({b"", b"{", b"[", b"\xef"})  # the last one begins UTF-8 with a byte order mark
+_JSON_BEGINS = frozenset({b"{", b"[", b"\xef"})  # the last one begins UTF-8 with a byte order mark
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,17 @@ def read_given(file: str, *, kind: str, limits: IntakeLimits) -> Given:
     """Return a file's content, or for ``-`` what stands on standard input, of the format ``kind``.
 
     Raises ``UsageError`` where there is no such file, where it can't be read, where it is larger than the
-    inbox takes, and for a name that the inbox leaves alone.
+    inbox takes, for a name that the inbox leaves alone, and for a standard input without anything on it.
     """
     if file == STDIN:
         if sys.stdin.isatty():
             say(f"reading {kind} from the keyboard; end with Ctrl-D", err=True)
         content = sys.stdin.buffer.read(limits.max_file_bytes + 1)
+        if not content.strip():
+            raise UsageError(
+                "it is empty, so what writes to it has most likely failed. To drop a file without rows, "
+                "name it."
+            )
         if kind in _JSON_KINDS and content.lstrip()[:1] not in _JSON_BEGINS:
             say(
                 f"Standard input is read as {kind} and does not look like it; --format names others.",

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from engine.booking import what_is_unkept
 from engine.putting_away import left_by
-from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RunFolder
+from engine.routing.fates import counted_outcomes
+from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RESULTS, RunFolder
 from jobs import recorded
 from jobs.queued import queued_orders
 from jobs.run import folder_path, lacks_data, to_drop_again
@@ -86,7 +87,7 @@ def _print_intake(folder: RunFolder) -> None:
 
 
 def _print_decisions(folder: RunFolder, manifest: dict[str, Any]) -> None:
-    statuses = manifest["results"]["by_status"]
+    statuses = counted_outcomes(folder.table(RESULTS, ["status", "reason"]))
     told = ", ".join(f"{count} {_in_words(status)}" for status, count in statuses.items())
     reasons = manifest["decisions"]["by_reason"]
     table = [("allowed", "", manifest["decisions"]["allowed"])]
@@ -228,5 +229,10 @@ def _sent(manifest: dict[str, Any]) -> str:
 
 
 def _in_words(status: str) -> str:
-    words = {"dry_run": "would be sent", "rejected": "refused", "broker_rejected": "refused by the broker"}
+    words = {
+        "dry_run": "would be sent",
+        "rejected": "refused",
+        "broker_rejected": "refused by the broker",
+        "not_withdrawn": "cancel of no known order",
+    }
     return words.get(status, status.replace("_", " "))

@@ -11,11 +11,12 @@ from engine.gate import Refusal
 from engine.manifest import has_open_breaks
 from engine.open_orders import OpenOrder, left_open
 from engine.putting_away import left_before, shortened
+from engine.routing.fates import counted_outcomes
 from engine.stores.lock import holder
 from engine.stores.objects import LocalObjects
-from engine.stores.runs import INPUTS, MANIFEST, RunFolder, RunFolders
+from engine.stores.runs import INPUTS, MANIFEST, RESULTS, RunFolder, RunFolders
 from jobs.tables import print_json, print_table, say
-from jobs.wording import number
+from jobs.wording import counted, number
 from jobs.world import Setup, read_setup
 
 _FIGURES = ("dropped", "allowed", "refused", "quarantined", "duplicate")
@@ -196,8 +197,12 @@ def _state(folder: RunFolder, manifest: dict[str, Any]) -> str:
     done = f"done, without {without}" if without else "done"
     ended = {0: [done], 3: ["halted" if is_halted else done], 4: _unclear(folder, manifest)}
     parts = ended.get(manifest["exit_code"], ["unknown"])
-    if rejected := by_status.get("broker_rejected"):
-        parts.append(f"{rejected} refused by the broker")
+    if by_status.get("broker_rejected"):
+        counts = counted_outcomes(folder.table(RESULTS, ["status", "reason"]))
+        if rejected := counts.get("broker_rejected"):
+            parts.append(f"{rejected} refused by the broker")
+        if not_withdrawn := counts.get("not_withdrawn"):
+            parts.append(counted(not_withdrawn, "cancel of no known order", "cancels of no known order"))
     return ", ".join(parts)
 
 

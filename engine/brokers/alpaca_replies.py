@@ -24,6 +24,9 @@ _NO_CONNECTION = (
     urllib3.exceptions.ConnectTimeoutError,
     urllib3.exceptions.ProxyError,  # raised only while there is no connection through the proxy yet
 )
+_OF_A_CONNECTION = re.compile(r"^(?:<[^>]*>|\w+\(host=[^()]*\)): ")
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
+_WORD = re.compile(r"([A-Z][a-z]+)")
 _REQUEST_ID_LENGTH = 64
 AFTER_RESET_S = 1.0
 """Waited beyond the reset of a rate limit, since clocks differ; no bound of waiting counts it."""
@@ -163,9 +166,18 @@ def _now_s(headers: Headers) -> float:
 
 
 def cause(error: Exception, hide: Callable[[str], str] = str) -> str:
-    """Say in one line why there was no answer, without what urllib3 wraps around it."""
-    reason = _reason(error)
-    return one_line(hide(f"{type(reason).__name__}: {reason}"))
+    """Return in one line why there was no answer, without the names of classes and what urllib3 adds."""
+    return one_line(hide(_in_words(_reason(error))))
+
+
+def _in_words(reason: BaseException) -> str:
+    first, second = (*reason.args, None, None)[:2]
+    text = str(second if isinstance(second, str) and not isinstance(first, int | str) else reason)
+    if isinstance(second, BaseException):  # a summary, and what caused it
+        summary, caused_by = str(first).rstrip("."), _in_words(second)
+        text = summary if caused_by in summary else f"{summary}: {caused_by}"
+    text = _NUMBER.sub("", _OF_A_CONNECTION.sub("", text)).rstrip(". ")
+    return text or _WORD.sub(r" \1", type(reason).__name__).strip().lower()
 
 
 def never_left(error: Exception) -> bool:

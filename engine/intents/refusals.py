@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.config import IntakeLimits
-from engine.contract import Violation
+from engine.contract import AS_DIGITS, Violation
 from engine.intents.column_names import shown_name
 from engine.intents.excerpts import cells_for_each, room_for_each
 from engine.intents.limits import beyond
 from engine.intents.naming import NamedColumns
+from engine.intents.number_spellings import digits_of
 from engine.intents.problems import MOST_PROBLEMS, Problem, RefusedRow, Said
 from engine.intents.raw_table import RawTable
 from engine.keeping import Unkeepable
@@ -79,10 +80,16 @@ def _refused(findings: Findings) -> Iterator[RefusedRow]:
         for row in rows:
             value, number = named.value(held[row], violation.field), int(raw.row_numbers[row])
             problems[row].append(
-                Problem(findings.name, number, field, value, violation.rule, violation.remedy)
+                Problem(findings.name, number, field, value, violation.rule, _remedy(violation, value))
             )
     for row, part in findings.unkeepable.items():
         number, field = int(raw.row_numbers[row]), shown_name(part.path)
         problems[row].append(Problem(findings.name, number, field, Said(part.value), part.rule, part.remedy))
     for row in bad:
         yield RefusedRow(tuple(problems[row]), held[row], int(times[row]) - len(problems[row]))
+
+
+def _remedy(violation: Violation, value: object) -> str:
+    """Return what to do, with the number that a text most likely means."""
+    digits = digits_of(value) if violation.remedy == AS_DIGITS and isinstance(value, str) else None
+    return violation.remedy if digits is None else f"Write {digits}, and send the row again."

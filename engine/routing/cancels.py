@@ -18,14 +18,12 @@ from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError, BrokerRejected, RateLimited
 from engine.log import EventLog
 from engine.orders import BrokerOrder
-from engine.routing.fates import Fate
+from engine.routing.fates import TARGET_OF_ANOTHER, TARGET_UNKNOWN, Fate
 from engine.routing.lookups import known_order, pause
 from engine.routing.planned import Key, Planned
 from engine.routing.rate_limits import TurnedAway
 from engine.venue import Patience
 
-TARGET_UNKNOWN = "target_unknown"
-TARGET_OF_ANOTHER = "target_of_another_strategy"
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 _ASKED_AT_MOST = 3
 _AS_USUAL = Patience()

@@ -8,14 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.orders import BrokerOrder
 from engine.schema import results_schema
 
+TARGET_UNKNOWN = "target_unknown"
+TARGET_OF_ANOTHER = "target_of_another_strategy"
 ACCOUNT_DOWN = "account_down"
 """The reason where an account failed in mid-run, and others went on."""
 REJECTED_AFTER_ACCEPTANCE = "rejected_after_acceptance"
 """The reason where the broker took an order and rejected it afterwards, before anything filled."""
+NOT_WITHDRAWN = frozenset({TARGET_UNKNOWN, TARGET_OF_ANOTHER})
+"""The reasons of cancels for which the broker has no order, or none of their strategy."""
 CANCELS = frozenset({"canceled", "cancel_requested", "too_late"})
 """The statuses of cancels whose order was found; the order is the one that they withdraw."""
 
@@ -65,6 +70,18 @@ def live_results(decisions: pd.DataFrame, fates: Mapping[int, Fate]) -> pa.Table
     return pa.Table.from_arrays(
         [_typed(columns[name], schema.field(name).type) for name in schema.names], schema=schema
     )
+
+
+def counted_outcomes(results: pa.Table) -> dict[str, int]:
+    """Return how many rows of results have each status, the largest number first.
+
+    Cancels without an order to withdraw (``NOT_WITHDRAWN``) are ``not_withdrawn``.
+    """
+    status, reason = (results[name].cast(pa.string()) for name in ("status", "reason"))
+    nothing_to_withdraw = pc.is_in(reason, pa.array(sorted(NOT_WITHDRAWN)))
+    outcomes = pc.if_else(nothing_to_withdraw, "not_withdrawn", status)
+    counts = {pair["values"]: int(pair["counts"]) for pair in outcomes.value_counts().to_pylist()}
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def nothing_sent(rows: int) -> dict[str, pa.Array]:

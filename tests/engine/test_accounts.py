@@ -7,7 +7,7 @@ import pytest
 
 from engine.accounts import AccountSettings, read_accounts
 from engine.config import PAPER_HOST, RiskConfig
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, SeveralFaults
 
 ENV = {
     "MAIN_KEY": "test-main",
@@ -78,8 +78,20 @@ def test_a_repr_shows_no_key_and_no_number(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[str, str]] = {
     "no TOML": ("[accounts", "is no TOML"),
     "not UTF-8": ("\udcff", "is no TOML"),
-    "empty": ("", "has nothing at its top; expected tables [accounts.NAME]"),
+    "empty": ("", "names no account; expected a table [accounts.NAME] for each account"),
     "something else at its top": ("[account.main]\npaper = true", "has 'account' at its top"),
+    "a table without accounts": (
+        "[accounts]",
+        "has a table [accounts] with no account in it",
+    ),
+    "a list of accounts": (
+        '[[accounts]]\nname = "main"',
+        "has accounts that are no tables",
+    ),
+    "one account without a name": (
+        '[accounts]\npaper = true\napi_key_env = "MAIN_KEY"',
+        "has the settings of an account right below [accounts]; expected a table [accounts.NAME]",
+    ),
     "an account that is no table": ("accounts.main = 1", "account 'main' is 1; expected a table"),
     "a typing mistake": (MAIN + 'acount_number = "1"', "Did you mean account_number?"),
     "a secret in the file": (MAIN + 'secret = "abc"', "'secret' is no setting of an account"),
@@ -107,6 +119,20 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "a name in full width": ('[accounts."\uff4dain"]\npaper = true', "normal form NFKC"),
 }
+
+
+def test_every_key_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SeveralFaults) as error:
+        read_accounts({})
+    assert [fault.split(";")[0] for fault in error.value.lines] == [
+        "ALPACA_API_KEY is not set",
+        "ALPACA_SECRET_KEY is not set",
+    ]
+    file = tmp_path / "accounts.toml"
+    file.write_text(f"{MAIN}\n{MAIN.replace('main', 'other').replace('MAIN', 'OTHER')}")
+    with pytest.raises(SeveralFaults) as error:
+        read_accounts({"EXEC_ACCOUNTS_FILE": str(file)})
+    assert len(error.value.faults) == 4
 
 
 @pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED.keys())

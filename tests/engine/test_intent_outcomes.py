@@ -134,6 +134,31 @@ def test_ids_are_looked_for_in_all_sessions_newest_first(desk: Desk) -> None:
     assert told(outcomes(ids="two", data_dir=desk.data), "client_intent_id") == [("two",)]
 
 
+def test_an_id_is_found_by_a_beginning_that_no_other_has(desk: Desk) -> None:
+    for intent_id in ("alpha-1", "alpha-2", "beta-1-of-a-long-name", "beta-1-of-a-longer-name", "bet"):
+        desk.drop("a.json", order(client_intent_id=intent_id))
+        desk.run()
+        desk.later(days=intent_id == "alpha-2")
+
+    def found(*ids: str) -> list[str]:
+        return [str(one) for one in outcomes(ids=ids, data_dir=desk.data)["client_intent_id"]]
+
+    assert found("alpha-1") == ["alpha-1"]
+    assert found("beta-1-of-a-longe", "alpha-2") == ["alpha-2", "beta-1-of-a-longer-name"]
+    assert found("bet") == ["bet"]
+    assert found("al") == found("gamma") == []
+    with pytest.raises(UsageError, match="is the beginning of 2 ids: alpha-1, alpha-2"):
+        found("alpha")
+
+
+def test_the_beginning_of_an_id_is_no_beginning_where_it_is_a_whole_id_of_another_session(desk: Desk) -> None:
+    for intent_id in ("wave", "wave-2", "wave-3"):
+        desk.drop("a.json", order(client_intent_id=intent_id))
+        desk.run()
+        desk.later(days=1)
+    assert outcomes(ids="wave", data_dir=desk.data)["client_intent_id"].tolist() == ["wave"]
+
+
 def test_without_a_session_the_newest_that_has_a_run_is_meant(desk: Desk) -> None:
     for intent_id in ("one", "two"):
         desk.drop("a.json", order(client_intent_id=intent_id))

@@ -21,6 +21,7 @@ from engine.preflight import (
     examine,
     heartbeat,
     market_data_check,
+    one_of,
     store_checks,
 )
 from engine.schema import CLOCK_SKEW_LIMIT_S
@@ -368,3 +369,11 @@ def test_a_check_that_hangs_is_named_once(hangs: Callable[[], str]) -> None:
         "EXEC_RISK_DATA_TIMEOUT_S.",
         took_s=0.1,
     )
+
+
+def test_where_all_accounts_fail_each_is_named_in_one_sentence() -> None:
+    def fails() -> str:
+        raise BrokerError("no answer. Ask again.")
+
+    said = what_fails(one_of({"account a": fails, "account b": fails}, 5.0))
+    assert said == "account a: no answer. Ask again; account b: no answer. Ask again."

@@ -223,6 +223,9 @@ def test_an_account_whose_keys_are_revoked_before_the_run_is_left_out_and_the_ot
     assert of_account(run, ALPHA) == [("placed", "ok")]
     assert of_account(run, BETA) == [("rejected", "risk_data_unavailable")]
     assert "unauthorized" in run.json(INPUTS)["down"][BETA]
+    decided = run.table("decisions.parquet")["check_position_unreconciled"].to_pylist()
+    accounts = run.table("intents.parquet")["broker_account_id"].to_pylist()
+    assert dict(zip(accounts, decided, strict=True)) == {ALPHA: "pass", BETA: "unavailable"}
     assert exit_code(run) == 3
 
 

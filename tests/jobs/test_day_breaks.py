@@ -76,4 +76,22 @@ def test_an_order_that_the_broker_rejects_after_its_acceptance_is_shown_by_run_s
         "by_order_status": {"rejected": 1, "filled": 1},
     }
     assert named("status", "--json").json["runs"][-1]["state"] == "done, 1 refused by the broker"
-    assert "refused by the broker 1" in named("day", ran.json["trading_date"]).told
+    day = named("day", ran.json["trading_date"])
+    assert "refused by the broker 1" in day.told
+    assert "paper momentum one SPY rejected_after_acceptance: " in day.told
+    (rejected,) = named("day", ran.json["trading_date"], "--json").json["rejected"]
+    assert (rejected["client_intent_id"], rejected["reason"]) == ("one", "rejected_after_acceptance")
+
+
+def test_a_cancel_of_no_known_order_is_not_counted_as_refused_by_the_broker(named: Live) -> None:
+    named.cli("drop", stdin=jsonl(order(client_intent_id="c", action="cancel", target_intent_id="nosuch")))
+    ran = named("run")
+    assert ran.code == 0
+    assert "Results: 1 cancel of no known order; 0 orders sent" in ran.told
+    state = named("status", "--json").json["runs"][-1]
+    assert state["state"] == "done, 1 cancel of no known order"
+    day = named("day", state["trading_date"])
+    assert "cancels of no known order 1" in day.told
+    assert "momentum c cancel target_unknown: the broker knows no order nosuch" in day.told
+    for said in (ran, day, named("status")):
+        assert "refused by the broker" not in said.told.lower()

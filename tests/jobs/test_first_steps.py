@@ -114,12 +114,24 @@ def test_a_missing_key_is_one_problem_of_doctor(live: Live, tmp_path: Path) -> N
     file.write_text(f"[accounts.a]\n{keys}")
     plain = dict.fromkeys(("ALPACA_API_KEY", "ALPACA_SECRET_KEY", "ALPACA_TRADING_HOST"), "")
     done = live("doctor", "--json", EXEC_ACCOUNTS_FILE=str(file), **plain)
-    assert len([problem for problem in done.json["fatal"] if "A_KEY is not set" in problem]) == 1
+    missing = [problem.split(" ")[0] for problem in done.json["fatal"] if "is not set; Alpaca" in problem]
+    assert missing == ["A_KEY", "A_SECRET"]
+
+
+@pytest.mark.parametrize("command", ["check", "drop"])
+@pytest.mark.parametrize("content", [b"", b" \n\n"])
+def test_an_empty_standard_input_is_an_error_with_its_remedy(
+    cli: Command, data: Path, command: str, content: bytes
+) -> None:
+    done = cli(command, "-", stdin=content)
+    assert done.code == 2
+    assert "it is empty, so what writes to it has most likely failed" in done.err
+    assert not list(data.glob("inbox/*"))
 
 
 @pytest.mark.parametrize("command", ["check", "drop"])
 @pytest.mark.parametrize(
-    ("content", "is_doubted"), [(b"strategy_id,qty\nm,1\n", True), (jsonl(order()), False), (b"", False)]
+    ("content", "is_doubted"), [(b"strategy_id,qty\nm,1\n", True), (jsonl(order()), False)]
 )
 def test_csv_on_standard_input_without_its_format_is_pointed_out(
     cli: Command, command: str, content: bytes, is_doubted: bool

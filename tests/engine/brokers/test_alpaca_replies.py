@@ -314,3 +314,37 @@ def _shake_hands(listening: socket.socket, context: ssl.SSLContext) -> None:
     connection, _ = listening.accept()
     with connection, contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True):
         pass
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            requests.ConnectionError(
+                urllib3.exceptions.MaxRetryError(
+                    POOL,
+                    "/",
+                    urllib3.exceptions.NewConnectionError(
+                        urllib3.connection.HTTPConnection("127.0.0.1"),
+                        "Failed to establish a new connection: [Errno 111] Connection refused",
+                    ),
+                )
+            ),
+            "Failed to establish a new connection: Connection refused",
+        ),
+        (
+            requests.ConnectionError(
+                urllib3.exceptions.ProtocolError("Connection aborted.", ConnectionResetError(104, "reset"))
+            ),
+            "Connection aborted: reset",
+        ),
+        (requests.ReadTimeout(urllib3.exceptions.ReadTimeoutError(POOL, "/", "Timed out.")), "Timed out"),
+        (
+            urllib3.exceptions.ConnectTimeoutError(POOL, "Connection to api timed out."),
+            "Connection to api timed out",
+        ),
+        (requests.exceptions.ChunkedEncodingError(), "chunked encoding error"),
+    ],
+)
+def test_why_there_was_no_answer_is_said_without_names_of_classes(error: Exception, said: str) -> None:
+    assert cause(error) == said

@@ -129,7 +129,10 @@ def test_without_a_connection_nothing_was_sent(method: str, port_nobody_listens_
     with requests.Session() as session, pytest.raises(NotSent) as caught:
         SEND[method](broker_at(url, session))
     assert f"{method} {url}/v2/orders" in str(caught.value)
-    assert "never left, there was no connection (NewConnectionError" in str(caught.value)
+    assert (
+        "never left, there was no connection (Failed to establish a new connection: Connection refused)"
+        in str(caught.value)
+    )
     assert not isinstance(caught.value, OutcomeUnknown)
 
 

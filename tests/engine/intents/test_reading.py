@@ -174,9 +174,25 @@ def test_row_17_of_a_file_is_its_line_17() -> None:
     rows = ["momentum,paper,SPY,buy,1"] * 15 + ['momentum,paper,SPY,buy,"1,5"']
     (text,) = messages(read("intents.csv", "\n".join([HEADER, *rows])))
     assert text == (
-        "intents.csv:17: qty is '1,5'; expected a positive decimal number. "
-        "Write digits with a decimal point, such as 1.5, and send the row again."
+        "intents.csv:17: qty is '1,5'; expected a positive decimal number. Write 1.5, and send the row again."
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "digits"),
+    [
+        *(("1,000", "1000"), ("12,345,678", "12345678"), ("1,000.50", "1000.50"), ("1.000,50", "1000.50")),
+        *(("1'000", "1000"), ("1_000", "1000"), ("1 000", "1000"), ("1\u202f000", "1000"), ("0,25", "0.25")),
+        *(("$40", "40"), ("$1,000", "1000"), ("40 USD", "40"), ("-1,000", "-1000"), ("10 shares", "10")),
+        *((text, None) for text in ("ten", "1,00,0", "10%", "0x10", "1.2.3", "1/2", "--1", "9" * 60 + ",1")),
+    ],
+)
+def test_a_number_as_people_write_it_is_refused_with_its_digits(said: str, digits: str | None) -> None:
+    (text,) = messages(read_rows(".jsonl", order(qty=said)))
+    if digits is None:
+        assert "Write digits with a decimal point, such as 1.5" in text
+    else:
+        assert f"Write {digits}, and send the row again." in text
 
 
 def test_refused_rows_come_in_the_order_of_the_file_ragged_ones_included() -> None:

@@ -1,0 +1,34 @@
+"""Numbers as people and spreadsheets write them (``1,000``, ``1.000,50``, ``$40``): refused, with the digits.
+
+They are not read, since ``1.000`` is a thousand to one author and one to another.
+"""
+
+from __future__ import annotations
+
+import re
+
+_GROUPED = re.compile(r"\d{1,3}(?:([,'\u2019_ \u00a0\u202f])\d{3})(?:\1\d{3})*(?:\.\d+)?")
+_GROUPED_BY_DOTS = re.compile(r"\d{1,3}(?:\.\d{3})+,\d+")
+_DECIMAL_COMMA = re.compile(r"\d+,\d+")
+_BARE = re.compile(r"\d+(?:\.\d+)?")
+_AROUND = re.compile(r"([+-]?)\s*(?:USD|US\$|[$€£¥])?\s*([+-]?)(.*?)\s*(?:USD|shares|[$€£¥])?", re.IGNORECASE)
+_LONGEST = 40
+
+
+def digits_of(text: str) -> str | None:
+    """Return the digits, with a decimal point, that a text most likely means; None where that isn't clear."""
+    around = _AROUND.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    if around is None or (around[1] and around[2]):
+        return None
+    number = around[3]
+    if _GROUPED.fullmatch(number):
+        digits = re.sub(r"[^\d.]", "", number)
+    elif _GROUPED_BY_DOTS.fullmatch(number):
+        digits = number.replace(".", "").replace(",", ".")
+    elif _DECIMAL_COMMA.fullmatch(number):
+        digits = number.replace(",", ".")
+    elif _BARE.fullmatch(number):
+        digits = number
+    else:
+        return None
+    return ("-" if "-" in around[1] + around[2] else "") + digits
