@@ -137,6 +137,11 @@ def test_a_session_that_was_estimated_is_that_of_the_execution_once_it_is_known(
     )
 
 
+def test_what_says_nothing_of_the_session_leaves_an_estimate_one() -> None:
+    guessed = fill(4, day="2026-03-03") | {SESSION_IS_ESTIMATED: True}
+    assert written([guessed, {"strategy_id": "momentum"}])[SESSION_IS_ESTIMATED] is True
+
+
 def test_an_estimate_never_replaces_the_session_of_an_execution() -> None:
     both = written([fill(4), fill(10, day="2026-03-03") | {SESSION_IS_ESTIMATED: True}])
     assert both["trading_date"] == "2026-03-02"
@@ -225,6 +230,7 @@ PLAIN = {
         ({"metadata": {"signal": "x"}}, {}, {"metadata": {"signal": "x"}}),
         ({"created_at": FILLED_AT}, {}, {"created_at": "2026-03-02T15:30:05.123456+00:00"}),
         ({"client_intent_id": ""}, {"client_order_id": "sent"}, {"client_intent_id": "sent"}),
+        ({}, {"client_order_id": "replaced-by-hand"}, {}),
         ({}, {"symbol": "spy", "side": "sell"}, {}),
         ({}, {"filled_qty": 10}, {"filled_qty": 10.0}),
         ({}, {"filled_avg_price": None}, {"filled_avg_price": None}),
@@ -373,6 +379,23 @@ def test_what_is_no_order_id_is_refused(order_id: object) -> None:
         checked_ledger_document(fill(4) | {"broker_order_id": order_id})
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("broker_account_id", " "),
+        ("broker_account_id", None),
+        ("trading_date", "20260302"),
+        ("trading_date", "2026-03-02T15:00:00Z"),
+        ("trading_date", 20260302),
+        ("filled_qty", -1),
+        ("filled_qty", "4"),
+    ],
+)
+def test_what_a_document_is_counted_by_is_good_where_it_is_there(field: str, value: object) -> None:
+    with pytest.raises(EngineError, match=f"ledger document o-1: {field} is "):
+        checked_ledger_document(fill(4) | {field: value})
+
+
 UNUSABLE = [
     "a/b",
     "/",
@@ -387,6 +410,9 @@ UNUSABLE = [
     "%sha256-a",
     "a%2Fb/",
     "a\0b",
+    " ",
+    "\ud800",
+    "\ud800" * 600,
 ]
 
 
@@ -401,6 +427,13 @@ def test_an_order_id_that_names_no_document_is_escaped_in_the_name_and_kept_whol
     assert name not in {".", ".."}
     assert len(name.encode()) <= 1500
     assert document_name(name) != name  # no other id has that name
+
+
+@pytest.mark.parametrize(("order_id", "is_readable"), [("/" + "a" * 1496, True), ("/" + "a" * 1497, False)])
+def test_an_escaped_name_is_readable_where_a_store_takes_its_length(order_id: str, is_readable: bool) -> None:
+    name = document_name(order_id)
+    assert is_name(name)
+    assert (name == "%%2F" + order_id[1:]) is is_readable
 
 
 def test_no_two_order_ids_have_one_name() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from tests.crash_job import in_a_fork
 from tests.exactly_once.stores import Places
@@ -18,6 +18,7 @@ Documents = dict[str, dict[str, Any]]
 """The fields of documents, in Firestore's JSON, by name."""
 Tables = dict[str, str]
 """The rows of PostgreSQL's tables, as COPY writes them."""
+Content = TypeVar("Content", Tables, Documents)
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,23 @@ class Copy:
         if servers is None:
             return cls(kept_as)
         return cls(kept_as, servers.documents(), servers.tables())
+
+
+@dataclass(frozen=True)
+class Part(Generic[Content]):
+    """What one of the two servers has: read from it, put into it, and as a copy has it."""
+
+    name: str
+    read: Callable[[Servers], Content]
+    put: Callable[[Servers, Content], None]
+    of_copy: Callable[[Copy], Content | None]
+    empty: Content
+
+
+TABLES: Part[Tables] = Part("tables", Servers.tables, Servers.put_tables, lambda copy: copy.tables, {})
+DOCUMENTS: Part[Documents] = Part(
+    "documents", Servers.documents, Servers.put_documents, lambda copy: copy.documents, {}
+)
 
 
 def put_folder(copy: Path, data: Path, *, with_store: bool) -> None:

@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tests.exactly_once.stores import SERVERS
-from tests.store_loss.copies import put_folder
+from tests.store_loss.copies import DOCUMENTS, TABLES, Content, Part, put_folder
 from tests.store_loss.week import Loss, Week
 
 if TYPE_CHECKING:
@@ -81,28 +81,15 @@ def tables_dropped(week: Week, _: Random) -> Loss:
     return Loss("tables dropped", undo)
 
 
-def tables_emptied(week: Week, _: Random) -> Loss:
-    tables = _servers(week).tables()
-    _servers(week).put_tables({})
-    return Loss("tables emptied", partial(_servers(week).put_tables, tables))
+def emptied(part: Part[Content], week: Week, _: Random) -> Loss:
+    return _replaced(week, part, part.empty, f"{part.name} emptied")
 
 
-def tables_restored(week: Week, chance: Random) -> Loss:
-    copy, tables = chance.choice(week.copies), _servers(week).tables()
-    _servers(week).put_tables(copy.tables or {})
-    return Loss(f"tables of {copy.folder.name} restored", partial(_servers(week).put_tables, tables))
-
-
-def documents_removed(week: Week, _: Random) -> Loss:
-    documents = _servers(week).documents()
-    _servers(week).put_documents({})
-    return Loss("documents removed", partial(_servers(week).put_documents, documents))
-
-
-def documents_restored(week: Week, chance: Random) -> Loss:
-    copy, documents = chance.choice(week.copies), _servers(week).documents()
-    _servers(week).put_documents(copy.documents or {})
-    return Loss(f"documents of {copy.folder.name} restored", partial(_servers(week).put_documents, documents))
+def restored_at_one(part: Part[Content], week: Week, chance: Random) -> Loss:
+    copy = chance.choice(week.copies)
+    return _replaced(
+        week, part, part.of_copy(copy) or part.empty, f"{part.name} of {copy.folder.name} restored"
+    )
 
 
 def both_restored(week: Week, chance: Random) -> Loss:
@@ -165,10 +152,10 @@ def folder_restored(week: Week, chance: Random) -> Loss:
 OF_ENGINE_DB: tuple[Lose, ...] = (removed, renamed, truncated, restored, restored, of_another_folder)
 OF_SERVERS: tuple[Lose, ...] = (
     tables_dropped,
-    tables_emptied,
-    tables_restored,
-    documents_removed,
-    documents_restored,
+    partial(emptied, TABLES),
+    partial(restored_at_one, TABLES),
+    partial(emptied, DOCUMENTS),
+    partial(restored_at_one, DOCUMENTS),
     both_restored,
     setting_changed,
     setting_unset,
@@ -183,6 +170,14 @@ def _store(week: Week) -> Path:
 def _servers(week: Week) -> Servers:
     assert week.servers is not None
     return week.servers
+
+
+def _replaced(week: Week, part: Part[Content], content: Content, name: str) -> Loss:
+    """Make a content that of one server; the loss is undone by what the server had."""
+    servers = _servers(week)
+    had = part.read(servers)
+    part.put(servers, content)
+    return Loss(name, partial(part.put, servers, had))
 
 
 def _put_file(source: Path, target: Path) -> None:
