@@ -598,8 +598,11 @@ def test_an_adjustment_stays_as_it_was_first_written() -> None:
 
 
 def test_an_orders_document_goes_on_growing_whatever_fields_it_has() -> None:
-    order = fill(4) | {"broker_order_id": "adjustment", "adjustment": "none"}
-    assert merge_ledger_document(order, fill(10))["filled_qty"] == 10
+    for order in (
+        fill(4) | {"broker_order_id": "adjustment", "adjustment": "none"},
+        fill(4) | {"broker_order_id": "adjustment-7"},
+    ):
+        assert merge_ledger_document(order, fill(10))["filled_qty"] == 10
 
 
 # --- sums

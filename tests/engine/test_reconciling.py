@@ -153,6 +153,12 @@ def test_manual_trades_are_told_of_order_by_order_even_where_they_cancel_out() -
     ]
 
 
+def test_executions_of_our_orders_hide_no_manual_trade() -> None:
+    theirs = BrokerBook(positions={"SPY": 5.0}, fills=[fill("f1", "own-1", qty=2.0), fill("f2")])
+    found = only(compared(theirs, ledger(SPY=2), known_orders=frozenset({"own-1"})))
+    assert (found.kind, found.activity_id) == ("manual_trade", "f2")
+
+
 def test_a_split_that_the_broker_tells_of_in_two_parts_is_one_corporate_action() -> None:
     actions = [split("a1", -10.0), split("a2", 40.0)]
     theirs = BrokerBook(positions={"SPY": 40.0}, corporate_actions=actions)
@@ -232,6 +238,12 @@ def test_an_order_that_stands_in_the_place_of_ours_is_named_so() -> None:
     assert found.said.endswith("It stands in the place of our order own-1.")
 
 
+def test_an_unknown_order_says_when_it_was_submitted_where_that_alone_is_known() -> None:
+    stranger = listed("hand-1", order_status="new", created_at=None, submitted_at=EARLIER)
+    found = only(compared(BrokerBook(positions={}, open_orders=[stranger]), {}))
+    assert "entered 2026-03-16 12:29:00 UTC" in found.said
+
+
 def test_an_open_order_with_our_id_and_the_legs_of_our_orders_are_ours() -> None:
     leg = listed("leg-1", client_order_id="the broker's own", side="sell", order_status="held")
     heads = [
@@ -256,6 +268,16 @@ def test_an_order_that_the_broker_does_not_know_is_missing() -> None:
         "SPY: order own-1 (intent intent-of-own-1) (buy 10, 4 filled) is open by our record, and the broker "
         "doesn't know it: HTTP 404, order not found for own-1."
     )
+
+
+def test_a_missing_order_that_was_not_looked_up_is_in_none_of_the_brokers_lists() -> None:
+    found = only(compared(BrokerBook(positions={}), {}, orders=[own(is_open=True)]))
+    assert found.said.endswith("doesn't know it: it is in none of its lists of 2026-03-16 13:29:00 UTC.")
+
+
+def test_an_order_that_is_listed_under_another_client_id_is_not_missing() -> None:
+    order = listed("own-1", client_order_id="another", order_status="new")
+    assert compared(BrokerBook(positions={}, open_orders=[order]), {}, orders=[own(is_open=True)]) == []
 
 
 def test_one_order_that_is_over_or_let_stand_hides_no_other_of_its_symbol() -> None:
@@ -291,6 +313,20 @@ def test_an_order_that_filled_more_than_our_record_says_differs_in_quantity() ->
         "SPY: order own-1 (intent intent-of-own-1) is a buy of 10 with 7 filled at the broker, of 10 with 5 "
         "filled by our record."
     )
+
+
+def test_an_order_of_which_the_broker_tells_no_size_has_the_size_of_our_record() -> None:
+    theirs = BrokerBook(positions={"SPY": 7.0}, recent_orders=[listed(qty=None, filled_qty=7.0)])
+    found = only(compared(theirs, ledger(SPY=5), orders=[own(filled_qty=5.0)]))
+    assert "is a buy of 10 with 7 filled at the broker, of 10 with 5" in found.said
+
+
+def test_an_order_by_notional_differs_in_what_has_filled_alone() -> None:
+    theirs = BrokerBook(positions={"SPY": 5.0}, recent_orders=[listed(qty=10.0, filled_qty=5.0)])
+    assert compared(theirs, ledger(SPY=5), orders=[own(qty=None, filled_qty=5.0)]) == []
+    more = BrokerBook(positions={"SPY": 7.0}, recent_orders=[listed(qty=10.0, filled_qty=7.0)])
+    found = only(compared(more, ledger(SPY=5), orders=[own(qty=None, filled_qty=5.0)]))
+    assert (found.kind, found.difference_qty) == ("quantity_differs", units(2))
 
 
 def test_executions_alone_tell_that_an_order_filled_more() -> None:
