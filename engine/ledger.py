@@ -152,15 +152,15 @@ def adjustment_document(**said: Unpack[Adjustment]) -> dict[str, Any]:
     }
 
 
-def net_units(documents: Iterable[tuple[str, Any, Any, Any]]) -> dict[str, int]:
-    """Sum documents, each given as ``(id, symbol, side, filled_qty)``, by symbol, in units of 1e-9 shares.
+def signed_units(documents: Iterable[tuple[str, Any, Any, Any]]) -> list[tuple[str, int]]:
+    """Return the canonical symbol and the units of 1e-9 shares of each of ``(id, symbol, side, filled_qty)``.
 
-    What was bought counts up, what was sold counts down; symbols, in their canonical form, that come to 0 are
-    left out. What was filled is the broker's figure, rounded to the unit as its positions are.
-    Raises ``EngineError`` for a document that can't be summed: none may be left out without a word.
+    What was bought is above 0, what was sold below. What was filled is the broker's figure, rounded to the
+    unit as its positions are. Raises ``EngineError`` for a document that can't be summed: none may be left
+    out without a word.
     """
     rows = list(documents)
-    net: dict[str, int] = {}
+    signed = []
     for (order_id, symbol, side, filled), units in zip(rows, _units([row[3] for row in rows]), strict=True):
         named = isinstance(symbol, str) and bool(symbol.strip())
         sided = isinstance(side, str) and side in _SIGNS
@@ -170,8 +170,18 @@ def net_units(documents: Iterable[tuple[str, Any, Any, Any]]) -> dict[str, int]:
                 f"filled_qty {filled!r:.80}; expected a symbol, buy or sell, and shares from 0 to 1e9. "
                 f"Correct that document, and sync again."
             )
-        key = canonical_symbol(symbol)
-        net[key] = net.get(key, 0) + _SIGNS[side] * units
+        signed.append((canonical_symbol(symbol), _SIGNS[side] * units))
+    return signed
+
+
+def net_units(documents: Iterable[tuple[str, Any, Any, Any]]) -> dict[str, int]:
+    """Sum documents by symbol as ``signed_units`` has them; symbols that come to 0 are left out.
+
+    Raises ``EngineError`` for a document that can't be summed.
+    """
+    net: dict[str, int] = {}
+    for symbol, units in signed_units(documents):
+        net[symbol] = net.get(symbol, 0) + units
     return {symbol: units for symbol, units in net.items() if units}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from engine.errors import DataUnavailable, EngineError
+from engine.errors import EngineError
 from engine.ledger import (
     ADJUSTMENT_IDS,
     COUNTS_AS_TRADE,
@@ -21,13 +21,11 @@ from engine.ledger import (
     checked_ledger_document,
     ledger_keys,
     merge_ledger_document,
-    net_units,
 )
 from engine.ledger_keys import (
     MOST_IN_DOUBT,
     DocumentKeys,
     check_countable,
-    check_own,
     ranges_without_sessions,
 )
 from engine.stores import embedded_sql as sql
@@ -40,6 +38,8 @@ from engine.stores.books import (
     why_older,
 )
 from engine.stores.embedded_file import SCHEMA_VERSION, EmbeddedFile
+from engine.stores.embedded_sums import ChangedSums, EmbeddedSums
+from engine.stores.ledger_checkpoints import net_units_of
 from engine.stores.modes import OWNER_ONLY, Modes
 from engine.stores.names_alike import alike_in_ascii, judged_rows
 from engine.stores.protocols import POSITION_COLUMNS, SyncMark, checked_agent_document_name
@@ -48,11 +48,6 @@ _OTHERS_OF_SESSION = """
 SELECT min(broker_order_id), broker_account_id, trading_date FROM ledger_trades
 WHERE trading_date = ? AND broker_account_id NOT IN (SELECT value FROM json_each(?))
 GROUP BY broker_account_id
-"""
-_SUMMED = """
-SELECT broker_order_id, trading_date,
-    json_extract(document, '$.symbol', '$.side', '$.filled_qty', '$.broker_account_id', '$.trading_date')
-FROM ledger_trades WHERE broker_account_id = ?
 """
 # Beyond so many accounts everything is read and sifted here: SQLite limits the variables of a query.
 _ACCOUNTS_PER_QUERY = 500
@@ -205,7 +200,7 @@ class EmbeddedStore:
 
         Raises ``DataUnavailable``.
         """
-        rows = self._file.read({4: sql.SYNC_MARK}, (account,))
+        rows = self._file.read({4: sql.SYNC_MARK, 5: sql.SYNC_MARK}, (account,))
         try:
             return _mark(*rows[0]) if rows else None
         except (TypeError, ValueError) as error:
@@ -252,22 +247,17 @@ class EmbeddedStore:
         rows = self._file.read(query, (account, since.isoformat()))
         return [self._document(text) for (text,) in rows]
 
-    def net_positions(self, account: str) -> dict[str, int]:
+    def net_positions(
+        self, account: str, *, today: date | None = None, counting: bool = False
+    ) -> dict[str, int]:
         """Sum an account's documents by symbol, in units of 1e-9 shares; those that come to 0 are left out.
 
-        Raises ``DataUnavailable``, also for a document that can't be summed, or counted on a session: one
-        whose fields differ from the columns that it is found by among them.
+        By a checkpoint, as ``LedgerStore`` says. Raises ``DataUnavailable``, also for a document that can't
+        be summed, or counted on a session: one whose fields differ from the columns that it is found by among
+        them.
         """
-        rows = [(id_, day, *json.loads(said)) for id_, day, said in self._file.read(_SUMMED, (account,))]
-        keys = [
-            DocumentKeys(id_, within, day if day == said else (day, said))
-            for id_, day, *_, within, said in rows
-        ]
-        check_own(keys, account, self.place)
-        try:
-            return net_units((id_, symbol, side, qty) for id_, _, symbol, side, qty, *_ in rows)
-        except EngineError as error:
-            raise DataUnavailable(f"{self.path}: {error}") from error
+        sums = EmbeddedSums(self._file)
+        return net_units_of(sums, account, today=today or datetime.now(UTC).date(), counting=counting)
 
     def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:
         """Merge documents into the ledger, all or none, and give how many of the stored ones changed.
@@ -279,18 +269,19 @@ class EmbeddedStore:
         checked = [checked_ledger_document(new) for new in documents]
         changed: set[str] = set()
         with self._file.writing() as connection:
+            sums = ChangedSums(connection)
             for new in checked:
                 order_id = new["broker_order_id"]
-                found = connection.execute(
-                    "SELECT document FROM ledger_trades WHERE broker_order_id = ?", (order_id,)
-                ).fetchone()
-                old = self._document(found[0]) if found else None
+                found = connection.execute(sql.DOCUMENT, (order_id,)).fetchone()
+                old = self._document(found[-1]) if found else None
                 document = merge_ledger_document(old, new)
                 if document == old:
                     continue
                 keys = ledger_keys(document)
+                sums.note(None if old is None else (found[:-1], old), (keys, document))
                 connection.execute(sql.WRITE_DOCUMENT, (*keys, _json(document)))
                 changed.add(order_id)
+            sums.keep()
         return len(changed)
 
     def agent_document(self, name: str) -> dict[str, Any] | None:

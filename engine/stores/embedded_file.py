@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 _Identity = tuple[int, int, int]
 BUSY_TIMEOUT_S = 5.0
-SCHEMA_VERSION = 4
-"""The layout of the file. 3 had no marks of syncs, 2 one document of the agent, its state, and 1 none; all
-are read as they are, and renewed by a write."""
+SCHEMA_VERSION = 5
+"""The layout of the file. 4 had no checkpoints of the ledger, 3 no marks of syncs, 2 one document of the
+agent, its state, and 1 none; all are read as they are, and renewed by a write."""
 
 _AGENT_DOCUMENTS_TABLE = """
 CREATE TABLE agent_documents (
@@ -47,6 +47,47 @@ CREATE TABLE broker_position_syncs (
     open_breaks INTEGER NOT NULL
 )
 """
+_CHECKPOINTS = (
+    """
+CREATE TABLE ledger_checkpoints (
+    broker_account_id TEXT PRIMARY KEY NOT NULL,
+    through TEXT NOT NULL,
+    checkpoint TEXT NOT NULL,
+    writes INTEGER NOT NULL
+)
+""",
+    """
+CREATE INDEX ledger_trades_by_account ON ledger_trades (broker_account_id, trading_date, broker_order_id)
+""",
+    *(
+        f"""
+CREATE TRIGGER ledger_checkpoint_{name} {event} ON ledger_trades BEGIN
+    UPDATE ledger_checkpoints SET writes = writes + 1,
+        checkpoint = CASE WHEN through >= {row}.trading_date THEN '' ELSE checkpoint END
+    WHERE broker_account_id = {row}.broker_account_id;
+END
+"""
+        for name, event, row in (
+            ("after_insert", "AFTER INSERT", "NEW"),
+            ("before_update", "BEFORE UPDATE", "OLD"),
+            ("after_update", "AFTER UPDATE", "NEW"),
+            ("before_delete", "BEFORE DELETE", "OLD"),
+        )
+    ),
+    """
+CREATE TRIGGER ledger_checkpoint_before_insert BEFORE INSERT ON ledger_trades BEGIN
+    UPDATE ledger_checkpoints SET writes = writes + 1, checkpoint = ''
+    WHERE (broker_account_id, through) IN (
+        SELECT ledger_checkpoints.broker_account_id, through FROM ledger_trades, ledger_checkpoints
+        WHERE broker_order_id = NEW.broker_order_id
+            AND ledger_checkpoints.broker_account_id = ledger_trades.broker_account_id
+            AND through >= ledger_trades.trading_date
+    );
+END
+""",
+)
+"""The checkpoints of the ledger, and what keeps them right whoever writes a document: one of a session that
+a checkpoint has empties it. An INSERT may be one OR REPLACE, which tells no trigger of the row that goes."""
 _SCHEMA = f"""
 BEGIN;
 CREATE TABLE broker_positions (
@@ -68,6 +109,7 @@ CREATE TABLE ledger_trades (
 CREATE INDEX ledger_trades_by_session ON ledger_trades (trading_date, broker_account_id);
 {_AGENT_DOCUMENTS_TABLE};
 {_SYNCS_TABLE};
+{";".join(_CHECKPOINTS)};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
@@ -87,7 +129,7 @@ class EmbeddedFile:
         default_factory=list, init=False, repr=False, compare=False
     )
 
-    def read(self, query: str | Mapping[int, str], values: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    def read(self, query: str | Mapping[int, str], values: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
         """Give the rows; none where there is no file, or one of a layout that has no ``query``.
 
         Raises ``DataUnavailable``.
@@ -213,7 +255,10 @@ class EmbeddedFile:
         version = self._version(connection)
         if version == SCHEMA_VERSION:
             return
-        connection.execute(_SYNCS_TABLE)
+        for statement in _CHECKPOINTS:
+            connection.execute(statement)
+        if version < 4:
+            connection.execute(_SYNCS_TABLE)
         if version < 3:
             connection.execute(_AGENT_DOCUMENTS_TABLE)
         if version == 2:

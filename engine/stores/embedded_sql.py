@@ -17,7 +17,7 @@ SELECT * FROM (
     SELECT broker_account_id, NULL, NULL FROM stale
 )
 """
-FRESH_POSITIONS = {1: FRESH, 2: FRESH, 3: FRESH, 4: FRESH_AND_SYNCED}
+FRESH_POSITIONS = {1: FRESH, 2: FRESH, 3: FRESH, 4: FRESH_AND_SYNCED, 5: FRESH_AND_SYNCED}
 """How to read positions that are no older than they may be, by layout."""
 VANISHED = """
 UPDATE broker_positions SET qty = 0.0, avg_price = NULL, market_value = NULL, updated_at = ?2, raw = NULL
@@ -45,6 +45,9 @@ ON CONFLICT (broker_account_id, symbol) DO UPDATE SET
     qty = excluded.qty, avg_price = excluded.avg_price, market_value = excluded.market_value,
     updated_at = excluded.updated_at, raw = excluded.raw
 """
+DOCUMENT = """
+SELECT broker_order_id, broker_account_id, trading_date, document FROM ledger_trades WHERE broker_order_id = ?
+"""
 WRITE_DOCUMENT = """
 INSERT INTO ledger_trades VALUES (?, ?, ?, ?)
 ON CONFLICT (broker_order_id) DO UPDATE SET
@@ -55,8 +58,27 @@ AGENT_DOCUMENT = {
     2: "SELECT document FROM agent_state WHERE ? = 'state'",
     3: "SELECT document FROM agent_documents WHERE name = ?",
     4: "SELECT document FROM agent_documents WHERE name = ?",
+    5: "SELECT document FROM agent_documents WHERE name = ?",
 }
 """How to read a document of the agent, by layout."""
 WRITE_AGENT_DOCUMENT = """
 INSERT INTO agent_documents VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET document = excluded.document
+"""
+
+SUMMED_FIELDS = ("broker_account_id", "trading_date", "strategy_id", "symbol", "side", "filled_qty")
+_SUMMED = f"""
+SELECT broker_order_id, broker_account_id, trading_date,
+    json_extract(document, {", ".join(f"'$.{name}'" for name in SUMMED_FIELDS)})
+FROM ledger_trades
+"""
+NEXT_SUMMED = f"""
+{_SUMMED} WHERE broker_account_id = ? AND trading_date <= ? AND (trading_date, broker_order_id) > (?, ?)
+ORDER BY trading_date, broker_order_id LIMIT ?
+"""
+NEWER_SUMMED = f"{_SUMMED} WHERE broker_account_id = ? AND trading_date > ?"
+COUNT_OF_ACCOUNT = "SELECT count(*) FROM ledger_trades WHERE broker_account_id = ?"
+CHECKPOINT = "SELECT checkpoint, writes FROM ledger_checkpoints WHERE broker_account_id = ?"
+KEEP_CHECKPOINT = """
+INSERT INTO ledger_checkpoints VALUES (?, ?, ?, 0) ON CONFLICT (broker_account_id) DO UPDATE SET
+    through = excluded.through, checkpoint = excluded.checkpoint, writes = writes + 1
 """

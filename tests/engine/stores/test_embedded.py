@@ -352,13 +352,32 @@ CREATE TABLE agent_state (
 """
 
 
+TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'ledger_trades'"
+
+
+def make_it_layout_4(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        for (name,) in connection.execute(TRIGGERS).fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.executescript(
+            "DROP TABLE ledger_checkpoints; DROP INDEX ledger_trades_by_account; PRAGMA user_version = 4"
+        )
+
+
 def make_it_layout_3(path: Path) -> None:
+    make_it_layout_4(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("DROP TABLE broker_position_syncs; PRAGMA user_version = 3")
 
 
 def make_it_layout_3_with_a_state(path: Path) -> None:
     make_it_layout_3(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO agent_documents VALUES ('state', ?)", (json.dumps(HALTED),))
+
+
+def make_it_layout_4_with_a_state(path: Path) -> None:
+    make_it_layout_4(path)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO agent_documents VALUES ('state', ?)", (json.dumps(HALTED),))
 
@@ -387,6 +406,8 @@ OLD_LAYOUTS = {
     "layout 2": (make_it_layout_2_with_a_state, HALTED),
     "layout 3, empty": (make_it_layout_3, None),
     "layout 3": (make_it_layout_3_with_a_state, HALTED),
+    "layout 4, empty": (make_it_layout_4, None),
+    "layout 4": (make_it_layout_4_with_a_state, HALTED),
 }
 
 

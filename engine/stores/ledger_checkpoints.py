@@ -1,0 +1,179 @@
+"""The sum of an account's ledger by its checkpoint: what is read, in which order, and what is kept of it.
+
+A sum reads the checkpoint, the documents of sessions after it, and one page of the walk by which the older
+ones are verified (``engine.ledger_sums``): so many documents, however many the ledger has. What came of it is
+kept only where no document of the account was written meanwhile; else everything is read again.
+
+Without a checkpoint that holds, the documents are read page by page, each with a deadline of its own. What
+was read is kept after each, so that a later sync goes on where this one had to stop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Protocol
+
+from engine.errors import DataUnavailable, EngineError
+from engine.ledger_keys import DocumentKeys, check_own
+from engine.ledger_sums import Checkpoint, Summand, checkpoint_of
+
+BUILD_S = 60.0
+"""For so long a sync sums up an account without a checkpoint; the next one goes on."""
+PAGE_OF_A_BUILD = 5_000
+PAGE_OF_A_WALK = 500
+_ATTEMPTS = 20
+_PAUSE_S = 0.02
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a store keeps of a checkpoint, None where nothing, and by what a change of it is noticed."""
+
+    text: str | None
+    token: Any = None
+
+
+class SummedLedger(Protocol):
+    """What a store must offer so that its documents can be summed by a checkpoint."""
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for people."""
+        ...
+
+    def kept(self, account: str) -> Kept:
+        """Return an account's checkpoint. Raises ``DataUnavailable``."""
+        ...
+
+    def keep(self, checkpoint: Checkpoint, *, replacing: Kept) -> bool:
+        """Keep a checkpoint; return whether neither it nor any document of the account was written since.
+
+        Raises ``EngineError``.
+        """
+        ...
+
+    def page(self, account: str, *, through: str, after: tuple[str, ...], limit: int) -> list[Summand]:
+        """Return the next documents of a walk; fewer than ``limit`` only at its end.
+
+        Those of sessions after ``through`` may be left out. Raises ``DataUnavailable``.
+        """
+        ...
+
+    def newer(self, account: str, *, through: str) -> list[Summand]:
+        """Return all documents of sessions after ``through``. Raises ``DataUnavailable``."""
+        ...
+
+    def count(self, account: str) -> int:
+        """Return how many documents an account has, of whatever session. Raises ``DataUnavailable``."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Summing:
+    """One sum of an account's documents."""
+
+    ledger: SummedLedger
+    account: str
+    today: date
+
+    def net_units(self, *, counting: bool) -> dict[str, int]:
+        ends_at, attempts = time.monotonic() + BUILD_S, 0
+        while True:
+            kept = self.ledger.kept(self.account)
+            known = checkpoint_of(kept.text or "", self.account, self.ledger.place)
+            if known is None:
+                documents = self.ledger.count(self.account)
+                if documents == 0 and kept.text is None:
+                    return {}
+                known = Checkpoint.begun(self.account, today=self.today, documents=documents)
+                new = replace(known, changes=known.changes + 1)
+                net = None
+            elif known.total is None:
+                new, net = self._built_on(known), None
+            else:
+                new, net = self._summed(known, counting=counting)
+            if not self.ledger.keep(new, replacing=kept):
+                attempts += 1
+                self._check_attempts(attempts)
+            elif net is not None:
+                return net
+            elif new.total is None and new.after and time.monotonic() > ends_at:
+                raise DataUnavailable(f"{self._progress(new)} Sync again: it goes on there.")
+
+    def _built_on(self, known: Checkpoint) -> Checkpoint:
+        """Return a checkpoint without a total one page further."""
+        limit = PAGE_OF_A_BUILD
+        try:
+            page = self._page(known, limit)
+        except DataUnavailable as error:
+            if not known.after:
+                raise
+            raise DataUnavailable(f"{error} {self._progress(known)}") from error
+        return known.walked_on(page, to_the_end=len(page) < limit)
+
+    def _summed(self, known: Checkpoint, *, counting: bool) -> tuple[Checkpoint, dict[str, int] | None]:
+        """Return the checkpoint to keep and the units by symbol; None where the sum has to begin again."""
+        assert known.total is not None
+        newer = self.ledger.newer(self.account, through=known.through)
+        self._check(newer)
+        limit = PAGE_OF_A_WALK
+        page = self._page(known, limit)
+        is_whole = not known.after and len(page) < limit
+        is_due = counting or known.counted_on != self.today.isoformat()
+        if is_due and not is_whole:
+            documents = self.ledger.count(self.account)
+            if documents != known.total.count + len(newer):
+                return known.begun_again(documents=documents), None
+        walked = known.walked_on(page, to_the_end=len(page) < limit)
+        assert walked.total is not None
+        net = walked.total.changed(added=newer).by_symbol()
+        new = walked.folded(newer, today=self.today)
+        return replace(new, counted_on=self.today.isoformat()), net
+
+    def _page(self, known: Checkpoint, limit: int) -> list[Summand]:
+        page = self.ledger.page(self.account, through=known.through, after=known.after, limit=limit)
+        self._check(page)
+        return page
+
+    def _check(self, read: Sequence[Summand]) -> None:
+        """Raise ``DataUnavailable`` for a document that can't be counted or summed."""
+        keys = (DocumentKeys(one.document_id, one.account, one.trading_date) for one in read)
+        check_own(keys, self.account, self.ledger.place)
+
+    def _progress(self, known: Checkpoint) -> str:
+        return (
+            f"The ledger documents of account {self.account} are being summed up anew: "
+            f"{known.walked.count:,} of about {max(known.documents, known.walked.count):,} are done, and "
+            f"until all are, nothing is known of its positions there."
+        )
+
+    def _check_attempts(self, attempts: int) -> None:
+        if attempts >= _ATTEMPTS:
+            raise DataUnavailable(
+                f"{self.ledger.place}: the ledger of account {self.account} was written {attempts} times "
+                f"while it was summed up; expected a pause in between. Run again."
+            )
+        time.sleep(_PAUSE_S * attempts)
+
+
+def net_units_of(
+    ledger: SummedLedger, account: str, *, today: date, counting: bool = False
+) -> dict[str, int]:
+    """Return what an account's documents sum to, in units of 1e-9 shares by symbol, without 0.
+
+    ``today`` is the session that it is: it decides how much is read, never what the sum is. ``counting``:
+    the documents are counted as well, and all read again where there are more, or fewer, than were summed.
+    Raises ``DataUnavailable``, also for a document that can't be summed, or counted on a session, and
+    while an account's first sum is not finished.
+    """
+    try:
+        return _Summing(ledger, account, today).net_units(counting=counting)
+    except DataUnavailable:
+        raise
+    except EngineError as error:
+        said = str(error)
+        place = "" if said.startswith(ledger.place) else f"{ledger.place}: "
+        raise DataUnavailable(f"{place}{said}") from error
