@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.intents.id_hashes import may_be_repeated
+from engine.intents.id_hashes import among_repeated, may_be_repeated
 from engine.intents.identity import IdentityRules
 from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow
+from engine.intents.raw_table import one_array
 from engine.intents.reading import IntentFile
 from engine.quantity import Mask
 from engine.schema import intents_schema
@@ -111,12 +112,13 @@ def assemble(
     )
     table, before = table.select(intents_schema().names), _previous_of(table, files, known_before)
     known = pa.concat_tables([known, *known_before.values()]).combine_chunks()
-    first = _first_places(table, known, before)
+    are_derived = not (known.num_rows or any(file.with_own_id.any() for file in files))
+    first = _first_places(table, known, before, are_derived=are_derived)
     places = np.arange(known.num_rows, known.num_rows + table.num_rows)
     repeated = np.flatnonzero(first != places)
     if not len(repeated):
         return Assembled(table, DUPLICATES_SCHEMA.empty_table(), [])
-    same = _say_the_same(table, known, before, first)[repeated]
+    same = _say_the_same(table, known, before, first, repeated)
     aside = table.take(pa.array(repeated))
     origins = _origins(table, known, first[repeated])
     keep = np.ones(table.num_rows, dtype=bool)
@@ -132,7 +134,7 @@ def _kept(table: pa.Table, keep: Mask) -> pa.Table:
     """Return the rows to keep; columns that say the same in every row are cut to length, uncopied."""
     rows, wanted = int(np.count_nonzero(keep)), pa.array(keep)
     columns = [
-        column.slice(0, rows) if _is_constant(column.combine_chunks()) else column.filter(wanted)
+        column.slice(0, rows) if _is_constant(one_array(column)) else column.filter(wanted)
         for column in table.columns
     ]
     return pa.Table.from_arrays(columns, schema=table.schema)
@@ -207,7 +209,7 @@ def _duplicates(aside: pa.Table, origins: pa.Array) -> pa.Table:
 
 def _in_order(table: pa.Table) -> pa.Table:
     created = table["created_at"].cast(pa.int64()).to_numpy()
-    files = table["source_file"].combine_chunks()
+    files = one_array(table["source_file"])
     names = files.dictionary.to_pylist()
     rank = np.empty(len(names), dtype=np.int64)
     rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
@@ -218,14 +220,21 @@ def _in_order(table: pa.Table) -> pa.Table:
     return table.take(pa.array(np.lexsort((row, file_rank, created)))).combine_chunks()
 
 
-def _first_places(table: pa.Table, known: pa.Table, before: Sequence[_Before]) -> npt.NDArray[np.int64]:
+def _first_places(
+    table: pa.Table, known: pa.Table, before: Sequence[_Before], *, are_derived: bool
+) -> npt.NDArray[np.int64]:
     """Return, for each row, where its account and id come first: in ``known``, or behind it in the table.
 
     Rows with one account and id share the place, also where only one of them had an id that is known under
-    other rules.
+    other rules. ``are_derived``: nothing is known, and all ids of the table are derived from the content.
     """
     rows = known.num_rows + table.num_rows
-    asked = np.ones(rows, dtype=bool) if before else may_be_repeated([known, table])
+    if before:
+        asked = np.ones(rows, dtype=bool)
+    elif are_derived:
+        asked = among_repeated(table["content_hash"].to_numpy().view(np.uint64))
+    else:
+        asked = may_be_repeated([known, table])
     places_of_table, places = np.arange(known.num_rows, rows), np.flatnonzero(asked)
     if not len(places):
         return places_of_table
@@ -252,21 +261,28 @@ def _first_places(table: pa.Table, known: pa.Table, before: Sequence[_Before]) -
 
 
 def _say_the_same(
-    table: pa.Table, known: pa.Table, before: Sequence[_Before], first: npt.NDArray[np.int64]
+    table: pa.Table,
+    known: pa.Table,
+    before: Sequence[_Before],
+    first: npt.NDArray[np.int64],
+    asked: npt.NDArray[np.int64],
 ) -> Mask:
-    """Return which rows have the content of the row at their ``first`` place, under the rules of that row.
+    """Return which ``asked`` rows have the content of the row at their ``first`` place, under its rules.
 
     Rows with a derived id do by the nature of it.
     """
-    now = table["content_hash"].to_numpy()
-    hashes = np.concatenate([known["content_hash"].to_numpy(), now])[first]
-    is_under_todays = np.ones(len(first), dtype=bool)
-    same: Mask = np.zeros(len(first), dtype=bool)
+    places, now = first[asked], table["content_hash"].to_numpy()
+    is_known = places < known.num_rows
+    hashes = now[np.where(is_known, 0, places - known.num_rows)]
+    hashes[is_known] = known["content_hash"].to_numpy()[places[is_known]]
+    is_under_todays = np.ones(len(asked), dtype=bool)
+    same: Mask = np.zeros(len(asked), dtype=bool)
     for under in before:
-        there = (first >= under.start) & (first < under.stop)
+        there = (places >= under.start) & (places < under.stop)
         is_under_todays &= ~there
-        same |= there & (under.ids.is_valid().to_numpy() | (hashes == under.content_hashes))
-    same |= is_under_todays & (hashes == now)
+        is_derived = under.ids.is_valid().to_numpy()[asked]
+        same |= there & (is_derived | (hashes == under.content_hashes[asked]))
+    same |= is_under_todays & (hashes == now[asked])
     return same
 
 

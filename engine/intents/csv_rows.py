@@ -23,7 +23,8 @@ from engine.intents.characters import count_of
 from engine.intents.column_names import shown_name
 from engine.intents.limits import LARGEST_RECORD_BYTES, beyond, check_cells, record_too_large
 from engine.intents.problems import Problem, RefusedRow
-from engine.intents.raw_table import RawTable
+from engine.intents.raw_table import RawTable, one_array
+from engine.intents.repeated_header import without_repeated_headers
 from engine.printable import shown
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _HEADER_BYTES = 1 << 20
 _HEADER = "strategy_id,broker_account_id,symbol,side,qty"
 _SEPARATORS = ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"))
+_CODED = pa.dictionary(pa.int32(), pa.string())
+_EACH_ITS_OWN = frozenset({"client_intent_id", "metadata"})
 _LINE_ENDS = (b"\n", b"\r")
 _SAVE_AS_UTF8 = "Save it as UTF-8, with commas."
 
@@ -57,12 +60,10 @@ def read_csv(name: str, content: bytes, limits: IntakeLimits) -> RawTable:
     if table.num_rows + len(ragged) > limits.max_rows:
         raise beyond(name, limits, "max_rows")
     begins = _record_lines(content, 1 + table.num_rows + len(ragged), lines)
-    columns = {
-        column.strip(): table.column(i).combine_chunks() for i, column in enumerate(table.column_names)
-    }
+    columns = {column.strip(): one_array(table.column(i)) for i, column in enumerate(table.column_names)}
     numbers = np.delete(begins, [0, *(row.number - 1 for row in ragged)])
     refused = [_ragged_row(name, int(begins[row.number - 1]), row) for row in ragged]
-    return RawTable(table.num_rows, columns, numbers, refused)
+    return without_repeated_headers(name, RawTable(table.num_rows, columns, numbers, refused))
 
 
 def _table(
@@ -83,14 +84,22 @@ def _table(
             read_options=csv.ReadOptions(use_threads=False, block_size=LARGEST_RECORD_BYTES),
             parse_options=csv.ParseOptions(newlines_in_values=b'"' in content, invalid_row_handler=note),
             convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=True, null_values=[""]
+                column_types={column: _type_of(column) for column in header},
+                strings_can_be_null=True,
+                null_values=[""],
             ),
-        )
+        ).unify_dictionaries()
     except pa.ArrowException as error:
         if len(ragged) > limits.max_refused_rows:
             raise _too_ragged(name, ragged[0], limits) from None
         raise _not_csv(name, content, str(error)) from None
     return table, ragged
+
+
+def _type_of(column: str) -> pa.DataType:
+    """Return what a column is read as: fields as codes and their distinct texts, which are looked at once."""
+    field = field_named(column)
+    return _CODED if field is not None and field not in _EACH_ITS_OWN else pa.string()
 
 
 def _not_csv(name: str, content: bytes, said: str) -> UnreadableFile:

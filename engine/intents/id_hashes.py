@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.intents.raw_table import one_array
 from engine.intents.row_hashes import Words, text_words
 from engine.quantity import Mask
 
@@ -24,14 +25,19 @@ def may_be_repeated(tables: list[pa.Table]) -> Mask:
     Every row that does is among them; by chance some others are. The tables have columns
     ``broker_account_id`` and ``client_intent_id``.
     """
-    ids = [table["client_intent_id"].combine_chunks() for table in tables]
+    ids = [one_array(table["client_intent_id"]) for table in tables]
     size = min(max(map(_longest, ids), default=0), _LONGEST)
     hashes = np.concatenate(
         [
-            _hashes(table["broker_account_id"].combine_chunks(), _as_words(texts, size + -size % _WORD))
+            _hashes(one_array(table["broker_account_id"]), _as_words(texts, size + -size % _WORD))
             for table, texts in zip(tables, ids, strict=True)
         ]
     )
+    return among_repeated(hashes)
+
+
+def among_repeated(hashes: Words) -> Mask:
+    """Return which hashes stand more than once; by chance some others are among them."""
     ordered = np.sort(hashes)
     shared = ordered[1:][ordered[1:] == ordered[:-1]]
     if not len(shared):

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.intents.characters import places_of
+from engine.intents.raw_table import one_array
 from engine.schema import INTENT_FIELDS
 
 _NUMBERS = tuple(field.name for field in INTENT_FIELDS if field.kind in {"quantity", "number"})
@@ -99,7 +100,7 @@ def _columns(
         return None
     if table.num_rows != len(ends) or not all(map(_is_exact, table.columns)):
         return None
-    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    columns = {name: one_array(table[name]) for name in table.column_names}
     return {name: column for name, column in columns.items() if column.null_count < len(column)}
 
 

@@ -30,7 +30,10 @@ class InboxZone:
 
     def remedied(self, found: Violation, column: pa.Array) -> Iterator[Violation]:
         """Yield a violation with what to do about times that lack a zone, apart from other wrong ones."""
-        naive = found.rows & _lacks_a_zone(column)
+        if not found.rows.any():
+            return
+        naive = found.rows.copy()
+        naive[naive] = _lacks_a_zone(column.filter(pa.array(naive)))
         if naive.any():
             with_offset = "Write it with its offset, such as 2026-03-02T14:30:00-05:00"
             remedy = (

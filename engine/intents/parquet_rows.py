@@ -18,7 +18,7 @@ from engine.config import IntakeLimits
 from engine.errors import UnreadableFile
 from engine.field_names import field_named
 from engine.intents.limits import CELL_BYTES, NESTED_VALUE_BYTES, beyond, check_cells, check_laid_out
-from engine.intents.raw_table import RawTable
+from engine.intents.raw_table import RawTable, one_array
 from engine.schema import INTENT_FIELDS
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _coded(footer: pq.FileMetaData) -> list[str]:
 
 def _of_common_type(column: pa.ChunkedArray) -> pa.Array:
     """Return a column as an array of a type that Arrow's functions know, and that says the same."""
-    array = column.combine_chunks()
+    array = one_array(column)
     if isinstance(array.type, pa.UuidType):
         return pa.array([None if value is None else str(value) for value in array.to_pylist()], pa.string())
     if isinstance(array, pa.ExtensionArray):

@@ -56,6 +56,11 @@ class RawTable:
         ]
 
 
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array; Arrow's own ``combine_chunks`` copies even where there is one chunk."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def python_values(array: pa.Array) -> list[Any]:
     """Return an array's values; one that Python has no type for (a time in the year 20000) as text."""
     try:

@@ -26,7 +26,6 @@ from engine.intents.previous import PreviousIdentity, previous_identity
 from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow, Said
 from engine.intents.raw_table import RawTable
 from engine.intents.refusals import Findings, refused_rows
-from engine.intents.repeated_header import without_repeated_headers
 from engine.intents.row_hashes import Words
 from engine.intents.typed import trimmed_text, typed_column
 from engine.keeping import Unkeepable
@@ -81,7 +80,7 @@ def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by na
     Never raises for what a strategy wrote: that comes back as refused rows, each with its reasons.
     """
     try:
-        raw = without_repeated_headers(name, read_raw(name, content, limits))
+        raw = read_raw(name, content, limits)
         check_laid_out(name, raw.columns, limits)
         return _read(name, raw, _Context(file_time_us, trading_date, limits, rules, previous, now_us, zone))
     except UnreadableFile as error:

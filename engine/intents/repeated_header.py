@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.columns import MISSING
 from engine.errors import UnreadableFile
 from engine.field_names import field_named
 from engine.intents.problems import Problem, RefusedRow
@@ -20,27 +21,30 @@ _FIELDS_OF_A_HEADER = 3
 
 
 def without_repeated_headers(name: str, raw: RawTable) -> RawTable:
-    """Return a file's rows with each repetition of its header refused as one row.
+    """Return the rows of a CSV, all columns text, with each repetition of its header refused as one row.
 
     Raises ``UnreadableFile`` for a header with other columns, below which values would be read as what they
     are not.
     """
     symbol = next((column for column in raw.columns if field_named(column) == "symbol"), None)
-    if raw.names_differ_by_row or symbol is None or not pa.types.is_string(raw.columns[symbol].type):
+    if symbol is None:
         return raw
-    texts = [column for column, array in raw.columns.items() if pa.types.is_string(array.type)]
     suspects = _is_in(raw.columns[symbol], [*raw.columns, *FIELD_BY_NAME])
     if not suspects.any():
         return raw
     repeated = suspects.copy()
-    for column in texts:
-        repeated &= _is_in(raw.columns[column], [column])
+    for column, array in raw.columns.items():
+        repeated &= _is_in(array, [column])
     _check_other_headers(name, raw, np.flatnonzero(suspects & ~repeated)[:_ROWS_LOOKED_AT])
     refused = [_refusal(name, int(number)) for number in raw.row_numbers[repeated]]
     return replace(raw.of(~repeated), refused=[*raw.refused, *refused])
 
 
 def _is_in(array: pa.Array, words: list[str]) -> Mask:
+    if pa.types.is_dictionary(array.type):
+        codes = pc.fill_null(array.indices, MISSING).to_numpy()
+        coded: Mask = np.append(_is_in(array.dictionary, words), False)[codes]
+        return coded
     found: Mask = pc.is_in(pc.utf8_trim_whitespace(array), pa.array(words)).to_numpy(zero_copy_only=False)
     return found
 
