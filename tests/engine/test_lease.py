@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
 import os
 import shutil
 import threading
@@ -23,6 +22,7 @@ from engine.stores.embedded import EmbeddedStore
 from engine.stores.firestore import FirestoreStore
 from engine.stores.lock import exclusive
 from engine.stores.protocols import AgentDocuments
+from tests.processes import exit_codes
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
 SEND_S = 20.0
@@ -700,9 +700,8 @@ def test_of_threads_that_want_one_lease_exactly_one_gets_it(store: AgentDocument
     assert all(won[0] in text for text in refused)
 
 
-def count_up(store: AgentDocuments, name: str, book: Path, environment: Mapping[str, str]) -> None:
+def count_up(store: AgentDocuments, name: str, book: Path) -> None:
     """Read and write a number, which only one at a time may do."""
-    os.environ.update(environment)
     for _ in range(5):
         with leasing_of(store, name, patience_s=60).acquire("paper") as lease:
             lease.hold_for(SEND_S)
@@ -714,14 +713,8 @@ def test_processes_that_hold_it_in_turn_are_never_inside_together(
 ) -> None:
     book = tmp_path / "number"
     book.write_text("0")
-    context = multiprocessing.get_context("spawn")
-    environment = {name: value for name, value in os.environ.items() if name.startswith("FIRESTORE_")}
-    jobs = [context.Process(target=count_up, args=(store, f"job {n}", book, environment)) for n in range(2)]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join(120)
-    assert [job.exitcode for job in jobs] == [0, 0]
+    holders = [(store, f"job {n}", book) for n in range(2)]
+    assert exit_codes(count_up, *holders, within_s=120) == [0, 0]
     assert book.read_text() == "10"
 
 

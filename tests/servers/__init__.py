@@ -14,13 +14,14 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import TypeVar
 
 LOOPBACK = "127.0.0.1"
 _MEMORY = Path("/dev/shm")
@@ -40,6 +41,15 @@ kill -s KILL -- "-$1"
 rm -rf -- "$2"
 """
 
+_AS_ANOTHER = """
+import os, sys
+user, group, *command = sys.argv[1:]
+os.setgroups([])
+os.setgid(int(group))
+os.setuid(int(user))
+os.execv(command[0], command)
+"""
+
 Running = TypeVar("Running")
 
 
@@ -49,14 +59,6 @@ class ServerMissing(Exception):
 
 class ServerDidNotStart(Exception):
     """A server ended, or kept silent for too long, while it was started; the message has what it printed."""
-
-
-class _Identity(TypedDict):
-    """How subprocess is told to run a program as somebody else; all None: as ourselves."""
-
-    user: int | None
-    group: int | None
-    extra_groups: list[int] | None
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,15 @@ class Account:
         nobody = pwd.getpwnam("nobody")
         return cls(nobody.pw_uid, nobody.pw_gid)
 
-    @property
-    def identity(self) -> _Identity:
+    def running(self, command: Sequence[str]) -> list[str]:
+        """Return the command that runs ``command`` as this account.
+
+        Where subprocess itself changes the user, it first copies this process and the locks of its threads,
+        such as those of gRPC; without that it copies nothing (vfork).
+        """
         if self._is_ours:
-            return {"user": None, "group": None, "extra_groups": None}
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+            return list(command)
+        return [sys.executable, "-ISc", _AS_ANOTHER, str(self.uid), str(self.gid), *command]
 
     @contextlib.contextmanager
     def folder(self, prefix: str) -> Iterator[Path]:
@@ -144,7 +150,7 @@ class ServerProcess:
     @classmethod
     @contextlib.contextmanager
     def running(
-        cls, command: Sequence[str], folder: Path, identity: _Identity, environment: Mapping[str, str]
+        cls, command: Sequence[str], folder: Path, environment: Mapping[str, str]
     ) -> Iterator[ServerProcess]:
         """Run ``command`` in ``folder``, which keeps what it prints, and end it afterwards.
 
@@ -160,7 +166,6 @@ class ServerProcess:
                 cwd=folder,
                 env=environment,
                 start_new_session=True,
-                **identity,
             )
         try:
             with _guarded(child.pid, folder):

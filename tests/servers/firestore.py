@@ -51,7 +51,7 @@ class FirestoreEmulator:
         ourselves = Account(os.geteuid(), os.getegid())
         with (
             ourselves.folder("tests-firestore-") as folder,
-            ServerProcess.running(command, folder, ourselves.identity, os.environ) as process,
+            ServerProcess.running(command, folder, os.environ) as process,
         ):
             emulator = cls(LOOPBACK, port, process)
             process.wait_until(emulator.answers, at_most_s=_STARTS_WITHIN_S)

@@ -187,7 +187,7 @@ def test_a_postgres_below_a_folder_only_we_can_enter_runs_nonetheless(tmp_path: 
     account = Account.unprivileged()
     with account.folder("tests-reach-") as folder:
         program = _within_reach(binaries, folder, account) / "postgres"
-        assert subprocess.check_output([program], cwd=folder, **account.identity) == b"started\n"
+        assert subprocess.check_output(account.running([str(program)]), cwd=folder) == b"started\n"
 
 
 def _hide_postgres(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -300,17 +300,15 @@ def test_a_test_that_is_expected_to_fail_is_no_skipped_one(pytester: pytest.Pyte
 
 def test_a_server_that_ends_at_once_fails_with_what_it_printed(tmp_path: Path) -> None:
     command = ["sh", "-c", "echo no licence >&2; exit 3"]
-    identity = Account(os.geteuid(), os.getegid()).identity
     with (
-        ServerProcess.running(command, tmp_path, identity, os.environ) as process,
+        ServerProcess.running(command, tmp_path, os.environ) as process,
         pytest.raises(ServerDidNotStart, match=r"ended with 3(?s:.*)no licence"),
     ):
         process.wait_until(lambda: False, at_most_s=30)
 
 
 def test_a_server_that_keeps_silent_fails_and_is_ended(tmp_path: Path) -> None:
-    identity = Account(os.geteuid(), os.getegid()).identity
-    with ServerProcess.running(["sleep", "60"], tmp_path, identity, os.environ) as process:
+    with ServerProcess.running(["sleep", "60"], tmp_path, os.environ) as process:
         family = family_of(process.child.pid)
         with pytest.raises(ServerDidNotStart, match=r"gave no answer for 0\.1 s"):
             process.wait_until(lambda: False, at_most_s=0.1)

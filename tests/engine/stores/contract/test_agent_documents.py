@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from engine.stores.firestore import FirestoreStore
 from engine.stores.postgres import PostgresStore
 from engine.stores.postgres_schema import init_db
 from engine.stores.protocols import AgentDocuments
+from tests.processes import exit_codes
 
 READY = {"state": "READY", "why": "the preflight holds", "log": [{"state": "INIT", "n": 1}]}
 HALTED = {"state": "HALTED", "who": "ü.b`c", "at": {"a.b": "2026-03-02T15:00:00+00:00"}}
@@ -127,8 +125,7 @@ def test_of_threads_that_replace_one_document_exactly_one_wins(
     assert store.agent_document("state") == {"writer": winners[0]}
 
 
-def count_up(store: AgentDocuments, environment: Mapping[str, str]) -> None:
-    os.environ.update(environment)
+def count_up(store: AgentDocuments) -> None:
     done = 0
     while done < 5:
         kept = store.agent_document("state")
@@ -136,12 +133,5 @@ def count_up(store: AgentDocuments, environment: Mapping[str, str]) -> None:
 
 
 def test_processes_that_count_in_it_lose_no_count(store: AgentDocuments) -> None:
-    context = multiprocessing.get_context("spawn")
-    environment = {name: value for name, value in os.environ.items() if name.startswith("FIRESTORE_")}
-    jobs = [context.Process(target=count_up, args=(store, environment)) for _ in range(3)]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join(60)
-    assert [job.exitcode for job in jobs] == [0, 0, 0]
+    assert exit_codes(count_up, [store], [store], [store]) == [0, 0, 0]
     assert store.agent_document("state") == {"n": 15}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
-import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from engine.stores.embedded import EmbeddedStore
 from engine.stores.firestore import FirestoreStore
 from engine.stores.protocols import LedgerStore
 from tests.engine.stores.trades import SESSION, counted, trade
+from tests.processes import exit_codes
 
 
 @pytest.fixture(params=["embedded", "firestore"])
@@ -317,23 +316,14 @@ def test_threads_that_write_the_same_documents_write_each_once(store: LedgerStor
     assert counted(store, "paper") == {"paper": 20}
 
 
-def write_as_a_process(store: LedgerStore, writer: int, environment: Mapping[str, str]) -> None:
-    os.environ.update(environment)
+def write_three_times(store: LedgerStore, writer: int) -> None:
     for turn in range(3):
         store.write_ledger([trade("o-1", filled=writer + 1) | {"metadata": {f"w{writer}-{turn}": 1}}])
 
 
 def test_processes_that_write_one_document_lose_nothing(store: LedgerStore) -> None:
-    context = multiprocessing.get_context("spawn")
-    environment = {name: value for name, value in os.environ.items() if name.startswith("FIRESTORE_")}
-    jobs = [
-        context.Process(target=write_as_a_process, args=(store, writer, environment)) for writer in range(3)
-    ]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join(60)
-    assert [job.exitcode for job in jobs] == [0, 0, 0]
+    writers = [(store, writer) for writer in range(3)]
+    assert exit_codes(write_three_times, *writers) == [0, 0, 0]
     document = store.ledger_document("o-1") or {}
     assert document["metadata"] == {f"w{writer}-{turn}": 1 for writer in range(3) for turn in range(3)}
     assert document["filled_qty"] == 3
