@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from shlex import quote
 from urllib.parse import urlsplit
 
@@ -166,6 +167,7 @@ def _identity(host: str, account: BrokerAccount) -> str:
     return _slow_hash(account.account_id or account.account_number, salt=f"account id{port}")
 
 
+@lru_cache(maxsize=64)
 def _slow_hash(text: str, *, salt: str) -> str:
     return hashlib.scrypt(text.encode(), salt=salt.encode(), n=2**12, r=8, p=1).hex()[:_KEY_LETTERS]
 

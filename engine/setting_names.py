@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 
 _OWN = ("EXEC_", "EXECUTION_")
 _BROKERS = ("ALPACA_", "APCA_")
@@ -73,8 +74,14 @@ def meant_by(name: str, known: Collection[str]) -> str | None:
 
 
 def _meant(name: str, known: Collection[str], *, cutoff: float) -> str | None:
-    """Return the setting with the nearest name: one of about its length, since an environment is long."""
-    by_fold = {_folded(one): one for one in known}
+    """Return the setting with the nearest name."""
+    return _nearest(name, tuple(known), cutoff)
+
+
+@lru_cache(maxsize=4096)
+def _nearest(name: str, known: tuple[str, ...], cutoff: float) -> str | None:
+    """Return the known name that is nearest, of those about as long; each question is asked several times."""
+    by_fold = _by_fold(known)
     fold = _folded(name)
     if fold in by_fold:
         return by_fold[fold]
@@ -82,6 +89,11 @@ def _meant(name: str, known: Collection[str], *, cutoff: float) -> str | None:
     near = [one for one in by_fold if abs(len(one) - len(fold)) <= longest_difference]
     close = get_close_matches(fold, near, n=1, cutoff=cutoff)
     return by_fold[close[0]] if close else None
+
+
+@lru_cache(maxsize=8)
+def _by_fold(known: tuple[str, ...]) -> Mapping[str, str]:
+    return {_folded(one): one for one in known}
 
 
 def _folded(name: str) -> str:

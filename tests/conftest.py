@@ -16,7 +16,7 @@ pytest_plugins = ["pytester", "tests.servers.fixtures", "tests.exactly_once.summ
 settings.register_profile("fixed", deadline=None, derandomize=True)
 settings.register_profile("exploring", deadline=None, print_blob=True)
 settings.load_profile("exploring" if os.environ.get("TESTS_EXPLORE") else "fixed")
-_MORE_EXAMPLES = 10
+_MORE_EXAMPLES, _FEWER_EXAMPLES, _EXAMPLES_AT_LEAST = 10, 3, 25
 
 _OURS = ("EXEC_", "EXECUTION_", "ALPACA_", "AGENT_", "FIREBASE_", "GOOGLE_", "DATABASE_URL", "MARKETDATA_")
 _OTHER_SERVERS = ("FIRESTORE_", "CLOUDSDK_", "PG")
@@ -28,15 +28,21 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each property ten times as many examples, from fresh seeds, where ``TESTS_EXPLORE`` is set."""
-    if not os.environ.get("TESTS_EXPLORE"):
-        return
-    for test in {
-        item.obj for item in items if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
-    }:
-        own: settings = test._hypothesis_internal_use_settings
-        more = settings(own, max_examples=own.max_examples * _MORE_EXAMPLES)
-        test._hypothesis_internal_use_settings = more
+    """Give each property its number of examples: a third of its own, or ten times as many where exploring."""
+    properties = [
+        item for item in items if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
+    ]
+    for test in {item.obj for item in properties if item.cls is None}:
+        test._hypothesis_internal_use_settings = _for_this_run(test._hypothesis_internal_use_settings)
+    for machine in {item.cls for item in properties if item.cls is not None}:
+        machine.settings = _for_this_run(machine.settings)
+
+
+def _for_this_run(own: settings) -> settings:
+    examples = own.max_examples
+    if os.environ.get("TESTS_EXPLORE"):
+        return settings(own, max_examples=examples * _MORE_EXAMPLES)
+    return settings(own, max_examples=max(min(examples, _EXAMPLES_AT_LEAST), examples // _FEWER_EXAMPLES))
 
 
 @pytest.fixture(scope="session", autouse=True)
