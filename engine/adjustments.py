@@ -17,7 +17,7 @@ from typing import Any
 
 from engine.breaks import Accepted, Break, shares
 from engine.errors import UnreadableFile, UsageError
-from engine.ledger import ADJUSTMENT, adjustment_document
+from engine.ledger import ADJUSTMENT, COUNTS_AS_TRADE, adjustment_document
 from engine.plain_text import is_plain
 from engine.printable import csv_cell, csv_value
 from engine.quantity import UNITS
@@ -42,7 +42,8 @@ PROBLEMS_SHOWN = 10
 _OPEN_KINDS = tuple(kind for kind in BREAK_KINDS if kind != "late_fill")
 _OF_ORDERS_ALONE = ("unknown_order", "missing_order", "overfilled", "price_differs")
 _OF_POSITIONS = ("manual_trade", "corporate_action", "position_unexplained")
-_OF_AN_ORDER = (*_OF_ORDERS_ALONE, "manual_trade", "quantity_differs")
+_OF_AN_ORDER = (*_OF_ORDERS_ALONE, "manual_trade", "unbooked_order", "quantity_differs")
+_MAY_BE_OURS = "unbooked_order"
 _QTY = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?", re.ASCII)
 _EVIDENCE = ("broker_order_id", "client_intent_id", "activity_id", "found_at", "said")
 _REMEDY = "Nothing was taken in; sync again, and accept the file that it proposes."
@@ -160,27 +161,15 @@ def adjustments(
 ) -> list[dict[str, Any]]:
     """Give the ledger documents of accepted lines, in their order; the same line always has the same id.
 
+    What filled of an order that may be ours counts as a trade of the session in which it is accepted: the
+    limit is not loosened by it.
+
     ``by`` and ``why``: who accepts them, and the reason. ``at``: now, with a zone, in the session
     ``trading_date``. Raises ``UsageError`` where one of the texts is empty.
     """
     check_said(by=by, why=why)
     return [
-        adjustment_document(
-            account=row.broker_account_id,
-            symbol=row.symbol,
-            qty=row.adjustment_qty / UNITS,
-            kind=row.kind,
-            by=by.strip(),
-            why=why.strip(),
-            at=at,
-            trading_date=trading_date,
-            evidence={
-                "ledger_qty": row.ledger_qty / UNITS,
-                "broker_qty": row.broker_qty / UNITS,
-                **{name: said for name in _EVIDENCE if (said := _evidence(row, name))},
-            },
-        )
-        for row in rows
+        _adjustment(row, by=by.strip(), why=why.strip(), at=at, trading_date=trading_date) for row in rows
     ]
 
 
@@ -196,6 +185,27 @@ def accepted_in(documents: Iterable[Mapping[str, Any]]) -> Accepted:
             orders.add((str(document[ADJUSTMENT]), str(order_id)))
         activities.update(str(evidence.get("activity_id") or "").split())
     return Accepted(orders=frozenset(orders), activities=frozenset(activities))
+
+
+def _adjustment(row: Proposed, *, by: str, why: str, at: datetime, trading_date: date) -> dict[str, Any]:
+    document = adjustment_document(
+        account=row.broker_account_id,
+        symbol=row.symbol,
+        qty=row.adjustment_qty / UNITS,
+        kind=row.kind,
+        by=by,
+        why=why,
+        at=at,
+        trading_date=trading_date,
+        evidence={
+            "ledger_qty": row.ledger_qty / UNITS,
+            "broker_qty": row.broker_qty / UNITS,
+            **{name: said for name in _EVIDENCE if (said := _evidence(row, name))},
+        },
+    )
+    if row.kind == _MAY_BE_OURS and row.adjustment_qty:
+        del document[COUNTS_AS_TRADE]
+    return document
 
 
 def _evidence(row: Proposed, name: str) -> str:

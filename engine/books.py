@@ -7,7 +7,7 @@ of takes the broker's positions over as the opening balance: there is nothing to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from engine.breaks import Break, BrokerBook, OwnBook, OwnOrder, units_of
 from engine.brokers.alpaca_activities import Activities
-from engine.finished_orders import Changed, changed_orders
+from engine.finished_orders import RecentOrders, recent_orders
 from engine.journal import Journal
 from engine.kept_adjustments import keep_adjustments
 from engine.ledger import adjustment_document
-from engine.looking_after import LookingAfter
+from engine.looking_after import LookingAfter, active
 from engine.open_orders import OpenOrder
 from engine.orders import BrokerFill, BrokerOrder, BrokerPosition
 from engine.quantity import UNITS
@@ -28,6 +28,7 @@ from engine.recorded_ledger import recorded_order_ids
 from engine.shared_orders import SharedOrders
 from engine.stores.protocols import SyncMark
 from engine.stores.runs import BATCH, RESULTS, START, RunFolder
+from engine.unbooked import Unbooked, unbooked_among
 from engine.venue import SEND_S, Venue
 from engine.world import World
 
@@ -38,7 +39,7 @@ _LOOKED_BACK = timedelta(days=7)
 _LOOKED_ON = "finished_orders_on"
 """Of the note of a clean comparison: the session in which orders that were over were looked at."""
 _RECORD_LOOKED_BACK = timedelta(days=14)
-_FOREIGN = frozenset({"manual_trade", "unknown_order"})
+_FOREIGN = frozenset({"manual_trade", "unbooked_order", "unknown_order"})
 _NOT_YET = "is not finished, and what it sent is not in the ledger yet"
 
 
@@ -53,11 +54,32 @@ class Told:
 
 @dataclass(frozen=True)
 class Compared:
-    """What comparing the books gave, and the mark to keep with the broker's; ``why_not`` it was not done."""
+    """What comparing the books gave, and the mark to keep with the broker's; ``why_not`` it was not done.
+
+    ``unbooked_trades``: how many orders that may be ours have filled in this session, and are in no ledger.
+    """
 
     breaks: list[Break]
     mark: SyncMark
     why_not: str = ""
+    unbooked_trades: int = 0
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a sync has of the broker's side, and what earlier runs left; ``recent``: None if not asked for."""
+
+    told: Told
+    left: LookingAfter
+    news: Activities
+    recent: RecentOrders | None = None
+    unbooked: Unbooked = field(default_factory=lambda: Unbooked({}))
+
+    @property
+    def looked_after(self) -> set[str]:
+        """The broker's ids of the orders that earlier runs left, and of their legs."""
+        groups = ((order, *order.legs) for order in self.left.seen.values() if order is not None)
+        return {order.broker_order_id for group in groups for order in group}
 
 
 @dataclass(frozen=True)
@@ -87,23 +109,63 @@ class Books:
         """Compare the broker's book with the ledger; ``left`` has looked after what earlier runs left."""
         if self.why_not:
             return self._not_compared(at)
-        if self.mark is None and self._is_opened(told, at):
+        is_opened = self.mark is None and self._is_opened(told, at)
+        found = _Found(told, left, self._news(told))
+        strangers = self._strangers(found)
+        if strangers or found.news.corrected or not (is_opened or self._has_looked_at_finished):
+            recent = self._recent(found, strangers)
+            found = replace(found, recent=recent, unbooked=unbooked_among(strangers, recent.heads))
+        trades = self._trades(found)
+        if is_opened:
+            return self._opened(told, trades, at)
+        self._name_unknown(found.news)
+        compared = self._laid_beside(found, at=at)
+        if found.recent is None and compared.mark.open_breaks:
+            recent = self._recent(found, strangers)
+            if recent.changed:
+                compared = self._laid_beside(replace(found, recent=recent), at=at)
+        if not compared.mark.open_breaks and not trades:
+            self._note_clean(told)
+        return replace(compared, unbooked_trades=trades)
+
+    def _opened(self, told: Told, trades: int, at: datetime) -> Compared:
+        """Return the comparison of an account whose opening balance was just taken over."""
+        if not trades:
             self._note_clean(told)
             return Compared([], self._mark(at, 0))
-        news = self._news(told)
-        self._name_unknown(news)
-        if news.corrected or not self._has_looked_at_finished:
-            return self._laid_beside(told, left, news, self._changed(told, left, news), at=at)
-        compared = self._laid_beside(told, left, news, [], at=at)
-        if not compared.mark.open_breaks:
-            return compared
-        changed = self._changed(told, left, news)
-        return self._laid_beside(told, left, news, changed, at=at) if changed else compared
+        self.world.log.event(
+            "unbooked_trades",
+            f"account {self.venue.account} is new to this ledger, and {trades} of its orders of this session "
+            f"have client ids that may be ours: they count for its daily limit",
+            severity="WARNING",
+            account=self.venue.account,
+        )
+        return Compared([], self._mark(at, 0), unbooked_trades=trades)
 
-    def _laid_beside(
-        self, told: Told, left: LookingAfter, news: Activities, changed: Changed, *, at: datetime
-    ) -> Compared:
-        """Compare both books; ``changed`` are orders that the broker changed after they were over."""
+    def _strangers(self, found: _Found) -> frozenset[str]:
+        """Return which of the orders that filled are in no ledger and among none that is looked after."""
+        filled = {fill.broker_order_id for fill in found.news.fills} - found.looked_after
+        known = self.world.ledger.ledger_documents(filled) if filled else {}
+        return frozenset(filled - known.keys())
+
+    def _trades(self, found: _Found) -> int:
+        """Count this session's trades of orders that may be ours and are in no ledger, nor accepted."""
+        if not found.unbooked.heads:
+            return 0
+        accepted = found.left.accepted.activities
+        taken_in = {fill.broker_order_id for fill in found.news.fills if fill.fill_id in accepted}
+        groups = {one: head for one, head in found.unbooked.heads.items() if one not in taken_in}
+        heads = {head.broker_order_id for head in groups.values()}
+        booked = self.world.ledger.ledger_documents(heads).keys()  # of a group, another order may be
+        at_work = {head.broker_order_id for head in found.told.open_orders if active(head)}
+        return Unbooked(groups).trades_of(
+            self.trading_date, found.news.fills, found.left.calendar, besides=at_work | booked
+        )
+
+    def _laid_beside(self, found: _Found, *, at: datetime) -> Compared:
+        """Compare both books."""
+        told, left, news = found.told, found.left, found.news
+        changed = found.recent.changed if found.recent else []
         theirs = BrokerBook(
             positions={position.symbol: position.qty for position in told.positions},
             open_orders=told.open_orders,
@@ -128,19 +190,16 @@ class Books:
         )
         breaks = reconcile(theirs, ours, at=at)
         if any(not found.is_repaired for found in breaks):
-            ours = OwnBook(
-                account=ours.account,
-                positions=ours.positions,
-                late=ours.late,
-                orders=ours.orders,
+            open_ones = {head.broker_order_id: head for head in told.open_orders}
+            ours = replace(
+                ours,
                 known_orders=ours.known_orders | self._ours_of(told.open_orders),
                 accepted=left.accepted,
                 recorded=self._recorded(breaks),
+                unbooked=unbooked_among(open_ones, told.open_orders).client_ids | found.unbooked.client_ids,
             )
             breaks = reconcile(theirs, ours, at=at)
         open_breaks = sum(not found.is_repaired for found in breaks)
-        if not open_breaks:
-            self._note_clean(told)
         return Compared(breaks, self._mark(at, open_breaks))
 
     def _is_opened(self, told: Told, at: datetime) -> bool:
@@ -203,17 +262,15 @@ class Books:
         """Whether a clean comparison of this session has looked at the orders that were over."""
         return (self.clean_since or {}).get(_LOOKED_ON) == self.trading_date.isoformat()
 
-    def _changed(self, told: Told, left: LookingAfter, news: Activities) -> Changed:
-        """Return the orders of the last sessions that the broker changed after they were over."""
-        groups = ((order, *order.legs) for order in left.seen.values() if order is not None)
-        besides = {order.broker_order_id for group in groups for order in group}
+    def _recent(self, found: _Found, strangers: frozenset[str]) -> RecentOrders:
+        """Return the orders of the last sessions, and those that the broker changed after they were over."""
         elsewhere = {own.client_intent_id for own in self._elsewhere()}
-        return changed_orders(
+        return recent_orders(
             self.world,
             self.venue,
-            since=told.asked_at - _LOOKED_BACK,
-            named=news.corrected - besides,
-            besides=besides | elsewhere,
+            since=found.told.asked_at - _LOOKED_BACK,
+            named=(found.news.corrected | strangers) - found.looked_after,
+            besides=found.looked_after | elsewhere,
         )
 
     def _name_unknown(self, news: Activities) -> None:

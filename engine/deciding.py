@@ -229,8 +229,15 @@ def _with_unknown(frame: pd.DataFrame, unknown: dict[str, Any]) -> pd.DataFrame:
 
 
 def _each_once(counts: pd.DataFrame, synced: Synced) -> pd.DataFrame:
-    """Leave out of the counts what counts as working already: an order that is partly filled is one trade."""
-    trades = counts["trades"] - synced.counted_there * (counts["broker_account_id"] == synced.account)
+    """Leave out of the counts what counts as working already, and add what no ledger has.
+
+    An order that is partly filled is one trade.
+    """
+    if synced.unbooked_trades and synced.account not in set(counts["broker_account_id"]):
+        none = pd.DataFrame({"broker_account_id": [synced.account], "trades": [0.0]})
+        counts = pd.concat([counts, none], ignore_index=True)
+    difference = synced.unbooked_trades - synced.counted_there
+    trades = counts["trades"] + difference * (counts["broker_account_id"] == synced.account)
     return counts.assign(trades=trades)
 
 

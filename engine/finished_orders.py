@@ -7,6 +7,7 @@ looks for that order any more. The order as it is now is compared with the ledge
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -21,21 +22,32 @@ from engine.world import World
 Changed = list[tuple[OwnOrder, BrokerOrder]]
 
 
-def changed_orders(
-    world: World, venue: Venue, *, since: datetime, named: Collection[str], besides: Collection[str]
-) -> Changed:
-    """Return the orders that are over and of which the broker reports otherwise than the ledger has them.
+@dataclass(frozen=True)
+class RecentOrders:
+    """Orders of the last sessions, heads of groups, as the broker has them, and which of them it changed."""
 
-    They are those submitted since ``since``, and those ``named`` by the broker's ids. ``besides``: ids, the
+    heads: list[BrokerOrder]
+    changed: Changed
+
+
+def recent_orders(
+    world: World, venue: Venue, *, since: datetime, named: Collection[str], besides: Collection[str]
+) -> RecentOrders:
+    """Return the recent orders, and those that are over and that the ledger has otherwise.
+
+    Recent are those submitted since ``since``, and those ``named`` by the broker's ids. ``besides``: ids, the
     broker's and ours, of orders that are looked after anyway. Raises ``BrokerError`` and ``DataUnavailable``.
     """
-    listed = {
-        order.broker_order_id: order
-        for head in venue.broker.orders_since(since)
-        for order in (head, *head.legs)
-    }
-    older = (id_ for id_ in named if id_ not in listed)
-    listed |= {order.broker_order_id: order for id_ in older if (order := _order(venue, id_))}
+    heads = list(venue.broker.orders_since(since))
+    listed = {order.broker_order_id: order for head in heads for order in (head, *head.legs)}
+    older = [order for id_ in named if id_ not in listed and (order := _order(venue, id_))]
+    listed |= {order.broker_order_id: order for order in older}
+    return RecentOrders([*heads, *older], _changed(listed, world, venue, besides))
+
+
+def _changed(
+    listed: Mapping[str, BrokerOrder], world: World, venue: Venue, besides: Collection[str]
+) -> Changed:
     over = {
         id_: order
         for id_, order in listed.items()

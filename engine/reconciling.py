@@ -54,6 +54,11 @@ _ACTIONS = {
     "CIL": "cash in lieu",
 }
 _REBUILD = "Book it from the record: `execution-engine ledger rebuild --by NAME --why TEXT`; then sync again."
+_UNBOOKED = (
+    "If folder and store were restored from a backup: `execution-engine ledger rebuild --by NAME --why TEXT` "
+    "books it by the broker's executions. If a copy of this folder trades the account as well, end one of "
+    "the two first."
+)
 _ACCEPT = '`execution-engine positions accept FILE --by NAME --why "…"`'
 
 
@@ -129,7 +134,9 @@ class _Comparison:
 
     def _unknown_orders(self, symbol: str) -> Iterator[Break]:
         for order in self.books.strangers.get(symbol, ()):
-            if ("unknown_order", order.broker_order_id) in self.books.ours.accepted.orders:
+            may_be_ours = order.broker_order_id in self.books.ours.unbooked
+            kind = "unbooked_order" if may_be_ours else "unknown_order"
+            if (kind, order.broker_order_id) in self.books.ours.accepted.orders:
                 continue
             since = order.created_at or order.submitted_at
             moment = f", entered {in_utc(since)}" if since else ""
@@ -137,11 +144,12 @@ class _Comparison:
             instead = (
                 f" It stands in the place of our order {replaced}." if replaced in self.books.known else ""
             )
+            whose = "not in the record of this folder, and may be ours" if may_be_ours else "none of ours"
             yield self._break(
-                "unknown_order",
+                kind,
                 symbol,
                 0,
-                f"order {order.broker_order_id} is open at the broker and none of ours: {_asked_for(order)}"
+                f"order {order.broker_order_id} is open at the broker and {whose}: {_asked_for(order)}"
                 f"{moment} (client id {order.client_order_id or 'none'}).{instead}",
                 f"Withdraw everything that is open in {symbol} with `execution-engine cancel-all --symbol "
                 f"{symbol} --account {self.books.ours.account}`, or let this order stand: {_ACCEPT}.",
@@ -238,19 +246,28 @@ class _Comparison:
             price = sum(units_of(fill.qty) * fill.price for fill in fills) / filled if filled else None
             moments = dict.fromkeys(in_utc(fill.filled_at) for fill in (fills[0], fills[-1]))
             at_price = "" if price is None else f" at {price:.10g}"
-            is_ours = order_id in self.books.ours.recorded
-            whose = "which a run of ours sent and the ledger lacks" if is_ours else "which is none of ours"
+            kind, whose, remedy = self._whose(order_id)
             yield self._break(
-                "quantity_differs" if is_ours else "manual_trade",
+                kind,
                 symbol,
                 units,
                 f"order {order_id}, {whose}, {_traded(units)}{at_price} "
                 f"({counted(len(fills), 'execution')}, {' to '.join(moments)}); {self.books.both(symbol)}.",
-                _REBUILD if is_ours else self._if_meant(),
+                remedy,
                 broker_order_id=order_id,
+                client_intent_id=self.books.ours.unbooked.get(order_id, ""),
                 activity_id=fills[-1].fill_id,
                 broker_price=price,
             )
+
+    def _whose(self, order_id: str) -> tuple[str, str, str]:
+        """Return the kind of a break of an order that the ledger lacks, whose it is, and the remedy."""
+        if order_id in self.books.ours.recorded:
+            return "unbooked_order", "which a run of ours sent and the ledger lacks", _REBUILD
+        if client_id := self.books.ours.unbooked.get(order_id):
+            whose = f"whose client id {client_id} may be ours, and which neither ledger nor this folder has"
+            return "unbooked_order", whose, f"{_UNBOOKED} {self._if_meant()}"
+        return "manual_trade", "which is none of ours", self._if_meant()
 
     def _if_meant(self) -> str:
         return (

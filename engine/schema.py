@@ -107,6 +107,7 @@ BREAK_KINDS = (
     "corporate_action",
     "unknown_order",
     "missing_order",
+    "unbooked_order",
     "quantity_differs",
     "overfilled",
     "price_differs",

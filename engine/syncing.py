@@ -45,7 +45,8 @@ class Synced:
 
     ``account`` is the name of the keys' account, "" where nobody named it, and ``positions`` how many it has.
     ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them the ledger counts in this
-    session already: each is one trade, not two. ``broker_time`` is the broker's own. ``breaks`` are the
+    session already: each is one trade, not two. ``unbooked_trades`` is how many trades of this session may be
+    ours and are in no ledger. ``broker_time`` is the broker's own. ``breaks`` are the
     differences between broker and ledger; ``not_compared`` says why the two were not compared, "" where they
     were. ``breaks`` are those of the last comparison then. ``unkept`` are files with what the ledger refused
     of late fills (``engine.booking``).
@@ -59,6 +60,7 @@ class Synced:
     breaks: Sequence[Break] = ()
     not_compared: str = ""
     unkept: Sequence[str] = ()
+    unbooked_trades: int = 0
 
     @property
     def open_breaks(self) -> list[Break]:
@@ -134,6 +136,7 @@ def sync(world: World, venue: Venue, session: Session) -> Synced:
         breaks=breaks,
         not_compared=compared.why_not,
         unkept=tuple(left.unkept),
+        unbooked_trades=compared.unbooked_trades,
     )
 
 

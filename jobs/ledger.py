@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from engine.adjustments import check_said
+from engine.errors import BrokerError
 from engine.kept_adjustments import kept_adjustments
 from engine.ledger import ADJUSTMENT
 from engine.log import EventLog
+from engine.open_orders import left_open
 from engine.recorded_ledger import lacking, recorded_documents
 from engine.stores.lock import exclusive
+from engine.stores.objects import Objects
+from engine.stores.runs import BATCH, RunFolders
+from engine.unbooked import LOOKED_BACK, executed_documents
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
 from jobs.world import Setup, read_setup
@@ -19,28 +25,45 @@ from jobs.world import Setup, read_setup
 _SHOWN = 20
 
 
-def rebuild(*, by: str | None, why: str | None, as_json: bool) -> int:
-    """Show which fills and adjustments of the record the ledger lacks, and book them; return the exit code.
+@dataclass(frozen=True)
+class _Wanted:
+    """The documents that the ledger should have: of the record, and what the brokers executed beyond it.
 
-    Without ``by`` and ``why`` nothing is changed. Afterwards the stores that the settings name are those of
-    this data folder. Booking twice changes nothing. Raises ``EngineError``.
+    ``not_asked``: a sentence for each account whose broker could not be asked.
+    """
+
+    recorded: Sequence[Mapping[str, Any]]
+    executed: Sequence[Mapping[str, Any]]
+    not_asked: Sequence[str]
+
+
+def rebuild(*, by: str | None, why: str | None, as_json: bool) -> int:
+    """Show what the record and the brokers have and the ledger lacks, and book it; return the exit code.
+
+    The brokers are asked where the settings are those of live runs. Without ``by`` and ``why`` nothing is
+    changed. Afterwards the stores that the settings name are those of this data folder. Booking twice changes
+    nothing. Raises ``EngineError``.
     """
     if by is not None or why is not None:
         check_said(by=by or "", why=why or "")
     setup = read_setup()
     now = datetime.now(UTC)
     with exclusive(setup.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes):
-        wanted = [*recorded_documents(setup.objects, now=now), *kept_adjustments(setup.objects)]
-        missing = lacking(wanted, setup.stores.ledger)
+        wanted = _wanted(setup, now)
+        faults = setup.generations.faults()
+        everything = [*wanted.recorded, *wanted.executed]
+        missing = lacking(everything, setup.stores.ledger)
         if not as_json:
-            _show(missing, len(wanted), setup)
+            _show(missing, len(everything), setup)
+            _say_of_copies(faults, wanted, is_accepted=by is not None)
         if by is not None and why is not None:
             setup.stores.ledger.write_ledger(missing)
             setup.generations.adopt(by=by, why=why, at=now)
-            _log(missing, by, why)
+            _log(missing, faults, by, why)
     is_done = by is not None
     if as_json:
-        print_json({"exit_code": 0, "recorded": len(wanted), "lacking": missing, "booked": is_done})
+        body: dict[str, Any] = {"exit_code": 0, "recorded": len(everything), "lacking": missing}
+        print_json({**body, "booked": is_done, "faults": faults, "not_asked": wanted.not_asked})
     elif is_done:
         say(
             f"{counted(len(missing), 'document is', 'documents are')} booked in {setup.stores.ledger.place}, "
@@ -50,6 +73,69 @@ def rebuild(*, by: str | None, why: str | None, as_json: bool) -> int:
     else:
         say("Nothing was changed. With --by NAME --why TEXT it is booked.")
     return 0
+
+
+def _wanted(setup: Setup, now: datetime) -> _Wanted:
+    """Return what the ledger should have: a copy of a folder that was restored lacks what came later."""
+    recorded = [*recorded_documents(setup.objects, now=now), *kept_adjustments(setup.objects)]
+    if setup.settings.dry_run:
+        said = "EXEC_DRY_RUN is on: no broker was asked what it executed beyond the record."
+        return _Wanted(recorded, [], [said])
+    executed: list[Mapping[str, Any]] = []
+    not_asked = []
+    known = {str(one["broker_order_id"]) for one in recorded} | _on_their_way(setup.objects)
+    names = _names(setup.objects)
+    for access in setup.accesses():
+        account = access.account or (names[0] if len(names) == 1 else "")
+        if not account:
+            not_asked.append(
+                "the account of the keys has no name: set EXEC_BROKER_ACCOUNT_ID, and run again."
+            )
+            continue
+        besides = known | _accepted(
+            setup.stores.ledger.adjustments(account, since=(now - LOOKED_BACK).date())
+        )
+        try:
+            executed += executed_documents(
+                access.broker,
+                account,
+                besides=besides,
+                calendar=setup.settings.calendar,
+                now=now,
+            )
+        except BrokerError as error:
+            not_asked.append(f"{account}: the broker could not be asked what it executed: {error}")
+    return _Wanted(recorded, executed, not_asked)
+
+
+def _on_their_way(objects: Objects) -> set[str]:
+    """Return the client ids of orders that a later run or sync books: of unfinished runs, and left open."""
+    ids = {str(one.intent.client_intent_id) for left in left_open(objects) for one in left.orders}
+    for run in RunFolders(objects).unfinished():
+        if BATCH in run.names():
+            ids.update(run.table(BATCH, ["client_intent_id"])["client_intent_id"].to_pylist())
+    return ids
+
+
+def _accepted(adjustments: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the broker's ids of the orders whose fills were accepted: adjustments have them."""
+    said = (one.get("evidence") or {} for one in adjustments if one.get("filled_qty"))
+    return {str(evidence.get("broker_order_id", "")) for evidence in said} - {""}
+
+
+def _names(objects: Objects) -> list[str]:
+    """Return the names of the accounts of this folder's live runs."""
+    starts = (run.start for run in RunFolders(objects).all())
+    return sorted({one["account"] for start in starts for one in start.get("venues", [])} - {""})
+
+
+def _say_of_copies(faults: Sequence[str], wanted: _Wanted, *, is_accepted: bool) -> None:
+    """Print what was wrong with stores and folder, which booking accepts, and what was not asked."""
+    for fault in faults:
+        said = "Given up by this" if is_accepted else "With --by and --why this is given up"
+        say(f"{said}: {fault}", color="red")
+    for said in wanted.not_asked:
+        say(f"NOT ASKED: {said}", color="red")
 
 
 def _show(missing: Sequence[Mapping[str, Any]], recorded: int, setup: Setup) -> None:
@@ -69,13 +155,15 @@ def _show(missing: Sequence[Mapping[str, Any]], recorded: int, setup: Setup) -> 
         for one in missing[:_SHOWN]
     ]
     columns = ("session", "account", "symbol", "side", "filled", "order")
-    print_table("In the record, and not in the ledger", columns, rows, right=("filled",))
+    print_table(
+        "In the record or executed by the broker, and not in the ledger", columns, rows, right=("filled",)
+    )
     more = len(missing) - len(rows)
     say(f"{more} more." if more else "")
     say(f"{place} lacks {len(missing)} of {counted(recorded, 'document')}, or has less filled of them.")
 
 
-def _log(missing: Sequence[Mapping[str, Any]], by: str, why: str) -> None:
+def _log(missing: Sequence[Mapping[str, Any]], faults: Sequence[str], by: str, why: str) -> None:
     EventLog().event(
         "ledger_rebuilt",
         f"{by} booked {counted(len(missing), 'document')} of the record: {why}",
@@ -83,4 +171,5 @@ def _log(missing: Sequence[Mapping[str, Any]], by: str, why: str) -> None:
         by=by,
         why=why,
         documents=[one["broker_order_id"] for one in missing],
+        given_up=list(faults),
     )

@@ -556,6 +556,7 @@ class Books:
     late: list[LateFill] = field(default_factory=list)
     orders: list[OwnOrder] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
+    unbooked: dict[str, str] = field(default_factory=dict)
     planted: list[tuple[str, str, int]] = field(default_factory=list)
     number: int = 0
 
@@ -591,10 +592,12 @@ class Books:
                     units=qty,
                 )
             )
-        elif kind == "manual_trade":
+        elif kind in {"manual_trade", "unbooked_order"}:
             self.broker[symbol] = self.broker.get(symbol, 0) + qty
             what: dict[str, Any] = {"symbol": symbol, "side": side, "qty": size}
             self.fills.append(fill(self.name("fill"), self.name("hand"), **what))
+            if kind == "unbooked_order":
+                self.unbooked[self.fills[-1].broker_order_id] = self.name("intent")
         elif kind == "corporate_action":
             self.broker[symbol] = self.broker.get(symbol, 0) + qty
             self.actions.append(split(self.name("activity"), qty / UNITS, symbol=symbol))
@@ -635,6 +638,7 @@ class Books:
             late=self.late,
             orders=self.orders,
             known_orders=frozenset(self.known),
+            unbooked=self.unbooked,
         )
         return reconcile(theirs, ours, at=AT)
 

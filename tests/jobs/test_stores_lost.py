@@ -254,12 +254,123 @@ def test_an_order_of_ours_that_the_ledger_lost_is_never_called_foreign(traded: L
         connection.execute("DELETE FROM ledger_trades")
     done = traded("sync", "--json")
     assert done.code == 4
-    assert {found["kind"] for found in done.json["breaks"]} == {"quantity_differs"}
+    assert {found["kind"] for found in done.json["breaks"]} == {"unbooked_order"}
     told = traded("sync").told
     assert "which a run of ours sent and the ledger lacks" in told
     assert "none of ours" not in told
     assert traded("ledger", "rebuild", *BY).code == 0
     assert traded("sync", "--json").json["breaks"] == []
+
+
+# --- folder and store together
+
+
+@pytest.fixture
+def both_old(live: Live, tmp_path: Path) -> Live:
+    """A machine whose folder and store were restored together, from before two orders that filled."""
+    live.env |= {"EXEC_MAX_DAILY_TRADES": "2", "EXEC_BROKER_ACCOUNT_ID": "paper"}
+    assert live("run").code == 0
+    shutil.copytree(live.data, tmp_path / "backup")
+    buy(live, "first")
+    live.cli("drop", stdin=jsonl(order(symbol="SPY", strategy_id="without_ids")))
+    assert live("run", "--json").json["fills"] == 2
+    restored_together(live, tmp_path)
+    live.cli("drop", stdin=jsonl(order(client_intent_id="third", symbol="IWM")))
+    return live
+
+
+def restored_together(live: Live, tmp_path: Path) -> None:
+    shutil.rmtree(live.data)
+    shutil.copytree(tmp_path / "backup", live.data)
+
+
+def test_orders_of_ours_that_neither_folder_nor_store_has_count_and_are_never_foreign(both_old: Live) -> None:
+    done = both_old("run", "--json")
+    assert (done.code, reasons(done)) == (4, {"max_daily_trades_exceeded": 1})
+    synced = both_old("sync", "--json").json
+    assert {found["kind"] for found in synced["breaks"]} == {"unbooked_order"}
+    assert {found["symbol"] for found in synced["breaks"]} == {"QQQ", "SPY"}
+    assert "first" in {found["client_intent_id"] for found in synced["breaks"]}
+    told = both_old("sync").told
+    assert "none of ours" not in told
+    assert "ledger rebuild --by NAME --why TEXT` books it by the broker's executions" in told
+    assert "If a copy of this folder trades the account as well, end one of the two" in told
+
+
+def test_one_command_books_what_only_the_broker_has_and_the_limit_stays(both_old: Live) -> None:
+    shown = both_old("ledger", "rebuild", "--json").json
+    assert [one["broker_account_id"] for one in shown["lacking"]] == ["paper", "paper"]
+    assert both_old("sync", "--json").code == 4
+    assert both_old("ledger", "rebuild", *BY).code == 0
+    assert both_old("ledger", "rebuild", "--json", *BY).json["lacking"] == []
+    assert both_old("sync", "--json").json["breaks"] == []
+    done = both_old("run", "--json")
+    assert (done.code, reasons(done)) == (0, {"max_daily_trades_exceeded": 1})
+    assert len(both_old.orders()) == 2
+
+
+def test_to_accept_what_may_be_ours_loosens_no_limit(both_old: Live) -> None:
+    proposal = both_old("sync", "--json").json["proposal"]
+    assert both_old("positions", "accept", proposal, *BY).code == 0
+    assert both_old("sync", "--json").json["breaks"] == []
+    assert both_old("ledger", "rebuild", "--json").json["lacking"] == []
+    assert reasons(both_old("run", "--json")) == {"max_daily_trades_exceeded": 1}
+
+
+def test_a_folder_that_begins_anew_counts_what_the_old_one_has_traded_today(traded: Live) -> None:
+    shutil.rmtree(traded.data)
+    buy(traded, "third")
+    for _ in range(2):
+        done = traded("run", "--json")
+        assert (done.code, sum(reasons(done).values())) == (0, 1)
+        assert "max_daily_trades_exceeded" in reasons(done)
+        buy(traded, "fourth")
+
+
+def test_what_a_person_traded_counts_for_no_limit(live: Live) -> None:
+    live.env |= {"EXEC_MAX_DAILY_TRADES": "1", "EXEC_BROKER_ACCOUNT_ID": "paper"}
+    assert live("run").code == 0
+    by_hand(live)
+    buy(live, "first")
+    assert live("run", "--json").json["decisions"]["allowed"] == 1
+    assert {found["kind"] for found in live("sync", "--json").json["breaks"]} == {"manual_trade"}
+
+
+def test_a_copy_of_folder_and_store_that_trades_beside_the_original_is_told(
+    live: Live, tmp_path: Path
+) -> None:
+    live.env |= {"EXEC_MAX_DAILY_TRADES": "2", "EXEC_BROKER_ACCOUNT_ID": "paper"}
+    assert live("run").code == 0
+    shutil.copytree(live.data, tmp_path / "copy")
+    copy = {"EXEC_DATA_DIR": str(tmp_path / "copy")}
+    live.cli("drop", stdin=jsonl(order(client_intent_id="original", symbol="QQQ")))
+    live.cli("drop", stdin=jsonl(order(client_intent_id="copy", symbol="QQQ")), **copy)
+    live.cli("drop", stdin=jsonl(order(client_intent_id="copy-2", symbol="IWM")), **copy)
+    assert live("run").code == 0
+    done = live("run", "--json", **copy)
+    assert done.code == 4
+    assert reasons(done) == {"position_unreconciled": 1}
+    buy(live, "third")
+    assert reasons(live("run", "--json")) == {"max_daily_trades_exceeded": 1}
+    assert "may be ours" in live("sync").told
+
+
+def test_a_rebuild_on_an_older_copy_says_that_the_newer_one_is_given_up(
+    in_firestore: Live, tmp_path: Path
+) -> None:
+    live = in_firestore
+    live.env |= {"EXEC_BROKER_ACCOUNT_ID": "paper"}
+    assert live("run").code == 0
+    shutil.copytree(live.data, tmp_path / "backup")
+    buy(live, "first")
+    assert live("run").code == 0
+    restored_together(live, tmp_path)
+    shown = live("ledger", "rebuild")
+    assert "this is given up: " in shown.told
+    assert "another copy of this data folder has traded since" in shown.told
+    done = live("ledger", "rebuild", *BY)
+    assert done.code == 0
+    assert "Given up by this: " in done.told
 
 
 # --- with Firestore

@@ -109,7 +109,6 @@ def trade_by_hand(week: Week, chance: Random) -> None:
     """Let a person buy at the broker, beside the engine; mostly that is accepted at once."""
     market = chance.choice([*week.markets.values()])
     body = {"symbol": "GLD", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
-    body["client_order_id"] = f"by-hand-{len(week.jobs)}"
     market.by_hand("POST", "/v2/orders", body)
     week.traded_by_hand = True
     if chance.random() < 0.7:
