@@ -51,7 +51,7 @@ def why_no_path(text: str) -> str | None:
         return "expected a path without variables: no shell has expanded them. Write the path in full."
     if text[0] in _QUOTES or text[-1] in _QUOTES or '"' in text:
         return "expected a path without quotes: no shell has taken them away. Write it without them."
-    if _SCHEME.match(text):
+    if _SCHEME.match(text) or text.startswith("//"):
         return (
             "expected a path of this machine, no address and no drive. Mount the place and name the folder."
         )

@@ -31,6 +31,7 @@ from engine.world import World
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 4.0
 _MARGIN = timedelta(seconds=1)
+"""How far an execution may lie before its order was submitted, by the clocks of two machines."""
 _FILLS_TRIES = 4
 _OTHER_SIDE = {"buy": "sell", "sell": "buy"}
 
@@ -101,10 +102,7 @@ def _latest(fates: Mapping[int, Fate], world: World, venue: Venue) -> dict[int, 
     since = _first_moment(own)
     if since is not None and len(own) > 1:
         sought = [order.broker_order_id for order in own]
-        known |= {
-            order.broker_order_id: order
-            for order in venue.broker.orders_since(since - _MARGIN, sought=sought)
-        }
+        known |= {order.broker_order_id: order for order in venue.broker.orders_since(since, sought=sought)}
     unlisted = [order.broker_order_id for order in asked.values() if order.broker_order_id not in known]
     known |= known_orders(unlisted, venue.broker, patience=venue.patience, stopping=world.stopping)
     for order in asked.values():

@@ -20,7 +20,15 @@ NOT_EXPANDED = [
     "/srv/${{x}}",
 ]
 NO_PATHS = {
-    "no address": ["gs://bucket/x", "s3://bucket", "file:///srv/x", "gs:/bucket", "HTTPS://x/y", "C:\\data"],
+    "no address": [
+        "gs://bucket/x",
+        "s3://bucket",
+        "file:///srv/x",
+        "gs:/bucket",
+        "HTTPS://x/y",
+        "C:\\data",
+        "//server/share",
+    ],
     "without quotes": ['"/srv/x"', "'/srv/x'", '/srv/"x"', "\u201c/srv/x\u201d", "/srv/x'", '"'],
     "without blanks at its ends": [" /srv/x", "/srv/x ", "\u2003/srv/x"[1:] + " "],
     "without variables": NOT_EXPANDED,

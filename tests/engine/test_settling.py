@@ -6,22 +6,23 @@ import json
 import re
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from requests import PreparedRequest, Response
 
+from engine.brokers.trading import TradingBroker
 from engine.errors import EngineError, RunStopped
 from engine.lease import TTL_S
-from engine.orders import BrokerOrder, OrderIntent
+from engine.orders import BrokerFill, BrokerOrder, OrderIntent
 from engine.schema import CLOCK_SKEW_LIMIT_S
-from engine.settling import is_over, ledger_documents
+from engine.settling import executions, is_over, ledger_documents
 from engine.stores.embedded import EmbeddedStore
 from engine.stores.firestore import FirestoreStore
 from engine.stores.runs import MANIFEST, RESULTS, RunFolder
@@ -321,6 +322,27 @@ def test_fills_that_are_not_told_at_all_are_a_trade_and_an_identity_that_fails_u
     desk.live()
     assert (desk.trades(), document(desk)["filled_qty"], desk.left_open()) == (1, 3.0, [])
     assert document(desk)["raw_fill"]["qty"] == "3"
+
+
+@pytest.mark.parametrize("earlier_ms", [0, 500])
+def test_an_execution_that_is_no_later_than_its_order_is_found(earlier_ms: int) -> None:
+    submitted = datetime(2026, 3, 2, 15, 0, 0, 600_000, tzinfo=UTC)
+    at = submitted - timedelta(milliseconds=earlier_ms)
+    fill = BrokerFill(
+        fill_id="f", broker_order_id="o", symbol="SPY", side="buy", qty=3.0, price=10.0, filled_at=at
+    )
+
+    def fills(*, after: datetime) -> list[BrokerFill]:
+        return [fill] if fill.filled_at > after else []
+
+    sent = BrokerOrder(
+        broker_order_id="o",
+        client_order_id="one",
+        order_status="filled",
+        submitted_at=submitted,
+        filled_qty=3.0,
+    )
+    assert executions([sent], cast(TradingBroker, SimpleNamespace(fills=fills))) == {"o": [fill]}
 
 
 def test_a_fill_that_is_told_twice_is_one_execution(desk: TradingDesk) -> None:

@@ -72,6 +72,16 @@ def test_a_data_folder_that_is_lost_is_given_up_by_name(named: Live, tmp_path: P
     assert again.code == 2
 
 
+def test_a_run_whose_books_were_not_compared_says_so_and_status_repeats_it(named: Live) -> None:
+    killed_while_sending(named)
+    shutil.rmtree(named.data / "runs")
+    shutil.rmtree(named.data / "folder")
+    ran = named("run")
+    assert ran.code == 4
+    assert "NOT COMPARED: broker and ledger of paper: " in ran.told
+    assert named("status", "--json").json["runs"][-1]["state"] == "done, broker and ledger not compared"
+
+
 @pytest.mark.parametrize("folder", ["", "a/b", "../x", "*"])
 def test_what_is_no_identity_is_refused(named: Live, folder: str) -> None:
     done = named("stores", "forget-folder", folder, "--by", "ann", "--why", "x")

@@ -173,6 +173,18 @@ SAMPLE = (
         "engine/test_books.py::after_a_clean",
     ),
     Sampled(
+        "engine/settling.py",
+        "_MARGIN = timedelta(seconds=1)",
+        "_MARGIN = timedelta(0)",
+        "engine/test_settling.py::no_later_than_its_order",
+    ),
+    Sampled(
+        "engine/routing/one_order.py",
+        "                self.broker.get_clock()  # raises",
+        "                pass  # raises",
+        "engine/routing/test_one_order.py::nothing_of_the_broker_can_be_reached",
+    ),
+    Sampled(
         "engine/ledger.py",
         'kept |= {"trading_date", SESSION_IS_ESTIMATED}',
         "pass",

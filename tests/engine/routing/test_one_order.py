@@ -633,6 +633,19 @@ class Unreachable:
         )
 
 
+class FailingLookups(Unreachable):
+    """Leaves what was sent open, and fails every lookup."""
+
+    is_down = False
+
+    def find_order(self, *, client_order_id: str) -> BrokerOrder | None:
+        raise BrokerError("the lookup failed")
+
+    def get_clock(self) -> None:
+        if self.is_down:
+            raise BrokerError("the broker is down")
+
+
 ONE = Planned(
     0,
     OrderIntent(
@@ -640,6 +653,21 @@ ONE = Planned(
         client_intent_id="one",
     ),
 )  # fmt: skip
+
+
+def test_where_only_the_lookup_fails_the_order_is_unresolved_and_the_others_go_on() -> None:
+    fate = FailingLookups([(0.0, OutcomeUnknown("no answer"))]).placing().place(ONE, sought=False)
+    assert (fate.status, fate.reason) == ("unresolved", "outcome_unknown")
+    assert "Looking it up failed: the lookup failed" in fate.message
+
+
+def test_where_nothing_of_the_broker_can_be_reached_after_a_lookup_the_run_is_left_to_be_resumed() -> None:
+    broker = FailingLookups([(0.0, OutcomeUnknown("no answer"))])
+    broker.is_down = True
+    with pytest.raises(BrokerError, match="the broker is down"):
+        broker.placing().place(ONE, sought=False)
+
+
 GONE = NotSent("never left")
 LIMITED = RateLimited("rate limit exceeded", status=429)
 
