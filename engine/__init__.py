@@ -8,7 +8,7 @@ each step lives::
                     collecting  run folder     deciding       risk      routing  settling
 
     run           the stages of a run and how to resume one; ``manifest`` is its end, counted and hashed;
-                  ``world`` is everything outside, handed in
+                  ``context`` is everything outside, handed in
     collecting    inbox -> batch: ``intake`` reads it file by file, ``intents`` makes checked rows of a file
                   and one sealed order of them all, ``known_rows`` are what the session's earlier runs have
                   sent, and ``putting_away`` takes consumed files out of the inbox
@@ -54,35 +54,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.brokers.alpaca import AlpacaBroker
+    from engine.api.dropping import drop_intents
+    from engine.api.engine import ExecutionEngine, ExecutionResult, RiskDecision, RiskManager
+    from engine.api.outcomes import outcomes
+    from engine.brokers.alpaca.broker import AlpacaBroker
     from engine.brokers.dry_run import DryRunBroker
     from engine.brokers.protocol import Broker
-    from engine.config import RiskConfig, RunSettings
-    from engine.dropping import drop_intents
-    from engine.execution import ExecutionEngine, ExecutionResult, RiskDecision, RiskManager
-    from engine.inputs import RiskInputs
-    from engine.intent_outcomes import outcomes
-    from engine.orders import BrokerOrder, OrderIntent
+    from engine.model.orders import BrokerOrder, OrderIntent
     from engine.risk import evaluate
+    from engine.risk.inputs import RiskInputs
+    from engine.settings.variables import RiskConfig, RunSettings
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AlpacaBroker": "engine.brokers.alpaca",
+    "AlpacaBroker": "engine.brokers.alpaca.broker",
     "Broker": "engine.brokers.protocol",
-    "BrokerOrder": "engine.orders",
+    "BrokerOrder": "engine.model.orders",
     "DryRunBroker": "engine.brokers.dry_run",
-    "ExecutionEngine": "engine.execution",
-    "ExecutionResult": "engine.execution",
-    "OrderIntent": "engine.orders",
-    "RiskConfig": "engine.config",
-    "RiskDecision": "engine.execution",
-    "RiskInputs": "engine.inputs",
-    "RiskManager": "engine.execution",
-    "RunSettings": "engine.config",
-    "drop_intents": "engine.dropping",
+    "ExecutionEngine": "engine.api.engine",
+    "ExecutionResult": "engine.api.engine",
+    "OrderIntent": "engine.model.orders",
+    "RiskConfig": "engine.settings.variables",
+    "RiskDecision": "engine.api.engine",
+    "RiskInputs": "engine.risk.inputs",
+    "RiskManager": "engine.api.engine",
+    "RunSettings": "engine.settings.variables",
+    "drop_intents": "engine.api.dropping",
     "evaluate": "engine.risk",
-    "outcomes": "engine.intent_outcomes",
+    "outcomes": "engine.api.outcomes",
 }
 
 __all__ = [

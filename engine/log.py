@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from engine.printable import printable, printable_json
-from engine.secret_settings import hider
+from engine.settings.secrets import hider
+from engine.text.printable import printable, printable_json
 
 ROWS_AT_MOST = 10_000
 Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]

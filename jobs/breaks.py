@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.breaks import Break
-from engine.reconciliations import latest_proposal
-from engine.stores.objects import Objects
+from engine.model.breaks import Break
+from engine.reconciliation.break_files import latest_proposal
+from engine.record.objects import Objects
 from jobs.tables import say
 
 

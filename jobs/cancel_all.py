@@ -10,16 +10,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.accounts.connection import Patience
 from engine.brokers.access import Access
 from engine.errors import ConfigurationError, EngineError
 from engine.log import EventLog
-from engine.open_orders import left_open
-from engine.orders import BrokerOrder
-from engine.stores.objects import Objects
-from engine.stores.runs import BATCH, RunFolder, RunFolders
-from engine.symbols import canonical_symbol
-from engine.venue import Patience
-from engine.withdrawing import Withdrawal, Withdrawals, Withdrawing
+from engine.model.orders import BrokerOrder
+from engine.model.symbols import canonical_symbol
+from engine.record.objects import Objects
+from engine.record.open_orders import left_open
+from engine.record.run_folder import BATCH, RunFolder, RunFolders
+from engine.routing.cancel_all import Withdrawal, Withdrawals, Withdrawing
 from jobs.tables import print_json, print_table, say
 from jobs.wording import number
 from jobs.world import Setup, read_setup, termination_asked

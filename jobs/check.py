@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from engine.api.rehearsal import basis, rehearse_collecting, rehearse_deciding
+from engine.context import RunContext
 from engine.errors import UsageError
-from engine.rehearsing import basis, rehearse_collecting, rehearse_deciding
+from engine.model.schema import FIGURES, INTENT_FIELDS
+from engine.record.run_folder import BATCH, COLLECTED, DECISIONS, INPUTS, RunFolder
 from engine.risk import RULE_BOOK
-from engine.schema import FIGURES, INTENT_FIELDS
-from engine.stores.runs import BATCH, COLLECTED, DECISIONS, INPUTS, RunFolder
-from engine.world import World
 from jobs import recorded
 from jobs.given import Given, read_given
 from jobs.tables import print_json, print_list, print_table, say
-from jobs.wording import counted, moment, order, why_refused
+from jobs.wording import counted, order, timestamp, why_refused
 from jobs.world import Setup, read_setup
 
 EXIT_USAGE, EXIT_REFUSED = 2, 4
@@ -66,16 +66,16 @@ def check(files: Sequence[str], *, kind: str, against_limits: bool, as_json: boo
 
 def _checked(setup: Setup, files: Sequence[str], *, kind: str, against_limits: bool) -> Checked:
     given, failed = _read(setup, files, kind=kind)
-    world = _world(setup)
+    context = _world(setup)
     contents = [(one.name, one.content) for one in given]
-    folder, names = rehearse_collecting(contents, setup.settings, setup.config, world)
+    folder, names = rehearse_collecting(contents, setup.settings, setup.config, context)
     said_as = dict(zip(names, (one.said for one in given), strict=True))
     failed += [
         {"file": said_as.get(left["name"], left["name"]), "why": left["why"]}
         for left in folder.json(COLLECTED)["left"]
     ]
     if against_limits:
-        rehearse_deciding(folder, world)
+        rehearse_deciding(folder, context)
     rests_on = basis(folder, setup.stores.positions) if against_limits else []
     return Checked(folder, said_as, failed, rests_on)
 
@@ -90,8 +90,8 @@ def _read(setup: Setup, files: Sequence[str], *, kind: str) -> tuple[list[Given]
     return given, failed
 
 
-def _world(setup: Setup) -> World:
-    return setup.world(progress=lambda *_: None, stopping=lambda: False)
+def _world(setup: Setup) -> RunContext:
+    return setup.context(progress=lambda *_: None, stopping=lambda: False)
 
 
 def _record(checked: Checked) -> dict[str, Any]:
@@ -199,7 +199,9 @@ def _print_end(checked: Checked, rows: Mapping[str, int]) -> None:
     say()
     if checked.basis:
         inputs = checked.folder.json(INPUTS)
-        say(f"The verdicts are of {moment(recorded.context(checked.folder)['as_of'])}, not of the next run.")
+        say(
+            f"The verdicts are of {timestamp(recorded.context(checked.folder)['as_of'])}, not of the next run."
+        )
         for line in checked.basis:
             say(line)
         if inputs["kill_switch"]:

@@ -11,7 +11,7 @@ import click
 
 from engine import __version__
 from engine.errors import EngineError, GateClosed
-from engine.plain_text import trimmed
+from engine.text.plain_text import trimmed
 from jobs.cli_books import GROUPS
 from jobs.cli_books import JSON as _JSON
 from jobs.ending import as_a_process
@@ -350,7 +350,7 @@ def command_line() -> None:
     except EngineError as error:
         _fail(*error.lines, exit_code=error.exit_code, wants_json=wants_json)
     except OSError as error:
-        from engine.stores.system_errors import is_of_a_place, unusable
+        from engine.record.system_errors import is_of_a_place, unusable
 
         failure = unusable(error)
         exit_code = failure.exit_code if is_of_a_place(error) else EngineError.exit_code

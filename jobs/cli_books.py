@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from engine.plain_text import trimmed
+from engine.text.plain_text import trimmed
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 

@@ -7,17 +7,17 @@ import math
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from engine.adjustments import accepted_in
-from engine.breaks import Break, breaks_table, shares
-from engine.day import SESSION, Day, day_of
 from engine.errors import UsageError
-from engine.late_fills import late_fills
-from engine.ledger import ADJUSTMENT
-from engine.printable import csv_cell
-from engine.reconciliations import breaks_found
-from engine.routing.fates import NOT_WITHDRAWN
-from engine.stores.runs import MANIFEST, RunFolders
-from engine.symbols import canonical_symbol
+from engine.ledger.documents import ADJUSTMENT
+from engine.model.breaks import Break, breaks_table, shares
+from engine.model.symbols import canonical_symbol
+from engine.reconciliation.adjustments import accepted_in
+from engine.reconciliation.break_files import breaks_found
+from engine.record.blotter import SESSION, Day, day_of
+from engine.record.late_fills import late_fills
+from engine.record.run_folder import MANIFEST, RunFolders
+from engine.routing.outcomes import NOT_WITHDRAWN
+from engine.text.printable import csv_cell
 from jobs.sessions import session_named
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.config import SETTINGS, Setting, wrong_names
 from engine.errors import EngineError, RunInProgress, SeveralFaults, UnusablePlace
-from engine.masking import looks_secret, shown_word
-from engine.preflight import Check, Finding, examine
-from engine.printable import shown
-from engine.stores.lock import holder
-from engine.stores.place_trial import inbox_remarks, try_place, try_places
-from engine.stores.postgres_server import HIDDEN, Server
+from engine.safety.lock import holder
+from engine.safety.place_trial import inbox_remarks, try_place, try_places
+from engine.safety.preflight import Check, Finding, examine
+from engine.settings.variables import SETTINGS, Setting, wrong_names
+from engine.stores.postgres.server import HIDDEN, Server
+from engine.text.masking import looks_secret, shown_word
+from engine.text.printable import shown
 from jobs.reach import who_can_reach
 from jobs.tables import print_json, print_table, say
 from jobs.world import Setup, read_setup

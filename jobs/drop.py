@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from engine.errors import EngineError, UsageError
-from engine.stores.inbox import drop_file
-from engine.stores.system_errors import fault_of
+from engine.record.system_errors import fault_of
+from engine.stores.inbox.inbox import drop_file
 from jobs.given import read_given
 from jobs.tables import print_json, say
 from jobs.world import Setup, read_setup

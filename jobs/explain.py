@@ -8,13 +8,12 @@ from datetime import date
 from itertools import groupby
 from typing import Any
 
-from engine.calendar import trading_date
 from engine.errors import UsageError
 from engine.log import wall_clock
-from engine.risk import RULE_BOOK
-from engine.schema import FILE_ENDINGS
-from engine.stores.protocols import LedgerStore
-from engine.stores.runs import (
+from engine.model.calendar import trading_date
+from engine.model.schema import FILE_ENDINGS
+from engine.model.symbols import canonical_symbol
+from engine.record.run_folder import (
     BATCH,
     COLLECTED,
     DECISIONS,
@@ -22,7 +21,8 @@ from engine.stores.runs import (
     RunFolder,
     RunFolders,
 )
-from engine.symbols import canonical_symbol
+from engine.risk import RULE_BOOK
+from engine.stores.protocols import LedgerStore
 from jobs import recorded
 from jobs.finding import SHORTEST, find, is_named
 from jobs.listing import print_list
@@ -32,7 +32,7 @@ from jobs.run import folder_path
 from jobs.sessions import session_named
 from jobs.set_aside import aside_record, print_aside
 from jobs.tables import print_json, say
-from jobs.wording import moment, order, outcome, verdict, why_refused
+from jobs.wording import order, outcome, timestamp, verdict, why_refused
 from jobs.world import Setup, read_setup
 
 _CANDIDATES_SHOWN = 20
@@ -148,7 +148,7 @@ def _print(story: Story) -> None:
     say(f"{row['strategy_id']} asked for {row['broker_account_id']}: {order(row)}, {row['time_in_force']}.")
     say()
     say("Where it came from", bold=True)
-    say(f"  Row {row['source_row']} of {row['source_file']}, created {moment(row['created_at'])}.")
+    say(f"  Row {row['source_row']} of {row['source_file']}, created {timestamp(row['created_at'])}.")
     say(f"  The file is kept as {root}/archive/{folder.trading_date}/{story.file['kept_as']}.")
     batched = len(folder.table(BATCH, ["client_intent_id"]))
     told = f"Number {story.place + 1} of {batched} in run {folder.run_id}"
@@ -175,7 +175,7 @@ def _print(story: Story) -> None:
 
 def _print_verdicts(story: Story) -> None:
     say()
-    say(f"What the gate found, as of {moment(story.context['as_of'])}", bold=True)
+    say(f"What the gate found, as of {timestamp(story.context['as_of'])}", bold=True)
     width = max(len(rule.name) for rule in RULE_BOOK)
     for rule in RULE_BOOK:
         answer = story.row[f"check_{rule.name}"]

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.stores.runs import BATCH, COLLECTED, RunFolder, RunFolders
-from engine.symbols import canonical_symbol
+from engine.model.symbols import canonical_symbol
+from engine.record.run_folder import BATCH, COLLECTED, RunFolder, RunFolders
 from jobs.session_names import SessionNames
 
 SHORTEST = 4

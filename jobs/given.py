@@ -7,9 +7,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.config import IntakeLimits
 from engine.errors import UsageError
-from engine.stores.inbox import check_name
+from engine.settings.variables import IntakeLimits
+from engine.stores.inbox.inbox import check_name
 from jobs.tables import say
 
 STDIN = "-"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
-from engine.agent import Agent, AgentState, State, whoever_acts
-from engine.config import StoreSettings
 from engine.errors import ConfigurationError, DataUnavailable, EngineError, UsageError
 from engine.log import EventLog
+from engine.record.modes import Modes
+from engine.record.objects import LocalObjects
+from engine.safety.agent_state import Agent, AgentState, State, whoever_acts
+from engine.safety.halt_mark import HaltMark
+from engine.settings.variables import StoreSettings
 from engine.stores.chosen import choose_stores
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.halt_mark import HaltMark
-from engine.stores.modes import Modes
-from engine.stores.objects import LocalObjects
+from engine.stores.embedded.store import EmbeddedStore
 from jobs.cancel_all import cancel_all
 from jobs.tables import print_json, say
 from jobs.world import read_setup

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.errors import ConfigurationError
-from engine.stores import postgres_schema
-from engine.stores.postgres import PostgresStore
+from engine.stores.postgres import schema as postgres_schema
+from engine.stores.postgres.store import PostgresStore
 from jobs.tables import print_json, say
 from jobs.world import read_setup
 

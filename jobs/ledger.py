@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.adjustments import check_said
 from engine.errors import BrokerError
-from engine.kept_adjustments import kept_adjustments
-from engine.ledger import ADJUSTMENT
+from engine.ledger.documents import ADJUSTMENT
 from engine.log import EventLog
-from engine.open_orders import left_open
-from engine.recorded_ledger import lacking, recorded_documents
-from engine.stores.lock import exclusive
-from engine.stores.objects import Objects
-from engine.stores.runs import BATCH, RunFolders
-from engine.unbooked import LOOKED_BACK, executed_documents
+from engine.reconciliation.adjustments import check_said
+from engine.reconciliation.unbooked import LOOKED_BACK, executed_documents
+from engine.record.kept_adjustments import kept_adjustments
+from engine.record.objects import Objects
+from engine.record.open_orders import left_open
+from engine.record.run_folder import BATCH, RunFolders
+from engine.safety.lock import exclusive
+from engine.safety.recorded_ledger import lacking, recorded_documents
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
 from jobs.world import Setup, read_setup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from engine.stores.runs import MANIFEST, RunFolder
+from engine.record.run_folder import MANIFEST, RunFolder
 from jobs import recorded
 from jobs.finding import Found
 from jobs.order_life import state_of

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from engine.accounts.connection import Venues
 from engine.errors import EngineError, GateClosed, LeaseHeld
-from engine.gate import NOT_EXAMINED, Refusal, closed_by
 from engine.log import EventLog
-from engine.run import finish, in_doubt, to_finish
-from engine.venue import Venues
+from engine.run.stages import finish, in_doubt, to_finish
+from engine.safety.trading_gate import NOT_EXAMINED, Refusal, closed_by
 from jobs.world import Setup
 
 
@@ -68,14 +68,14 @@ def _looking_up(setup: Setup, stopping: Callable[[], bool]) -> Iterator[None]:
 def _look_up(setup: Setup, stopping: Callable[[], bool], closed: tuple[str, str] | None) -> None:
     log = EventLog()
     try:
-        if not in_doubt(setup.world(progress=_unseen, stopping=stopping)):
+        if not in_doubt(setup.context(progress=_unseen, stopping=stopping)):
             return
         with setup.venues(stopping, to_trade=False) as venues:
-            world = setup.world(progress=_unseen, stopping=stopping, venues=venues, closed_by=closed)
-            doubtful = {folder.run_id for folder in in_doubt(world)}
-            for folder in to_finish(world):
+            context = setup.context(progress=_unseen, stopping=stopping, venues=venues, closed_by=closed)
+            doubtful = {folder.run_id for folder in in_doubt(context)}
+            for folder in to_finish(context):
                 if folder.run_id in doubtful:
-                    finish(folder, world)
+                    finish(folder, context)
     except EngineError as error:
         said = f"what earlier runs may have sent can't be looked up now: {error} The next live run does it."
         log.event("run_left", said, severity="WARNING")

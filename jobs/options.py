@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from engine.setting_paths import expanded, why_no_path
+from engine.settings.paths import expanded, why_no_path
 
 
 class Folder(click.Path):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from engine.errors import EngineError
-from engine.late_fills import late_fills_of
-from engine.open_orders import left_open
-from engine.orders import FINAL_STATUSES
+from engine.model.orders import FINAL_STATUSES
+from engine.record.late_fills import late_fills_of
+from engine.record.open_orders import left_open
+from engine.record.run_folder import FILLS, RunFolder
 from engine.stores.protocols import LedgerStore
-from engine.stores.runs import FILLS, RunFolder
 from jobs.order_life import execution, is_fill_of, lines
 from jobs.wording import Row, number
 

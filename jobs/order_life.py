@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from engine.brokers.alpaca_answers import recorded_answer
-from engine.brokers.exchange import Exchange
+from engine.brokers.alpaca.recorded_answers import recorded_answer
+from engine.brokers.interaction import Interaction
 from engine.errors import BrokerRejected
-from engine.journal import Journal
-from engine.orders import BrokerOrder
-from engine.stores.runs import ATTEMPTS, CASSETTE, DECISIONS, FILLS, RESULTS, TRAFFIC, RunFolder
+from engine.model.orders import BrokerOrder
+from engine.record.journal import Journal
+from engine.record.run_folder import ATTEMPTS, CASSETTE, DECISIONS, FILLS, RESULTS, TRAFFIC, RunFolder
 from jobs.wording import Row, number, outcome
 
-Told = tuple[datetime, str]
+BrokerSnapshot = tuple[datetime, str]
 """When something happened, and what, in a sentence."""
 
 _LONGEST = 160
@@ -32,12 +32,12 @@ def life_of(folder: RunFolder, row: Row) -> list[str]:
     return lines([*_noted(folder, names, row), *_asked(folder, names, row), *_executed(folder, names, row)])
 
 
-def lines(told: Iterable[Told]) -> list[str]:
+def lines(told: Iterable[BrokerSnapshot]) -> list[str]:
     """Write what happened, oldest first; with the days where there are several."""
     told = sorted(told)
-    on_one_day = len({moment.date() for moment, _ in told}) < 2
+    on_one_day = len({timestamp.date() for timestamp, _ in told}) < 2
     shown = "%H:%M:%S.%f" if on_one_day else "%Y-%m-%d %H:%M:%S.%f"
-    return [f"{moment.strftime(shown)[:-3]} UTC  {said}" for moment, said in told]
+    return [f"{timestamp.strftime(shown)[:-3]} UTC  {said}" for timestamp, said in told]
 
 
 def state_of(folder: RunFolder, row: Row) -> str:
@@ -72,7 +72,7 @@ def _answered(answers: list[BrokerOrder | BrokerRejected | None]) -> str:
     return f"it was sent, and the broker refused it: {answers[-1]}"
 
 
-def _noted(folder: RunFolder, names: set[str], row: Row) -> Iterator[Told]:
+def _noted(folder: RunFolder, names: set[str], row: Row) -> Iterator[BrokerSnapshot]:
     for name in sorted(names):
         if not name.startswith(ATTEMPTS):
             continue
@@ -81,30 +81,30 @@ def _noted(folder: RunFolder, names: set[str], row: Row) -> Iterator[Told]:
             yield datetime.fromisoformat(chunk["at"]), f"noted as about to be sent ({name})"
 
 
-def _asked(folder: RunFolder, names: set[str], row: Row) -> Iterator[Told]:
+def _asked(folder: RunFolder, names: set[str], row: Row) -> Iterator[BrokerSnapshot]:
     """Tell of the requests that named the order, by its own id or by the broker's."""
     if CASSETTE in names:
         cassette = folder.json(CASSETTE)
         told = sorted([*cassette["interactions"], *cassette["unanswered"]], key=lambda one: one["number"])
-        exchanges = [_exchange(one) for one in told if _is_its_own(one.get("account", ""), row)]
+        interactions = [_interaction(one) for one in told if _is_its_own(one.get("account", ""), row)]
     else:
-        exchanges = _of_account(folder, names, row)
-    ids = {row.get("broker_order_id")} | {answer.broker_order_id for answer in _orders(exchanges, row)}
-    for one in exchanges:
+        interactions = _of_account(folder, names, row)
+    ids = {row.get("broker_order_id")} | {answer.broker_order_id for answer in _orders(interactions, row)}
+    for one in interactions:
         if _is_about(one.request, row, ids):
             path = urlsplit(one.request["uri"]).path
             yield datetime.fromisoformat(one.started_at), f"{one.request['method']} {path}: {_answer(one)}"
 
 
-def _of_account(folder: RunFolder, names: set[str], row: Row) -> list[Exchange]:
+def _of_account(folder: RunFolder, names: set[str], row: Row) -> list[Interaction]:
     """Give what was asked for an account so far, by a run whose traffic isn't in a cassette yet."""
     if not any(name.startswith(TRAFFIC) for name in names):
         return []
-    return [one for one in Journal(folder).exchanges() if _is_its_own(one.account, row)]
+    return [one for one in Journal(folder).interactions() if _is_its_own(one.account, row)]
 
 
-def _exchange(one: Mapping[str, Any]) -> Exchange:
-    return Exchange(
+def _interaction(one: Mapping[str, Any]) -> Interaction:
+    return Interaction(
         number=one["number"],
         started_at=one["started_at"],
         took_s=one["took_s"],
@@ -120,8 +120,8 @@ def _is_its_own(account: str, row: Row) -> bool:
     return account in {"", row["broker_account_id"]}
 
 
-def _orders(exchanges: Iterable[Exchange], row: Row) -> Iterator[BrokerOrder]:
-    for answer in map(recorded_answer, exchanges):
+def _orders(interactions: Iterable[Interaction], row: Row) -> Iterator[BrokerOrder]:
+    for answer in map(recorded_answer, interactions):
         if answer and answer[0] == row["client_intent_id"] and isinstance(answer[1], BrokerOrder):
             yield answer[1]
 
@@ -136,7 +136,7 @@ def _is_about(request: Mapping[str, Any], row: Row, broker_ids: set[str | None])
     return request["method"] == "POST" and bool(named == row["client_intent_id"])
 
 
-def _answer(one: Exchange) -> str:
+def _answer(one: Interaction) -> str:
     response = one.response
     if response is None:
         return f"no answer: {one.error[:_LONGEST]}"
@@ -159,7 +159,7 @@ def _body(request: Mapping[str, Any]) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _executed(folder: RunFolder, names: set[str], row: Row) -> Iterator[Told]:
+def _executed(folder: RunFolder, names: set[str], row: Row) -> Iterator[BrokerSnapshot]:
     if FILLS not in names:
         return
     for fill in folder.table(FILLS).to_pylist():

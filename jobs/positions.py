@@ -8,18 +8,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.adjustments import Proposed, adjustments, check_against_ledger, check_said, read_proposal
-from engine.breaks import shares
-from engine.calendar import trading_date
 from engine.errors import UnreadableFile
-from engine.kept_adjustments import keep_adjustments
 from engine.log import EventLog, wall_clock
-from engine.quantity import UNITS
-from engine.stores.lock import exclusive
+from engine.model.breaks import shares
+from engine.model.calendar import trading_date
+from engine.model.quantity import UNITS
+from engine.reconciliation.adjustments import (
+    Proposed,
+    adjustments,
+    check_against_ledger,
+    check_said,
+    read_proposal,
+)
+from engine.record.kept_adjustments import keep_adjustments
+from engine.safety.lock import exclusive
 from engine.stores.positions_file import read_positions_file
 from engine.stores.protocols import LedgerStore
 from jobs.tables import print_json, print_table, say
-from jobs.wording import counted, moment, number
+from jobs.wording import counted, number, timestamp
 from jobs.world import Setup, read_setup
 
 if TYPE_CHECKING:
@@ -78,7 +84,7 @@ def _no_positions(account: str | None) -> str:
 
 def _print(frame: pd.DataFrame) -> None:
     rows = [
-        (row.broker_account_id, row.symbol, number(row.qty), moment(row.updated_at))
+        (row.broker_account_id, row.symbol, number(row.qty), timestamp(row.updated_at))
         for row in frame.itertuples()
     ]
     print_table("Positions", ("account", "symbol", "qty", "updated"), rows, right=("qty",))
@@ -106,7 +112,7 @@ def accept(file: str, *, by: str, why: str, as_json: bool, clock: Callable[[], d
     rows = read_proposal(_text(Path(file)), Path(file).name)
     at = clock()
     # A sync would move what the lines are compared with.
-    with exclusive(setup.data_dir, since=moment(at), modes=setup.modes):
+    with exclusive(setup.data_dir, since=timestamp(at), modes=setup.modes):
         if not setup.settings.dry_run:
             setup.generations.verify()
         session = trading_date(at, setup.settings.calendar)

@@ -8,11 +8,11 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.calendar import queued_until
 from engine.errors import ConfigurationError
-from engine.orders import FINAL_STATUSES
-from engine.stores.runs import ATTEMPTS, BATCH, RESULTS, RunFolder
-from engine.symbols import is_currency_pair
+from engine.model.calendar import queued_until
+from engine.model.orders import FINAL_STATUSES
+from engine.model.symbols import is_currency_pair
+from engine.record.run_folder import ATTEMPTS, BATCH, RESULTS, RunFolder
 from jobs.wording import counted
 
 _SYMBOLS_SHOWN = 5

@@ -9,7 +9,7 @@ from pathlib import Path
 from pwd import getpwuid
 from shlex import quote
 
-from engine.stores.modes import WITH_GROUP, Modes
+from engine.record.modes import WITH_GROUP, Modes
 from jobs.wording import counted
 
 _LOOKED_AT = 100_000

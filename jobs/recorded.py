@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.deciding import as_of_of
-from engine.stores.runs import BATCH, DECISIONS, INPUTS, RESULTS, RunFolder
+from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RESULTS, RunFolder
+from engine.run.decide import as_of_of
 
 
 def rows(folder: RunFolder, places: Sequence[int]) -> list[dict[str, Any]]:

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from engine.account_names import Names
-from engine.adjustments import check_said
-from engine.calendar import check_calendar, trading_date
+from engine.accounts.names import Names
 from engine.errors import UsageError
-from engine.lease import Holder, Leasing
 from engine.log import EventLog
-from engine.open_orders import left_open
-from engine.setting_values import as_name
-from engine.stores.lock import exclusive
-from engine.stores.runs import RunFolders
+from engine.model.calendar import check_calendar, trading_date
+from engine.reconciliation.adjustments import check_said
+from engine.record.open_orders import left_open
+from engine.record.run_folder import RunFolders
+from engine.safety.lease import Holder, Leasing
+from engine.safety.lock import exclusive
+from engine.settings.values import as_name
 from jobs.tables import print_json, say
 from jobs.world import Setup, read_setup, termination_asked
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from engine.config import read_setting
 from engine.errors import UsageError
-from engine.quantity import total_shares
+from engine.model.quantity import total_shares
+from engine.settings.variables import read_setting
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
 from replay.comparison import Comparison

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from engine.booking import what_is_unkept
-from engine.putting_away import left_by
-from engine.routing.fates import counted_outcomes
-from engine.stores.runs import COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RESULTS, RunFolder
+from engine.record.run_folder import COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RESULTS, RunFolder
+from engine.routing.booking import what_is_unkept
+from engine.routing.outcomes import counted_outcomes
+from engine.run.put_away import left_by
 from jobs import recorded
 from jobs.queued import queued_orders
 from jobs.run import folder_path, lacks_data, to_drop_again
@@ -196,7 +196,7 @@ def _print_breaks(folder: RunFolder) -> None:
     """Print what differed between broker and ledger when the run began."""
     if RECONCILIATION not in folder.names():
         return
-    from engine.breaks import breaks_in
+    from engine.model.breaks import breaks_in
     from jobs.breaks import print_breaks, proposed
 
     breaks = breaks_in(folder.table(RECONCILIATION))

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.manifest import EXIT_DONE, EXIT_UNRESOLVED
-from engine.putting_away import left_by
+from engine.record.run_folder import BATCH, COLLECTED, INPUTS, MANIFEST, RESULTS, RunFolder
 from engine.risk import RISK_DATA_UNAVAILABLE
-from engine.run import finish, in_doubt, start, to_finish
-from engine.stores.lock import exclusive
-from engine.stores.runs import BATCH, COLLECTED, INPUTS, MANIFEST, RESULTS, RunFolder
+from engine.run.manifest import EXIT_DONE, EXIT_UNRESOLVED
+from engine.run.put_away import left_by
+from engine.run.stages import finish, in_doubt, start, to_finish
+from engine.safety.lock import exclusive
 from jobs.progress import progress_bar
 from jobs.queued import queued_orders
 from jobs.tables import print_json
 from jobs.world import Setup, read_setup, termination_asked
 
 if TYPE_CHECKING:  # a dry run has no gate, and is short
-    from engine.books_read import BooksRead
-    from engine.world import World
+    from engine.context import RunContext
+    from engine.run.books_read import BooksRead
     from jobs.live_world import Beyond
 
 
@@ -136,29 +136,29 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
         progress_bar() as progress,
         _live_world(setup, stopping, cancels_pass=until == MANIFEST) if live else nullcontext() as beyond,
     ):
-        world = setup.world(progress=progress, stopping=stopping)
+        context = setup.context(progress=progress, stopping=stopping)
         if beyond is not None:
-            world = replace(world, venues=beyond.venues, closed_by=beyond.closed_by)
-        resumed = to_finish(world)
+            context = replace(context, venues=beyond.venues, closed_by=beyond.closed_by)
+        resumed = to_finish(context)
         for folder in resumed:
-            finish(folder, world, books=None if INPUTS in folder.names() else _books(setup, world))
-        books = _books(setup, world) if until == MANIFEST else None
-        own = start(setup.settings, setup.config, world, slot=slot)
-        finish(own, world, until=until, books=books)
-        world.log.events("setting_not_read", ((text, {}) for text in setup.remarks), severity="WARNING")
-        return Outcome(own, resumed, [folder.run_id for folder in in_doubt(world)], setup.remarks)
+            finish(folder, context, books=None if INPUTS in folder.names() else _books(setup, context))
+        books = _books(setup, context) if until == MANIFEST else None
+        own = start(setup.settings, setup.config, context, slot=slot)
+        finish(own, context, until=until, books=books)
+        context.log.events("setting_not_read", ((text, {}) for text in setup.remarks), severity="WARNING")
+        return Outcome(own, resumed, [folder.run_id for folder in in_doubt(context)], setup.remarks)
 
 
-def _books(setup: Setup, world: World) -> BooksRead | None:
+def _books(setup: Setup, context: RunContext) -> BooksRead | None:
     """Return the brokers' books as they are before a run begins, or goes on; None in a dry run.
 
     Raises ``BrokerError`` where no broker answers: what the run would have sealed is left to a later one.
     """
-    if world.venues is None:
+    if context.venues is None:
         return None
-    from engine.books_read import read_books
+    from engine.run.books_read import read_books
 
-    return read_books(world, setup.settings.calendar)
+    return read_books(context, setup.settings.calendar)
 
 
 def _live_world(

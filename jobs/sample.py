@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.config import SETTINGS
-from engine.stores.inbox import Inbox
-from engine.stores.objects import LocalObjects
-from engine.stores.runs import RunFolders
+from engine.record.objects import LocalObjects
+from engine.record.run_folder import RunFolders
+from engine.settings.variables import SETTINGS
+from engine.stores.inbox.inbox import Inbox
 from jobs.drop import drop
 from jobs.ending import as_a_process
 from jobs.positions import load

@@ -80,7 +80,7 @@ def _simulator(options: Options) -> Simulator:
         prices=None if options.prices is None else Path(options.prices),
         clock="wall" if options.wall_clock else options.clock,
         speed=_speed(options.speed),
-        start_ns=None if options.start is None else _moment_ns(options.start),
+        start_ns=None if options.start is None else _timestamp_ns(options.start),
         save_dir=None if options.save_dir is None else Path(options.save_dir),
         host_names=options.host_name,
     )
@@ -118,16 +118,16 @@ def _check_time(options: Options) -> None:
         raise UsageError(f"--clock manual stands still, and --speed is {options.speed:g}. Drop one of them.")
 
 
-def _moment_ns(text: str) -> int:
+def _timestamp_ns(text: str) -> int:
     try:
-        moment = datetime.fromisoformat(text)
+        timestamp = datetime.fromisoformat(text)
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        timestamp = None
+    if timestamp is None or timestamp.tzinfo is None:
         raise UsageError(
             f"--start is {text!r}; expected a moment with its offset. Write --start 2026-11-25T09:30-05:00."
         )
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+    return (timestamp - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
 
 def _cash(text: str) -> Decimal:

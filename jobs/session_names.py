@@ -16,8 +16,8 @@ from datetime import date
 from xxhash import xxh3_64_hexdigest, xxh3_128_hexdigest
 
 from engine.errors import EngineError, RecordError
-from engine.stores.objects import Objects
-from engine.stores.runs import MANIFEST, RunFolder, RunFolders
+from engine.record.objects import Objects
+from engine.record.run_folder import MANIFEST, RunFolder, RunFolders
 
 _PLACE = "names/"
 _LONGEST = 4 * 1024 * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.printable import shown
+from engine.text.printable import shown
 from jobs.finding import Aside
 from jobs.tables import say
 

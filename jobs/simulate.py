@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from engine.config import RiskConfig
 from engine.errors import UsageError
-from engine.stores.runs import MANIFEST, RunFolder
+from engine.record.run_folder import MANIFEST, RunFolder
+from engine.settings.variables import RiskConfig
 from jobs.tables import print_json, print_table, say
 from replay.simulated.days import Simulation, simulate
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from engine.agent import Agent, AgentState
 from engine.errors import ConfigurationError, EngineError, RecordError
-from engine.gate import Refusal
-from engine.manifest import has_open_breaks
-from engine.open_orders import OpenOrder, left_open
-from engine.putting_away import left_before, shortened
-from engine.routing.fates import counted_outcomes
-from engine.stores.lock import holder
-from engine.stores.objects import LocalObjects
-from engine.stores.runs import INPUTS, MANIFEST, RESULTS, RunFolder, RunFolders
+from engine.record.objects import LocalObjects
+from engine.record.open_orders import OpenOrder, left_open
+from engine.record.run_folder import INPUTS, MANIFEST, RESULTS, RunFolder, RunFolders
+from engine.routing.outcomes import counted_outcomes
+from engine.run.manifest import has_open_breaks
+from engine.run.put_away import left_before, shortened
+from engine.safety.agent_state import Agent, AgentState
+from engine.safety.lock import holder
+from engine.safety.trading_gate import Refusal
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
 from jobs.world import Setup, read_setup

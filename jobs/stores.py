@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from engine.adjustments import check_said
+from engine.accounts.other_folders import SharedOrders, checked_folder
 from engine.errors import UsageError
 from engine.log import EventLog
-from engine.shared_orders import SharedOrders, checked_folder
-from engine.stores.lock import exclusive
+from engine.reconciliation.adjustments import check_said
+from engine.safety.lock import exclusive
 from jobs.tables import print_json, say
 from jobs.world import read_setup, termination_asked
 

@@ -7,18 +7,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.booking import what_is_unkept
-from engine.breaks import breaks_table
-from engine.calendar import check_calendar, trading_date
+from engine.context import RunContext
 from engine.errors import ConfigurationError, EngineError, RunInProgress
 from engine.log import EventLog
-from engine.manifest import EXIT_UNRESOLVED
-from engine.open_orders import left_open
-from engine.run import in_doubt
+from engine.model.breaks import breaks_table
+from engine.model.calendar import check_calendar, trading_date
+from engine.reconciliation.sync import Session, Synced, sync_all
+from engine.record.open_orders import left_open
+from engine.routing.booking import what_is_unkept
+from engine.run.manifest import EXIT_UNRESOLVED
+from engine.run.stages import in_doubt
+from engine.safety.lock import exclusive
 from engine.stores.chosen import check_addresses, check_stores_are_named
-from engine.stores.lock import exclusive
-from engine.syncing import Session, Synced, sync_all
-from engine.world import World
 from jobs.breaks import print_breaks, proposed
 from jobs.tables import print_json, say
 from jobs.wording import counted
@@ -51,10 +51,10 @@ def sync_stores(*, as_json: bool, also: _Also = lambda _: {}) -> int:
                     "EXEC_BROKER_ACCOUNT_ID is not set, no run has named the account of the keys yet, and a "
                     "sync has no intents to learn its name from. Set it to what intents call the account."
                 )
-            world = setup.world(progress=lambda *_: None, stopping=stopping, venues=venues)
-            session = Session(trading_date(world.clock(), setup.settings.calendar), setup.settings.calendar)
-            answers = sync_all(world, venues, session)
-            return _told(answers, world, also=lambda: also(setup), as_json=as_json)
+            context = setup.context(progress=lambda *_: None, stopping=stopping, venues=venues)
+            session = Session(trading_date(context.clock(), setup.settings.calendar), setup.settings.calendar)
+            answers = sync_all(context, venues, session)
+            return _told(answers, context, also=lambda: also(setup), as_json=as_json)
     except RunInProgress as error:
         if as_json:
             print_json({"exit_code": 0, "synced": False, "why": str(error), **also(setup)})
@@ -79,24 +79,24 @@ def _on_its_stores(setup: Setup) -> Iterator[None]:
 
 def _told(
     answers: dict[str, Synced | EngineError],
-    world: World,
+    context: RunContext,
     *,
     also: Callable[[], dict[str, Any]],
     as_json: bool,
 ) -> int:
     """Print what became of each account; gives the exit code."""
-    left = [order for one in left_open(world.objects) for order in one.orders]
+    left = [order for one in left_open(context.objects) for order in one.orders]
     failed = {account: str(answer) for account, answer in answers.items() if isinstance(answer, EngineError)}
-    failed |= world.venues.down if world.venues else {}
+    failed |= context.venues.down if context.venues else {}
     synced = [answer for answer in answers.values() if not isinstance(answer, EngineError)]
     if not synced:
         raise EngineError(" ".join(f"{account}: {why}" for account, why in failed.items()))
     unresolved = sum(order.status == "unresolved" for order in left)
-    unfinished = [run.run_id for run in world.runs.unfinished()]
+    unfinished = [run.run_id for run in context.runs.unfinished()]
     breaks = [found for one in synced for found in one.breaks]
     not_compared = {one.account: one.not_compared for one in synced if one.not_compared}
     open_breaks = [found for found in breaks if not found.is_repaired]
-    doubtful = [folder.run_id for folder in in_doubt(world)]
+    doubtful = [folder.run_id for folder in in_doubt(context)]
     unkept = [key for one in synced for key in one.unkept]
     unclear = failed or unresolved or open_breaks or not_compared or doubtful or unkept
     exit_code = EXIT_UNRESOLVED if unclear else 0
@@ -104,7 +104,10 @@ def _told(
         body = {"exit_code": exit_code, "synced": not failed, "failed": failed, "left_open": len(left)}
         body |= {"unresolved": unresolved, "unfinished_runs": unfinished, "in_doubt": doubtful}
         body |= {"not_compared": not_compared, "unkept": unkept}
-        body |= {"breaks": breaks_table(breaks).to_pylist(), "proposal": proposed(world.objects, open_breaks)}
+        body |= {
+            "breaks": breaks_table(breaks).to_pylist(),
+            "proposal": proposed(context.objects, open_breaks),
+        }
         body["accounts"] = [
             {"account": one.account, "positions": one.positions, "working_orders": len(one.working_orders)}
             for one in synced
@@ -119,12 +122,12 @@ def _told(
         )
     for account, why in failed.items():
         say(f"{account}: NOT SYNCED. {why}", color="red")
-    say(f"Kept in {world.positions.place}; fills in {world.ledger.place}.")
+    say(f"Kept in {context.positions.place}; fills in {context.ledger.place}.")
     for account, why in not_compared.items():
         say(f"NOT COMPARED: broker and ledger of {account}: {why}.", color="red")
-    for message in what_is_unkept(world.objects, unkept):
+    for message in what_is_unkept(context.objects, unkept):
         say(f"NOT WHOLLY IN THE LEDGER: {message}", color="red")
-    print_breaks(breaks, proposed(world.objects, open_breaks))
+    print_breaks(breaks, proposed(context.objects, open_breaks))
     if len(left) > unresolved:
         say(f"Orders of earlier runs that are not over, or whose run is not: {len(left) - unresolved}.")
     if unresolved:

@@ -15,8 +15,8 @@ from typing import Any
 
 import click
 
-from engine.printable import printable, printable_json
-from engine.secret_settings import hider
+from engine.settings.secrets import hider
+from engine.text.printable import printable, printable_json
 
 _WIDTH_OFF_TERMINAL = 140
 _NARROWEST = 30

@@ -8,8 +8,8 @@ from typing import Any
 
 from pandas import NaT
 
-from engine.orders import FINAL_STATUSES
-from engine.printable import is_printable
+from engine.model.orders import FINAL_STATUSES
+from engine.text.printable import is_printable
 
 Row = Mapping[str, Any]
 """One intent's columns: those of the batch, of the decisions and of the results; None where missing."""
@@ -139,12 +139,12 @@ def _signed(value: float) -> str:
 
 def _expiry(row: Row, context: Mapping[str, Any]) -> str:
     valid_until, age = row["valid_until"], context["config"]["intent_max_age_s"]
-    limits = [] if valid_until is None else [f"valid until {moment(valid_until)}"]
+    limits = [] if valid_until is None else [f"valid until {timestamp(valid_until)}"]
     if age is not None:
-        limits.append(f"created {moment(row['created_at'])}, oldest allowed {number(age)} s")
+        limits.append(f"created {timestamp(row['created_at'])}, oldest allowed {number(age)} s")
     if not limits:
         return "it has no valid_until, and no age limit is set"
-    return f"{'; '.join(limits)}; judged at {moment(context['as_of'])}"
+    return f"{'; '.join(limits)}; judged at {timestamp(context['as_of'])}"
 
 
 def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
@@ -167,7 +167,7 @@ def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
     return f"could not be judged ({'; '.join(reason.rstrip('.') for reason in why)})"
 
 
-def moment(value: Any) -> str:
+def timestamp(value: Any) -> str:
     """Give a moment to the second, UTC; what is none (NaT) is unknown."""
     if isinstance(value, type(NaT)):
         return "unknown"

@@ -11,28 +11,28 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from engine.accounts_file import variables_named
-from engine.config import RiskConfig, RunSettings, not_read
+from engine.context import RunContext
 from engine.errors import BrokerError, ConfigurationError, UsageError
 from engine.log import EventLog, wall_clock
-from engine.masking import shown_text
-from engine.setting_names import sentences
+from engine.record.modes import Modes
+from engine.record.objects import LocalObjects, Objects
+from engine.safety.kill_switch import KillSwitch
+from engine.settings.accounts_file import variables_named
+from engine.settings.near_names import sentences
+from engine.settings.variables import RiskConfig, RunSettings, not_read
 from engine.stores.chosen import Stores, check_emulator, choose_stores
-from engine.stores.inbox import Inbox
-from engine.stores.kill_switch import KillSwitch
-from engine.stores.modes import Modes
-from engine.stores.objects import LocalObjects, Objects
-from engine.world import World
+from engine.stores.inbox.inbox import Inbox
+from engine.text.masking import shown_text
 
 if TYPE_CHECKING:  # a dry run has no gate, and is short
-    from engine.accounts import AccountSettings
-    from engine.agent import Agent
+    from engine.accounts.configured import AccountSettings
+    from engine.accounts.connection import Venues
     from engine.brokers.access import Access
-    from engine.brokers.alpaca_patience import PatienceSettings
-    from engine.gate import Gate
-    from engine.generations import Generations
-    from engine.preflight import Check
-    from engine.venue import Venues
+    from engine.brokers.alpaca.patience import PatienceSettings
+    from engine.safety.agent_state import Agent
+    from engine.safety.generations import Generations
+    from engine.safety.preflight import Check
+    from engine.safety.trading_gate import Gate
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Setup:
 
     def agent(self, *, by: str | None = None, log: EventLog | None = None) -> Agent:
         """Return the agent whose state store of the ledger and data folder keep; ``by`` is who acts."""
-        from engine.agent import Agent, whoever_acts
-        from engine.stores.halt_mark import HaltMark
+        from engine.safety.agent_state import Agent, whoever_acts
+        from engine.safety.halt_mark import HaltMark
 
         mark = HaltMark(self.objects)
         return Agent(self.stores.agent, log or EventLog(), by or whoever_acts(), mark=mark)
@@ -72,13 +72,13 @@ class Setup:
     @property
     def generations(self) -> Generations:
         """What tells whether the stores are those of this data folder's live runs."""
-        from engine.generations import generations_of
+        from engine.safety.generations import generations_of
 
         return generations_of(self.objects, self.stores, wall_clock)
 
     def gate(self, checks: Mapping[str, Check]) -> Gate:
         """Give what stands before a live run, with the checks of its preflight."""
-        from engine.gate import Gate
+        from engine.safety.trading_gate import Gate
 
         return Gate(
             agent=self.agent(),
@@ -92,7 +92,7 @@ class Setup:
     @cached_property
     def accounts(self) -> tuple[AccountSettings, ...]:
         """The accounts that may be traded, with their keys. Raises ``ConfigurationError``."""
-        from engine.accounts import read_accounts
+        from engine.accounts.configured import read_accounts
 
         return read_accounts(self.env)
 
@@ -104,7 +104,7 @@ class Setup:
 
     def check_start(self, *, slot: str = "adhoc") -> None:
         """Refuse what can't run, before anything is touched. Raises ``EngineError``."""
-        from engine.run import check_start
+        from engine.run.stages import check_start
 
         check_start(self.settings, slot=slot)
         if not self.settings.dry_run:
@@ -120,7 +120,7 @@ class Setup:
 
         Once they are done, ``failed`` says what is wrong with single accounts where others can be traded.
         """
-        from engine.preflight import market_data_check, one_of, store_checks
+        from engine.safety.preflight import market_data_check, one_of, store_checks
 
         checks = {
             **store_checks(self.stores),
@@ -135,7 +135,7 @@ class Setup:
 
     def broker_checks(self) -> dict[str, Check]:
         """Give the checks of the brokers, account by account."""
-        from engine.preflight import broker_checks
+        from engine.safety.preflight import broker_checks
 
         accesses = self.accesses(patience_s=self.settings.stores.timeout_s, stopping=self.stopping)
         return broker_checks(accesses, wall_clock, broker_wait_s=self.settings.broker_wait_s)
@@ -153,7 +153,7 @@ class Setup:
     def accesses(self, *, only: str | None = None, **patience: Unpack[PatienceSettings]) -> list[Access]:
         """Give how each account is reached, or one of them. Raises ``ConfigurationError``, ``UsageError``."""
         from engine.brokers.access import Access
-        from engine.brokers.alpaca import AlpacaBroker
+        from engine.brokers.alpaca.broker import AlpacaBroker
 
         listed = self.settings.accounts_file is not None
         patience.setdefault("broker_wait_s", self.settings.broker_wait_s)
@@ -183,8 +183,8 @@ class Setup:
         Accounts that a preflight found can't be traded are left out. Raises ``BrokerError`` where no broker
         can be asked, ``LeaseHeld`` where another job trades.
         """
-        from engine.lease import Holder
-        from engine.venue import Opening
+        from engine.accounts.connection import Opening
+        from engine.safety.lease import Holder
 
         opening = Opening(
             agent=self.agent(),
@@ -200,21 +200,21 @@ class Setup:
 
     def _left_out(self) -> dict[str, str]:
         """Return the accounts that the preflight found can't be traded, and why: they aren't asked again."""
-        from engine.preflight import account_check
+        from engine.safety.preflight import account_check
 
         why = {account.name: self.failed.get(account_check(account.name)) for account in self.accounts}
         return {name: said for name, said in why.items() if said is not None}
 
-    def world(
+    def context(
         self,
         *,
         progress: Callable[[str, int, int], None],
         stopping: Callable[[], bool],
         venues: Venues | None = None,
         closed_by: tuple[str, str] | None = None,
-    ) -> World:
+    ) -> RunContext:
         """Give the edges of a run: stores, disk, the wall clock, SIGTERM, and what a live run has beyond."""
-        return World(
+        return RunContext(
             objects=self.objects,
             inbox=self.inbox,
             positions=self.stores.positions,

@@ -20,21 +20,21 @@ import pandas as pd
 import pyarrow as pa
 from requests.adapters import BaseAdapter
 
-from engine.brokers.alpaca_lists import Query, at_or_after, every_order
-from engine.brokers.transport import Recording as Remembering
+from engine.accounts.connection import Names, Patience, Venue, Venues
+from engine.brokers.alpaca.lists import Query, at_or_after, every_order
+from engine.brokers.alpaca.transport import Recording as Remembering
+from engine.context import RunContext
 from engine.errors import BrokerError, LeaseLost, RecordError, RunStopped
-from engine.journal import Journal
 from engine.log import EventLog
-from engine.orders import BrokerOrder
-from engine.record import json_bytes
-from engine.routing.fates import ACCOUNT_DOWN, Fate, live_results
+from engine.model.orders import BrokerOrder
+from engine.record.formats import json_bytes
+from engine.record.journal import Journal
+from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RESULTS, START, RunFolder
+from engine.routing.accounts import Traded, trade_accounts
+from engine.routing.fills import fills_table
 from engine.routing.live import CLOCK_MARGIN
-from engine.settling import fills_table
-from engine.stores.kill_switch import KillSwitchState
-from engine.stores.runs import BATCH, DECISIONS, INPUTS, RESULTS, START, RunFolder
-from engine.trading import Traded, trade_accounts
-from engine.venue import Names, Patience, Venue, Venues
-from engine.world import World
+from engine.routing.outcomes import ACCOUNT_DOWN, OrderOutcome, live_results
+from engine.safety.kill_switch import KillSwitchState
 from replay.cassettes import Interaction, read_cassette
 from replay.judging import Case
 from replay.outcomes import NOT_SENT, RECORDED, Outcomes, differing, last_prices, recorded_outcomes, said_in
@@ -154,7 +154,7 @@ class _Stage:
         down = {account: f"account {account} failed in the recorded run" for account in self.down}
         down |= {account: f"no job had come to account {account} yet" for account in later}
         nothing: Any = NoStore()
-        world = World(
+        context = RunContext(
             objects=self.folder.objects,
             inbox=nothing,
             positions=nothing,
@@ -164,7 +164,7 @@ class _Stage:
             clock=lambda: self.at,
         )
         return trade_accounts(
-            self.folder, world, Venues(at_work=tuple(venues), names=Names(documents), down=down)
+            self.folder, context, Venues(at_work=tuple(venues), names=Names(documents), down=down)
         )
 
     def _transport(self, account: str, journal: Journal | None) -> BaseAdapter:
@@ -183,7 +183,7 @@ class _Stage:
 
     def outcomes(self, traded: Traded) -> Outcomes:
         """Lay what became of it beside the record."""
-        frame = said_in(live_results(self.decided, traded.fates))
+        frame = said_in(live_results(self.decided, traded.outcomes))
         allowed, then = self.decided["allowed"].to_numpy(), self.recording.decisions["allowed"].to_numpy()
         failed = np.array([account in self.down for account in self.accounts], dtype=bool)
         failed[self.withdrawn_elsewhere] = True
@@ -226,29 +226,29 @@ class _Stage:
             prices.append("" if simulated is None else simulated.price_source)
         return sources, prices
 
-    def _held(self) -> dict[str, dict[str, Fate]]:
+    def _held(self) -> dict[str, dict[str, OrderOutcome]]:
         """Give what withheld orders then, by account and client id; it withholds them again.
 
         What is allowed only now shares the fate of the orders around it: once an account was halted, or its
         session over, nothing after it in the batch was sent.
         """
-        held: dict[str, dict[str, Fate]] = {}
-        ended: dict[str, Fate] = {}
+        held: dict[str, dict[str, OrderOutcome]] = {}
+        ended: dict[str, OrderOutcome] = {}
         messages = self.recording.results["message"].cast(pa.string()).to_pylist()
         allowed_then = self.recording.decisions["allowed"].to_pylist()
         rows = zip(self.keys, self.then["status"], self.then["reason"], messages, allowed_then, strict=True)
         for (account, client_id), status, reason, message, was_allowed in rows:
             own = held.setdefault(account, {})
-            fate = Fate(status=status, reason=reason, message=message or "")
+            outcome = OrderOutcome(status=status, reason=reason, message=message or "")
             if not was_allowed:
                 if account in ended:
                     own[client_id] = ended[account]
             elif status in _NEVER_SENT:
-                own[client_id] = fate
+                own[client_id] = outcome
                 if reason != "intent_expired":
-                    ended.setdefault(account, fate)
+                    ended.setdefault(account, outcome)
             elif status == "unresolved" and not self._is_known(account, client_id):
-                own[client_id] = replace(fate, attempted=True)
+                own[client_id] = replace(outcome, attempted=True)
         return held
 
     def _is_known(self, account: str, client_id: str) -> bool:
@@ -361,12 +361,12 @@ def _after_the_inputs(interactions: list[Interaction], at: datetime, resuming: s
     return [one for one in interactions if one.number >= begin or one.target.startswith(_ONE_ORDER)]
 
 
-def _is_before(one: Interaction, moment: datetime) -> bool:
+def _is_before(one: Interaction, timestamp: datetime) -> bool:
     """Tell whether a request is of the time before the inputs had been read."""
     if not one.started_at:
         return False
     try:
-        return datetime.fromisoformat(one.started_at) < moment
+        return datetime.fromisoformat(one.started_at) < timestamp
     except (ValueError, TypeError):
         return False
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.errors import RecordError
-from engine.printable import shown
+from engine.text.printable import shown
 from replay.yaml_bounds import why_unbounded
 
 LARGEST_JSON = 1 << 30

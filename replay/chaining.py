@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from engine.late_fills import late_fills
-from engine.quantity import UNITS
-from engine.stores.objects import LocalObjects
-from engine.symbols import canonical_symbol
+from engine.model.quantity import UNITS
+from engine.model.symbols import canonical_symbol
+from engine.record.late_fills import late_fills
+from engine.record.objects import LocalObjects
 from replay.outcomes import SIMULATED, Outcomes
 from replay.recorded import Recording
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from engine.quantity import Ints, Mask
-from engine.schema import FIGURES
+from engine.model.quantity import Ints, Mask
+from engine.model.schema import FIGURES
 from replay.context import context, sessions
 from replay.flip_frames import came_to_something_else, flips_schema, outcome_flips, outcome_flips_schema
 from replay.outcomes import Outcomes, estimated, recorded_outcomes

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from engine.quantity import Ints
-from engine.symbols import canonical_symbol
+from engine.model.quantity import Ints
+from engine.model.symbols import canonical_symbol
 from replay.outcomes import last_prices
 from replay.recorded import Recording
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.quantity import Ints, Mask, round_to_units
-from engine.schema import FIGURES
+from engine.model.quantity import Ints, Mask, round_to_units
+from engine.model.schema import FIGURES
 from replay.context import CONTEXT, context
 from replay.recorded import Recording
 

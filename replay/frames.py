@@ -6,11 +6,11 @@ import json
 
 import pandas as pd
 
-from engine.breaks import units_of
-from engine.quantity import UNITS
-from engine.schema import fills_schema
-from engine.stores.runs import CASSETTE
-from engine.symbols import canonical_symbol
+from engine.model.breaks import units_of
+from engine.model.quantity import UNITS
+from engine.model.schema import fills_schema
+from engine.model.symbols import canonical_symbol
+from engine.record.run_folder import CASSETTE
 from replay.cassettes import Interaction, read_cassette
 from replay.recorded import Day, RecordedRun, Recording, read
 
@@ -20,7 +20,7 @@ BASIS_POINTS = 10_000
 def positions(what: RecordedRun | Day | str) -> pd.DataFrame:
     """Give what was held when each run judged its batch, and after each fill, by account and symbol.
 
-    ``moment`` (UTC), ``run_id, broker_account_id, symbol, qty`` (signed shares), ``limit_qty`` (shares,
+    ``timestamp`` (UTC), ``run_id, broker_account_id, symbol, qty`` (signed shares), ``limit_qty`` (shares,
     either way). A symbol has rows from the first run on that knew of it; before, it was flat.
     """
     rows = [row for recording in read(what, traffic=False) for row in _held(recording)]
@@ -82,17 +82,17 @@ def _client_id(one: Interaction) -> str:
 def _held(recording: Recording) -> list[tuple[object, ...]]:
     frame = recording.frames.get("positions")
     limit_qty = float(recording.start["config"]["max_position_qty"])
-    moment, run_id = pd.Timestamp(recording.start["as_of"]), recording.run.run_id
+    timestamp, run_id = pd.Timestamp(recording.start["as_of"]), recording.run.run_id
     held: dict[tuple[str, str], float] = {}
     for row in [] if frame is None else frame.to_pylist():
         if row["symbol"] is not None and row["qty"] is not None:
             held[row["broker_account_id"], canonical_symbol(row["symbol"])] = row["qty"]
-    rows: list[tuple[object, ...]] = [(moment, run_id, *key, qty, limit_qty) for key, qty in held.items()]
+    rows: list[tuple[object, ...]] = [(timestamp, run_id, *key, qty, limit_qty) for key, qty in held.items()]
     executed = [] if recording.fills is None else recording.fills.to_pylist()
     for fill in sorted(executed, key=lambda one: (one["filled_at"], one["fill_id"])):
         key = (fill["broker_account_id"], canonical_symbol(fill["symbol"]))
         if key not in held:
-            rows.append((moment, run_id, *key, 0.0, limit_qty))
+            rows.append((timestamp, run_id, *key, 0.0, limit_qty))
         units = units_of(fill["qty"])
         held[key] = (units_of(held.get(key, 0.0)) + (units if fill["side"] == "buy" else -units)) / UNITS
         rows.append((pd.Timestamp(fill["filled_at"]), run_id, *key, held[key], limit_qty))

@@ -19,12 +19,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.config import RiskConfig
-from engine.contract import is_well_formed
-from engine.inputs import RiskInputs
+from engine.model.contract import is_well_formed
+from engine.model.schema import DECISION_FIELDS, INTENT_FIELDS, intents_schema
 from engine.risk import evaluate
+from engine.risk.inputs import RiskInputs
 from engine.risk.keys import names_something
-from engine.schema import DECISION_FIELDS, INTENT_FIELDS, intents_schema
+from engine.settings.variables import RiskConfig
 
 ROWS_AT_ONCE = 131_072
 """How many intents are laid end to end: enough for compiled code, few enough for any machine."""

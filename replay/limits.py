@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.config import RiskConfig, read_setting
 from engine.errors import ConfigurationError
-from engine.masking import shown_word
 from engine.risk import RULE_BOOK
+from engine.settings.variables import RiskConfig, read_setting
+from engine.text.masking import shown_word
 
 Overrides = Mapping[str, Any]
 """Limits by any of their names; values as TOML has them, or as text."""

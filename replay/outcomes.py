@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.quantity import Mask
-from engine.symbols import canonical_symbol
+from engine.model.quantity import Mask
+from engine.model.symbols import canonical_symbol
 from replay import market
 from replay.recorded import Recording
 

@@ -34,12 +34,12 @@ def position_paths(positions: pd.DataFrame) -> Figure:
     if not symbols:
         return _nothing("Positions against their limits")
     figure, panels = _panels(len(symbols), "Positions against their limits")
-    moments = positions["moment"].dt.tz_convert(_NEW_YORK)
+    timestamps = positions["moment"].dt.tz_convert(_NEW_YORK)
     for axes, symbol in zip(panels, symbols, strict=False):
         own = positions["symbol"] == symbol
         paths = list(positions[own].groupby("broker_account_id"))
         for color, (_, path) in zip(_repeated(_COLORS, len(paths)), paths, strict=True):
-            ordinal = _sessions_side_by_side(moments[path.index])
+            ordinal = _sessions_side_by_side(timestamps[path.index])
             axes.step(ordinal, path["qty"], where="post", color=color, linewidth=1.4)
         limit_qty = float(positions.loc[own, "limit_qty"].max())
         for limit in (limit_qty, -limit_qty):
@@ -47,7 +47,7 @@ def position_paths(positions: pd.DataFrame) -> Figure:
         axes.axhline(0, color=_FAINT, linewidth=0.8, zorder=0)
         axes.set_ylim(-1.15 * limit_qty, 1.15 * limit_qty)
         axes.set_title(symbol, loc="left", fontsize=10, color=_INK)
-        _label_sessions(axes, moments)
+        _label_sessions(axes, timestamps)
     for axes in panels[:: min(_COLUMNS, len(panels))]:
         axes.set_ylabel("shares", fontsize=9)
     return figure
@@ -136,20 +136,20 @@ def _days(frame: pd.DataFrame) -> pd.Series:
     return pd.to_datetime(frame["trading_date"]).dt.strftime("%Y-%m-%d").rename("session")
 
 
-def _sessions_side_by_side(moments: pd.Series) -> list[float]:
+def _sessions_side_by_side(timestamps: pd.Series) -> list[float]:
     """Give places on an axis where nights and weekends have no width: session number and part of the day."""
-    days = {day: number for number, day in enumerate(sorted(moments.dt.date.unique()))}
-    return [days[moment.date()] + _part_of_day(moment) for moment in moments]
+    days = {day: number for number, day in enumerate(sorted(timestamps.dt.date.unique()))}
+    return [days[timestamp.date()] + _part_of_day(timestamp) for timestamp in timestamps]
 
 
-def _part_of_day(moment: pd.Timestamp) -> float:
+def _part_of_day(timestamp: pd.Timestamp) -> float:
     opened_s, lasts_s = 9.5 * 3600, 6.5 * 3600
-    second = float(moment.hour * 3600 + moment.minute * 60 + moment.second)
+    second = float(timestamp.hour * 3600 + timestamp.minute * 60 + timestamp.second)
     return min(1.0, max(0.0, (second - opened_s) / lasts_s))
 
 
-def _label_sessions(axes: Axes, moments: pd.Series) -> None:
-    days = sorted(moments.dt.date.unique())
+def _label_sessions(axes: Axes, timestamps: pd.Series) -> None:
+    days = sorted(timestamps.dt.date.unique())
     shown = _spread(len(days), at_most=_LABELS_OF_A_PANEL)
     axes.set_xticks(shown, [f"{days[at]:%b %d}" for at in shown], fontsize=8)
 

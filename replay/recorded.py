@@ -19,8 +19,8 @@ from typing import Any
 import pyarrow as pa
 
 from engine.errors import RecordError, UsageError
-from engine.record import content_hash, read_json, read_table
-from engine.stores.runs import (
+from engine.record.formats import content_hash, read_json, read_table
+from engine.record.run_folder import (
     BATCH,
     CASSETTE,
     COLLECTED,

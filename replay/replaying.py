@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from engine.config import RiskConfig
-from engine.inputs import RiskInputs
-from engine.manifest import code_version
-from engine.schema import inputs_schemas
+from engine.model.schema import inputs_schemas
+from engine.risk.inputs import RiskInputs
+from engine.run.manifest import code_version
+from engine.settings.variables import RiskConfig
 from replay.chaining import Chain, Frames
 from replay.comparing import Part, Side
 from replay.comparison import Comparison

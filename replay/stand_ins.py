@@ -10,14 +10,14 @@ from typing import Any, NoReturn
 
 from requests.adapters import BaseAdapter
 
-from engine.brokers.alpaca import AlpacaBroker
+from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.brokers.trading import Recorder
 from engine.errors import AlreadyWritten, ConfigurationError, RecordError
-from engine.lease import Lease
-from engine.orders import BrokerOrder, OrderIntent
-from engine.routing.fates import Fate
-from engine.routing.one_order import Withheld
-from engine.stores.objects import Content
+from engine.model.orders import BrokerOrder, OrderIntent
+from engine.record.objects import Content
+from engine.routing.outcomes import OrderOutcome
+from engine.routing.submission import Withheld
+from engine.safety.lease import Lease
 from replay.transport import CassetteSession
 
 _NO_KEY = "none-is-needed-to-replay-0000"
@@ -29,7 +29,7 @@ class ReplayedBroker(AlpacaBroker):
     ``held``: the orders that were withheld in the record, by client id. Keys are not needed, and not read.
     """
 
-    def __init__(self, host: str, adapter: BaseAdapter, held: Mapping[str, Fate]) -> None:
+    def __init__(self, host: str, adapter: BaseAdapter, held: Mapping[str, OrderOutcome]) -> None:
         time = _OwnTime()
         super().__init__(
             api_key=_NO_KEY,
@@ -45,9 +45,9 @@ class ReplayedBroker(AlpacaBroker):
         self, *, intent: OrderIntent, at_its_turn: Callable[[], None] | None = None
     ) -> BrokerOrder:
         """Place an order; raises ``Withheld`` where it was withheld in the record."""
-        fate = self._held.get(str(intent.client_intent_id))
-        if fate is not None:
-            raise Withheld(fate)
+        outcome = self._held.get(str(intent.client_intent_id))
+        if outcome is not None:
+            raise Withheld(outcome)
         return super().place_order(intent=intent, at_its_turn=at_its_turn)
 
     def recorded(self, recorder: Recorder, account: str = "") -> ReplayedBroker:
@@ -60,7 +60,7 @@ class ReplayedBroker(AlpacaBroker):
 
 
 class MemoryObjects:
-    """Objects in memory; see ``engine.stores.objects``. May be used by many threads."""
+    """Objects in memory; see ``engine.record.objects``. May be used by many threads."""
 
     def __init__(self) -> None:
         self._content: dict[str, bytes] = {}
@@ -126,8 +126,8 @@ class MemoryDocuments:
 class OwnLease(Lease):
     """The right to send orders nowhere: it is always held."""
 
-    def __init__(self, tenure: str) -> None:
-        self.tenure = tenure
+    def __init__(self, lease_epoch: str) -> None:
+        self.lease_epoch = lease_epoch
 
     def hold_for(self, seconds: float) -> None:
         """Hold it."""

@@ -21,9 +21,9 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import ReadTimeout
 from requests.structures import CaseInsensitiveDict
 
-from engine.brokers.exchange import NEVER_LEFT
+from engine.brokers.interaction import NEVER_LEFT
 from engine.errors import RunStopped
-from engine.symbols import canonical_symbol
+from engine.model.symbols import canonical_symbol
 from replay.cassettes import Interaction
 from replay.market import Outcome
 from replay.venue_book import DERIVED, LOST, ORDERS, RECORDED, Reply, VenueBook, looked_up

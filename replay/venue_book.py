@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from engine.symbols import canonical_symbol
+from engine.model.symbols import canonical_symbol
 from replay import market
 from replay.cassettes import Interaction
 
@@ -171,7 +171,7 @@ class VenueBook:
             for order in sorted(self.orders.values(), key=_submitted)
             if order["id"] not in legs
             and (asked.get("status") != "open" or not _is_over(order))
-            and ("after" not in asked or _submitted(order) > _moment(asked["after"]))
+            and ("after" not in asked or _submitted(order) > _timestamp(asked["after"]))
         ]
         if "after_order_id" in asked:
             places = [place for place, one in enumerate(found) if one["id"] == asked["after_order_id"]]
@@ -179,11 +179,11 @@ class VenueBook:
         return found[: _size(asked, "limit", _PAGE_OF_ORDERS)]
 
     def _page_of_fills(self, asked: Mapping[str, str]) -> list[Object]:
-        after = _moment(asked["after"]) if "after" in asked else None
+        after = _timestamp(asked["after"]) if "after" in asked else None
         found = [
             fill
             for fill in sorted(self.fills.values(), key=lambda one: str(one["id"]))
-            if (after is None or _moment(str(fill.get("transaction_time"))) > after)
+            if (after is None or _timestamp(str(fill.get("transaction_time"))) > after)
             and str(fill["id"]) > asked.get("page_token", "")
         ]
         return found[: _size(asked, "page_size", _PAGE_OF_FILLS)]
@@ -263,15 +263,15 @@ def _is_over(order: Mapping[str, Any]) -> bool:
 
 
 def _submitted(order: Mapping[str, Any]) -> datetime:
-    return _moment(str(order.get("submitted_at") or order.get("created_at")))
+    return _timestamp(str(order.get("submitted_at") or order.get("created_at")))
 
 
-def _moment(text: str) -> datetime:
+def _timestamp(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        timestamp = datetime.fromisoformat(text)
     except ValueError:
         return datetime.min.replace(tzinfo=UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
 
 
 def _size(asked: Mapping[str, str], name: str, default: int) -> int:

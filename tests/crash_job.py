@@ -28,12 +28,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from engine.config import RiskConfig
-from engine.dropping import drop_intents
-from engine.record import file_hash
-from engine.run import finish, start
-from engine.stores.inbox import hash_of
-from engine.stores.runs import RunFolder
+from engine.api.dropping import drop_intents
+from engine.record.formats import file_hash
+from engine.record.run_folder import RunFolder
+from engine.run.stages import finish, start
+from engine.settings.variables import RiskConfig
+from engine.stores.inbox.inbox import hash_of
 from tests.desk import Desk, Row, order
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -51,20 +51,22 @@ Deaths = tuple[int, ...]
 
 def job(desk: Desk) -> None:
     """Do what ``execution-engine run`` does: finish what is unfinished, then a run of its own."""
-    world = desk.world()
-    for folder in world.runs.unfinished():
-        finish(folder, world)
+    context = desk.context()
+    for folder in context.runs.unfinished():
+        finish(folder, context)
     settings = desk.settings(
         EXEC_DECISION_MAX_AGE_S=str(900 + os.getpid()), **LIMITS
     )  # no run.json like another
-    folder = start(settings, RiskConfig(max_daily_trades=6), world, slot="test")
-    finish(folder, world)
+    folder = start(settings, RiskConfig(max_daily_trades=6), context, slot="test")
+    finish(folder, context)
 
 
 def collect(desk: Desk) -> None:
     """Do what ``execution-engine collect`` does."""
-    world = desk.world()
-    finish(start(desk.settings(**LIMITS), RiskConfig(), world, slot="test"), world, until="intents.parquet")
+    context = desk.context()
+    finish(
+        start(desk.settings(**LIMITS), RiskConfig(), context, slot="test"), context, until="intents.parquet"
+    )
 
 
 def die_before(effect: int) -> None:
@@ -130,7 +132,7 @@ def prepare(data: Path) -> None:
 def became(desk: Desk) -> Counter[str]:
     """Say of every row of every run what became of it, in words that name its place."""
     told: Counter[str] = Counter()
-    for run in desk.world().runs.all():
+    for run in desk.context().runs.all():
         collected = run.json("collected.json")
         told.update(f"{r['file']}:{r['row']} quarantined: {r['message']}" for r in collected["refused"])
         told.update(f"{d['file']}:{d['row']} duplicate: {d['message']}" for d in collected["duplicates"])
@@ -154,7 +156,7 @@ def wrong(desk: Desk, expected: Counter[str], contents: dict[str, bytes]) -> Ite
         copies = [place for place in copies if content == LARGE or hash_of(content) in place]
         if len(copies) != 1:
             yield f"{name} is kept as {copies}"
-    for run in desk.world().runs.all():
+    for run in desk.context().runs.all():
         yield from _wrong_run(run)
     found = became(desk)
     if found != expected:

@@ -14,15 +14,15 @@ from typing import Any
 
 import pandas as pd
 
-from engine.config import RiskConfig, RunSettings
+from engine.context import RunContext
 from engine.log import EventLog
-from engine.run import finish, start
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.inbox import Inbox
-from engine.stores.kill_switch import KillSwitchState
-from engine.stores.objects import LocalObjects
-from engine.stores.runs import RunFolder
-from engine.world import World
+from engine.record.objects import LocalObjects
+from engine.record.run_folder import RunFolder
+from engine.run.stages import finish, start
+from engine.safety.kill_switch import KillSwitchState
+from engine.settings.variables import RiskConfig, RunSettings
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.inbox.inbox import Inbox
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
 """Noon in New York, on a Monday."""
@@ -96,12 +96,12 @@ class Desk:
         path = self.inbox / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content_of(name, list(rows)) if content is None else content)
-        moment = self.now.timestamp() - age_s
-        os.utime(path, (moment, moment))
+        timestamp = self.now.timestamp() - age_s
+        os.utime(path, (timestamp, timestamp))
         return path
 
-    def world(self, **changes: Any) -> World:
-        world = World(
+    def context(self, **changes: Any) -> RunContext:
+        context = RunContext(
             objects=LocalObjects(self.data),
             inbox=Inbox(self.inbox),
             positions=self.store,
@@ -110,7 +110,7 @@ class Desk:
             log=EventLog(self.logged, lambda: self.now),
             clock=lambda: self.now,
         )
-        return replace(world, **changes)
+        return replace(context, **changes)
 
     def settings(self, **env: str) -> RunSettings:
         return RunSettings.from_env({"EXEC_DATA_DIR": str(self.data), **env})
@@ -119,17 +119,19 @@ class Desk:
         self,
         config: RiskConfig | None = None,
         *,
-        world: World | None = None,
+        context: RunContext | None = None,
         slot: str = "test",
         **env: str,
     ) -> RunFolder:
         """Start a run, whose stages are yet to be done."""
-        return start(self.settings(**env), config or RiskConfig(), world or self.world(), slot=slot)
+        return start(self.settings(**env), config or RiskConfig(), context or self.context(), slot=slot)
 
-    def run(self, config: RiskConfig | None = None, *, world: World | None = None, **env: str) -> RunFolder:
+    def run(
+        self, config: RiskConfig | None = None, *, context: RunContext | None = None, **env: str
+    ) -> RunFolder:
         """Do a whole run; the next one is a minute later."""
-        folder = self.begin(config, world=world, **env)
-        finish(folder, world or self.world())
+        folder = self.begin(config, context=context, **env)
+        finish(folder, context or self.context())
         self.later(minutes=1)
         return folder
 
@@ -170,6 +172,6 @@ def rows_of(folder: RunFolder) -> Mapping[str, int]:
     return counts
 
 
-def tampered(world: World, **methods: Callable[..., Any]) -> World:
+def tampered(context: RunContext, **methods: Callable[..., Any]) -> RunContext:
     """Give a world whose inbox has some methods replaced; each is handed the inbox first."""
-    return replace(world, inbox=type("Tampered", (Inbox,), methods)(world.inbox.root))
+    return replace(context, inbox=type("Tampered", (Inbox,), methods)(context.inbox.root))

@@ -9,16 +9,16 @@ from typing import Any
 
 import requests
 
-from engine.agent import Agent
+from engine.accounts.connection import Opening, Patience, Venue, Venues
 from engine.brokers.access import Access
-from engine.brokers.alpaca import AlpacaBroker
-from engine.config import RiskConfig
-from engine.lease import Holder
+from engine.brokers.alpaca.broker import AlpacaBroker
+from engine.context import RunContext
 from engine.log import EventLog
-from engine.run import finish, start, to_finish
-from engine.stores.runs import RunFolder
-from engine.venue import Opening, Patience, Venue, Venues
-from engine.world import World
+from engine.record.run_folder import RunFolder
+from engine.run.stages import finish, start, to_finish
+from engine.safety.agent_state import Agent
+from engine.safety.lease import Holder
+from engine.settings.variables import RiskConfig
 from replay.simulator.server import Simulator
 from tests.desk import NOON, Desk
 
@@ -92,11 +92,13 @@ class LiveDesk(Desk):
         config = config or RiskConfig(accounts=frozenset({"paper"}))
         self.data.mkdir(parents=True, exist_ok=True)
         with self.venues() as venues:
-            world: World = replace(self.world(), venues=venues, stopping=self.stopping, **(changes or {}))
-            for unfinished in to_finish(world):
-                finish(unfinished, world)
-            folder = start(settings, config, world, slot="test")
-            finish(folder, world)
+            context: RunContext = replace(
+                self.context(), venues=venues, stopping=self.stopping, **(changes or {})
+            )
+            for unfinished in to_finish(context):
+                finish(unfinished, context)
+            folder = start(settings, config, context, slot="test")
+            finish(folder, context)
         self.later(minutes=1)
         return folder
 

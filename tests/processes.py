@@ -13,9 +13,9 @@ _LOADED = [
     "pandas",
     "psycopg",
     "pytest",
-    "engine.stores.embedded",
-    "engine.stores.firestore",
-    "engine.stores.postgres",
+    "engine.stores.embedded.store",
+    "engine.stores.firestore.store",
+    "engine.stores.postgres.store",
     "tests.engine.stores.trades",
 ]
 _SERVERS = ("FIRESTORE_", "no_grpc_proxy")

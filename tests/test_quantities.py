@@ -15,7 +15,7 @@ IN_UNITS = {"difference_qty", "adjustment_qty"}
 EDGES = {
     "replay/simulator": "a broker of its own, which counts in Decimal",
     "jobs/wording.py": "a sentence for people, of figures that may be beyond what units hold",
-    "engine/routing/planned.py": "the quantities of an allowance are units",
+    "engine/routing/release_check.py": "the quantities of an allowance are units",
 }
 SUMS = {"sum", "fsum", "nansum", "cumsum", "diff", "add", "sub", "subtract"}
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import orjson
 
-from engine.brokers.exchange import Exchange
+from engine.brokers.interaction import Interaction
 
 _VERSION = 1  # of the format: vcrpy's ``CASSETTE_FORMAT_VERSION``
 
 
-def cassette_bytes(exchanges: Iterable[Exchange]) -> bytes:
+def cassette_bytes(interactions: Iterable[Interaction]) -> bytes:
     """Write exchanges as a cassette in JSON, in the order of their numbers, one a line and all in ASCII.
 
     Requests that got no answer stand under ``unanswered``, since an interaction needs a response. Besides
@@ -22,11 +22,11 @@ def cassette_bytes(exchanges: Iterable[Exchange]) -> bytes:
     ``account`` where that has a name, and the ``job`` from the second on.
     """
     answered, unanswered = [], []
-    for exchange in sorted(exchanges, key=attrgetter("number")):
-        if exchange.response is None:
-            unanswered.append(_line(exchange, {"error": exchange.error}))
+    for interaction in sorted(interactions, key=attrgetter("number")):
+        if interaction.response is None:
+            unanswered.append(_line(interaction, {"error": interaction.error}))
         else:
-            answered.append(_line(exchange, {"response": exchange.response}))
+            answered.append(_line(interaction, {"response": interaction.response}))
     return b'{"version": %d,\n"interactions": [%b],\n"unanswered": [%b]}\n' % (
         _VERSION,
         _listed(answered),
@@ -34,14 +34,14 @@ def cassette_bytes(exchanges: Iterable[Exchange]) -> bytes:
     )
 
 
-def _line(exchange: Exchange, outcome: dict[str, Any]) -> bytes:
+def _line(interaction: Interaction, outcome: dict[str, Any]) -> bytes:
     fields = {
-        "number": exchange.number,
-        "started_at": exchange.started_at,
-        "took_s": exchange.took_s,
-        **({"account": exchange.account} if exchange.account else {}),
-        **({"job": exchange.job} if exchange.job > 1 else {}),
-        "request": exchange.request,
+        "number": interaction.number,
+        "started_at": interaction.started_at,
+        "took_s": interaction.took_s,
+        **({"account": interaction.account} if interaction.account else {}),
+        **({"job": interaction.job} if interaction.job > 1 else {}),
+        "request": interaction.request,
         **outcome,
     }
     line = orjson.dumps(fields)

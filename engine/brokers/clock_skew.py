@@ -65,9 +65,9 @@ def measure_clock_skew(broker: TellsTheTime, now: Callable[[], datetime]) -> Clo
     return ClockSkew(ahead_s, half_s + blur_s if half_s >= 0 else math.inf)
 
 
-def _aware(moment: datetime) -> datetime:
-    if moment.utcoffset() is None:
+def _aware(timestamp: datetime) -> datetime:
+    if timestamp.utcoffset() is None:
         raise UsageError(
-            f"now() gave {moment.isoformat()}; expected a moment with a timezone. Use datetime.now(UTC)."
+            f"now() gave {timestamp.isoformat()}; expected a moment with a timezone. Use datetime.now(UTC)."
         )
-    return moment
+    return timestamp

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.errors import BrokerRejected
-from engine.orders import BrokerOrder, OrderIntent
+from engine.model.orders import BrokerOrder, OrderIntent
 
 NOT_FOUND = 404
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from engine.orders import BrokerOrder, OrderIntent
+from engine.model.orders import BrokerOrder, OrderIntent
 
 
 class Broker(Protocol):

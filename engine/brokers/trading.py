@@ -7,23 +7,23 @@ from datetime import datetime
 from typing import Protocol
 
 from engine.brokers.account import BrokerAccount, BrokerClock
-from engine.brokers.alpaca_activities import Activities
-from engine.brokers.exchange import Exchange
+from engine.brokers.alpaca.activities import Activities
+from engine.brokers.interaction import Interaction
 from engine.errors import BrokerRejected
-from engine.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
+from engine.model.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
 
 SENDERS = 32
 """How many orders of one account are sent at the same time; a broker keeps as many connections open."""
 
 
 class Recorder(Protocol):
-    """Keeps what is asked and answered; ``engine.journal`` is one."""
+    """Keeps what is asked and answered; ``engine.record.journal`` is one."""
 
     def next_number(self) -> int:
         """Give a request its number, in the order in which requests begin."""
         ...
 
-    def keep(self, exchange: Exchange) -> None:
+    def keep(self, interaction: Interaction) -> None:
         """Keep a request and its reply; returns once that is done."""
         ...
 
@@ -80,7 +80,7 @@ class TradingBroker(Protocol):
         """Give the open orders, groups with their legs."""
         ...
 
-    def orders_since(self, moment: datetime, *, sought: Collection[str] = ()) -> list[BrokerOrder]:
+    def orders_since(self, timestamp: datetime, *, sought: Collection[str] = ()) -> list[BrokerOrder]:
         """Return the orders submitted at or after a time, groups with their legs, oldest first.
 
         With ``sought``, the broker's ids of some orders, the list may end once it has these, or once asking
@@ -112,7 +112,7 @@ class TradingBroker(Protocol):
         """Give the same broker, with every request kept by ``recorder`` under the account's name."""
         ...
 
-    def answer_of(self, exchange: Exchange) -> tuple[str, BrokerOrder | BrokerRejected | None] | None:
+    def answer_of(self, interaction: Interaction) -> tuple[str, BrokerOrder | BrokerRejected | None] | None:
         """Read a recorded request to place an order: its client id, and what settled it, if anything did.
 
         None where it was another request.

@@ -17,8 +17,8 @@ from engine.intents.identity import IdentityRules
 from engine.intents.problems import WHOLE_FILE, Problem, RefusedRow
 from engine.intents.raw_table import one_array
 from engine.intents.reading import IntentFile
-from engine.quantity import Mask
-from engine.schema import intents_schema
+from engine.model.quantity import Mask
+from engine.model.schema import intents_schema
 
 MOST_CONFLICTS = 10_000
 """Rows of a batch that are refused one by one since another order has their id; the others are counted."""

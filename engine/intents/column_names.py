@@ -13,7 +13,6 @@ import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from engine.field_names import field_named, folded
 from engine.intents.name_words import in_another_script, plain, words
 from engine.intents.order_terms import (
     ABOUT_A_TERM,
@@ -28,8 +27,9 @@ from engine.intents.order_terms import (
     WITHOUT_FIELD,
 )
 from engine.intents.translated_terms import TRANSLATED
-from engine.printable import shown
-from engine.schema import FIELD_BY_NAME
+from engine.model.field_names import field_named, folded
+from engine.model.schema import FIELD_BY_NAME
+from engine.text.printable import shown
 
 _LONGEST = 64
 """Characters of the longest name that may be a term; in longer ones, terms are looked for."""

@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from engine.config import IntakeLimits
 from engine.errors import UnreadableFile
-from engine.field_names import field_named
 from engine.intents.characters import count_of
 from engine.intents.column_names import shown_name
 from engine.intents.limits import LARGEST_RECORD_BYTES, beyond, check_cells, record_too_large
 from engine.intents.problems import Problem, RefusedRow
 from engine.intents.raw_table import RawTable, one_array
 from engine.intents.repeated_header import without_repeated_headers
-from engine.printable import shown
+from engine.model.field_names import field_named
+from engine.settings.variables import IntakeLimits
+from engine.text.printable import shown
 
 if TYPE_CHECKING:
     from pyarrow import csv

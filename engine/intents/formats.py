@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.config import DEFAULT_INTAKE, IntakeLimits
 from engine.errors import UnreadableFile
 from engine.intents.csv_rows import read_csv
 from engine.intents.gzipped import unpacked
@@ -17,7 +16,8 @@ from engine.intents.json_records import read_json, read_json_lines
 from engine.intents.limits import beyond
 from engine.intents.parquet_rows import read_parquet
 from engine.intents.raw_table import RawTable
-from engine.schema import FILE_ENDINGS
+from engine.model.schema import FILE_ENDINGS
+from engine.settings.variables import DEFAULT_INTAKE, IntakeLimits
 
 _BOM = b"\xef\xbb\xbf"
 _OTHER_BOMS = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import zlib
 
-from engine.config import IntakeLimits
 from engine.errors import UnreadableFile
 from engine.intents.limits import beyond
+from engine.settings.variables import IntakeLimits
 
 _GZIP = 31  # zlib's word for: a gzip header, the largest window
 _PIECE_BYTES = 1 << 14  # what is copied again for each member

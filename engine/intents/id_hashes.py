@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from engine.intents.raw_table import one_array
 from engine.intents.row_hashes import Words, text_words
-from engine.quantity import Mask
+from engine.model.quantity import Mask
 
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)

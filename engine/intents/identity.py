@@ -18,10 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
-from engine.columns import Column, FlagColumn, NumberColumn, TextColumn, TimeColumn
-from engine.field_names import folded
 from engine.intents.row_hashes import Word, Words, row_hashes
-from engine.schema import INTENT_FIELDS
+from engine.model.columns import Column, FlagColumn, NumberColumn, TextColumn, TimeColumn
+from engine.model.field_names import folded
+from engine.model.schema import INTENT_FIELDS
 
 _FIELDS = [field for field in INTENT_FIELDS if field.name != "client_intent_id"]
 _DIGEST_BYTES = 16

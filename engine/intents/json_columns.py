@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.config import IntakeLimits
-from engine.field_names import field_named
 from engine.intents.limits import beyond, check_cells
 from engine.intents.problems import Problem, RefusedRow
 from engine.intents.raw_table import ODD, RawTable
-from engine.schema import FIELD_BY_NAME
+from engine.model.field_names import field_named
+from engine.model.schema import FIELD_BY_NAME
+from engine.settings.variables import IntakeLimits
 
 _NUMBERS = {"quantity", "number"}
 _SPARSE = 4

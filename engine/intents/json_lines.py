@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from engine.intents.characters import places_of
 from engine.intents.raw_table import one_array
-from engine.schema import INTENT_FIELDS
+from engine.model.schema import INTENT_FIELDS
 
 _NUMBERS = tuple(field.name for field in INTENT_FIELDS if field.kind in {"quantity", "number"})
 _FLAGS = tuple(field.name for field in INTENT_FIELDS if field.kind == "flag")

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.config import IntakeLimits
 from engine.errors import UnreadableFile
 from engine.intents.characters import count_of
 from engine.intents.json_columns import RecordColumns, Repeats, TooDeep, joined
@@ -28,6 +27,7 @@ from engine.intents.limits import (
 )
 from engine.intents.long_integers import integer, may_have_long_integers
 from engine.intents.raw_table import RawTable
+from engine.settings.variables import IntakeLimits
 
 _NUMBERS = {"quantity", "number"}
 _LINES_AT_ONCE = 50_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.errors import UnreadableFile
-from engine.field_names import field_named
+from engine.model.field_names import field_named
 
 _AS_RECORDS = 'Write it with orient="records", as in frame.to_json(path, orient="records").'
 

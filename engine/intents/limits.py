@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.config import IntakeLimits
 from engine.errors import UnreadableFile
-from engine.field_names import field_named
 from engine.intents.characters import count_of
+from engine.model.field_names import field_named
+from engine.settings.variables import IntakeLimits
 
 LARGEST_RECORD_BYTES = 1 << 22
 """Four times what the ledger keeps of an order."""

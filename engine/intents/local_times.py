@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.contract import Violation
-from engine.quantity import Mask
-from engine.schema import INTENT_FIELDS
+from engine.model.contract import Violation
+from engine.model.quantity import Mask
+from engine.model.schema import INTENT_FIELDS
 
 _NAIVE = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?$"
 _DAY, _TO_THE_MINUTE = 10, 16

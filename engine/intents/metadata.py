@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from xxhash import xxh3_64_intdigest, xxh3_128_hexdigest
 
-from engine.columns import MISSING
-from engine.field_names import folded
 from engine.intents.raw_table import python_values
-from engine.keeping import (
+from engine.model.columns import MISSING
+from engine.model.field_names import folded
+from engine.model.keeping import (
     METADATA,
     SURELY_WITHIN_METADATA,
     Unkeepable,
@@ -34,7 +34,7 @@ from engine.keeping import (
     unkeepable_metadata,
     unkeepable_value,
 )
-from engine.quantity import Mask
+from engine.model.quantity import Mask
 
 _Held = TypeVar("_Held")
 Words = npt.NDArray[np.uint64]

@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.columns import MISSING
-from engine.contract import Violation
 from engine.errors import UnreadableFile
-from engine.field_names import field_named
 from engine.intents.column_names import OrderTerm, is_index_name, order_term, shown_name
 from engine.intents.json_columns import joined
 from engine.intents.nested_terms import nested_terms
 from engine.intents.raw_table import ODD, RawTable, python_values
-from engine.quantity import Mask
+from engine.model.columns import MISSING
+from engine.model.contract import Violation
+from engine.model.field_names import field_named
+from engine.model.quantity import Mask
 
 _NAMES_SHOWN = 20
 

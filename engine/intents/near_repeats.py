@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from engine.intents.column_names import shown_name
 from engine.intents.row_hashes import text_words
-from engine.schema import INTENT_FIELDS
+from engine.model.schema import INTENT_FIELDS
 
 _COMPARED = [
     field.name for field in INTENT_FIELDS if field.name not in {"client_intent_id", "created_at", "metadata"}

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.columns import MISSING
-from engine.field_names import field_named
 from engine.intents.column_names import OrderTerm, order_term, shown_name
 from engine.intents.object_texts import MAY_BE_AN_OBJECT, object_in
 from engine.intents.raw_table import plain, python_values
-from engine.quantity import Mask
+from engine.model.columns import MISSING
+from engine.model.field_names import field_named
+from engine.model.quantity import Mask
 
 _MOST_TEXTS_IN_TEXTS = 3
 _PAIR = 2

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from engine.config import IntakeLimits
 from engine.errors import UnreadableFile
-from engine.field_names import field_named
 from engine.intents.limits import CELL_BYTES, NESTED_VALUE_BYTES, beyond, check_cells, check_laid_out
 from engine.intents.raw_table import RawTable, one_array
-from engine.schema import INTENT_FIELDS
+from engine.model.field_names import field_named
+from engine.model.schema import INTENT_FIELDS
+from engine.settings.variables import IntakeLimits
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq

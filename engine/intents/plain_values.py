@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from engine.errors import UsageError
-from engine.orders import OwnId
+from engine.model.orders import OwnId
 
 _LEVELS_AT_MOST = 100
 _SHOWN = 80

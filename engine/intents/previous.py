@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from engine.columns import Column, TextColumn
 from engine.intents.identity import IdentityRules, content_digests, content_hashes, derived_ids
 from engine.intents.local_times import InboxZone, with_zone
 from engine.intents.metadata import metadata_of
 from engine.intents.naming import named_columns
 from engine.intents.raw_table import RawTable
 from engine.intents.typed import typed_column
-from engine.schema import INTENT_FIELDS, Kind
-from engine.symbols import spellings
+from engine.model.columns import Column, TextColumn
+from engine.model.schema import INTENT_FIELDS, Kind
+from engine.model.symbols import spellings
 
 _FIRST_KINDS: Mapping[str, Kind] = {"symbol": "upper"}
 """Fields whose kind was another one in version 1."""

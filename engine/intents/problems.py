@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.intents.excerpts import excerpt
-from engine.printable import shown
+from engine.text.printable import shown
 
 WHOLE_FILE = 0
 MOST_PROBLEMS = 20

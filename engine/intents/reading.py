@@ -12,9 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.columns import MISSING, Column, FlagColumn, JsonColumn, NumberColumn, TextColumn, TimeColumn
-from engine.config import DEFAULT_INTAKE, IntakeLimits
-from engine.contract import ID_RULE, Violation, created_ahead, violations
 from engine.errors import UnreadableFile
 from engine.intents.formats import read_raw
 from engine.intents.identity import IdentityRules, content_digests, content_hashes, derived_ids
@@ -28,10 +25,13 @@ from engine.intents.raw_table import RawTable
 from engine.intents.refusals import Findings, refused_rows
 from engine.intents.row_hashes import Words
 from engine.intents.typed import trimmed_text, typed_column
-from engine.keeping import Unkeepable
-from engine.printable import shown
-from engine.quantity import Mask
-from engine.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, intents_schema
+from engine.model.columns import MISSING, Column, FlagColumn, JsonColumn, NumberColumn, TextColumn, TimeColumn
+from engine.model.contract import ID_RULE, Violation, created_ahead, violations
+from engine.model.keeping import Unkeepable
+from engine.model.quantity import Mask
+from engine.model.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, intents_schema
+from engine.settings.variables import DEFAULT_INTAKE, IntakeLimits
+from engine.text.printable import shown
 
 _TODAYS_RULES = IdentityRules()
 _FEW = 16

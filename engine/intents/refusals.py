@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.config import IntakeLimits
-from engine.contract import AS_DIGITS, Violation
 from engine.intents.column_names import shown_name
 from engine.intents.excerpts import cells_for_each, room_for_each
 from engine.intents.limits import beyond
@@ -16,8 +14,10 @@ from engine.intents.naming import NamedColumns
 from engine.intents.number_spellings import digits_of
 from engine.intents.problems import MOST_PROBLEMS, Problem, RefusedRow, Said
 from engine.intents.raw_table import RawTable
-from engine.keeping import Unkeepable
-from engine.quantity import Mask
+from engine.model.contract import AS_DIGITS, Violation
+from engine.model.keeping import Unkeepable
+from engine.model.quantity import Mask
+from engine.settings.variables import IntakeLimits
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.columns import MISSING
 from engine.errors import UnreadableFile
-from engine.field_names import field_named
 from engine.intents.problems import Problem, RefusedRow
 from engine.intents.raw_table import RawTable
-from engine.quantity import Mask
-from engine.schema import FIELD_BY_NAME
+from engine.model.columns import MISSING
+from engine.model.field_names import field_named
+from engine.model.quantity import Mask
+from engine.model.schema import FIELD_BY_NAME
 
 _ROWS_LOOKED_AT = 100
 _FIELDS_OF_A_HEADER = 3

@@ -1,6 +1,6 @@
 """Raw columns to typed ones: text trimmed, symbols canonical, enums lower-cased, text read as numbers.
 
-A value that can't be read becomes a *bad* one; ``engine.contract`` then says what was expected.
+A value that can't be read becomes a *bad* one; ``engine.model.contract`` then says what was expected.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.columns import (
+from engine.intents.raw_table import ODD
+from engine.model.columns import (
     MISSING,
     NOT_TEXT,
     Column,
@@ -21,12 +22,11 @@ from engine.columns import (
     TextColumn,
     TimeColumn,
 )
-from engine.intents.raw_table import ODD
-from engine.plain_text import BLANKS, trimmed
-from engine.quantity import Mask
-from engine.schema import Kind
-from engine.setting_values import OFF_WORDS, ON_WORDS
-from engine.symbols import canonical_symbol
+from engine.model.quantity import Mask
+from engine.model.schema import Kind
+from engine.model.symbols import canonical_symbol
+from engine.settings.values import OFF_WORDS, ON_WORDS
+from engine.text.plain_text import BLANKS, trimmed
 
 _NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?\s*$"
 _FEW = 16
@@ -143,10 +143,10 @@ def _timestamps(texts: list[str]) -> tuple[np.ndarray, Mask]:
 
     zoned = [_ZONED.fullmatch(text) is not None for text in texts]
     wanted = [text.upper() if is_zoned else None for text, is_zoned in zip(texts, zoned, strict=True)]
-    moments = pd.to_datetime(pd.Series(wanted, dtype=object), utc=True, format="ISO8601", errors="coerce")
-    us = moments.dt.as_unit("us").fillna(pd.Timestamp(0, tz="UTC")).astype("int64").to_numpy()
+    timestamps = pd.to_datetime(pd.Series(wanted, dtype=object), utc=True, format="ISO8601", errors="coerce")
+    us = timestamps.dt.as_unit("us").fillna(pd.Timestamp(0, tz="UTC")).astype("int64").to_numpy()
     bad = np.array([bool(text) for text in texts], dtype=bool) & (
-        moments.isna().to_numpy() | ~_within_years(us)
+        timestamps.isna().to_numpy() | ~_within_years(us)
     )
     return np.append(us, 0), np.append(bad, False)
 

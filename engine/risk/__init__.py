@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engine.config import RiskConfig
-from engine.inputs import RiskInputs
+from engine.model.schema import VERDICTS
 from engine.risk.account_not_configured import account_not_configured
 from engine.risk.batch import Batch
+from engine.risk.inputs import RiskInputs
 from engine.risk.intent_expired import intent_expired
 from engine.risk.invalid_intent import invalid_intent
 from engine.risk.kill_switch_enabled import kill_switch_enabled
 from engine.risk.sequence import judge_in_sequence
 from engine.risk.verdicts import FAIL, OFF, UNAVAILABLE, Verdicts, everywhere
-from engine.schema import VERDICTS
+from engine.settings.variables import RiskConfig
 
 OK = "ok"
 RISK_DATA_UNAVAILABLE = "risk_data_unavailable"

@@ -5,10 +5,10 @@ Source: SEC Rule 15c3-5(c)(2)(iii), trading restricted to authorised accounts.
 
 from __future__ import annotations
 
-from engine.config import RiskConfig
-from engine.inputs import RiskInputs
 from engine.risk.batch import Batch
+from engine.risk.inputs import RiskInputs
 from engine.risk.verdicts import OFF, Verdicts, everywhere, fail_where
+from engine.settings.variables import RiskConfig
 
 
 def account_not_configured(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verdicts:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.columns import (
+from engine.model.columns import (
     Column,
     Columns,
     TextColumn,
@@ -22,11 +22,11 @@ from engine.columns import (
     text_column,
     time_column,
 )
-from engine.contract import is_well_formed
-from engine.quantity import Ints, Mask, to_units
+from engine.model.contract import is_well_formed
+from engine.model.quantity import Ints, Mask, to_units
+from engine.model.schema import DECISION_FIELDS, FIELD_BY_NAME
+from engine.model.symbols import canonical_symbol
 from engine.risk.identity import Identity, identify
-from engine.schema import DECISION_FIELDS, FIELD_BY_NAME
-from engine.symbols import canonical_symbol
 
 
 def _symbol_column(series: pd.Series) -> TextColumn:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from engine.columns import TextColumn
-from engine.quantity import Mask
+from engine.model.columns import TextColumn
+from engine.model.quantity import Mask
+from engine.model.schema import ID_PATTERN
 from engine.risk.compiled import compiled, use_compiled
-from engine.schema import ID_PATTERN
 
 _LONGEST = 48
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.columns import is_missing, microseconds
-from engine.config import RiskConfig
-from engine.inputs import RiskInputs
+from engine.model.columns import is_missing, microseconds
 from engine.risk.batch import Batch
+from engine.risk.inputs import RiskInputs
 from engine.risk.verdicts import FAIL, PASS, UNAVAILABLE, Verdicts, everywhere
+from engine.settings.variables import RiskConfig
 
 
 def intent_expired(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verdicts:

@@ -5,25 +5,27 @@ Source: DESIGN, contract of an intent; FIA 2024 (pre-trade controls apply to eve
 
 from __future__ import annotations
 
-from engine.columns import is_missing, microseconds
-from engine.config import RiskConfig
-from engine.contract import created_ahead, violations
-from engine.inputs import RiskInputs
+from engine.model.columns import is_missing, microseconds
+from engine.model.contract import created_ahead, violations
 from engine.risk.batch import Batch
+from engine.risk.inputs import RiskInputs
 from engine.risk.verdicts import Verdicts, fail_where
+from engine.settings.variables import RiskConfig
 
 
 def invalid_intent(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verdicts:
-    """Fail rows that break any rule of ``engine.contract``, or have no valid ``client_intent_id``.
+    """Fail rows that break any rule of ``engine.model.contract``, or have no valid ``client_intent_id``.
 
-    Metadata that the ledger can't keep is one of these rules (``engine.keeping``): an order that can't be
+    Metadata that the ledger can't keep is one of these rules (``engine.model.keeping``): an order that can't be
     booked must not be sent. So is a ``created_at`` further ahead of ``as_of``, or of when a resumed run read
     its inputs, than clocks may differ.
     """
     breach = ~batch.identity.valid
     for violation in violations(batch.columns, batch.rows):
         breach |= violation.rows
-    now = [microseconds(moment) for moment in (inputs.as_of, inputs.read_at) if not is_missing(moment)]
+    now = [
+        microseconds(timestamp) for timestamp in (inputs.as_of, inputs.read_at) if not is_missing(timestamp)
+    ]
     for violation in created_ahead(batch.columns, max(now)) if now else ():
         breach |= violation.rows
     return fail_where(breach)

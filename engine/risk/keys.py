@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engine.columns import text_column
-from engine.plain_text import is_plain, trimmed
-from engine.quantity import Ints, Mask
+from engine.model.columns import text_column
+from engine.model.quantity import Ints, Mask
+from engine.model.symbols import canonical_symbol
 from engine.risk.batch import Batch
-from engine.symbols import canonical_symbol
+from engine.text.plain_text import is_plain, trimmed
 
 _DENSE_BOUND = 2_000_000
 

@@ -6,10 +6,10 @@ stops cancels makes things worse (freqtrade #4837, vn.py #323).
 
 from __future__ import annotations
 
-from engine.config import RiskConfig
-from engine.inputs import RiskInputs
 from engine.risk.batch import Batch
+from engine.risk.inputs import RiskInputs
 from engine.risk.verdicts import FAIL, PASS, Verdicts, everywhere
+from engine.settings.variables import RiskConfig
 
 
 def kill_switch_enabled(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verdicts:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from engine.columns import number_column
-from engine.inputs import RiskInputs
-from engine.quantity import Ints
+from engine.model.columns import number_column
+from engine.model.quantity import Ints
 from engine.risk.batch import Batch
+from engine.risk.inputs import RiskInputs
 from engine.risk.keys import AccountKeys, names_every_symbol
 
 UNKNOWN = -1

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engine.columns import number_column, text_column
-from engine.inputs import RiskInputs
-from engine.quantity import NOT_A_QUANTITY, UNITS, Floats, Ints, Mask, round_to_units
+from engine.model.columns import number_column, text_column
+from engine.model.quantity import NOT_A_QUANTITY, UNITS, Floats, Ints, Mask, round_to_units
 from engine.risk.batch import Batch
+from engine.risk.inputs import RiskInputs
 from engine.risk.keys import PositionKeys
 
 LARGEST_SUM = 4 * UNITS * UNITS

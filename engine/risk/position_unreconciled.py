@@ -1,6 +1,6 @@
 """Rule: where ledger and broker disagree and nobody has explained why, a position may only shrink.
 
-A symbol with an open break (``engine.reconciling``), or any symbol of an account with one that names no
+A symbol with an open break (``engine.reconciliation.breaks_found``), or any symbol of an account with one that names no
 symbol, takes no order but one that makes the position smaller whatever else fills: a sell of at most the
 position less working and allowed sells, a buy likewise of a short one. That holds under either projection.
 An account whose books were not compared (a row with ``compared`` false) is unavailable, but for the breaks
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from engine.inputs import RiskInputs
-from engine.quantity import Ints, Mask
+from engine.model.quantity import Ints, Mask
+from engine.risk.inputs import RiskInputs
 from engine.risk.keys import PositionKeys
 from engine.risk.max_position_size_exceeded import Exposure
 

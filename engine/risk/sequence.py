@@ -8,18 +8,18 @@ from typing import TypeVar
 
 import numpy as np
 
-from engine.config import RiskConfig
-from engine.inputs import RiskInputs
-from engine.quantity import NOT_A_QUANTITY, Floats, Ints, Mask, to_shares, to_units
+from engine.model.quantity import NOT_A_QUANTITY, Floats, Ints, Mask, to_shares, to_units
 from engine.risk.batch import Batch
 from engine.risk.compiled import compiled, use_compiled
 from engine.risk.duplicate_intent import first_rows
+from engine.risk.inputs import RiskInputs
 from engine.risk.keys import AccountKeys, PositionKeys
 from engine.risk.max_daily_trades_exceeded import trades_so_far
 from engine.risk.max_position_size_exceeded import Exposure, exposure
 from engine.risk.position_unreconciled import nothing_known_of_breaks, open_breaks
 from engine.risk.scan import scan
 from engine.risk.verdicts import UNAVAILABLE, Verdicts
+from engine.settings.variables import RiskConfig
 
 T = TypeVar("T")
 _STATEFUL = (

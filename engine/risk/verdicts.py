@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from engine.quantity import Mask
+from engine.model.quantity import Mask
 
 PASS, FAIL, OFF, UNAVAILABLE = 0, 1, 2, 3
 

@@ -14,15 +14,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from engine.accounts.connection import Patience
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError, BrokerRejected, RateLimited
 from engine.log import EventLog
-from engine.orders import BrokerOrder
-from engine.routing.fates import TARGET_OF_ANOTHER, TARGET_UNKNOWN, Fate
-from engine.routing.lookups import known_order, pause
-from engine.routing.planned import Key, Planned
+from engine.model.orders import BrokerOrder
+from engine.routing.order_lookup import known_order, pause
+from engine.routing.outcomes import TARGET_OF_ANOTHER, TARGET_UNKNOWN, OrderOutcome
 from engine.routing.rate_limits import TurnedAway
-from engine.venue import Patience
+from engine.routing.release_check import ApprovedOrder, Key
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 _ASKED_AT_MOST = 3
@@ -54,7 +54,7 @@ class Cancelling:
     patience: Patience = _AS_USUAL
     stopping: Callable[[], bool] = _never
 
-    def cancel(self, order: Planned) -> Fate:
+    def cancel(self, order: ApprovedOrder) -> OrderOutcome:
         """Withdraw the order that an intent names.
 
         Raises ``BrokerError`` where the broker is down, ``RunStopped`` where the job is to end.
@@ -76,7 +76,7 @@ class Cancelling:
         if found is None:
             return _refused(TARGET_UNKNOWN, f"the broker knows no order {target}")
         if found.is_final:
-            return fate_of(found)
+            return outcome_of(found)
         if known is None:
             return _refused(
                 TARGET_UNKNOWN, f"{target} is at the broker, and no run of this data folder has sent it"
@@ -91,7 +91,7 @@ class Cancelling:
         except BrokerRejected as error:
             return _refused("refused_by_broker", str(error))
         self.log.event("cancel_response", f"{target}: {after.order_status}", intent_id=order.key[1])
-        return fate_of(after)
+        return outcome_of(after)
 
 
 def withdrawn(
@@ -132,20 +132,22 @@ def withdrawn(
                 raise
 
 
-def fate_of(order: BrokerOrder) -> Fate:
+def outcome_of(order: BrokerOrder) -> OrderOutcome:
     """Say what became of a cancel by what its target is now."""
     if order.order_status == "canceled":
-        return Fate(status="canceled", order=order, attempted=True, message="withdrawn" + _filled(order))
+        return OrderOutcome(
+            status="canceled", order=order, attempted=True, message="withdrawn" + _filled(order)
+        )
     if order.is_final:
         message = f"it was too late: the order is {order.order_status}{_filled(order)}"
-        return Fate(status="too_late", order=order, attempted=True, message=message)
+        return OrderOutcome(status="too_late", order=order, attempted=True, message=message)
     message = f"asked to; the order is still {order.order_status}{_filled(order)}"
-    return Fate(status="cancel_requested", order=order, attempted=True, message=message)
+    return OrderOutcome(status="cancel_requested", order=order, attempted=True, message=message)
 
 
 def _filled(order: BrokerOrder) -> str:
     return f", {order.filled_qty:g} filled" if order.filled_qty else ""
 
 
-def _refused(reason: str, message: str) -> Fate:
-    return Fate(status="broker_rejected", reason=reason, message=f"{message}. Nothing was withdrawn.")
+def _refused(reason: str, message: str) -> OrderOutcome:
+    return OrderOutcome(status="broker_rejected", reason=reason, message=f"{message}. Nothing was withdrawn.")

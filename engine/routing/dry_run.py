@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from engine.quantity import Mask
-from engine.routing.fates import nothing_sent
-from engine.schema import RESULT_STATUSES, results_schema
-from engine.stores.kill_switch import KillSwitchState
+from engine.model.quantity import Mask
+from engine.model.schema import RESULT_STATUSES, results_schema
+from engine.routing.outcomes import nothing_sent
+from engine.safety.kill_switch import KillSwitchState
 
 ORDERS_AT_ONCE = 64
 SWITCH_READS_AT_MOST = 100

@@ -13,35 +13,37 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.brokers.alpaca_orders import differences, order_payload
+from engine.accounts.connection import SEND_S, Venue
+from engine.brokers.alpaca.orders import differences, order_payload
 from engine.brokers.trading import TradingBroker
-from engine.calendar import trading_date
+from engine.context import RunContext
 from engine.errors import BrokerRejected, RunStopped
-from engine.journal import Journal
-from engine.open_orders import left_open
-from engine.orders import BrokerOrder
+from engine.model.calendar import trading_date
+from engine.model.orders import BrokerOrder
+from engine.model.schema import CLOCK_SKEW_LIMIT_S
+from engine.record.journal import Journal
+from engine.record.open_orders import left_open
+from engine.record.run_folder import INPUTS, RunFolder
 from engine.routing.cancels import Cancelling, Target
-from engine.routing.fates import ACCOUNT_DOWN, Fate
-from engine.routing.many_orders import each
-from engine.routing.one_order import Placing, Withheld, answered_before
-from engine.routing.planned import Allowance, Key, Planned, allowed_intents
-from engine.schema import CLOCK_SKEW_LIMIT_S
-from engine.stores.runs import INPUTS, RunFolder
-from engine.venue import SEND_S, Venue
-from engine.world import World
+from engine.routing.outcomes import ACCOUNT_DOWN, OrderOutcome
+from engine.routing.release_check import Allowance, ApprovedOrder, Key, allowed_intents
+from engine.routing.submission import Placing, Withheld, answered_before
+from engine.routing.symbol_queue import each
 
 ATTEMPTS_AT_ONCE = 32
 CLOCK_MARGIN = timedelta(seconds=1)
 """How much earlier than its inputs say a run's orders may have been taken in, by the broker's clock."""
 
 
-def carry_out(folder: RunFolder, world: World, venue: Venue, journal: Journal) -> dict[int, Fate]:
+def carry_out(
+    folder: RunFolder, context: RunContext, venue: Venue, journal: Journal
+) -> dict[int, OrderOutcome]:
     """Send what was allowed for the venue's account; gives what became of each, by row of the batch.
 
     Raises ``RunStopped`` on SIGTERM, ``BrokerError`` where the broker is down, ``LeaseLost`` and
     ``OrderMismatch``: nothing more leaves then, and the run is resumed by the next one.
     """
-    return _LiveRouting(folder, world, venue, journal).carry_out()
+    return _LiveRouting(folder, context, venue, journal).carry_out()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,8 @@ class Failed:
 
 
 def left_behind(
-    failed: Failed, intents: Iterable[Planned], journal: Journal, reader: TradingBroker
-) -> dict[int, Fate]:
+    failed: Failed, intents: Iterable[ApprovedOrder], journal: Journal, reader: TradingBroker
+) -> dict[int, OrderOutcome]:
     """Say what became of an account's orders as far as the record knows; nothing is asked or sent.
 
     What was answered is known. What a request was made for may be there, and what a killed job may have made
@@ -63,27 +65,29 @@ def left_behind(
     """
     told = _told(journal, reader, failed.account)
     answers = _settled_by(told)
-    fates = {}
+    outcomes = {}
     for order in intents:
         client_id = str(order.intent.client_intent_id)
         answer = answers.get(client_id)
         if order.intent.action != "cancel" and answer is not None and not _is_another(order, answer):
-            fates[order.row] = replace(answered_before(answer), reason=ACCOUNT_DOWN)
+            outcomes[order.row] = replace(answered_before(answer), reason=ACCOUNT_DOWN)
         elif order.intent.action != "cancel" and (client_id in told or order.row in failed.earlier):
             message = f"it may have been sent; the next sync looks for it. {failed.why}"
-            fates[order.row] = Fate(status="unresolved", reason=ACCOUNT_DOWN, message=message, attempted=True)
+            outcomes[order.row] = OrderOutcome(
+                status="unresolved", reason=ACCOUNT_DOWN, message=message, attempted=True
+            )
         else:
-            fates[order.row] = Fate(
+            outcomes[order.row] = OrderOutcome(
                 status="halted", reason=ACCOUNT_DOWN, message=f"nothing was sent: {failed.why}"
             )
-    return fates
+    return outcomes
 
 
 class _LiveRouting:
     """One run's routing for one account: what it needs, and whether it was halted."""
 
-    def __init__(self, folder: RunFolder, world: World, venue: Venue, journal: Journal) -> None:
-        self.folder, self.world, self.venue, self.journal = folder, world, venue, journal
+    def __init__(self, folder: RunFolder, context: RunContext, venue: Venue, journal: Journal) -> None:
+        self.folder, self.context, self.venue, self.journal = folder, context, venue, journal
         self.allowance = Allowance.of(folder, venue.account)
         self.intents = [
             order for order in allowed_intents(folder) if order.intent.broker_account_id == venue.account
@@ -95,57 +99,57 @@ class _LiveRouting:
         self._chunks = self._in_chunks()
         self._writing = threading.Lock()
         inputs = folder.json(INPUTS)
-        self.halted = _halted_by_the_gate(folder, world) or _halted_without_a_book(inputs, venue.account)
+        self.halted = _halted_by_the_gate(folder, context) or _halted_without_a_book(inputs, venue.account)
         said = inputs["broker"][venue.account]
-        self.nobody_else_traded = said["tenure"] == venue.lease.tenure
+        self.nobody_else_traded = said["tenure"] == venue.lease.lease_epoch
         self.decided_at = datetime.fromisoformat(inputs["read_at"])
         self.placing = Placing(
             broker=venue.broker,
             check=self._check,
             not_before=datetime.fromisoformat(said["time"]) - CLOCK_MARGIN,
-            stopping=world.stopping,
-            log=world.log,
+            stopping=context.stopping,
+            log=context.log,
             patience=venue.patience,
         )
         self.cancelling = Cancelling(
             broker=venue.broker,
             targets=self.targets,
-            log=world.log,
+            log=context.log,
             patience=venue.patience,
-            stopping=world.stopping,
+            stopping=context.stopping,
         )
 
-    def carry_out(self) -> dict[int, Fate]:
+    def carry_out(self) -> dict[int, OrderOutcome]:
         """Do all of it."""
         self.allowance.check_all(self.intents)
         total = len(self.intents)
         self.found = self.placing.seek(self._unanswered())
         self.found |= self.placing.listed(self._refused_before())
-        self.world.progress("sending orders", 0, total)
+        self.context.progress("sending orders", 0, total)
         symbols = {order.key: order.intent.symbol for order in self.intents}
-        fates = each(
+        outcomes = each(
             self.intents,
             self._one,
-            lane_of=lambda order: _lane(order, symbols),
+            queue_of=lambda order: _lane(order, symbols),
             at_once=self.venue.orders_at_once,
-            done=lambda count: self.world.progress("sending orders", count, total),
+            done=lambda count: self.context.progress("sending orders", count, total),
         )
-        self._note_withheld(fates)
-        return {order.row: fate for order, fate in zip(self.intents, fates, strict=True)}
+        self._note_withheld(outcomes)
+        return {order.row: outcome for order, outcome in zip(self.intents, outcomes, strict=True)}
 
-    def _one(self, order: Planned) -> Fate:
-        if self.world.stopping():
+    def _one(self, order: ApprovedOrder) -> OrderOutcome:
+        if self.context.stopping():
             raise RunStopped(
                 f"Stopped between two orders of run {self.folder.run_id}; the next run goes on there."
             )
         if order.intent.action == "cancel":
             return self.cancelling.cancel(order)
-        fate = self._placed(order)
-        if fate.order is not None:
-            self.targets[order.key] = Target(order.intent.strategy_id, fate.order.broker_order_id)
-        return fate
+        outcome = self._placed(order)
+        if outcome.order is not None:
+            self.targets[order.key] = Target(order.intent.strategy_id, outcome.order.broker_order_id)
+        return outcome
 
-    def _placed(self, order: Planned) -> Fate:
+    def _placed(self, order: ApprovedOrder) -> OrderOutcome:
         """Give what became of an order, once it is placed or will not be."""
         answer = self.answers.get(str(order.intent.client_intent_id))
         found = self.found.get(str(order.intent.client_intent_id))
@@ -160,13 +164,13 @@ class _LiveRouting:
                 return withheld
             why = self.venue.broker.why_refused(order.intent)
             if why:
-                return Fate(status="broker_rejected", reason="not_accepted_by_venue", message=why)
+                return OrderOutcome(status="broker_rejected", reason="not_accepted_by_venue", message=why)
             self._note_attempt(order)
         return self.placing.place(order, sought=sought, found=found)
 
-    def _check(self, order: Planned) -> None:
+    def _check(self, order: ApprovedOrder) -> None:
         """Look, right before an order leaves, whether it still may; raises ``Withheld`` where not."""
-        if self.world.stopping():
+        if self.context.stopping():
             raise RunStopped(
                 f"Stopped between two orders of run {self.folder.run_id}; the next run goes on there."
             )
@@ -176,22 +180,22 @@ class _LiveRouting:
         self.allowance.check(order)
         self.venue.lease.hold_for(SEND_S)
 
-    def _halted_now(self) -> Fate | None:
-        switch = self.world.kill_switch()
+    def _halted_now(self) -> OrderOutcome | None:
+        switch = self.context.kill_switch()
         if switch.on:
             reason, why = "kill_switch_enabled", switch.why
         else:
             reason, why = "agent_state_not_ready:HALTED", self.venue.halted()
             if not why:
                 return None
-        self.halted = Fate(status="halted", reason=reason, message=f"not sent: {why}")
-        self.world.log.event("trading_halted", why, severity="WARNING", reason=reason)
+        self.halted = OrderOutcome(status="halted", reason=reason, message=f"not sent: {why}")
+        self.context.log.event("trading_halted", why, severity="WARNING", reason=reason)
         return self.halted
 
-    def _expired(self, order: Planned) -> Fate | None:
+    def _expired(self, order: ApprovedOrder) -> OrderOutcome | None:
         if not self.nobody_else_traded:
             return _not_sent("decision_expired", "another data folder, or machine, traded the account since")
-        now, settings = self.world.clock(), self.folder.start["settings"]
+        now, settings = self.context.clock(), self.folder.start["settings"]
         if trading_date(now, settings["calendar"]) != self.folder.trading_date:
             return _not_sent("decision_expired", f"the session {self.folder.trading_date} is over")
         age_s = (now - self.decided_at).total_seconds()
@@ -218,7 +222,7 @@ class _LiveRouting:
         """Give the client ids of the orders that the broker has refused a job before this one."""
         return [client_id for client_id, told in self.answers.items() if isinstance(told, BrokerRejected)]
 
-    def _in_chunks(self) -> Mapping[int, list[Planned]]:
+    def _in_chunks(self) -> Mapping[int, list[ApprovedOrder]]:
         """Give the orders that were never attempted, in chunks, by the row of each."""
         new = [
             order
@@ -228,7 +232,7 @@ class _LiveRouting:
         chunks = [new[start : start + ATTEMPTS_AT_ONCE] for start in range(0, len(new), ATTEMPTS_AT_ONCE)]
         return {order.row: chunk for chunk in chunks for order in chunk}
 
-    def _note_attempt(self, order: Planned) -> None:
+    def _note_attempt(self, order: ApprovedOrder) -> None:
         """Bring it to the disk that an order, and those after it, may leave from now on."""
         chunk = self._chunks[order.row]
         with self._writing:
@@ -237,7 +241,7 @@ class _LiveRouting:
             sendable = [one for one in chunk if not self.venue.broker.why_refused(one.intent)]
             self.journal.attempt(
                 [{"row": one.row, **order_payload(one.intent)} for one in sendable],
-                at=self.world.clock().isoformat(),
+                at=self.context.clock().isoformat(),
             )
             chunk.clear()
 
@@ -254,38 +258,38 @@ class _LiveRouting:
         orders = [order for order in self.intents if order.intent.action != "cancel"]
         return earlier | {order.key: Target(order.intent.strategy_id) for order in orders}
 
-    def _note_withheld(self, fates: list[Fate]) -> None:
-        log = self.world.log
+    def _note_withheld(self, outcomes: list[OrderOutcome]) -> None:
+        log = self.context.log
         withheld = [
-            (order, fate)
-            for order, fate in zip(self.intents, fates, strict=True)
-            if fate.status not in {"placed", "canceled", "cancel_requested"}
+            (order, outcome)
+            for order, outcome in zip(self.intents, outcomes, strict=True)
+            if outcome.status not in {"placed", "canceled", "cancel_requested"}
         ]
         log.for_each(
             "trade_refused",
             len(withheld),
             lambda: (
                 (
-                    f"{order.key[1]} {fate.status}: {fate.message}",
-                    {"intent_id": order.key[1], "reason": fate.reason},
+                    f"{order.key[1]} {outcome.status}: {outcome.message}",
+                    {"intent_id": order.key[1], "reason": outcome.reason},
                 )
-                for order, fate in withheld
+                for order, outcome in withheld
             ),
             severity="WARNING",
         )
 
 
-def _halted_by_the_gate(folder: RunFolder, world: World) -> Fate | None:
+def _halted_by_the_gate(folder: RunFolder, context: RunContext) -> OrderOutcome | None:
     """Return what becomes of every order where the gate is closed, or was when the run began."""
-    closed = world.closed_by or folder.start.get("closed_by")
+    closed = context.closed_by or folder.start.get("closed_by")
     if closed is None:
         return None
     reason, why = closed
     remedy = f"Once the gate is open, drop its file again from archive/{folder.trading_date}/."
-    return Fate(status="halted", reason=reason, message=f"not sent: {why} {remedy}")
+    return OrderOutcome(status="halted", reason=reason, message=f"not sent: {why} {remedy}")
 
 
-def _halted_without_a_book(inputs: Mapping[str, Any], account: str) -> Fate | None:
+def _halted_without_a_book(inputs: Mapping[str, Any], account: str) -> OrderOutcome | None:
     """Return what becomes of every order of an account of which nothing was known when it was decided.
 
     Orders were allowed then only because ``EXEC_RISK_FAIL_OPEN`` skips rules without data: it stands in for a
@@ -294,14 +298,14 @@ def _halted_without_a_book(inputs: Mapping[str, Any], account: str) -> Fate | No
     why = inputs.get("down", {}).get(account)
     if why is None:
         return None
-    return Fate(
+    return OrderOutcome(
         status="halted",
         reason=ACCOUNT_DOWN,
         message=f"not sent: positions and working orders of {account} are unknown. {why}",
     )
 
 
-def _lane(order: Planned, symbols: Mapping[Key, str]) -> Key:
+def _lane(order: ApprovedOrder, symbols: Mapping[Key, str]) -> Key:
     """Give account and symbol; of a cancel, the symbol of the order that it withdraws."""
     account = order.intent.broker_account_id
     target = (account, str(order.intent.target_intent_id))
@@ -313,9 +317,9 @@ def _told(
 ) -> dict[str, list[BrokerOrder | BrokerRejected | None]]:
     """Give what was answered to the requests for each order of an account, by client id."""
     told: dict[str, list[BrokerOrder | BrokerRejected | None]] = {}
-    for exchange in journal.exchanges():
-        answered = reader.answer_of(exchange)
-        if answered is not None and exchange.account in {"", account}:
+    for interaction in journal.interactions():
+        answered = reader.answer_of(interaction)
+        if answered is not None and interaction.account in {"", account}:
             told.setdefault(answered[0], []).append(answered[1])
     return told
 
@@ -336,9 +340,9 @@ def _settled_by(
     return found
 
 
-def _is_another(order: Planned, answer: BrokerOrder | BrokerRejected) -> bool:
+def _is_another(order: ApprovedOrder, answer: BrokerOrder | BrokerRejected) -> bool:
     return isinstance(answer, BrokerOrder) and bool(differences(order.intent, answer))
 
 
-def _not_sent(reason: str, why: str) -> Fate:
-    return Fate(status="expired", reason=reason, message=f"not sent: {why}")
+def _not_sent(reason: str, why: str) -> OrderOutcome:
+    return OrderOutcome(status="expired", reason=reason, message=f"not sent: {why}")

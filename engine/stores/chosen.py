@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.config import StoreSettings
 from engine.errors import ConfigurationError
-from engine.masking import shown_text
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.modes import Modes
+from engine.record.modes import Modes
+from engine.settings.variables import StoreSettings
+from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.protocols import AgentDocuments, DocumentStore, LedgerStore, PositionStore
+from engine.text.masking import shown_text
 
 if TYPE_CHECKING:  # no library of a store is loaded before use
-    from engine.stores.postgres import PostgresStore
+    from engine.stores.postgres.store import PostgresStore
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ def choose_stores(settings: StoreSettings) -> Stores:
     embedded = EmbeddedStore(settings.data_dir / "engine.db", Modes.of(group_access=settings.group_access))
     positions: EmbeddedStore | PostgresStore = embedded
     if settings.database_url is not None:
-        from engine.stores.postgres import PostgresStore
+        from engine.stores.postgres.store import PostgresStore
 
         positions = PostgresStore(settings.database_url, timeout_s=settings.timeout_s)
     if settings.firestore_project is None:
         return Stores(positions, embedded, embedded, None, positions)
-    from engine.stores.firestore import FirestoreStore
+    from engine.stores.firestore.store import FirestoreStore
 
     firestore = FirestoreStore(
         settings.firestore_project, tenant_id=settings.tenant_id, timeout_s=settings.timeout_s
@@ -58,7 +58,7 @@ def choose_stores(settings: StoreSettings) -> Stores:
 def check_addresses(settings: StoreSettings) -> None:
     """Refuse an address that the database's own library can't read. Raises ``ConfigurationError``."""
     if settings.database_url is not None:
-        from engine.stores.postgres_server import Server
+        from engine.stores.postgres.server import Server
 
         Server(settings.database_url, settings.timeout_s).parameters()
 
@@ -68,7 +68,7 @@ def check_emulator(settings: StoreSettings, trading_host: str) -> None:
 
     Raises ``ConfigurationError``.
     """
-    from engine.stores.firestore_client import EMULATOR, emulator_host
+    from engine.stores.firestore.client import EMULATOR, emulator_host
 
     if settings.firestore_project and emulator_host() and not trading_host.lower().startswith("http:"):
         raise ConfigurationError(

@@ -1,7 +1,7 @@
 """The sum of an account's ledger by its checkpoint: what is read, in which order, and what is kept of it.
 
 A sum reads the checkpoint, the documents of sessions after it, and one page of the walk by which the older
-ones are verified (``engine.ledger_sums``): so many documents, however many the ledger has. What came of it is
+ones are verified (``engine.ledger.sums``): so many documents, however many the ledger has. What came of it is
 kept only where no document of the account was written meanwhile; else everything is read again.
 
 Without a checkpoint that holds, the documents are read page by page, each with a deadline of its own. What
@@ -17,8 +17,8 @@ from datetime import date
 from typing import Any, Protocol
 
 from engine.errors import DataUnavailable, EngineError
-from engine.ledger_keys import DocumentKeys, check_own
-from engine.ledger_sums import Checkpoint, Summand, checkpoint_of
+from engine.ledger.keys import DocumentKeys, check_own
+from engine.ledger.sums import Checkpoint, Summand, checkpoint_of
 
 BUILD_S = 60.0
 """For so long a sync sums up an account without a checkpoint; the next one goes on."""

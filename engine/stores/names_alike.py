@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from engine.plain_text import folded, is_plain
+from engine.text.plain_text import folded, is_plain
 
 Row = tuple[Any, Any, Any]
 

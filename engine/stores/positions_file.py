@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import UnreadableFile
-from engine.plain_text import VISIBLE, is_plain, trimmed
-from engine.printable import printable
-from engine.quantity import NOT_A_QUANTITY, to_units
-from engine.schema import SYMBOL_PATTERN, TEXT_LENGTH
-from engine.symbols import canonical_symbol
+from engine.model.quantity import NOT_A_QUANTITY, to_units
+from engine.model.schema import SYMBOL_PATTERN, TEXT_LENGTH
+from engine.model.symbols import canonical_symbol
+from engine.text.plain_text import VISIBLE, is_plain, trimmed
+from engine.text.printable import printable
 
 PROBLEMS_SHOWN = 10
 REQUIRED = ("broker_account_id", "symbol", "qty")

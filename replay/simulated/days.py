@@ -21,28 +21,28 @@ from typing import TextIO
 import pandas as pd
 import requests
 
-from engine.agent import Agent
+from engine.accounts.connection import Opening, Patience
+from engine.api.dropping import drop_intents
 from engine.brokers.access import Access
-from engine.brokers.alpaca import AlpacaBroker
-from engine.brokers.exchange import Exchange
+from engine.brokers.alpaca.broker import AlpacaBroker
+from engine.brokers.interaction import Interaction
 from engine.brokers.trading import Recorder
-from engine.config import DEFAULT_INTAKE, RiskConfig, RunSettings
-from engine.dropping import drop_intents
+from engine.context import RunContext
 from engine.errors import EngineError, UsageError
-from engine.lease import Holder
 from engine.log import EventLog
-from engine.orders import BrokerOrder
-from engine.run import finish, start
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.folder_identity import make_identity
-from engine.stores.inbox import Dropped, Found, Inbox, Left, Reading, drop_file
-from engine.stores.kill_switch import KillSwitchState
-from engine.stores.lock import exclusive
-from engine.stores.modes import OWNER_ONLY
-from engine.stores.objects import LocalObjects
-from engine.stores.runs import RunFolder
-from engine.venue import Opening, Patience
-from engine.world import World
+from engine.model.orders import BrokerOrder
+from engine.record.folder_identity import make_identity
+from engine.record.modes import OWNER_ONLY
+from engine.record.objects import LocalObjects
+from engine.record.run_folder import RunFolder
+from engine.run.stages import finish, start
+from engine.safety.agent_state import Agent
+from engine.safety.kill_switch import KillSwitchState
+from engine.safety.lease import Holder
+from engine.safety.lock import exclusive
+from engine.settings.variables import DEFAULT_INTAKE, RiskConfig, RunSettings
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.inbox.inbox import Dropped, Found, Inbox, Left, Reading, drop_file
 from replay.simulated.strategies import Bar, Row, Strategy, strategies
 from replay.simulator import Simulator
 from replay.simulator.market.prices import RandomWalk
@@ -105,7 +105,7 @@ class _Simulating:
         self.simulation, self.out = simulation, out
         self.hours = ending_after(_midday_ns(simulation.first_day))
         begin_ns = self.hours.open_ns
-        self.now = _moment(begin_ns)
+        self.now = _timestamp(begin_ns)
         self.simulator = Simulator(
             key=_KEY,
             secret=_SECRET,
@@ -157,14 +157,14 @@ class _Simulating:
         return runs
 
     def _move_to(self, t_ns: int) -> None:
-        self.now = _moment(t_ns)
+        self.now = _timestamp(t_ns)
         self._control("POST", "clock", {"set": self.now.isoformat()})
 
     def _drop(self, number: int, t_ns: int) -> None:
         """Let every strategy drop its file, as its kind is."""
         prices = self._prices(t_ns)
         bar = Bar(
-            moment=self.now,
+            timestamp=self.now,
             number=number,
             is_last=number == _BARS - 1,
             prices=prices,
@@ -196,7 +196,7 @@ class _Simulating:
         )
         with self._session() as session, opening.venues([self._access(session)]) as venues:
             at_work = tuple(replace(one, orders_at_once=1, patience=_QUICK) for one in venues.at_work)
-            world = World(
+            context = RunContext(
                 objects=LocalObjects(self.out),
                 inbox=_WithoutInodes(self.out / "inbox"),
                 positions=self.store,
@@ -206,8 +206,8 @@ class _Simulating:
                 clock=lambda: self.now,
                 venues=replace(venues, at_work=at_work),
             )
-            folder = start(self.settings, self.limits, world, slot=f"bar{number + 1}")
-            finish(folder, world)
+            folder = start(self.settings, self.limits, context, slot=f"bar{number + 1}")
+            finish(folder, context)
         self._control("DELETE", "faults", {})
         return folder
 
@@ -294,9 +294,9 @@ class _BySimulatedTime:
         """Give a request its number."""
         return self.inner.next_number()
 
-    def keep(self, exchange: Exchange) -> None:
+    def keep(self, interaction: Interaction) -> None:
         """Keep a request and its reply as of the simulated moment."""
-        self.inner.keep(replace(exchange, started_at=self.now().isoformat(), took_s=0.0))
+        self.inner.keep(replace(interaction, started_at=self.now().isoformat(), took_s=0.0))
 
 
 _QUICK = Patience(lookups_s=(0.0, 0.05, 0.1, 0.2, 0.4), down_after_s=5.0)
@@ -317,7 +317,7 @@ def _midday_ns(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()) * _NS
 
 
-def _moment(t_ns: int) -> datetime:
+def _timestamp(t_ns: int) -> datetime:
     return datetime.fromtimestamp(t_ns // _NS, UTC)
 
 

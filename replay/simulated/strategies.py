@@ -27,7 +27,7 @@ class Bar:
     at the first one), in USD; ``held`` are the account's shares, by symbol.
     """
 
-    moment: datetime
+    timestamp: datetime
     number: int
     is_last: bool
     prices: Mapping[str, float]
@@ -100,7 +100,7 @@ class MeanReversion:
             qty = _not_across_zero(side, random.randint(1, _LARGEST_QTY), bar.held.get(symbol, 0))
             row = _order(self.name, symbol, side, qty, bar)
             row |= {"order_type": "limit", "limit_price": round(price, 2)}
-            row["client_intent_id"] = f"mr-{bar.moment:%Y%m%dT%H%M}-{symbol}"
+            row["client_intent_id"] = f"mr-{bar.timestamp:%Y%m%dT%H%M}-{symbol}"
             rows.append(row)
         self._resting = [str(row["client_intent_id"]) for row in rows]
         return rows
@@ -149,7 +149,7 @@ class Misbehaving:
             [{**good, "qty": 5_000}],
             [{**good, "qty": -3}],
             [{**good, "side": "long"}],
-            [{**good, "client_intent_id": f"twice-{bar.moment:%H%M}"}] * 2,
+            [{**good, "client_intent_id": f"twice-{bar.timestamp:%H%M}"}] * 2,
             [{**good, "created_at": "yesterday"}],
             [{**good, "qty": 1, "side": "buy", "metadata": {"n": n}} for n in range(12) if side == "buy"],
         ]
@@ -174,7 +174,7 @@ def _order(strategy: str, symbol: str, side: str, qty: float, bar: Bar) -> Row:
         "side": side,
         "qty": qty,
         "reference_price": round(bar.prices[symbol], 4),
-        "created_at": bar.moment.isoformat(),
+        "created_at": bar.timestamp.isoformat(),
     }
 
 
@@ -183,5 +183,5 @@ def _cancel(strategy: str, target: str, bar: Bar) -> Row:
         "strategy_id": strategy,
         "action": "cancel",
         "target_intent_id": target,
-        "created_at": bar.moment.isoformat(),
+        "created_at": bar.timestamp.isoformat(),
     }

@@ -16,14 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.collecting import collect
-from engine.putting_away import put_away
-from engine.record import json_line, table_bytes
-from engine.run import start
-from engine.stores.runs import BATCH, RunFolder
-from engine.world import World
+from engine.context import RunContext
+from engine.record.formats import json_line, table_bytes
+from engine.record.run_folder import BATCH, RunFolder
+from engine.run.collect import collect
+from engine.run.put_away import put_away
+from engine.run.stages import start
 from tests.benchmarks import data
-from tests.benchmarks.folders import drop, settings_of, world_of
+from tests.benchmarks.folders import context_of, drop, settings_of
 from tests.benchmarks.timing import Figure, Timing, best_of, rate_of
 from tests.desk import order
 
@@ -40,8 +40,8 @@ def collect_a_million() -> Iterator[Figure]:
             spans = []
             for _ in range(3):
                 with tempfile.TemporaryDirectory() as folder:
-                    run, world = _waiting(Path(folder), f"intents.{kind}", content)
-                    spans.append(best_of(1, partial(collect, run, world)).seconds)
+                    run, context = _waiting(Path(folder), f"intents.{kind}", content)
+                    spans.append(best_of(1, partial(collect, run, context)).seconds)
             name = f"collect {kind}" + (", 1 % bad rows" if bad else "")
             yield rate_of(name, MILLION, Timing(min(spans)), at_least=asked, megabytes=len(content) >> 20)
 
@@ -58,8 +58,8 @@ def processor_of_a_million() -> Iterator[Figure]:
         busy, bare, ratios, by_defaults = [], [], [], []
         for _ in range(ROUNDS):
             with tempfile.TemporaryDirectory() as folder:
-                run, world = _waiting(Path(folder), f"intents.{kind}", content)
-                busy.append(_processor_seconds(partial(collect, run, world)))
+                run, context = _waiting(Path(folder), f"intents.{kind}", content)
+                busy.append(_processor_seconds(partial(collect, run, context)))
                 sealed = pq.read_table(pa.BufferReader((Path(folder) / run.key / BATCH).read_bytes()))
                 parsing = _processor_seconds(partial(read, pa.BufferReader(content)))
                 like, by_default = Path(folder) / "like.parquet", Path(folder) / "by_default.parquet"
@@ -90,11 +90,11 @@ def collect_small_files() -> Iterator[Figure]:
             _drop_small(Path(folder))
             bare.append(best_of(1, partial(_copied_and_unlinked, inbox, Path(folder) / "copies")).seconds)
             _drop_small(Path(folder))
-            world = world_of(Path(folder))
-            run = start(settings_of(Path(folder)), data.limits(FILES), world)
+            context = context_of(Path(folder))
+            run = start(settings_of(Path(folder)), data.limits(FILES), context)
             flushed.clear()
             busy = time.process_time()
-            spans.append(best_of(1, partial(_collected_and_put_away, run, world)).seconds)
+            spans.append(best_of(1, partial(_collected_and_put_away, run, context)).seconds)
             busy_ms.append((time.process_time() - busy) / FILES * 1e3)
             beyond_ms.append((spans[-1] - sum(flushed)) / FILES * 1e3)
     yield {
@@ -146,11 +146,11 @@ def _processor_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - begin
 
 
-def _waiting(folder: Path, name: str, content: bytes) -> tuple[RunFolder, World]:
-    world = world_of(folder)
-    run = start(settings_of(folder), data.limits(MILLION), world)
+def _waiting(folder: Path, name: str, content: bytes) -> tuple[RunFolder, RunContext]:
+    context = context_of(folder)
+    run = start(settings_of(folder), data.limits(MILLION), context)
     drop(folder, name, content)
-    return run, world
+    return run, context
 
 
 def _drop_small(folder: Path) -> None:
@@ -158,9 +158,9 @@ def _drop_small(folder: Path) -> None:
         drop(folder, f"{number}.json", b"[%s]" % json_line(order(qty=number + 1)))
 
 
-def _collected_and_put_away(run: RunFolder, world: World) -> None:
-    collect(run, world)
-    put_away(run, world)
+def _collected_and_put_away(run: RunFolder, context: RunContext) -> None:
+    collect(run, context)
+    put_away(run, context)
 
 
 def _copied_and_unlinked(inbox: Path, copies: Path) -> None:

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from engine import RiskConfig, RiskInputs
-from engine.columns import microseconds
-from engine.schema import intents_schema
+from engine.model.columns import microseconds
+from engine.model.schema import intents_schema
 
 ACCOUNTS, SYMBOLS = 50, 5_000
 AS_OF = pd.Timestamp("2026-03-02T14:31:00Z")

@@ -16,15 +16,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.deciding import decide
-from engine.record import table_bytes
+from engine.context import RunContext
+from engine.model.schema import DECISION_FIELDS, inputs_schemas
+from engine.record.formats import table_bytes
+from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.risk import evaluate
-from engine.run import start
-from engine.schema import DECISION_FIELDS, inputs_schemas
-from engine.stores.runs import BATCH, DECISIONS, INPUTS, RunFolder
-from engine.world import World
+from engine.run.decide import decide
+from engine.run.stages import start
 from tests.benchmarks import collecting, data, growth, replay, routing, simulator, stores
-from tests.benchmarks.folders import drop, settings_of, world_of
+from tests.benchmarks.folders import context_of, drop, settings_of
 from tests.benchmarks.timing import Figure, Timing, best_of, quietly, rate_of, ratio_of
 
 MILLION = 1_000_000
@@ -46,13 +46,13 @@ def evaluate_a_million() -> Iterator[Figure]:
 def batch_to_decisions() -> Iterator[Figure]:
     """Sealed batch file to decisions file, and pyarrow reading the one and writing the like of the other."""
     with tempfile.TemporaryDirectory() as folder:
-        run, world = _decided_run(Path(folder), MILLION)
+        run, context = _decided_run(Path(folder), MILLION)
         batch_file, decisions_file = (Path(folder) / run.key / name for name in (BATCH, DECISIONS))
         like_decisions = pq.read_table(decisions_file)
 
         def again() -> None:
             run.remove(DECISIONS)
-            decide(run, world)
+            decide(run, context)
 
         def pyarrow_alone() -> None:
             pq.read_table(batch_file)
@@ -128,9 +128,9 @@ def _frame(rows: int) -> pd.DataFrame:
     return pq.read_table(pa.BufferReader(content), columns=list(DECISION_FIELDS)).to_pandas()
 
 
-def _decided_run(folder: Path, rows: int) -> tuple[RunFolder, World]:
-    world = world_of(folder)
-    run = start(settings_of(folder), data.limits(rows), world)
+def _decided_run(folder: Path, rows: int) -> tuple[RunFolder, RunContext]:
+    context = context_of(folder)
+    run = start(settings_of(folder), data.limits(rows), context)
     run.write(BATCH, data.batch(rows))
     inputs = data.inputs()
     for name, schema in inputs_schemas().items():
@@ -138,15 +138,15 @@ def _decided_run(folder: Path, rows: int) -> tuple[RunFolder, World]:
         run.write(f"{name}.parquet", table.replace_schema_metadata(None))
     now = datetime.now(UTC).isoformat()
     run.write(INPUTS, {"read_at": now, "kill_switch": False, "kill_switch_why": "", "unavailable": {}})
-    decide(run, world)
-    return run, world
+    decide(run, context)
+    return run, context
 
 
 def _decide_in_child(folder: str, trading_date: Any, run_id: str) -> None:
-    world = world_of(Path(folder))
-    run = RunFolder(world.objects, trading_date, run_id)
+    context = context_of(Path(folder))
+    run = RunFolder(context.objects, trading_date, run_id)
     run.remove(DECISIONS)
-    decide(run, world)
+    decide(run, context)
 
 
 def _peak_mib(work: Callable[..., None], *arguments: Any) -> int:

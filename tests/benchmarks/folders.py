@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
-from engine.config import RunSettings
+from engine.context import RunContext
 from engine.log import EventLog
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.inbox import Inbox
-from engine.stores.kill_switch import KillSwitch
-from engine.stores.objects import LocalObjects
-from engine.world import World
+from engine.record.objects import LocalObjects
+from engine.safety.kill_switch import KillSwitch
+from engine.settings.variables import RunSettings
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.inbox.inbox import Inbox
 
 
 def settings_of(folder: Path) -> RunSettings:
@@ -22,10 +22,10 @@ def settings_of(folder: Path) -> RunSettings:
     return replace(settings, inbox_settle_s=0.0)
 
 
-def world_of(folder: Path) -> World:
+def context_of(folder: Path) -> RunContext:
     """Return what lies outside a run: the embedded store, and a log that shows nothing below a warning."""
     store = EmbeddedStore(folder / "engine.db")
-    return World(
+    return RunContext(
         objects=LocalObjects(folder),
         inbox=Inbox(folder / "inbox"),
         positions=store,

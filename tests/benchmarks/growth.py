@@ -15,8 +15,8 @@ from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
-from engine.run import in_doubt, to_finish
-from engine.stores.runs import RunFolder
+from engine.record.run_folder import RunFolder
+from engine.run.stages import in_doubt, to_finish
 from tests.benchmarks.timing import Figure, best_of, quietly, ratio_of
 from tests.desk import Desk, order
 
@@ -56,10 +56,10 @@ def _not_found(desk: Desk) -> None:
 def _run(desk: Desk) -> None:
     desk.later(days=1)
     desk.drop("new.jsonl", *[order(qty=qty) for qty in range(1, 11)])
-    world = desk.world()
-    assert to_finish(world) == []
-    desk.run(world=world)
-    assert in_doubt(world) == []
+    context = desk.context()
+    assert to_finish(context) == []
+    desk.run(context=context)
+    assert in_doubt(context) == []
 
 
 def _command(desk: Desk, *words: str) -> None:

@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 import replay
-from engine.config import RiskConfig
-from engine.stores.runs import CASSETTE, RunFolder
+from engine.record.run_folder import CASSETTE, RunFolder
+from engine.settings.variables import RiskConfig
 from tests.benchmarks import data
 from tests.benchmarks.timing import Figure, Timing, best_of, rate_of, ratio_of
 from tests.desk import Desk, order

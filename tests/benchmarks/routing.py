@@ -26,24 +26,24 @@ import orjson
 import pyarrow.compute as pc
 import requests
 
-from engine.agent import Agent
+from engine.accounts.connection import Opening, Venue
 from engine.brokers.access import Access
-from engine.brokers.alpaca import AlpacaBroker
-from engine.brokers.alpaca_orders import order_payload
-from engine.brokers.pacing import Pace
+from engine.brokers.alpaca.broker import AlpacaBroker
+from engine.brokers.alpaca.orders import order_payload
+from engine.brokers.alpaca.pacing import Pace
 from engine.brokers.trading import Recorder
-from engine.config import RiskConfig, RunSettings
-from engine.lease import Holder
+from engine.context import RunContext
 from engine.log import EventLog
-from engine.orders import OrderIntent
-from engine.run import finish, start
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.inbox import Inbox
-from engine.stores.kill_switch import KillSwitch
-from engine.stores.objects import LocalObjects
-from engine.stores.runs import CASSETTE, DECISIONS, FILLS, RunFolder
-from engine.venue import Opening, Venue
-from engine.world import World
+from engine.model.orders import OrderIntent
+from engine.record.objects import LocalObjects
+from engine.record.run_folder import CASSETTE, DECISIONS, FILLS, RunFolder
+from engine.run.stages import finish, start
+from engine.safety.agent_state import Agent
+from engine.safety.kill_switch import KillSwitch
+from engine.safety.lease import Holder
+from engine.settings.variables import RiskConfig, RunSettings
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.inbox.inbox import Inbox
 from tests.benchmarks.timing import Figure, Timing, ratio_of
 
 _KEYS = {"APCA-API-KEY-ID": "test-key", "APCA-API-SECRET-KEY": "test-secret"}
@@ -127,7 +127,7 @@ def _at_the_usual_limit(traded: _Traded) -> Iterator[Figure]:
     posts = _posts(traded)
     begin, end = posts[burst - 1], posts[-1]
     counted = end - begin
-    seconds = (_moment(traded.requests[end]) - _moment(traded.requests[begin])).total_seconds()
+    seconds = (_timestamp(traded.requests[end]) - _timestamp(traded.requests[begin])).total_seconds()
     share = counted / seconds / (_USUAL / 60)
     yield {
         "name": "rate at 200 a minute, of what is permitted", "n": counted, "seconds": round(seconds, 2),
@@ -153,7 +153,7 @@ def _turned_away(traded: _Traded) -> int:
     return sum(request["status"] == requests.codes.too_many_requests for request in traded.requests)
 
 
-def _moment(request: dict[str, Any]) -> datetime:
+def _timestamp(request: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(request["time"])
 
 
@@ -232,7 +232,7 @@ def _traded(simulator: _Simulated, orders: int, *, recording: bool = True) -> _T
             agent=agent, holder=Holder.of(data), settle_s=settings.settle_s, stopping=lambda: False
         )
         with opening.venues([Access(account="", broker=broker)]) as venues:
-            world = World(
+            context = RunContext(
                 objects=LocalObjects(data),
                 inbox=Inbox(data / "inbox"),
                 positions=store,
@@ -243,10 +243,10 @@ def _traded(simulator: _Simulated, orders: int, *, recording: bool = True) -> _T
                 progress=sending.seen,
                 venues=venues,
             )
-            folder = start(settings, RiskConfig(max_daily_trades=orders), world)
-            finish(folder, world, until=DECISIONS)
+            folder = start(settings, RiskConfig(max_daily_trades=orders), context)
+            finish(folder, context, until=DECISIONS)
             begin_s = time.process_time()
-            finish(folder, world, until=CASSETTE)
+            finish(folder, context, until=CASSETTE)
             cpu_s = time.process_time() - begin_s
         _check_one_fill_each(folder, orders)
     return _Traded(cpu_s, sending.seconds, simulator.seen())

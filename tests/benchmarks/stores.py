@@ -15,11 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.firestore import FirestoreStore
-from engine.stores.postgres import PostgresStore
-from engine.stores.postgres_schema import init_db
-from engine.stores.postgres_writing import csv_rows
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.firestore.store import FirestoreStore
+from engine.stores.postgres.schema import init_db
+from engine.stores.postgres.store import PostgresStore
+from engine.stores.postgres.writing import csv_rows
 from engine.stores.protocols import PositionStore, SyncMark
 from tests.benchmarks import data
 from tests.benchmarks.timing import Figure, Timing, best_of, quietly, ratio_of

@@ -17,11 +17,11 @@ from typing import Any
 from requests import PreparedRequest, Response
 
 from engine.brokers.access import Access
-from engine.calendar import NEW_YORK, trading_date
-from engine.config import RiskConfig
 from engine.errors import EngineError
-from engine.stores.runs import RESULTS, RunFolder
-from engine.syncing import Session, Synced, sync_all
+from engine.model.calendar import NEW_YORK, trading_date
+from engine.reconciliation.sync import Session, Synced, sync_all
+from engine.record.run_folder import RESULTS, RunFolder
+from engine.settings.variables import RiskConfig
 from tests.desk import Row
 from tests.engine.routing.trading import Between, Send, TradingDesk, path_of, reply, standing_still
 
@@ -134,12 +134,12 @@ class AccountsDesk(TradingDesk):
     def live(self, config: RiskConfig | None = None, **said: Any) -> RunFolder:
         return super().live(config or ALL, **said)
 
-    def go_to(self, moment: datetime) -> None:
+    def go_to(self, timestamp: datetime) -> None:
         """Let it be a later moment, at the desk and at all simulators."""
-        self.now = moment
+        self.now = timestamp
         for desk in self.at.values():
-            desk.now = moment
-            desk.control("POST", "clock", {"set": moment.isoformat()})
+            desk.now = timestamp
+            desk.control("POST", "clock", {"set": timestamp.isoformat()})
 
     def go_to_new_york(self, day: str, clock: str) -> None:
         """Let it be a day and time of day, ``2026-03-02`` and ``19:59``, in New York."""
@@ -153,7 +153,7 @@ class AccountsDesk(TradingDesk):
     def answers(self) -> dict[str, Synced | EngineError]:
         """Sync all accounts; gives what each broker said, or why nothing is known."""
         with self.venues() as venues:
-            return sync_all(self.world(venues=venues), venues, self.session)
+            return sync_all(self.context(venues=venues), venues, self.session)
 
     def synced(self) -> list[Synced]:
         """Sync all accounts, none of which fails."""

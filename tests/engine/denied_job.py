@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from engine.stores.inbox import Dropped, Inbox, Left, Reading
-from engine.stores.runs import RunFolder
+from engine.record.run_folder import RunFolder
+from engine.stores.inbox.inbox import Dropped, Inbox, Left, Reading
 from tests.desk import Desk, order, tampered
 
 
@@ -87,9 +87,9 @@ def main(folder: Path, uid: int, how: str) -> None:
     become(uid, how)
     reports = []
     for _ in range(3):
-        world = desk.world()
-        world = tampered(world, read=denies_once_it_is_read) if how == "undeniable" else world
-        reports.append(report(desk.run(world=world)))
+        context = desk.context()
+        context = tampered(context, read=denies_once_it_is_read) if how == "undeniable" else context
+        reports.append(report(desk.run(context=context)))
         desk.later(days=1)
     print(json.dumps(reports))
 

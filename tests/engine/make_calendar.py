@@ -8,7 +8,7 @@ from __future__ import annotations
 import exchange_calendars
 import pandas as pd
 
-from engine.calendar import FIRST_DAY, LAST_DAY, TABLE
+from engine.model.calendar import FIRST_DAY, LAST_DAY, TABLE
 
 HEADER = "weekday_without_session"
 

@@ -25,8 +25,8 @@ import pandas as pd
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from engine.config import RiskConfig
-from engine.stores.runs import RunFolder
+from engine.record.run_folder import RunFolder
+from engine.settings.variables import RiskConfig
 from tests.desk import Desk, content_of, order
 
 LONGEST_S = 60.0
@@ -148,7 +148,7 @@ def lay_out(entries: Sequence[Entry], folder: Path, desk: Desk) -> None:
 
 
 def _make(entry: Entry, path: Path, desk: Desk) -> None:
-    moment = desk.now.timestamp() - entry.age_s
+    timestamp = desk.now.timestamp() - entry.age_s
     if entry.kind == "link":
         path.symlink_to(os.fsdecode(entry.content))
     elif entry.kind == "pipe":
@@ -166,7 +166,7 @@ def _make(entry: Entry, path: Path, desk: Desk) -> None:
         if entry.kind == "sparse":
             os.truncate(path, 1 << 40)
         path.chmod(entry.mode)
-        os.utime(path, (moment, moment))
+        os.utime(path, (timestamp, timestamp))
 
 
 def one_run(desk: Desk) -> RunFolder:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.stores.inbox_folders import can_be_removed, folder_of, status_of
+from engine.stores.inbox.folders import can_be_removed, folder_of, status_of
 from tests.engine.odd_trees import LONGEST_S, TooLong, watchdog
 from tests.servers import Account
 

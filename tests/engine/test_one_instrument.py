@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from engine import DryRunBroker, ExecutionEngine, OrderIntent, RiskConfig, RiskManager
-from engine.run import finish
-from engine.stores.inbox import drop_file
-from engine.stores.runs import RunFolder
+from engine.record.run_folder import RunFolder
+from engine.run.stages import finish
+from engine.stores.inbox.inbox import drop_file
 from tests.desk import NOON, Desk, off, order, outcomes, reasons, rows_of
 
 FORMS = [("BRK.B", ("BRK.B", "BRK/B", "BRK-B", " brk/b ")), ("BTC/USD", ("BTC/USD", "BTCUSD", "btc-usd"))]
@@ -147,7 +147,7 @@ def test_what_a_resumed_run_collects_later_is_not_ahead_of_it(desk: Desk) -> Non
     folder = desk.begin()
     desk.later(hours=1)
     desk.drop("a.jsonl", order(created_at=desk.now.isoformat()))
-    finish(folder, desk.world())
+    finish(folder, desk.context())
     assert reasons(folder) == ["ok"]
 
 

@@ -13,15 +13,15 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pytest
 
-from engine.config import RiskConfig
-from engine.deciding import record_inputs
-from engine.run import finish
-from engine.stores.firestore import FirestoreStore
-from engine.stores.kill_switch import KillSwitch, KillSwitchState
-from engine.stores.postgres import PostgresStore
-from engine.stores.postgres_schema import init_db
-from engine.stores.runs import RunFolder
-from engine.world import World
+from engine.context import RunContext
+from engine.record.run_folder import RunFolder
+from engine.run.decide import record_inputs
+from engine.run.stages import finish
+from engine.safety.kill_switch import KillSwitch, KillSwitchState
+from engine.settings.variables import RiskConfig
+from engine.stores.firestore.store import FirestoreStore
+from engine.stores.postgres.schema import init_db
+from engine.stores.postgres.store import PostgresStore
 from tests.desk import Desk, off, order, outcomes, reasons
 from tests.servers.proxy import Proxy
 
@@ -48,13 +48,13 @@ class RealDesk:
     positions: PostgresStore
     ledger: FirestoreStore
 
-    def world(self) -> World:
+    def context(self) -> RunContext:
         """Give the world of a run; the ledger's client is a new one, as in a new job."""
-        return self.desk.world(positions=self.positions, ledger=self.ledger, risk_data_timeout_s=TIMEOUT_S)
+        return self.desk.context(positions=self.positions, ledger=self.ledger, risk_data_timeout_s=TIMEOUT_S)
 
     def run(self, config: RiskConfig | None = None, *rows: dict[str, object]) -> RunFolder:
         self.desk.drop("intents.jsonl", *(rows or (order(),)))
-        return self.desk.run(config, world=self.world())
+        return self.desk.run(config, context=self.context())
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_real_stores_decide_as_the_embedded_one_does(real: RealDesk) -> None:
     assert real.run(
         config, *[{**row, "client_intent_id": f"again-{row['client_intent_id']}"} for row in rows]
     )
-    day = real.desk.world().runs.all()
+    day = real.desk.context().runs.all()
     on_servers = day[-1].table("decisions.parquet")
     columns = [name for name in on_embedded.column_names if name != "client_intent_id"]
     assert on_servers.select(columns).equals(on_embedded.select(columns))
@@ -275,7 +275,7 @@ def test_a_switch_that_goes_on_between_two_reads_halts_what_is_left(real: RealDe
         return switch(real).read()
 
     real.desk.drop("intents.jsonl", order())
-    folder = real.desk.run(world=real.desk.world(kill_switch=read))
+    folder = real.desk.run(context=real.desk.context(kill_switch=read))
     assert outcomes(folder) == [("halted", "kill_switch_enabled")]
 
 
@@ -288,8 +288,8 @@ def test_a_switch_that_gives_no_answer_is_on(desk: Desk) -> None:
 
     desk.drop("intents.jsonl", order())
     folder = desk.begin()
-    finish(folder, desk.world(), until="intents.parquet")
-    record_inputs(folder, desk.world(kill_switch=read, risk_data_timeout_s=0.1))
+    finish(folder, desk.context(), until="intents.parquet")
+    record_inputs(folder, desk.context(kill_switch=read, risk_data_timeout_s=0.1))
     answered.set()
     assert folder.json("inputs.json")["kill_switch"] is True
 
@@ -318,9 +318,11 @@ def test_stores_and_switch_are_read_at_the_same_time(desk: Desk) -> None:
         return off()
 
     asked: list[bool] = []
-    world = desk.world(positions=Waiting(), ledger=Waiting(), kill_switch=read, risk_data_timeout_s=BOUND_S)
+    context = desk.context(
+        positions=Waiting(), ledger=Waiting(), kill_switch=read, risk_data_timeout_s=BOUND_S
+    )
     desk.drop("a.jsonl", order())
-    assert reasons(desk.run(world=world)) == ["ok"]
+    assert reasons(desk.run(context=context)) == ["ok"]
 
 
 def test_a_run_that_is_resumed_is_not_judged_by_another_book(desk: Desk, tmp_path: Path) -> None:
@@ -329,8 +331,8 @@ def test_a_run_that_is_resumed_is_not_judged_by_another_book(desk: Desk, tmp_pat
 
     desk.drop("a.jsonl", order())
     folder = desk.begin()
-    finish(folder, desk.world(), until="intents.parquet")
-    finish(folder, desk.world(positions=Elsewhere("")))
+    finish(folder, desk.context(), until="intents.parquet")
+    finish(folder, desk.context(positions=Elsewhere("")))
     assert outcomes(folder) == [("rejected", "risk_data_unavailable")]
     why = folder.json("inputs.json")["unavailable"]["positions"]
     assert why.startswith(

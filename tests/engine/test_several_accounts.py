@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import requests
 
+from engine.accounts.connection import Names, Venues
 from engine.brokers.access import Access
-from engine.brokers.alpaca import AlpacaBroker
-from engine.config import RiskConfig
+from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.errors import BrokerError, ConfigurationError
-from engine.open_orders import left_open
-from engine.run import finish, start
-from engine.stores.runs import CASSETTE, INPUTS, RESULTS, RunFolder
-from engine.venue import Names, Venues
+from engine.record.open_orders import left_open
+from engine.record.run_folder import CASSETTE, INPUTS, RESULTS, RunFolder
+from engine.run.stages import finish, start
+from engine.settings.variables import RiskConfig
 from replay.simulator import Simulator
 from tests.desk import Row, order
 from tests.engine.routing.trading import (
@@ -267,7 +267,7 @@ def test_an_account_that_fails_in_mid_run_leaves_the_other_untouched(desk: TwoDe
     desk.live()
     desk.later(hours=2)
     desk.live()
-    assert [one for one in left_open(desk.world().objects) if one.account == ALPHA] == []
+    assert [one for one in left_open(desk.context().objects) if one.account == ALPHA] == []
     taken = desk.at_beta()
     assert len(taken) == len(set(taken))
     assert desk.trades_of(BETA) == len(taken)
@@ -407,8 +407,8 @@ def test_an_unfinished_run_of_an_account_that_is_not_configured_any_more_is_a_se
     desk.data.mkdir()
     settings = desk.settings(EXEC_DRY_RUN="0", EXEC_STORE="embedded")
     with desk.venues() as venues:
-        begun = start(settings, BOTH, replace(desk.world(), venues=venues), slot="test")
+        begun = start(settings, BOTH, replace(desk.context(), venues=venues), slot="test")
     with desk.without(BETA), desk.venues() as venues:
-        world = replace(desk.world(), venues=venues)
+        context = replace(desk.context(), venues=venues)
         with pytest.raises(ConfigurationError, match=f"was begun for {BETA} at .* and is not finished"):
-            finish(begun, world)
+            finish(begun, context)

@@ -13,10 +13,10 @@ from random import Random
 
 import pytest
 
-from engine.adjustments import adjustments, check_against_ledger, read_proposal
-from engine.breaks import Break, breaks_in, units_of
-from engine.reconciliations import latest_proposal
-from engine.stores.runs import RECONCILIATION
+from engine.model.breaks import Break, breaks_in, units_of
+from engine.reconciliation.adjustments import adjustments, check_against_ledger, read_proposal
+from engine.reconciliation.break_files import latest_proposal
+from engine.record.run_folder import RECONCILIATION
 from tests.desk import Row, order
 from tests.engine.accounts_desk import ACCOUNTS, AccountsDesk, accounts_desk, by_intent
 from tests.engine.routing.trading import exit_code, identities
@@ -201,7 +201,7 @@ class TenDays:
         """Take in the lines of the latest proposal that are of these breaks."""
         if not accepted:
             return
-        objects = self.desk.world().objects
+        objects = self.desk.context().objects
         key = latest_proposal(objects)
         assert key is not None
         keys = {one.key for one in accepted}

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from engine import DryRunBroker, ExecutionEngine, OrderIntent, RiskConfig
-from engine.execution import RiskManager
+from engine.api.engine import RiskManager
 from tests.desk import Desk, order
+from tests.engine.api.test_live_intent import LIVE
 from tests.engine.hostile import KEEPABLE, UNKEEPABLE
 from tests.engine.routing.trading import TradingDesk, at_a_rate_that_never_matters
-from tests.engine.test_live_execution import LIVE
 
 
 def engine_of(desk: Desk) -> ExecutionEngine:

@@ -67,12 +67,12 @@ class Case:
 
     def drop(self, files: dict[str, list[Row]], *, folder: Path | None = None) -> None:
         """Put files into the inbox, old enough to be read."""
-        moment = self.clock().timestamp() - 60
+        timestamp = self.clock().timestamp() - 60
         for name, rows in files.items():
             path = (folder or self.data) / "inbox" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content_of(name, [{**row, "broker_account_id": self.account} for row in rows]))
-            os.utime(path, (moment, moment))
+            os.utime(path, (timestamp, timestamp))
 
     def begin(self, dies_at: int | None = None, *, folder: Path | None = None, **manner: Any) -> Job:
         """Begin a job, which dies at a point; on another data folder where one is given."""

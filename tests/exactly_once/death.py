@@ -22,11 +22,11 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 
-from engine.brokers.alpaca import AlpacaBroker
-from engine.brokers.exchange import Exchange
+from engine.brokers.alpaca.broker import AlpacaBroker
+from engine.brokers.alpaca.transport import GuardedRequest
+from engine.brokers.interaction import Interaction
 from engine.brokers.trading import Recorder
-from engine.brokers.transport import GuardedRequest
-from engine.journal import Journal
+from engine.record.journal import Journal
 from engine.stores.protocols import AgentDocuments, LedgerStore, PositionStore
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -132,7 +132,7 @@ class WatchedBroker(AlpacaBroker):
     """A broker whose recorder's work is followed by a point; what is on disk then is noted by ``kept``."""
 
     death: Death
-    kept: Callable[[Exchange], None]
+    kept: Callable[[Interaction], None]
 
     def recorded(self, recorder: Recorder, account: str = "") -> AlpacaBroker:
         return super().recorded(_WatchedRecorder(recorder, self.death, self.kept), account)
@@ -142,16 +142,16 @@ class WatchedBroker(AlpacaBroker):
 class _WatchedRecorder:
     inner: Recorder
     death: Death
-    note: Callable[[Exchange], None]
+    note: Callable[[Interaction], None]
 
     def next_number(self) -> int:
         return self.inner.next_number()
 
-    def keep(self, exchange: Exchange) -> None:
-        self.inner.keep(exchange)
+    def keep(self, interaction: Interaction) -> None:
+        self.inner.keep(interaction)
         if isinstance(self.inner, Journal):  # what was asked before there is a run is in memory only
-            self.note(exchange)
-        self.death(f"kept {exchange.request['method']}")
+            self.note(interaction)
+        self.death(f"kept {interaction.request['method']}")
 
 
 class _Store:

@@ -20,18 +20,18 @@ from typing import Any, Unpack
 
 import requests
 
-from engine.accounts import AccountSettings
-from engine.agent import Agent, whoever_acts
+from engine.accounts.configured import AccountSettings
+from engine.accounts.connection import Patience, Venues
 from engine.brokers.access import Access
-from engine.brokers.alpaca_patience import PatienceSettings
-from engine.brokers.exchange import Exchange
-from engine.brokers.transport import BoundedAdapter
+from engine.brokers.alpaca.patience import PatienceSettings
+from engine.brokers.alpaca.transport import BoundedAdapter
+from engine.brokers.interaction import Interaction
+from engine.context import RunContext
 from engine.errors import ConfigurationError, EngineError
 from engine.log import EventLog, wall_clock
+from engine.safety.agent_state import Agent, whoever_acts
+from engine.safety.halt_mark import HaltMark
 from engine.stores.chosen import Stores
-from engine.stores.halt_mark import HaltMark
-from engine.venue import Patience, Venues
-from engine.world import World
 from jobs.run import work
 from jobs.world import Setup, read_setup
 from tests.exactly_once.death import (
@@ -76,7 +76,7 @@ class MortalSetup(Setup):
 
     death: Death
     manner: Manner
-    kept: Callable[[Exchange], None]
+    kept: Callable[[Interaction], None]
 
     def agent(self, *, by: str | None = None, log: EventLog | None = None) -> Agent:
         clock, mark = self.manner.lease_clock, HaltMark(self.objects)
@@ -117,11 +117,13 @@ class MortalSetup(Setup):
             )
             yield replace(venues, at_work=at_work)
 
-    def world(self, **said: Any) -> World:
-        return replace(super().world(**said), clock=self.manner.clock)
+    def context(self, **said: Any) -> RunContext:
+        return replace(super().context(**said), clock=self.manner.clock)
 
 
-def mortal(env: Mapping[str, str], death: Death, manner: Manner, kept: Callable[[Exchange], None]) -> Setup:
+def mortal(
+    env: Mapping[str, str], death: Death, manner: Manner, kept: Callable[[Interaction], None]
+) -> Setup:
     """Give the setup of a job by its environment."""
     setup = read_setup(env)
     agent = dying_documents(setup.stores.agent, death)
@@ -244,12 +246,12 @@ def _imported(log: Path) -> Path:
     return log.with_suffix(".imported")
 
 
-def note_of(noted: int) -> Callable[[Exchange], None]:
+def note_of(noted: int) -> Callable[[Interaction], None]:
     """Return what notes, in a file that is open, that an exchange was kept."""
-    return lambda exchange: _note(noted, exchange)
+    return lambda interaction: _note(noted, interaction)
 
 
-def _note(noted: int, exchange: Exchange) -> None:
-    headers = (exchange.response or {}).get("headers", {})
+def _note(noted: int, interaction: Interaction) -> None:
+    headers = (interaction.response or {}).get("headers", {})
     named = {name.lower(): value for name, value in headers.items()}.get("x-request-id", [""])
-    os.write(noted, f"{os.getpid()} {exchange.number} {named[0]}\n".encode())
+    os.write(noted, f"{os.getpid()} {interaction.number} {named[0]}\n".encode())

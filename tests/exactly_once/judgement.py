@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 
 import replay
-from engine.late_fills import late_fills
-from engine.record import file_hash
-from engine.stores.objects import LocalObjects
-from engine.stores.runs import RunFolder, RunFolders
+from engine.record.formats import file_hash
+from engine.record.late_fills import late_fills
+from engine.record.objects import LocalObjects
+from engine.record.run_folder import RunFolder, RunFolders
 from jobs.world import read_setup
 from tests.desk import NOON, SESSION, Row
 from tests.exactly_once.case import Case

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from engine.accounts.connection import Patience
 from engine.log import wall_clock
-from engine.venue import Patience
 from tests.crash_job import in_a_fork
 from tests.desk import Row, content_of
 from tests.exactly_once.case import Case

@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.brokers.alpaca import AlpacaBroker
+from engine.accounts.connection import account_key
+from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.log import wall_clock
-from engine.venue import account_key
 from jobs.world import read_setup
 from tests.crash_job import in_a_fork
 from tests.desk import Row, order

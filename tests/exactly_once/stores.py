@@ -75,7 +75,7 @@ def prepared(places: Places) -> Places:
 
 
 def _make_tables(database_url: str) -> None:
-    from engine.stores.postgres import PostgresStore
-    from engine.stores.postgres_schema import init_db
+    from engine.stores.postgres.schema import init_db
+    from engine.stores.postgres.store import PostgresStore
 
     init_db(PostgresStore(database_url))

@@ -21,9 +21,9 @@ from typing import Any
 
 import pandas as pd
 
-from engine.quantity import UNITS
-from engine.stores.objects import LocalObjects
-from engine.stores.runs import RunFolder, RunFolders
+from engine.model.quantity import UNITS
+from engine.record.objects import LocalObjects
+from engine.record.run_folder import RunFolder, RunFolders
 from jobs.world import read_setup
 from tests.desk import NOON, Row
 

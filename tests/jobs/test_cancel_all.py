@@ -145,9 +145,9 @@ def test_another_account_than_the_keys_is_refused_and_nothing_is_withdrawn(busy:
     assert set(statuses(busy).values()) == {"new"}
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_what_fills_on_the_way_is_told(busy: Live, moment: str) -> None:
-    busy.alpaca.fault({"fault": "fill_races_cancel", "path": "/v2/orders/*", "moment": moment})
+@pytest.mark.parametrize("timestamp", ["before", "after"])
+def test_what_fills_on_the_way_is_told(busy: Live, timestamp: str) -> None:
+    busy.alpaca.fault({"fault": "fill_races_cancel", "path": "/v2/orders/*", "moment": timestamp})
     done = busy("cancel-all", "--symbol", "SPY", "--json")
     (one,) = done.json["orders"]
     assert (done.code, one["order_status"], one["filled_meanwhile_qty"]) == (0, "filled", 1.0)

@@ -272,7 +272,7 @@ def test_a_symbol_with_an_open_break_stays_refused(live: Live) -> None:
 
 
 def test_a_file_of_the_day_is_checked_while_another_job_is_at_work(cli: Command, data: Path) -> None:
-    from engine.stores.lock import exclusive
+    from engine.safety.lock import exclusive
 
     with exclusive(data, since="a test"):
         assert cli("check", "--against-limits", stdin=jsonl(order())).code == 0

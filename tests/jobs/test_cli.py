@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.run import STAGES
-from engine.stores.lock import exclusive
-from engine.stores.postgres import PostgresStore
+from engine.run.stages import STAGES
+from engine.safety.lock import exclusive
+from engine.stores.postgres.store import PostgresStore
 from jobs.world import read_setup
 from tests.desk import Row, content_of, order
 from tests.jobs.command_line import SCRIPT, Command, jsonl, one_line_error, script, waiting
@@ -948,6 +948,6 @@ def test_the_timeout_of_the_settings_bounds_stores_and_run_alike(tmp_path: Path)
     setup = read_setup(
         {"EXEC_DATA_DIR": str(tmp_path), "EXEC_RISK_DATA_TIMEOUT_S": "3", "DATABASE_URL": "host=h"}
     )
-    assert setup.world(progress=lambda *_: None, stopping=lambda: False).risk_data_timeout_s == 3
+    assert setup.context(progress=lambda *_: None, stopping=lambda: False).risk_data_timeout_s == 3
     assert isinstance(setup.stores.positions, PostgresStore)
     assert setup.stores.positions.timeout_s == 3

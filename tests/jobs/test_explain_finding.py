@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from engine.stores.runs import RunFolder
+from engine.record.run_folder import RunFolder
 from tests.desk import content_of, order
 from tests.jobs.command_line import Command, one_line_error
 

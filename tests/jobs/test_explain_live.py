@@ -10,7 +10,7 @@ import pytest
 from requests import PreparedRequest, Response
 
 from engine.errors import BrokerError, DataUnavailable, RunStopped
-from engine.stores.embedded import EmbeddedStore
+from engine.stores.embedded.store import EmbeddedStore
 from tests.desk import Row, order
 from tests.engine.routing.trading import (
     Killed,

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from engine.agent import AgentState, State
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.objects import LocalObjects
-from engine.stores.runs import RunFolders
+from engine.record.objects import LocalObjects
+from engine.record.run_folder import RunFolders
+from engine.safety.agent_state import AgentState, State
+from engine.stores.embedded.store import EmbeddedStore
 from tests.desk import order
 from tests.jobs.command_line import SCRIPT, Command, Done, jsonl, script, waiting
 from tests.jobs.live_machine import API_KEY, SECRET_KEY, Env, Live

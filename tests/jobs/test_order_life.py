@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from requests import PreparedRequest, Response
 
-from engine.run import finish
-from engine.stores.runs import RunFolder
+from engine.record.run_folder import RunFolder
+from engine.run.stages import finish
 from jobs import recorded
 from jobs.order_life import life_of
 from tests.desk import order
@@ -25,8 +25,8 @@ def told(run: RunFolder, place: int = 0) -> set[str]:
     """Give the sentences about the intent in a row, without their times."""
     (row,) = recorded.rows(run, [place])
     lines = life_of(run, row)
-    moment = r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3} UTC  \S"
-    assert all(re.match(moment, line) for line in lines)
+    timestamp = r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3} UTC  \S"
+    assert all(re.match(timestamp, line) for line in lines)
     return {line.partition("  ")[2] for line in lines}
 
 
@@ -131,5 +131,5 @@ def test_an_order_that_was_never_sent_has_no_life(desk: TradingDesk) -> None:
 def test_in_a_dry_run_nothing_lives(desk: TradingDesk) -> None:
     desk.drop("a.json", order(client_intent_id="one"))
     run = desk.begin()
-    finish(run, desk.world())
+    finish(run, desk.context())
     assert told(run) == set()

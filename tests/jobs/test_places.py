@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from engine.stores.objects import LocalObjects
+from engine.record.objects import LocalObjects
 from tests.desk import order
 from tests.disks import on_a_mounted_disk
-from tests.engine.stores.test_place_trial import (
+from tests.engine.safety.test_place_trial import (
     full,
     locks_not_supported,
     locks_that_lie,

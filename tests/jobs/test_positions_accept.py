@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from engine.adjustments import accepted_in, proposal
-from engine.breaks import Break, BrokerBook, OwnBook
 from engine.errors import RunInProgress, UnreadableFile, UsageError
-from engine.orders import BrokerFill, BrokerOrder
-from engine.quantity import UNITS
-from engine.reconciling import reconcile
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.lock import exclusive
+from engine.model.breaks import Break, BrokerBook, OwnBook
+from engine.model.orders import BrokerFill, BrokerOrder
+from engine.model.quantity import UNITS
+from engine.reconciliation.adjustments import accepted_in, proposal
+from engine.reconciliation.breaks_found import reconcile
+from engine.safety.lock import exclusive
+from engine.stores.embedded.store import EmbeddedStore
 from jobs import positions
 
 AT = datetime(2026, 3, 16, 13, 29, tzinfo=UTC)

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from engine.errors import EngineError
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.lock import exclusive
+from engine.safety.lock import exclusive
+from engine.stores.embedded.store import EmbeddedStore
 from jobs import positions
 from tests.jobs.live_machine import Live
 from tests.jobs.test_sync import past_the_engine

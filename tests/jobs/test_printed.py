@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 import jobs
-from engine.printable import is_printable
+from engine.text.printable import is_printable
 from jobs.cli import cli as command_line
 from tests.desk import order
 from tests.jobs.command_line import SCRIPT, Command, jsonl

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from exchange_calendars import get_calendar
 
-from engine.calendar import NEW_YORK, queued_until, regular_hours
+from engine.model.calendar import NEW_YORK, queued_until, regular_hours
 from jobs.queued import queued_orders
 from jobs.report import print_run
 from jobs.run import summary
@@ -55,8 +55,8 @@ def test_the_hours_of_a_session_are_those_of_exchange_calendars() -> None:
     assert regular_hours(library.sessions[5].date(), "XLON")[0].astimezone(NEW_YORK).hour == 3
 
 
-def at(moment: str) -> Callable[[Path], LiveDesk]:
-    now = new_york(moment)
+def at(timestamp: str) -> Callable[[Path], LiveDesk]:
+    now = new_york(timestamp)
 
     def desk(tmp_path: Path) -> LiveDesk:
         start_ns = int(now.timestamp()) * 1_000_000_000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import SETTINGS, RunSettings
 from engine.errors import EngineError
+from engine.settings.variables import SETTINGS, RunSettings
 from tests.desk import order
 from tests.jobs.command_line import Command, jsonl
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.stores.objects import LocalObjects
-from engine.stores.runs import RunFolder, RunFolders
+from engine.record.objects import LocalObjects
+from engine.record.run_folder import RunFolder, RunFolders
 from jobs.finding import Found, find
 from tests.desk import Desk, order
 

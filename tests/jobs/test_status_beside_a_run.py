@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.desk import Desk
-from tests.engine.stores.test_lock import held_elsewhere
+from tests.engine.safety.test_lock import held_elsewhere
 from tests.jobs.command_line import SCRIPT
 
 WATCHDOG_S = 60.0

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.stores.folder_identity import folder_identity
-from engine.stores.objects import LocalObjects
+from engine.record.folder_identity import folder_identity
+from engine.record.objects import LocalObjects
 from tests.desk import order
 from tests.jobs.command_line import SCRIPT, jsonl, one_line_error
 from tests.jobs.live_machine import Live

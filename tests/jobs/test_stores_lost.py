@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.folder_identity import folder_identity
-from engine.stores.objects import LocalObjects
+from engine.record.folder_identity import folder_identity
+from engine.record.objects import LocalObjects
+from engine.stores.embedded.store import EmbeddedStore
 from tests.desk import order
 from tests.jobs.command_line import Done, jsonl, waiting
 from tests.jobs.live_machine import API_KEY, SECRET_KEY, Live

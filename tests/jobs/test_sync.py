@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.lock import exclusive
+from engine.safety.lock import exclusive
+from engine.stores.embedded.store import EmbeddedStore
 from tests.desk import order
 from tests.jobs.command_line import jsonl
 from tests.jobs.live_machine import Live

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.printable import is_printable
+from engine.text.printable import is_printable
 from jobs.wording import shell_word, verdict, why_refused
 
 CONTEXT: dict[str, Any] = {"down": {}, "unavailable": {}}

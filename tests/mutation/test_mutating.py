@@ -15,8 +15,8 @@ def test_each_place_of_the_sample_is_in_its_module_once_and_stays_python(one: Sa
 
 
 def test_a_text_that_is_not_in_its_module_is_an_error_that_names_both() -> None:
-    with pytest.raises(LookupError, match=r"engine/ledger.py has 'no such text' 0 times"):
-        replaced("engine/ledger.py", "no such text", "")
+    with pytest.raises(LookupError, match=r"engine/ledger/documents.py has 'no such text' 0 times"):
+        replaced("engine/ledger/documents.py", "no such text", "")
 
 
 CHANGES = [

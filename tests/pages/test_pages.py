@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import SETTINGS
+from engine.model.schema import BREAK_KINDS
 from engine.risk import REASONS
-from engine.schema import BREAK_KINDS
+from engine.settings.variables import SETTINGS
 from replay.simulator.server import Simulator
 from replay.simulator.wire.faults import KINDS as FAULTS
 from tests.pages.forked_commands import ROOT, forked_commands

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.record import file_hash, read_table, table_bytes
-from engine.stores.runs import MANIFEST, RunFolder
+from engine.record.formats import file_hash, read_table, table_bytes
+from engine.record.run_folder import MANIFEST, RunFolder
 from tests.desk import Desk
 
 

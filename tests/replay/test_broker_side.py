@@ -18,8 +18,8 @@ from requests import PreparedRequest, Response
 import replay
 from engine.brokers.access import Access
 from engine.errors import RecordError
-from engine.stores.objects import Content
-from engine.stores.runs import MANIFEST, RESULTS, RunFolder
+from engine.record.objects import Content
+from engine.record.run_folder import MANIFEST, RESULTS, RunFolder
 from replay.broker_side import carried_out
 from replay.judging import Case
 from replay.limits import recorded_config
@@ -153,7 +153,7 @@ def killed_and_resumed(desk: TradingDesk, times: int) -> RunFolder:
             desk.live()
         desk.disarm()
     desk.live()
-    return desk.world().runs.all()[0]
+    return desk.context().runs.all()[0]
 
 
 @pytest.mark.parametrize("times", [1, 2, 4])
@@ -229,7 +229,7 @@ def test_a_run_that_was_stopped_by_a_broker_that_went_down_differs_in_nothing(
         desk.live()
     desk.disarm()
     desk.live()
-    assert_the_same(compared(desk, desk.world().runs.all()[0]))
+    assert_the_same(compared(desk, desk.context().runs.all()[0]))
 
 
 @pytest.mark.parametrize("taken_in", [True, False])
@@ -249,7 +249,7 @@ def test_a_job_that_died_before_any_reply_came_is_known_by_the_next_one_s_search
         desk.live()
     desk.disarm()
     desk.live()
-    found = compared(desk, desk.world().runs.all()[0])
+    found = compared(desk, desk.context().runs.all()[0])
     assert_the_same(found)
     assert found.results["status"].tolist() == ["placed" if taken_in else "broker_rejected"]
 
@@ -426,14 +426,14 @@ def test_with_as_many_threads_as_there_are_orders_nothing_reaches_the_recorded_h
 
 
 def test_the_broker_of_a_replay_has_one_transport_for_every_address() -> None:
-    class Told(requests.adapters.BaseAdapter):
+    class BrokerSnapshot(requests.adapters.BaseAdapter):
         def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
             raise requests.exceptions.ConnectionError("asked of the cassette")
 
         def close(self) -> None:
             """Close nothing."""
 
-    adapter: Any = Told()
+    adapter: Any = BrokerSnapshot()
     broker = ReplayedBroker("https://api.alpaca.markets", adapter, {})
     recorder: Any = None
     assert broker.recorded(recorder) is broker
@@ -472,5 +472,5 @@ def test_the_whole_of_a_day_is_replayed_run_by_run(desk: TradingDesk) -> None:
         desk.live()
     found = replay.replay(desk.data)
     assert found.summary["intents"].tolist() == [3, 3, 3]
-    assert all(MANIFEST in run.names() for run in desk.world().runs.all())
+    assert all(MANIFEST in run.names() for run in desk.context().runs.all())
     assert_the_same(found)

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.brokers.cassette import cassette_bytes
-from engine.brokers.exchange import Exchange
+from engine.brokers.interaction import Interaction
 from engine.errors import RecordError
 from replay import cassettes
 from replay.cassettes import read_cassette
@@ -57,7 +57,7 @@ def test_a_cassette_of_ours_is_read_with_what_had_no_answer_in_its_place() -> No
     request = {"method": "POST", "uri": HOST + "/v2/orders", "body": '{"client_order_id":"a"}', "headers": {}}
     response = {"status": {"code": 200, "message": "OK"}, "headers": {}, "body": {"string": "ü"}}
     content = cassette_bytes(
-        Exchange(
+        Interaction(
             number=number,
             started_at=f"2026-11-02T17:00:0{number}+00:00",
             took_s=0.1,

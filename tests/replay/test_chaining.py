@@ -11,7 +11,7 @@ import pytest
 
 import replay
 from engine.errors import UsageError
-from engine.stores.runs import RunFolder
+from engine.record.run_folder import RunFolder
 from tests.desk import Desk, order
 from tests.engine.routing.trading import GENEROUS, TradingDesk, after_orders, standing_still
 

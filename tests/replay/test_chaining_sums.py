@@ -11,8 +11,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.quantity import UNITS
-from engine.schema import inputs_schemas
+from engine.model.quantity import UNITS
+from engine.model.schema import inputs_schemas
 from replay.chaining import Chain, Changed, Fill
 
 DAY = date(2026, 3, 2)
@@ -26,12 +26,12 @@ class Unsummed(Chain):
         """Sum nothing."""
 
 
-def moment(day: int, hour: int = 17) -> datetime:
+def timestamp(day: int, hour: int = 17) -> datetime:
     return datetime(2026, 3, 2, hour, tzinfo=UTC) + timedelta(days=day)
 
 
 fills = st.builds(
-    lambda symbol, shares, day, hour: Fill(symbol, shares * UNITS // 2, moment(day, hour)),
+    lambda symbol, shares, day, hour: Fill(symbol, shares * UNITS // 2, timestamp(day, hour)),
     st.sampled_from(NAMES),
     st.integers(-5, 5),
     st.integers(0, 6),
@@ -59,7 +59,7 @@ def recording(day: int, hour: int) -> Any:
     }
     schemas = inputs_schemas()
     return SimpleNamespace(
-        inputs={"read_at": moment(day, hour).isoformat()},
+        inputs={"read_at": timestamp(day, hour).isoformat()},
         run=SimpleNamespace(trading_date=DAY + timedelta(days=day)),
         frames={name: pa.Table.from_pylist(rows, schema=schemas[name]) for name, rows in said.items()},
         batch=pa.table({"broker_account_id": ["paper"], "symbol": ["SPY"]}),
@@ -85,7 +85,7 @@ def test_orders_of_earlier_sessions_are_carried_along_as_sums_alone() -> None:
     chain = Chain()
     for day in range(60):
         chain.frames(recording(day, 17))
-        bought = Fill("SPY", UNITS, moment(day, 18))
+        bought = Fill("SPY", UNITS, timestamp(day, 18))
         chain.changed.append(Changed("paper", "SPY", DAY + timedelta(days=day), (), (bought,), 0, 0))
         assert len(chain.changed) <= 2
     frames, _ = chain.frames(recording(60, 17))

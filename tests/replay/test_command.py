@@ -71,7 +71,7 @@ def test_ranges_may_be_open_and_runs_shortened(desk: Desk, cli: Command, what: s
 
 
 def test_a_run_may_be_named_or_pointed_at(desk: Desk, cli: Command) -> None:
-    run = place_of(desk, desk.world().runs.all()[1])
+    run = place_of(desk, desk.context().runs.all()[1])
     for what in (run.name, run):
         assert cli("replay", what, "--data", desk.data, "--json").json["intents"] == 2
 
@@ -116,7 +116,7 @@ def test_what_cannot_be_replayed_says_why_and_what_to_write(
 
 
 def test_a_changed_file_is_named_and_nothing_else_is_said(desk: Desk, cli: Command) -> None:
-    run = place_of(desk, desk.world().runs.all()[0])
+    run = place_of(desk, desk.context().runs.all()[0])
     content = (run / "decisions.parquet").read_bytes()
     (run / "decisions.parquet").write_bytes((run / "results.parquet").read_bytes())
     done = cli("replay", "2026-03-02", "--data", desk.data)
@@ -133,7 +133,7 @@ def test_a_changed_file_is_named_and_nothing_else_is_said(desk: Desk, cli: Comma
 
 
 def test_code_differences_are_told_apart(desk: Desk, cli: Command) -> None:
-    run = place_of(desk, desk.world().runs.all()[0])
+    run = place_of(desk, desk.context().runs.all()[0])
     of_other_code(run)
 
     def refuse(decisions: object) -> object:

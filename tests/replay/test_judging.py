@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config import RiskConfig
+from engine.model.schema import inputs_schemas, intents_schema
 from engine.risk import evaluate
-from engine.schema import inputs_schemas, intents_schema
+from engine.settings.variables import RiskConfig
 from replay import judging
 from replay.judging import Case, judge
 
@@ -63,7 +63,7 @@ accounts = st.sampled_from(["a", "b", "0:a", "A", "x" * 128])
 symbols = st.sampled_from(["SPY", "KO", "BRK.B"])
 sides = st.sampled_from(["buy", "sell"])
 qtys = st.sampled_from([0.1, 1.0, 3.0, 5.0, 10.0, math.nan])
-moments = st.sampled_from([None, AS_OF - pd.Timedelta(seconds=90), AS_OF, AS_OF + pd.Timedelta(days=1)])
+timestamps = st.sampled_from([None, AS_OF - pd.Timedelta(seconds=90), AS_OF, AS_OF + pd.Timedelta(days=1)])
 intents = st.fixed_dictionaries(
     {
         "broker_account_id": accounts,
@@ -71,8 +71,8 @@ intents = st.fixed_dictionaries(
         "side": sides,
         "qty": qtys,
         "client_intent_id": st.sampled_from([f"id-{number}" for number in range(6)]),
-        "created_at": moments,
-        "valid_until": moments,
+        "created_at": timestamps,
+        "valid_until": timestamps,
         "action": st.sampled_from(["new", "new", "new", "cancel"]),
     }
 )

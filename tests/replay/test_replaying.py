@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 import replay
-from engine.config import RiskConfig
 from engine.errors import RecordError
+from engine.settings.variables import RiskConfig
 from replay import replaying
 from replay.judging import judge
 from tests.desk import Desk, on, order
@@ -69,9 +69,9 @@ def test_runs_with_missing_data_kill_switch_cancels_and_ages_differ_in_nothing(d
     dry_desk.drop("a.json", *rows)
     dry_desk.run(RiskConfig(intent_max_age_s=60, accounts=frozenset({"paper"})))
     dry_desk.drop("b.json", *rows)
-    dry_desk.run(world=dry_desk.world(kill_switch=on))
+    dry_desk.run(context=dry_desk.context(kill_switch=on))
     dry_desk.drop("c.json", order(client_intent_id="e"), order(client_intent_id="f"))
-    dry_desk.run(RiskConfig(fail_open=True), world=dry_desk.world(positions=Broken()))
+    dry_desk.run(RiskConfig(fail_open=True), context=dry_desk.context(positions=Broken()))
     dry_desk.run()
     found = replay.replay(dry_desk.data)
     assert len(found.summary) == 4
@@ -178,7 +178,7 @@ def all_refused(decisions: pa.Table) -> pa.Table:
 
 
 def run_of(desk: Desk) -> Path:
-    return place_of(desk, desk.world().runs.all()[0])
+    return place_of(desk, desk.context().runs.all()[0])
 
 
 def test_other_code_that_decides_the_same_is_no_difference_and_is_told(desk: Desk) -> None:

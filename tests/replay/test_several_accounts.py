@@ -11,8 +11,8 @@ import pytest
 from requests import PreparedRequest, Response
 
 import replay
-from engine.journal import Journal
-from engine.stores.runs import RunFolder
+from engine.record.journal import Journal
+from engine.record.run_folder import RunFolder
 from tests.desk import order
 from tests.engine.routing.trading import Killed, Send, is_order
 from tests.engine.test_several_accounts import ALPHA, BETA, TwoDesks

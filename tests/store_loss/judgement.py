@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from engine.stores.runs import RunFolder
+from engine.record.run_folder import RunFolder
 from tests.desk import Row
 
 _WORKS = {"new", "accepted", "partially_filled", "pending_new", "held", "pending_cancel"}

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from engine.stores.objects import LocalObjects
-from engine.stores.runs import RunFolders
+from engine.record.objects import LocalObjects
+from engine.record.run_folder import RunFolders
 from tests.crash_job import in_a_fork
 from tests.desk import NOON
 from tests.exactly_once.command import Command

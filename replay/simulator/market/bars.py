@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.calendar import NEW_YORK
 from engine.errors import ConfigurationError, UnreadableFile
+from engine.model.calendar import NEW_YORK
 from replay.simulator.market.paths import MICRO, Path
 from replay.simulator.market.sessions import session
 from replay.simulator.moments import SECOND

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-from engine.calendar import trading_date
 from engine.errors import ConfigurationError
+from engine.model.calendar import trading_date
 from replay.simulator.market.sessions import FIRST_NS, LAST_NS, session
 from replay.simulator.moments import SECOND, written
 

@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from engine.calendar import EARLY_CLOSES, FIRST_DAY, LAST_DAY, NEW_YORK
-from engine.calendar import TABLE as CLOSED_WEEKDAYS
 from engine.errors import ConfigurationError
+from engine.model.calendar import EARLY_CLOSES, FIRST_DAY, LAST_DAY, NEW_YORK
+from engine.model.calendar import TABLE as CLOSED_WEEKDAYS
 from replay.simulator.moments import SECOND
 
 LAST_ANSWERED = date(2029, 12, 31)

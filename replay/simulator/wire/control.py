@@ -24,7 +24,7 @@ from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.errors import ConfigurationError
-from engine.printable import shown
+from engine.text.printable import shown
 from replay.simulator import decimals
 from replay.simulator.intake.refusal import Refusal
 from replay.simulator.wire import faults

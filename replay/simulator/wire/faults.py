@@ -14,7 +14,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, get_args
 
 from engine.errors import ConfigurationError
-from engine.printable import shown
+from engine.text.printable import shown
 from replay.simulator import decimals
 
 

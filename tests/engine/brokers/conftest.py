@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from engine.brokers.alpaca import AlpacaBroker
+from engine.brokers.alpaca.broker import AlpacaBroker
 from tests.engine.brokers.loopback import Loopback, broker_at
 
 

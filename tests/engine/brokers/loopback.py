@@ -18,10 +18,10 @@ from typing import Any, Unpack
 
 import requests
 
-from engine.brokers.alpaca import AlpacaBroker
-from engine.brokers.alpaca_patience import PatienceSettings
-from engine.brokers.exchange import Exchange
-from engine.orders import OrderIntent
+from engine.brokers.alpaca.broker import AlpacaBroker
+from engine.brokers.alpaca.patience import PatienceSettings
+from engine.brokers.interaction import Interaction
+from engine.model.orders import OrderIntent
 
 API_KEY = "PKTEST0123456789ABCD"
 SECRET_KEY = "s3cr3t/NeverShownAnywhere+0123456789"
@@ -258,10 +258,10 @@ def broker_at(
 class Recorded:
     """A recorder that keeps everything in a list."""
 
-    kept: list[Exchange]
+    kept: list[Interaction]
 
     def next_number(self) -> int:
         return len(self.kept) + 1
 
-    def keep(self, exchange: Exchange) -> None:
-        self.kept.append(exchange)
+    def keep(self, interaction: Interaction) -> None:
+        self.kept.append(interaction)

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import requests
 
-from engine.brokers.alpaca import AlpacaBroker
-from engine.orders import OrderIntent
+from engine.brokers.alpaca.broker import AlpacaBroker
+from engine.model.orders import OrderIntent
 from replay.simulator.server import Simulator
 
 HOST = "https://paper-api.alpaca.markets"

@@ -15,23 +15,23 @@ import vcr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.brokers.alpaca.transport import BoundedAdapter, Recording
 from engine.brokers.cassette import cassette_bytes
-from engine.brokers.exchange import Exchange
-from engine.brokers.transport import BoundedAdapter, Recording
+from engine.brokers.interaction import Interaction
 from replay.simulator.server import Simulator
 
 HOST = "https://paper-api.alpaca.markets"
 
 
-def exchange(
+def an_interaction(
     number: int, path: str = "/v2/clock", body: str | None = None, *, reply: str = "{}", error: str = ""
-) -> Exchange:
+) -> Interaction:
     response = {
         "status": {"code": 200, "message": "OK"},
         "headers": {"Content-Type": ["application/json"]},
         "body": {"string": reply},
     }
-    return Exchange(
+    return Interaction(
         number=number,
         started_at="2026-11-02T17:00:00+00:00",
         took_s=0.05,
@@ -47,14 +47,14 @@ def read(cassette: bytes) -> dict[str, Any]:
 
 
 def test_interactions_stand_in_the_order_in_which_requests_started_one_a_line() -> None:
-    cassette = cassette_bytes([exchange(number) for number in (3, 1, 2)])
+    cassette = cassette_bytes([an_interaction(number) for number in (3, 1, 2)])
     assert [interaction["number"] for interaction in read(cassette)["interactions"]] == [1, 2, 3]
     assert sum(b'"method":"GET"' in line for line in cassette.splitlines()) == 3
     assert read(cassette)["version"] == 1
 
 
 def test_requests_without_an_answer_stand_apart() -> None:
-    content = read(cassette_bytes([exchange(1, error="ReadTimeout: ..."), exchange(2)]))
+    content = read(cassette_bytes([an_interaction(1, error="ReadTimeout: ..."), an_interaction(2)]))
     assert [interaction["number"] for interaction in content["interactions"]] == [2]
     (unanswered,) = content["unanswered"]
     assert (unanswered["number"], unanswered["error"]) == (1, "ReadTimeout: ...")
@@ -70,7 +70,7 @@ def test_no_exchanges_make_an_empty_cassette(tmp_path: Path) -> None:
 
 def test_a_cassette_is_ascii_whatever_was_said() -> None:
     cassette = cassette_bytes(
-        [exchange(1, reply="M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller \N{PILE OF POO}")]
+        [an_interaction(1, reply="M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller \N{PILE OF POO}")]
     )
     assert cassette.isascii()
     (interaction,) = read(cassette)["interactions"]
@@ -81,25 +81,31 @@ def test_a_cassette_is_ascii_whatever_was_said() -> None:
 def test_what_is_written_is_read_back(reply: str, error: str, number: int) -> None:
     said = reply.encode("utf-8", "replace").decode()
     why = error.encode("utf-8", "replace").decode()
-    for one in (exchange(number, reply=said), exchange(number, error=why), exchange(number, body=said)):
+    for one in (
+        an_interaction(number, reply=said),
+        an_interaction(number, error=why),
+        an_interaction(number, body=said),
+    ):
         line = one.as_json()
         assert b"\n" not in line
-        assert Exchange.from_json(line) == one
+        assert Interaction.from_json(line) == one
 
 
-@pytest.mark.parametrize("line", [b"", b"{}", b"[1]", b'{"number": 1', b"\xff", exchange(1).as_json()[:-20]])
+@pytest.mark.parametrize(
+    "line", [b"", b"{}", b"[1]", b'{"number": 1', b"\xff", an_interaction(1).as_json()[:-20]]
+)
 def test_what_is_no_exchange_is_refused(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        Exchange.from_json(line)
+        Interaction.from_json(line)
 
 
 def test_vcr_plays_a_cassette_back_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "cassette.json"
     written = cassette_bytes([
-        exchange(1, reply='{"is_open": true}'),
-        exchange(2, "/v2/orders", '{"symbol": "TSLA"}', reply='{"id": "ü"}'),
-        exchange(3, "/v2/orders", error="ReadTimeout: ..."),
-        exchange(4, "/v2/orders?status=closed&limit=500", reply="[]"),
+        an_interaction(1, reply='{"is_open": true}'),
+        an_interaction(2, "/v2/orders", '{"symbol": "TSLA"}', reply='{"id": "ü"}'),
+        an_interaction(3, "/v2/orders", error="ReadTimeout: ..."),
+        an_interaction(4, "/v2/orders?status=closed&limit=500", reply="[]"),
     ])  # fmt: skip
     path.write_bytes(written)
     with vcr.use_cassette(str(path), record_mode="none", serializer="json") as tape:
@@ -114,7 +120,7 @@ def test_vcr_plays_a_cassette_back_unchanged(tmp_path: Path) -> None:
 
 
 def test_a_session_at_the_simulator_is_played_back_without_it(tmp_path: Path) -> None:
-    kept: list[Exchange] = []
+    kept: list[Interaction] = []
     order = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
 
     def trade(session: requests.Session, url: str) -> list[tuple[int, str]]:
@@ -142,14 +148,14 @@ def test_a_session_at_the_simulator_is_played_back_without_it(tmp_path: Path) ->
 
 
 def test_ten_thousand_exchanges_are_written_well_below_a_second() -> None:
-    exchanges = [exchange(number, "/v2/orders", "{}", reply="x" * 900) for number in range(10_000)]
+    interactions = [an_interaction(number, "/v2/orders", "{}", reply="x" * 900) for number in range(10_000)]
     begin = time.process_time()
-    cassette_bytes(exchanges)
+    cassette_bytes(interactions)
     assert time.process_time() - begin < 0.5
 
 
 def test_moments_are_in_utc() -> None:
-    kept: list[Exchange] = []
+    kept: list[Interaction] = []
     with Simulator().serving() as url, requests.Session() as session:
         inner = BoundedAdapter(connections=1, deadline_s=5)
         session.mount(url, Recording(inner, kept.append, clean=bytes, number=count(1).__next__))

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.brokers.account import BrokerClock
-from engine.brokers.alpaca import AlpacaBroker
+from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.brokers.clock_skew import ClockSkew, measure_clock_skew
 from engine.errors import BrokerError, UsageError
-from engine.schema import CLOCK_SKEW_LIMIT_S
+from engine.model.schema import CLOCK_SKEW_LIMIT_S
 from replay.simulator.server import Simulator
 from tests.engine.brokers.loopback import CLOCK, Loopback, says
 
@@ -121,8 +121,8 @@ def test_a_skew_reads_as_a_sentence(skew: ClockSkew, said: str) -> None:
 
 def test_alpaca_tells_the_time(broker: AlpacaBroker) -> None:
     before = datetime(2019, 7, 7, 16, 55, 9, 427_247, tzinfo=UTC)
-    moments = iter([before, before + timedelta(seconds=2)])
-    assert measure_clock_skew(broker, lambda: next(moments)) == ClockSkew(2.0, 1.0)
+    timestamps = iter([before, before + timedelta(seconds=2)])
+    assert measure_clock_skew(broker, lambda: next(timestamps)) == ClockSkew(2.0, 1.0)
 
 
 def test_alpaca_tells_when_it_replied(server: Loopback, broker: AlpacaBroker) -> None:

@@ -5,11 +5,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from engine.brokers.alpaca import AlpacaBroker
+from engine.accounts.connection import Venue
+from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.brokers.trading import SENDERS
-from engine.orders import OrderIntent
-from engine.routing.many_orders import each
-from engine.venue import Venue
+from engine.model.orders import OrderIntent
+from engine.routing.symbol_queue import each
 from replay.simulator.server import Simulator
 from tests.engine.brokers.simulated import KEY, NOON, SECRET, intent
 
@@ -32,7 +32,7 @@ def test_a_run_that_sends_as_many_orders_as_it_may_keeps_a_connection_for_each_s
             broker.place_order(intent=order)
             between.wait()
 
-        each(orders, place, lane_of=id, at_once=Venue.orders_at_once)
+        each(orders, place, queue_of=id, at_once=Venue.orders_at_once)
     assert len(connections) == Venue.orders_at_once == SENDERS
 
 

@@ -7,7 +7,7 @@ import pytest
 from engine.brokers.dry_run import DryRunBroker
 from engine.brokers.protocol import Broker
 from engine.errors import BrokerRejected
-from engine.orders import OrderIntent
+from engine.model.orders import OrderIntent
 
 INTENT = OrderIntent(
     strategy_id="delta_momentum_v1",

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.config import DEFAULT_INTAKE, IntakeLimits
 from engine.intents.reading import IntentFile, read_intent_file
-from engine.schema import intents_schema
+from engine.model.schema import intents_schema
+from engine.settings.variables import DEFAULT_INTAKE, IntakeLimits
 
 Row = dict[str, Any]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from engine.intents.assembling import KNOWN_SCHEMA, MOST_CONFLICTS, Assembled, assemble
 from engine.intents.identity import IdentityRules
 from engine.intents.reading import IntentFile, read_intent_file
-from engine.schema import intents_schema
+from engine.model.schema import intents_schema
 from tests.engine.intents.files import (
     FILE_TIME_US,
     HALF_PAST_TWO,

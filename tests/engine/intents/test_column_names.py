@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from engine.field_names import field_named, folded
 from engine.intents.column_names import is_index_name, order_term, shown_name
 from engine.intents.order_terms import FREE, SYNONYMS, WITHOUT_FIELD
 from engine.intents.translated_terms import TRANSLATED
-from engine.schema import FIELD_BY_NAME
+from engine.model.field_names import field_named, folded
+from engine.model.schema import FIELD_BY_NAME
 
 FOLDED = {
     "Order_Type": "order_type",

@@ -12,7 +12,7 @@ import pytest
 
 from engine.errors import UnreadableFile
 from engine.intents.formats import read_raw
-from engine.schema import FILE_ENDINGS
+from engine.model.schema import FILE_ENDINGS
 from tests.engine.intents.files import ENDINGS, HEADER, order, orders_with, parquet, written
 
 BOM = b"\xef\xbb\xbf"

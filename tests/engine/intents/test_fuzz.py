@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from engine import RiskConfig, RiskInputs, evaluate
 from engine.intents.problems import WHOLE_FILE
 from engine.intents.reading import IntentFile
-from engine.record import json_line
-from engine.schema import INTENT_FIELDS
+from engine.model.schema import INTENT_FIELDS
+from engine.record.formats import json_line
 from tests.engine.intents.files import ENDINGS, HALF_PAST_TWO, SESSION, order, parquet, read, written
 
 ALL_ENDINGS = (*ENDINGS, *(f"{ending}.gz" for ending in ENDINGS))

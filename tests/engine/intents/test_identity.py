@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.intents.identity import IdentityRules
 from engine.intents.reading import IntentFile, read_intent_file
-from engine.schema import INTENT_FIELDS
+from engine.model.schema import INTENT_FIELDS
 from tests.engine.intents.files import (
     ENDINGS,
     FILE_TIME_US,

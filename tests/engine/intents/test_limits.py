@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from engine.config import DEFAULT_INTAKE, IntakeLimits
 from engine.intents import reading
 from engine.intents.excerpts import room_for_each
 from engine.intents.reading import IntentFile, read_intent_file
+from engine.settings.variables import DEFAULT_INTAKE, IntakeLimits
 from tests.engine.intents.files import (
     HEADER,
     SESSION,

@@ -17,7 +17,7 @@ from engine.errors import ConfigurationError
 from engine.intents.local_times import InboxZone, with_offsets
 from engine.intents.reading import IntentFile, read_intent_file
 from engine.intents.typed import typed_column
-from engine.setting_values import as_zone
+from engine.settings.values import as_zone
 
 NEW_YORK = "America/New_York"
 CLOCK_CHANGES = ["1883-11-18T12:00", "1918-03-31T02:00", "2026-03-08T02:00", "2026-11-01T01:00"]

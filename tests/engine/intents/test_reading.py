@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from engine import RiskConfig, RiskInputs, evaluate
-from engine.config import IntakeLimits
 from engine.intents import reading
 from engine.intents.problems import Problem, RefusedRow
 from engine.intents.reading import read_intent_file
-from engine.printable import shown
-from engine.schema import INTENT_FIELDS
+from engine.model.schema import INTENT_FIELDS
+from engine.settings.variables import IntakeLimits
+from engine.text.printable import shown
 from tests.engine.intents.files import (
     ENDINGS,
     FILE_TIME_US,

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.columns import FlagColumn, NumberColumn, TextColumn, TimeColumn
 from engine.intents.raw_table import ODD
 from engine.intents.typed import trimmed_text, typed_column
-from engine.schema import Kind
+from engine.model.columns import FlagColumn, NumberColumn, TextColumn, TimeColumn
+from engine.model.schema import Kind
 from tests.engine.intents.files import HALF_PAST_TWO_US
 
 BAD = "bad"

@@ -166,12 +166,12 @@ def check_duplicate(row: Row, state: State) -> str:
 def check_expiry(row: Row, known: Known, config: RiskConfig) -> str:
     unknown = False
     if given(row, "valid_until"):
-        if not is_moment(row["valid_until"]):
+        if not is_timestamp(row["valid_until"]):
             unknown = True
         elif known.as_of > row["valid_until"]:
             return "fail"
     if config.intent_max_age_s is not None:
-        if not given(row, "created_at") or not is_moment(row["created_at"]):
+        if not given(row, "created_at") or not is_timestamp(row["created_at"]):
             unknown = True
         elif known.as_of - row["created_at"] > pd.Timedelta(seconds=config.intent_max_age_s):
             return "fail"
@@ -324,7 +324,7 @@ def is_valid(row: Row) -> bool:
         and one_of(row, "time_in_force", TIMES_IN_FORCE, default="day")
         and one_of(row, "order_class", ORDER_CLASSES, default="simple")
         and all(is_quantity(row[price]) for price in PRICES if given(row, price))
-        and all(is_moment(row[when]) for when in ("created_at", "valid_until") if given(row, when))
+        and all(is_timestamp(row[when]) for when in ("created_at", "valid_until") if given(row, when))
         and (is_valid_cancel(row) if is_cancel(row) else is_valid_order(row))
     )
 
@@ -410,7 +410,7 @@ def one_of(row: Row, name: str, words: set[str], *, default: str) -> bool:
     return isinstance(value, str) and value in words
 
 
-def is_moment(value: Any) -> bool:
+def is_timestamp(value: Any) -> bool:
     return isinstance(value, datetime) and value.tzinfo is not None
 
 

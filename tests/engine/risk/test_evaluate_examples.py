@@ -12,8 +12,8 @@ import pytest
 
 from engine import RiskConfig, RiskInputs, evaluate
 from engine.errors import ConfigurationError
+from engine.model.schema import CLOCK_SKEW_LIMIT_S
 from engine.risk import RULE_BOOK, Rule
-from engine.schema import CLOCK_SKEW_LIMIT_S
 
 AS_OF = pd.Timestamp("2026-03-16T19:55:00Z")
 Row = dict[str, Any]
@@ -411,8 +411,8 @@ def test_an_order_is_valid_until_its_last_moment_and_not_after() -> None:
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
 def test_moments_may_be_of_any_unit_and_zone(unit: str, zone: str) -> None:
-    moments = [AS_OF, AS_OF - pd.Timedelta(seconds=1), AS_OF - pd.Timedelta(seconds=2), pd.NaT]
-    intents = batch(*[order(valid_until=moment, created_at=moment) for moment in moments])
+    timestamps = [AS_OF, AS_OF - pd.Timedelta(seconds=1), AS_OF - pd.Timedelta(seconds=2), pd.NaT]
+    intents = batch(*[order(valid_until=timestamp, created_at=timestamp) for timestamp in timestamps])
     recast = intents.astype(dict.fromkeys(("valid_until", "created_at"), f"datetime64[{unit}, {zone}]"))
     inputs = replace(book(), as_of=AS_OF.tz_convert(zone).as_unit(unit) - pd.Timedelta(seconds=1))
     assert evaluate(recast, inputs, RiskConfig())["reason"].tolist() == ["ok", "ok", "intent_expired", "ok"]

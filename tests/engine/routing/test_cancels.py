@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from requests import PreparedRequest, Response
 
-from engine.config import RiskConfig
+from engine.accounts.connection import Patience
 from engine.errors import BrokerError, BrokerRejected
-from engine.orders import BrokerOrder
+from engine.model.orders import BrokerOrder
 from engine.routing.cancels import withdrawn
-from engine.venue import Patience
+from engine.settings.variables import RiskConfig
 from tests.desk import Row, on, order
 from tests.engine.routing.trading import (
     Send,
@@ -140,24 +140,24 @@ def test_for_an_order_that_has_filled_it_is_too_late(desk: TradingDesk) -> None:
     assert deletes(desk) == []
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("timestamp", ["before", "after"])
 def test_for_an_order_that_fills_in_the_moment_of_its_cancel_it_is_too_late(
-    desk: TradingDesk, moment: str
+    desk: TradingDesk, timestamp: str
 ) -> None:
     rest(desk)
-    desk.arm("fill_races_cancel", moment=moment)
+    desk.arm("fill_races_cancel", timestamp=timestamp)
     row = withdraw(desk)
     assert (row["status"], row["order_status"]) == ("too_late", "filled")
     desk.live()
     assert desk.trades() == 1
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("timestamp", ["before", "after"])
 def test_an_order_that_fills_in_part_around_its_cancel_keeps_what_it_has(
-    desk: TradingDesk, moment: str
+    desk: TradingDesk, timestamp: str
 ) -> None:
     rest(desk)
-    desk.arm("fill_races_cancel", qty="4", moment=moment)
+    desk.arm("fill_races_cancel", qty="4", timestamp=timestamp)
     row = withdraw(desk)
     assert (row["status"], row["filled_qty"]) == ("canceled", 4.0)
     assert "4 filled" in row["message"]

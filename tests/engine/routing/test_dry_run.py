@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from engine.config import RiskConfig
-from engine.inputs import RiskInputs
+from engine.model.schema import results_schema
 from engine.risk import evaluate
+from engine.risk.inputs import RiskInputs
 from engine.routing.dry_run import dry_run, lapsed
-from engine.schema import results_schema
-from engine.stores.kill_switch import KillSwitchState
+from engine.safety.kill_switch import KillSwitchState
+from engine.settings.variables import RiskConfig
 from tests.desk import NOON, Row, off, on, order
 
 Switch = Callable[[], KillSwitchState]
@@ -178,12 +178,12 @@ def test_an_expired_order_stays_expired_where_the_switch_is_on() -> None:
 
 def over(*, valid_until_s: float | None = None, created_s: float = 0, max_age_s: float | None = None) -> bool:
     """Tell of an intent with moments in seconds from now."""
-    moments: dict[str, Any] = {
+    timestamps: dict[str, Any] = {
         "created_at": NOON + timedelta(seconds=created_s),
         "valid_until": None if valid_until_s is None else NOON + timedelta(seconds=valid_until_s),
     }
     kind = pa.timestamp("us", tz="UTC")
-    intents = pa.table({name: pa.array([moment], kind) for name, moment in moments.items()})
+    intents = pa.table({name: pa.array([timestamp], kind) for name, timestamp in timestamps.items()})
     return bool(lapsed(intents, NOON, max_age_s)[0])
 
 

@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 from requests import PreparedRequest, Response
 
-from engine.config import RiskConfig
 from engine.errors import BrokerError, ConfigurationError, LeaseLost, RunStopped
-from engine.orders import OrderIntent
-from engine.routing import live, planned
-from engine.routing.planned import Allowance, OrderMismatch, Planned
-from engine.run import finish
-from engine.schema import CLOCK_SKEW_LIMIT_S
-from engine.stores.runs import CASSETTE, MANIFEST, RESULTS, RunFolder
+from engine.model.orders import OrderIntent
+from engine.model.schema import CLOCK_SKEW_LIMIT_S
+from engine.record.run_folder import CASSETTE, MANIFEST, RESULTS, RunFolder
+from engine.routing import live
+from engine.routing import release_check as approved
+from engine.routing.release_check import Allowance, ApprovedOrder, OrderMismatch
+from engine.run.stages import finish
+from engine.settings.variables import RiskConfig
 from tests.desk import NOON, Row, off, on, order, outcomes, reasons, statuses
 from tests.engine.routing.trading import (
     BY_CLIENT_ID,
@@ -309,10 +310,10 @@ def test_a_reply_is_on_disk_before_the_next_order_of_its_symbol_leaves(desk: Tra
 # --- what leaves is compared with what was allowed
 
 
-def tampered(**changes: Any) -> Callable[[list[Planned]], list[Planned]]:
-    def tamper(orders: list[Planned]) -> list[Planned]:
+def tampered(**changes: Any) -> Callable[[list[ApprovedOrder]], list[ApprovedOrder]]:
+    def tamper(orders: list[ApprovedOrder]) -> list[ApprovedOrder]:
         first, *rest = orders
-        return [Planned(first.row, replace(first.intent, **changes)), *rest]
+        return [ApprovedOrder(first.row, replace(first.intent, **changes)), *rest]
 
     return tamper
 
@@ -327,9 +328,9 @@ def test_an_order_by_notional_is_compared_with_the_amount_that_was_allowed() -> 
         client_intent_id="a",
     )
     allowance = Allowance({("paper", "a"): ("SPY", "buy", -1, 100_000_000_000)})
-    allowance.check(Planned(0, intent))
+    allowance.check(ApprovedOrder(0, intent))
     with pytest.raises(OrderMismatch):
-        allowance.check(Planned(0, replace(intent, notional=100.01)))
+        allowance.check(ApprovedOrder(0, replace(intent, notional=100.01)))
 
 
 @pytest.mark.parametrize(
@@ -345,9 +346,11 @@ def test_an_order_by_notional_is_compared_with_the_amount_that_was_allowed() -> 
     ],
 )
 def test_an_order_that_is_not_what_was_allowed_is_not_sent(
-    desk: TradingDesk, monkeypatch: pytest.MonkeyPatch, tamper: Callable[[list[Planned]], list[Planned]]
+    desk: TradingDesk,
+    monkeypatch: pytest.MonkeyPatch,
+    tamper: Callable[[list[ApprovedOrder]], list[ApprovedOrder]],
 ) -> None:
-    honest = planned.allowed_intents
+    honest = approved.allowed_intents
     monkeypatch.setattr(live, "allowed_intents", lambda folder: tamper(honest(folder)))
     desk.drop("a.json", *named(3))
     with pytest.raises(OrderMismatch, match="Nothing more is sent"):
@@ -359,12 +362,12 @@ def test_an_order_that_is_not_what_was_allowed_is_not_sent(
 def test_a_refused_row_that_is_planned_all_the_same_is_not_sent(
     desk: TradingDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = planned.allowed_intents
+    honest = approved.allowed_intents
 
-    def tamper(folder: RunFolder) -> list[Planned]:
+    def tamper(folder: RunFolder) -> list[ApprovedOrder]:
         said = folder.table("intents.parquet").to_pylist()[1]
         names = ("strategy_id", "broker_account_id", "symbol", "side", "qty", "client_intent_id")
-        return [*honest(folder), Planned(1, OrderIntent(**{name: said[name] for name in names}))]
+        return [*honest(folder), ApprovedOrder(1, OrderIntent(**{name: said[name] for name in names}))]
 
     monkeypatch.setattr(live, "allowed_intents", tamper)
     desk.drop("a.json", order(client_intent_id="fine"), order(client_intent_id="huge", qty=500))
@@ -379,9 +382,9 @@ def test_an_allowance_lets_an_order_be_sent_again_under_its_own_id() -> None:
     )
     allowance = Allowance({("paper", "a"): ("SPY", "buy", 300_000_000, -1)})
     for _ in range(3):
-        allowance.check(Planned(0, intent))
+        allowance.check(ApprovedOrder(0, intent))
     with pytest.raises(OrderMismatch):
-        allowance.check(Planned(0, replace(intent, qty=0.1 + 0.2 + 1e-9)))
+        allowance.check(ApprovedOrder(0, replace(intent, qty=0.1 + 0.2 + 1e-9)))
 
 
 def test_what_the_broker_took_is_compared_with_what_was_allowed_of_it(desk: TradingDesk) -> None:
@@ -655,7 +658,7 @@ def test_a_run_begun_at_another_host_is_not_finished_here(desk: TradingDesk) -> 
 def test_what_a_dry_run_left_unfinished_is_never_sent_when_live_is_switched_on(desk: TradingDesk) -> None:
     desk.drop("a.json", *named(2))
     dry = desk.begin()
-    finish(dry, desk.world(), until="decisions.parquet")
+    finish(dry, desk.context(), until="decisions.parquet")
     desk.later(seconds=5)
     desk.live()
     assert statuses(dry) == ["dry_run", "dry_run"]

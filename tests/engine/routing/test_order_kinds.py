@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.config import RiskConfig
+from engine.settings.variables import RiskConfig
 from tests.desk import NOON, Row, order
 from tests.engine.routing.trading import GENEROUS, TradingDesk, doing, exit_code, results, standing_still
 
@@ -100,16 +100,16 @@ KINDS: dict[str, tuple[Row, Row, datetime]] = {
 }  # fmt: skip
 
 
-def desk_at(moment: datetime, data: Path) -> TradingDesk:
-    at = {"start_ns": int(moment.timestamp()) * 10**9}
-    return TradingDesk(data, now=moment, simulator=standing_still(**at), settle_s=0.0)
+def desk_at(timestamp: datetime, data: Path) -> TradingDesk:
+    at = {"start_ns": int(timestamp.timestamp()) * 10**9}
+    return TradingDesk(data, now=timestamp, simulator=standing_still(**at), settle_s=0.0)
 
 
-@pytest.mark.parametrize(("said", "changes", "moment"), KINDS.values(), ids=KINDS.keys())
+@pytest.mark.parametrize(("said", "changes", "timestamp"), KINDS.values(), ids=KINDS.keys())
 def test_an_intent_goes_out_as_the_order_that_it_says(
-    tmp_path: Path, said: Row, changes: Row, moment: datetime
+    tmp_path: Path, said: Row, changes: Row, timestamp: datetime
 ) -> None:
-    desk = desk_at(moment, tmp_path / "data")
+    desk = desk_at(timestamp, tmp_path / "data")
     config = RiskConfig(accounts=frozenset({"paper"}), fail_open="notional" in said)
     row = desk.one(config=config, **{"qty": 2, **said})
     assert (row["status"], row["reason"]) == ("placed", "ok")

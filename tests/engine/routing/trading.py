@@ -24,10 +24,10 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from engine.brokers.access import Access
-from engine.brokers.alpaca import AlpacaBroker
-from engine.config import RiskConfig
-from engine.stores.objects import Content, LocalObjects
-from engine.stores.runs import RunFolder, RunFolders
+from engine.brokers.alpaca.broker import AlpacaBroker
+from engine.record.objects import Content, LocalObjects
+from engine.record.run_folder import RunFolder, RunFolders
+from engine.settings.variables import RiskConfig
 from replay.simulator.server import Simulator
 from tests.desk import Row, order
 from tests.live_desk import HOST, LiveDesk, simulated

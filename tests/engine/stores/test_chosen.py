@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import StoreSettings
 from engine.errors import ConfigurationError
+from engine.settings.variables import StoreSettings
 from engine.stores.chosen import check_stores_are_named, choose_stores
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.firestore import FirestoreStore
-from engine.stores.postgres import PostgresStore
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.firestore.store import FirestoreStore
+from engine.stores.postgres.store import PostgresStore
 
 URL = "postgresql://u:s3cret@db.example/book"
 NO, YES = "", "embedded"
@@ -74,7 +74,7 @@ def test_choosing_touches_nothing(tmp_path: Path) -> None:
 
 def test_choosing_loads_neither_library_nor_connects() -> None:
     code = (
-        "import sys; from engine.config import StoreSettings; from engine.stores.chosen import choose_stores;"
+        "import sys; from engine.settings.variables import StoreSettings; from engine.stores.chosen import choose_stores;"
         f"choose_stores(StoreSettings.from_env({{'DATABASE_URL': {URL!r}, 'FIREBASE_PROJECT_ID': 'own'}}));"
         "print([name for name in ('psycopg', 'google.cloud', 'grpc') if name in sys.modules])"
     )

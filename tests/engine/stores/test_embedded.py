@@ -19,9 +19,9 @@ import pandas as pd
 import pytest
 
 from engine.errors import DataUnavailable, EngineError
-from engine.stores import embedded_file
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.embedded_file import SCHEMA_VERSION, EmbeddedFile
+from engine.stores.embedded import file as embedded_file
+from engine.stores.embedded.file import SCHEMA_VERSION, EmbeddedFile
+from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.protocols import SyncMark
 from tests.engine.stores.trades import SESSION, bought, counted, trade
 
@@ -591,7 +591,7 @@ def killed_at_some_instant(store: EmbeddedStore, work: str) -> None:
 import itertools, pathlib
 from datetime import UTC, date, datetime, timedelta
 import pandas as pd
-from engine.stores.embedded import EmbeddedStore
+from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.protocols import SyncMark
 store = EmbeddedStore(pathlib.Path({str(store.path)!r}))
 for turn in itertools.count(1):{indent(work, "    ")}"""
@@ -668,7 +668,7 @@ def test_two_jobs_that_make_the_file_at_once_lose_nothing(
 
 def test_sqlite_is_imported_only_once_there_is_a_file_to_read(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib; from engine.stores.embedded import EmbeddedStore;"
+        "import sys, pathlib; from engine.stores.embedded.store import EmbeddedStore;"
         f"EmbeddedStore(pathlib.Path({str(tmp_path / 'engine.db')!r})).all_positions();"
         "sys.exit('sqlite3' in sys.modules)"
     )

@@ -25,8 +25,8 @@ from google.cloud.firestore_v1.batch import WriteBatch
 from google.cloud.firestore_v1.types import RunAggregationQueryResponse
 
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
-from engine.stores import firestore_client
-from engine.stores.firestore import FirestoreStore
+from engine.stores.firestore import client as firestore_client
+from engine.stores.firestore.store import FirestoreStore
 from tests.engine.stores.trades import SESSION, bought, counted, trade
 from tests.servers.firestore import FirestoreEmulator
 from tests.servers.proxy import Proxy
@@ -199,10 +199,10 @@ def test_a_document_is_read_from_the_root_whatever_the_tenant(firestore_project:
 
 
 def test_moments_in_a_document_have_a_zone(store: FirestoreStore, client: Any) -> None:
-    moment = datetime(2026, 3, 2, 15, 30, 1, 123456, tzinfo=UTC)
-    client.document("ops/heartbeat").set({"at": moment, "where": GeoPoint(1, 2), "bytes": b"1"})
+    timestamp = datetime(2026, 3, 2, 15, 30, 1, 123456, tzinfo=UTC)
+    client.document("ops/heartbeat").set({"at": timestamp, "where": GeoPoint(1, 2), "bytes": b"1"})
     document = store.document("ops/heartbeat") or {}
-    assert document["at"] == moment
+    assert document["at"] == timestamp
     assert document["at"].utcoffset() is not None
 
 
@@ -215,10 +215,10 @@ def test_a_path_that_names_no_document_is_unavailable_with_an_example(path: str)
 
 
 def test_fields_that_others_wrote_stay(store: FirestoreStore, client: Any) -> None:
-    moment = datetime(2026, 3, 2, tzinfo=UTC)
+    timestamp = datetime(2026, 3, 2, tzinfo=UTC)
     theirs = {
-        "noted_at": moment,
-        "raw_fill": {"seen": moment},
+        "noted_at": timestamp,
+        "raw_fill": {"seen": timestamp},
         "odd": [{"[]": 5}],
         "trading_date": "2026-02-27",
     }
@@ -226,7 +226,7 @@ def test_fields_that_others_wrote_stay(store: FirestoreStore, client: Any) -> No
     assert store.write_ledger([trade("o-1")]) == 1
     assert store.ledger_document("o-1") == trade("o-1") | theirs | {
         "trading_date": "2026-02-27",
-        "raw_fill": {"seen": moment, "price": "500.10"},
+        "raw_fill": {"seen": timestamp, "price": "500.10"},
     }
 
 
@@ -468,7 +468,7 @@ def server_that_answers(*answers: dict[str, Any]) -> Iterator[str]:
 def test_a_count_that_is_no_whole_number_is_unavailable(
     monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]]
 ) -> None:
-    monkeypatch.setattr("engine.stores.firestore._in_range", lambda *_: [])
+    monkeypatch.setattr("engine.stores.firestore.store._in_range", lambda *_: [])
     with server_that_answers(*answers) as address:
         monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", address)
         store = FirestoreStore("nonsense", timeout_s=PATIENT_S)
@@ -510,7 +510,7 @@ def test_all_counts_are_asked_for_at_the_same_time(
 ) -> None:
     together = threading.Barrier(5, timeout=PATIENT_S)
     monkeypatch.setattr(FirestoreStore, "_count", lambda *_: together.wait() * 0)
-    monkeypatch.setattr("engine.stores.firestore._in_range", lambda *_: [])
+    monkeypatch.setattr("engine.stores.firestore.store._in_range", lambda *_: [])
     assert counted(store, "a", "b") == {}
 
 
@@ -529,7 +529,7 @@ def test_a_body_that_never_ends_is_given_up(store: FirestoreStore, monkeypatch: 
     hasty = FirestoreStore(store.project, timeout_s=0.5)
     with pytest.raises(DataUnavailable, match=r"^Firestore project .*: no answer within 0\.5 s\. See that"):
         hasty.trade_counts(["a"], SESSION)
-    monkeypatch.setattr("engine.stores.firestore_writing.LedgerWriting.merge", lambda *_: ended.wait(30))
+    monkeypatch.setattr("engine.stores.firestore.writing.LedgerWriting.merge", lambda *_: ended.wait(30))
     with pytest.raises(EngineError, match=r"no answer within 0\.5 s\. .* repeating it is safe"):
         hasty.write_ledger([trade("o-1")])
     ended.set()
@@ -558,7 +558,7 @@ def run(program: str, **environment: str) -> tuple[str, float]:
 
 GIVEN_UP = """
 from engine.errors import EngineError
-from engine.stores.firestore import FirestoreStore
+from engine.stores.firestore.store import FirestoreStore
 store = FirestoreStore("project", timeout_s=1)
 for call in (store.check, lambda: store.write_ledger([{trade}])):
     try:
@@ -585,7 +585,7 @@ def test_a_process_ends_soon_and_silently_while_a_request_still_hangs(proxy: Pro
     program = """
 from engine.errors import DataUnavailable
 from engine.stores.deadlines import within
-from engine.stores.firestore_client import Deadline, connected, load_library, never
+from engine.stores.firestore.client import Deadline, connected, load_library, never
 load_library()
 def hang():
     with connected("project", Deadline.after(5)) as client:
@@ -603,7 +603,7 @@ except DataUnavailable:
 NO_CREDENTIALS = """
 import time
 from engine.errors import DataUnavailable
-from engine.stores.firestore import FirestoreStore
+from engine.stores.firestore.store import FirestoreStore
 begun_at = time.monotonic()
 try:
     FirestoreStore("project", timeout_s=1).check()
@@ -640,7 +640,7 @@ def test_an_empty_emulator_address_means_the_real_firestore(tmp_path: Path) -> N
     words = {"client_id": "x", "client_secret": "x", "refresh_token": "x", "quota_project_id": "x"}
     key.write_text(json.dumps({"type": "authorized_user"} | words))
     said, _ = run(
-        "from engine.stores.firestore_client import Deadline, connected, load_library; load_library();"
+        "from engine.stores.firestore.client import Deadline, connected, load_library; load_library();"
         "print(connected('project', Deadline.after(60)).__enter__()._target)",
         GOOGLE_APPLICATION_CREDENTIALS=str(key),
         FIRESTORE_EMULATOR_HOST="",
@@ -665,7 +665,7 @@ def test_a_search_for_credentials_that_hangs_is_given_up(tmp_path: Path) -> None
 
 def test_the_library_is_loaded_only_once_it_is_needed() -> None:
     said, _ = run(
-        "import sys; from engine.stores.firestore import FirestoreStore; FirestoreStore('project').place;"
+        "import sys; from engine.stores.firestore.store import FirestoreStore; FirestoreStore('project').place;"
         "print([name for name in sys.modules if name.startswith(('google', 'grpc'))])"
     )
     assert json.loads(said) == []

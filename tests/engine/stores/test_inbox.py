@@ -14,8 +14,8 @@ import pytest
 
 from engine.errors import UsageError
 from engine.intents.reading import IntentFile, read_intent_file
-from engine.stores.inbox import Dropped, Found, Inbox, Left, Reading, drop_file
-from engine.stores.inbox_files import name_with_hash
+from engine.stores.inbox.files import name_with_hash
+from engine.stores.inbox.inbox import Dropped, Found, Inbox, Left, Reading, drop_file
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from engine.errors import UnreadableFile
-from engine.printable import printable
 from engine.stores.positions_file import read_positions_file
+from engine.text.printable import printable
 
 ROW = {"broker_account_id": "paper", "symbol": "SPY", "qty": "10"}
 HEADER = "broker_account_id,symbol,qty\n"

@@ -18,8 +18,8 @@ import trustme
 from psycopg import sql
 
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
-from engine.stores.postgres import PostgresStore
-from engine.stores.postgres_schema import init_db
+from engine.stores.postgres.schema import init_db
+from engine.stores.postgres.store import PostgresStore
 from engine.stores.protocols import SyncMark
 from tests.servers.postgres import PostgresServer
 
@@ -77,8 +77,8 @@ def held(
 
 def mark(seconds: float = 0) -> SyncMark:
     """Give the mark of a sync, so many seconds after noon."""
-    moment = (NOON + timedelta(seconds=seconds)).to_pydatetime()
-    return SyncMark(synced_at=moment, trading_date=date(2026, 3, 2), reconciled_on=None, open_breaks=1)
+    timestamp = (NOON + timedelta(seconds=seconds)).to_pydatetime()
+    return SyncMark(synced_at=timestamp, trading_date=date(2026, 3, 2), reconciled_on=None, open_breaks=1)
 
 
 def whole_book(**quantities: float) -> pd.DataFrame:
@@ -241,10 +241,10 @@ def test_a_table_of_syncs_without_its_key_is_completed_by_init_db(store: Postgre
     assert store.keep_book("a", whole_book(SPY=1), mark=mark()) == 1
 
 
-@pytest.mark.parametrize("moment", ["infinity", "-infinity"])
-def test_a_sync_of_no_known_moment_is_stale_at_any_age(store: PostgresStore, moment: str) -> None:
+@pytest.mark.parametrize("timestamp", ["infinity", "-infinity"])
+def test_a_sync_of_no_known_moment_is_stale_at_any_age(store: PostgresStore, timestamp: str) -> None:
     store.keep_book("a", whole_book(SPY=1), mark=mark())
-    run_sql(store.url, f"UPDATE broker_position_syncs SET synced_at = '{moment}'")
+    run_sql(store.url, f"UPDATE broker_position_syncs SET synced_at = '{timestamp}'")
     assert held(store, "a", max_age_s=1e9) == [("a", None, None)]
     with pytest.raises(DataUnavailable):
         store.sync_mark("a")
@@ -424,12 +424,12 @@ def test_moments_without_a_zone_are_in_utc_whatever_the_database_is_set_to(
     assert store.all_positions()["updated_at"].tolist() == [NOON - timedelta(seconds=1)]
 
 
-@pytest.mark.parametrize("moment", ["NULL", "'infinity'", "'-infinity'"])
-def test_a_row_of_no_known_age_is_unavailable_where_ages_count(store: PostgresStore, moment: str) -> None:
+@pytest.mark.parametrize("timestamp", ["NULL", "'infinity'", "'-infinity'"])
+def test_a_row_of_no_known_age_is_unavailable_where_ages_count(store: PostgresStore, timestamp: str) -> None:
     run_sql(
         store.url,
         "ALTER TABLE broker_positions ALTER updated_at DROP NOT NULL",
-        f"INSERT INTO broker_positions VALUES ('a', 'SPY', 1, NULL, NULL, {moment})",
+        f"INSERT INTO broker_positions VALUES ('a', 'SPY', 1, NULL, NULL, {timestamp})",
     )
     assert held(store, "a", max_age_s=1e9) == [("a", "SPY", None)]
     assert held(store, "a") == [("a", "SPY", 1.0)]
@@ -640,7 +640,7 @@ def test_an_address_that_is_none_is_a_configuration_error_and_not_repeated(url: 
 
 def test_psycopg_is_loaded_only_once_it_is_used() -> None:
     program = (
-        "import sys; from engine.stores.postgres import PostgresStore; import engine.stores.postgres_schema;"
+        "import sys; from engine.stores.postgres.store import PostgresStore; import engine.stores.postgres.schema;"
         "PostgresStore('postgresql://127.0.0.1/t'); sys.exit('psycopg' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

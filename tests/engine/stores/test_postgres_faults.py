@@ -16,9 +16,12 @@ import psycopg
 import pytest
 
 from engine.errors import DataUnavailable, EngineError
-from engine.stores import postgres, postgres_schema, postgres_server, postgres_writing
-from engine.stores.postgres import PostgresStore
-from engine.stores.postgres_schema import init_db
+from engine.stores import postgres
+from engine.stores.postgres import schema as postgres_schema
+from engine.stores.postgres import server as postgres_server
+from engine.stores.postgres import writing as postgres_writing
+from engine.stores.postgres.schema import init_db
+from engine.stores.postgres.store import PostgresStore
 from engine.stores.protocols import SyncMark
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
@@ -336,8 +339,8 @@ def test_a_standby_says_to_name_the_primary(direct: PostgresStore) -> None:
 
 
 def mark(turn: int) -> SyncMark:
-    moment = (NOON + timedelta(seconds=turn)).to_pydatetime()
-    return SyncMark(synced_at=moment, trading_date=date(2026, 3, 2), reconciled_on=None, open_breaks=turn)
+    timestamp = (NOON + timedelta(seconds=turn)).to_pydatetime()
+    return SyncMark(synced_at=timestamp, trading_date=date(2026, 3, 2), reconciled_on=None, open_breaks=turn)
 
 
 def keep(store: PostgresStore, turn: int) -> int:

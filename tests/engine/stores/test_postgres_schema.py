@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from engine.errors import ConfigurationError, EngineError
-from engine.stores.postgres import PostgresStore
-from engine.stores.postgres_schema import init_db
+from engine.stores.postgres.schema import init_db
+from engine.stores.postgres.store import PostgresStore
 
 NOON = pd.Timestamp("2026-03-02T17:00:00.123456", tz="UTC")
 MARKS = "Created the table public.broker_position_syncs."

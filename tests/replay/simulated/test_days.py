@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import RiskConfig
 from engine.errors import UsageError
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.runs import CASSETTE, RunFolder
+from engine.record.run_folder import CASSETTE, RunFolder
+from engine.settings.variables import RiskConfig
+from engine.stores.embedded.store import EmbeddedStore
 from replay.simulated.days import Simulation, simulate
 from replay.simulated.strategies import strategies
 

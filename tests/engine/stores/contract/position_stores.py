@@ -7,9 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.postgres import PostgresStore
-from engine.stores.postgres_schema import init_db
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.postgres.schema import init_db
+from engine.stores.postgres.store import PostgresStore
 from engine.stores.protocols import PositionStore
 
 STORES = ["embedded", "postgres, accounts as text", "postgres, accounts as uuid"]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from engine.errors import EngineError
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.firestore import FirestoreStore
-from engine.stores.postgres import PostgresStore
-from engine.stores.postgres_schema import init_db
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.firestore.store import FirestoreStore
+from engine.stores.postgres.schema import init_db
+from engine.stores.postgres.store import PostgresStore
 from engine.stores.protocols import AgentDocuments
 from tests.processes import exit_codes
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from engine.errors import EngineError
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.firestore import FirestoreStore
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.firestore.store import FirestoreStore
 from engine.stores.protocols import LedgerStore
 from tests.engine.stores.trades import SESSION, counted, trade
 from tests.processes import exit_codes

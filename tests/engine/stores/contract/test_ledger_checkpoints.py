@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import AccountsInDoubt, DataUnavailable
-from engine.ledger_sums import Checkpoint, Summand, checkpoint_of
+from engine.ledger.sums import Checkpoint, Summand, checkpoint_of
 from engine.stores import ledger_checkpoints
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.embedded_file import EmbeddedFile
-from engine.stores.embedded_sums import EmbeddedSums
+from engine.stores.embedded.file import EmbeddedFile
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.embedded.sums import EmbeddedSums
 from engine.stores.ledger_checkpoints import Kept, SummedLedger, net_units_of
 from tests.engine.stores.trades import bought
 
@@ -155,7 +155,7 @@ def book(tmp_path: Path) -> Book:
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_checkpoints, "PAGE_OF_A_WALK", 2)
     monkeypatch.setattr(ledger_checkpoints, "PAGE_OF_A_BUILD", 3)
-    monkeypatch.setattr("engine.ledger_sums.NEWER_AT_MOST", 4)
+    monkeypatch.setattr("engine.ledger.sums.NEWER_AT_MOST", 4)
 
 
 def document(choose: random.Random) -> dict[str, Any]:
@@ -456,7 +456,7 @@ def test_a_checkpoint_of_a_newer_engine_asks_for_an_update(
 ) -> None:
     book.store.write_ledger(several(3))
     with monkeypatch.context() as patched:
-        patched.setattr("engine.ledger_sums.VERSION", 2)
+        patched.setattr("engine.ledger.sums.VERSION", 2)
         book.store.net_positions("paper", today=FIRST)
     with pytest.raises(DataUnavailable, match="update the engine"):
         book.store.net_positions("paper", today=FIRST)

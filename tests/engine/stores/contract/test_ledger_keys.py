@@ -14,9 +14,9 @@ import pytest
 from google.cloud.firestore import Client
 
 from engine.errors import AccountsInDoubt
-from engine.ledger_keys import MOST_IN_DOUBT, ranges_without_sessions
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.firestore import FirestoreStore
+from engine.ledger.keys import MOST_IN_DOUBT, ranges_without_sessions
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.firestore.store import FirestoreStore
 from engine.stores.protocols import LedgerStore
 from tests.engine.stores.trades import SESSION, bought, counted, trade
 

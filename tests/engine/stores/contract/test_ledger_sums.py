@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import DataUnavailable
-from engine.ledger import adjustment_document
-from engine.stores.embedded import EmbeddedStore
-from engine.stores.firestore import FirestoreStore
+from engine.ledger.documents import adjustment_document
+from engine.stores.embedded.store import EmbeddedStore
+from engine.stores.firestore.store import FirestoreStore
 from engine.stores.protocols import LedgerStore
 from tests.engine.stores.trades import SESSION, bought, counted, trade
 

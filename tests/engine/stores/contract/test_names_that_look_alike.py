@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine.config import RiskConfig
-from engine.inputs import RiskInputs
+from engine.model.schema import inputs_schemas
 from engine.risk import evaluate
-from engine.schema import inputs_schemas
-from engine.stores.embedded import EmbeddedStore
+from engine.risk.inputs import RiskInputs
+from engine.settings.variables import RiskConfig
+from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.protocols import PositionStore
 from tests.engine.stores.contract.position_stores import STORES, empty_store
 

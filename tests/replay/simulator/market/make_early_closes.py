@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import exchange_calendars
 
-from engine.calendar import EARLY_CLOSES, FIRST_DAY, LAST_DAY
+from engine.model.calendar import EARLY_CLOSES, FIRST_DAY, LAST_DAY
 
 HEADER = "session_that_closes_at_13"
 

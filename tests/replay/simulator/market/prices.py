@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pandas as pd
 
-from engine.calendar import NEW_YORK
+from engine.model.calendar import NEW_YORK
 from replay.simulator.market.prices import Bars
 from replay.simulator.moments import SECOND
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.calendar import EARLY_CLOSES, FIRST_DAY, LAST_DAY, trading_date
 from engine.errors import ConfigurationError
+from engine.model.calendar import EARLY_CLOSES, FIRST_DAY, LAST_DAY, trading_date
 from replay.simulator.market import sessions
 from replay.simulator.market.sessions import (
     FIRST_NS,

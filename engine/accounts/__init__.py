@@ -1,0 +1,1 @@
+"""Broker accounts: which there are, what they are called, and the connection of a live run to each."""

@@ -1,0 +1,268 @@
+"""What a live run has beyond a dry one: for each account a broker, the right to send, and patience."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+from engine.accounts.names import AccountKey, Names, account_key, check_one_name_each
+from engine.brokers.access import Access
+from engine.brokers.alpaca.replies import AFTER_RESET_S
+from engine.brokers.trading import SENDERS, Recorder, TradingBroker
+from engine.errors import ConfigurationError, DataUnavailable, EngineError, RunStopped
+from engine.safety.agent_state import Agent, State
+from engine.safety.lease import Holder, Lease, Leasing
+from engine.safety.lease_holding import hold_until_done
+from engine.stores.protocols import AgentDocuments
+
+__all__ = ["Names", "Opening", "Patience", "Venue", "Venues", "account_key"]
+
+SEND_S = 20.0
+"""A request to place an order is over after this time: connecting and waiting for the reply."""
+_Done = TypeVar("_Done")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the outcome of a request is sought; seconds.
+
+    ``lookups_s``: the waits between lookups of an order that isn't found. ``posts``: how often an order is
+    sent at most. ``down_after_s``: without a connection for so long, the broker counts as down; and so does
+    one that turns an order away for longer than ``broker_wait_s``, by what it asks for or by what it takes.
+    """
+
+    lookups_s: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 4.0)
+    posts: int = 3
+    down_after_s: float = 30.0
+    broker_wait_s: float = 60.0
+
+    @property
+    def longest_hold_s(self) -> float:
+        """Return for how long the rate limit may keep one request from being sent."""
+        return self.broker_wait_s + AFTER_RESET_S if self.broker_wait_s else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Venue:
+    """Where the orders of one account are sent.
+
+    ``account``: what intents call it, "" as long as nobody has named it. ``key`` tells it from every other
+    account at every host. ``halted``: why a person has halted the agent, "" where nobody has; read before
+    every order. ``notes`` are kept with the ledger. ``settle_s``: seconds for which fills are waited for
+    after the last order has left.
+    """
+
+    account: str
+    key: str
+    broker: TradingBroker
+    lease: Lease
+    halted: Callable[[], str]
+    notes: AgentDocuments
+    settle_s: float = 30.0
+    patience: Patience = Patience()
+    orders_at_once: int = SENDERS
+
+    def recorded(self, recorder: Recorder) -> Venue:
+        """Give the same venue, with the broker's traffic recorded."""
+        return replace(self, broker=self.broker.recorded(recorder, self.account))
+
+    @property
+    def shown_as(self) -> str:
+        """The account's name, for messages."""
+        return self.account or "the account"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Venues:
+    """Where a live run sends its orders: a venue for each account that may trade.
+
+    ``down``: why accounts that are configured can't be traded, by name. ``names`` keeps what each is called.
+    """
+
+    at_work: tuple[Venue, ...]
+    names: Names
+    down: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def by_account(self) -> dict[str, Venue]:
+        """The venues by what intents call their accounts."""
+        return {venue.account: venue for venue in self.at_work}
+
+    def recorded(self, recorder: Recorder) -> Venues:
+        """Give the same venues, with their traffic recorded."""
+        return replace(self, at_work=tuple(venue.recorded(recorder) for venue in self.at_work))
+
+    def named_by(self, accounts: Sequence[str]) -> Venues:
+        """Let a batch's only account give its name to the only one of the keys, where it has none yet.
+
+        Where that can't be, none of the batch's accounts can be traded.
+        """
+        nameless = self.by_account.get("")
+        if nameless is None or not accounts:
+            return self
+        try:
+            if len(accounts) > 1:
+                raise DataUnavailable(
+                    f"the keys are of one account, and the batch names {len(accounts)}: "
+                    f"{', '.join(accounts[:5])}. Set EXEC_BROKER_ACCOUNT_ID to the name that intents give "
+                    f"this account, and drop the files again."
+                )
+            self.names.claim(accounts[0], nameless.key)
+        except EngineError as error:
+            return replace(self, down={**self.down, **dict.fromkeys(accounts, str(error))})
+        return replace(self, at_work=(replace(nameless, account=accounts[0]),))
+
+    def why_down(self, account: str) -> str:
+        """Say why an account can't be traded; "" where it can."""
+        if account in self.by_account:
+            return ""
+        return self.down.get(account) or f"account {account} is none of those whose keys are here"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """How venues are opened; ``to_trade`` off: also those that may only be looked at, being blocked.
+
+    ``broker_wait_s`` as in ``Patience``.
+    """
+
+    agent: Agent
+    holder: Holder
+    settle_s: float
+    stopping: Callable[[], bool]
+    broker_wait_s: float = Patience.broker_wait_s
+    to_trade: bool = True
+    token: Callable[[], str] = Leasing.token
+
+    @contextmanager
+    def venues(
+        self, accesses: Sequence[Access], *, left_out: Mapping[str, str] | None = None
+    ) -> Iterator[Venues]:
+        """Give the venues of accounts for as long as this job holds the leases of all of them.
+
+        All are asked, and all leases waited for, at the same time; leases that are held already are renewed
+        meanwhile. Accounts that can't be asked, or may not trade, are ``down``, and so are those of
+        ``left_out``, which aren't asked: why, by name. Raises what is wrong with the first one
+        where all are: ``BrokerError``, ``LeaseHeld`` where another job trades on it, ``DataUnavailable``.
+        ``ConfigurationError`` and ``RunStopped`` are raised in any case.
+        """
+        left_out = left_out or {}
+        with ExitStack() as held:
+            down: dict[str, EngineError] = {name: DataUnavailable(why) for name, why in left_out.items()}
+            asked = [access for access in accesses if access.account not in left_out]
+            keys = self._each(asked, self._key_of)
+            known = {name: key for name, key in keys.items() if isinstance(key, AccountKey)}
+            check_one_name_each(known)
+            for name, key in known.items():
+                self.names.check_identity(name, key)
+            answered = [access for access in asked if access.account in known]
+            leases = self._each(answered, lambda access: self._acquired(known[access.account].key))
+            for lease in leases.values():
+                if isinstance(lease, Lease):
+                    held.enter_context(lease)
+            at_work: list[Venue] = []
+            for access in asked:
+                try:
+                    key = _or_raise(keys[access.account])
+                    at_work.append(self._venue(access, key.key, _or_raise(leases[access.account])))
+                except (ConfigurationError, RunStopped):
+                    raise
+                except EngineError as error:
+                    down[access.account] = error
+            if down and not at_work:
+                raise next(iter(down.values()))
+            for account, why in down.items():
+                message = f"account {account} is left out: {why}"
+                self.agent.log.event("account_down", message, severity="ERROR", account=account)
+            yield Venues(
+                at_work=tuple(at_work),
+                names=self.names,
+                down={account: str(why) for account, why in down.items()},
+            )
+
+    @property
+    def names(self) -> Names:
+        """What the accounts are called."""
+        return Names(self.agent.store)
+
+    def _each(
+        self, accesses: Sequence[Access], work: Callable[[Access], _Done]
+    ) -> dict[str, _Done | EngineError]:
+        """Do the work for all accounts at the same time, and return what it returned or raised, by account.
+
+        The leases that it acquires are held until all of it is done. A single account's is done by this
+        thread.
+        """
+
+        def one(access: Access) -> _Done | EngineError:
+            try:
+                return work(access)
+            except EngineError as error:
+                return error
+
+        if len(accesses) < 2:
+            return {access.account: one(access) for access in accesses}
+        with ThreadPoolExecutor(max_workers=len(accesses), thread_name_prefix="account") as threads:
+            working = {access.account: threads.submit(one, access) for access in accesses}
+            hold_until_done(working.values(), lambda: _acquired_in(working.values()), seconds=SEND_S)
+        return {account: done.result() for account, done in working.items()}
+
+    def _key_of(self, access: Access) -> AccountKey:
+        """Ask for an account, and return its key."""
+        broker = access.broker
+        if broker.longest_request_s > SEND_S:
+            raise ConfigurationError(
+                f"A request to {broker.trading_host} may take {broker.longest_request_s:g} s, and the right "
+                f"to send orders is held for {SEND_S:g} s at a time. Give the broker shorter timeouts."
+            )
+        return AccountKey.of(broker.trading_host, access.asked(to_trade=self.to_trade))
+
+    def _acquired(self, key: str) -> Lease:
+        leasing = Leasing(
+            documents=self.agent.store,
+            holder=self.holder,
+            log=self.agent.log,
+            stopping=self.stopping,
+            clock=self.agent.clock,
+            token=self.token,
+        )
+        return leasing.acquire(key)
+
+    def _venue(self, access: Access, key: str, lease: Lease) -> Venue:
+        if access.account:
+            self.names.claim(access.account, key)
+        return Venue(
+            account=access.account or self.names.of(key),
+            key=key,
+            broker=access.broker,
+            lease=lease,
+            halted=lambda: _why_halted(self.agent),
+            notes=self.agent.store,
+            settle_s=self.settle_s,
+            patience=Patience(broker_wait_s=self.broker_wait_s),
+        )
+
+
+def _acquired_in(working: Iterable[Future[Any]]) -> list[Lease]:
+    """Return the leases that have been acquired so far."""
+    done = [one.result() for one in working if one.done() and one.exception() is None]
+    return [lease for lease in done if isinstance(lease, Lease)]
+
+
+def _or_raise(done: _Done | EngineError) -> _Done:
+    if isinstance(done, EngineError):
+        raise done
+    return done
+
+
+def _why_halted(agent: Agent) -> str:
+    """Say why a person has halted the agent; a state that can't be read counts as halted."""
+    try:
+        kept = agent.state()
+    except EngineError as error:
+        return f"the agent's state can't be read: {error}"
+    return f"the agent is HALTED: {kept.why}" if kept.state is State.HALTED else ""

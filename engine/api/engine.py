@@ -1,0 +1,349 @@
+"""The gate for one intent at a time: the same reader, the same rules, the same answers as a batch of one."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import pandas as pd
+
+from engine.brokers.protocol import Broker
+from engine.errors import ConfigurationError
+from engine.intents.reading import IntentFile, read_intent_file, refused_file
+from engine.log import EventLog, wall_clock
+from engine.model.calendar import trading_date
+from engine.model.keeping import unkeepable_metadata
+from engine.model.orders import BrokerOrder, OrderIntent
+from engine.model.schema import FIGURES
+from engine.record.formats import json_line
+from engine.risk import RULE_BOOK, evaluate
+from engine.risk.inputs import RiskInputs
+from engine.run.decide import as_recorded
+from engine.safety.kill_switch import KillSwitch, KillSwitchState
+from engine.settings.variables import RiskConfig, RunSettings
+from engine.stores.chosen import choose_stores
+from engine.stores.deadlines import at_once
+from engine.stores.protocols import LedgerStore, PositionStore
+
+if TYPE_CHECKING:
+    from engine.brokers.trading import TradingBroker
+    from engine.record.run_folder import RunFolder
+
+_FILE = "intent.json"
+_WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskDecision:
+    """A verdict on one intent.
+
+    ``reason`` is ``ok`` or the first failing rule; ``checks`` has every rule's verdict (pass, fail, off,
+    unavailable), ``figures`` what they were judged by (NaN where unavailable), ``messages`` what is wrong
+    with the intent itself, or why a store gave no answer.
+    """
+
+    allowed: bool
+    reason: str
+    checks: Mapping[str, str]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    messages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionResult:
+    """What became of one intent; ``status`` is one of ``schema.RESULT_STATUSES``."""
+
+    status: str
+    risk: RiskDecision
+    client_intent_id: str
+    broker_order: BrokerOrder | None = None
+    message: str = ""
+
+
+class RiskManager:
+    """Judges intents by the limits, the stores and the kill switch that it was given.
+
+    What is left out comes from the environment, as for a run. Raises ``ConfigurationError`` for settings that
+    can't be read.
+    """
+
+    def __init__(
+        self,
+        config: RiskConfig | None = None,
+        *,
+        positions: PositionStore | None = None,
+        ledger: LedgerStore | None = None,
+        kill_switch: Callable[[], KillSwitchState] | None = None,
+        clock: Callable[[], datetime] = wall_clock,
+    ) -> None:
+        self.settings = RunSettings.from_env()
+        self.config = RiskConfig.from_env() if config is None else config
+        stores = choose_stores(self.settings.stores)
+        reader = stores.documents.document if stores.documents else None
+        own_switch = KillSwitch.from_env(read_document=reader).read
+        self.kill_switch = own_switch if kill_switch is None else kill_switch
+        self.clock = clock
+        self.stores = replace(stores, positions=positions or stores.positions, ledger=ledger or stores.ledger)
+
+    def validate(self, *, intent: OrderIntent, working_orders: pd.DataFrame | None = None) -> RiskDecision:
+        """Judge one intent. ``working_orders`` are open orders to count in, as in ``RiskInputs``."""
+        return self.judge(self.read(intent), working_orders)
+
+    def session(self) -> date:
+        """Give the session that it is now."""
+        return trading_date(self.clock(), self.settings.calendar)
+
+    def read(self, intent: OrderIntent) -> IntentFile:
+        """Read an intent as a file with one row: trimmed, checked, given an id."""
+        part = unkeepable_metadata(intent.metadata)
+        if part is not None:
+            return refused_file(_FILE, part)
+        said = {name: value for name, value in asdict(intent).items() if value is not None}
+        now = self.clock()
+        return read_intent_file(
+            _FILE,
+            json_line(said),
+            file_time_us=round(now.timestamp() * 1e6),
+            now_us=round(now.timestamp() * 1e6),
+            trading_date=trading_date(now, self.settings.calendar),
+        )
+
+    def judge(self, row: IntentFile, working_orders: pd.DataFrame | None) -> RiskDecision:
+        """Judge an intent that was read."""
+        if row.refused:
+            messages = tuple(problem.message for problem in row.refused[0].problems)
+            halted = self.kill_switch().on
+            known = {"kill_switch_enabled": "fail" if halted else "pass", "invalid_intent": "fail"}
+            checks = {rule.name: "unavailable" for rule in RULE_BOOK} | known
+            reason = "kill_switch_enabled" if halted else "invalid_intent"
+            return RiskDecision(allowed=False, reason=reason, checks=checks, messages=messages)
+        intents = row.table.to_pandas()
+        inputs, unavailable = self._inputs(intents, working_orders)
+        decision = evaluate(intents, inputs, self.config).iloc[0]
+        return RiskDecision(
+            allowed=bool(decision["allowed"]),
+            reason=str(decision["reason"]),
+            checks={rule.name: str(decision[f"check_{rule.name}"]) for rule in RULE_BOOK},
+            figures={name: float(decision[name]) for name in FIGURES},
+            messages=unavailable,
+        )
+
+    def _inputs(
+        self, intents: pd.DataFrame, working_orders: pd.DataFrame | None
+    ) -> tuple[RiskInputs, tuple[str, ...]]:
+        """Read the stores as a run does; give also why something is unavailable."""
+        now = pd.Timestamp(self.clock())
+        session = trading_date(now, self.settings.calendar)
+        accounts = [str(intents["broker_account_id"].iloc[0])]
+        if working_orders is None:
+            working_orders = pd.DataFrame(columns=list(_WORKING))
+        answers = at_once(
+            {
+                "positions": lambda: self.stores.positions.positions(
+                    accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
+                ),
+                "daily_trades": lambda: self.stores.ledger.trade_counts(accounts, session),
+            },
+            self.settings.stores.timeout_s,
+            bounded_within=True,
+        )
+        frames: dict[str, pd.DataFrame | None] = {}
+        unavailable = []
+        for name, answer in answers.items():
+            try:
+                frames[name] = as_recorded(name, answer.get()).to_pandas()
+            except Exception as error:  # whatever a store raised, or gave instead of a frame
+                frames[name] = None
+                unavailable.append(f"{name} can't be had: {error}")
+        inputs = RiskInputs(
+            as_of=now,
+            trading_date=session,
+            positions=frames["positions"],
+            daily_trades=frames["daily_trades"],
+            working_orders=working_orders,
+            kill_switch=self.kill_switch().on,
+        )
+        return inputs, tuple(unavailable)
+
+
+class ExecutionEngine:
+    """Judges intents one after the other; sends them in a live run, and in a dry run none.
+
+    In a dry run the intents that one engine has allowed count as working orders for the ones after them, and
+    their ids as taken, so that a sequence of calls is judged as the batch of the same intents would be. Live,
+    each call is a run of its own, with its folder below ``EXEC_DATA_DIR`` (``engine.api.live_intent``): it
+    needs what a live run needs, ``EXEC_DRY_RUN=0`` included. Raises ``ConfigurationError`` where that or a
+    broker that orders can be routed to is missing.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        broker_name: str,
+        dry_run: bool | None = None,
+        risk: RiskManager | None = None,
+        log: EventLog | None = None,
+    ) -> None:
+        self.risk = RiskManager() if risk is None else risk
+        self.dry_run = self.risk.settings.dry_run if dry_run is None else dry_run
+        if self.dry_run is not True:
+            _check_live(self.risk.settings, broker)
+        self.broker = broker
+        self.broker_name = broker_name
+        self._log = EventLog() if log is None else log
+        self._session: date | None = None
+        self._working: list[dict[str, Any]] = []
+        self._taken: dict[tuple[str, str], tuple[OrderIntent, ExecutionResult]] = {}
+        self._runs: dict[tuple[str, str], tuple[OrderIntent, RunFolder]] = {}
+        self._one_at_a_time = threading.Lock()
+
+    def execute_intent(self, *, intent: OrderIntent) -> ExecutionResult:
+        """Judge one intent and say what became of it; ``status`` as in ``results.parquet``.
+
+        Executing an intent again is idempotent: of one that was sent, or may have been (in a dry run: that
+        was allowed), the result is returned as it is now. One that was refused, halted or expired is judged
+        anew.
+
+        Threads wait for one another: each intent is judged by what the ones before it have left. A live one
+        raises what ``engine.api.live_intent.execute_live`` does.
+        """
+        with self._one_at_a_time:
+            is_refused = unkeepable_metadata(intent.metadata) is not None  # before a run, whose files lack it
+            return (
+                self._executed(intent) if self.dry_run is True or is_refused else self._executed_live(intent)
+            )
+
+    def _executed_live(self, intent: OrderIntent) -> ExecutionResult:
+        from engine.api.live_intent import execute_live
+
+        own = (intent.broker_account_id, str(intent.client_intent_id))
+        earlier, folder = self._runs.get(own, (None, None))
+        done = execute_live(
+            intent,
+            cast("TradingBroker", self.broker),
+            self.risk,
+            self._log,
+            earlier=folder if earlier == intent else None,
+        )
+        self._runs[own] = intent, done.folder
+        decision, result = done.decision, done.result
+        if decision is None or result is None:
+            row = self.risk.read(intent)
+            return ExecutionResult(
+                status="rejected",
+                risk=replace(self.risk.judge(row, None), allowed=False, messages=done.refused),
+                client_intent_id=intent.client_intent_id or "",
+                message=" ".join(done.refused),
+            )
+        return ExecutionResult(
+            status=result["status"],
+            risk=RiskDecision(
+                allowed=bool(decision["allowed"]),
+                reason=str(decision["reason"]),
+                checks={rule.name: str(decision[f"check_{rule.name}"]) for rule in RULE_BOOK},
+                figures={name: _figure(decision[name]) for name in FIGURES},
+                messages=done.unavailable,
+            ),
+            client_intent_id=result["client_intent_id"],
+            broker_order=_order_of(result),
+            message=result["message"] or "",
+        )
+
+    def _executed(self, intent: OrderIntent) -> ExecutionResult:
+        session = self.risk.session()
+        if session != self._session:  # yesterday's orders neither work nor count any more
+            self._session, self._working = session, []
+        row = self.risk.read(intent)
+        decision = self.risk.judge(row, pd.DataFrame(self._working, columns=list(_WORKING)))
+        said = {"client_intent_id": ""} if row.refused else row.table.slice(0, 1).to_pylist()[0]
+        own = (said.get("broker_account_id", ""), said["client_intent_id"])
+        if own in self._taken:
+            earlier, result = self._taken[own]
+            if earlier == intent:
+                return result
+            decision = _as_repeated(decision)
+        self._log_decision(intent, said["client_intent_id"], decision)
+        if not decision.allowed:
+            return ExecutionResult(
+                status="rejected",
+                risk=decision,
+                client_intent_id=said["client_intent_id"],
+                message=" ".join(decision.messages),
+            )
+        if said["action"] != "cancel":
+            self._working.append(
+                {name: said["qty" if name == "remaining_qty" else name] for name in _WORKING}
+            )
+        result = ExecutionResult(
+            status="dry_run",
+            risk=decision,
+            client_intent_id=said["client_intent_id"],
+            broker_order=None,
+            message="would be sent; this was a dry run",
+        )
+        self._taken[own] = intent, result
+        return result
+
+    def _log_decision(self, intent: OrderIntent, intent_id: str, decision: RiskDecision) -> None:
+        log = self._log.with_fields(intent_id=intent_id, strategy_id=intent.strategy_id)
+        log.event("intent_received", f"{intent.broker_account_id} {intent.side} {intent.symbol}")
+        said = "allowed" if decision.allowed else f"refused: {decision.reason}"
+        message = " ".join([f"{intent_id or 'an intent'} {said}", *decision.messages])
+        log.event(
+            "risk_decision",
+            message,
+            allowed=decision.allowed,
+            reason=decision.reason,
+            checks=dict(decision.checks),
+        )
+        if decision.allowed:
+            log.event("dry_run_accept", f"{intent_id} would be sent")
+
+
+def _check_live(settings: RunSettings, broker: Broker) -> None:
+    if settings.dry_run:
+        raise ConfigurationError(
+            "dry_run is off, which asks for live orders, and EXEC_DRY_RUN is on: both have to say so. Set "
+            "EXEC_DRY_RUN=0, or leave dry_run on."
+        )
+    if not hasattr(broker, "recorded"):
+        raise ConfigurationError(
+            f"dry_run is off, and {type(broker).__name__} is no broker that orders can be routed to. "
+            f"Hand in an AlpacaBroker, or leave dry_run on."
+        )
+
+
+def _figure(recorded: float | None) -> float:
+    return math.nan if recorded is None else float(recorded)
+
+
+def _order_of(result: Mapping[str, Any]) -> BrokerOrder | None:
+    """Give the order of a row of results, as the broker described it last."""
+    if result["broker_order_id"] is None:
+        return None
+    return BrokerOrder(
+        broker_order_id=result["broker_order_id"],
+        client_order_id=result["client_intent_id"],
+        order_status=result["order_status"],
+        qty=result["order_qty"],
+        filled_qty=result["filled_qty"],
+        filled_avg_price=result["filled_avg_price"],
+    )
+
+
+def _as_repeated(decision: RiskDecision) -> RiskDecision:
+    """Give the verdict on an intent whose id was allowed before."""
+    names = [rule.name for rule in RULE_BOOK]
+    before = names[: names.index("duplicate_intent")]
+    refused_before = any(decision.checks[name] in {"fail", "unavailable"} for name in before)
+    return replace(
+        decision,
+        allowed=False,
+        reason=decision.reason if refused_before else "duplicate_intent",
+        checks={**decision.checks, "duplicate_intent": "fail"},
+    )

@@ -1,0 +1,170 @@
+"""One intent at a time, live: each is a run of its own, by the same stages as a batch.
+
+So it passes the same gate, holds the same lease, is on disk before it is sent, and leaves the same record.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+from typing import Any, Protocol
+
+from engine.accounts.connection import Opening
+from engine.api.dropping import intent_lines
+from engine.api.sent_before import Sent, SentBefore, current
+from engine.brokers.access import Access
+from engine.brokers.trading import TradingBroker
+from engine.context import RunContext
+from engine.intents.reading import IntentFile
+from engine.log import EventLog
+from engine.model.orders import OrderIntent
+from engine.record.modes import Modes
+from engine.record.objects import LocalObjects, Objects
+from engine.record.run_folder import COLLECTED, DECISIONS, INPUTS, RESULTS, RunFolder, RunFolders
+from engine.run.stages import check_start, finish, start, to_finish
+from engine.safety.agent_state import Agent, whoever_acts
+from engine.safety.generations import generations_of
+from engine.safety.halt_mark import HaltMark
+from engine.safety.kill_switch import KillSwitchState
+from engine.safety.lease import Holder
+from engine.safety.lock import exclusive
+from engine.safety.preflight import broker_checks, market_data_check, store_checks
+from engine.safety.trading_gate import Gate, closed_by
+from engine.settings.variables import RiskConfig, RunSettings
+from engine.stores.chosen import Stores, check_emulator
+from engine.stores.inbox.inbox import Inbox, drop_file
+
+SLOT = "engine"
+
+
+class _Risk(Protocol):
+    """What ``RiskManager`` was given."""
+
+    settings: RunSettings
+    config: RiskConfig
+    stores: Stores
+    kill_switch: Callable[[], KillSwitchState]
+    clock: Callable[[], datetime]
+
+    def session(self) -> date: ...
+
+    def read(self, intent: OrderIntent) -> IntentFile: ...
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """What the run of one intent left: its row of decisions and results, or why it never came so far."""
+
+    folder: RunFolder
+    decision: dict[str, Any] | None
+    result: dict[str, Any] | None
+    refused: tuple[str, ...]
+    unavailable: tuple[str, ...] = ()
+
+
+def execute_live(
+    intent: OrderIntent,
+    broker: TradingBroker,
+    risk: _Risk,
+    log: EventLog,
+    *,
+    earlier: RunFolder | None = None,
+) -> LiveRun:
+    """Do a run of this one intent, after what an earlier run left unfinished.
+
+    Where the intent was sent before, or may have been, nothing is sent again: what became of it by now is
+    returned, whatever the gate says. It is looked for in the runs of the session, and in ``earlier``, the run
+    of an engine that executed the same object.
+
+    Raises ``GateClosed``, ``RunInProgress``, ``LeaseHeld``, ``ConfigurationError`` and ``BrokerError``: the
+    intent was not sent then, or its run is resumed by the next one.
+    """
+    settings = risk.settings
+    check_start(settings, slot=SLOT)
+    sent = SentBefore(RunFolders(LocalObjects(settings.data_dir)), risk, earlier)
+    if (found := sent.find(intent)) is not None:
+        return _now(found, broker, intent)
+    now = risk.clock()
+    said = {name: value for name, value in asdict(intent).items() if value is not None}
+    said.setdefault("created_at", now)  # the same intent said again is another one
+    modes = Modes.of(group_access=settings.stores.group_access)
+    private = settings.data_dir / f".{SLOT}" / "inbox"
+    objects = LocalObjects(settings.data_dir, modes)
+    agent = Agent(risk.stores.agent, log, whoever_acts(), clock=risk.clock, mark=HaltMark(objects))
+    access = Access(account=settings.account or intent.broker_account_id, broker=broker)
+    check_emulator(settings.stores, broker.trading_host)
+    with (
+        exclusive(settings.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC", modes=modes),
+        _gate(access, risk, agent, objects).opened(cancels_pass=intent.action == "cancel") as closed,
+        _opening(settings, agent).venues([access]) as venues,
+    ):
+        context = RunContext(
+            objects=objects,
+            inbox=Inbox(settings.data_dir / "inbox"),
+            positions=risk.stores.positions,
+            ledger=risk.stores.ledger,
+            kill_switch=risk.kill_switch,
+            log=log,
+            clock=risk.clock,
+            risk_data_timeout_s=settings.stores.timeout_s,
+            venues=venues,
+            closed_by=closed_by(closed),
+        )
+        for unfinished in to_finish(context):
+            finish(unfinished, context)
+        if (found := sent.find(intent)) is not None:  # by a run that was unfinished
+            return _now(found, broker, intent)
+        shutil.rmtree(private, ignore_errors=True)
+        modes.make_folder(private)
+        drop_file("intent.jsonl", intent_lines(said), private)
+        context = replace(context, inbox=Inbox(private))
+        folder = start(settings, risk.config, context, slot=SLOT)
+        finish(folder, context)
+    return _told(folder)
+
+
+def _opening(settings: RunSettings, agent: Agent) -> Opening:
+    return Opening(
+        agent=agent,
+        holder=Holder.of(settings.data_dir),
+        settle_s=settings.settle_s,
+        broker_wait_s=settings.broker_wait_s,
+        stopping=lambda: False,
+    )
+
+
+def _gate(access: Access, risk: _Risk, agent: Agent, objects: Objects) -> Gate:
+    settings = risk.settings
+    checks = {
+        **store_checks(risk.stores),
+        **market_data_check(settings.gate, risk.stores.documents, risk.clock),
+        **broker_checks([access], risk.clock, broker_wait_s=settings.broker_wait_s),
+    }
+    return Gate(
+        agent=agent,
+        generations=generations_of(objects, risk.stores, risk.clock),
+        agent_mode=settings.gate.agent_mode,
+        kill_switch=risk.kill_switch,
+        checks=checks,
+        timeout_s=settings.stores.timeout_s,
+    )
+
+
+def _now(found: Sent, broker: TradingBroker, intent: OrderIntent) -> LiveRun:
+    run = _told(found.folder, found.row)
+    assert run.result is not None
+    return replace(run, result=current(run.result, broker, intent, run_id=found.folder.run_id))
+
+
+def _told(folder: RunFolder, row: int = 0) -> LiveRun:
+    collected = folder.json(COLLECTED)
+    problems = [record["message"] for record in (*collected["refused"], *collected["duplicates"])]
+    decisions = folder.table(DECISIONS).slice(row, 1).to_pylist()
+    results = folder.table(RESULTS).slice(row, 1).to_pylist()
+    if not decisions:
+        return LiveRun(folder, None, None, tuple(problems))
+    unavailable = folder.json(INPUTS)["unavailable"].items()
+    why = tuple(f"{name} can't be had: {why}" for name, why in unavailable)
+    return LiveRun(folder, decisions[0], results[0], tuple(problems), why)

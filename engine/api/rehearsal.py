@@ -1,0 +1,206 @@
+"""A rehearsal: files go through the stages of a run whose record stays in memory.
+
+So what it shows is what the next run would do with these files, by the same code; nothing is written to the
+data folder, nothing is sent, and no broker is asked.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from engine.context import RunContext
+from engine.errors import AlreadyWritten, DataUnavailable
+from engine.log import EventLog
+from engine.model.calendar import check_calendar, trading_date
+from engine.reconciliation.break_files import breaks_found
+from engine.record.objects import Content, Objects
+from engine.record.open_orders import left_open
+from engine.record.run_folder import INPUTS, RunFolder, RunFolders
+from engine.run.collect import collect
+from engine.run.decide import accounts_of, as_recorded, decide, record_inputs
+from engine.run.stages import sealed_start
+from engine.settings.variables import RiskConfig, RunSettings
+from engine.stores.inbox.inbox import Inbox
+from engine.stores.protocols import PositionStore, SyncMark
+
+_NAME = "check"
+_APART_NS = 1_000
+"""Between the times of two files, so that they come in the order in which they were given."""
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Objects of a place, beside new ones that are kept in memory only."""
+
+    place: Objects
+    new: dict[str, bytes] = field(default_factory=dict)
+
+    def put(self, key: str, content: Content) -> None:
+        """Keep a new object; see ``Objects``."""
+        if key in self.new:
+            raise AlreadyWritten(f"{key} exists already; files of record are written once.")
+        self.new[key] = bytes(content)
+
+    def read(self, key: str) -> bytes:
+        """Return an object's content; see ``Objects``."""
+        return self.new[key] if key in self.new else self.place.read(key)
+
+    def list(self, prefix: str) -> list[str]:
+        """Return the keys below a prefix; see ``Objects``."""
+        return sorted({*self.place.list(prefix), *(key for key in self.new if key.startswith(prefix))})
+
+    def delete(self, key: str) -> None:
+        """Forget a new object; those of the place stay."""
+        self.new.pop(key, None)
+
+    def folders(self, prefix: str) -> dict[str, str]:
+        """Return the folders right below a prefix, those of new objects without a stamp."""
+        below = (key.removeprefix(prefix) for key in self.new if key.startswith(prefix))
+        new = {key.partition("/")[0]: "" for key in below if "/" in key}
+        return {**self.place.folders(prefix), **new}
+
+    def has(self, key: str) -> bool:
+        """Return whether there is an object, new or of the place."""
+        return key in self.new or self.place.has(key)
+
+
+def rehearse_collecting(
+    files: Sequence[tuple[str, bytes]], settings: RunSettings, config: RiskConfig, context: RunContext
+) -> tuple[RunFolder, list[str]]:
+    """Collect files (name and content), dropped one after the other now, as the next run would.
+
+    Returns the run's folder, which is in memory, and by what name each file stands in it: its own, behind a
+    number where two have the same. Raises ``EngineError`` where the record of earlier runs can't be read.
+    """
+    check_calendar(settings.calendar)
+    as_of = context.clock()
+    with TemporaryDirectory() as place:
+        names = _written(files, Path(place), now_ns=round(as_of.timestamp() * 1e9))
+        context = replace(
+            context,
+            objects=InMemory(context.objects),
+            inbox=Inbox(Path(place)),
+            log=EventLog(io.StringIO()),
+            venues=None,
+        )
+        whole = replace(settings, inbox_settle_s=0.0)
+        start = sealed_start(whole, config, context, slot=_NAME, as_of=as_of)
+        folder = RunFolders(context.objects).create(trading_date(as_of, settings.calendar), _NAME, start)
+        collect(folder, context)
+    return folder, names
+
+
+def rehearse_deciding(folder: RunFolder, context: RunContext) -> None:
+    """Judge a collected batch by the stores, the limits and the kill switch as of now.
+
+    Where live orders are asked for, what the broker would say is taken from the latest sync: an account that
+    was never synced is unavailable, working orders are those that earlier runs left open, at their full
+    quantity, and what a sync found to differ still differs. ``basis`` says so.
+    """
+    context = replace(context, objects=folder.objects, log=EventLog(io.StringIO()), venues=None)
+    record_inputs(folder, context)
+    if folder.start["mode"] == "live":
+        _as_last_synced(folder, context)
+    decide(folder, context)
+
+
+def basis(folder: RunFolder, positions: PositionStore) -> list[str]:
+    """Return in sentences what the verdicts of a rehearsal rest on."""
+    if folder.start["mode"] != "live":
+        return ["As a dry run: positions and trades as the stores have them, no working orders."]
+    asked = (
+        "The broker was not asked. Working orders are those that earlier runs left open, at their full "
+        "quantity; orders that were placed by other means are not among them."
+    )
+    said = [asked]
+    for account, mark in _marks(positions, accounts_of(folder)).items():
+        when = "never synced, so its position is unavailable"
+        if mark is not None:
+            when = f"positions and trades as of the sync of {mark.synced_at:%Y-%m-%d %H:%M:%S} UTC"
+        said.append(f"Account {account}: {when}.")
+    return said
+
+
+def _written(files: Sequence[tuple[str, bytes]], place: Path, *, now_ns: int) -> list[str]:
+    names: list[str] = []
+    for number, (name, content) in enumerate(files):
+        below = name if name not in names else f"{number + 1}/{name}"
+        path = place / below
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        timestamp = now_ns - (len(files) - number) * _APART_NS
+        os.utime(path, ns=(timestamp, timestamp))
+        names.append(below)
+    return names
+
+
+def _as_last_synced(folder: RunFolder, context: RunContext) -> None:
+    """Put in place of what a dry run assumes of a broker what is on record about it."""
+    accounts = accounts_of(folder)
+    marks = _marks(context.positions, accounts)
+    _replace(folder, "working_orders", _left_open(context.objects, accounts))
+    _replace(folder, "unreconciled", _open_breaks(context.objects, marks))
+    if "positions" not in folder.json(INPUTS)["unavailable"]:
+        never = [account for account, mark in marks.items() if mark is None]
+        unknown = pd.DataFrame({"broker_account_id": never, "symbol": None, "qty": math.nan})
+        known = folder.table("positions.parquet").to_pandas()
+        known = known[~known["broker_account_id"].isin(never)]
+        _replace(folder, "positions", pd.concat([known, unknown], ignore_index=True))
+
+
+def _replace(folder: RunFolder, name: str, frame: pd.DataFrame) -> None:
+    folder.remove(f"{name}.parquet")
+    folder.write(f"{name}.parquet", as_recorded(name, frame))
+
+
+def _marks(positions: PositionStore, accounts: Sequence[str]) -> dict[str, SyncMark | None]:
+    """Return the marks of the latest syncs; None where there is none, or none that can be read."""
+    marks: dict[str, SyncMark | None] = {}
+    for account in accounts:
+        try:
+            marks[account] = positions.sync_mark(account)
+        except DataUnavailable:
+            marks[account] = None
+    return marks
+
+
+def _left_open(objects: Objects, accounts: Sequence[str]) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = [
+        {
+            "broker_account_id": one.intent.broker_account_id,
+            "symbol": one.intent.symbol,
+            "side": one.intent.side,
+            "remaining_qty": one.intent.qty,
+        }
+        for left in left_open(objects)
+        for one in left.orders
+        if one.intent.broker_account_id in accounts and one.intent.action != "cancel"
+    ]
+    return pd.DataFrame(rows, columns=["broker_account_id", "symbol", "side", "remaining_qty"])
+
+
+def _open_breaks(objects: Objects, marks: Mapping[str, SyncMark | None]) -> pd.DataFrame:
+    """Return the symbols that differ; no symbol, which is all of them, where not every break is on record.
+
+    An account whose books no sync has compared has a row that says so.
+    """
+    rows: list[tuple[str, str | None, bool]] = []
+    for account, mark in marks.items():
+        if mark is None or (mark.reconciled_on is None and not mark.open_breaks):
+            rows.append((account, None, False))
+            continue
+        found = breaks_found(objects, mark.trading_date) if mark.open_breaks else []
+        differ = [one for one in found if one.broker_account_id == account and not one.is_repaired]
+        rows += [(account, one.symbol or None, True) for one in differ]
+        if len(differ) < mark.open_breaks:
+            rows.append((account, None, True))
+    return pd.DataFrame(rows, columns=["broker_account_id", "symbol", "compared"], dtype="object")

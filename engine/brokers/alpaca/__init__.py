@@ -1,0 +1,1 @@
+"""Alpaca's Trading API: requests, replies and rules of the venue, in Alpaca's own words."""

@@ -1,0 +1,47 @@
+"""Alpaca's replies on the account and the clock."""
+
+from __future__ import annotations
+
+from engine.brokers.account import BLOCKS, BrokerAccount, BrokerClock
+from engine.brokers.alpaca.fields import json_object, text_in, timestamp_in
+from engine.brokers.alpaca.text import shown
+
+
+def parse_account(body: bytes) -> BrokerAccount:
+    """Read the reply of ``GET /v2/account``; a flag that it lacks counts as set.
+
+    Raises ``ValueError``, saying what is wrong, where the body is not an account: it has no ``id`` or
+    ``status``, which Alpaca's specification requires. Unknown fields and statuses are no error.
+    """
+    reply = json_object(body)
+    account_id = text_in(reply, "id")
+    number = reply.get("account_number")
+    if number is not None and not isinstance(number, str):
+        raise ValueError("its account_number is not text")  # and not for showing
+    return BrokerAccount(
+        account_number=number or "",
+        status=text_in(reply, "status"),
+        trading_blocked=reply.get("trading_blocked") is not False,
+        account_blocked=reply.get("account_blocked") is not False,
+        trade_suspended_by_user=reply.get("trade_suspended_by_user") is not False,
+        currency=text_in(reply, "currency", default=""),
+        unclear=tuple(name for name in BLOCKS if not isinstance(reply.get(name), bool)),
+        account_id=account_id,
+    )
+
+
+def parse_clock(body: bytes) -> BrokerClock:
+    """Read the reply of ``GET /v2/clock``: nanoseconds and New York's offset come in, UTC goes out.
+
+    Raises ``ValueError``, saying what is wrong, where the body is not a clock.
+    """
+    reply = json_object(body)
+    is_open = reply.get("is_open")
+    if type(is_open) is not bool:
+        raise ValueError(f"its is_open is {shown(is_open)}")
+    return BrokerClock(
+        timestamp=timestamp_in(reply, "timestamp"),
+        is_open=is_open,
+        next_open=timestamp_in(reply, "next_open"),
+        next_close=timestamp_in(reply, "next_close"),
+    )

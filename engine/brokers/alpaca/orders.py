@@ -1,0 +1,170 @@
+"""Order intents in Alpaca's words, and Alpaca's orders in ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+from engine.brokers.alpaca.fields import (
+    figure_in,
+    json_object,
+    readable_or_none,
+    text_in,
+    timestamp_in,
+    word_in,
+)
+from engine.brokers.alpaca.text import shown
+from engine.errors import UsageError
+from engine.model.orders import BrokerOrder, OrderIntent
+from engine.model.symbols import canonical_symbol
+
+_NUMBERS = ("qty", "notional", "limit_price", "stop_price", "trail_price", "trail_percent")
+
+
+def order_path(broker_order_id: str) -> str:
+    """Give the path of an order, quoted.
+
+    Raises ``UsageError`` for a blank id, and for one of dots: ``DELETE /v2/orders/.`` is ``DELETE
+    /v2/orders/`` once the path is normalised, and that cancels every order.
+    """
+    name = broker_order_id.strip()
+    if not name.strip("."):
+        raise UsageError(
+            f"broker_order_id is {broker_order_id!r}; expected the id that the broker gave an order."
+        )
+    return f"/v2/orders/{quote(name, safe='')}"
+
+
+def order_payload(intent: OrderIntent) -> dict[str, Any]:
+    """Give the body of ``POST /v2/orders``: numbers as decimal text, what is None left out.
+
+    Raises ``UsageError`` for a cancel, a missing ``client_intent_id`` and a number that is none.
+    """
+    if intent.action != "new":
+        raise UsageError(
+            f"intent {intent.client_intent_id} has the action {intent.action!r}: no order comes of it. "
+            f"Find the order of {intent.target_intent_id} and use cancel_order."
+        )
+    if not intent.client_intent_id:
+        raise UsageError(
+            f"an intent of {intent.strategy_id} for {intent.symbol} has no client_intent_id, and an order "
+            f"without one could not be found again. Give it one."
+        )
+    payload: dict[str, Any] = {
+        "client_order_id": intent.client_intent_id,
+        "symbol": canonical_symbol(intent.symbol),
+        "side": intent.side,
+        "type": intent.order_type,
+        "time_in_force": intent.time_in_force,
+        "extended_hours": bool(intent.extended_hours),
+        **_decimals(intent, {name: name for name in _NUMBERS}),
+    }
+    if intent.order_class != "simple":
+        payload["order_class"] = intent.order_class
+    if intent.order_class == "oco":
+        payload.pop("limit_price", None)  # the take-profit's is the order's: "OCO Orders" in Orders at Alpaca
+    legs = {
+        "take_profit": _decimals(intent, {"limit_price": "take_profit_limit_price"}),
+        "stop_loss": _decimals(
+            intent, {"stop_price": "stop_loss_stop_price", "limit_price": "stop_loss_limit_price"}
+        ),
+    }
+    return payload | {name: leg for name, leg in legs.items() if leg}
+
+
+def _decimals(intent: OrderIntent, fields: Mapping[str, str]) -> dict[str, str]:
+    texts = {}
+    for key, name in fields.items():
+        value = getattr(intent, name)
+        if value is None:
+            continue
+        try:
+            texts[key] = decimal_text(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(
+                f"intent {intent.client_intent_id}: {name} is {value!r}; expected a finite number, or None."
+            ) from error
+    return texts
+
+
+def decimal_text(value: float) -> str:
+    """Write a number as the shortest decimal that means it, without exponent: 1e-9 is ``0.000000001``.
+
+    Raises ``ValueError`` where it is not finite or not a number.
+    """
+    if isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return format(Decimal(repr(float(value))).normalize(), "f")
+
+
+def differences(intent: OrderIntent, order: BrokerOrder) -> str:
+    """Say where an order is another than the one that was meant ("" where it is not).
+
+    Compared are id, symbol, side, type and quantity (or notional), the last exactly: what a float64 carries
+    of an intent's 15 digits is equal only where the decimals are. Symbols are compared in their canonical
+    form: Alpaca takes ``BTCUSD`` and answers ``BTC/USD``.
+    """
+    size = "qty" if intent.qty is not None else "notional"
+    pairs = {
+        "client_order_id": (intent.client_intent_id, order.client_order_id),
+        "symbol": (canonical_symbol(intent.symbol), canonical_symbol(order.symbol)),
+        "side": (intent.side.lower(), order.side.lower()),
+        "type": (intent.order_type.lower(), order.order_type.lower()),
+        size: (getattr(intent, size), getattr(order, size)),
+    }
+    return ", ".join(
+        f"{name} {'absent' if theirs in (None, '') else theirs!r} instead of {ours!r}"
+        for name, (ours, theirs) in pairs.items()
+        if ours != theirs
+    )
+
+
+def parse_order(body: bytes) -> BrokerOrder:
+    """Read an order, with its legs; fields and statuses that are not known here are kept as they are.
+
+    Raises ``ValueError``, saying what is wrong, where the body is not an order.
+    """
+    return order_of(json_object(body))
+
+
+def order_of(reply: Mapping[str, Any]) -> BrokerOrder:
+    """Give the order that a JSON object describes.
+
+    Without id, client id, status and what has filled it is none, and so are its legs: ``ValueError``. What
+    else it says in a way that was never seen is None or "", and stays in ``raw``.
+    """
+    legs = reply.get("legs")
+    if legs is None:
+        return _order(reply)
+    if not isinstance(legs, list) or not all(isinstance(leg, dict) for leg in legs):
+        raise ValueError(f"its legs are {shown(legs)}")
+    return _order(reply, tuple(_order(leg) for leg in legs))
+
+
+def _order(reply: Mapping[str, Any], legs: tuple[BrokerOrder, ...] = ()) -> BrokerOrder:
+    return BrokerOrder(
+        broker_order_id=text_in(reply, "id"),
+        client_order_id=text_in(reply, "client_order_id"),
+        order_status=text_in(reply, "status"),
+        symbol=canonical_symbol(word_in(reply, "symbol")),
+        side=word_in(reply, "side"),
+        qty=readable_or_none(figure_in, reply, "qty"),
+        notional=readable_or_none(figure_in, reply, "notional"),
+        order_type=word_in(reply, "type") or word_in(reply, "order_type"),
+        time_in_force=word_in(reply, "time_in_force"),
+        order_class=word_in(reply, "order_class"),
+        limit_price=readable_or_none(figure_in, reply, "limit_price"),
+        stop_price=readable_or_none(figure_in, reply, "stop_price"),
+        created_at=readable_or_none(timestamp_in, reply, "created_at"),
+        submitted_at=readable_or_none(timestamp_in, reply, "submitted_at"),
+        filled_at=readable_or_none(timestamp_in, reply, "filled_at"),
+        updated_at=readable_or_none(timestamp_in, reply, "updated_at"),
+        filled_qty=figure_in(reply, "filled_qty") or 0.0,
+        filled_avg_price=readable_or_none(figure_in, reply, "filled_avg_price"),
+        replaced_by=word_in(reply, "replaced_by"),
+        legs=legs,
+        raw=reply,
+    )

@@ -1,0 +1,220 @@
+"""Transports of ``requests``: bounded in time and size, and recorded.
+
+::
+
+    session.mount(host, Recording(BoundedAdapter(connections=8, deadline_s=20), keep, …))
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from requests import PreparedRequest, Response
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.exceptions import ConnectionError as NoConnection
+from requests.exceptions import ReadTimeout, RequestException
+from urllib3.exceptions import ReadTimeoutError
+
+from engine.brokers.alpaca.redaction import AccountRedaction
+from engine.brokers.alpaca.text import one_line
+from engine.brokers.in_time import InFlight, always, pools_in_time
+from engine.brokers.interaction import NEVER_LEFT, Interaction
+from engine.errors import EngineError
+from engine.log import wall_clock
+
+LONGEST_BODY = 32 * 1024 * 1024
+
+# What a reader needs to tell what was asked and who answered; cookies, keys and all others stay out.
+_REQUEST_HEADERS = frozenset({"accept", "content-type"})
+_RESPONSE_HEADERS = frozenset({"content-type", "date", "retry-after", "server", "x-request-id"})
+_RATE_LIMIT = "x-ratelimit-"
+
+_PIECE = 65_536
+_HOSTS = 2
+
+
+class ReplyTooLong(RequestException):
+    """A reply's body is longer than this transport reads."""
+
+
+class GuardedRequest(PreparedRequest):
+    """A request with ``may_leave``, which ``BoundedAdapter`` calls right before any of its bytes leave."""
+
+    may_leave: Callable[[], None] = staticmethod(always)
+
+
+class BoundedAdapter(HTTPAdapter):
+    """Sends once, over pooled connections, and gives replies whole or not at all.
+
+    ``connections``: how many are kept open. ``deadline_s``: the most seconds that a request may take, from
+    looking up the host to the last byte of the reply, however it trickles in; the request's own timeout
+    bounds connecting as a whole, to however many addresses, and each wait for the reply.
+    ``longest_body``: bytes, decoded. Raises what ``requests`` does, ``ReadTimeout`` beyond the deadline,
+    ``ChunkedEncodingError`` for a body shorter than its Content-Length, ``ConnectionError`` for a reply that
+    ends inside its headers, and ``ReplyTooLong``.
+    """
+
+    def __init__(self, *, connections: int, deadline_s: float, longest_body: int = LONGEST_BODY) -> None:
+        self._in_flight, self._deadline_s = InFlight(), deadline_s
+        self._pools = pools_in_time(self._in_flight)
+        self._longest_body = longest_body
+        super().__init__(pool_connections=_HOSTS, pool_maxsize=connections, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of connections that keep to the deadline."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Do so for a proxy."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        """Send a request, and read its reply to the end."""
+        self._in_flight.ends = time.monotonic() + self._deadline_s
+        self._in_flight.may_leave = request.may_leave if isinstance(request, GuardedRequest) else always
+        response = super().send(request, *args, **kwargs)
+        try:
+            pieces = list(self._pieces(response))
+        except RequestException as error:
+            response.close()
+            raise _as_timeout(error, request) from error
+        except BaseException:
+            response.close()
+            raise
+        response._content = b"".join(pieces)
+        return response
+
+    def _pieces(self, response: Response) -> Iterator[bytes]:
+        length = 0
+        for piece in response.iter_content(_PIECE):
+            length += len(piece)
+            if length > self._longest_body:
+                raise ReplyTooLong(
+                    f"the reply is longer than {self._longest_body} bytes", request=response.request
+                )
+            yield piece
+
+
+def _as_timeout(error: RequestException, request: PreparedRequest) -> RequestException:
+    """Give an error of reading a body, a timeout as such."""
+    reason = error.args[0] if isinstance(error, NoConnection) and error.args else None
+    return ReadTimeout(reason, request=request) if isinstance(reason, ReadTimeoutError) else error
+
+
+@dataclass(eq=False)
+class Recording(BaseAdapter):
+    """Has every exchange kept before anybody acts on it.
+
+    ``keep`` is called, by the thread that sent, after the reply or the lack of one and before either is
+    handed on; what it raises is raised instead. ``clean`` blots secrets out of a text; ``is_clean`` tells of
+    texts joined whether that would change none of them. ``number`` numbers requests as they start. Account
+    numbers and ids, and all headers but a few, are left out; ``account`` is to be shared with whoever else
+    learns of them. ``whose`` is the account's name, which is kept.
+    """
+
+    inner: BaseAdapter
+    keep: Callable[[Interaction], object]
+    clean: Callable[[bytes], bytes] = field(kw_only=True)
+    is_clean: Callable[[bytes], bool] = field(kw_only=True, default=lambda _: False)
+    number: Callable[[], int] = field(kw_only=True)
+    clock: Callable[[], datetime] = field(kw_only=True, default=wall_clock)
+    account: AccountRedaction = field(kw_only=True, default_factory=AccountRedaction)
+    whose: str = field(kw_only=True, default="")
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        """Send a request, and return with its whole reply once it is kept."""
+        asked = self._asked(request)
+        started_at, begin = self.clock().isoformat(), time.perf_counter()
+        number = self.number()  # from here on there is an exchange to be kept, whatever happens
+
+        def keep(response: dict[str, Any] | None, error: str = "") -> None:
+            took_s = round(time.perf_counter() - begin, 6)
+            self.keep(
+                Interaction(
+                    number=number, started_at=started_at, took_s=took_s,
+                    request=asked, response=response, error=error, account=self.whose,
+                )
+            )  # fmt: skip
+
+        try:
+            reply = self.inner.send(request, *args, **kwargs)
+            answered = self._answered(reply)
+        except EngineError as error:  # of ``may_leave``: nothing of it has left
+            keep(None, f"{NEVER_LEFT}{self._why(error)}")
+            raise
+        except BaseException as error:
+            keep(None, self._why(error))
+            raise
+        keep(answered)
+        return reply
+
+    def close(self) -> None:
+        """Close what is inside."""
+        self.inner.close()
+
+    def _asked(self, request: PreparedRequest) -> dict[str, Any]:
+        headers = {name: value for name, value in request.headers.items() if name.lower() in _REQUEST_HEADERS}
+        has_body = request.body is not None
+        uri, body, *values = self._texts(
+            [
+                (request.url or "").encode("utf-8", "replace"),
+                _as_bytes(request.body) if has_body else b"",
+                *map(_as_bytes, headers.values()),
+            ]
+        )
+        return {
+            "method": request.method,
+            "uri": uri,
+            "body": body if has_body else None,
+            "headers": _in_lists(headers, values),
+        }
+
+    def _answered(self, reply: Response) -> dict[str, Any]:
+        of_account = urlsplit(reply.url or "").path.rstrip("/") == "/v2/account"
+        headers = {name: value for name, value in reply.headers.items() if _is_kept(name.lower())}
+        body, message, *values = self._texts(  # the body first: it may name the account
+            [reply.content, _as_bytes(reply.reason or ""), *map(_as_bytes, headers.values())],
+            of_account=of_account,
+        )
+        return {
+            "status": {"code": reply.status_code, "message": message},
+            "headers": _in_lists(headers, values),
+            "body": {"string": body},
+        }
+
+    def _why(self, error: BaseException) -> str:
+        reason = getattr(error.args[0], "reason", None) if error.args else None
+        reason = reason if isinstance(reason, Exception) else error
+        (text,) = self._texts([_as_bytes(f"{type(reason).__name__}: {reason}")])
+        return one_line(text)
+
+    def _texts(self, raw: list[bytes], *, of_account: bool = False) -> list[str]:
+        """Give texts without secrets; most have none, which is told of all at once."""
+        joined = b"\n".join(raw)
+        if of_account or not (self.is_clean(joined) and self.account.nothing_in(joined)):
+            raw = [self.account.redacted(self.clean(text), of_account=of_account) for text in raw]
+        return [text.decode("utf-8", "replace") for text in raw]
+
+
+def _is_kept(name: str) -> bool:
+    return name in _RESPONSE_HEADERS or name.startswith(_RATE_LIMIT)
+
+
+def _in_lists(headers: Iterable[str], values: Iterable[str]) -> dict[str, list[str]]:
+    return {name: [value] for name, value in zip(headers, values, strict=True)}
+
+
+def _as_bytes(body: object) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    if isinstance(body, str):
+        return body.encode("utf-8", "replace")
+    raise TypeError(f"a body of {type(body).__name__} can't be recorded; send bytes")

@@ -1,0 +1,243 @@
+"""What Alpaca can't take, whatever account and market say: refused before it is sent, with a remedy.
+
+``RULES`` is the whole list. Sources: Alpaca's pages "Orders at Alpaca" and "Fractional Trading", its OpenAPI
+document, and what it answers where a rule is broken. What hangs on position, price or hour only Alpaca
+can tell.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from decimal import Decimal
+
+from engine.brokers.alpaca.orders import decimal_text
+from engine.model.orders import OrderIntent
+from engine.model.symbols import is_currency_pair
+
+Rule = Callable[[OrderIntent], str]
+
+ROUTED_ASSET_CLASSES = ("EQUITY", "US_EQUITY")
+
+_DAY_OR_GTC = ("day", "gtc")
+_PRICES = (
+    "limit_price",
+    "stop_price",
+    "take_profit_limit_price",
+    "stop_loss_stop_price",
+    "stop_loss_limit_price",
+    "trail_price",
+)
+_NUMBERS = ("qty", "notional", "trail_percent", *_PRICES)
+_CENT, _HUNDREDTH_OF_A_CENT = Decimal("0.01"), Decimal("0.0001")
+_BILLIONTH = Decimal("1e-9")
+_OPTION = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}", re.ASCII)
+
+
+def why_alpaca_would_refuse(intent: OrderIntent) -> str | None:
+    """Say which rule an order breaks, and what to do about it; None where it breaks none, and for a cancel.
+
+    ``intent`` is well-formed by the contract of intents.
+    """
+    if intent.action == "cancel":
+        return None
+    return next((why for rule in RULES if (why := rule(intent))), None)
+
+
+def asset_class_not_routed(intent: OrderIntent) -> str:
+    """US shares and funds only: crypto pairs and options have other rules, which aren't kept here."""
+    if intent.asset_class not in ROUTED_ASSET_CLASSES:
+        return (
+            f"asset_class is {intent.asset_class!r}; only {' and '.join(ROUTED_ASSET_CLASSES)} are routed to "
+            f"Alpaca so far. Place it elsewhere, or correct asset_class."
+        )
+    is_option = _OPTION.fullmatch(intent.symbol)
+    kind = "a currency pair" if is_currency_pair(intent.symbol) else "an option" if is_option else ""
+    return kind and f"symbol is {intent.symbol!r}, {kind}; only shares are routed so far. Place it elsewhere."
+
+
+def number_not_finite(intent: OrderIntent) -> str:
+    """Decimals have no word for NaN and infinity."""
+    for name in _NUMBERS:
+        value = getattr(intent, name)
+        if value is not None and not math.isfinite(value):
+            return f"{name} is {value}; expected a finite number. Correct it, or leave it out."
+    return ""
+
+
+def qty_too_fine(intent: OrderIntent) -> str:
+    """Nine decimals at most. Source: Fractional Trading; ``qty`` in the OpenAPI document."""
+    if intent.qty is None or not _decimal(intent.qty) % _BILLIONTH:
+        return ""
+    return f"qty is {decimal_text(intent.qty)}; Alpaca takes at most 9 decimals. Round it."
+
+
+def notional_not_in_cents(intent: OrderIntent) -> str:
+    """One dollar at least, whole cents. Source: Fractional Trading; 422 "notional must be >= 1.00"."""
+    if intent.notional is None:
+        return ""
+    notional = _decimal(intent.notional)
+    if notional >= 1 and not notional % _CENT:
+        return ""
+    return (
+        f"notional is {decimal_text(intent.notional)}; Alpaca takes whole cents from 1 USD on. "
+        f"Round it, or give a qty."
+    )
+
+
+def fraction_not_plain(intent: OrderIntent) -> str:
+    """Fractions and notional: day only, simple only, no trailing stop. Source: Fractional Trading."""
+    if intent.notional is None and (intent.qty is None or not _decimal(intent.qty) % 1):
+        return ""
+    what = "a notional" if intent.notional is not None else "a fraction of a share"
+    whole = "give a qty in whole shares"
+    if intent.time_in_force != "day":
+        return f"time_in_force is {intent.time_in_force} with {what}; Alpaca takes day. Set day, or {whole}."
+    if intent.order_class != "simple":
+        return (
+            f"order_class is {intent.order_class} with {what}; Alpaca takes simple only. "
+            f"Set simple, or {whole}."
+        )
+    if intent.order_type == "trailing_stop":
+        return f"order_type is trailing_stop with {what}; Alpaca takes no such order. Set stop, or {whole}."
+    return ""
+
+
+def price_too_fine(intent: OrderIntent) -> str:
+    """Two decimals from 1 USD on, four below. Source: Orders at Alpaca, "Sub-penny increments"; Rule 612."""
+    for name in _PRICES:
+        value = getattr(intent, name)
+        if value is None:
+            continue
+        price = _decimal(value)
+        step = _CENT if price >= 1 else _HUNDREDTH_OF_A_CENT
+        if price % step:
+            return (
+                f"{name} is {decimal_text(value)}; Alpaca takes steps of {step} "
+                f"{'from 1 USD on' if price >= 1 else 'below 1 USD'}. Round it."
+            )
+    return ""
+
+
+def trail_too_small(intent: OrderIntent) -> str:
+    """A tenth of a percent at least. Source: 422 "trail_percent must be greater than or equal to 0.1"."""
+    if intent.trail_percent is None or _decimal(intent.trail_percent) >= Decimal("0.1"):
+        return ""
+    return f"trail_percent is {decimal_text(intent.trail_percent)}; Alpaca takes 0.1 and more. Raise it."
+
+
+def time_in_force_not_for_type(intent: OrderIntent) -> str:
+    """Stops only day and gtc. Source: Orders at Alpaca, "Order Types vs Supported Time in Force"."""
+    if intent.order_type in {"market", "limit"} or intent.time_in_force in _DAY_OR_GTC:
+        return ""
+    return (
+        f"time_in_force is {intent.time_in_force} with order_type {intent.order_type}; Alpaca takes day or "
+        f"gtc. Set one of them, or order_type to market or limit."
+    )
+
+
+def extended_hours_not_for_order(intent: OrderIntent) -> str:
+    """Limit orders only, day or gtc, and simple ones. Source: ``extended_hours`` in the OpenAPI document.
+
+    "Orders at Alpaca", "Bracket Orders", has it that groups have no extended hours.
+    """
+    plain = intent.order_type == "limit" and intent.time_in_force in _DAY_OR_GTC
+    if not intent.extended_hours or (plain and intent.order_class == "simple"):
+        return ""
+    return (
+        f"extended_hours is true with order_type {intent.order_type}, time_in_force {intent.time_in_force} "
+        f"and order_class {intent.order_class}; Alpaca takes it for limit, day or gtc, and simple. Set "
+        f"these, or leave it out."
+    )
+
+
+def group_time_in_force(intent: OrderIntent) -> str:
+    """Groups are day or gtc. Source: Orders at Alpaca, "Bracket Orders", "OTO Orders" (the same)."""
+    if intent.order_class == "simple" or intent.time_in_force in _DAY_OR_GTC:
+        return ""
+    return (
+        f"time_in_force is {intent.time_in_force} with order_class {intent.order_class}; Alpaca takes day or "
+        f"gtc. Set one of them."
+    )
+
+
+def group_type(intent: OrderIntent) -> str:
+    """Bracket: market or limit; oco: limit; oto: no trailing stop. Source: Orders at Alpaca.
+
+    "OCO Orders" and "Trailing Stop Orders" there; 422 "bracket orders must be market or limit orders".
+    """
+    types = {
+        "bracket": ("market", "limit"),
+        "oco": ("limit",),
+        "oto": ("market", "limit", "stop", "stop_limit"),
+    }
+    taken = types.get(intent.order_class)
+    if taken is None or intent.order_type in taken:
+        return ""
+    return (
+        f"order_type is {intent.order_type} with order_class {intent.order_class}; Alpaca takes "
+        f"{' or '.join(taken)} for it. Set {'that' if len(taken) == 1 else 'one of them'}."
+    )
+
+
+def oco_with_two_limits(intent: OrderIntent) -> str:
+    """The take-profit's price is the order's limit price. Source: Orders at Alpaca, "OCO Orders"."""
+    if intent.order_class != "oco" or intent.limit_price in {None, intent.take_profit_limit_price}:
+        return ""
+    return (
+        f"limit_price is {intent.limit_price}, take_profit_limit_price {intent.take_profit_limit_price}; "
+        f"of an oco they are one price. Give both the same value."
+    )
+
+
+def leg_on_wrong_side(intent: OrderIntent) -> str:
+    """Exits lie a cent or more to either side of the entry. Source: Orders at Alpaca.
+
+    "Bracket Orders", and "Threshold on stop price of stop-loss orders": the base is the take-profit of an
+    oco, the limit of an entry that has one; 422 "stop_loss.stop_price must be <= base_price - 0.01".
+    """
+    profit, loss = intent.take_profit_limit_price, intent.stop_loss_stop_price
+    if intent.order_class == "simple":
+        return ""
+    is_oco = intent.order_class == "oco"
+    entry = None if is_oco else intent.limit_price or intent.stop_price
+    entry_name = "limit_price" if intent.limit_price else "stop_price"
+    buys = (intent.side == "buy") != is_oco  # an oco closes what the other side opened
+    for upper, upper_name, lower, lower_name in (
+        (profit, "take_profit_limit_price", entry, entry_name),
+        (entry, entry_name, loss, "stop_loss_stop_price"),
+        (profit, "take_profit_limit_price", loss, "stop_loss_stop_price"),
+    ):
+        if upper is None or lower is None:
+            continue
+        distance = _decimal(upper) - _decimal(lower)
+        if (distance if buys else -distance) < _CENT:
+            return (
+                f"{upper_name} is {decimal_text(upper)} and {lower_name} {decimal_text(lower)}; to "
+                f"{intent.side}, order_class {intent.order_class} needs the first 0.01 or more "
+                f"{'above' if buys else 'below'} the second. Move one of them."
+            )
+    return ""
+
+
+RULES: tuple[Rule, ...] = (
+    asset_class_not_routed,
+    number_not_finite,
+    qty_too_fine,
+    notional_not_in_cents,
+    fraction_not_plain,
+    price_too_fine,
+    trail_too_small,
+    time_in_force_not_for_type,
+    extended_hours_not_for_order,
+    group_time_in_force,
+    group_type,
+    oco_with_two_limits,
+    leg_on_wrong_side,
+)
+"""In this order; the first that is broken is the answer."""
+
+
+def _decimal(value: float) -> Decimal:
+    return Decimal(decimal_text(value))

@@ -1,0 +1,265 @@
+"""Requests to Alpaca on the wire: each at its turn, once or with patience, and what becomes of it.
+
+See ``engine.brokers.alpaca.broker`` for what a reply means. No message shows a key, or more of an account number
+than its last four characters.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import requests
+import urllib3
+
+from engine.brokers.alpaca.fields import NotJson
+from engine.brokers.alpaca.keys import Keys
+from engine.brokers.alpaca.pacing import NO_REPLY, HeldOff, Pace
+from engine.brokers.alpaca.patience import AskedWaits, NoAnswer, Patience
+from engine.brokers.alpaca.redaction import AccountRedaction
+from engine.brokers.alpaca.replies import cause, is_refusal, never_left, refusal, request_id, retry_after_s
+from engine.brokers.alpaca.text import one_line, readable, without_account_numbers
+from engine.brokers.alpaca.transport import BoundedAdapter, GuardedRequest, Recording
+from engine.brokers.in_time import always
+from engine.brokers.trading import SENDERS, Recorder
+from engine.errors import (
+    BrokerError,
+    BrokerRejected,
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    RunStopped,
+)
+
+ACCOUNT = "account"
+_DONE, _REDIRECTED = 200, 300  # where the families of HTTP statuses begin
+
+_Asked = TypeVar("_Asked")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """One account's way to Alpaca: its host, its keys, and a session whose pace all requests share.
+
+    ``timeout_s``: seconds to connect, and seconds to wait for the next byte. ``how``: what the environment
+    says of proxies and certificates, read once. ``account`` remembers what must not be recorded.
+    """
+
+    host: str
+    keys: Keys = field(repr=False)
+    session: requests.Session
+    timeout_s: tuple[float, float]
+    patience: Patience
+    how: Mapping[str, Any]
+    pace: Pace = field(default_factory=Pace)
+    account: AccountRedaction = field(default_factory=AccountRedaction)
+
+    @classmethod
+    def to(
+        cls,
+        host: str,
+        keys: Keys,
+        session: requests.Session | None,
+        timeout_s: tuple[float, float],
+        patience: Patience,
+    ) -> Wire:
+        """Return the way to a host; without a session it has one of its own."""
+        used = _own_session(host, *timeout_s) if session is None else session
+        if host.startswith("http:"):
+            # It stays on loopback: a proxy named in the environment would carry the keys elsewhere.
+            used.trust_env = False
+        how = used.merge_environment_settings(host + "/", {}, False, None, None)
+        return cls(host=host, keys=keys, session=used, timeout_s=timeout_s, patience=patience, how=how)
+
+    def waiting_together(self) -> Wire:
+        """Return the same way, whose questions wait together for as long as one does for itself."""
+        together = AskedWaits(self.patience.broker_wait_s)
+        return replace(self, patience=replace(self.patience, together=together))
+
+    def recorded(self, recorder: Recorder, account: str) -> Wire:
+        """Return the same way, at the same pace, with every request and reply kept by ``recorder``."""
+        session = requests.Session()
+        session.mount(
+            self.host + "/",
+            Recording(
+                self.session.get_adapter(self.host + "/"),
+                recorder.keep,
+                clean=self.keys.hidden_in_body,
+                is_clean=self.keys.cannot_be_in,
+                number=recorder.next_number,
+                account=self.account,
+                whose=account,
+            ),
+        )
+        return replace(self, session=session)
+
+    def wait_for_turn(self, *, urgent: bool, held_at_most_s: float | None = None) -> None:
+        """Wait until the rate limit lets a request leave.
+
+        Raises ``RunStopped`` where the job is to end, and ``RateLimited`` where Alpaca asks for a longer wait
+        than ``held_at_most_s``, or ``broker_wait_s``.
+        """
+        at_most_s = self.patience.held_at_most_s if held_at_most_s is None else held_at_most_s
+        try:
+            has_turn = self.pace.take(
+                urgent=urgent, given_up=self.patience.stopping, held_at_most_s=at_most_s
+            )
+        except HeldOff as held:
+            raise self._held_off(held.wait_s) from held
+        if not has_turn:
+            raise RunStopped("Stopped while a request waited for its turn; the next run goes on.")
+
+    def _held_off(self, wait_s: float) -> RateLimited:
+        error = RateLimited(
+            f"{self.host} asks for no requests for {wait_s:.0f} s more, longer than is waited "
+            f"(EXEC_BROKER_WAIT_S, {self.patience.broker_wait_s:g} s in all). This request was not sent, "
+            f"others stand",
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+        )
+        error.wait_s = wait_s
+        return error
+
+    def place(self, method: str, path: str) -> str:
+        """Return a request as messages name it."""
+        return f"{method} {self.host}{path}"
+
+    def get(self, path: str, what: str, parse: Callable[[bytes], _Asked]) -> _Asked:
+        """Return what is at a path, asked for again and again with patience; ``what`` names it in messages.
+
+        Raises ``BrokerRejected``, ``RateLimited``, ``RunStopped`` and ``BrokerError``.
+        """
+        return self.asked(path, what, parse)[0]
+
+    def asked(
+        self, path: str, what: str, parse: Callable[[bytes], _Asked]
+    ) -> tuple[_Asked, requests.Response]:
+        """Return what ``get`` does, with the reply that it was in."""
+
+        def turn(held_at_most_s: float) -> None:
+            self.wait_for_turn(urgent=True, held_at_most_s=held_at_most_s)
+
+        return self.patience.ask(partial(self._ask_once, path, what, parse), turn=turn)
+
+    def _ask_once(
+        self, path: str, what: str, parse: Callable[[bytes], _Asked], left_s: float
+    ) -> tuple[_Asked, requests.Response]:
+        """Ask; raises ``NoAnswer`` where asking again may help."""
+        place = self.place("GET", path)
+        try:
+            reply = self.send(self.request("GET", path), place=place, within_s=left_s)
+        except BrokerError as error:
+            if isinstance(error, BrokerRejected) and not isinstance(error, RateLimited):
+                raise
+            raise NoAnswer(error, error.wait_s) from error
+        try:
+            return self.read(reply, "GET", place, what, parse), reply
+        except BrokerError as error:
+            if isinstance(error.__cause__, NotJson):
+                raise NoAnswer(error) from error
+            raise
+
+    def send(self, request: GuardedRequest, *, place: str, within_s: float = math.inf) -> requests.Response:
+        """Send a request once and return its reply, of the 2xx; raises what became of it otherwise."""
+        method = str(request.method)
+        connect_s, read_s = self.timeout_s
+        status: int = NO_REPLY
+        told: Mapping[str, str] = {}
+        try:
+            reply = self.session.send(
+                request,
+                timeout=(min(connect_s, within_s), min(read_s, within_s)),
+                allow_redirects=False,
+                **self.how,
+            )
+        except (OSError, urllib3.exceptions.HTTPError) as error:  # what requests raises is an OSError
+            why = cause(error, self.keys.hidden_in)
+            if method != "GET" and never_left(error):
+                raise NotSent(f"{place}: never left, there was no connection ({why}).") from error
+            raise self.unclear(method, place, f"no answer ({why})") from error
+        else:
+            status, told = reply.status_code, reply.headers
+        finally:
+            self.pace.learn(status, told)
+        if is_refusal(method, reply.status_code, reply.content):
+            raise refusal(reply.status_code, self._showable(reply), reply.headers, self.keys.hidden_in)
+        if not _DONE <= reply.status_code < _REDIRECTED:
+            unclear = self.unclear(method, place, self.said(reply))
+            unclear.wait_s = retry_after_s(reply.headers)
+            raise unclear
+        return reply
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        may_leave: Callable[[], None] = always,
+    ) -> GuardedRequest:
+        """Make a request ready; by ourselves, since it takes a session several times as long."""
+        request = GuardedRequest()
+        request.may_leave = may_leave
+        request.method, request.url = method, _as_sent(self.host + path)
+        request.prepare_headers({**self.session.headers, "Accept": "application/json"})
+        request.prepare_cookies({})
+        if payload is not None:
+            request.headers["Content-Type"] = "application/json"
+        request.prepare_body(None if payload is None else json.dumps(payload).encode(), None)
+        request.prepare_auth(self.keys)
+        return request
+
+    def read(
+        self, reply: requests.Response, method: str, place: str, what: str, parse: Callable[[bytes], _Asked]
+    ) -> _Asked:
+        """Return what a reply holds. Raises what ``unclear`` makes of one that can't be read."""
+        try:
+            body = self.keys.hidden_in_body(reply.content)
+            return parse(body if what == ACCOUNT else self.account.redacted(body))
+        except ValueError as error:
+            wrong = f"the reply is no {what} ({self.line(str(error))}): {self.said(reply)}"
+            raise self.unclear(method, place, wrong) from error
+
+    def said(self, reply: requests.Response) -> str:
+        """Return what a reply says, without secrets."""
+        named = request_id(reply.headers, self.keys.hidden_in)
+        by_name = f" (request {named})" if named else ""
+        return f"HTTP {reply.status_code}{by_name}: {readable(self._showable(reply), self.keys.hidden_in)}"
+
+    def _showable(self, reply: requests.Response) -> bytes:
+        return self.account.redacted(without_account_numbers(self.keys.hidden_in_body(reply.content)))
+
+    def line(self, text: str) -> str:
+        """Return a text as one line, without secrets."""
+        return one_line(self.keys.hidden_in(text))
+
+    def unclear(self, method: str, place: str, what: str) -> BrokerError:
+        """Return the error of a request of which it isn't known what came of it, by its method."""
+        text = self.keys.hidden_in(f"{place}: {what.rstrip('.')}")
+        if method == "POST":
+            return OutcomeUnknown(
+                f"{text}. The order may have been accepted: look it up by its client_order_id, "
+                f"and do not send it again before."
+            )
+        if method == "DELETE":
+            return OutcomeUnknown(f"{text}. The cancel may have been accepted: look the order up.")
+        return BrokerError(f"{text}. Nothing was changed by asking; ask again.")
+
+
+@lru_cache(maxsize=64)
+def _as_sent(url: str) -> str:
+    """Write a URL as it goes over the wire."""
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    return str(request.url)
+
+
+def _own_session(host: str, connect_s: float, read_s: float) -> requests.Session:
+    """Return a session whose requests are bounded as a whole, and whose connections are kept."""
+    session = requests.Session()
+    session.mount(host + "/", BoundedAdapter(connections=SENDERS, deadline_s=connect_s + read_s))
+    return session

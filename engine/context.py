@@ -1,0 +1,54 @@
+"""What a run touches, handed in as one: places, stores, kill switch, clock and log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.accounts.connection import Venues
+from engine.log import EventLog, wall_clock
+from engine.record.objects import Objects
+from engine.record.run_folder import RunFolders
+from engine.safety.kill_switch import KillSwitchState
+from engine.stores.inbox.inbox import Inbox
+from engine.stores.protocols import LedgerStore, PositionStore
+
+
+def _never() -> bool:
+    return False
+
+
+def _unseen(step: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """The edges of a run.
+
+    ``objects`` holds run folders, archive and quarantine. ``kill_switch`` is read anew whenever it matters.
+    What a store or the switch doesn't say in ``risk_data_timeout_s`` is unavailable, or on.
+    ``stopping`` says whether the job was asked to end between two steps; ``progress`` is told the step, and
+    how much of it is done. ``venues`` is where a live run sends its orders; None in a dry run. ``closed_by``:
+    the reason, and why, where the gate before live trading is closed: cancels are carried out, and no order
+    is sent.
+    """
+
+    objects: Objects
+    inbox: Inbox
+    positions: PositionStore
+    ledger: LedgerStore
+    kill_switch: Callable[[], KillSwitchState]
+    log: EventLog
+    clock: Callable[[], datetime] = wall_clock
+    risk_data_timeout_s: float = 10.0
+    stopping: Callable[[], bool] = _never
+    progress: Callable[[str, int, int], None] = _unseen
+    venues: Venues | None = None
+    closed_by: tuple[str, str] | None = None
+
+    @property
+    def runs(self) -> RunFolders:
+        """The run folders."""
+        return RunFolders(self.objects)

@@ -1,0 +1,233 @@
+"""A batch of intents as typed columns: the one edge where frames of any dtype become numpy arrays.
+
+The gate and the reader of files both work on these, so that one contract (``engine.model.contract``) serves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from math import isnan
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from engine.model.metadata_rows import unkeepable_rows
+from engine.model.quantity import Floats, Mask
+
+MISSING = -1
+Codes = npt.NDArray[np.integer[Any]]
+
+
+class NotText:
+    """Stands among a text column's values for something that is no text."""
+
+    def __repr__(self) -> str:
+        return "something that is no text"
+
+
+NOT_TEXT = NotText()
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """Text by code: ``values[codes[i]]`` is row i's text, code -1 a missing one.
+
+    ``values`` holds each text once; a value that is not a ``str`` was no text in its source.
+    """
+
+    codes: Codes
+    values: Sequence[object]
+
+    def where(self, test: Callable[[str], bool]) -> Mask:
+        """Give the rows whose text passes ``test``, which is asked once per distinct text."""
+        answers = [isinstance(value, str) and test(value) for value in self.values]
+        if all(answers):
+            return self.given()
+        if not any(answers):
+            return np.zeros(len(self.codes), dtype=bool)
+        return np.array([*answers, False])[self.codes]
+
+    def given(self) -> Mask:
+        """Give the rows that have a value at all."""
+        return np.asarray(self.codes >= 0)
+
+    def mapped(self, form: Callable[[str], str]) -> TextColumn:
+        """Return the column with each text in another form, texts that come to be equal as one."""
+        values = [form(value) if isinstance(value, str) else value for value in self.values]
+        if values == list(self.values):
+            return self
+        place: dict[object, int] = {}
+        codes = [place.setdefault(value, len(place)) for value in values]
+        return TextColumn(np.array([*codes, MISSING])[self.codes], list(place))
+
+    def text(self, row: int) -> str | None:
+        """Give one row's value as it would be shown, None where missing."""
+        code = int(self.codes[row])
+        return None if code < 0 else str(self.values[code])
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """float64 numbers, NaN where missing; ``bad`` marks the rows that held something else than a number."""
+
+    numbers: Floats
+    bad: Mask | None = None
+
+    def given(self) -> Mask:
+        """Give the rows that have a value at all, be it a bad one."""
+        given = ~np.isnan(self.numbers)
+        return given if self.bad is None else given | self.bad
+
+
+@dataclass(frozen=True)
+class TimeColumn:
+    """Moments as int64 microseconds since 1970 UTC; ``bad`` marks values that are no moment with a zone."""
+
+    us: npt.NDArray[np.int64]
+    given: Mask
+    bad: Mask
+
+
+@dataclass(frozen=True)
+class FlagColumn:
+    """Yes or no; ``bad`` marks values that are neither."""
+
+    flags: Mask
+    bad: Mask
+
+
+@dataclass(frozen=True)
+class JsonColumn:
+    """Metadata; ``wrong`` marks the rows that hold no object, or one that can't be kept."""
+
+    wrong: Mask
+
+
+def text_column(series: pd.Series) -> TextColumn:
+    """Read a frame's column as text; keys may be str, object or category."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        categories = series.cat.categories.tolist()
+        return TextColumn(series.cat.codes.to_numpy(), [_text_or_not(value) for value in categories])
+    if isinstance(series.dtype, pd.StringDtype):
+        codes, uniques = pd.factorize(series)
+        return TextColumn(codes, uniques.tolist())
+    index: dict[Hashable, int] = {}
+    values: list[object] = []
+    codes = np.empty(len(series), dtype=np.int64)
+    for row, value in enumerate(series.tolist()):
+        if isinstance(value, str):
+            key: object = value
+        elif is_missing(value):
+            codes[row] = MISSING
+            continue
+        else:
+            key = NOT_TEXT
+        code = index.setdefault(key, len(values))
+        if code == len(values):
+            values.append(key)
+        codes[row] = code
+    return TextColumn(codes, values)
+
+
+def constant_text(value: str | None, rows: int) -> TextColumn:
+    """Give a column that says the same in every row, or nothing in any (None)."""
+    code = MISSING if value is None else 0
+    return TextColumn(np.full(rows, code, dtype=np.int8), [] if value is None else [value])
+
+
+def number_column(series: pd.Series) -> NumberColumn:
+    """Read a frame's column as float64. Text and booleans are no numbers."""
+    kind = getattr(series.dtype, "kind", "O")
+    if isinstance(series.dtype, np.dtype) and kind in "fiu":
+        return NumberColumn(series.to_numpy(dtype=np.float64))
+    if not isinstance(series.dtype, np.dtype) and kind in "fiu":
+        return NumberColumn(series.to_numpy(dtype=np.float64, na_value=np.nan))
+    numbers = np.full(len(series), np.nan)
+    bad = np.zeros(len(series), dtype=bool)
+    for row, value in enumerate(series.tolist()):
+        if is_missing(value):
+            continue
+        number = _as_float(value)
+        if number is None:
+            bad[row] = True
+        else:
+            numbers[row] = number
+    return NumberColumn(numbers, bad)
+
+
+def time_column(series: pd.Series) -> TimeColumn:
+    """Read a frame's column as moments. A moment without a zone is a bad one."""
+    dtype = series.dtype
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        given = series.notna().to_numpy()
+        try:
+            us = series.dt.tz_convert("UTC").dt.as_unit("us").astype("int64").to_numpy()
+        except (OverflowError, ValueError):  # a moment too far away to be counted in microseconds
+            return TimeColumn(np.zeros(len(series), dtype=np.int64), given, given)
+        return TimeColumn(us, given, np.zeros(len(series), dtype=bool))
+    us = np.zeros(len(series), dtype=np.int64)
+    given = np.zeros(len(series), dtype=bool)
+    bad = np.zeros(len(series), dtype=bool)
+    for row, value in enumerate(series.tolist()):
+        if is_missing(value):
+            continue
+        given[row] = True
+        if isinstance(value, datetime) and value.utcoffset() is not None:
+            us[row] = microseconds(pd.Timestamp(value))
+        else:
+            bad[row] = True
+    return TimeColumn(us, given, bad)
+
+
+def flag_column(series: pd.Series) -> FlagColumn:
+    """Read a frame's column as yes or no; missing is no."""
+    if series.dtype == np.dtype(bool):
+        return FlagColumn(series.to_numpy(), np.zeros(len(series), dtype=bool))
+    values = series.tolist()
+    flags = np.array([value is True or value is np.True_ for value in values], dtype=bool)
+    bad = np.array(
+        [not (isinstance(value, bool | np.bool_) or is_missing(value)) for value in values], dtype=bool
+    )
+    return FlagColumn(flags, bad)
+
+
+def json_column(series: pd.Series) -> JsonColumn:
+    """Read a frame's column as metadata."""
+    return JsonColumn(unkeepable_rows(series))
+
+
+def microseconds(timestamp: pd.Timestamp) -> int:
+    """Give a moment with a zone as microseconds since 1970 UTC (``.value`` would be nanoseconds)."""
+    return int(timestamp.tz_convert("UTC").as_unit("us").asm8.astype(np.int64))
+
+
+def is_missing(value: object) -> bool:
+    """Tell None, NaN, NaT and NA from values."""
+    if isinstance(value, float | np.floating):
+        return isnan(value)
+    return value is None or value is pd.NA or value is pd.NaT
+
+
+def _text_or_not(value: object) -> object:
+    return value if isinstance(value, str) else NOT_TEXT
+
+
+def _as_float(value: object) -> float | None:
+    if isinstance(value, bool | np.bool_ | np.timedelta64) or not isinstance(value, Real | Decimal):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf
+    except ValueError:  # a signaling NaN
+        return None
+
+
+Column = TextColumn | NumberColumn | TimeColumn | FlagColumn | JsonColumn
+Columns = Mapping[str, Column]

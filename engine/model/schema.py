@@ -1,0 +1,237 @@
+"""Columns, types, units and keys of every frame the engine reads or writes: the one place.
+
+``INTENT_FIELDS`` is the contract's list of what an intent may say, in the order in which problems are
+reported and in which the sealed batch keeps its columns. The rules between fields are in ``contract``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kind = Literal["text", "upper", "symbol", "enum", "quantity", "number", "flag", "time", "json"]
+
+SIDES = ("buy", "sell")
+ACTIONS = ("new", "cancel")
+ORDER_TYPES = ("market", "limit", "stop", "stop_limit", "trailing_stop")
+TIMES_IN_FORCE = ("day", "gtc", "opg", "cls", "ioc", "fok")
+ORDER_CLASSES = ("simple", "bracket", "oto", "oco")
+
+ID_PATTERN = r"[A-Za-z0-9_-]{1,48}"
+SYMBOL_PATTERN = r"[A-Z0-9./-]{1,32}"
+TEXT_LENGTH = 128
+
+CLOCK_SKEW_LIMIT_S = 5.0
+"""How far two clocks may be apart: far below any age limit, far above what a kept clock drifts."""
+
+FILE_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
+"""What names of intent files end in; each may be followed by ``.gz``."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an intent.
+
+    ``kind``: ``text`` (trimmed), ``upper`` (text in capitals), ``symbol`` (in its canonical form,
+    ``engine.model.symbols``), ``enum`` (one of ``choices``, lower-case), ``quantity`` (a positive float64 below 1e9
+    with at most 9 decimals and 15 significant digits, prices included), ``number`` (any finite float64),
+    ``flag``, ``time`` (with a zone) or ``json`` (an object).
+    """
+
+    name: str
+    kind: Kind
+    required: bool = False
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+INTENT_FIELDS = (
+    Field("client_intent_id", "text"),
+    Field("strategy_id", "text", required=True),
+    Field("broker_account_id", "text", required=True),
+    Field("symbol", "symbol", required=True),
+    Field("side", "enum", required=True, choices=SIDES),
+    Field("qty", "quantity", required=True),
+    Field("notional", "quantity"),
+    Field("asset_class", "upper", default="EQUITY"),
+    Field("order_type", "enum", default="market", choices=ORDER_TYPES),
+    Field("time_in_force", "enum", default="day", choices=TIMES_IN_FORCE),
+    Field("limit_price", "quantity"),
+    Field("stop_price", "quantity"),
+    Field("trail_price", "quantity"),
+    Field("trail_percent", "quantity"),
+    Field("extended_hours", "flag", default="false"),
+    Field("order_class", "enum", default="simple", choices=ORDER_CLASSES),
+    Field("take_profit_limit_price", "quantity"),
+    Field("stop_loss_stop_price", "quantity"),
+    Field("stop_loss_limit_price", "quantity"),
+    Field("estimated_slippage", "number"),
+    Field("reference_price", "quantity"),
+    Field("created_at", "time"),
+    Field("valid_until", "time"),
+    Field("action", "enum", default="new", choices=ACTIONS),
+    Field("target_intent_id", "text"),
+    Field("metadata", "json"),
+)
+FIELD_BY_NAME = {field.name: field for field in INTENT_FIELDS}
+
+DECISION_FIELDS = tuple(field.name for field in INTENT_FIELDS)
+"""What the decision function reads of a batch; of metadata only whether it can be kept."""
+
+SOURCE_COLUMNS = ("source_file", "source_row", "content_hash")
+"""Where a row came from: file name in the archive, 1-based row (line) in it, int64 hash of its content."""
+
+FIGURES = ("current_qty", "projected_qty", "position_limit_qty", "trades_today", "trades_limit")
+VERDICTS = ("pass", "fail", "off", "unavailable")
+RESULT_STATUSES = (
+    "rejected",
+    "dry_run",
+    "placed",
+    "broker_rejected",
+    "halted",
+    "expired",
+    "unresolved",
+    "cancel_requested",
+    "canceled",
+    "too_late",
+)
+"""The last three are of intents that cancel."""
+
+BREAK_KINDS = (
+    "late_fill",
+    "manual_trade",
+    "corporate_action",
+    "unknown_order",
+    "missing_order",
+    "unbooked_order",
+    "quantity_differs",
+    "overfilled",
+    "price_differs",
+    "position_unexplained",
+)
+"""What a difference between broker and ledger may be (``engine.reconciliation.breaks_found``)."""
+
+
+@cache
+def intents_schema() -> pa.Schema:
+    """Give the Arrow schema of ``intents.parquet``, the sealed batch."""
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    types = {
+        "text": text,
+        "upper": text,
+        "symbol": text,
+        "enum": text,
+        "quantity": pa.float64(),
+        "number": pa.float64(),
+        "flag": pa.bool_(),
+        "time": pa.timestamp("us", tz="UTC"),
+        "json": pa.string(),
+    }
+    columns = [(field.name, types[field.kind]) for field in INTENT_FIELDS]
+    columns[0] = ("client_intent_id", pa.string())
+    return pa.schema(
+        [*columns, ("source_file", text), ("source_row", pa.int64()), ("content_hash", pa.int64())]
+    )
+
+
+def inputs_schemas() -> dict[str, pa.Schema]:
+    """Give the Arrow schemas of the recorded risk inputs, by file stem."""
+    import pyarrow as pa
+
+    key = ("broker_account_id", pa.string())
+    return {
+        "positions": pa.schema([key, ("symbol", pa.string()), ("qty", pa.float64())]),
+        "daily_trades": pa.schema([key, ("trades", pa.float64())]),
+        "working_orders": pa.schema(
+            [key, ("symbol", pa.string()), ("side", pa.string()), ("remaining_qty", pa.float64())]
+        ),
+        "unreconciled": pa.schema([key, ("symbol", pa.string()), ("compared", pa.bool_())]),
+    }
+
+
+def results_schema() -> pa.Schema:
+    """Give the Arrow schema of ``results.parquet``: what became of each intent."""
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int8(), pa.string())
+    return pa.schema(
+        [
+            ("client_intent_id", pa.string()),
+            ("status", text),
+            ("reason", text),
+            ("broker_order_id", pa.string()),
+            ("order_status", text),
+            ("order_qty", pa.float64()),
+            ("filled_qty", pa.float64()),
+            ("filled_avg_price", pa.float64()),
+            ("attempted", pa.bool_()),
+            ("adopted", pa.bool_()),
+            ("message", pa.dictionary(pa.int32(), pa.string())),
+        ]
+    )
+
+
+def fills_schema() -> pa.Schema:
+    """Give the Arrow schema of ``fills.parquet``: one row per execution, as the broker told of it.
+
+    ``qty`` (shares) and ``price`` are of this execution, ``cum_qty`` and ``leaves_qty`` of its order after
+    it. ``client_intent_id`` is the intent's whose order, or exit leg, was executed, ``reference_price`` the
+    price that it named.
+    """
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            ("fill_id", pa.string()),
+            ("client_intent_id", pa.string()),
+            ("broker_order_id", pa.string()),
+            ("broker_account_id", text),
+            ("strategy_id", text),
+            ("symbol", text),
+            ("side", text),
+            ("qty", pa.float64()),
+            ("price", pa.float64()),
+            ("reference_price", pa.float64()),
+            ("filled_at", pa.timestamp("us", tz="UTC")),
+            ("cum_qty", pa.float64()),
+            ("leaves_qty", pa.float64()),
+            ("trading_date", text),
+        ]
+    )
+
+
+def reconciliation_schema() -> pa.Schema:
+    """Give the Arrow schema of ``reconciliation.parquet``: one row per difference of broker and ledger.
+
+    ``broker_qty`` and ``ledger_qty`` (shares) are the symbol's positions, ``difference_qty`` the part of what
+    lies between that the row explains; prices are averages in USD per share, null where it is about none.
+    """
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            ("kind", text),
+            ("broker_account_id", text),
+            ("symbol", text),
+            ("broker_qty", pa.float64()),
+            ("ledger_qty", pa.float64()),
+            ("difference_qty", pa.float64()),
+            ("broker_order_id", pa.string()),
+            ("client_intent_id", pa.string()),
+            ("activity_id", pa.string()),
+            ("broker_price", pa.float64()),
+            ("ledger_price", pa.float64()),
+            ("is_repaired", pa.bool_()),
+            ("found_at", pa.timestamp("us", tz="UTC")),
+            ("said", pa.string()),
+            ("remedy", pa.string()),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Broker against ledger: the sync before a run, breaks, adjustments, open orders of earlier runs."""

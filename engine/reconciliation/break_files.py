@@ -1,0 +1,69 @@
+"""Breaks as they are kept: ``syncs/<session>/<moment>/reconciliation.parquet``, and what is proposed of them.
+
+Nothing is kept of a sync that found nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import date
+
+from engine.context import RunContext
+from engine.errors import AlreadyWritten
+from engine.model.breaks import Break, breaks_in, breaks_table
+from engine.reconciliation.adjustments import proposal
+from engine.record.formats import read_table, table_bytes
+from engine.record.objects import Objects
+
+RECONCILIATION, PROPOSAL = "reconciliation.parquet", "proposal.csv"
+_PLACE = "syncs/"
+
+
+def keep_breaks(context: RunContext, trading_date: date, breaks: Sequence[Break]) -> None:
+    """Keep what a sync found, all accounts together, and tell the log."""
+    if not breaks:
+        return
+    key = f"{_PLACE}{trading_date.isoformat()}/{context.clock():%Y%m%dT%H%M%SZ}/"
+    with suppress(AlreadyWritten):  # of another sync in the same second, which found the same
+        if any(not found.is_repaired for found in breaks):
+            context.objects.put(key + PROPOSAL, proposal(breaks).encode())
+        context.objects.put(key + RECONCILIATION, table_bytes(breaks_table(breaks)))
+    for found in breaks:
+        context.log.event(
+            "late_fill" if found.is_repaired else "reconciliation_break",
+            f"{found.said} {found.remedy}",
+            severity="INFO" if found.is_repaired else "ERROR",
+            account=found.broker_account_id,
+            symbol=found.symbol,
+            kind=found.kind,
+        )
+
+
+def latest_proposal(objects: Objects) -> str | None:
+    """Give the key of the latest file that proposes what to take in, None where there never was a break."""
+    found = [key for key in objects.list(_PLACE) if key.endswith(f"/{PROPOSAL}")]
+    return max(found, default=None)
+
+
+def latest_breaks(objects: Objects, account: str) -> list[Break]:
+    """Return the open breaks of an account as the last sync that found any kept them; none where none did."""
+    keys = (key for key in reversed(objects.list(_PLACE)) if key.endswith(f"/{RECONCILIATION}"))
+    for key in keys:
+        breaks = breaks_in(read_table(key, objects.read(key)))
+        own = [one for one in breaks if one.broker_account_id == account and not one.is_repaired]
+        if own:
+            return own
+    return []
+
+
+def breaks_found(objects: Objects, trading_date: date) -> list[Break]:
+    """Give the breaks that the syncs of a session found: each once, as the last of them told it."""
+    keys = objects.list(f"{_PLACE}{trading_date.isoformat()}/")
+    tables = (read_table(key, objects.read(key)) for key in sorted(keys) if key.endswith(RECONCILIATION))
+    found: dict[tuple[str, ...], Break] = {}
+    for table in tables:
+        for one in breaks_in(table):
+            about = one.broker_order_id or one.client_intent_id or one.activity_id
+            found[one.broker_account_id, one.symbol, one.kind, about] = one
+    return list(found.values())

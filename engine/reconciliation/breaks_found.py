@@ -1,0 +1,417 @@
+"""Broker against ledger: every difference found once, and called what it is.
+
+Pure: what the broker said of an account and what our own records say go in, breaks come out. A symbol's
+difference is explained piece by piece, by late fills, trades that aren't ours, corporate actions and orders
+whose records differ; only a rest is *unexplained*.
+
+Where the books agree nothing is reported, however they came to agree: the broker tells of trades and splits
+again, which somebody has taken in before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from engine.ledger.overfilling import overfill_key
+from engine.model.breaks import (
+    Break,
+    BrokerBook,
+    CorporateAction,
+    LateFill,
+    OwnBook,
+    OwnOrder,
+    counted,
+    in_utc,
+    shares,
+    units_of,
+)
+from engine.model.orders import BrokerOrder
+from engine.model.quantity import UNITS
+from engine.model.schema import BREAK_KINDS
+from engine.model.symbols import canonical_symbol
+from engine.reconciliation.compared_books import SideBySide, grouped, signed
+
+LARGEST_SPLIT = 100
+"""Ratios beyond 1:100 are no longer taken for a split."""
+PRICE_TOLERANCE = 1e-6
+"""Relative: what two averages of the same executions may differ by."""
+
+_ACTIONS = {
+    "SPLIT": "split",
+    "SPIN": "spin-off",
+    "MA": "merger or acquisition",
+    "NC": "name change",
+    "REO": "reorganization",
+    "REORG": "removal of worthless shares",
+    "DIV": "stock dividend",
+    "ACATS": "transfer from or to another broker",
+    "FOPT": "transfer free of payment",
+    "JNLS": "journal entry in shares",
+    "CFEE": "fee in kind",
+    "CIL": "cash in lieu",
+}
+_REBUILD = "Book it from the record: `execution-engine ledger rebuild --by NAME --why TEXT`; then sync again."
+_UNBOOKED = (
+    "If folder and store were restored from a backup: `execution-engine ledger rebuild --by NAME --why TEXT` "
+    "books it by the broker's executions. If a copy of this folder trades the account as well, end one of "
+    "the two first."
+)
+_ACCEPT = '`execution-engine positions accept FILE --by NAME --why "…"`'
+
+
+def reconcile(theirs: BrokerBook, ours: OwnBook, *, at: datetime) -> list[Break]:
+    """Compare what the broker says of an account with our own records; ``at`` is now, with a zone.
+
+    Gives every difference once, by symbol. Raises ``EngineError`` for a position that is none.
+    """
+    compared = _Comparison(SideBySide(theirs, ours), at.astimezone(UTC))
+    breaks = [found for symbol in compared.books.symbols for found in compared.breaks_of(symbol)]
+    return sorted(breaks, key=lambda found: (found.symbol, BREAK_KINDS.index(found.kind)))
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """What differs between both books of an account, symbol by symbol, as of ``at``."""
+
+    books: SideBySide
+    at: datetime
+
+    def breaks_of(self, symbol: str) -> Iterator[Break]:
+        """Give the breaks of a symbol."""
+        yield from map(self._late_fill, self.books.late.get(symbol, ()))
+        yield from self._unknown_orders(symbol)
+        yield from self._missing_orders(symbol)
+        yield from self._overfilled(symbol)
+        yield from self._price_differences(symbol)
+        gap = self.books.broker.get(symbol, 0) - self.books.ledger.get(symbol, 0)
+        trades = list(self._manual_trades(symbol))
+        untraded = gap - sum(piece.difference_qty for piece in trades)
+        pieces = [*trades, *self._actions_of_known_size(symbol, untraded)]
+        total = sum(piece.difference_qty for piece in pieces)
+        if gap == 0 != total:
+            pieces, total = [], 0
+        yield from pieces
+        yield from self._of_the_rest(symbol, gap - total)
+
+    def _of_the_rest(self, symbol: str, rest: int) -> Iterator[Break]:
+        """Explain what trades and actions of known size leave; the last resort is *unexplained*."""
+        actions = self.books.actions.get(symbol, ())
+        is_sized = any(one.qty for one in actions)
+        unclear = [one for one in actions if one.qty is None and not (one.is_cash_in_lieu and is_sized)]
+        if rest and unclear:
+            yield self._action(symbol, unclear, rest)
+            rest = 0
+        for order in self.books.orders.get(symbol, ()):
+            filled = self.books.filled_there(order, rest)
+            differing, is_on_its_way = self.books.filled_differently(order, filled)
+            part = _part_of(rest, differing)
+            rest -= part
+            if not is_on_its_way and self.books.is_news("quantity_differs", order):
+                yield from self._quantity_differs(order, part, filled)
+        if not rest or self.books.is_in_flight(symbol, rest):
+            return
+        ratio = self._split_ratio(symbol, rest)
+        yield self._split(symbol, rest, ratio) if ratio else self._unexplained(symbol, rest)
+
+    # what only the records of orders say
+
+    def _late_fill(self, late: LateFill) -> Break:
+        timestamp = f", the last of it at {in_utc(late.filled_at)}" if late.filled_at else ""
+        return self._break(
+            "late_fill",
+            late.symbol,
+            late.units,
+            f"order {late.broker_order_id} (intent {late.client_intent_id}) {_traded(late.units)} after its "
+            f"run had looked last{timestamp}; the ledger has it now.",
+            "Nothing to do.",
+            broker_order_id=late.broker_order_id,
+            client_intent_id=late.client_intent_id,
+            is_repaired=True,
+        )
+
+    def _unknown_orders(self, symbol: str) -> Iterator[Break]:
+        for order in self.books.strangers.get(symbol, ()):
+            may_be_ours = order.broker_order_id in self.books.ours.unbooked
+            kind = "unbooked_order" if may_be_ours else "unknown_order"
+            if (kind, order.broker_order_id) in self.books.ours.accepted.orders:
+                continue
+            since = order.created_at or order.submitted_at
+            timestamp = f", entered {in_utc(since)}" if since else ""
+            replaced = str(order.raw.get("replaces") or "")
+            instead = (
+                f" It stands in the place of our order {replaced}." if replaced in self.books.known else ""
+            )
+            whose = "not in the record of this folder, and may be ours" if may_be_ours else "none of ours"
+            yield self._break(
+                kind,
+                symbol,
+                0,
+                f"order {order.broker_order_id} is open at the broker and {whose}: {_asked_for(order)}"
+                f"{timestamp} (client id {order.client_order_id or 'none'}).{instead}",
+                f"Withdraw everything that is open in {symbol} with `execution-engine cancel-all --symbol "
+                f"{symbol} --account {self.books.ours.account}`, or let this order stand: {_ACCEPT}.",
+                broker_order_id=order.broker_order_id,
+            )
+
+    def _missing_orders(self, symbol: str) -> Iterator[Break]:
+        for order in self.books.orders.get(symbol, ()):
+            is_listed = (
+                order.broker_order_id in self.books.listed or order.client_intent_id in self.books.by_client
+            )
+            if not order.is_open or is_listed or not self.books.is_news("missing_order", order):
+                continue
+            looked_up = order.looked_up or f"it is in none of its lists of {in_utc(self.at)}"
+            yield self._break(
+                "missing_order",
+                symbol,
+                0,
+                f"order {_named(order)} ({order.side} {_qty(order.qty)}, {_qty(order.filled_qty)} filled) is "
+                f"open by our record, and the broker doesn't know it: {looked_up.rstrip('.')}.",
+                f"Look for it on the broker's dashboard, by {order.client_intent_id}; if it isn't there, "
+                f"take that in: {_ACCEPT}.",
+                broker_order_id=order.broker_order_id,
+                client_intent_id=order.client_intent_id,
+            )
+
+    def _overfilled(self, symbol: str) -> Iterator[Break]:
+        for order, overfill in self.books.overfilled.get(symbol, ()):
+            intent = f" (intent {order.client_order_id})" if order.client_order_id else ""
+            what = "cancel it, and let the broker" if not order.is_final else "let the broker"
+            yield self._break(
+                "overfilled",
+                symbol,
+                0,
+                f"order {order.broker_order_id}{intent} has {overfill.said}; {self.books.both(symbol)}.",
+                f"Look at its executions on the broker's dashboard, {what} correct or confirm them; if "
+                f"they stand, accept them: {_ACCEPT}.",
+                broker_order_id=order.broker_order_id,
+                client_intent_id=order.client_order_id,
+                activity_id=overfill_key(order, overfill),
+            )
+
+    def _price_differences(self, symbol: str) -> Iterator[Break]:
+        for order in self.books.orders.get(symbol, ()):
+            told = self.books.as_told(order)
+            ours, theirs = order.filled_avg_price, None if told is None else told.filled_avg_price
+            if told is None or ours is None or theirs is None or told.filled_qty <= 0:
+                continue
+            same_qty = units_of(told.filled_qty) == units_of(order.filled_qty)
+            if not same_qty or abs(ours - theirs) <= PRICE_TOLERANCE * abs(theirs):
+                continue
+            if self.books.is_news("price_differs", order):
+                yield self._break(
+                    "price_differs",
+                    symbol,
+                    0,
+                    f"order {_named(order)} filled {_qty(order.filled_qty)} at {theirs:.10g} by the broker's "
+                    f"word, at {ours:.10g} by our record.",
+                    f"Look the order up on the broker's dashboard; if its price was corrected, take that in: "
+                    f"{_ACCEPT}.",
+                    broker_order_id=told.broker_order_id,
+                    client_intent_id=order.client_intent_id,
+                    broker_price=theirs,
+                    ledger_price=ours,
+                )
+
+    def _quantity_differs(self, order: OwnOrder, part: int, filled: int) -> Iterator[Break]:
+        told = self.books.as_told(order)
+        theirs = order.qty if told is None or told.qty is None else told.qty
+        same_size = order.qty is None or theirs is None or units_of(order.qty) == units_of(theirs)
+        if same_size and filled == units_of(order.filled_qty):
+            return
+        yield self._break(
+            "quantity_differs",
+            order.symbol,
+            part,
+            f"order {_named(order)} is a {order.side} of {_qty(theirs)} with {shares(filled)} filled at the "
+            f"broker, of {_qty(order.qty)} with {_qty(order.filled_qty)} filled by our record.",
+            f"Look at its executions on the broker's dashboard, and take the difference in: {_ACCEPT}.",
+            broker_order_id=order.broker_order_id,
+            client_intent_id=order.client_intent_id,
+        )
+
+    # what changes a position
+
+    def _manual_trades(self, symbol: str) -> Iterator[Break]:
+        by_order = grouped((fill.broker_order_id, fill) for fill in self.books.fills.get(symbol, ()))
+        for order_id, told in by_order.items():
+            fills = [] if order_id in self.books.known else self.books.not_accepted(told)
+            units = sum(signed(fill.side, units_of(fill.qty)) for fill in fills)
+            if not fills:
+                continue
+            filled = sum(units_of(fill.qty) for fill in fills)
+            price = sum(units_of(fill.qty) * fill.price for fill in fills) / filled if filled else None
+            timestamps = dict.fromkeys(in_utc(fill.filled_at) for fill in (fills[0], fills[-1]))
+            at_price = "" if price is None else f" at {price:.10g}"
+            kind, whose, remedy = self._whose(order_id)
+            yield self._break(
+                kind,
+                symbol,
+                units,
+                f"order {order_id}, {whose}, {_traded(units)}{at_price} "
+                f"({counted(len(fills), 'execution')}, {' to '.join(timestamps)}); {self.books.both(symbol)}.",
+                remedy,
+                broker_order_id=order_id,
+                client_intent_id=self.books.ours.unbooked.get(order_id, ""),
+                activity_id=fills[-1].fill_id,
+                broker_price=price,
+            )
+
+    def _whose(self, order_id: str) -> tuple[str, str, str]:
+        """Return the kind of a break of an order that the ledger lacks, whose it is, and the remedy."""
+        if order_id in self.books.ours.recorded:
+            return "unbooked_order", "which a run of ours sent and the ledger lacks", _REBUILD
+        if client_id := self.books.ours.unbooked.get(order_id):
+            whose = f"whose client id {client_id} may be ours, and which neither ledger nor this folder has"
+            return "unbooked_order", whose, f"{_UNBOOKED} {self._if_meant()}"
+        return "manual_trade", "which is none of ours", self._if_meant()
+
+    def _if_meant(self) -> str:
+        return (
+            f"If the trade was meant, take it in: {_ACCEPT}; if it was not, `execution-engine halt "
+            f'--why "…"` and change the keys of account {self.books.ours.account}.'
+        )
+
+    def _actions_of_known_size(self, symbol: str, untraded: int) -> Iterator[Break]:
+        """Yield a break for each kind of action; ``untraded`` is what no trade explains of the difference.
+
+        Cash in lieu belongs to the action whose fraction of a share it pays for.
+        """
+        found = self.books.actions.get(symbol, ())
+        kinds = grouped((one.kind, one) for one in found if one.qty is not None)
+        sums = {kind: sum(units_of(one.qty or 0.0) for one in actions) for kind, actions in kinds.items()}
+        fraction = untraded - sum(sums.values())
+        for lieu in (one for one in found if one.is_cash_in_lieu and one.qty is None and kinds):
+            kind = _paid_for(lieu, kinds)
+            kinds[kind].append(lieu)
+            if abs(fraction) < UNITS:
+                sums[kind], fraction = sums[kind] + fraction, 0
+        for kind, actions in kinds.items():
+            if sums[kind]:
+                yield self._action(symbol, actions, sums[kind])
+
+    def _action(self, symbol: str, actions: list[CorporateAction], units: int) -> Break:
+        kinds = ", ".join(dict.fromkeys(_ACTIONS.get(one.kind, f"activity {one.kind}") for one in actions))
+        days = ", ".join(dict.fromkeys(f"{one.day}" for one in actions if one.day is not None))
+        ids = " ".join(one.activity_id for one in actions)
+        of_day = f" of {days}" if days else ""
+        unsized = any(one.qty is None and not one.is_cash_in_lieu for one in actions)
+        how = "came with a change of" if unsized else "changed the position by"
+        return self._break(
+            "corporate_action",
+            symbol,
+            units,
+            f"{kinds}{of_day} ({ids}) {how} {_plus(units)}; {self.books.both(symbol)}.",
+            f"Compare it with the broker's notice, and take it in: {_ACCEPT}.",
+            activity_id=ids,
+        )
+
+    def _split(self, symbol: str, rest: int, ratio: str) -> Break:
+        return self._break(
+            "corporate_action",
+            symbol,
+            rest,
+            f"split or other corporate action, looks like {ratio}: {self.books.both(symbol)}, and nothing "
+            f"was traded.",
+            f"Look for the broker's notice of a split of {symbol}, and take it in: {_ACCEPT}.",
+        )
+
+    def _unexplained(self, symbol: str, rest: int) -> Break:
+        unread = [one.activity_id for one in self.books.actions.get("", ())]
+        also = (
+            f" The broker also lists activities that name no symbol: {', '.join(unread)}." if unread else ""
+        )
+        return self._break(
+            "position_unexplained",
+            symbol,
+            rest,
+            f"at {in_utc(self.at)} {self.books.both(symbol)}; nothing explains {_plus(rest)} of it.{also}",
+            f"Look at the orders and activities of {symbol} on the broker's dashboard; once you know what it "
+            f"is, take it in: {_ACCEPT}.",
+        )
+
+    def _split_ratio(self, symbol: str, rest: int) -> str:
+        """Tell how the broker's position is a plain multiple or fraction of ours; "" where it is none."""
+        theirs = self.books.broker.get(symbol, 0)
+        before = theirs - rest
+        if self.books.fills.get(symbol) or not before or not theirs or (theirs > 0) != (before > 0):
+            return ""
+        larger, smaller = max(abs(theirs), abs(before)), min(abs(theirs), abs(before))
+        times, left = divmod(larger, smaller)
+        if left or not 1 < times <= LARGEST_SPLIT:
+            return ""
+        return f"{times}:1" if abs(theirs) == larger else f"1:{times}"
+
+    # words
+
+    def _break(self, kind: str, symbol: str, units: int, said: str, remedy: str, **others: Any) -> Break:
+        symbol = canonical_symbol(symbol)
+        return replace(
+            Break(
+                kind=kind,
+                broker_account_id=self.books.ours.account,
+                symbol=symbol,
+                broker_qty=self.books.broker.get(symbol, 0),
+                ledger_qty=self.books.ledger.get(symbol, 0),
+                difference_qty=units,
+                found_at=self.at,
+                said=f"{symbol}: {said}",
+                remedy=remedy,
+            ),
+            **others,
+        )
+
+
+def _paid_for(lieu: CorporateAction, kinds: Mapping[str, list[CorporateAction]]) -> str:
+    """Return the kind of the action that cash in lieu belongs to: of its group, else of its day, else any."""
+    for is_its_own in (
+        lambda one: bool(lieu.group_id) and one.group_id == lieu.group_id,
+        lambda one: one.day == lieu.day,
+    ):
+        for kind, actions in kinds.items():
+            if any(map(is_its_own, actions)):
+                return kind
+    return next(iter(kinds))
+
+
+def _part_of(rest: int, units: int) -> int:
+    """Give the part of a rest that a difference of so many units explains: none of the other direction."""
+    if (rest > 0) != (units > 0):
+        return 0
+    return min(rest, units, key=abs)
+
+
+def _qty(qty: float | None) -> str:
+    return "an unknown quantity" if qty is None else shares(units_of(qty))
+
+
+def _plus(units: int) -> str:
+    return f"{'+' if units > 0 else ''}{shares(units)}"
+
+
+def _traded(units: int) -> str:
+    return f"{'sold' if units < 0 else 'bought'} {shares(abs(units))}"
+
+
+def _named(order: OwnOrder) -> str:
+    """Name an order of ours by both ids, as far as it has them."""
+    if not order.broker_order_id:
+        return f"of intent {order.client_intent_id}"
+    return f"{order.broker_order_id} (intent {order.client_intent_id})"
+
+
+def _asked_for(order: BrokerOrder) -> str:
+    """Say what an order of the broker's asks for: ``buy 5, limit 12.3, 2 filled``."""
+    much = (
+        f"{order.notional:.10g} USD" if order.qty is None and order.notional is not None else _qty(order.qty)
+    )
+    prices = [
+        f"{name} {price:.10g}"
+        for name, price in (("limit", order.limit_price), ("stop", order.stop_price))
+        if price is not None
+    ]
+    filled = [f"{_qty(order.filled_qty)} filled"] if order.filled_qty else []
+    return ", ".join([f"{order.side} {much}", *(prices or [order.order_type or "order"]), *filled])

@@ -1,0 +1,94 @@
+"""Orders of the last sessions that were over: what a broker changed of them since they were booked.
+
+A broker takes executions back (a bust) or corrects their price days after an order has ended, when no run
+looks for that order any more. The order as it is now is compared with the ledger's document of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from engine.accounts.connection import Venue
+from engine.context import RunContext
+from engine.errors import BrokerRejected
+from engine.model.breaks import OwnOrder, units_of
+from engine.model.orders import BrokerOrder
+from engine.reconciliation.breaks_found import PRICE_TOLERANCE
+
+Changed = list[tuple[OwnOrder, BrokerOrder]]
+
+
+@dataclass(frozen=True)
+class RecentOrders:
+    """Orders of the last sessions, heads of groups, as the broker has them, and which of them it changed."""
+
+    heads: list[BrokerOrder]
+    changed: Changed
+
+
+def recent_orders(
+    context: RunContext, venue: Venue, *, since: datetime, named: Collection[str], besides: Collection[str]
+) -> RecentOrders:
+    """Return the recent orders, and those that are over and that the ledger has otherwise.
+
+    Recent are those submitted since ``since``, and those ``named`` by the broker's ids. ``besides``: ids, the
+    broker's and ours, of orders that are looked after anyway. Raises ``BrokerError`` and ``DataUnavailable``.
+    """
+    heads = list(venue.broker.orders_since(since))
+    listed = {order.broker_order_id: order for head in heads for order in (head, *head.legs)}
+    older = [order for id_ in named if id_ not in listed and (order := _order(venue, id_))]
+    listed |= {order.broker_order_id: order for order in older}
+    return RecentOrders([*heads, *older], _changed(listed, context, venue, besides))
+
+
+def _changed(
+    listed: Mapping[str, BrokerOrder], context: RunContext, venue: Venue, besides: Collection[str]
+) -> Changed:
+    over = {
+        id_: order
+        for id_, order in listed.items()
+        if order.is_final and id_ not in besides and order.client_order_id not in besides
+    }
+    documents = context.ledger.ledger_documents(over) if over else {}
+    return [
+        (_own_order(document), over[id_])
+        for id_, document in documents.items()
+        if document.get("broker_account_id") == venue.account and _is_changed(over[id_], document)
+    ]
+
+
+def _order(venue: Venue, broker_order_id: str) -> BrokerOrder | None:
+    """Return an order by the broker's id, None where the broker doesn't know it any more."""
+    try:
+        return venue.broker.get_order_status(broker_order_id=broker_order_id)
+    except BrokerRejected as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+    return None
+
+
+def _is_changed(order: BrokerOrder, document: Mapping[str, Any]) -> bool:
+    """Return whether an order has filled otherwise, or at another price, than its document has it."""
+    if units_of(order.filled_qty) != units_of(float(document.get("filled_qty", 0.0))):
+        return True
+    ours, theirs = document.get("filled_avg_price"), order.filled_avg_price
+    if ours is None or theirs is None:
+        return False
+    return not abs(ours - theirs) <= PRICE_TOLERANCE * abs(theirs)
+
+
+def _own_order(document: Mapping[str, Any]) -> OwnOrder:
+    qty = document.get("qty")
+    return OwnOrder(
+        client_intent_id=str(document.get("client_intent_id") or ""),
+        broker_order_id=str(document["broker_order_id"]),
+        symbol=str(document["symbol"]),
+        side=str(document["side"]),
+        qty=None if qty is None else float(qty),
+        filled_qty=float(document.get("filled_qty", 0.0)),
+        filled_avg_price=document.get("filled_avg_price"),
+    )

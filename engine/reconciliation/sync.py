@@ -1,0 +1,206 @@
+"""Before a live run decides: what the broker says, brought into the stores.
+
+Read in this order: open orders, positions, fills. What fills in between is then counted twice, as working and
+as held, rather than missed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+import pandas as pd
+
+from engine.accounts.connection import SEND_S, Venue, Venues
+from engine.context import RunContext
+from engine.errors import EngineError, RunStopped
+from engine.ledger.documents import COUNTS_AS_TRADE
+from engine.model.breaks import Break, units_of
+from engine.model.orders import BrokerOrder, BrokerPosition
+from engine.model.quantity import UNITS
+from engine.model.symbols import canonical_symbol
+from engine.reconciliation.account_books import Books, BrokerSnapshot
+from engine.reconciliation.break_files import keep_breaks, latest_breaks
+from engine.reconciliation.open_order_recovery import OpenOrderRecovery, active, working
+from engine.record.open_orders import left_open
+from engine.safety.lease_holding import hold_until_done
+
+_WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
+
+
+@dataclass(frozen=True)
+class Session:
+    """The session that it is now, of the calendar that says so."""
+
+    trading_date: date
+    calendar: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synced:
+    """What the broker said.
+
+    ``account`` is the name of the keys' account, "" where nobody named it, and ``positions`` how many it has.
+    ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them the ledger counts in this
+    session already: each is one trade, not two. ``unbooked_trades`` is how many trades of this session may be
+    ours and are in no ledger. ``broker_time`` is the broker's own. ``breaks`` are the
+    differences between broker and ledger; ``not_compared`` says why the two were not compared, "" where they
+    were. ``breaks`` are those of the last comparison then. ``unkept`` are files with what the ledger refused
+    of late fills (``engine.routing.booking``).
+    """
+
+    account: str
+    positions: int
+    working_orders: pd.DataFrame
+    counted_there: int
+    broker_time: datetime
+    breaks: Sequence[Break] = ()
+    not_compared: str = ""
+    unkept: Sequence[str] = ()
+    unbooked_trades: int = 0
+
+    @property
+    def open_breaks(self) -> list[Break]:
+        """The breaks that somebody has to look at."""
+        return [found for found in self.breaks if not found.is_repaired]
+
+
+def sync_all(context: RunContext, venues: Venues, session: Session) -> dict[str, Synced | EngineError]:
+    """Sync every account at the same time; gives by account what works there, or why nothing is known.
+
+    Each waits for its broker, where that asks for it, for as long as a single question does. The leases of
+    all are held meanwhile.
+    """
+    _tell_of_others(context, venues)
+
+    def one(venue: Venue) -> Synced | EngineError:
+        try:
+            return sync(context, replace(venue, broker=venue.broker.waiting_together()), session)
+        except RunStopped:
+            raise
+        except EngineError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=max(1, len(venues.at_work)), thread_name_prefix="sync") as threads:
+        working = [threads.submit(one, venue) for venue in venues.at_work]
+        hold_until_done(working, lambda: [venue.lease for venue in venues.at_work], seconds=SEND_S)
+    answers = [done.result() for done in working]
+    breaks = [found for answer in answers if isinstance(answer, Synced) for found in answer.breaks]
+    keep_breaks(context, session.trading_date, breaks)
+    return {venue.account: answer for venue, answer in zip(venues.at_work, answers, strict=True)}
+
+
+def sync(context: RunContext, venue: Venue, session: Session) -> Synced:
+    """Bring positions and late fills from the broker into the stores, and compare them with the ledger.
+
+    Raises ``EngineError`` where any of it fails: nothing of the account is known then.
+    """
+    account, synced_at = venue.account, context.clock()
+    broker_time = venue.broker.get_clock().timestamp
+    left = OpenOrderRecovery(context, venue, session.calendar, session.trading_date)
+    left.look_for_unknown()
+    books = Books.before(context, venue, session.trading_date)
+    open_orders = venue.broker.open_orders()
+    positions = one_per_instrument(venue.broker.positions())
+    unlisted = left.look_after(open_orders)
+    told = BrokerSnapshot(open_orders=open_orders, positions=positions, asked_at=broker_time)
+    compared = books.compared(told, left, at=synced_at)
+    venue.lease.hold_for(SEND_S)  # somebody else's book may be newer by now
+    if account:
+        context.positions.keep_book(account, _book(positions), mark=compared.mark)
+    context.log.event(
+        "synced",
+        f"{len(positions)} positions and {len(open_orders)} open orders of {venue.shown_as} read from the "
+        f"broker",
+        account=account,
+    )
+    breaks = compared.breaks
+    if compared.why_not:
+        context.log.event(
+            "not_compared",
+            f"broker and ledger of {venue.shown_as} were not compared: {compared.why_not}",
+            severity="ERROR",
+            account=account,
+        )
+        breaks = latest_breaks(context.objects, account) if compared.mark.open_breaks else []
+    rows = [*(working(account, open_orders) if account else []), *unlisted]
+    return Synced(
+        account=account,
+        positions=len(positions),
+        working_orders=pd.DataFrame(rows, columns=list(_WORKING)),
+        counted_there=_counted_there(context, venue, session, open_orders),
+        broker_time=broker_time,
+        breaks=breaks,
+        not_compared=compared.why_not,
+        unkept=tuple(left.unkept),
+        unbooked_trades=compared.unbooked_trades,
+    )
+
+
+def one_per_instrument(positions: Iterable[BrokerPosition]) -> list[BrokerPosition]:
+    """Return one position for each instrument: what the broker reports under several spellings is summed.
+
+    The same spelling twice may be one position or two: raises ``EngineError``.
+    """
+    spelt: dict[str, list[BrokerPosition]] = {}
+    for position in positions:
+        spelt.setdefault(canonical_symbol(position.symbol), []).append(position)
+    return [same[0] if len(same) == 1 else _summed(symbol, same) for symbol, same in spelt.items()]
+
+
+def _summed(symbol: str, same: list[BrokerPosition]) -> BrokerPosition:
+    spellings = [position.raw.get("symbol", position.symbol) for position in same]
+    if len(set(spellings)) < len(same):
+        raise EngineError(
+            f"the broker reports the position in {symbol} {len(same)} times; expected one of each symbol. "
+            f"Nothing of the account is known by it; look at the broker's dashboard."
+        )
+    values = [position.market_value for position in same]
+    known = [value for value in values if value is not None]
+    return BrokerPosition(
+        symbol=symbol,
+        qty=sum(units_of(position.qty) for position in same) / UNITS,
+        market_value=math.fsum(known) if len(known) == len(values) else None,
+        asset_class=same[0].asset_class,
+        raw={"positions": [dict(position.raw) for position in same]},
+    )
+
+
+def _book(positions: Iterable[BrokerPosition]) -> pd.DataFrame:
+    names = ["symbol", "qty", "avg_price", "market_value"]
+    rows = [[getattr(position, name) for name in names] for position in positions]
+    return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:], "float64"))
+
+
+def _tell_of_others(context: RunContext, venues: Venues) -> None:
+    """Say which orders nobody looks after here: those of accounts that aren't in the settings any more."""
+    here = {venue.key for venue in venues.at_work}
+    for left in left_open(context.objects, not_of=here):
+        if left.account_key not in here and left.account not in venues.down:
+            context.log.event(
+                "orders_left_elsewhere",
+                f"{len(left.orders)} orders of run {left.run_id} were left open for account {left.account} "
+                f"at {left.host}, which is not in the settings; nobody looks here what becomes of them",
+                severity="WARNING",
+                run_id=left.run_id,
+                account=left.account,
+            )
+
+
+def _counted_there(
+    context: RunContext, venue: Venue, session: Session, open_orders: Iterable[BrokerOrder]
+) -> int:
+    """Count the account's trades of this session in the ledger whose order, or group, still works."""
+    at_work = [entry for entry in open_orders if active(entry)]
+    filled = [order for entry in at_work for order in (entry, *entry.legs) if order.filled_qty > 0]
+    documents = context.ledger.ledger_documents({order.broker_order_id for order in filled}) if filled else {}
+    today = session.trading_date.isoformat()
+    return sum(
+        document.get("broker_account_id") == venue.account
+        and document.get("trading_date") == today
+        and document.get(COUNTS_AS_TRADE) is not False
+        for document in documents.values()
+    )

@@ -1,0 +1,1 @@
+"""The record of every run in the data folder: written once, never changed, hashed."""

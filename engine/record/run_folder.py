@@ -1,0 +1,199 @@
+"""Run folders: the files of one run, and finding runs again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from engine.errors import AlreadyWritten, RecordError
+from engine.record.formats import json_bytes, read_json, read_table, table_bytes
+from engine.record.objects import Objects
+
+START = "run.json"
+COLLECTED = "collected.json"
+DUPLICATES = "duplicates.parquet"
+BATCH = "intents.parquet"
+INPUT_FRAMES = ("positions", "daily_trades", "working_orders", "unreconciled")
+RECONCILIATION = "reconciliation.parquet"
+INPUTS = "inputs.json"
+DECISIONS = "decisions.parquet"
+ATTEMPTS = "attempts/"
+TRAFFIC = "traffic/"
+FILLS = "fills.parquet"
+RESULTS = "results.parquet"
+CASSETTE = "cassette.json"
+MANIFEST = "manifest.json"
+_DAYS_AHEAD, _DAYS_BACK = 4, 10
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's files. What exists in the folder is the state of the run; no file is ever changed."""
+
+    objects: Objects
+    trading_date: date
+    run_id: str
+
+    @property
+    def key(self) -> str:
+        """The folder's key, with a slash at its end."""
+        return f"runs/{self.trading_date.isoformat()}/{self.run_id}/"
+
+    def names(self) -> set[str]:
+        """Give the names of the files that exist."""
+        return {key.removeprefix(self.key) for key in self.objects.list(self.key)}
+
+    def write(self, name: str, content: dict[str, Any] | pa.Table) -> None:
+        """Write a new file, whole. Raises ``AlreadyWritten``."""
+        whole = table_bytes(content) if isinstance(content, pa.Table) else json_bytes(content)
+        self.objects.put(self.key + name, whole)
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file. Raises ``RecordError``."""
+        content: dict[str, Any] = self._read(name, read_json)
+        return content
+
+    def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Read a Parquet file. Raises ``RecordError``."""
+        return self._read(name, lambda key, content: read_table(key, content, columns))
+
+    def _read(self, name: str, form: Callable[[str, bytes], Any]) -> Any:
+        try:
+            return form(self.key + name, self.objects.read(self.key + name))
+        except RecordError as error:
+            raise RecordError(
+                f"{error} Move the folder {self.key} out of runs/ and run again; the files it had taken in "
+                f"are in archive/{self.trading_date}/ or still in the inbox: drop them again."
+            ) from None
+
+    def remove(self, name: str) -> None:
+        """Remove what a stage wrote before the file that would have sealed it."""
+        self.objects.delete(self.key + name)
+
+    @cached_property
+    def start(self) -> dict[str, Any]:
+        """What a resumed run must not change: ``run.json``."""
+        return self.json(START)
+
+
+@dataclass(frozen=True)
+class RunFolders:
+    """All runs in one place."""
+
+    objects: Objects
+
+    def create(self, trading_date: date, run_id: str, start: dict[str, Any]) -> RunFolder:
+        """Begin a run under ``run_id``, or with a suffix where that is taken."""
+        name, attempt = run_id, 1
+        while True:
+            folder = RunFolder(self.objects, trading_date, name)
+            try:
+                folder.write(START, {"run_id": name, **start})
+            except AlreadyWritten:
+                attempt += 1
+                name = f"{run_id}-{attempt}"
+                continue
+            return folder
+
+    def at(self, run_key: str) -> RunFolder:
+        """Return the run folder at a key. Raises ``RecordError`` where the key is none of a run folder."""
+        try:
+            _, day, run_id, _ = run_key.split("/")
+            return RunFolder(self.objects, date.fromisoformat(day), run_id)
+        except ValueError:
+            raise RecordError(
+                f"{run_key} is no key of a run folder, runs/<trading date>/<run id>/."
+            ) from None
+
+    def all(self) -> list[RunFolder]:
+        """Give every run, oldest first."""
+        return self._below("runs/")
+
+    def of_day(self, trading_date: date) -> list[RunFolder]:
+        """Give a session's runs, oldest first."""
+        return self._below(f"runs/{trading_date.isoformat()}/")
+
+    def by_session(self, newest: date) -> Iterator[list[RunFolder]]:
+        """Yield the runs of each session, oldest first, the newest session first; ``newest`` is about today.
+
+        A session is listed when it is asked for: what is asked of a recent one costs the same however many
+        there are.
+        """
+        for day in self.sessions(newest):
+            if runs := self.of_day(day):
+                yield runs
+
+    def sessions(self, newest: date) -> Iterator[date]:
+        """Yield the sessions that may have runs, newest first; ``newest`` is about today."""
+        recent = [newest + timedelta(days=days) for days in range(_DAYS_AHEAD, -_DAYS_BACK, -1)]
+        yield from recent
+        yield from (day for day in reversed(self._sessions()) if day not in recent)
+
+    def stamps(self, trading_date: date) -> dict[str, str]:
+        """Return the names of the folders of a session's runs, each with a stamp (``Objects.folders``)."""
+        return self.objects.folders(f"runs/{trading_date.isoformat()}/")
+
+    def unfinished(self) -> list[RunFolder]:
+        """Return the runs that have begun and lack their manifest, oldest first.
+
+        Of a run that is finished only the manifest is looked for, not what else it holds.
+        """
+        found = []
+        for day in self._sessions():
+            place = f"runs/{day.isoformat()}/"
+            names = self.objects.folders(place)
+            if self.objects.has(place + START):
+                raise _misplaced(place + START)
+            for name in names:
+                if not self.objects.has(f"{place}{name}/{MANIFEST}"):
+                    found += self._below(f"{place}{name}/")
+        return sorted(found, key=_age)
+
+    def _sessions(self) -> list[date]:
+        """Return the sessions below ``runs/``, oldest first. Raises ``RecordError`` for a misplaced run."""
+        days = []
+        for name in self.objects.folders("runs/"):
+            try:
+                day = date.fromisoformat(name)
+            except ValueError:
+                day = None
+            if day is None or day.isoformat() != name:
+                if self._below(f"runs/{name}/"):
+                    raise _misplaced(f"runs/{name}/")
+            else:
+                days.append(day)
+        if self.objects.has(f"runs/{START}"):
+            raise _misplaced(f"runs/{START}")
+        return sorted(days)
+
+    def _below(self, prefix: str) -> list[RunFolder]:
+        return _folders(self.objects, set(self.objects.list(prefix)))
+
+
+def _folders(objects: Objects, keys: set[str]) -> list[RunFolder]:
+    folders = []
+    for key in keys:
+        if not key.endswith("/" + START):
+            continue
+        try:
+            _, day, run_id, _ = key.split("/")
+            folders.append(RunFolder(objects, date.fromisoformat(day), run_id))
+        except ValueError:
+            raise _misplaced(key) from None
+    return sorted(folders, key=_age)
+
+
+def _misplaced(key: str) -> RecordError:
+    return RecordError(f"{key} is not at runs/<trading date>/<run id>/; move the folder out of runs/.")
+
+
+def _age(folder: RunFolder) -> tuple[date, list[str | int]]:
+    """Order runs by day and moment; of one moment, ``…-open`` before ``…-open-2`` before ``…-open-10``."""
+    parts = re.split(r"(\d+)", folder.run_id)
+    return folder.trading_date, [int(part) if part.isdecimal() else part for part in parts]

@@ -1,0 +1,196 @@
+"""Carrying out a batch at all its accounts at the same time; one that fails leaves the others untouched.
+
+What a failed account leaves is read from the record: what had been answered is placed, what may have been
+sent is unresolved, the rest was not sent, or turned away with its keys, and is halted. The next sync of that
+account looks what became of it. Where no account is left, the run stays unfinished, and the next one goes on
+with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from engine.accounts.connection import SEND_S, Venue, Venues
+from engine.accounts.other_folders import SharedOrders
+from engine.context import RunContext
+from engine.errors import BrokerError, EngineError, LeaseLost
+from engine.model.calendar import session_if_covered
+from engine.model.orders import BrokerFill, BrokerOrder, OrderIntent
+from engine.record.journal import Journal
+from engine.record.late_fills import keep_by_session
+from engine.record.open_orders import OpenOrder, Place
+from engine.record.run_folder import INPUTS, RunFolder
+from engine.routing.fills import Settled, fills_table, settle
+from engine.routing.live import Failed, carry_out, left_behind
+from engine.routing.outcomes import OrderOutcome
+from engine.routing.release_check import ApprovedOrder, allowed_intents
+from engine.safety.lease_holding import hold_until_done
+
+_REFUSED = "refused_by_broker"
+
+
+@dataclass
+class Traded:
+    """What became of a run's orders: by row of the batch, and by the broker's id of order or leg.
+
+    ``open_rows``: the rows that are not over, by the account that they were sent for.
+    """
+
+    outcomes: dict[int, OrderOutcome] = field(default_factory=dict)
+    fills: dict[str, list[BrokerFill]] = field(default_factory=dict)
+    open_rows: dict[Place, list[int]] = field(default_factory=dict)
+    intents: dict[int, OrderIntent] = field(default_factory=dict)
+
+    @property
+    def orders(self) -> list[tuple[OrderIntent, BrokerOrder]]:
+        """The orders that were placed, in batch order."""
+        placed = (
+            (row, outcome) for row, outcome in sorted(self.outcomes.items()) if outcome.status == "placed"
+        )
+        return [(self.intents[row], outcome.order) for row, outcome in placed if outcome.order is not None]
+
+    def left_open(self, run_id: str, rows: Iterable[int]) -> list[OpenOrder]:
+        """Return the orders of some rows as later runs look for them."""
+        outcomes = ((row, self.outcomes[row]) for row in rows)
+        return [
+            OpenOrder(
+                intent=self.intents[row],
+                broker_order_id=outcome.order.broker_order_id if outcome.order else None,
+                status=outcome.status,
+                run_id=run_id,
+                row=row,
+            )
+            for row, outcome in outcomes
+        ]
+
+    def add(self, place: Place, settled: Settled) -> None:
+        """Take in what became of one account's orders."""
+        self.outcomes |= settled.outcomes
+        self.fills |= settled.fills
+        self.open_rows[place] = settled.open_rows
+
+    def leave_open(self, order_ids: Collection[str]) -> None:
+        """Leave orders, or groups, of which one is not in the ledger to the next sync, which writes again."""
+        rows = {
+            row
+            for row, outcome in self.outcomes.items()
+            for order in ((outcome.order, *outcome.order.legs) if outcome.order else ())
+            if order.broker_order_id in order_ids
+        }
+        for place, open_rows in self.open_rows.items():
+            own = {row for row in rows if self.intents[row].broker_account_id == place.account}
+            self.open_rows[place] = sorted({*open_rows, *own})
+
+
+def trade_accounts(folder: RunFolder, context: RunContext, venues: Venues) -> Traded:
+    """Send what was allowed and wait for what becomes of it, all accounts at the same time.
+
+    Raises ``BrokerError`` and ``LeaseLost`` where every account of the batch fails so, and what else
+    ``carry_out`` and ``settle`` raise where any does.
+    """
+    intents, journal = allowed_intents(folder), Journal(folder)
+    earlier = journal.attempted()
+    shares = _by_account(intents)
+    venue_of = {account: venues.by_account[account] for account in shares if not venues.why_down(account)}
+    for venue in venue_of.values():
+        SharedOrders(venue).begin(folder.objects, folder.key)
+    with ThreadPoolExecutor(max_workers=max(1, len(venue_of)), thread_name_prefix="account") as threads:
+        working = {
+            account: threads.submit(
+                lambda venue, own: settle(own, _sent(folder, context, venue, journal), context, venue),
+                venue,
+                shares[account],
+            )
+            for account, venue in venue_of.items()
+        }
+        leases = [venue.lease for venue in venue_of.values()]
+        hold_until_done(working.values(), lambda: leases, seconds=SEND_S)
+    failed: dict[str, EngineError] = {}
+    traded = Traded(intents={order.row: order.intent for order in intents})
+    for account, done in working.items():
+        try:
+            traded.add(_place(venue_of[account]), done.result())
+        except (BrokerError, LeaseLost) as error:
+            failed[account] = error
+    never_asked = [account for account in shares if account in _down(folder) and account not in venue_of]
+    failed |= {
+        account: BrokerError(venues.why_down(account))
+        for account in shares
+        if account not in venue_of and account not in never_asked
+    }
+    if failed and len(failed) == len(shares):
+        raise next(iter(failed.values()))
+    for account in never_asked:
+        left = Failed(account=account, why=_down(folder)[account], earlier=())
+        traded.outcomes |= left_behind(left, shares[account], journal, venues.at_work[0].broker)
+    for account, why in failed.items():
+        context.log.event(
+            "account_down",
+            f"account {account} failed, and its orders are left: {why}",
+            severity="ERROR",
+            account=account,
+        )
+        left = Failed(account=account, why=str(why), earlier=earlier)
+        outcomes = left_behind(left, shares[account], journal, venues.at_work[0].broker)
+        traded.add(_sealed_place(folder, account), _unsettled(shares[account], outcomes))
+    _keep_fills_of_other_sessions(folder, traded)
+    return traded
+
+
+def _sent(folder: RunFolder, context: RunContext, venue: Venue, journal: Journal) -> dict[int, OrderOutcome]:
+    """Carry an account's decisions out; where anything was refused, see whether its keys are still taken.
+
+    With keys that are revoked every order is refused, which would look as if each were at fault. Raises
+    ``BrokerError`` then, and what ``carry_out`` raises.
+    """
+    outcomes = carry_out(folder, context, venue, journal)
+    if any(outcome.reason == _REFUSED for outcome in outcomes.values()):
+        venue.broker.get_clock()
+    return outcomes
+
+
+def _keep_fills_of_other_sessions(folder: RunFolder, traded: Traded) -> None:
+    """Keep what filled once the run's session was over where that other session is looked for."""
+    calendar = folder.start["settings"]["calendar"]
+    others = {
+        order_id: [
+            fill
+            for fill in told
+            if session_if_covered(fill.filled_at, calendar) not in {None, folder.trading_date}
+        ]
+        for order_id, told in traded.fills.items()
+    }
+    if any(others.values()):
+        table = fills_table(traded.orders, others, calendar=calendar, run_session=folder.trading_date)
+        keep_by_session(folder.objects, folder.run_id, table)
+
+
+def _down(folder: RunFolder) -> Mapping[str, str]:
+    """Return the accounts that could not be asked when the run was decided, and why."""
+    down: Mapping[str, str] = folder.json(INPUTS).get("down", {})
+    return down
+
+
+def _by_account(intents: list[ApprovedOrder]) -> dict[str, list[ApprovedOrder]]:
+    shares: dict[str, list[ApprovedOrder]] = {}
+    for order in intents:
+        shares.setdefault(order.intent.broker_account_id, []).append(order)
+    return shares
+
+
+def _unsettled(intents: list[ApprovedOrder], outcomes: Mapping[int, OrderOutcome]) -> Settled:
+    """Leave to the next sync whatever may have come of an account's orders."""
+    is_open = {row for row, outcome in outcomes.items() if outcome.attempted}
+    return Settled(dict(outcomes), {}, [order.row for order in intents if order.row in is_open])
+
+
+def _place(venue: Venue) -> Place:
+    return Place(venue.account, venue.key, venue.broker.trading_host)
+
+
+def _sealed_place(folder: RunFolder, account: str) -> Place:
+    """Give where an account's orders were sent, by what the run was begun with."""
+    begun = next(one for one in folder.start["venues"] if one["account"] in {"", account})
+    return Place(account, begun["account_key"], begun["host"])

@@ -1,0 +1,169 @@
+"""What filled, into the ledger, whatever it says: an order that was sent must be counted.
+
+The gate lets nothing pass that the ledger can't keep. Should a document be refused all the same (a batch that
+an earlier version sealed, a broker's reply, a store with rules of its own), the ledger gets of it what it
+keeps, in the end only what orders are counted and summed by. What is missing, and why, is kept beside the
+runs, whole::
+
+    unkept/<session>/<run id>/<hash>.json
+
+A store that is down is another matter: its error is raised, and the next run writes again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from engine.context import RunContext
+from engine.errors import AlreadyWritten, DocumentRefused, EngineError
+from engine.ledger.documents import NO_SESSION, bookable, essential
+from engine.model.calendar import FIRST_DAY, LAST_DAY
+from engine.model.keeping import in_short
+from engine.record.formats import json_bytes, read_json
+from engine.record.objects import Objects
+
+_PLACE = "unkept/"
+_HASH_LETTERS = 16
+
+
+@dataclass(frozen=True)
+class Booked:
+    """What became of documents: ``unkept`` are the files with what the ledger lacks of some of them.
+
+    ``missing``: the broker's ids of orders that are not in the ledger at all.
+    """
+
+    unkept: list[str] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
+
+
+def book(context: RunContext, documents: list[dict[str, Any]], *, trading_date: date, run_id: str) -> Booked:
+    """Merge the documents of a run's orders into the ledger, without what it refuses for good.
+
+    Raises ``EngineError`` where the ledger is down.
+    """
+    if not documents:
+        return Booked()
+    place = f"{_PLACE}{trading_date.isoformat()}/{run_id}/"
+    try:
+        changed = _written(context, documents)
+    except DocumentRefused:
+        booked = _one_by_one(context, documents, place)
+    else:
+        context.log.event("ledger_written", f"{changed} of {len(documents)} trades changed in the ledger")
+        booked = Booked()
+    odd = [document for document in documents if document.get(NO_SESSION)]
+    booked.unkept.extend(_kept_beside(context, _times_record(document), place) for document in odd)
+    return booked
+
+
+def unkept(objects: Objects, *, trading_date: date, run_id: str) -> list[str]:
+    """Return the files with what the ledger lacks of a run's orders."""
+    return objects.list(f"{_PLACE}{trading_date.isoformat()}/{run_id}/")
+
+
+def what_is_unkept(objects: Objects, keys: Iterable[str]) -> list[str]:
+    """Return in words what the ledger lacks, file by file, and where it is."""
+    records = ((key, read_json(key, objects.read(key))) for key in keys)
+    return [f"{record['message']} What is missing is in {key}." for key, record in records]
+
+
+def _one_by_one(context: RunContext, documents: Iterable[Mapping[str, Any]], place: str) -> Booked:
+    booked = Booked()
+    for document in documents:
+        form, why = _accepted(context, document)
+        if form is document:
+            continue
+        booked.unkept.append(_kept_beside(context, _record(document, form, why), place))
+        if form is None:
+            booked.missing.add(str(document.get("broker_order_id")))
+    return booked
+
+
+def _kept_beside(context: RunContext, record: dict[str, Any], place: str) -> str:
+    """Write down what the ledger lacks of an order; return the file."""
+    key = f"{place}{_hash(record)}.json"
+    with suppress(AlreadyWritten):
+        context.objects.put(key, json_bytes(record))
+    context.log.event(
+        "ledger_kept_in_part",
+        f"{record['message']} What is missing is in {key}.",
+        severity="ERROR" if record["is_counted"] else "CRITICAL",
+        intent_id=str(record["document"].get("client_intent_id", "")),
+        broker_order_id=str(record["document"].get("broker_order_id", "")),
+    )
+    return key
+
+
+def _accepted(context: RunContext, document: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
+    """Write the fullest form of a document that the ledger takes; returns it, and why not the one before."""
+    why = ""
+    part = bookable(document)[0]
+    for form in (document, part, essential(part)):
+        try:
+            _written(context, [form])
+        except DocumentRefused as error:
+            why = str(error)
+        else:
+            return form, why
+    return None, why
+
+
+def _written(context: RunContext, documents: Iterable[Mapping[str, Any]]) -> int:
+    try:
+        return context.ledger.write_ledger(documents)
+    except DocumentRefused:
+        raise
+    except EngineError as error:
+        context.log.event("ledger_write_failed", str(error), severity="ERROR")
+        raise
+
+
+def _record(document: Mapping[str, Any], form: Mapping[str, Any] | None, why: str) -> dict[str, Any]:
+    """Return what is written down of a document that the ledger has in part, or not at all."""
+    kept = {} if form is None else form
+    parts = [part.record() for part in bookable(document)[1]]
+    named = {part["path"].partition(".")[0] for part in parts}
+    parts += [
+        {"path": name, "value": in_short(document[name]), "rule": "what the ledger takes", "remedy": why}
+        for name in document
+        if name not in kept and name not in named
+    ]
+    order = f"order {document.get('broker_order_id')} of intent {document.get('client_intent_id')}"
+    extent = "is not in the ledger" if form is None else "is in the ledger in part"
+    first = f"{parts[0]['path']} is {parts[0]['value']}; expected {parts[0]['rule']}." if parts else why
+    return {
+        "message": f"{order} {extent}: {first}",
+        "is_counted": form is not None,
+        "missing": parts,
+        "why": why,
+        "document": dict(document),
+    }
+
+
+def _times_record(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is written down of executions whose time no calendar covers: their session is not known."""
+    times = ", ".join(document[NO_SESSION])
+    rule = f"a time from {FIRST_DAY.year} to {LAST_DAY.year}"
+    remedy = "Look it up on the broker's dashboard, and report it to the broker."
+    order = f"order {document.get('broker_order_id')} of intent {document.get('client_intent_id')}"
+    return {
+        "message": f"{order} is in the ledger in session {document.get('trading_date')}, but the broker "
+        f"reports an execution of it at {times}; expected {rule}. {remedy}",
+        "is_counted": True,
+        "missing": [{"path": NO_SESSION, "value": times, "rule": rule, "remedy": remedy}],
+        "why": "no calendar has a session at that time",
+        "document": dict(document),
+    }
+
+
+def _hash(record: Mapping[str, Any]) -> str:
+    """Return the same name for the same gap, however often it is found."""
+    said = json.dumps([record["message"], record["is_counted"], record["missing"]])
+    return hashlib.sha256(said.encode()).hexdigest()[:_HASH_LETTERS]

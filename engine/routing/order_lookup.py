@@ -1,0 +1,65 @@
+"""Asking again where a broker's lookups lag behind its orders."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+
+from engine.accounts.connection import Patience
+from engine.brokers.trading import TradingBroker
+from engine.errors import BrokerRejected, RunStopped
+from engine.model.orders import BrokerOrder
+
+_SLICE_S = 0.1
+
+
+def known_order(
+    broker_order_id: str, broker: TradingBroker, *, patience: Patience, stopping: Callable[[], bool]
+) -> BrokerOrder | None:
+    """Give one order as ``known_orders`` does; None where the broker knows none even after a while."""
+    return known_orders([broker_order_id], broker, patience=patience, stopping=stopping).get(broker_order_id)
+
+
+def known_orders(
+    broker_order_ids: Iterable[str],
+    broker: TradingBroker,
+    *,
+    patience: Patience,
+    stopping: Callable[[], bool],
+) -> dict[str, BrokerOrder]:
+    """Give orders by ids that the broker itself gave them; without those that it doesn't know after a while.
+
+    That it doesn't know one at first means nothing: it is asked again after each of ``patience.lookups_s``.
+    Raises ``BrokerError`` where it can't be asked, ``RunStopped`` where the job is to end.
+    """
+    left = list(broker_order_ids)
+    found: dict[str, BrokerOrder] = {}
+    for wait_s in (0.0, *patience.lookups_s):
+        if not left:
+            break
+        pause(wait_s, stopping, during="orders were looked up")
+        found |= {order_id: order for order_id in left if (order := _asked(order_id, broker)) is not None}
+        left = [order_id for order_id in left if order_id not in found]
+    return found
+
+
+def _asked(broker_order_id: str, broker: TradingBroker) -> BrokerOrder | None:
+    try:
+        return broker.get_order_status(broker_order_id=broker_order_id)
+    except BrokerRejected as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return None
+
+
+def pause(seconds: float, stopping: Callable[[], bool], *, during: str) -> None:
+    """Wait. Raises ``RunStopped``, at once, where the job is to end."""
+    until = time.monotonic() + seconds
+    while True:
+        if stopping():
+            raise RunStopped(f"Stopped while {during}; the next run goes on there.")
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            return
+        time.sleep(min(left_s, _SLICE_S))

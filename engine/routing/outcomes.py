@@ -1,0 +1,104 @@
+"""What became of an intent, and ``results.parquet``, which says so row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.model.orders import BrokerOrder
+from engine.model.schema import results_schema
+
+TARGET_UNKNOWN = "target_unknown"
+TARGET_OF_ANOTHER = "target_of_another_strategy"
+ACCOUNT_DOWN = "account_down"
+"""The reason where an account failed in mid-run, and others went on."""
+REJECTED_AFTER_ACCEPTANCE = "rejected_after_acceptance"
+"""The reason where the broker took an order and rejected it afterwards, before anything filled."""
+NOT_WITHDRAWN = frozenset({TARGET_UNKNOWN, TARGET_OF_ANOTHER})
+"""The reasons of cancels for which the broker has no order, or none of their strategy."""
+CANCELS = frozenset({"canceled", "cancel_requested", "too_late"})
+"""The statuses of cancels whose order was found; the order is the one that they withdraw."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderOutcome:
+    """What became of one intent.
+
+    ``status`` is one of ``schema.RESULT_STATUSES``; ``reason`` None keeps the decision's. ``order`` is the
+    broker's latest description of the order, where there is one. ``attempted``: a request to place it left,
+    or may have; ``adopted``: the order was found at the broker after its reply had been lost.
+    ``in_doubt``: it was not sent any more, or refused, and an earlier job may have sent it; the broker knew
+    nothing of it.
+    """
+
+    status: str
+    reason: str | None = None
+    message: str = ""
+    order: BrokerOrder | None = None
+    attempted: bool = False
+    adopted: bool = False
+    in_doubt: bool = False
+
+
+REJECTED = OrderOutcome(status="rejected")
+
+
+def live_results(decisions: pd.DataFrame, outcomes: Mapping[int, OrderOutcome]) -> pa.Table:
+    """Give the results of a live run, one row per decision; ``outcomes`` has those of the allowed rows."""
+    rows = [outcomes.get(row, REJECTED) for row in range(len(decisions))]
+    reasons = [outcome.reason for outcome in rows]
+    decided = decisions["reason"].astype(str).tolist()
+    columns = {
+        "client_intent_id": decisions["client_intent_id"].tolist(),
+        "status": [outcome.status for outcome in rows],
+        "reason": [own or kept for own, kept in zip(reasons, decided, strict=True)],
+        "broker_order_id": [outcome.order.broker_order_id if outcome.order else None for outcome in rows],
+        "order_status": [outcome.order.order_status if outcome.order else None for outcome in rows],
+        "order_qty": [outcome.order.qty if outcome.order else None for outcome in rows],
+        "filled_qty": [outcome.order.filled_qty if outcome.order else 0.0 for outcome in rows],
+        "filled_avg_price": [outcome.order.filled_avg_price if outcome.order else None for outcome in rows],
+        "attempted": [outcome.attempted for outcome in rows],
+        "adopted": [outcome.adopted for outcome in rows],
+        "message": [outcome.message for outcome in rows],
+    }
+    schema = results_schema()
+    return pa.Table.from_arrays(
+        [_typed(columns[name], schema.field(name).type) for name in schema.names], schema=schema
+    )
+
+
+def counted_outcomes(results: pa.Table) -> dict[str, int]:
+    """Return how many rows of results have each status, the largest number first.
+
+    Cancels without an order to withdraw (``NOT_WITHDRAWN``) are ``not_withdrawn``.
+    """
+    status, reason = (results[name].cast(pa.string()) for name in ("status", "reason"))
+    nothing_to_withdraw = pc.is_in(reason, pa.array(sorted(NOT_WITHDRAWN)))
+    outcomes = pc.if_else(nothing_to_withdraw, "not_withdrawn", status)
+    counts = {pair["values"]: int(pair["counts"]) for pair in outcomes.value_counts().to_pylist()}
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def nothing_sent(rows: int) -> dict[str, pa.Array]:
+    """Give the columns that speak of orders, for results of a run that placed none."""
+    schema = results_schema()
+    return {
+        "broker_order_id": pa.nulls(rows, pa.string()),
+        "order_status": pa.nulls(rows, schema.field("order_status").type),
+        "order_qty": pa.nulls(rows, pa.float64()),
+        "filled_qty": pa.array(np.zeros(rows)),
+        "filled_avg_price": pa.nulls(rows, pa.float64()),
+        "attempted": pa.array(np.zeros(rows, dtype=bool)),
+        "adopted": pa.array(np.zeros(rows, dtype=bool)),
+    }
+
+
+def _typed(values: list[object], form: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(form):
+        return pa.array(values, pa.string()).dictionary_encode().cast(form)
+    return pa.array(values, form)

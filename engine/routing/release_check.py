@@ -1,0 +1,124 @@
+"""The orders that are to leave: read from the sealed batch, and compared with the sealed decisions."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.errors import EngineError
+from engine.model.orders import INTENT_NAMES, OrderIntent, intent_of
+from engine.model.quantity import NOT_A_QUANTITY, to_units
+from engine.model.symbols import canonical_symbol
+from engine.record.run_folder import BATCH, DECISIONS, RunFolder
+
+Key = tuple[str, str]
+"""Account and client intent id: ids belong to accounts."""
+About = tuple[str, str, int, int]
+"""What an order is about: symbol, side, units of shares, units of USD; -1 for the one that isn't given."""
+
+
+@dataclass(frozen=True)
+class ApprovedOrder:
+    """An allowed intent: its row in the batch, and what it says."""
+
+    row: int
+    intent: OrderIntent
+
+    @property
+    def key(self) -> Key:
+        """Account and id."""
+        return self.intent.broker_account_id, str(self.intent.client_intent_id)
+
+
+class OrderMismatch(EngineError):
+    """What is about to leave is not what was allowed: a defect, and nothing more is sent."""
+
+
+def allowed_intents(folder: RunFolder) -> list[ApprovedOrder]:
+    """Give the allowed intents of a run in batch order, cancels included."""
+    allowed = folder.table(DECISIONS, ["allowed"])["allowed"].to_numpy()
+    rows = np.flatnonzero(allowed)
+    said = folder.table(BATCH, list(INTENT_NAMES)).take(pa.array(rows)).to_pylist()
+    return [ApprovedOrder(int(row), intent_of(one)) for row, one in zip(rows, said, strict=True)]
+
+
+@dataclass
+class Allowance:
+    """What may still leave: the allowed orders, each once, and all of them together.
+
+    It is read from the decisions by another way than the orders are, so that a slip in one is seen by the
+    other. Source: SEC 34-70694 on Knight Capital, ¶¶11 to 22: nothing compared what left with what came in.
+    """
+
+    orders: Mapping[Key, About]
+    left: set[Key] = field(default_factory=set)
+    left_units: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @classmethod
+    def of(cls, folder: RunFolder, account: str) -> Allowance:
+        """Read what the sealed decisions allow an account."""
+        allowed = folder.table(DECISIONS, ["allowed"])["allowed"]
+        names = ["broker_account_id", "client_intent_id", "symbol", "side", "qty", "notional", "action"]
+        batch = folder.table(BATCH, names)
+        is_new = pc.not_equal(batch["action"].cast(pa.string()), "cancel")
+        is_its_own = pc.equal(batch["broker_account_id"].cast(pa.string()), account)
+        batch = batch.filter(pc.and_(pc.and_(allowed, is_its_own), pc.fill_null(is_new, True)))
+        accounts, ids, symbols, sides = (batch[name].to_pylist() for name in names[:4])
+        amounts = [_units(batch[name].to_numpy()) for name in ("qty", "notional")]
+        abouts = zip(map(canonical_symbol, symbols), sides, *amounts, strict=True)
+        return cls(dict(zip(zip(accounts, ids, strict=True), abouts, strict=True)))
+
+    @cached_property
+    def units(self) -> int:
+        """All that may leave, in units of shares; orders by notional are not counted."""
+        return sum(max(qty, 0) for _, _, qty, _ in self.orders.values())
+
+    def check_all(self, orders: Iterable[ApprovedOrder]) -> None:
+        """Compare what is about to be carried out with what was allowed. Raises ``OrderMismatch``."""
+        approved = Counter(order.key for order in orders if order.intent.action != "cancel")
+        allowed = Counter(list(self.orders))
+        if approved != allowed:
+            wrong = sorted([*(approved - allowed), *(allowed - approved)])
+            raise OrderMismatch(
+                f"{approved.total()} orders are about to leave where {allowed.total()} were allowed; they "
+                f"differ in {wrong[:3]}. Nothing more is sent; this is a defect: keep the run's folder."
+            )
+
+    def check(self, order: ApprovedOrder) -> None:
+        """Compare an order that is about to leave with what was allowed. Raises ``OrderMismatch``.
+
+        An order may be checked again where it is sent again under the same id.
+        """
+        intent = order.intent
+        amounts = (math.nan if amount is None else amount for amount in (intent.qty, intent.notional))
+        about = (canonical_symbol(intent.symbol), intent.side, *_units(list(amounts)))
+        if self.orders.get(order.key) != about:
+            raise OrderMismatch(
+                f"order {order.key[1]} of {order.key[0]} is about to leave as {about}, where "
+                f"{self.orders.get(order.key)} was allowed. Nothing more is sent; this is a defect: keep the "
+                f"run's folder."
+            )
+        with self._lock:
+            if order.key not in self.left:
+                self.left.add(order.key)
+                self.left_units += max(about[2], 0)
+        if len(self.left) > len(self.orders) or self.left_units > self.units:
+            raise OrderMismatch(
+                f"{len(self.left)} orders of {self.left_units} units are about to leave where "
+                f"{len(self.orders)} of {self.units} were allowed. Nothing more is sent; this is a defect."
+            )
+
+
+def _units(qty: Any) -> list[int]:
+    units = to_units(np.asarray(qty, dtype=np.float64))
+    return [-1 if unit == NOT_A_QUANTITY else int(unit) for unit in units.tolist()]

@@ -1,0 +1,226 @@
+"""Reading what lies in the inbox: each file is its own failure, and all of them together are bounded.
+
+What is taken is copied to the archive, or where it can't be parsed to the quarantine, before the batch is
+sealed. What is left stays where it lies, with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from engine.context import RunContext
+from engine.errors import AlreadyWritten, ConfigurationError, EngineError, RecordError, UnusablePlace
+from engine.intents.identity import IdentityRules
+from engine.intents.limits import beyond
+from engine.intents.local_times import InboxZone
+from engine.intents.reading import IntentFile, read_intent_file, refused_whole
+from engine.model.calendar import trading_date
+from engine.record.objects import Objects, many_puts
+from engine.record.run_folder import RunFolder
+from engine.record.system_errors import fault_of
+from engine.run.put_away import taken_before
+from engine.settings.values import has_zone
+from engine.settings.variables import IntakeLimits
+from engine.stores.inbox.files import UPLOAD_RESTS_S, Dropped, Left, hash_of, name_with_hash, why_not_kept
+from engine.stores.inbox.reading import Reading
+from engine.text.printable import shown
+
+CLOCK_SKEW_S = 5.0
+"""How far ahead of ours the clock of another machine may be."""
+_CARRIES_A_HASH = re.compile(r"\.[0-9a-f]{16}(\.|$)")
+_NEXT_SESSION = "the session of this run is over, and the file belongs to the next one"
+_FULL = "this run has read as much as it may ({}); the next run takes it"
+
+
+@dataclass
+class Intake:
+    """What a run takes in: files read, their entries of ``collected.json``, and what it leaves.
+
+    ``held_bytes`` and ``rows`` are of all files so far.
+    """
+
+    files: list[IntentFile] = field(default_factory=list)
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    held_bytes: int = 0
+    rows: int = 0
+    refused: int = 0
+
+    def add(self, file: IntentFile, entry: dict[str, Any]) -> None:
+        """Take a file in."""
+        self.files.append(file)
+        self.entries.append(entry)
+        self.held_bytes += max(
+            entry["size"] if not entry["by_moving"] else 0, file.table.get_total_buffer_size()
+        )
+        self.rows += file.rows
+        self.refused += len(file.refused)
+
+    def why_full(self, dropped: Dropped, limits: IntakeLimits) -> str | None:
+        """Return the limit that keeps another file out of this run, None where there is room."""
+        if not self.files:
+            return None
+        full = {
+            "max_total_bytes": self.held_bytes + min(dropped.size, limits.max_file_bytes)
+            > limits.max_total_bytes,
+            "max_files": len(self.files) >= limits.max_files,
+            "max_rows": self.rows >= limits.max_rows,
+            "max_refused_rows": self.refused >= max(limits.max_refused_rows, 1),
+        }
+        return next((IntakeLimits.setting_of(limit) for limit, is_full in full.items() if is_full), None)
+
+
+def take_in(
+    folder: RunFolder, context: RunContext, *, previous: Callable[[], Collection[IdentityRules]] = tuple
+) -> Intake:
+    """Read what may be read of the inbox, oldest files first, and keep a copy of each file that is taken.
+
+    The rows' identity is worked out under the run's rules, and under the ``previous`` ones, which are asked
+    for where there is a file.
+    """
+    limits = IntakeLimits.of_record(folder.start["settings"])
+    context.inbox.recover(max_depth=limits.max_depth)
+    found = context.inbox.find(max_depth=limits.max_depth)
+    files, known = taken_before(found, context)
+    intake = Intake(left=[*found.left, *known])
+    with many_puts(context.objects) as objects:
+        rules = previous() if files else ()
+        reader = _Reader(folder, replace(context, objects=objects), limits, rules, _zone(folder))
+        for done, dropped in enumerate(sorted(files, key=lambda file: (file.mtime_ns, file.name))):
+            context.progress("reading files", done, len(files))
+            outcome = reader.outcome(dropped, intake)
+            if isinstance(outcome, Left):
+                intake.left.append(outcome)
+            else:
+                intake.add(*outcome)
+    context.progress("reading files", len(files), len(files))
+    return intake
+
+
+def _zone(folder: RunFolder) -> InboxZone:
+    """Return the zone that a run began with. Raises ``ConfigurationError`` where this machine lacks it."""
+    zone = folder.start["settings"].get("inbox_tz")
+    if zone is not None and not has_zone(zone):
+        raise ConfigurationError(
+            f"Run {folder.run_id} reads times without a zone in {shown(zone)} (EXEC_INBOX_TZ when it began), "
+            f"and this machine's time zone database lacks it. Install the package tzdata, and run again."
+        )
+    return InboxZone(zone)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the files of one run, one by one."""
+
+    folder: RunFolder
+    context: RunContext
+    limits: IntakeLimits
+    previous: Collection[IdentityRules]
+    zone: InboxZone
+
+    def outcome(self, dropped: Dropped, intake: Intake) -> tuple[IntentFile, dict[str, Any]] | Left:
+        """Return a file with its entry, a copy of it kept; or why it is left."""
+        if (
+            trading_date(self.context.clock(), self.folder.start["settings"]["calendar"])
+            != self.folder.trading_date
+        ):
+            return dropped.waits(_NEXT_SESSION)
+        if limit := intake.why_full(dropped, self.limits):
+            return dropped.waits(_FULL.format(limit))
+        try:
+            return self._taken(dropped)
+        except UnusablePlace:
+            raise
+        except (OSError, EngineError) as error:
+            return dropped.is_blocked(f"it can't be kept: {fault_of(error)}")
+        except Exception as error:  # memory that ran out, a defect: one file never stops the others
+            return dropped.is_blocked(f"the engine can't cope with it ({type(error).__name__}: {error})")
+
+    def _taken(self, dropped: Dropped) -> tuple[IntentFile, dict[str, Any]] | Left:
+        if why := why_not_kept(dropped.name):
+            return dropped.is_blocked(why)
+        if not _CARRIES_A_HASH.search(dropped.last_name) and (left := self._unsettled(dropped)):
+            return left
+        reading = self.context.inbox.read(dropped, max_bytes=self.limits.max_file_bytes)
+        if isinstance(reading, Left):
+            return reading
+        if reading.content is None:
+            return self._unsettled(dropped, reading) or self._too_large(dropped)
+        kept_as = name_with_hash(dropped.name, hash_of(reading.content))
+        if kept_as != dropped.name and (left := self._unsettled(dropped, reading)):
+            return left
+        now_us = int(self.context.clock().timestamp() * 1e6)
+        file = read_intent_file(
+            dropped.name,
+            reading.content,
+            file_time_us=min(dropped.mtime_us, now_us),
+            now_us=now_us,
+            trading_date=self.folder.trading_date,
+            limits=self.limits,
+            rules=IdentityRules.of_record(self.folder.start),
+            previous=self.previous,
+            zone=self.zone,
+        )
+        place = "quarantine" if file.unreadable else "archive"
+        key = f"{place}/{self.folder.trading_date.isoformat()}/{kept_as}"
+        _keep(self.context.objects, key, reading.content)
+        return file, _entry(dropped, file, kept_as, by_moving=False)
+
+    def _too_large(self, dropped: Dropped) -> tuple[IntentFile, dict[str, Any]]:
+        """Refuse a file unread: it is moved to the quarantine, under a name made of what is known of it."""
+        file = refused_whole(dropped.name, beyond(dropped.name, self.limits, "max_file_bytes"))
+        return file, _entry(dropped, file, name_with_hash(dropped.name, dropped.identity), by_moving=True)
+
+    def _unsettled(self, dropped: Dropped, reading: Reading | None = None) -> Left | None:
+        """Return why a file may still be written, by its time; None where it has rested.
+
+        A time ahead of the clock says nothing: then the system's own record of the last change counts, and
+        where that is ahead as well, that no program has the file open.
+        """
+        settle_s, now_s = self.folder.start["settings"]["inbox_settle_s"], self.context.clock().timestamp()
+        age_s = now_s - dropped.mtime_ns / 1e9
+        if age_s < -CLOCK_SKEW_S:
+            if reading is None:
+                return None  # to be seen once it is open
+            age_s = now_s - reading.ctime_ns / 1e9
+            if age_s < -CLOCK_SKEW_S:
+                ahead = "its time is ahead of this machine's clock; set the clocks right, or touch the file"
+                return None if reading.has_no_writer else dropped.is_blocked(ahead)
+        if age_s < UPLOAD_RESTS_S and dropped.is_perhaps_an_upload:
+            return dropped.waits_as_an_upload()
+        if age_s < settle_s:
+            return dropped.waits(f"it is younger than {settle_s:g} s (EXEC_INBOX_SETTLE_S)")
+        return None
+
+
+def _entry(dropped: Dropped, file: IntentFile, kept_as: str, *, by_moving: bool) -> dict[str, Any]:
+    """Return what is recorded of a file; ``by_moving`` where it gets to the quarantine without being read."""
+    return {
+        "name": dropped.name,
+        "kept_as": kept_as,
+        "unreadable": file.unreadable,
+        "by_moving": by_moving,
+        "rows": file.rows,
+        "size": dropped.size,
+        "mtime_ns": dropped.mtime_ns,
+        "inode": dropped.inode,
+    }
+
+
+def _keep(objects: Objects, key: str, content: bytes) -> None:
+    """Keep a copy; one that is there already has the same content. Raises ``EngineError`` where it hasn't."""
+    try:
+        objects.put(key, content)
+    except AlreadyWritten:
+        if not _is_kept(objects, key, content):
+            raise EngineError(f"its place {key} is taken by something else; move that away") from None
+
+
+def _is_kept(objects: Objects, key: str, content: bytes) -> bool:
+    try:
+        return objects.read(key) == content
+    except RecordError:
+        return False

@@ -1,0 +1,125 @@
+"""One job at a time per data folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from engine.errors import RunInProgress, UnusablePlace
+from engine.record.modes import OWNER_ONLY, Modes
+from engine.record.system_errors import NO_SUPPORT, naming
+
+_OTHER_DISK = (
+    "Put the data folder on a disk of this machine, or mount that one with locks, then run again; "
+    "`execution-engine doctor` tries them."
+)
+_TRIES, _BETWEEN_TRIES_S = 50, 0.002
+
+
+@contextmanager
+def exclusive(data_dir: Path, *, since: str, modes: Modes = OWNER_ONLY) -> Iterator[None]:
+    """Hold a data folder; the system lets go of it when the process ends, however it ends.
+
+    ``since`` is told to whoever comes meanwhile. Raises ``RunInProgress`` where another job holds it, and
+    ``UnusablePlace`` where its file system has no locks, or grants one twice.
+    """
+    note = data_dir / ".lock.holder"
+    with ExitStack() as held:
+        with naming(data_dir):
+            modes.make_folder(data_dir)
+            _lock(held, data_dir, modes)
+            opened = held.enter_context(open(note, "ab", 0, opener=modes.opener))
+            _mark(opened.fileno())
+            opened.truncate(0)
+            opened.write(f"process {os.getpid()}, at work since {since}".encode())
+        yield
+        with suppress(OSError):
+            note.unlink()
+
+
+def check_locks(lock: Path) -> None:
+    """Check that a file that this process has locked can't be locked a second time. Raises ``UnusablePlace``.
+
+    A file system whose locks are of one machine alone (NFS with ``nolock``) can't be told apart here.
+    """
+    with lock.open("rb") as again:
+        try:
+            fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
+                raise
+            return
+    raise UnusablePlace(
+        f"{lock.parent} can't be used: its file system grants the same lock twice, so that two runs could "
+        f"send the same orders. {_OTHER_DISK}"
+    )
+
+
+def _lock(held: ExitStack, data_dir: Path, modes: Modes) -> None:
+    from filelock import FileLock, Timeout
+
+    lock = data_dir / ".lock"
+    try:
+        held.enter_context(FileLock(lock, timeout=0, mode=modes.file, fallback_to_soft=False))
+    except Timeout:
+        raise RunInProgress(
+            f"{data_dir} is in use by {_who(data_dir)}. Nothing was done; wait for its end, then run again."
+        ) from None
+    except OSError as error:
+        if error.errno in NO_SUPPORT:
+            raise no_locks(data_dir) from error
+        raise
+    check_locks(lock)
+
+
+def no_locks(folder: Path) -> UnusablePlace:
+    """Return the error of a place without locks."""
+    return UnusablePlace(
+        f"{folder} can't be used: its file system has no locks, so that two runs could send the same orders. "
+        f"{_OTHER_DISK}"
+    )
+
+
+def holder(data_dir: Path) -> str | None:
+    """Return which process is at work in a data folder, None where none is.
+
+    The lock itself is left alone: a run that begins at the same time finds it free. What is looked at is
+    the note beside it, which the holder has locked as well. Without locks it is unknown, and said so.
+    """
+    try:
+        with (data_dir / ".lock.holder").open() as note:
+            fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return _who(data_dir)
+    except OSError as error:
+        if error.errno in NO_SUPPORT:
+            return "a process that can't be told, since the file system has no locks"
+        raise
+
+
+def _mark(note: int) -> None:
+    """Lock the holder's note; who looks at it holds it for an instant, and is waited for."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_BETWEEN_TRIES_S)
+        except OSError:  # a file system without such locks: nothing depends on the mark but what is shown
+            return
+        else:
+            return
+
+
+def _who(data_dir: Path) -> str:
+    try:
+        return (data_dir / ".lock.holder").read_text()
+    except OSError:
+        return "another process"

@@ -1,0 +1,1 @@
+"""Environment and accounts file, read once and strictly into frozen settings."""

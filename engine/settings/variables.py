@@ -1,0 +1,390 @@
+"""Settings: read once from the environment, strictly, into frozen objects.
+
+A value that can't be read, a limit that isn't a number and a name that is no setting are all errors: a
+typing mistake must never loosen a limit. ``SETTINGS`` is the whole list.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigurationError
+from engine.settings.near_names import is_wrong, unread_names, why_wrong
+from engine.settings.paths import as_path
+from engine.settings.values import (
+    PROJECTIONS,
+    Projection,
+    as_count,
+    as_database_url,
+    as_document,
+    as_flag,
+    as_metadata_names,
+    as_name,
+    as_path_part,
+    as_projection,
+    as_quantity,
+    as_seconds,
+    as_size,
+    as_store,
+    as_text,
+    as_timeout,
+    as_wait,
+    as_zone,
+)
+from engine.text.masking import shown_text, shown_word
+from engine.text.plain_text import trimmed
+
+PAPER_HOST = "https://paper-api.alpaca.markets"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment variable: how it is read, what it is when unset, and what it means.
+
+    ``secret``: its value is never shown; of a URL, all but the password is.
+    """
+
+    name: str
+    parse: Callable[[str, str], Any]
+    default: str | None
+    meaning: str
+    secret: bool = False
+
+
+SETTINGS = (
+    Setting(
+        "EXEC_DRY_RUN",
+        as_flag,
+        "1",
+        "judge and record, send nothing; 0 (false, no, off) asks for live orders",
+    ),
+    Setting("AGENT_MODE", as_text, None, "only LIVE lets live orders through; a dry run doesn't ask"),
+    Setting("EXEC_DATA_DIR", as_path, "./data", "folder of inbox, archive, quarantine, runs and engine.db"),
+    Setting(
+        "EXEC_GROUP_ACCESS", as_flag, "0", "1: the group may read what the engine creates (modes 0750, 0640)"
+    ),
+    Setting(
+        "EXEC_MAX_POSITION_QTY", as_quantity, "100", "largest position per account and symbol, in shares"
+    ),
+    Setting("EXEC_MAX_DAILY_TRADES", as_count, "50", "trades per account and session"),
+    Setting(
+        "EXEC_POSITION_PROJECTION", as_projection, "worst_case", "worst_case (any subset of fills) or net"
+    ),
+    Setting("EXEC_RISK_FAIL_OPEN", as_flag, "0", "skip a rule whose data is unavailable (not recommended)"),
+    Setting("EXEC_INTENT_MAX_AGE_S", as_seconds, None, "refuse intents created longer ago than this"),
+    Setting("EXEC_POSITIONS_MAX_AGE_S", as_seconds, None, "positions older than this are unavailable"),
+    Setting("EXEC_DECISION_MAX_AGE_S", as_seconds, "900", "a resumed run sends nothing decided longer ago"),
+    Setting("EXEC_INBOX_SETTLE_S", as_seconds, "2", "leave files alone that are younger than this"),
+    Setting("EXEC_INBOX_MAX_FILE_BYTES", as_size, "268435456", "largest file of the inbox that is read"),
+    Setting("EXEC_INBOX_MAX_UNPACKED_BYTES", as_size, "536870912", "largest content of a file, unpacked"),
+    Setting("EXEC_INBOX_MAX_ROWS", as_size, "2000000", "most rows of a file"),
+    Setting("EXEC_INBOX_MAX_COLUMNS", as_size, "1000", "most columns of a file; JSON: different keys"),
+    Setting("EXEC_INBOX_MAX_KEYS", as_size, "10000", "most keys of a row, those of nested objects included"),
+    Setting(
+        "EXEC_INBOX_MAX_REFUSED_ROWS", as_count, "50000", "a file with more refused rows is refused whole"
+    ),
+    Setting("EXEC_INBOX_MAX_DEPTH", as_count, "16", "folders below each other in the inbox that are read"),
+    Setting(
+        "EXEC_INBOX_MAX_TOTAL_BYTES", as_size, "536870912", "files of one run, together; the next takes more"
+    ),
+    Setting("EXEC_INBOX_MAX_FILES", as_size, "10000", "most files of one run; the next run takes more"),
+    Setting("EXEC_INBOX_TZ", as_zone, None, "zone of times in files that name none; unset: they are refused"),
+    Setting(
+        "EXEC_IDENTITY_IGNORES", as_metadata_names, None, "names in metadata that don't identify a row, a,b"
+    ),
+    Setting("EXEC_SETTLE_S", as_wait, "30", "live: wait so long for fills after the last order has left"),
+    Setting(
+        "EXEC_BROKER_WAIT_S", as_wait, "60", "live: longest wait that a broker may ask for (429, Retry-After)"
+    ),
+    Setting("EXEC_CALENDAR", as_text, "XNYS", "exchange_calendars name of the sessions"),
+    Setting("EXEC_BROKER_ACCOUNT_ID", as_name, None, "the one account that may trade; unset: any"),
+    Setting(
+        "EXEC_ACCOUNTS_FILE", as_path, None, "several accounts, with hosts and where their keys are (TOML)"
+    ),
+    Setting(
+        "DATABASE_URL", as_database_url, None, "positions in PostgreSQL; unset: in engine.db", secret=True
+    ),
+    Setting("FIREBASE_PROJECT_ID", as_path_part, None, "ledger and counts in Firestore; unset: in engine.db"),
+    Setting("GOOGLE_CLOUD_PROJECT", as_path_part, None, "the same, where FIREBASE_PROJECT_ID is unset"),
+    Setting("EXEC_TENANT_ID", as_path_part, None, "keep the ledger below tenants/<this>/ in Firestore"),
+    Setting("EXEC_STORE", as_store, None, "embedded: a live run may use engine.db for what is unset above"),
+    Setting(
+        "EXEC_RISK_DATA_TIMEOUT_S", as_timeout, "10", "what a store doesn't say in this time is unavailable"
+    ),
+    Setting(
+        "EXEC_HEARTBEAT_DOC", as_document, None, "Firestore document with the market data's last moment (ts)"
+    ),
+    Setting("MARKETDATA_STALE_THRESHOLD_S", as_seconds, "120", "live: oldest market data in that document"),
+    Setting("ALPACA_API_KEY", as_text, None, "key of the Alpaca account", secret=True),
+    Setting("ALPACA_SECRET_KEY", as_text, None, "its secret", secret=True),
+    Setting("ALPACA_TRADING_HOST", as_text, PAPER_HOST, "where orders go; a live host has to be named here"),
+    Setting("EXECUTION_HALTED", as_text, None, "kill switch: anything but 0, false, no or off is ON"),
+    Setting("EXECUTION_HALTED_FILE", as_text, None, "kill switch: a file whose first line says the same"),
+    Setting("EXECUTION_HALTED_DOC", as_text, None, "kill switch: a Firestore document, field enabled"),
+    Setting("EXEC_KILL_SWITCH", as_text, None, "deprecated name of EXECUTION_HALTED"),
+    Setting("EXEC_KILL_SWITCH_FILE", as_text, None, "deprecated name of EXECUTION_HALTED_FILE"),
+    Setting("EXEC_KILL_SWITCH_DOC", as_text, None, "deprecated name of EXECUTION_HALTED_DOC"),
+)
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def read_setting(name: str, env: Mapping[str, str]) -> Any:
+    """Give one setting's parsed value, its default where it is unset or empty, or None.
+
+    Raises ``ConfigurationError`` where the value can't be read.
+    """
+    setting = _BY_NAME[name]
+    text = env.get(name, "")
+    if not text:
+        if setting.default is None:
+            return None
+        text = setting.default
+    return setting.parse(name, text)
+
+
+def check_names(env: Mapping[str, str]) -> None:
+    """Refuse names that look like settings and are none.
+
+    Raises ``ConfigurationError``.
+    """
+    for error in wrong_names(env).values():
+        raise error
+
+
+def wrong_names(env: Mapping[str, str]) -> dict[str, ConfigurationError]:
+    """Return what is wrong with names that look like settings and are none, by name."""
+    wrong = [name for name in env if is_wrong(name, _BY_NAME)]
+    return {name: ConfigurationError(why_wrong(name, _BY_NAME)) for name in wrong}
+
+
+def not_read(env: Mapping[str, str], *, used: Collection[str] = ()) -> dict[str, str]:
+    """Return variables that may be meant for a setting and are not read: the setting by name, "" for none.
+
+    ``used``: variables that the accounts file names.
+    """
+    return unread_names(env, _BY_NAME, used=used)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskConfig:
+    """The limits that intents are judged by.
+
+    ``max_position_qty``: shares per account and symbol, 0 to below 1e9. ``max_daily_trades``: per account
+    and session. ``fail_open``: skip a rule whose data is unavailable. ``position_projection``:
+    ``worst_case`` or ``net``. ``intent_max_age_s``: seconds, None for no limit. ``accounts``: the accounts
+    that may trade, empty for any. Raises ``ConfigurationError`` for anything that is not a limit.
+    """
+
+    max_position_qty: float = 100.0
+    max_daily_trades: int = 50
+    fail_open: bool = False
+    position_projection: Projection = "worst_case"
+    intent_max_age_s: float | None = None
+    accounts: frozenset[str] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        limits = {
+            "max_position_qty": as_quantity,
+            "max_daily_trades": as_count,
+            "intent_max_age_s": as_seconds,
+        }
+        for name, parse in limits.items():
+            limit = getattr(self, name)
+            if isinstance(limit, bool) or not isinstance(limit, Real | None):
+                raise ConfigurationError(f"{name} is {shown_word(limit)}; expected a number.")
+            if limit is not None or name != "intent_max_age_s":
+                object.__setattr__(self, name, parse(name, str(limit)))
+        if self.position_projection not in PROJECTIONS:
+            raise ConfigurationError(
+                f"position_projection is {shown_word(self.position_projection)}; expected worst_case or net."
+            )
+        if not isinstance(self.accounts, frozenset) or not all(isinstance(a, str) for a in self.accounts):
+            raise ConfigurationError(f"accounts is {self.accounts!r}; expected a frozenset of account ids.")
+        object.__setattr__(self, "accounts", frozenset(map(trimmed, self.accounts)))
+        if not isinstance(self.fail_open, bool):
+            raise ConfigurationError(f"fail_open is {self.fail_open!r}; expected True or False.")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> RiskConfig:
+        """Read the limits from environment variables (``os.environ`` by default).
+
+        Raises ``ConfigurationError``.
+        """
+        env = os.environ if env is None else env
+        return cls(
+            max_position_qty=read_setting("EXEC_MAX_POSITION_QTY", env),
+            max_daily_trades=read_setting("EXEC_MAX_DAILY_TRADES", env),
+            fail_open=read_setting("EXEC_RISK_FAIL_OPEN", env),
+            position_projection=read_setting("EXEC_POSITION_PROJECTION", env),
+            intent_max_age_s=read_setting("EXEC_INTENT_MAX_AGE_S", env),
+            accounts=_account_names(env),
+        )
+
+
+def _account_names(env: Mapping[str, str]) -> frozenset[str]:
+    """Give the accounts that may trade, empty for any."""
+    account, path = read_setting("EXEC_BROKER_ACCOUNT_ID", env), read_setting("EXEC_ACCOUNTS_FILE", env)
+    if not path:
+        return frozenset([account] if account else [])
+    if account:
+        raise ConfigurationError(
+            f"EXEC_BROKER_ACCOUNT_ID is {shown_text(account)} and EXEC_ACCOUNTS_FILE is set too, "
+            f"which names the "
+            f"accounts itself. Unset one of them."
+        )
+    from engine.settings.accounts_file import listed_accounts
+
+    return frozenset(listed_accounts(path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings:
+    """Where positions and ledger are kept, each chosen for itself; None: in the data folder's ``engine.db``.
+
+    ``embedded_is_meant``: a live run may use that file as well. ``timeout_s``: bound of every answer.
+    ``group_access``: the group of this user may read what is created in the data folder.
+    """
+
+    data_dir: Path
+    database_url: str | None = field(default=None, repr=False)
+    firestore_project: str | None = None
+    tenant_id: str | None = None
+    embedded_is_meant: bool = False
+    timeout_s: float = 10.0
+    group_access: bool = False
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> StoreSettings:
+        """Read them from environment variables. Raises ``ConfigurationError``."""
+        own, platform = (read_setting(name, env) for name in ("FIREBASE_PROJECT_ID", "GOOGLE_CLOUD_PROJECT"))
+        return cls(
+            data_dir=Path(read_setting("EXEC_DATA_DIR", env)),
+            database_url=read_setting("DATABASE_URL", env),
+            firestore_project=own or platform,
+            tenant_id=read_setting("EXEC_TENANT_ID", env),
+            embedded_is_meant=read_setting("EXEC_STORE", env) is not None,
+            timeout_s=read_setting("EXEC_RISK_DATA_TIMEOUT_S", env),
+            group_access=read_setting("EXEC_GROUP_ACCESS", env),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSettings:
+    """What the live gate asks of the environment; ``heartbeat_document`` is None where there is none."""
+
+    agent_mode: str
+    heartbeat_document: str | None
+    marketdata_stale_threshold_s: float
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> GateSettings:
+        """Read them from environment variables. Raises ``ConfigurationError``."""
+        return cls(
+            agent_mode=read_setting("AGENT_MODE", env) or "",
+            heartbeat_document=read_setting("EXEC_HEARTBEAT_DOC", env),
+            marketdata_stale_threshold_s=read_setting("MARKETDATA_STALE_THRESHOLD_S", env),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntakeLimits:
+    """The limits that a file of the inbox is read within; one beyond them is quarantined whole.
+
+    ``max_file_bytes``: as it lies in the inbox. ``max_unpacked_bytes``: its content unpacked, and laid out
+    as columns. ``max_columns``: of JSON, different keys. ``max_keys``: of one row, those of nested objects
+    included. ``max_refused_rows``: refused rows beside which the good ones are taken. ``max_depth``: folders
+    below each other; what lies deeper is left.
+
+    A run reads ``max_files`` files and ``max_total_bytes`` of them, as they lie in the inbox and laid out as
+    columns, and no further file once it has ``max_rows`` rows or ``max_refused_rows`` refused ones: the
+    next run takes the rest.
+    """
+
+    max_file_bytes: int = 1 << 28
+    max_unpacked_bytes: int = 1 << 29
+    max_rows: int = 2_000_000
+    max_columns: int = 1_000
+    max_keys: int = 10_000
+    max_refused_rows: int = 50_000
+    max_depth: int = 16
+    max_total_bytes: int = 1 << 29
+    max_files: int = 10_000
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> IntakeLimits:
+        """Read them from environment variables. Raises ``ConfigurationError``."""
+        return cls(**{limit.name: read_setting(cls.setting_of(limit.name), env) for limit in fields(cls)})
+
+    @classmethod
+    def of_record(cls, settings: Mapping[str, Any]) -> IntakeLimits:
+        """Return the limits that a run began with; those its record doesn't have are the defaults."""
+        known = {limit.name for limit in fields(cls)}
+        recorded = settings.get("intake", {})
+        return cls(**{name: limit for name, limit in recorded.items() if name in known})
+
+    @staticmethod
+    def setting_of(limit: str) -> str:
+        """Return the environment variable of a limit."""
+        return f"EXEC_INBOX_{limit.upper()}"
+
+
+DEFAULT_INTAKE = IntakeLimits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What a run needs to know besides its limits; ages and delays in seconds.
+
+    ``account``: the one that may trade, None for any, or where ``accounts_file`` names several.
+    ``disk_is_lost``: local folders vanish with the job, as those of a Cloud Run job do.
+    """
+
+    data_dir: Path
+    dry_run: bool
+    stores: StoreSettings
+    gate: GateSettings
+    calendar: str
+    inbox_settle_s: float
+    intake: IntakeLimits
+    inbox_tz: str | None
+    identity_ignores: tuple[str, ...]
+    decision_max_age_s: float
+    positions_max_age_s: float | None
+    settle_s: float
+    broker_wait_s: float
+    account: str | None
+    accounts_file: Path | None
+    disk_is_lost: bool
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> RunSettings:
+        """Read the settings of a run from environment variables (``os.environ`` by default).
+
+        Raises ``ConfigurationError``, also for unknown names.
+        """
+        env = os.environ if env is None else env
+        check_names(env)
+        file = read_setting("EXEC_ACCOUNTS_FILE", env)
+        return cls(
+            data_dir=Path(read_setting("EXEC_DATA_DIR", env)),
+            dry_run=read_setting("EXEC_DRY_RUN", env),
+            stores=StoreSettings.from_env(env),
+            gate=GateSettings.from_env(env),
+            calendar=read_setting("EXEC_CALENDAR", env),
+            inbox_settle_s=read_setting("EXEC_INBOX_SETTLE_S", env),
+            intake=IntakeLimits.from_env(env),
+            inbox_tz=read_setting("EXEC_INBOX_TZ", env),
+            identity_ignores=read_setting("EXEC_IDENTITY_IGNORES", env) or (),
+            decision_max_age_s=read_setting("EXEC_DECISION_MAX_AGE_S", env),
+            positions_max_age_s=read_setting("EXEC_POSITIONS_MAX_AGE_S", env),
+            settle_s=read_setting("EXEC_SETTLE_S", env),
+            broker_wait_s=read_setting("EXEC_BROKER_WAIT_S", env),
+            account=read_setting("EXEC_BROKER_ACCOUNT_ID", env),
+            accounts_file=Path(file) if file else None,
+            disk_is_lost=bool(env.get("CLOUD_RUN_JOB")),
+        )

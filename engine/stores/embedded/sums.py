@@ -1,0 +1,130 @@
+"""The embedded store's part of ``ledger_checkpoints``: what is read to sum an account's documents, and kept.
+
+Triggers in the file notice every write of a document, whichever program makes it: one of a session that a
+checkpoint has empties the checkpoint, and any other counts up its ``writes``, so that a checkpoint which was
+made meanwhile is not kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import DataUnavailable
+from engine.ledger.sums import Checkpoint, Summand, checkpoint_of
+from engine.stores.embedded import sql
+from engine.stores.embedded.file import SCHEMA_VERSION, EmbeddedFile
+from engine.stores.ledger_checkpoints import Kept
+
+if TYPE_CHECKING:
+    import sqlite3
+
+Keys = tuple[str, str, Any]
+"""The columns of a document: its id, account and session."""
+
+
+@dataclass(frozen=True)
+class EmbeddedSums:
+    """The ledger in a file, as ``ledger_checkpoints`` asks for it."""
+
+    file: EmbeddedFile
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for people."""
+        return str(self.file.path)
+
+    def kept(self, account: str) -> Kept:
+        """Return an account's checkpoint. Raises ``DataUnavailable``."""
+        rows = self.file.read({SCHEMA_VERSION: sql.CHECKPOINT}, (account,))
+        return Kept(*rows[0]) if rows else Kept(None)
+
+    def keep(self, checkpoint: Checkpoint, *, replacing: Kept) -> bool:
+        """Keep a checkpoint; return whether neither it nor any document of the account was written since.
+
+        Raises ``EngineError``.
+        """
+        with self.file.writing() as connection:
+            found = connection.execute(sql.CHECKPOINT, (checkpoint.account,)).fetchone()
+            is_as_expected = (Kept(*found) if found else Kept(None)) == replacing
+            if is_as_expected:
+                _keep(connection, checkpoint)
+        return is_as_expected
+
+    def page(self, account: str, *, through: str, after: tuple[str, ...], limit: int) -> list[Summand]:
+        """Return the next documents of a walk by session and id; fewer than ``limit`` only at its end.
+
+        Those of sessions after ``through`` are left out. Raises ``DataUnavailable``.
+        """
+        rows = self.file.read(sql.NEXT_SUMMED, (account, through, *(after or ("", "")), limit))
+        return [self._summand(*row) for row in rows]
+
+    def newer(self, account: str, *, through: str) -> list[Summand]:
+        """Return all documents of sessions after ``through``. Raises ``DataUnavailable``."""
+        return [self._summand(*row) for row in self.file.read(sql.NEWER_SUMMED, (account, through))]
+
+    def count(self, account: str) -> int:
+        """Return how many documents an account has. Raises ``DataUnavailable``."""
+        rows = self.file.read(sql.COUNT_OF_ACCOUNT, (account,))
+        return int(rows[0][0]) if rows else 0
+
+    def _summand(self, order_id: Any, account: str, day: Any, text: str) -> Summand:
+        if not isinstance(order_id, str):
+            raise DataUnavailable(
+                f"{self.place}: the id of ledger document {order_id!r:.80} is no text. Nothing is known of "
+                f"the trades of {account}: correct it there, and run again."
+            )
+        said = dict(zip(sql.SUMMED_FIELDS, json.loads(text), strict=True))
+        return _summand_of((order_id, account, day), said)
+
+
+@dataclass
+class ChangedSums:
+    """The checkpoints that a transaction changes, since it writes documents that they have."""
+
+    connection: sqlite3.Connection
+    _before: dict[str, str | None] = field(default_factory=dict)
+    _pairs: list[tuple[Summand | None, Summand | None]] = field(default_factory=list)
+
+    def note(self, old: tuple[Keys, Mapping[str, Any]] | None, new: tuple[Keys, Mapping[str, Any]]) -> None:
+        """Note that a document is about to be written, as it is (None: absent) and as it will be.
+
+        Each by the columns that it is found by, and its fields.
+        """
+        rows = [None if row is None else _summand_of(*row) for row in (old, new)]
+        self._pairs.append((rows[0], rows[1]))
+        for account in {row[0][1] for row in (old, new) if row is not None} - self._before.keys():
+            found = self.connection.execute(sql.CHECKPOINT, (account,)).fetchone()
+            self._before[account] = found[0] if found else None
+
+    def keep(self) -> None:
+        """Change each checkpoint that a trigger has emptied, which had one of them, by the difference."""
+        for account, text in self._before.items():
+            known = checkpoint_of(text, account, "") if text else None
+            if known is None:
+                continue
+            (now, _) = self.connection.execute(sql.CHECKPOINT, (account,)).fetchone()
+            if now != text:
+                _keep(self.connection, known.written(self._pairs))
+
+
+def _summand_of(keys: Keys, said: Mapping[str, Any]) -> Summand:
+    """Return a row as it is summed; where its columns differ from its fields, its session is not text."""
+    order_id, account, day = keys
+    is_found_by_them = (account, day) == (said.get("broker_account_id"), said.get("trading_date"))
+    return Summand(
+        at=(day, order_id),
+        document_id=order_id,
+        account=said.get("broker_account_id"),
+        trading_date=day if is_found_by_them else (day, said.get("trading_date")),
+        strategy_id=said.get("strategy_id"),
+        symbol=said.get("symbol"),
+        side=said.get("side"),
+        filled_qty=said.get("filled_qty"),
+    )
+
+
+def _keep(connection: sqlite3.Connection, checkpoint: Checkpoint) -> None:
+    connection.execute(sql.KEEP_CHECKPOINT, (checkpoint.account, checkpoint.through, checkpoint.text()))

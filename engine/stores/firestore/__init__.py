@@ -1,0 +1,1 @@
+"""The stores in Google's Firestore: ledger and the agent's documents."""

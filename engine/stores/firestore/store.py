@@ -1,0 +1,413 @@
+"""Firestore: the ledger, the agent's documents, and documents of others.
+
+Where things are, below ``tenants/<tenant_id>/`` where there is a tenant::
+
+    ledger_trades/<broker_order_id>    one document per order (the id escaped where it names none)
+    execution_agent/<name>             documents of the agent's own: state, lease-<account>
+
+Documents of others (kill switch, heartbeat) are at the path that their setting names, from the root on.
+The library is imported when it is first needed, and connected to once per process and project.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pandas as pd
+
+from engine.errors import ConfigurationError, DataUnavailable, EngineError
+from engine.ledger.documents import (
+    ADJUSTMENT_IDS,
+    COUNTS_AS_TRADE,
+    checked_document,
+    checked_ledger_document,
+    document_name,
+    net_units,
+)
+from engine.ledger.keys import (
+    MOST_IN_DOUBT,
+    DocumentKeys,
+    check_countable,
+    check_own,
+    ranges_without_sessions,
+)
+from engine.stores.firestore.client import (
+    Deadline,
+    asked,
+    connected,
+    emulator_host,
+    never,
+    read_within,
+    write_within,
+)
+from engine.stores.firestore.documents import replaced, snapshot_of
+from engine.stores.firestore.writing import WRITES_PER_REQUEST, LedgerWriting, decoded, in_threads
+from engine.stores.protocols import checked_agent_document_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.cloud.firestore import (
+        Client,
+        CollectionReference,
+        DocumentReference,
+        DocumentSnapshot,
+        Query,
+    )
+
+LEDGER = "ledger_trades"
+AGENT = "execution_agent"
+TENANTS = "tenants"
+
+T = TypeVar("T")
+
+_KEYS = ("broker_account_id", "trading_date")
+_SUMMED = ("symbol", "side", "filled_qty", *_KEYS)
+_COUNTS_AT_ONCE = 16
+_DOCUMENTS_AT_ONCE = 500
+_DOCUMENTS_PER_TIMEOUT = 2 * WRITES_PER_REQUEST
+_RESERVED = re.compile(r"__.*__", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class FirestoreStore:
+    """Ledger, the agent's documents and others' in the Firestore of ``project``, or in the emulator's.
+
+    The emulator is what ``FIRESTORE_EMULATOR_HOST`` names; otherwise Application Default Credentials say who
+    we are. A call takes at most ``timeout_s`` seconds, and the import of the library. Reading raises
+    ``DataUnavailable``, writing ``EngineError``. A store may be shared by threads. Raises
+    ``ConfigurationError`` for a tenant that can't be part of a path.
+    """
+
+    project: str
+    tenant_id: str | None = None
+    timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.tenant_id is not None and not _is_segment(self.tenant_id):
+            raise ConfigurationError(
+                f"EXEC_TENANT_ID is {self.tenant_id!r}; expected the name of a document: text without a "
+                f"slash, not ., .. or __of this form__. Correct it, or unset it where there are no tenants."
+            )
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for people."""
+        tenant = f" (tenant {self.tenant_id})" if self.tenant_id is not None else ""
+        emulator = emulator_host()
+        where = f" on the emulator at {emulator}" if emulator else ""
+        return f"Firestore project {self.project}{tenant}{where}"
+
+    def check(self) -> str:
+        """Read something cheap, at most one document, and say what was read. Raises ``DataUnavailable``."""
+
+        def read(client: Client, deadline: Deadline) -> None:
+            query = self._ledger(client).limit(1)
+            asked(lambda left_s: query.get(retry=never(), timeout=left_s), deadline)
+
+        self._reading(read)
+        return "reads the ledger" + (f" of tenant {self.tenant_id}" if self.tenant_id is not None else "")
+
+    def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
+        """Count the ledger documents of a session: ``broker_account_id, trades`` (int64).
+
+        Firestore counts, for all accounts at the same time; one count that fails fails the call. Of each
+        account it counts all documents and those that say false in ``counts_as_trade``, and the difference is
+        its trades: filters for equality need no index but the ones that Firestore makes for every field by
+        itself, and "not false" would pass over the documents without the field. Of ``accounts``, those
+        without a trade have no row. Raises ``DataUnavailable``, and ``AccountsInDoubt`` for documents that
+        may be of this session and of an account and are written in another way.
+        """
+        wanted = list(dict.fromkeys(accounts))
+        trades = self._reading(partial(self._counts, wanted, trading_date)) if wanted else []
+        rows = [(account, count) for account, count in zip(wanted, trades, strict=True) if count]
+        return pd.DataFrame(
+            {
+                "broker_account_id": pd.Series([account for account, _ in rows], dtype="str"),
+                "trades": pd.Series([count for _, count in rows], dtype="int64"),
+            }
+        )
+
+    def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
+        """Give an order's ledger document, None where it has none. Raises ``DataUnavailable``."""
+        name = document_name(broker_order_id)
+
+        def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
+            snapshot = snapshot_of(self._ledger(client).document(name), deadline)
+            return decoded(snapshot) if snapshot.exists else None
+
+        return self._reading(read)
+
+    def ledger_documents(self, broker_order_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the documents of some orders by id, without the orders that have none.
+
+        They are read by as few requests as Firestore allows. Raises ``DataUnavailable``.
+        """
+        ids = {document_name(order_id): order_id for order_id in broker_order_ids}
+        if not ids:
+            return {}
+
+        def read(client: Client, deadline: Deadline) -> dict[str, dict[str, Any]]:
+            names = [self._ledger(client).document(name) for name in sorted(ids)]
+            chunks = [names[at : at + _DOCUMENTS_AT_ONCE] for at in range(0, len(names), _DOCUMENTS_AT_ONCE)]
+            told = [one for chunk in chunks for one in _snapshots(client, chunk, deadline)]
+            return {ids[one.id]: decoded(one) for one in told if one.exists}
+
+        return self._reading(read)
+
+    def has_documents(self, account: str) -> bool:
+        """Return whether the ledger has any document of an account; at most one is read.
+
+        Raises ``DataUnavailable``.
+        """
+
+        def read(client: Client, deadline: Deadline) -> bool:
+            query = self._of_account(client, account).limit(1)
+            return bool(_streamed(query, deadline))
+
+        return self._reading(read)
+
+    def adjustments(self, account: str, *, since: date) -> list[dict[str, Any]]:
+        """Return an account's adjustments whose ``trading_date`` is ``since`` or later.
+
+        They come by session, within it by id. Their ids tell them from orders: equality in one field and a
+        range of ids need no index but the field's own. Raises ``DataUnavailable``.
+        """
+
+        def read(client: Client, deadline: Deadline) -> list[dict[str, Any]]:
+            from google.cloud.firestore import FieldFilter
+
+            ledger, query = self._ledger(client), self._of_account(client, account)
+            for operator, bound in zip((">=", "<"), ADJUSTMENT_IDS, strict=True):
+                query = query.where(filter=FieldFilter("__name__", operator, ledger.document(bound)))
+            found = [(one.id, decoded(one)) for one in _streamed(query, deadline)]
+            recent = [pair for pair in found if pair[1].get("trading_date", "") >= since.isoformat()]
+            return [one for _, one in sorted(recent, key=lambda pair: (pair[1]["trading_date"], pair[0]))]
+
+        return self._reading(read)
+
+    def account_documents(self, account: str, *, since: date) -> list[dict[str, Any]]:
+        """Give an account's documents whose ``trading_date`` is ``since`` or later, whole.
+
+        They come by session, within it by order id. The sessions are asked for and the account is sifted out
+        here: both in one query would need an index that somebody has to make first. Raises
+        ``DataUnavailable``.
+        """
+
+        def read(client: Client, deadline: Deadline) -> list[dict[str, Any]]:
+            from google.cloud.firestore import FieldFilter
+
+            recent = FieldFilter("trading_date", ">=", since.isoformat())
+            query = self._ledger(client).where(filter=recent)
+            found = [(one.id, decoded(one)) for one in _streamed(query, deadline)]
+            own = [(order_id, one) for order_id, one in found if one.get("broker_account_id") == account]
+            return [one for _, one in sorted(own, key=lambda pair: (pair[1]["trading_date"], pair[0]))]
+
+        return self._reading(read)
+
+    def net_positions(self, account: str) -> dict[str, int]:
+        """Sum an account's documents by symbol, in units of 1e-9 shares; those that come to 0 are left out.
+
+        Of each document nothing is read but what is summed and what it is counted by. Raises
+        ``DataUnavailable``, also for a document that can't be summed, or counted on a session.
+        """
+
+        def read(client: Client, deadline: Deadline) -> list[tuple[str, dict[str, Any]]]:
+            query = self._of_account(client, account).select(_SUMMED)
+            return [(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
+
+        documents = self._reading(read)
+        check_own((_keys(*document) for document in documents), account, self.place)
+        try:
+            return net_units(
+                (id_, one.get("symbol"), one.get("side"), one.get("filled_qty")) for id_, one in documents
+            )
+        except EngineError as error:
+            raise DataUnavailable(f"{self.place}: {error}") from error
+
+    def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:
+        """Merge documents into the ledger and give how many of the stored ones changed.
+
+        As ``set(…, merge=True)`` with the rules of ``merge_ledger_document``, and safe against others who
+        write at the same time. What can't be kept is refused before anything is written. Above 1,000 orders
+        the time that it may take grows with their number. Raises ``EngineError``: some of the documents may
+        have been kept then, and writing them again is safe.
+        """
+        news: dict[str, list[dict[str, Any]]] = {}
+        for new in documents:
+            document = checked_ledger_document(new)
+            news.setdefault(document_name(document["broker_order_id"]), []).append(document)
+        if not news:
+            return 0
+
+        def write(client: Client, deadline: Deadline) -> int:
+            writing = LedgerWriting(client, self._ledger(client), self.place, deadline, self.timeout_s)
+            return writing.merge(news)
+
+        return self._writing(write, times=math.ceil(len(news) / _DOCUMENTS_PER_TIMEOUT))
+
+    def agent_document(self, name: str) -> dict[str, Any] | None:
+        """Give a document of the agent's own, None where none was ever kept by that name.
+
+        Raises ``DataUnavailable``, and ``ValueError`` for a name that is not ``[a-z0-9-]{1,64}``.
+        """
+        checked_agent_document_name(name)
+
+        def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
+            snapshot = snapshot_of(self._agent_document(client, name), deadline)
+            return decoded(snapshot) if snapshot.exists else None
+
+        return self._reading(read)
+
+    def replace_agent_document(
+        self, name: str, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None
+    ) -> bool:
+        """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); tell whether it was.
+
+        ``new`` holds nothing but what JSON can. Where the answer to a write is lost, what is kept then tells
+        whether it was made. Raises ``EngineError``, and ``ValueError`` as ``agent_document`` does.
+        """
+        checked_agent_document_name(name)
+        document = checked_document(new, f"the agent's document {name!r}")
+
+        def write(client: Client, deadline: Deadline) -> bool:
+            reference = self._agent_document(client, name)
+            return replaced(client, reference, document, replacing, deadline)
+
+        return self._writing(write)
+
+    def document(self, path: str) -> dict[str, Any] | None:
+        """Give the document at ``path``, such as ``ops/kill_switch``, from the root on.
+
+        None where it is missing. Its moments are timezone-aware. Raises ``DataUnavailable``.
+        """
+        segments = path.split("/")
+        if len(segments) % 2 or not all(map(_is_segment, segments)):
+            raise DataUnavailable(
+                f"{self.place}: {path!r} is no path of a document; expected collection/document, such as "
+                f"ops/kill_switch, or deeper by two parts. Correct the setting that names it."
+            )
+
+        def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
+            return snapshot_of(client.document(*segments), deadline).to_dict()
+
+        return self._reading(read)
+
+    def _reading(self, read: Callable[[Client, Deadline], T]) -> T:
+        def body(deadline: Deadline) -> T:
+            with connected(self.project, deadline) as client:
+                return read(client, deadline)
+
+        return read_within(self.timeout_s, self.place, body)
+
+    def _writing(self, write: Callable[[Client, Deadline], T], *, times: int = 1) -> T:
+        def body(deadline: Deadline) -> T:
+            with connected(self.project, deadline) as client:
+                return write(client, deadline)
+
+        return write_within(self.timeout_s, self.place, body, times=times)
+
+    def _ledger(self, client: Client) -> CollectionReference:
+        return client.collection(*self._tenant(), LEDGER)
+
+    def _of_account(self, client: Client, account: str) -> Query:
+        from google.cloud.firestore import FieldFilter
+
+        return self._ledger(client).where(filter=FieldFilter("broker_account_id", "==", account))
+
+    def _agent_document(self, client: Client, name: str) -> DocumentReference:
+        return client.document(*self._tenant(), AGENT, name)
+
+    def _tenant(self) -> tuple[str, ...]:
+        return () if self.tenant_id is None else (TENANTS, self.tenant_id)
+
+    def _counts(
+        self, accounts: Sequence[str], session: date, client: Client, deadline: Deadline
+    ) -> list[int]:
+        ledger = self._ledger(client)
+        today = {"trading_date": session.isoformat()}
+        every: list[dict[str, Any]] = [{**today, "broker_account_id": account} for account in accounts]
+        wanted = [today, *every, *({**one, COUNTS_AS_TRADE: False} for one in every)]
+        works: list[Callable[[], Any]] = [partial(self._count, ledger, one, deadline) for one in wanted]
+        works += [partial(_in_range, ledger, *one, deadline) for one in ranges_without_sessions(session)]
+        answers = in_threads(works, _COUNTS_AT_ONCE, deadline)
+        (of_all, *counts), unusual = answers[: len(wanted)], answers[len(wanted) :]
+        documents, left_out = counts[: len(accounts)], counts[len(accounts) :]
+        in_doubt = [keys for found in unusual for keys in found]
+        if of_all != sum(documents):
+            in_doubt += _of_session(ledger, session, deadline)
+        check_countable(in_doubt, accounts, self.place)
+        for account, there, out in zip(accounts, documents, left_out, strict=True):
+            if out > there:
+                raise DataUnavailable(
+                    f"{self.place}: of {there} documents of account {account}, {out} are no trades of their "
+                    f"own; expected no more than there are. Another writes its ledger now; run again."
+                )
+        return [there - out for there, out in zip(documents, left_out, strict=True)]
+
+    def _count(self, ledger: CollectionReference, fields: Mapping[str, Any], deadline: Deadline) -> int:
+        """Count the documents with these values in these fields."""
+        from google.cloud.firestore import And, FieldFilter
+
+        query = ledger.where(filter=And([FieldFilter(name, "==", value) for name, value in fields.items()]))
+        # Its types say that get is called on the class, and that rows are results.
+        count: Any = query.count(alias="trades")
+        answer = asked(lambda left_s: list(count.get(retry=never(), timeout=left_s)), deadline)
+        values = [result.value for row in answer for result in row if result.alias == "trades"]
+        if len(values) != 1 or not (values[0] >= 0 and float(values[0]).is_integer()):
+            raise DataUnavailable(
+                f"{self.place}: the documents with {dict(fields)} are {values}; expected one whole number "
+                f"from 0 on. See that nothing on the way alters its answers."
+            )
+        return int(values[0])
+
+
+def _in_range(
+    ledger: CollectionReference, first: str | None, end: str | None, deadline: Deadline
+) -> list[DocumentKeys]:
+    """Return the keys of documents whose ``trading_date``, of any type, is in a range without its ``end``."""
+    query = ledger.order_by("trading_date").select(_KEYS).limit(MOST_IN_DOUBT)
+    query = query if first is None else query.start_at({"trading_date": first})
+    query = query if end is None else query.end_before({"trading_date": end})
+    return [_keys(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
+
+
+def _of_session(ledger: CollectionReference, session: date, deadline: Deadline) -> list[DocumentKeys]:
+    from google.cloud.firestore import FieldFilter
+
+    query = ledger.where(filter=FieldFilter("trading_date", "==", session.isoformat())).select(_KEYS)
+    return [_keys(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
+
+
+def _keys(order_id: str, document: Mapping[str, Any]) -> DocumentKeys:
+    return DocumentKeys(order_id, *(document.get(name) for name in _KEYS))
+
+
+def _streamed(query: Query, deadline: Deadline) -> list[DocumentSnapshot[DocumentReference]]:
+    """Give every document of a query, all of one moment: its answer is one stream, however long it is."""
+    return asked(lambda left_s: list(query.stream(retry=never(), timeout=left_s)), deadline)
+
+
+def _snapshots(
+    client: Client, references: list[DocumentReference], deadline: Deadline
+) -> list[DocumentSnapshot[DocumentReference]]:
+    """Return documents, those that don't exist among them, by one request."""
+    told = asked(lambda left_s: list(client.get_all(references, retry=never(), timeout=left_s)), deadline)
+    if len(told) != len(references):
+        raise DataUnavailable(
+            f"of {len(references)} ledger documents that were asked for, the answer has {len(told)}. See "
+            f"that nothing on the way alters Firestore's answers."
+        )
+    return told
+
+
+def _is_segment(text: str) -> bool:
+    return (
+        bool(text.strip()) and "/" not in text and text not in {".", ".."} and not _RESERVED.fullmatch(text)
+    )

@@ -1,0 +1,1 @@
+"""The stores in PostgreSQL: positions and the agent's documents."""
