@@ -4,46 +4,36 @@ Strategies only say what they want: order intents, dropped as files. The engine 
 and how an order is placed, and leaves behind a record that explains every decision. The flow, and where
 each step lives::
 
-    intent files -> collect -> sealed batch -> risk inputs -> decide -> route -> settle -> results
-                    collecting  run folder     deciding       risk      routing  settling
+    intent files -> collect -> sealed batch -> risk inputs -> decide -> route -> fills -> results
+                    run/       record/         run/           risk/     routing/          record/
 
-    run           the stages of a run and how to resume one; ``manifest`` is its end, counted and hashed;
-                  ``context`` is everything outside, handed in
-    collecting    inbox -> batch: ``intake`` reads it file by file, ``intents`` makes checked rows of a file
-                  and one sealed order of them all, ``known_rows`` are what the session's earlier runs have
-                  sent, and ``putting_away`` takes consumed files out of the inbox
-    deciding      stores -> recorded inputs -> ``risk.evaluate`` -> decisions
-    trading       a live run's accounts, each for itself: ``routing`` sends, ``settling`` waits for fills
-    execution     the same gate for one intent at a time: ``RiskManager``, ``ExecutionEngine``
+    api             one intent at a time: ``ExecutionEngine``, ``RiskManager``; ``drop_intents`` into the
+                    inbox, ``outcomes`` as the way back; ``rehearsal`` for ``check``
+    run             the stages of a run and how to resume one (``stages``): ``collect``, ``decide``, trade,
+                    ``manifest``
+    reconciliation  broker against ledger: ``sync`` before a live run and between runs, breaks, adjustments,
+                    orders that earlier runs left open
+    routing         each allowed order sent exactly once, cancels, the wait for fills, and what filled booked
+    context         what a run may touch, handed in as one
+    accounts        which broker accounts there are, and the connection of a live run to each
+    safety          what must hold before an order may leave: trading gate, agent state, preflight, lease,
+                    kill switch, lock, and whether the stores are those of the runs before
+    stores          positions, ledger and the agent's documents: ``embedded``, ``postgres``, ``firestore``;
+                    the ``inbox``
+    record          the run folders: files written once, whole, and hashed; journal, open orders, late fills
+    brokers         the protocol, the dry run, ``alpaca``
+    risk            the rule book, one file per rule, the sequential scan, and the inputs it decides by
+    intents         the text of a file -> checked rows -> one sealed batch
+    log             log events
+    settings        environment and accounts file -> frozen settings
+    ledger          fills -> ledger documents, and what they sum to
+    model           orders, quantities, symbols, sessions, the contract of an intent, the columns of frames
+    errors, text    the tree of errors; text of others made safe to show
 
-    syncing       before a live run, and between runs: the broker's book into the stores
-    looking_after what earlier runs left open; ``books``, ``reconciling`` compare broker and ledger
-    booking       what filled into the ledger; what that can't keep, beside the runs
-    withdrawing   cancels of whatever is open
-    day           a session's end
-
-    dropping      from Python into the inbox; ``intent_outcomes`` is the way back, a frame per strategy
-    rehearsing    files through the stages of a run whose record stays in memory
-
-    venue         an account's broker and the right to send to it (``lease``); ``accounts`` says which
-    gate          what stands before a live run; ``agent`` is its state, ``preflight`` what it examines
-    journal       what was about to be sent, what was asked and answered
-
-    risk          the rule book, one file per rule, and the sequential scan
-    contract      what makes a row an intent; asked by the reader of files and again by the gate
-    keeping       what the stores can keep; asked by files, gate and ledger, so that what is sent is booked
-    columns       frames of any dtype -> typed numpy columns; ``quantity``: exact units of 1e-9
-    schema        columns, dtypes and units of every frame
-    printable     text of others, made safe for terminals, logs and spreadsheets
-    config        settings and limits, read once, strictly, frozen
-
-    stores        run folders, inbox, embedded store, kill switch, lock
-    brokers       the protocol, the dry run, Alpaca
-
-``risk``, ``intents``, ``contract``, ``columns``, ``quantity``, ``schema``, ``inputs``, ``ledger``,
-``breaks``, ``side_by_side``, ``reconciling``, ``adjustments``, ``keeping``, ``printable`` are pure: no I/O,
-no clock, no environment; import-linter holds them to it. A run's state is which files exist in its folder;
-each is written once, whole (``stores.objects``). ``DECISIONS.md`` says why things are as they are.
+A room imports only from those below it. ``risk``, ``intents``, ``ledger``, ``model`` (the calendar's table
+excepted), ``text`` and the comparing half of ``reconciliation`` are pure: no I/O, no clock, no environment;
+import-linter holds them to both. A run's state is which files exist in its folder; each is written once,
+whole (``record.objects``). ``DECISIONS.md`` says why things are as they are.
 
 The names below are the public ones; each is loaded when it is first used, since a run is short.
 """
@@ -52,6 +42,8 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from engine.model.version import __version__
 
 if TYPE_CHECKING:
     from engine.api.dropping import drop_intents
@@ -65,7 +57,6 @@ if TYPE_CHECKING:
     from engine.risk.inputs import RiskInputs
     from engine.settings.variables import RiskConfig, RunSettings
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "AlpacaBroker": "engine.brokers.alpaca.broker",
@@ -98,6 +89,7 @@ __all__ = [
     "RiskInputs",
     "RiskManager",
     "RunSettings",
+    "__version__",
     "drop_intents",
     "evaluate",
     "outcomes",

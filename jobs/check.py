@@ -199,9 +199,8 @@ def _print_end(checked: Checked, rows: Mapping[str, int]) -> None:
     say()
     if checked.basis:
         inputs = checked.folder.json(INPUTS)
-        say(
-            f"The verdicts are of {timestamp(recorded.context(checked.folder)['as_of'])}, not of the next run."
-        )
+        as_of = recorded.context(checked.folder)["as_of"]
+        say(f"The verdicts are of {timestamp(as_of)}, not of the next run.")
         for line in checked.basis:
             say(line)
         if inputs["kill_switch"]:

@@ -13,10 +13,10 @@ from engine.model.breaks import Break, breaks_table, shares
 from engine.model.symbols import canonical_symbol
 from engine.reconciliation.adjustments import accepted_in
 from engine.reconciliation.break_files import breaks_found
-from engine.record.blotter import SESSION, Day, day_of
 from engine.record.late_fills import late_fills
 from engine.record.run_folder import MANIFEST, RunFolders
 from engine.routing.outcomes import NOT_WITHDRAWN
+from engine.run.blotter import SESSION, Day, day_of
 from engine.text.printable import csv_cell
 from jobs.sessions import session_named
 from jobs.tables import print_json, print_table, say

@@ -27,11 +27,11 @@ from engine.context import RunContext
 from engine.errors import BrokerError, LeaseLost, RecordError, RunStopped
 from engine.log import EventLog
 from engine.model.orders import BrokerOrder
+from engine.record.fills import fills_table
 from engine.record.formats import json_bytes
 from engine.record.journal import Journal
 from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RESULTS, START, RunFolder
 from engine.routing.accounts import Traded, trade_accounts
-from engine.routing.fills import fills_table
 from engine.routing.live import CLOCK_MARGIN
 from engine.routing.outcomes import ACCOUNT_DOWN, OrderOutcome, live_results
 from engine.safety.kill_switch import KillSwitchState

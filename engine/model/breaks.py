@@ -121,7 +121,8 @@ class OwnBook:
     ``positions``: units by symbol, summed from the ledger as it was before this sync wrote ``late`` into it.
     ``known_orders``: the broker's ids of all orders that are ours, in the ledger or not, those of ``orders``
     not repeated. ``recorded``: of orders that the record has as sent, whatever the ledger has. ``unbooked``:
-    of orders that neither has and that may be ours, each with its client id (``engine.reconciliation.unbooked``).
+    of orders that neither has and that may be ours, each with its client id
+    (``engine.reconciliation.unbooked``).
     """
 
     account: str

@@ -1,6 +1,7 @@
 """A batch of intents as typed columns: the one edge where frames of any dtype become numpy arrays.
 
-The gate and the reader of files both work on these, so that one contract (``engine.model.contract``) serves both.
+The gate and the reader of files both work on these, so that one contract, ``engine.model.contract``, serves
+both.
 """
 
 from __future__ import annotations

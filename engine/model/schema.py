@@ -37,9 +37,9 @@ class Field:
     """One field of an intent.
 
     ``kind``: ``text`` (trimmed), ``upper`` (text in capitals), ``symbol`` (in its canonical form,
-    ``engine.model.symbols``), ``enum`` (one of ``choices``, lower-case), ``quantity`` (a positive float64 below 1e9
-    with at most 9 decimals and 15 significant digits, prices included), ``number`` (any finite float64),
-    ``flag``, ``time`` (with a zone) or ``json`` (an object).
+    ``engine.model.symbols``), ``enum`` (one of ``choices``, lower-case), ``quantity`` (a positive float64
+    below 1e9 with at most 9 decimals and 15 significant digits, prices included), ``number`` (any finite
+    float64), ``flag``, ``time`` (with a zone) or ``json`` (an object).
     """
 
     name: str

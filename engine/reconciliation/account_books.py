@@ -1,7 +1,8 @@
 """An account's two books as a sync has them: what the broker says, and what our ledger and records say.
 
-The comparison itself is ``engine.reconciliation.breaks_found``'s. The first sync of an account that the ledger knows nothing
-of takes the broker's positions over as the opening balance: there is nothing to compare them with.
+The comparison itself is ``engine.reconciliation.breaks_found``'s. The first sync of an account that the
+ledger knows nothing of takes the broker's positions over as the opening balance: there is nothing to compare
+them with.
 """
 
 from __future__ import annotations

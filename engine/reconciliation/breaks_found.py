@@ -251,8 +251,8 @@ class _Comparison:
                 kind,
                 symbol,
                 units,
-                f"order {order_id}, {whose}, {_traded(units)}{at_price} "
-                f"({counted(len(fills), 'execution')}, {' to '.join(timestamps)}); {self.books.both(symbol)}.",
+                f"order {order_id}, {whose}, {_traded(units)}{at_price} ("
+                f"{counted(len(fills), 'execution')}, {' to '.join(timestamps)}); {self.books.both(symbol)}.",
                 remedy,
                 broker_order_id=order_id,
                 client_intent_id=self.books.ours.unbooked.get(order_id, ""),

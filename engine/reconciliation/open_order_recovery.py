@@ -24,10 +24,11 @@ from engine.model.breaks import Accepted, LateFill, units_of
 from engine.model.orders import BrokerFill, BrokerOrder
 from engine.model.quantity import UNITS
 from engine.reconciliation.adjustments import accepted_in
+from engine.record.fills import fills_table, is_over, ledger_documents
 from engine.record.late_fills import keep_by_session
 from engine.record.open_orders import LeftOpen, OpenOrder, forget, left_open, note_over
 from engine.routing.booking import book
-from engine.routing.fills import executions, fills_table, is_over, ledger_documents
+from engine.routing.fills import executions
 from engine.routing.live import CLOCK_MARGIN
 
 Working = tuple[str, str, str, float]

@@ -17,7 +17,8 @@ from typing import Any
 from engine.brokers.trading import TradingBroker
 from engine.model.calendar import session_if_covered
 from engine.model.orders import BrokerFill, BrokerOrder, OrderIntent
-from engine.routing.fills import executions, ledger_documents
+from engine.record.fills import ledger_documents
+from engine.routing.fills import executions
 
 LOOKED_BACK = timedelta(days=14)
 """Of so many days the broker's orders are asked for: longer than a backup is left unrestored."""

@@ -16,9 +16,9 @@ from engine.settings.variables import RiskConfig
 def invalid_intent(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verdicts:
     """Fail rows that break any rule of ``engine.model.contract``, or have no valid ``client_intent_id``.
 
-    Metadata that the ledger can't keep is one of these rules (``engine.model.keeping``): an order that can't be
-    booked must not be sent. So is a ``created_at`` further ahead of ``as_of``, or of when a resumed run read
-    its inputs, than clocks may differ.
+    Metadata that the ledger can't keep is one of these rules (``engine.model.keeping``): an order that can't
+    be booked must not be sent. So is a ``created_at`` further ahead of ``as_of``, or of when a resumed run
+    read its inputs, than clocks may differ.
     """
     breach = ~batch.identity.valid
     for violation in violations(batch.columns, batch.rows):

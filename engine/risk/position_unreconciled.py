@@ -1,11 +1,12 @@
 """Rule: where ledger and broker disagree and nobody has explained why, a position may only shrink.
 
-A symbol with an open break (``engine.reconciliation.breaks_found``), or any symbol of an account with one that names no
-symbol, takes no order but one that makes the position smaller whatever else fills: a sell of at most the
-position less working and allowed sells, a buy likewise of a short one. That holds under either projection.
-An account whose books were not compared (a row with ``compared`` false) is unavailable, but for the breaks
-that are known of it. The verdict is given by ``engine.risk.scan``. Source: DESIGN (reconciliation); SEC
-34-70694 on Knight Capital, ¶¶18-20 (positions that no book explained, while orders went on).
+A symbol with an open break (``engine.reconciliation.breaks_found``), or any symbol of an account with one
+that names no symbol, takes no order but one that makes the position smaller whatever else fills: a sell of at
+most the position less working and allowed sells, a buy likewise of a short one. That holds under either
+projection. An account whose books were not compared (a row with ``compared`` false) is unavailable, but for
+the breaks that are known of it. The verdict is given by ``engine.risk.scan``. Source: DESIGN
+(reconciliation); SEC 34-70694 on Knight Capital, ¶¶18-20 (positions that no book explained, while orders went
+on).
 """
 
 from __future__ import annotations

@@ -18,11 +18,12 @@ from engine.context import RunContext
 from engine.errors import BrokerError, EngineError, LeaseLost
 from engine.model.calendar import session_if_covered
 from engine.model.orders import BrokerFill, BrokerOrder, OrderIntent
+from engine.record.fills import fills_table
 from engine.record.journal import Journal
 from engine.record.late_fills import keep_by_session
 from engine.record.open_orders import OpenOrder, Place
 from engine.record.run_folder import INPUTS, RunFolder
-from engine.routing.fills import Settled, fills_table, settle
+from engine.routing.fills import Settled, settle
 from engine.routing.live import Failed, carry_out, left_behind
 from engine.routing.outcomes import OrderOutcome
 from engine.routing.release_check import ApprovedOrder, allowed_intents

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine import __version__
 from engine.context import RunContext
 from engine.model.quantity import round_to_units
+from engine.model.version import __version__
 from engine.record.formats import file_hash
 from engine.record.run_folder import (
     BATCH,
@@ -122,7 +122,7 @@ def code_version() -> str:
     from pathlib import Path
 
     digest = hashlib.sha256()
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:12]}"

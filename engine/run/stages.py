@@ -262,9 +262,9 @@ def trade(folder: RunFolder, context: RunContext) -> None:
     """
     from engine.accounts.other_folders import SharedOrders
     from engine.record import open_orders
+    from engine.record.fills import fills_table, ledger_documents
     from engine.routing.accounts import trade_accounts
     from engine.routing.booking import book
-    from engine.routing.fills import fills_table, ledger_documents
     from engine.routing.outcomes import live_results
 
     traded = trade_accounts(folder, context, _venues(context))

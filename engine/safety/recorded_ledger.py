@@ -16,10 +16,10 @@ import pyarrow as pa
 from engine.model.breaks import units_of
 from engine.model.orders import BrokerFill, BrokerOrder, intent_of
 from engine.model.quantity import UNITS
+from engine.record.fills import ledger_documents
 from engine.record.late_fills import late_fills_of
 from engine.record.objects import Objects
 from engine.record.run_folder import BATCH, FILLS, RESULTS, RunFolder, RunFolders
-from engine.routing.fills import ledger_documents
 from engine.stores.protocols import LedgerStore
 
 _OF_RESULTS = ["client_intent_id", "broker_order_id", "order_status", "filled_qty", "filled_avg_price"]

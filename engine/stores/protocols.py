@@ -99,7 +99,7 @@ class PositionStore(Protocol):
 
 
 class LedgerStore(Protocol):
-    """Where the trades of the accounts are kept: one document per order, ``engine.ledger.documents`` says which."""
+    """Where the trades of the accounts are kept: one document per order (``engine.ledger.documents``)."""
 
     @property
     def place(self) -> str:
@@ -147,7 +147,7 @@ class LedgerStore(Protocol):
         ...
 
     def net_positions(self, account: str) -> dict[str, int]:
-        """Sum an account's documents by symbol, in units of 1e-9 shares (``engine.ledger.documents.net_units``).
+        """Sum an account's documents by symbol, in units of 1e-9 shares (``ledger.documents.net_units``).
 
         What was bought counts up, what was sold counts down. Symbols that come to 0 are left out; documents
         never are: where one can't be summed, nothing is known.
@@ -165,7 +165,7 @@ class LedgerStore(Protocol):
 
 
 class AgentDocuments(Protocol):
-    """Where the agent keeps documents of its own: its state (``engine.safety.agent_state``), leases (``engine.safety.lease``).
+    """Where the agent keeps documents of its own: its state and leases (``engine.safety``).
 
     A name is ``[a-z0-9-]{1,64}``; any other is a ``ValueError``.
     """

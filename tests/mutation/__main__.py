@@ -64,7 +64,7 @@ def _tried(trials: Iterable[tuple[Mutant, Sequence[str]]]) -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument(
-        "modules", nargs="*", help="paths such as engine/ledger/documents.py; none: the fixed sample"
+        "modules", nargs="*", help="such as engine/ledger/documents.py; none: the fixed sample"
     )
     parser.add_argument("--tests", default="", help="what pytest is called with: files, -k …")
     parser.add_argument("--at-most", type=int, default=1_000_000, help="how many mutants, drawn by chance")

@@ -1,7 +1,7 @@
 """Requests to Alpaca on the wire: each at its turn, once or with patience, and what becomes of it.
 
-See ``engine.brokers.alpaca.broker`` for what a reply means. No message shows a key, or more of an account number
-than its last four characters.
+See ``engine.brokers.alpaca.broker`` for what a reply means. No message shows a key, or more of an account
+number than its last four characters.
 """
 
 from __future__ import annotations

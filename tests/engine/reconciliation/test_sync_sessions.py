@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from requests import PreparedRequest, Response
 
-from engine.record.blotter import Day, day_of
 from engine.record.late_fills import late_fills
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolders
+from engine.run.blotter import Day, day_of
 from tests.desk import Row, order
 from tests.engine.accounts_desk import AccountsDesk, accounts_desk
 from tests.engine.routing.trading import Send, is_order

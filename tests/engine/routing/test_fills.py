@@ -22,8 +22,9 @@ from engine.brokers.trading import TradingBroker
 from engine.errors import EngineError, RunStopped
 from engine.model.orders import BrokerFill, BrokerOrder, OrderIntent
 from engine.model.schema import CLOCK_SKEW_LIMIT_S
+from engine.record.fills import is_over, ledger_documents
 from engine.record.run_folder import MANIFEST, RESULTS, RunFolder
-from engine.routing.fills import executions, is_over, ledger_documents
+from engine.routing.fills import executions
 from engine.safety.lease import TTL_S
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.firestore.store import FirestoreStore

@@ -74,7 +74,8 @@ def test_choosing_touches_nothing(tmp_path: Path) -> None:
 
 def test_choosing_loads_neither_library_nor_connects() -> None:
     code = (
-        "import sys; from engine.settings.variables import StoreSettings; from engine.stores.chosen import choose_stores;"
+        "import sys; from engine.settings.variables import StoreSettings;"
+        "from engine.stores.chosen import choose_stores;"
         f"choose_stores(StoreSettings.from_env({{'DATABASE_URL': {URL!r}, 'FIREBASE_PROJECT_ID': 'own'}}));"
         "print([name for name in ('psycopg', 'google.cloud', 'grpc') if name in sys.modules])"
     )

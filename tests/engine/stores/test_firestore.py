@@ -665,7 +665,8 @@ def test_a_search_for_credentials_that_hangs_is_given_up(tmp_path: Path) -> None
 
 def test_the_library_is_loaded_only_once_it_is_needed() -> None:
     said, _ = run(
-        "import sys; from engine.stores.firestore.store import FirestoreStore; FirestoreStore('project').place;"
+        "import sys; from engine.stores.firestore.store import FirestoreStore;"
+        "FirestoreStore('project').place;"
         "print([name for name in sys.modules if name.startswith(('google', 'grpc'))])"
     )
     assert json.loads(said) == []

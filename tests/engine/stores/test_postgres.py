@@ -640,7 +640,8 @@ def test_an_address_that_is_none_is_a_configuration_error_and_not_repeated(url: 
 
 def test_psycopg_is_loaded_only_once_it_is_used() -> None:
     program = (
-        "import sys; from engine.stores.postgres.store import PostgresStore; import engine.stores.postgres.schema;"
+        "import sys; from engine.stores.postgres.store import PostgresStore;"
+        "import engine.stores.postgres.schema;"
         "PostgresStore('postgresql://127.0.0.1/t'); sys.exit('psycopg' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
