@@ -145,7 +145,7 @@ def test_for_an_order_that_fills_in_the_moment_of_its_cancel_it_is_too_late(
     desk: TradingDesk, timestamp: str
 ) -> None:
     rest(desk)
-    desk.arm("fill_races_cancel", timestamp=timestamp)
+    desk.arm("fill_races_cancel", moment=timestamp)
     row = withdraw(desk)
     assert (row["status"], row["order_status"]) == ("too_late", "filled")
     desk.live()
@@ -157,7 +157,7 @@ def test_an_order_that_fills_in_part_around_its_cancel_keeps_what_it_has(
     desk: TradingDesk, timestamp: str
 ) -> None:
     rest(desk)
-    desk.arm("fill_races_cancel", qty="4", timestamp=timestamp)
+    desk.arm("fill_races_cancel", qty="4", moment=timestamp)
     row = withdraw(desk)
     assert (row["status"], row["filled_qty"]) == ("canceled", 4.0)
     assert "4 filled" in row["message"]
