@@ -12,7 +12,7 @@ from engine.record.run_folder import INPUTS, MANIFEST, RESULTS, RunFolder, RunFo
 from engine.routing.outcomes import counted_outcomes
 from engine.run.manifest import has_open_breaks
 from engine.run.put_away import left_before, shortened
-from engine.safety.agent_state import Agent, AgentState
+from engine.safety.agent_state import Agent, AgentState, State
 from engine.safety.lock import holder
 from engine.safety.trading_gate import Refusal
 from jobs.tables import print_json, print_table, say
@@ -37,8 +37,8 @@ def status(*, count: int, as_json: bool) -> int:
     at_work = holder(setup.data_dir)
     gate = setup.gate(checks={})
     kept = gate.kept()
-    agent, standing = _agent(*kept), gate.standing(switch, kept)
     faults = _faults(setup)
+    agent, standing = _agent(*kept, setup, faults), gate.standing(switch, kept)
     folders = RunFolders(LocalObjects(setup.data_dir)).all()
     runs = [_describe(folder, at_work) for folder in folders[-count:]]
     damaged = [run["damaged"] for run in runs if "damaged" in run]
@@ -105,11 +105,35 @@ def _live_since(folder: RunFolder) -> str:
         return ""
 
 
-def _agent(kept: AgentState | None, why: str) -> dict[str, Any]:
-    """Give the agent's state for people."""
-    if kept is None:
+def _agent(kept: AgentState | None, why: str, setup: Setup, faults: list[str]) -> dict[str, Any]:
+    """Return the agent's state for people: unknown where the store isn't the one that live runs left it in.
+
+    A halt is one whatever store says so.
+    """
+    if kept is not None and kept.state is not State.HALTED:
+        why = _not_of_live_runs(kept, setup, faults)
+    if kept is None or why:
         return {"state": "unknown", "why": why, "transitions": []}
     return {**kept.to_document(), "why": kept.why}
+
+
+def _not_of_live_runs(kept: AgentState, setup: Setup, faults: list[str]) -> str:
+    """Return why a state says nothing of the live runs of this data folder, "" where it does."""
+    if faults:
+        return "the store that keeps it is not the one, or not as far, as the latest live run left it."
+    if not kept.transitions and _has_traded(setup):
+        return (
+            f"live runs of this data folder have kept it, and {setup.stores.agent.place} has none. See that "
+            f"the settings name the stores of the live runs; a live run says what is wrong with them."
+        )
+    return ""
+
+
+def _has_traded(setup: Setup) -> bool:
+    try:
+        return setup.generations.has_begun()
+    except RecordError:
+        return True
 
 
 def _faults(setup: Setup) -> list[str]:

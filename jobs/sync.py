@@ -72,7 +72,15 @@ def _on_its_stores(setup: Setup) -> Iterator[None]:
     is_live = not setup.settings.dry_run
     if is_live:
         setup.generations.advance(by=setup.agent().by, at=datetime.now(UTC))
-    yield
+    try:
+        yield
+    except EngineError:  # whatever was booked by then
+        _end(setup, is_live)
+        raise
+    _end(setup, is_live)
+
+
+def _end(setup: Setup, is_live: bool) -> None:
     if is_live:
         setup.generations.end(by=setup.agent().by, at=datetime.now(UTC), log=EventLog())
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from engine.model.breaks import shares, units_of
 from engine.model.orders import BrokerFill, BrokerOrder
 
+_ROUNDED = 1.01
 Fills = Mapping[str, Sequence[BrokerFill]]
 """Executions by the broker's id of their order."""
 
@@ -35,14 +36,15 @@ class Overfill:
 def overfill_of(entry: BrokerOrder, fills: Fills) -> Overfill | None:
     """Return the largest overfill of an order and its legs; None where no more filled than was ordered.
 
-    By the orders or by ``fills``, whichever has more. An order by notional orders no number of shares.
+    By the orders or by ``fills``, whichever has more. An order by notional orders what it buys at the price
+    that it filled at, and one percent for what is rounded.
     """
     group = (entry, *entry.legs)
     filled = {order.broker_order_id: _filled(order, fills) for order in group}
     found = [
-        Overfill(order.side, units_of(order.qty), filled[order.broker_order_id])
+        Overfill(order.side, ordered, filled[order.broker_order_id])
         for order in group
-        if order.qty is not None
+        if (ordered := _ordered(order)) is not None
     ]
     if entry.qty is not None:
         for side in dict.fromkeys(order.side for order in entry.legs):
@@ -58,6 +60,15 @@ def overfill_key(entry: BrokerOrder, overfill: Overfill) -> str:
     An order that fills still more is news again.
     """
     return f"{entry.broker_order_id}@{overfill.side}:{shares(overfill.filled)}"
+
+
+def _ordered(order: BrokerOrder) -> int | None:
+    """Return what an order asks for, in units; None where that is unknown."""
+    if order.qty is not None:
+        return units_of(order.qty)
+    if order.notional is None or not order.filled_avg_price:
+        return None
+    return units_of(order.notional / order.filled_avg_price * _ROUNDED)
 
 
 def _filled(order: BrokerOrder, fills: Fills) -> int:

@@ -9,11 +9,12 @@ gone.
 In the folder ``folder/generations/`` has, of a generation::
 
     <number>-<token>.begun.json    written first: stores, who and when
-    <number>-<token>.kept.json     written last: every store has it
+    <number>-<token>.kept.json     written last: every store has it, and whether a command has ended with it
 
 and each store the documents ``store`` (its identity, made at first use) and ``folder-<identity of the
 folder>`` (number and token). A job that is killed in between leaves stores with the generation before or with
-the one that was begun; both are as far as the folder.
+the one that was begun; both are as far as the folder. A store that was restored from a backup of such a
+moment would be, too: where the latest command has not ended, the ledger is compared with the record.
 """
 
 from __future__ import annotations
@@ -30,15 +31,16 @@ from engine.ledger.documents import ADJUSTMENT
 from engine.log import EventLog
 from engine.record.folder_identity import folder_identity, known_identity
 from engine.record.formats import json_bytes, read_json
-from engine.record.kept_adjustments import keep_adjustments
+from engine.record.kept_adjustments import keep_adjustments, kept_adjustments
 from engine.record.objects import Objects
+from engine.record.open_orders import left_open
 from engine.record.run_folder import RunFolders
 from engine.safety.recorded_ledger import lacking, recorded_documents
 from engine.stores.chosen import Stores, identity_of
 from engine.stores.protocols import AgentDocuments
 
 _PLACE = "folder/generations/"
-_STORE = "store"
+_STORE, _ENDED = "store", "ended"
 POSITIONS, LEDGER = "positions", "ledger"
 _FILE = re.compile(rf"{_PLACE}(\d{{10}})-([0-9a-f]{{16}})\.(begun|kept)\.json", re.ASCII)
 _KEPT_BEHIND = 3
@@ -89,8 +91,9 @@ class _Looked:
 class Generations:
     """The generations of the data folder at ``objects``.
 
-    Where a folder has no generation yet, ``unbooked`` returns the broker's ids of orders whose fills the
-    record has and the ledger lacks, and ``carry_over`` brings into the folder what only the ledger had.
+    ``unbooked`` returns the broker's ids of orders whose fills the record has and the ledger lacks: it is
+    asked where a folder has no generation yet, and where the latest command did not end. ``carry_over``
+    brings into a folder without generations what only the ledger had.
     """
 
     objects: Objects
@@ -114,7 +117,7 @@ class Generations:
         looked = self._verified()
         if looked.kept is None:
             self.carry_over()
-        self._advance(looked, {"by": by, "at": at.isoformat()})
+        self._advance(looked, {"by": by, "at": at.isoformat()}, has_ended=False)
 
     def end(self, *, by: str, at: datetime, log: EventLog) -> None:
         """Begin the next generation once a command has booked what it had to.
@@ -123,7 +126,8 @@ class Generations:
         later. Where the stores can't be written the log says so: all that is decided is kept by then.
         """
         try:
-            self.advance(by=by, at=at)
+            looked = self._verified(is_at_work=True)
+            self._advance(looked, {"by": by, "at": at.isoformat()}, has_ended=True)
         except EngineError as error:
             said = f"that this command has ended can't be kept in every store: {error}"
             log.event("generation_not_kept", said, severity="WARNING")
@@ -133,7 +137,11 @@ class Generations:
 
         Raises ``StoreChanged`` for a store that is damaged, ``DataUnavailable`` and ``EngineError``.
         """
-        self._advance(self._looked(), {"by": by, "at": at.isoformat(), "adopted": why})
+        self._advance(self._looked(), {"by": by, "at": at.isoformat(), "adopted": why}, has_ended=True)
+
+    def has_begun(self) -> bool:
+        """Return whether a live command has used this data folder. Raises ``RecordError``."""
+        return bool(_generations(self.objects))
 
     def faults(self) -> list[str]:
         """Return what is wrong with each store, as ``verify`` says it; empty where nothing is."""
@@ -143,9 +151,11 @@ class Generations:
             return list(changed.faults)
         return []
 
-    def _verified(self) -> _Looked:
+    def _verified(self, *, is_at_work: bool = False) -> _Looked:
         looked = self._looked()
         faults = self._faults(looked)
+        if not faults and looked.kept is not None and not is_at_work and not self._has_ended(looked.kept):
+            faults = self._faults_by_the_record()
         if faults:
             raise StoreChanged(faults)
         return looked
@@ -171,13 +181,21 @@ class Generations:
             marked = [one.mark for one in looked.seen if one.mark and not _is_one_of(one.mark, looked.begun)]
             if marked:
                 return [_behind(self.stores, marked[0])]
-            return self._faults_of_the_first()
+            return self._faults_by_the_record()
         was = self._stores_of(looked.kept)
         pairs = zip(self.stores, looked.seen, strict=True)
         return [fault for store, seen in pairs if (fault := _fault(store, seen, was, looked))]
 
-    def _faults_of_the_first(self) -> list[str]:
-        """Return what is wrong where no live command has kept a generation: only what was sent is known."""
+    def _has_ended(self, kept: _Generation) -> bool:
+        """Return whether the command that kept a generation has ended; where that is unknown, it has not."""
+        key = _key(kept, "kept")
+        try:
+            return read_json(key, self.objects.read(key)).get(_ENDED) is True
+        except RecordError:
+            return False
+
+    def _faults_by_the_record(self) -> list[str]:
+        """Return what is wrong where no generation says so: what the ledger lacks of the record."""
         unbooked = self.unbooked()
         if not unbooked:
             return []
@@ -199,7 +217,7 @@ class Generations:
             raise StoreChanged([_unknown_stores(f"{name} is damaged")])
         return stores
 
-    def _advance(self, looked: _Looked, said: Mapping[str, str]) -> None:
+    def _advance(self, looked: _Looked, said: Mapping[str, str], *, has_ended: bool) -> None:
         identity = folder_identity(self.objects)
         identities = [
             seen.identity or _identify(store) for store, seen in zip(self.stores, looked.seen, strict=True)
@@ -219,7 +237,7 @@ class Generations:
                     f"{store.keeps}: {store.shown} was changed at the same time for this data folder: a copy "
                     f"of the folder is at work, too. Nothing was sent; leave one of the two."
                 )
-        self.objects.put(_key(new, "kept"), json_bytes(dict(said)))
+        self.objects.put(_key(new, "kept"), json_bytes({**said, _ENDED: has_ended}))
         for old in _generations(self.objects):
             if old.number <= new.number - _KEPT_BEHIND:
                 self.objects.delete(_key(old, "kept" if old.is_kept else "begun"))
@@ -230,8 +248,14 @@ def generations_of(objects: Objects, stores: Stores, clock: Callable[[], datetim
     """Return the generations of a data folder and the stores that the settings name."""
 
     def unbooked() -> list[str]:
-        documents = recorded_documents(objects, now=clock())
-        return sorted(str(one["broker_order_id"]) for one in lacking(documents, stores.ledger))
+        documents = [*recorded_documents(objects, now=clock()), *kept_adjustments(objects)]
+        open_ids = {one.intent.client_intent_id for left in left_open(objects) for one in left.orders}
+        found = (
+            one
+            for one in lacking(documents, stores.ledger)
+            if one.get("client_intent_id") not in open_ids  # the next sync books it, or tells why it can't
+        )
+        return sorted(str(one["broker_order_id"]) for one in found)
 
     def carry_over() -> None:
         runs = (run for run in RunFolders(objects).all() if run.start["mode"] == "live")

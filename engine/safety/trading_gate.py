@@ -78,7 +78,7 @@ class Gate:
     def opened(self, *, cancels_pass: bool = False) -> Iterator[list[Refusal]]:
         """Pass through, then let the work inside be done; an unexpected end of either is kept as ERROR.
 
-        Yields what ``pass_through`` returns. Work that ends well ends in a generation of its own.
+        Yields what ``pass_through`` returns. The work ends in a generation of its own, unless it is killed.
         """
         with self.agent.at_work():
             try:
@@ -87,8 +87,15 @@ class Gate:
                 if STORES_CHANGED not in [reason for reason, _ in closed.refusals]:
                     self.agent.note_turned_away(closed.refusals)
                 raise
-            yield found
-            self.generations.end(by=self.agent.by, at=self.agent.clock(), log=self.agent.log)
+            try:
+                yield found
+            except EngineError:  # whatever was booked by then
+                self._end()
+                raise
+            self._end()
+
+    def _end(self) -> None:
+        self.generations.end(by=self.agent.by, at=self.agent.clock(), log=self.agent.log)
 
     def pass_through(self, *, cancels_pass: bool = False) -> list[Refusal]:
         """Earn READY, or raise ``GateClosed`` with every refusal; nothing but the state is touched by then.

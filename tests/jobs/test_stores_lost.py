@@ -15,6 +15,7 @@ import pytest
 
 from engine.record.folder_identity import folder_identity
 from engine.record.objects import LocalObjects
+from engine.safety.generations import Generations
 from engine.stores.embedded.store import EmbeddedStore
 from tests.desk import order
 from tests.jobs.command_line import Done, jsonl, waiting
@@ -262,6 +263,50 @@ def test_an_order_of_ours_that_the_ledger_lost_is_never_called_foreign(traded: L
     assert traded("sync", "--json").json["breaks"] == []
 
 
+def test_a_backup_made_while_a_run_was_booking_that_was_killed_then_is_found_lacking(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.env |= {"EXEC_MAX_DAILY_TRADES": "2", "EXEC_BROKER_ACCOUNT_ID": "paper"}
+    assert live("run").code == 0
+    buy(live, "first", "second")
+    write, backup = EmbeddedStore.write_ledger, tmp_path / "backup.db"
+
+    def backed_up_before(self: EmbeddedStore, documents: Any) -> int:
+        if not backup.exists():
+            shutil.copy(self.path, backup)
+        return write(self, documents)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddedStore, "write_ledger", backed_up_before)
+        patch.setattr(Generations, "end", lambda *_, **__: None)  # as where it is killed right before
+        assert live("run", "--json").json["fills"] == 2
+    live.cli("drop", stdin=jsonl(order(client_intent_id="third", symbol="IWM")))
+    restored_from_a_backup(live, tmp_path)
+    assert "lacks fills of 2 orders that runs of this data folder sent" in refused(live)
+    assert live("ledger", "rebuild", *BY).code == 0
+    assert reasons(live("run", "--json")) == {"max_daily_trades_exceeded": 1}
+
+
+@pytest.mark.parametrize("dry_run", ["0", "1"])
+@pytest.mark.parametrize("loss", [removed, restored_from_a_backup])
+def test_status_takes_no_state_of_a_lost_store_for_the_agents(
+    traded: Live, tmp_path: Path, loss: Loss, dry_run: str
+) -> None:
+    loss(traded, tmp_path)
+    said = traded("status", "--json", EXEC_DRY_RUN=dry_run).json["agent"]
+    if dry_run == "1" and loss is restored_from_a_backup:
+        assert said["state"] == "READY"  # a dry run does not look how far the store has come
+        return
+    assert said["state"] == "unknown"
+    told = traded("status", EXEC_DRY_RUN=dry_run).told
+    assert "Agent: unknown. " in told
+    assert "no live run has been started yet" not in told
+
+
+def test_before_any_live_run_the_agents_state_is_known(live: Live) -> None:
+    assert "no live run has been started yet" in live("status").told
+
+
 # --- folder and store together
 
 
@@ -392,6 +437,23 @@ def test_a_mistyped_tenant_is_refused_and_the_setting_is_named(
     assert "back to what they were" in message
     traded.env["EXEC_TENANT_ID"] = "desk"
     assert reasons(traded("run", "--json")) == {"max_daily_trades_exceeded": 1}
+
+
+def test_a_halt_of_one_folder_halts_every_folder_that_shares_the_store_until_it_recovers(
+    in_firestore: Live, tmp_path: Path
+) -> None:
+    live, other = in_firestore, {"EXEC_DATA_DIR": str(tmp_path / "other")}
+    live.env |= {"EXEC_BROKER_ACCOUNT_ID": "paper"}
+    assert (live("run").code, live("run", **other).code) == (0, 0)
+    assert live("halt", "--why", "flash crash", **other).code == 0
+    assert live("run").code == 3
+    assert "flash crash" in live("status").told
+    assert live("recover").code == 0
+    assert live("run").code == 0
+    done = live("run", **other)  # whose own folder is marked
+    assert done.code == 3
+    assert live("recover", **other).code == 0
+    assert live("run", **other).code == 0
 
 
 def test_the_embedded_store_never_stands_in_for_firestore(

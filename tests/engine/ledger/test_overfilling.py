@@ -69,6 +69,8 @@ def beyond(desk: TradingDesk, name: str, qty: str) -> None:
         (of(filled_qty=15.0), ("buy", 10.0, 15.0)),
         (of(side="sell", filled_qty=15.0), ("sell", 10.0, 15.0)),
         (of(qty=None, notional=100.0, filled_qty=15.0), None),
+        (of(qty=None, notional=100.0, filled_qty=10.05, filled_avg_price=10.0), None),
+        (of(qty=None, notional=100.0, filled_qty=15.0, filled_avg_price=10.0), ("buy", 10.1, 15.0)),
         (of(filled_qty=10.0, legs=(of("leg", side="sell", filled_qty=12.0),)), ("sell", 10.0, 12.0)),
         (
             of(filled_qty=10.0, legs=tuple(of(name, side="sell", filled_qty=6.0) for name in "ab")),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import itertools
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from engine.errors import DataUnavailable, EngineError, RecordError, StoreChanged
+from engine.log import EventLog
 from engine.record.folder_identity import folder_identity
 from engine.record.objects import LocalObjects
 from engine.safety.generations import Generations, Store
@@ -313,3 +315,56 @@ def test_a_generation_whose_stores_are_gone_is_refused_until_they_are_adopted(de
     assert "it is unknown which stores the last live run used" in desk.refusal().faults[0]
     desk.generations.adopt(by="alice", why="the file is gone", at=NOON)
     desk.live_run()
+
+
+# --- a command that did not end
+
+
+def unbooked(*order_ids: str) -> Callable[[], list[str]]:
+    return lambda: list(order_ids)
+
+
+def test_where_the_latest_command_has_not_ended_the_ledger_is_compared_with_the_record(desk: Desk) -> None:
+    desk.live_run()
+    desk.generations.verify()
+    lacking = replace(desk.generations, unbooked=unbooked("o-1", "o-2"))
+    for check in (lacking.verify, lambda: lacking.advance(by="alice", at=NOON)):
+        with pytest.raises(StoreChanged) as changed:
+            check()
+        (fault,) = changed.value.faults
+        assert "lacks fills of 2 orders that runs of this data folder sent (o-1, o-2)" in fault
+        assert "ledger rebuild" in fault
+    assert lacking.faults() == [fault]
+
+
+def test_where_it_has_ended_the_record_is_not_read(desk: Desk) -> None:
+    def never() -> list[str]:
+        raise AssertionError("the record was read")
+
+    desk.live_run()
+    desk.generations.end(by="alice", at=NOON, log=EventLog(io.StringIO()))
+    replace(desk.generations, unbooked=never).verify()
+    replace(desk.generations, unbooked=never).advance(by="alice", at=NOON)
+
+
+def test_a_command_that_ends_does_not_compare(desk: Desk) -> None:
+    desk.live_run()
+    logged = io.StringIO()
+    replace(desk.generations, unbooked=unbooked("o-1")).end(by="alice", at=NOON, log=EventLog(logged))
+    assert logged.getvalue() == ""
+    replace(desk.generations, unbooked=unbooked("o-1")).verify()
+
+
+def test_a_store_that_is_adopted_counts_as_ended(desk: Desk) -> None:
+    desk.live_run()
+    desk.generations.adopt(by="ann", why="moved", at=NOON)
+    replace(desk.generations, unbooked=unbooked("o-1")).verify()
+
+
+def test_a_folder_of_the_version_before_is_compared_once(desk: Desk) -> None:
+    desk.live_run()
+    (kept,) = (desk.root / "data/folder/generations").glob("*.kept.json")
+    kept.unlink()
+    LocalObjects(desk.root / "data").put(f"folder/generations/{kept.name}", b'{"by": "alice"}')
+    with pytest.raises(StoreChanged):
+        replace(desk.generations, unbooked=unbooked("o-1")).verify()
