@@ -18,9 +18,9 @@ from tests.engine.routing.trading import Between, Send, exit_code, reply
 
 SYMBOLS = ("SPY", "QQQ", "IWM")
 OTHERS = ("alpha", "gamma")
-BEFORE_ORDERS = 4
-"""Requests of a run before its first order: account, clock, open orders, positions."""
-ALL_REQUESTS = 10
+BEFORE_ORDERS = 5
+"""Requests of a run before its first order: account, clock, open orders, positions, orders of late."""
+ALL_REQUESTS = 11
 """Those, three orders, two lists of orders, the executions."""
 
 
