@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from engine.api.dropping import drop_intents
     from engine.api.engine import ExecutionEngine, ExecutionResult, RiskDecision, RiskManager
     from engine.api.outcomes import outcomes
-    from engine.brokers.alpaca.broker import AlpacaBroker
+    from engine.brokers.chosen import AlpacaBroker
     from engine.brokers.dry_run import DryRunBroker
     from engine.brokers.protocol import Broker
     from engine.model.orders import BrokerOrder, OrderIntent
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 
 _HOMES = {
-    "AlpacaBroker": "engine.brokers.alpaca.broker",
+    "AlpacaBroker": "engine.brokers.chosen",
     "Broker": "engine.brokers.protocol",
     "BrokerOrder": "engine.model.orders",
     "DryRunBroker": "engine.brokers.dry_run",

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from engine.brokers.alpaca.recorded_answers import recorded_answer
+from engine.brokers.chosen import recorded_answer
 from engine.brokers.interaction import Interaction
 from engine.errors import BrokerRejected
 from engine.model.orders import BrokerOrder

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # a dry run has no gate, and is short
     from engine.accounts.configured import AccountSettings
     from engine.accounts.connection import Venues
     from engine.brokers.access import Access
-    from engine.brokers.alpaca.patience import PatienceSettings
+    from engine.brokers.chosen import PatienceSettings
     from engine.safety.agent_state import Agent
     from engine.safety.generations import Generations
     from engine.safety.preflight import Check
@@ -153,7 +153,7 @@ class Setup:
     def accesses(self, *, only: str | None = None, **patience: Unpack[PatienceSettings]) -> list[Access]:
         """Give how each account is reached, or one of them. Raises ``ConfigurationError``, ``UsageError``."""
         from engine.brokers.access import Access
-        from engine.brokers.alpaca.broker import AlpacaBroker
+        from engine.brokers.chosen import AlpacaBroker
 
         listed = self.settings.accounts_file is not None
         patience.setdefault("broker_wait_s", self.settings.broker_wait_s)

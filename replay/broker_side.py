@@ -13,7 +13,6 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
@@ -21,12 +20,11 @@ import pyarrow as pa
 from requests.adapters import BaseAdapter
 
 from engine.accounts.connection import Names, Patience, Venue, Venues
-from engine.brokers.alpaca.lists import Query, at_or_after, every_order
-from engine.brokers.alpaca.transport import Recording as Remembering
+from engine.brokers.chosen import Recording as Remembering
+from engine.brokers.chosen import first_request_since
 from engine.context import RunContext
 from engine.errors import BrokerError, LeaseLost, RecordError, RunStopped
 from engine.log import EventLog
-from engine.model.orders import BrokerOrder
 from engine.record.fills import fills_table
 from engine.record.formats import json_bytes
 from engine.record.journal import Journal
@@ -332,15 +330,8 @@ def _write_earlier_run(
 
 
 def _first_of_a_resumed_job(broker_time: str) -> str:
-    """Give the request by which a job looks for orders of the job before it: all since the run began."""
-    asked: list[str] = []
-
-    def ask(query: Query) -> list[BrokerOrder]:
-        asked.append(f"/v2/orders?{urlencode(query)}")
-        return []
-
-    every_order(ask, status="all", after=at_or_after(datetime.fromisoformat(broker_time) - CLOCK_MARGIN))
-    return asked[0]
+    """Return the request by which a job looks for orders of the job before it: all since the run began."""
+    return first_request_since(datetime.fromisoformat(broker_time) - CLOCK_MARGIN)
 
 
 def _own(interactions: Iterable[Interaction], account: str) -> list[Interaction]:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from requests.adapters import BaseAdapter
 
-from engine.brokers.alpaca.broker import AlpacaBroker
+from engine.brokers.chosen import AlpacaBroker
 from engine.brokers.trading import Recorder
 from engine.errors import AlreadyWritten, ConfigurationError, RecordError
 from engine.model.orders import BrokerOrder, OrderIntent

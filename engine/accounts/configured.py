@@ -21,9 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.brokers.alpaca.settings import checked_host, checked_key
 from engine.errors import ConfigurationError, SeveralFaults
 from engine.settings.accounts_file import FILE, listed_accounts
+from engine.settings.alpaca import checked_host, checked_key
 from engine.settings.paths import as_path
 from engine.settings.variables import PAPER_HOST, not_read, read_setting
 from engine.text.masking import is_key

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from engine.accounts.names import AccountKey, Names, account_key, check_one_name_each
 from engine.brokers.access import Access
-from engine.brokers.alpaca.replies import AFTER_RESET_S
-from engine.brokers.trading import SENDERS, Recorder, TradingBroker
+from engine.brokers.trading import AFTER_RESET_S, SENDERS, Recorder, TradingBroker
 from engine.errors import ConfigurationError, DataUnavailable, EngineError, RunStopped
 from engine.safety.agent_state import Agent, State
 from engine.safety.lease import Holder, Lease, Leasing

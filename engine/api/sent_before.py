@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.brokers.alpaca.orders import differences
+from engine.brokers.order_differences import differences
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError
 from engine.intents.reading import IntentFile

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.brokers.account import BrokerAccount, BrokerClock
-from engine.brokers.alpaca.activities import Activities
 from engine.brokers.interaction import Interaction
 from engine.errors import BrokerRejected
+from engine.model.breaks import CorporateAction
 from engine.model.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
 
 SENDERS = 32
 """How many orders of one account are sent at the same time; a broker keeps as many connections open."""
+
+
+AFTER_RESET_S = 1.0
+"""Waited beyond the reset of a rate limit, in seconds, since clocks differ; no bound of waiting counts it."""
+
+
+@dataclass(frozen=True)
+class Activities:
+    """What happened in an account after a moment, oldest first."""
+
+    fills: list[BrokerFill]
+    corporate_actions: list[CorporateAction]
+    corrected: frozenset[str] = frozenset()
+    """The broker's ids of orders of which an execution was taken back or corrected."""
 
 
 class Recorder(Protocol):
@@ -52,6 +67,17 @@ class TradingBroker(Protocol):
 
     def why_refused(self, intent: OrderIntent) -> str:
         """Say why the venue can't take an order ("" where it can), without asking it."""
+        ...
+
+    def order_payload(self, intent: OrderIntent) -> dict[str, Any]:
+        """Return the request that places an order, in the venue's words, as a journal keeps it.
+
+        Raises ``UsageError`` where no order comes of the intent.
+        """
+        ...
+
+    def is_duplicate_id(self, error: BrokerRejected) -> bool:
+        """Return whether an order was refused because another one has its client id."""
         ...
 
     def place_order(

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from engine.accounts.connection import SEND_S, Venue
 from engine.accounts.other_folders import SharedOrders
-from engine.brokers.alpaca.activities import Activities
+from engine.brokers.trading import Activities
 from engine.context import RunContext
 from engine.ledger.documents import adjustment_document
 from engine.model.breaks import Break, BrokerBook, OwnBook, OwnOrder, units_of

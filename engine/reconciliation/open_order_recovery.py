@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.accounts.connection import Venue
 from engine.accounts.other_folders import SharedOrders
-from engine.brokers.alpaca.orders import differences
+from engine.brokers.order_differences import differences
 from engine.context import RunContext
 from engine.errors import BrokerRejected
 from engine.ledger.documents import SESSION_IS_ESTIMATED

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from engine.accounts.connection import SEND_S, Venue
-from engine.brokers.alpaca.orders import differences, order_payload
+from engine.brokers.order_differences import differences
 from engine.brokers.trading import TradingBroker
 from engine.context import RunContext
 from engine.errors import BrokerRejected, RunStopped
@@ -240,7 +240,7 @@ class _LiveRouting:
                 return
             sendable = [one for one in chunk if not self.venue.broker.why_refused(one.intent)]
             self.journal.attempt(
-                [{"row": one.row, **order_payload(one.intent)} for one in sendable],
+                [{"row": one.row, **self.venue.broker.order_payload(one.intent)} for one in sendable],
                 at=self.context.clock().isoformat(),
             )
             chunk.clear()

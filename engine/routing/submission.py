@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from engine.accounts.connection import Patience
-from engine.brokers.alpaca.orders import differences
+from engine.brokers.order_differences import differences
 from engine.brokers.trading import TradingBroker
 from engine.errors import (
     BrokerError,
@@ -43,8 +43,6 @@ from engine.routing.rate_limits import TurnedAway
 from engine.routing.release_check import ApprovedOrder
 
 ID_USED_BEFORE = "id_used_before"
-_MUST_BE_UNIQUE = "must be unique"
-_UNPROCESSABLE = 422
 
 
 class Withheld(EngineError):
@@ -137,7 +135,9 @@ class Placing:
                 if tries.may_exist:
                     tries.refused_with(error)
                     return None
-                return _used_before(order, str(error)) if _id_is_taken(error) else _refused(error)
+                if self.broker.is_duplicate_id(error):
+                    return _used_before(order, str(error))
+                return _refused(error)
             except OutcomeUnknown as error:
                 tries.unknown(error)
                 return None
@@ -147,7 +147,7 @@ class Placing:
     def _not_found(self, tries: _Tries) -> OrderOutcome | None:
         """Say what becomes of an order that may be there and isn't found; None where it is sent again."""
         refusal = tries.refusal
-        if refusal is not None and not tries.posts and not _id_is_taken(refusal):
+        if refusal is not None and not tries.posts and not self.broker.is_duplicate_id(refusal):
             return replace(_refused(refusal), in_doubt=True)
         if refusal is not None or tries.posts >= self.patience.posts:
             return _unresolved(f"{tries.why} No order with this id is found.")
@@ -276,10 +276,6 @@ def answered_before(answer: BrokerOrder | BrokerRejected) -> OrderOutcome:
     if isinstance(answer, BrokerOrder):
         return OrderOutcome(status="placed", order=answer, attempted=True)
     return _refused(answer)
-
-
-def _id_is_taken(error: BrokerRejected) -> bool:
-    return error.status == _UNPROCESSABLE and _MUST_BE_UNIQUE in error.message
 
 
 def _refused(error: BrokerRejected) -> OrderOutcome:

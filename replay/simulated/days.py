@@ -24,7 +24,7 @@ import requests
 from engine.accounts.connection import Opening, Patience
 from engine.api.dropping import drop_intents
 from engine.brokers.access import Access
-from engine.brokers.alpaca.broker import AlpacaBroker
+from engine.brokers.chosen import AlpacaBroker
 from engine.brokers.interaction import Interaction
 from engine.brokers.trading import Recorder
 from engine.context import RunContext

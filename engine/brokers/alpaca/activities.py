@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from engine.brokers.alpaca.corrections import corrected_orders, standing
 from engine.brokers.alpaca.fields import figure_in, json_rows, readable_or_none, text_in
 from engine.brokers.alpaca.lists import Query, every_activity, fill_of
+from engine.brokers.trading import Activities
 from engine.model.breaks import CorporateAction
 from engine.model.orders import BrokerFill
 from engine.model.symbols import canonical_symbol
@@ -45,16 +45,6 @@ _NO_QTY = frozenset({"DIV", _IN_LIEU})
 _DAY_LETTERS = 10
 
 Activity = BrokerFill | CorporateAction
-
-
-@dataclass(frozen=True)
-class Activities:
-    """What happened in an account after a moment, oldest first."""
-
-    fills: list[BrokerFill]
-    corporate_actions: list[CorporateAction]
-    corrected: frozenset[str] = frozenset()
-    """The broker's ids of orders of which an execution was taken back or corrected."""
 
 
 def parse_activities(body: bytes) -> list[Activity]:

@@ -28,14 +28,14 @@ from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
-from typing import Unpack
+from typing import Any, Unpack
 from urllib.parse import urlencode
 
 import requests
 
 from engine.brokers.account import BrokerAccount, BrokerClock
 from engine.brokers.alpaca.account import parse_account, parse_clock
-from engine.brokers.alpaca.activities import Activities, Activity, all_activities, parse_activities
+from engine.brokers.alpaca.activities import Activity, all_activities, parse_activities
 from engine.brokers.alpaca.keys import Keys
 from engine.brokers.alpaca.lists import (
     Query,
@@ -46,20 +46,21 @@ from engine.brokers.alpaca.lists import (
     parse_orders,
     parse_positions,
 )
-from engine.brokers.alpaca.orders import differences, order_path, order_payload, parse_order
+from engine.brokers.alpaca.orders import order_path, order_payload, parse_order
 from engine.brokers.alpaca.pacing import NO_REPLY
 from engine.brokers.alpaca.patience import Patience, PatienceSettings
 from engine.brokers.alpaca.recorded_answers import recorded_answer
-from engine.brokers.alpaca.replies import replied_at
-from engine.brokers.alpaca.settings import checked_host, checked_key
+from engine.brokers.alpaca.replies import is_duplicate_id, replied_at
 from engine.brokers.alpaca.venue_rules import why_alpaca_would_refuse
 from engine.brokers.alpaca.wire import ACCOUNT, Wire
 from engine.brokers.in_time import always
 from engine.brokers.interaction import Interaction
 from engine.brokers.last_look import LastLook
-from engine.brokers.trading import Recorder
+from engine.brokers.order_differences import differences
+from engine.brokers.trading import Activities, Recorder
 from engine.errors import BrokerError, BrokerRejected, ConfigurationError, OutcomeUnknown
 from engine.model.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
+from engine.settings.alpaca import checked_host, checked_key
 from engine.settings.variables import PAPER_HOST
 
 _NO_SUCH_THING = 40410000
@@ -103,6 +104,14 @@ class AlpacaBroker:
     def why_refused(self, intent: OrderIntent) -> str:
         """Say why Alpaca can't take an order ("" where it can), without asking it."""
         return why_alpaca_would_refuse(intent) or ""
+
+    def order_payload(self, intent: OrderIntent) -> dict[str, Any]:
+        """Return the body of ``POST /v2/orders``; raises ``UsageError`` where no order comes of it."""
+        return order_payload(intent)
+
+    def is_duplicate_id(self, error: BrokerRejected) -> bool:
+        """Return whether an order was refused because another one has its client id."""
+        return is_duplicate_id(error)
 
     def place_order(
         self, *, intent: OrderIntent, at_its_turn: Callable[[], None] | None = None

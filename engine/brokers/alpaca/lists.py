@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from engine.brokers.alpaca.corrections import standing
 from engine.brokers.alpaca.fields import (
@@ -107,6 +108,18 @@ def every_activity(
 def at_or_after(timestamp: datetime) -> str:
     """Write a moment as the exclusive bound ``after`` that lets it pass."""
     return f"{_utc(timestamp) - _MICROSECOND:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def first_request_since(timestamp: datetime) -> str:
+    """Return path and query of the first request for all orders at or after a time."""
+    asked: list[str] = []
+
+    def ask(query: Query) -> list[BrokerOrder]:
+        asked.append(f"/v2/orders?{urlencode(query)}")
+        return []
+
+    every_order(ask, status="all", after=at_or_after(timestamp))
+    return asked[0]
 
 
 def _every_row(

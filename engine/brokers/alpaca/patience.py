@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TypedDict, TypeVar
 
-from engine.brokers.alpaca.replies import AFTER_RESET_S
+from engine.brokers.trading import AFTER_RESET_S
 from engine.errors import BrokerError, ConfigurationError, RunStopped
 
 _FIRST_BOUND_S, _LAST_BOUND_S = 0.5, 8.0

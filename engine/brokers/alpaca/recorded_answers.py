@@ -7,7 +7,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from engine.brokers.alpaca.orders import parse_order
-from engine.brokers.alpaca.replies import is_refusal, refusal
+from engine.brokers.alpaca.replies import is_duplicate_id, is_refusal, refusal
 from engine.brokers.interaction import NEVER_LEFT, Interaction
 from engine.errors import BrokerRejected, RateLimited
 from engine.model.orders import BrokerOrder
@@ -46,7 +46,7 @@ def recorded_answer(interaction: Interaction) -> tuple[str, BrokerOrder | Broker
         said = refusal(status, body)
         if isinstance(said, RateLimited) or is_about_keys(said):
             return None
-        return client_id, None if "must be unique" in said.message else said
+        return client_id, None if is_duplicate_id(said) else said
     return client_id, None
 
 

@@ -15,6 +15,7 @@ import urllib3
 
 from engine.brokers.alpaca.fields import json_object
 from engine.brokers.alpaca.text import one_line, readable
+from engine.brokers.trading import AFTER_RESET_S
 from engine.errors import BrokerRejected, RateLimited
 
 Headers = Mapping[str, str]
@@ -28,8 +29,6 @@ _OF_A_CONNECTION = re.compile(r"^(?:<[^>]*>|\w+\(host=[^()]*\)): ")
 _NUMBER = re.compile(r"\[Errno -?\d+\] ")
 _WORD = re.compile(r"([A-Z][a-z]+)")
 _REQUEST_ID_LENGTH = 64
-AFTER_RESET_S = 1.0
-"""Waited beyond the reset of a rate limit, since clocks differ; no bound of waiting counts it."""
 _SECONDS = re.compile(r"\d{1,10}", re.ASCII)
 _MILLISECONDS = re.compile(r"\d{13}", re.ASCII)
 """Since 1970: the seconds have three digits less until the year 2286."""
@@ -54,6 +53,14 @@ def is_refusal(method: str, status: int, body: bytes) -> bool:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _UNDECIDED:
         return False
     return (method == "GET" and status in _KEYS) or _own_message(body) is not None
+
+
+def is_duplicate_id(error: BrokerRejected) -> bool:
+    """Return whether an order was refused because another one has its ``client_order_id``.
+
+    Source: Alpaca answers 422 with "client_order_id must be unique".
+    """
+    return error.status == HTTPStatus.UNPROCESSABLE_ENTITY and "must be unique" in error.message
 
 
 def _own_message(body: bytes) -> str | None:

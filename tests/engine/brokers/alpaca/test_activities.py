@@ -16,12 +16,12 @@ from engine.brokers.alpaca.activities import (
     CHANGES,
     MONEY,
     UNCLEAR,
-    Activities,
     Activity,
     all_activities,
     parse_activities,
 )
 from engine.brokers.alpaca.lists import Query, every_fill, parse_fills
+from engine.brokers.trading import Activities
 from engine.errors import BrokerError
 from engine.model.breaks import BrokerBook, CorporateAction, OwnBook
 from engine.model.orders import BrokerFill

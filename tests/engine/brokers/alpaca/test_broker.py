@@ -20,7 +20,6 @@ from requests.adapters import BaseAdapter
 
 from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.brokers.alpaca.orders import order_path
-from engine.brokers.alpaca.settings import checked_host
 from engine.brokers.alpaca.text import SNIPPET_LENGTH
 from engine.brokers.protocol import Broker
 from engine.errors import (
@@ -33,6 +32,7 @@ from engine.errors import (
     UsageError,
 )
 from engine.model.symbols import canonical_symbol
+from engine.settings.alpaca import checked_host
 from tests.engine.brokers.loopback import (
     API_KEY,
     HTML_ERROR,

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.brokers.alpaca.orders import decimal_text, differences, order_payload, parse_order
+from engine.brokers.alpaca.orders import decimal_text, order_payload, parse_order
+from engine.brokers.order_differences import differences
 from engine.model.orders import BrokerOrder
 from engine.model.symbols import canonical_symbol
 from tests.engine.brokers.loopback import INTENT, ORDER
