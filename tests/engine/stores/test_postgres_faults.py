@@ -16,9 +16,9 @@ import psycopg
 import pytest
 
 from engine.errors import DataUnavailable, EngineError
-from engine.stores import postgres
 from engine.stores.postgres import schema as postgres_schema
 from engine.stores.postgres import server as postgres_server
+from engine.stores.postgres import store as postgres_store
 from engine.stores.postgres import writing as postgres_writing
 from engine.stores.postgres.schema import init_db
 from engine.stores.postgres.store import PostgresStore
@@ -123,7 +123,7 @@ def test_a_server_that_stops_in_mid_reply_is_unavailable_in_time(
         proxy.hang()
         return tables
 
-    monkeypatch.setattr(postgres, "usable_tables", look_up_and_hang)
+    monkeypatch.setattr(postgres_store, "usable_tables", look_up_and_hang)
     store = through(proxy, direct, tls=tls)
     with a_few_seconds(), pytest.raises(DataUnavailable, match="no answer within 1 s"):
         store.positions(["a"], as_of=NOON)
@@ -156,7 +156,7 @@ def test_nonsense_in_mid_conversation_is_unavailable(
         proxy.garble()
         return tables
 
-    monkeypatch.setattr(postgres, "usable_tables", look_up_and_garble)
+    monkeypatch.setattr(postgres_store, "usable_tables", look_up_and_garble)
     store = through(proxy, direct, tls="disable")
     with a_few_seconds(), pytest.raises(DataUnavailable):
         store.positions(["a"], as_of=NOON)
@@ -244,7 +244,7 @@ def test_a_session_that_is_ended_is_unavailable(
             other.execute("SELECT pg_terminate_backend(%s)", [cursor.connection.info.backend_pid])
         return tables
 
-    monkeypatch.setattr(postgres, "usable_tables", look_up_and_die)
+    monkeypatch.setattr(postgres_store, "usable_tables", look_up_and_die)
     check_unavailable(direct, r"terminating connection|closed the connection")
 
 
