@@ -12,6 +12,7 @@ import pytest
 
 from engine.model.schema import BREAK_KINDS
 from engine.risk import REASONS
+from engine.settings.accounts_file import listed_accounts
 from engine.settings.variables import SETTINGS
 from replay.simulator.server import Simulator
 from replay.simulator.wire.faults import KINDS as FAULTS
@@ -77,6 +78,22 @@ def test_every_block_of_a_page_says_what_it_is(path: Path) -> None:
     fences = re.findall(r"^```(.*)$", PAGES[path], re.MULTILINE)
     assert set(fences[::2]) <= {"console", "python", "toml"} | READ_ONLY
     assert set(fences[1::2]) == {""}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_a_block_that_is_not_run_has_its_reason_above_it(path: Path) -> None:
+    comments = re.findall(r"<!--.*?-->", PAGES[path], re.DOTALL)
+    assert [one for one in comments if not re.fullmatch(r'<!-- skip: next "[^"]{20,}" -->', one)] == []
+    assert len(comments) == LEFT_OUT.get(name_of(path), 0)
+
+
+def test_the_account_files_of_the_page_are_ones_that_the_engine_takes(tmp_path: Path) -> None:
+    page = PAGES[ROOT / "jobs" / "docs" / "accounts.md"]
+    names: list[str] = []
+    for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL):
+        (tmp_path / "accounts.toml").write_text(block)
+        names += listed_accounts(str(tmp_path / "accounts.toml"))
+    assert names == ["momentum", "rebalancing", "paper-main"]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
