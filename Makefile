@@ -11,7 +11,7 @@ run: .venv/run.stamp
 
 test: .venv/test.stamp  # to see what takes long: $(BIN)/python -m pytest --durations=25
 	@$(BIN)/python -m compileall -q engine jobs replay tests
-	@$(BIN)/python -m pytest
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 check: .venv/test.stamp
 	@$(BIN)/ruff check .
@@ -23,8 +23,8 @@ bench: .venv/test.stamp
 	@$(BIN)/python -m tests.benchmarks
 
 soak: .venv/test.stamp  # three to four hours on two cores; to repeat a schedule: python -m tests.exactly_once SEED
-	@$(BIN)/python -m pytest -m soak
-	@TESTS_EXPLORE=1 $(BIN)/python -m pytest -m "hypothesis and not soak"
+	@$(BIN)/python -m pytest -n 2 -m soak
+	@TESTS_EXPLORE=1 $(BIN)/python -m pytest -n 2 -m "hypothesis and not soak"
 	@$(BIN)/python -m tests.mutation
 
 simulator: .venv/simulator.stamp

@@ -38,9 +38,6 @@ from tests.desk import Desk, Row, order
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 EFFECTS = {"os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.move"}
-MOST = 1000
-"""More effects than a job has: a job that dies before this one doesn't die."""
-
 LARGE = b" " * 2001
 """A file above the limit, which is moved unread: its name carries no hash of its content."""
 LIMITS = {"EXEC_INBOX_MAX_FILE_BYTES": "2000"}
@@ -80,6 +77,12 @@ def die_before(effect: int) -> None:
                 with suppress(OSError):  # of a folder nothing can be cut off
                     os.ftruncate(fd, os.fstat(fd).st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
+
+    before_each_effect(step)
+
+
+def before_each_effect(step: Callable[..., None]) -> None:
+    """Have ``step`` called before each effect of this process, with the file that is flushed where one is."""
 
     def hook(event: str, said: tuple[Any, ...]) -> None:
         if event in EFFECTS or (event == "open" and isinstance(said[2], int) and said[2] & WRITING):
@@ -259,10 +262,12 @@ def main(plan: str, folder: Path, first: str = "job", part: str = "1/1") -> None
         job(desk)
         return became(desk), sorted(sys.modules)
 
-    def dies_afresh(desk: Desk, effect: int) -> bool:
-        shutil.rmtree(desk.data)
-        shutil.copytree(template, desk.data)
-        return dies(begun, desk, effect)
+    def effects() -> int:
+        passed: list[Any] = []
+        desk = fresh("counting")
+        before_each_effect(lambda fd=None: passed.append(fd))
+        begun(desk)
+        return len(passed)
 
     rows, modules = in_a_fork(undisturbed)
     expected = Counter(rows)
@@ -270,7 +275,7 @@ def main(plan: str, folder: Path, first: str = "job", part: str = "1/1") -> None
         with suppress(ImportError):
             import_module(name)
     gc.freeze()
-    count = _last_effect(dies_afresh, fresh("counting"))
+    count = in_a_fork(effects)
 
     def after(deaths: Deaths) -> tuple[int, list[str]]:
         desk = fresh("-".join(map(str, deaths)))
@@ -291,18 +296,6 @@ def main(plan: str, folder: Path, first: str = "job", part: str = "1/1") -> None
         if problems:
             found[str(deaths)] = problems
     print(json.dumps({"effects": count, "tried": tried, "died": died, "problems": found}))
-
-
-def _last_effect(dies_at: Callable[[Desk, int], bool], desk: Desk) -> int:
-    """Find the last effect before which the work can die, by halving."""
-    low, high = 0, MOST
-    while high - low > 1:
-        middle = (low + high) // 2
-        if dies_at(desk, middle):
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 if __name__ == "__main__":

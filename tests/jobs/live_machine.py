@@ -37,6 +37,7 @@ class Alpaca(LoopbackServer):
         self.hanging = threading.Event()
         self.let_go = threading.Event()
         self.storm: Storm = lambda request: None
+        self.before_answer: Callable[[str], None] = lambda request: None
 
     def fault(self, fault: dict[str, Any]) -> None:
         """Let something go wrong, as the simulator's control endpoint does."""
@@ -60,6 +61,7 @@ class AlpacaHandler(RequestHandler):
                 self.command, alpaca.url + self.path, headers=dict(self.headers), data=body
             )
             status, raw = said.status_code, said.content
+        alpaca.before_answer(f"{self.command} {self.path}")
         if status == 200 and self.path == "/v2/account":
             raw = json.dumps(said.json() | alpaca.account).encode()
         now = datetime.now(UTC) - timedelta(seconds=alpaca.behind_s)

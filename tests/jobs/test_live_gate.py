@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -358,15 +358,17 @@ def test_what_an_unfinished_run_may_have_sent_is_looked_up_behind_a_closed_gate_
 ) -> None:
     live.env |= {"EXEC_SETTLE_S": "0.2", "EXEC_BROKER_ACCOUNT_ID": "paper"}
     live.cli("drop", stdin=jsonl(*(order(client_intent_id=f"id-{n}", symbol="SPY") for n in range(3))))
-    live.alpaca.fault({"fault": "latency", "seconds": 1, "on": "answer", "method": "POST", "times": 1})
     job = subprocess.Popen([SCRIPT, "run"], env={**os.environ, **live.env}, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 30
-    while not live.orders() and time.monotonic() < until:
-        time.sleep(0.01)
-    job.kill()
-    job.wait()
+
+    def kills_the_job(request: str) -> None:
+        if request.startswith("POST"):
+            job.kill()
+
+    live.alpaca.before_answer = kills_the_job
+    assert job.wait(60) == -signal.SIGKILL
     closing(live)
-    assert live("run").code == 3
+    done = live("run")
+    assert done.code == 3, done.err
     (run, *_) = RunFolders(LocalObjects(live.data)).all()
     statuses = [row["status"] for row in run.table("results.parquet").to_pylist()]
     assert statuses == ["placed", "halted", "halted"]

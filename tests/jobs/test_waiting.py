@@ -20,6 +20,8 @@ from tests.jobs.live_machine import API_KEY, SECRET_KEY, Alpaca, Live, Storm
 
 ACCOUNTS = ("alpha", "beta")
 RUN_FOLDERS = {"runs", "archive", "quarantine"}
+A_WAIT_TOO_LONG_S = 25
+"""Less than the wait that brokers ask for here, more than any machine takes to refuse it."""
 
 
 def storm(
@@ -102,7 +104,7 @@ def test_where_the_only_account_asks_for_a_longer_wait_the_run_ends_before_anyth
     begun_at = time.monotonic()
     done = live("run", EXEC_BROKER_WAIT_S="0.5")
     assert (done.code, done.out) == (1, "")
-    assert time.monotonic() - begun_at < 6
+    assert time.monotonic() - begun_at < A_WAIT_TOO_LONG_S
     assert waiting(live.data) == files
     assert not {path.name for path in live.data.iterdir()} & RUN_FOLDERS
     assert "rate limit" in live("status").told
@@ -190,7 +192,7 @@ def test_a_job_that_is_ended_while_it_waits_leaves_nothing_and_ends_at_once(
     asked_at = time.monotonic()
     job.send_signal(how)
     _, told = job.communicate(timeout=20)
-    assert time.monotonic() - asked_at < 5
+    assert time.monotonic() - asked_at < A_WAIT_TOO_LONG_S
     assert job.returncode == (1 if how is signal.SIGTERM else -how), told.decode()
     assert waiting(live.data) == files
     assert not {path.name for path in live.data.iterdir()} & RUN_FOLDERS
@@ -215,7 +217,7 @@ class Two:
             "A_KEY": API_KEY,
             "A_SECRET": SECRET_KEY,
             "EXEC_SETTLE_S": "5",
-            "EXEC_RISK_DATA_TIMEOUT_S": "1",
+            "EXEC_RISK_DATA_TIMEOUT_S": "2",  # alpha, which answers, must be able to on a busy machine
             "EXEC_BROKER_WAIT_S": "1",
         }
         self.took_s = 0.0
@@ -298,7 +300,7 @@ def test_an_account_that_does_not_answer_leaves_the_other_to_trade_and_its_rows_
     two.drop()
     fault(two)
     done = two("run")
-    assert two.took_s < 9
+    assert two.took_s < A_WAIT_TOO_LONG_S
     assert done.code == 3
     assert two.sent() == {"alpha": ["alpha"], "beta": []}
     assert "risk_data_unavailable" in done.told

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -80,11 +80,7 @@ class Assets:
     @classmethod
     def load(cls, extra_symbols: Iterable[str] = ()) -> Assets:
         """Read the shipped list; symbols that it lacks are added as NASDAQ shares that allow everything."""
-        with TABLE.open(encoding="ascii", newline="") as lines:
-            assets = {line["symbol"]: _read(line) for line in csv.DictReader(lines)}
-        for symbol in extra_symbols:
-            assets.setdefault(symbol, Asset(symbol, symbol, "NASDAQ"))
-        return cls(assets.values())
+        return _loaded(tuple(extra_symbols))
 
     def get(self, symbol_or_id: str) -> Asset | None:
         """Find one by its symbol, as it is written, or by its id."""
@@ -113,3 +109,12 @@ class Assets:
 def _read(line: dict[str, str]) -> Asset:
     flags = {flag: line[flag] == "yes" for flag in _FLAGS}
     return Asset(line["symbol"], line["name"], line["exchange"], line["status"], **flags)
+
+
+@cache
+def _loaded(extra_symbols: tuple[str, ...]) -> Assets:
+    with TABLE.open(encoding="ascii", newline="") as lines:
+        assets = {line["symbol"]: _read(line) for line in csv.DictReader(lines)}
+    for symbol in extra_symbols:
+        assets.setdefault(symbol, Asset(symbol, symbol, "NASDAQ"))
+    return Assets(assets.values())
