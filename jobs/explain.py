@@ -28,7 +28,7 @@ from jobs.finding import SHORTEST, find, is_named
 from jobs.listing import print_list
 from jobs.order_later import later_of
 from jobs.order_life import life_of, state_of
-from jobs.run import folder_path
+from jobs.run_files import folder_path
 from jobs.sessions import session_named
 from jobs.set_aside import aside_record, print_aside
 from jobs.tables import print_json, say

@@ -18,7 +18,7 @@ def init_db(*, as_json: bool) -> int:
             "postgresql://user:password@host:5432/database. Set it and run init-db again; the embedded store "
             "needs none, the first write makes its file."
         )
-    done = postgres_schema.init_db(store)
+    done = postgres_schema.init_db(store.server)
     if as_json:
         print_json({"exit_code": 0, "done": done, "place": store.place})
         return 0

@@ -14,7 +14,7 @@ from engine.routing.outcomes import counted_outcomes
 from engine.run.put_away import left_by
 from jobs import recorded
 from jobs.queued import queued_orders
-from jobs.run import folder_path, lacks_data, to_drop_again
+from jobs.run_files import folder_path, lacks_data, to_drop_again
 from jobs.tables import print_list, print_table, say
 from jobs.wording import counted, order, outcome, shell_word, why_refused
 

@@ -6,20 +6,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from engine.record.run_folder import BATCH, COLLECTED, INPUTS, MANIFEST, RESULTS, RunFolder
-from engine.risk import RISK_DATA_UNAVAILABLE
+from engine.record.run_folder import BATCH, COLLECTED, INPUTS, MANIFEST, RunFolder
 from engine.run.manifest import EXIT_DONE, EXIT_UNRESOLVED
 from engine.run.put_away import left_by
 from engine.run.stages import finish, in_doubt, start, to_finish
 from engine.safety.lock import exclusive
 from jobs.progress import progress_bar
 from jobs.queued import queued_orders
+from jobs.run_files import folder_path, to_drop_again
 from jobs.tables import print_json
 from jobs.world import Setup, read_setup, termination_asked
 
@@ -98,32 +94,6 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     beside |= {"unkept": manifest.get("unkept", []), "cancels": manifest.get("cancels", 0)}
     beside |= {"remarks": queued_orders(folder), "drop_again": to_drop_again(folder)}
     return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}, **beside}
-
-
-def to_drop_again(folder: RunFolder) -> list[str]:
-    """Return the archived files with intents that were halted, or refused for lack of data."""
-    is_halted = pc.equal(folder.table(RESULTS, ["status"])["status"].cast(pa.string()), "halted")
-    sources = folder.table(BATCH, ["source_file"])["source_file"].cast(pa.string())
-    names = set(sources.filter(pc.or_(is_halted, lacks_data(folder))).to_pylist())
-    root = Path(getattr(folder.objects, "root", "")).absolute()
-    kept = [entry["kept_as"] for entry in folder.json(COLLECTED)["files"] if entry["name"] in names]
-    return [str(root / "archive" / folder.trading_date.isoformat() / name) for name in kept]
-
-
-def lacks_data(folder: RunFolder) -> pa.ChunkedArray:
-    """Return for each intent whether it was refused for lack of data that may be had later.
-
-    An order by notional is not: the gate has no prices of its own, so that it is refused each time.
-    """
-    reasons = folder.table(RESULTS, ["reason"])["reason"].cast(pa.string())
-    by_quantity = pc.is_null(folder.table(BATCH, ["notional"])["notional"])
-    return pc.and_(pc.equal(reasons, RISK_DATA_UNAVAILABLE), by_quantity)
-
-
-def folder_path(folder: RunFolder) -> str:
-    """Give a run folder's place as a person would type it."""
-    root = getattr(folder.objects, "root", None)
-    return str(root.absolute() / folder.key) if root is not None else folder.key
 
 
 def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:

@@ -40,7 +40,7 @@ def positions_from_postgres() -> Iterator[Figure]:
     with PostgresServer.running() as server, server.database() as database:
         url = server.url(database)
         store = PostgresStore(url)
-        init_db(store)
+        init_db(store.server)
         store.load_positions(_book(accounts), updated_at=NOW)
         query = (
             "SELECT broker_account_id, symbol, qty::float8 FROM public.broker_positions "
@@ -85,7 +85,7 @@ def _positions_synced() -> Iterator[Figure]:
     with PostgresServer.running() as server, server.database() as database:
         url = server.url(database)
         store = PostgresStore(url)
-        init_db(store)
+        init_db(store.server)
 
         def bare_copy() -> None:
             with psycopg.connect(url) as connection, connection.cursor() as cursor:
@@ -166,7 +166,7 @@ def dry_run_of_100_on_servers() -> Iterator[Figure]:
         database = started.enter_context(server.database())
         emulator = started.enter_context(FirestoreEmulator.running())
         url = server.url(database)
-        init_db(PostgresStore(url))
+        init_db(PostgresStore(url).server)
         on_servers = {
             "DATABASE_URL": url,
             "FIREBASE_PROJECT_ID": "bench-start",

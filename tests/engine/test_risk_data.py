@@ -59,7 +59,7 @@ class RealDesk:
 
 @pytest.fixture
 def postgres(database_url: str, proxy_to: Callable[[str, int], Proxy]) -> tuple[Proxy, PostgresStore]:
-    init_db(PostgresStore(database_url))
+    init_db(PostgresStore(database_url).server)
     address = urlsplit(database_url)
     proxy = proxy_to(address.hostname or "", address.port or 0)
     through = database_url.replace(f":{address.port}/", f":{proxy.port}/")

@@ -78,4 +78,4 @@ def _make_tables(database_url: str) -> None:
     from engine.stores.postgres.schema import init_db
     from engine.stores.postgres.store import PostgresStore
 
-    init_db(PostgresStore(database_url))
+    init_db(PostgresStore(database_url).server)

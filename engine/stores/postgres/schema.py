@@ -19,7 +19,7 @@ from engine.stores.postgres.server import Unusable
 if TYPE_CHECKING:
     import psycopg
 
-    from engine.stores.postgres.store import PostgresStore
+    from engine.stores.postgres.server import Server
 
 _CATALOG = """
 SELECT c.relname, c.relkind::text, a.attname,
@@ -165,7 +165,7 @@ def check_marks(tables: Tables) -> None:
     _check_columns("broker_position_syncs", tables.marks, types, required=tuple(types))
 
 
-def init_db(store: PostgresStore) -> list[str]:
+def init_db(server: Server) -> list[str]:
     """Make what is missing, and give a sentence for each thing done: none where nothing was missing.
 
     Drops and changes nothing that is there, and does all of it or nothing. Raises ``ConfigurationError``
@@ -183,10 +183,10 @@ def init_db(store: PostgresStore) -> list[str]:
             ]
         except Unusable as error:
             raise ConfigurationError(
-                f"{store.place}: {error}. Nothing was changed; {error.remedy}"
+                f"{server.place}: {error}. Nothing was changed; {error.remedy}"
             ) from error
 
-    return store.server.write(make)
+    return server.write(make)
 
 
 def _positions_made(cursor: psycopg.Cursor[Any], tables: Tables) -> list[str]:

@@ -37,7 +37,7 @@ def run_sql(url: str, *statements: str) -> None:
 def store(database_url: str) -> PostgresStore:
     """An empty store whose accounts are text."""
     store = PostgresStore(database_url)
-    init_db(store)
+    init_db(store.server)
     return store
 
 
@@ -54,7 +54,7 @@ def uuid_store(database_url: str) -> PostgresStore:
         " symbol text NOT NULL, qty numeric NOT NULL)",
     )
     store = PostgresStore(database_url)
-    init_db(store)
+    init_db(store.server)
     run_sql(
         database_url,
         f"INSERT INTO broker_positions VALUES ('{FIRST}', 'SPY', 1), ('{SECOND}', 'SPY', 2),"
@@ -214,7 +214,7 @@ def test_a_book_can_be_kept_once_init_db_has_made_the_table_of_syncs(without_syn
     ):
         without_syncs.keep_book("paper", whole_book(QQQ=5), mark=mark())
     assert held(without_syncs, "paper") == [("paper", "SPY", 1.0)]
-    assert init_db(without_syncs) == ["Created the table public.broker_position_syncs."]
+    assert init_db(without_syncs.server) == ["Created the table public.broker_position_syncs."]
     without_syncs.keep_book("paper", whole_book(QQQ=5), mark=mark())
     assert held(without_syncs, "paper", max_age_s=0) == [("paper", "QQQ", 5.0), ("paper", "SPY", 0.0)]
     assert without_syncs.check().endswith("TLS on")
@@ -237,7 +237,9 @@ def test_a_table_of_syncs_without_its_key_is_completed_by_init_db(store: Postgre
     run_sql(store.url, "ALTER TABLE broker_position_syncs DROP CONSTRAINT broker_position_syncs_pkey")
     with pytest.raises(EngineError, match="Nothing of this write was kept; run `execution-engine init-db`"):
         store.keep_book("a", whole_book(SPY=1), mark=mark())
-    assert init_db(store) == ["Added the primary key (broker_account_id) to public.broker_position_syncs."]
+    assert init_db(store.server) == [
+        "Added the primary key (broker_account_id) to public.broker_position_syncs."
+    ]
     assert store.keep_book("a", whole_book(SPY=1), mark=mark()) == 1
 
 
@@ -383,7 +385,7 @@ def test_a_write_to_a_table_that_lacks_something_says_to_run_init_db(
     with pytest.raises(EngineError, match="Nothing of this write was kept; run `execution-engine init-db`"):
         write(store)
     assert store.sync_mark("a") is None
-    assert init_db(store)
+    assert init_db(store.server)
     write(store)
     assert held(store, "a", max_age_s=0) == [("a", "SPY", 1.0)]
 
@@ -628,7 +630,7 @@ def test_an_address_that_is_none_is_a_configuration_error_and_not_repeated(url: 
         store.all_positions,
         store.check,
         lambda: store.load_positions(book(("a", "SPY", 1)), updated_at=NOON),
-        lambda: init_db(store),
+        lambda: init_db(store.server),
     )
     for call in calls:
         with pytest.raises(ConfigurationError, match=r"DATABASE_URL is no address .* Correct it") as caught:
@@ -750,7 +752,7 @@ def test_a_role_that_may_make_no_tables_is_told_what_init_db_needs(
     with pytest.raises(
         EngineError, match=r"permission denied for schema public.*GRANT USAGE ON SCHEMA public"
     ):
-        init_db(view)
+        init_db(view.server)
 
 
 def test_a_wrong_password_is_named_and_not_shown(

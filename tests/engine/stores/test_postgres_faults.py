@@ -40,7 +40,7 @@ def book(symbols: int, qty: float = 1.0) -> pd.DataFrame:
 def direct(database_url: str) -> PostgresStore:
     """A filled store, asked without a proxy."""
     store = PostgresStore(database_url)
-    init_db(store)
+    init_db(store.server)
     store.load_positions(book(ROWS), updated_at=NOON)
     return store
 

@@ -100,9 +100,9 @@ def test_what_is_missing_is_made_once(database_url: str, statements: list[str], 
     store = PostgresStore(database_url)
     if statements:
         run_sql(database_url, *statements)
-    assert init_db(store) == done
+    assert init_db(store.server) == done
     before = everything(database_url)
-    assert init_db(store) == []
+    assert init_db(store.server) == []
     assert everything(database_url) == before
     load_and_read(store)
 
@@ -115,13 +115,13 @@ def test_a_table_by_uuid_is_completed_alike(database_url: str) -> None:
         "INSERT INTO broker_accounts VALUES (gen_random_uuid(), 'alpaca', 'PA1', 'paper')",
         BY_UUID.replace("uuid", "uuid REFERENCES broker_accounts"),
     )
-    assert init_db(store) == [*COLUMNS, KEY, MARKS, DOCUMENTS]
-    assert init_db(store) == []
+    assert init_db(store.server) == [*COLUMNS, KEY, MARKS, DOCUMENTS]
+    assert init_db(store.server) == []
     load_and_read(store)
 
 
 def test_the_table_it_creates_is_the_documented_one(database_url: str) -> None:
-    init_db(PostgresStore(database_url))
+    init_db(PostgresStore(database_url).server)
     assert run_sql(
         database_url,
         "SELECT column_name, data_type, is_nullable, column_default FROM information_schema.columns"
@@ -143,7 +143,7 @@ def test_the_table_of_syncs_that_it_creates_keeps_accounts_as_positions_do(
 ) -> None:
     if account == "uuid":
         run_sql(database_url, ACCOUNTS, BY_UUID)
-    init_db(PostgresStore(database_url))
+    init_db(PostgresStore(database_url).server)
     assert run_sql(
         database_url,
         "SELECT column_name, data_type, is_nullable FROM information_schema.columns"
@@ -160,7 +160,7 @@ def test_the_table_of_syncs_that_it_creates_keeps_accounts_as_positions_do(
 def test_rows_that_were_there_stay_and_are_of_no_known_age(database_url: str) -> None:
     store = PostgresStore(database_url)
     run_sql(database_url, THREE, "INSERT INTO broker_positions VALUES ('paper', 'SPY', 3)")
-    init_db(store)
+    init_db(store.server)
     run_sql(database_url, "INSERT INTO broker_positions VALUES ('paper', 'QQQ', 4)")
     now = pd.Timestamp(run_sql(database_url, "SELECT now()")[0][0])
     assert store.positions(["paper"], as_of=now)["qty"].tolist() == [3, 4]
@@ -204,7 +204,7 @@ def test_a_table_that_cant_be_used_is_left_as_it_is(
     run_sql(database_url, *statements)
     before = everything(database_url)
     with pytest.raises(ConfigurationError, match=rf"{why}.* Nothing was changed; \w+ .*\.$") as caught:
-        init_db(PostgresStore(database_url))
+        init_db(PostgresStore(database_url).server)
     assert caught.value.exit_code == 2
     assert everything(database_url) == before
 
@@ -217,7 +217,7 @@ def test_of_several_at_the_same_time_one_makes_it(database_url: str, statements:
 
     def init() -> None:
         ready.wait()
-        done.append(init_db(PostgresStore(database_url)))
+        done.append(init_db(PostgresStore(database_url).server))
 
     threads = [threading.Thread(target=init) for _ in range(4)]
     for thread in threads:
@@ -239,5 +239,5 @@ def test_a_lock_on_the_table_is_not_waited_for_for_ever(database_url: str) -> No
         with pytest.raises(
             EngineError, match=r"lock timeout.*Nothing of this write was kept; end the session"
         ):
-            init_db(PostgresStore(database_url, timeout_s=1))
-    assert init_db(PostgresStore(database_url)) == [*COLUMNS, KEY, MARKS, DOCUMENTS]
+            init_db(PostgresStore(database_url, timeout_s=1).server)
+    assert init_db(PostgresStore(database_url).server) == [*COLUMNS, KEY, MARKS, DOCUMENTS]

@@ -26,7 +26,7 @@ def empty_store(request: pytest.FixtureRequest, folder: Path) -> PositionStore:
     if request.param.endswith("uuid"):
         make_tables_with_uuid(url)
     store = PostgresStore(url)
-    init_db(store)
+    init_db(store.server)
     return store
 
 

@@ -28,7 +28,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> AgentDocuments:
     if request.param.startswith("postgres"):
         store = PostgresStore(request.getfixturevalue("database_url"), timeout_s=60)
         if request.param == "postgres":
-            init_db(store)
+            init_db(store.server)
         return store
     return FirestoreStore(request.getfixturevalue("firestore_project"), timeout_s=60)
 
