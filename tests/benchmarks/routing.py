@@ -271,7 +271,7 @@ def _posted(simulator: _Simulated, orders: int) -> float:
 
 @dataclass
 class _Sending:
-    """The stage that sends, as ``World.progress`` tells of it, from its first word to its last."""
+    """The stage that sends, as ``RunContext.progress`` has it, from its first word to its last."""
 
     moments_s: list[float] = field(default_factory=list)
 

@@ -13,7 +13,7 @@ What becomes of a request, where POST and DELETE change something at the broker 
     no connection, so it never left          NotSent           asked again, then BrokerError
     another 2xx, or not what was asked       OutcomeUnknown    BrokerError
 
-What changes something is sent once; what only asks is repeated, with ``alpaca_patience``. A wait that Alpaca
+What changes something is sent once; what only asks is repeated, with ``patience``. A wait that Alpaca
 asks for (429, or ``Retry-After`` of a 5xx) holds all requests back; where it is longer than ``broker_wait_s``
 a request isn't sent, and raises ``RateLimited``. Recording belongs to the session, which is handed in. No
 message and no ``repr`` shows a key, or more of an account number than its last four characters.

@@ -1,4 +1,4 @@
-"""Positions in PostgreSQL: ``public.broker_positions``, in either of the two forms of ``postgres_schema``.
+"""Positions in PostgreSQL: ``public.broker_positions``, in either of the two forms of ``schema``.
 
 Rows leave the server as one piece of CSV and enter a frame through pyarrow, without becoming Python objects.
 An account is never pasted into a query. Where accounts are uuids, the name that an intent uses is looked for
