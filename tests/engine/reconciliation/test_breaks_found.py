@@ -171,7 +171,14 @@ def test_a_split_that_the_broker_tells_of_in_two_parts_is_one_corporate_action()
 
 @pytest.mark.parametrize(
     ("theirs", "ours", "ratio"),
-    [(40.0, 10.0, "4:1"), (1.65, 33.0, "1:20"), (-20.0, -10.0, "2:1"), (1000.0, 10.0, "100:1")],
+    [
+        (40.0, 10.0, "4:1"),
+        (1.65, 33.0, "1:20"),
+        (-20.0, -10.0, "2:1"),
+        (1000.0, 10.0, "100:1"),
+        (1e-9, 2e-9, "1:2"),
+        (2e-9, 1e-9, "2:1"),
+    ],
 )
 def test_without_a_word_of_the_broker_a_plain_ratio_looks_like_a_split(
     theirs: float, ours: float, ratio: str
@@ -183,7 +190,16 @@ def test_without_a_word_of_the_broker_a_plain_ratio_looks_like_a_split(
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours"), [(1010.0, 10.0), (-40.0, 10.0), (41.0, 10.0), (0.0, 10.0), (4.0, 0.0)]
+    ("theirs", "ours"),
+    [
+        (1010.0, 10.0),
+        (-40.0, 10.0),
+        (41.0, 10.0),
+        (0.0, 10.0),
+        (0.0, -10.0),
+        (4.0, 0.0),
+        (-4.0, 0.0),
+    ],
 )
 def test_what_is_no_plain_ratio_is_unexplained(theirs: float, ours: float) -> None:
     assert kinds(compared(BrokerBook(positions={"SPY": theirs}), ledger(SPY=ours))) == [
@@ -329,6 +345,12 @@ def test_an_order_by_notional_differs_in_what_has_filled_alone() -> None:
     assert (found.kind, found.difference_qty) == ("quantity_differs", units(2))
 
 
+def test_a_difference_of_the_smallest_unit_is_one() -> None:
+    theirs = BrokerBook(positions={"SPY": 5.000000001}, recent_orders=[listed(filled_qty=5.000000001)])
+    found = only(compared(theirs, ledger(SPY=5), orders=[own(filled_qty=5.0)]))
+    assert (found.kind, found.difference_qty) == ("quantity_differs", 1)
+
+
 def test_executions_alone_tell_that_an_order_filled_more() -> None:
     theirs = BrokerBook(positions={"SPY": -7.0}, fills=[fill("f1", "own-1", side="sell", cum_qty=7.0)])
     found = only(compared(theirs, ledger(SPY=-5), orders=[own(side="sell", filled_qty=5.0)]))
@@ -377,9 +399,15 @@ def test_activities_that_name_no_symbol_are_told_of_where_something_is_unexplain
     assert found.said.endswith("The broker also lists activities that name no symbol: a9.")
 
 
-def test_a_position_that_vanished_is_unexplained() -> None:
-    found = only(compared(BrokerBook(positions={}), ledger(SPY=10)))
-    assert (found.kind, found.difference_qty, found.broker_qty) == ("position_unexplained", units(-10), 0)
+@pytest.mark.parametrize("held", [10.0, 2e-9])
+def test_a_position_that_vanished_is_unexplained(held: float) -> None:
+    found = only(compared(BrokerBook(positions={}), ledger(SPY=held)))
+    assert (found.kind, found.difference_qty, found.broker_qty) == ("position_unexplained", -units(held), 0)
+
+
+def test_a_position_that_our_ledger_lacks_is_unexplained() -> None:
+    found = only(compared(BrokerBook(positions={"SPY": 10.0}), {}))
+    assert (found.kind, found.difference_qty, found.ledger_qty) == ("position_unexplained", units(10), 0)
 
 
 # --- together
