@@ -202,6 +202,30 @@ SAMPLE = (
         "if not order.filled_qty > 1:",
         "engine/test_ledger.py::smallest_fill",
     ),
+    Sampled(
+        "engine/ledger.py",
+        "        _session(document)\n    _check_filled_qty",
+        "        pass\n    _check_filled_qty",
+        "engine/test_ledger.py::counted_by_is_good",
+    ),
+    Sampled(
+        "engine/ledger.py",
+        'and not is_estimated and new.get("trading_date") is not None:',
+        "and not is_estimated:",
+        "engine/test_ledger.py::leaves_an_estimate",
+    ),
+    Sampled(
+        "engine/reconciling.py",
+        "untraded = gap - sum(",
+        "untraded = gap + sum(",
+        "engine/test_reconciling_actions.py::beside_a_trade",
+    ),
+    Sampled(
+        "engine/reconciling.py",
+        "if not same_qty or abs(",
+        "if abs(",
+        "engine/test_reconciling_prices.py::no_second",
+    ),
     # the lease
     Sampled(
         "engine/safety/lease.py",
