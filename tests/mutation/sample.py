@@ -31,9 +31,9 @@ class Sampled:
         return [f"tests/{place}", *(["-k", part] if part else [])]
 
 
-_LIVE, _ONE = "engine/routing/test_live.py", "engine/routing/test_one_order.py"
+_LIVE, _ONE = "engine/routing/test_live.py", "engine/routing/test_submission.py"
 _RULES = "engine/risk/test_evaluate_examples.py"
-_RECONCILING, _LEASE = "engine/test_reconciling.py", "engine/test_lease.py"
+_RECONCILING, _LEASE = "engine/reconciliation/test_breaks_found.py", "engine/safety/test_lease.py"
 
 SAMPLE = (
     # what a killed job may have sent, and what is not known
@@ -81,9 +81,9 @@ SAMPLE = (
     ),
     Sampled(
         "engine/routing/fills.py",
-        "and not order.filled_qty and fate.status",
-        "and fate.status",
-        "engine/test_settling.py::rejected_once",
+        "and not order.filled_qty and outcome.status",
+        "and outcome.status",
+        "engine/routing/test_fills.py::rejected_once",
     ),
     # whether an order may still leave
     Sampled(
@@ -127,7 +127,7 @@ SAMPLE = (
         "engine/reconciliation/sync.py",
         '        and document.get("trading_date") == today\n',
         "",
-        "engine/test_syncing.py::todays_count",
+        "engine/reconciliation/test_sync.py::todays_count",
     ),
     Sampled(
         "engine/risk/scan.py",
@@ -170,61 +170,61 @@ SAMPLE = (
         "engine/reconciliation/account_books.py",
         "_MARGIN = timedelta(seconds=2)",
         "_MARGIN = timedelta(0)",
-        "engine/test_books.py::after_a_clean",
+        "engine/reconciliation/test_account_books.py::after_a_clean",
     ),
     Sampled(
         "engine/routing/fills.py",
         "_MARGIN = timedelta(seconds=1)",
         "_MARGIN = timedelta(0)",
-        "engine/test_settling.py::no_later_than_its_order",
+        "engine/routing/test_fills.py::no_later_than_its_order",
     ),
     Sampled(
         "engine/routing/submission.py",
         "                self.broker.get_clock()  # raises",
         "                pass  # raises",
-        "engine/routing/test_one_order.py::nothing_of_the_broker_can_be_reached",
+        "engine/routing/test_submission.py::nothing_of_the_broker_can_be_reached",
     ),
     Sampled(
         "engine/ledger/documents.py",
         'kept |= {"trading_date", SESSION_IS_ESTIMATED}',
         "pass",
-        "engine/test_ledger.py::trading_date_of or estimate_never",
+        "engine/ledger/test_documents.py::trading_date_of or estimate_never",
     ),
     Sampled(
         "engine/ledger/documents.py",
         "kept |= FILL_FIELDS",
         "pass",
-        "engine/test_ledger.py::late_reply",
+        "engine/ledger/test_documents.py::late_reply",
     ),
     Sampled(
         "engine/ledger/documents.py",
         "if not order.filled_qty > 0:",
         "if not order.filled_qty > 1:",
-        "engine/test_ledger.py::smallest_fill",
+        "engine/ledger/test_documents.py::smallest_fill",
     ),
     Sampled(
-        "engine/ledger.py",
+        "engine/ledger/documents.py",
         "        _session(document)\n    _check_filled_qty",
         "        pass\n    _check_filled_qty",
-        "engine/test_ledger.py::counted_by_is_good",
+        "engine/ledger/test_documents.py::counted_by_is_good",
     ),
     Sampled(
-        "engine/ledger.py",
+        "engine/ledger/documents.py",
         'and not is_estimated and new.get("trading_date") is not None:',
         "and not is_estimated:",
-        "engine/test_ledger.py::leaves_an_estimate",
+        "engine/ledger/test_documents.py::leaves_an_estimate",
     ),
     Sampled(
-        "engine/reconciling.py",
+        "engine/reconciliation/breaks_found.py",
         "untraded = gap - sum(",
         "untraded = gap + sum(",
-        "engine/test_reconciling_actions.py::beside_a_trade",
+        "engine/reconciliation/test_breaks_of_actions.py::beside_a_trade",
     ),
     Sampled(
-        "engine/reconciling.py",
+        "engine/reconciliation/breaks_found.py",
         "if not same_qty or abs(",
         "if abs(",
-        "engine/test_reconciling_prices.py::no_second",
+        "engine/reconciliation/test_breaks_of_prices.py::no_second",
     ),
     # the lease
     Sampled(

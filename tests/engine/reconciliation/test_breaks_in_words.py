@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine.breaks import BrokerBook
-from tests.engine.test_reconciling import compared, ledger, listed, only, own, split
-from tests.engine.test_reconciling_actions import in_lieu
+from engine.model.breaks import BrokerBook
+from tests.engine.reconciliation.test_breaks_found import compared, ledger, listed, only, own, split
+from tests.engine.reconciliation.test_breaks_of_actions import in_lieu
 
 
 @pytest.mark.parametrize(
