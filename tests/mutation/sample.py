@@ -51,7 +51,7 @@ SAMPLE = (
     ),
     Sampled(
         "engine/routing/submission.py",
-        "not tries.posts and not _id_is_taken(refusal):",
+        "not tries.posts and not self.broker.is_duplicate_id(refusal):",
         "not tries.posts:",
         f"{_ONE}::id_is_taken",
     ),
