@@ -56,13 +56,6 @@ def restored(week: Week, chance: Random) -> Loss:
     return Loss(f"engine.db of {copy.parent.name} restored", partial(_put_file, now, _store(week)))
 
 
-def with_its_folder(week: Week, chance: Random) -> Loss:
-    """Restore a data folder and its store together: they agree, and lack what was sent since."""
-    copy = chance.choice(week.copies).folder
-    put_folder(copy, week.place, with_store=True)
-    return Loss(f"folder and engine.db of {copy.name} restored")
-
-
 def of_another_folder(week: Week, _: Random) -> Loss:
     """Let a second folder, which has just synced, and this one swap their stores."""
     other = week.folder / f"other-{len(week.jobs)}"
@@ -162,7 +155,6 @@ OF_ENGINE_DB: tuple[Lose, ...] = (
     truncated,
     restored,
     restored,
-    with_its_folder,
     of_another_folder,
 )
 OF_SERVERS: tuple[Lose, ...] = (

@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from random import Random
+from uuid import NAMESPACE_OID, uuid5
 
 from tests.desk import Row, order
 from tests.exactly_once.batches import FAR
@@ -109,6 +110,8 @@ def trade_by_hand(week: Week, chance: Random) -> None:
     """Let a person buy at the broker, beside the engine; mostly that is accepted at once."""
     market = chance.choice([*week.markets.values()])
     body = {"symbol": "GLD", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
+    # A UUID, as the broker gives to an order without an id: it is no intent's.
+    body["client_order_id"] = str(uuid5(NAMESPACE_OID, f"{week.name} {len(week.jobs)}"))
     market.by_hand("POST", "/v2/orders", body)
     week.traded_by_hand = True
     if chance.random() < 0.7:
