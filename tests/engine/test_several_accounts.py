@@ -325,6 +325,30 @@ def test_a_run_of_an_account_that_is_down_waits_and_keeps_nobody_from_trading(de
     assert desk.at_beta() == ["of-beta"]
 
 
+def test_while_the_run_of_one_account_is_not_finished_the_books_of_another_are_compared(
+    desk: TwoDesks,
+) -> None:
+    desk.drop_both(order(client_intent_id="first", symbol="QQQ"))
+    desk.live()
+    desk.place_by_hand(symbol="SPY", qty="4")  # at alpha
+    desk.drop("a.json", order(client_intent_id="of-beta", broker_account_id=BETA))
+
+    def dies(request: requests.PreparedRequest, send: Send) -> requests.Response:
+        if request.method == "POST":
+            raise desk.die()
+        return send()
+
+    desk.at_second = dies
+    with pytest.raises(Killed):
+        desk.live()
+    desk.at_second = revoked
+    desk.later(minutes=1)
+    desk.drop("b.json", order(client_intent_id="of-alpha", broker_account_id=ALPHA))
+    run = desk.live()
+    assert of_account(run, ALPHA) == [("rejected", "position_unreconciled")]
+    assert run.json(INPUTS)["not_compared"] == {}
+
+
 # --- names, numbers, keys
 
 

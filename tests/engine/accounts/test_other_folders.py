@@ -224,3 +224,26 @@ def test_an_identity_that_is_damaged_is_an_error(desk: TradingDesk) -> None:
     (desk.data / "folder" / "identity.json").write_text('{"folder": "me"}')
     with pytest.raises(RecordError, match="identity"):
         folder_identity(desk.context().objects)
+
+
+def test_the_entry_of_a_run_that_is_finished_counts_no_more_and_is_cleared(
+    desk: TradingDesk, second: Shared
+) -> None:
+    desk.drop("a.json", order())
+    run = desk.live()
+    with desk.venue() as venue:
+        name, entry = f"orders-{venue.key}", f"runs/{run.trading_date}/{run.run_id}/"
+        entry = f"{folder_identity(desk.context().objects)}/{entry}"
+        kept = venue.notes.agent_document(name)
+        left = {**(kept or {}), "sending": {entry: ""}}  # as a job leaves it that dies before it is cleared
+        assert venue.notes.replace_agent_document(name, left, replacing=kept)
+    second.now = desk.now
+    assert entry.split("/", 1)[1] in synced(second).not_compared  # another folder can't see that it is over
+    desk.now = second.now
+    assert synced(desk).not_compared == ""
+    desk.one(client_intent_id="next", symbol="QQQ")
+    with desk.venue() as venue:
+        assert (venue.notes.agent_document(name) or {})["sending"] == {}
+    second.now = desk.now
+    second.later(minutes=1)
+    assert synced(second).not_compared == ""
