@@ -14,6 +14,7 @@ from engine.intents.csv_rows import read_csv
 from engine.intents.gzipped import unpacked
 from engine.intents.json_records import read_json, read_json_lines
 from engine.intents.limits import beyond
+from engine.intents.mistaken_formats import is_gzip, mistaken_format
 from engine.intents.parquet_rows import read_parquet
 from engine.intents.raw_table import RawTable
 from engine.model.schema import FILE_ENDINGS
@@ -26,6 +27,7 @@ _OTHER_BOMS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+_NOT_PACKED = "Take .gz off its name, or pack it: gzip FILE."
 _ONE_FORMAT = "Give the file one of the endings .json .jsonl .csv .parquet, each may be followed by .gz."
 _AS_UTF8 = 'Save it as UTF-8: "CSV UTF-8" in Excel, encoding="utf-8" in pandas.'
 
@@ -40,12 +42,19 @@ def read_raw(name: str, content: bytes, limits: IntakeLimits = DEFAULT_INTAKE) -
     ending = name.lower()
     if ending.endswith(".gz"):
         ending = ending.removesuffix(".gz")
+        if len(content) > 1 and not is_gzip(content):
+            raise UnreadableFile(f"{name}: its content is not gzip", remedy=_NOT_PACKED)
         content = unpacked(name, content, limits)
+        if is_gzip(content):
+            raise UnreadableFile(f"{name}: packed twice with gzip", remedy="Unpack it once.")
     elif len(content) > limits.max_unpacked_bytes:
         raise beyond(name, limits, "max_unpacked_bytes")
     kind = next((known for known in FILE_ENDINGS if ending.endswith(known)), None)
     if kind is None:
         raise UnreadableFile(f"{name}: unknown kind of file", remedy=_ONE_FORMAT)
+    if mistaken := mistaken_format(content, read_as=kind):
+        what, remedy = mistaken
+        raise UnreadableFile(f"{name}: its content is {what}", remedy=remedy)
     content = content.removeprefix(_BOM)
     if kind != ".parquet":
         _check_text(name, content)

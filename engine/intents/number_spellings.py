@@ -6,6 +6,7 @@ They are not read, since ``1.000`` is a thousand to one author and one to anothe
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _GROUPED = re.compile(r"\d{1,3}(?:([,'\u2019_ \u00a0\u202f])\d{3})(?:\1\d{3})*(?:\.\d+)?")
 _GROUPED_BY_DOTS = re.compile(r"\d{1,3}(?:\.\d{3})+,\d+")
@@ -17,7 +18,9 @@ _LONGEST = 40
 
 def digits_of(text: str) -> str | None:
     """Return the digits, with a decimal point, that a text most likely means; None where that isn't clear."""
-    around = _AROUND.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    if len(text) > _LONGEST:
+        return None
+    around = _AROUND.fullmatch("".join(map(_in_ascii, text.strip())))
     if around is None or (around[1] and around[2]):
         return None
     number = around[3]
@@ -32,3 +35,9 @@ def digits_of(text: str) -> str | None:
     else:
         return None
     return ("-" if "-" in around[1] + around[2] else "") + digits
+
+
+def _in_ascii(character: str) -> str:
+    """Return a digit of any script (full-width, Arabic) as one of ASCII, all else as it is."""
+    digit = unicodedata.decimal(character, None)
+    return character if digit is None else str(digit)

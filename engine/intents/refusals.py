@@ -92,4 +92,6 @@ def _refused(findings: Findings) -> Iterator[RefusedRow]:
 def _remedy(violation: Violation, value: object) -> str:
     """Return what to do, with the number that a text most likely means."""
     digits = digits_of(value) if violation.remedy == AS_DIGITS and isinstance(value, str) else None
-    return violation.remedy if digits is None else f"Write {digits}, and send the row again."
+    if digits is None or (digits.startswith("-") and "positive" in violation.rule):
+        return violation.remedy
+    return f"Write {digits}, and send the row again."

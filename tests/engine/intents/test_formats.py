@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 from decimal import Decimal
 from typing import Any
 
@@ -90,7 +92,41 @@ def test_a_gzip_file_that_is_not_whole_is_unreadable(cut: int) -> None:
 
 
 def test_what_is_no_gzip_file_at_all_is_unreadable() -> None:
-    assert "not a whole gzip file" in complaint("intents.csv.gz", HEADER)
+    assert "its content is not gzip" in complaint("intents.csv.gz", HEADER)
+
+
+PACKED_ROWS = gzip.compress(b"strategy_id,qty\ns,1\n")
+MISTAKEN = {
+    "gzip without its ending": ("a.csv", PACKED_ROWS, "gzip. Put .gz behind its ending."),
+    "no gzip": ("a.csv.gz", b"strategy_id,qty\n", "is not gzip. Take .gz off its name, or pack it"),
+    "packed twice": ("a.csv.gz", gzip.compress(PACKED_ROWS), "packed twice with gzip. Unpack it once."),
+    "a workbook": (
+        "a.csv",
+        b"PK\x03\x04\x14\0",
+        'a ZIP archive, as an Excel workbook is. Save it as "CSV UTF-8"',
+    ),
+    "an old workbook": ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1", "an Excel workbook"),
+    "parquet": ("a.json", parquet(pa.table({"a": [1]})), "Parquet. Give it the ending .parquet."),
+    "feather": ("a.parquet", b"ARROW1\0\0\xff", "an Arrow file (Feather). Write it as Parquet"),
+    "zstd": ("a.jsonl", b"\x28\xb5\x2f\xfd\x24", "packed with zstd. Pack it with gzip"),
+    "bzip2": ("a.csv", bz2.compress(b"strategy_id"), "packed with bzip2"),
+    "xz": ("a.csv", lzma.compress(b"strategy_id"), "packed with xz"),
+    "git lfs": ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
+    "an error page": ("a.json", b"<!DOCTYPE html><html></html>", "a page of HTML or XML. Look at it"),
+    "an error of a store": ("a.csv", b"<?xml version='1.0'?><Error/>", "a page of HTML or XML"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "said"), MISTAKEN.values(), ids=MISTAKEN)
+def test_content_of_another_format_is_named_with_the_way_to_send_it(
+    name: str, content: bytes, said: str
+) -> None:
+    assert said in complaint(name, content)
+
+
+@pytest.mark.parametrize("name", ["PAR1", "BZh9", "%PDF-1", "PK"])
+def test_a_header_that_begins_as_another_format_does_is_a_header(name: str) -> None:
+    assert list(read_raw("a.csv", f"{name},qty\nx,1\n".encode()).columns) == [name, "qty"]
 
 
 # 2. CSV
