@@ -162,7 +162,10 @@ def joined(name: str, chunks: Sequence[pa.Array]) -> pa.Array:
         chunks = [_as_text_array(name, chunk) for chunk in chunks]
         types = {pa.string()}
     target = types.pop() if types else pa.null()
-    return pa.concat_arrays([chunk.cast(target, safe=False) for chunk in chunks])
+    alike = [
+        chunk if chunk.type == target else chunk.cast(target, safe=False) for chunk in chunks if len(chunk)
+    ]
+    return alike[0] if len(alike) == 1 else pa.concat_arrays([pa.nulls(0, target), *alike])
 
 
 def _as_text_array(name: str, array: pa.Array) -> pa.Array:

@@ -18,6 +18,7 @@ LARGEST_RECORD_BYTES = 1 << 22
 CELL_BYTES = 8
 JSON_VALUE_BYTES = 32
 NESTED_VALUE_BYTES = 64
+_FEW_BYTES = 1 << 10
 
 _SPLIT = "Split it into smaller files"
 _UNITS = {
@@ -85,10 +86,17 @@ def _at_most(column: str, array: pa.Array | pa.ChunkedArray) -> int:
     size = len(array) * len(column) if field_named(column) is None else 0
     for chunk in chunks:
         if pa.types.is_dictionary(chunk.type):
-            size += len(chunk) * int(_value_bytes(chunk.dictionary).max(initial=0))
+            size += len(chunk) * _longest_bytes(chunk.dictionary)
         else:
             size += written_out_bytes(chunk)
     return size
+
+
+def _longest_bytes(values: pa.Array) -> int:
+    """Return the bytes of the longest value; of a few short texts those of all, which are counted at once."""
+    if pa.types.is_string(values.type) and values.nbytes <= _FEW_BYTES:
+        return int(values.nbytes)
+    return int(_value_bytes(values).max(initial=0))
 
 
 def written_out_bytes(array: pa.Array | pa.ChunkedArray) -> int:

@@ -9,6 +9,7 @@ from datetime import date
 from functools import cache, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -33,6 +34,7 @@ from engine.model.schema import FIELD_BY_NAME, ID_PATTERN, INTENT_FIELDS, intent
 from engine.settings.variables import DEFAULT_INTAKE, IntakeLimits
 from engine.text.printable import shown
 
+Moments = npt.NDArray[np.int64]
 _TODAYS_RULES = IdentityRules()
 _FEW = 16
 """Rows of a file up to which arrays of fields that are left out are kept for the next file."""
@@ -46,7 +48,8 @@ class IntentFile:
     ``table`` has ``schema.intents_schema()`` in the order of the file. A file that can't be parsed at all
     counts as one refused row; ``unreadable`` tells that case. ``notes`` are worth a line to the author of
     the file. ``previous``: the identity of the table's rows under other rules; ``with_own_id`` marks those
-    whose id is not derived. ``says_created_at``: there is such a column.
+    whose id is not derived. ``says_created_at``: there is such a column. ``held_bytes``: what the table takes
+    in memory.
     """
 
     name: str
@@ -58,6 +61,7 @@ class IntentFile:
     previous: Mapping[IdentityRules, PreviousIdentity] = dataclass_field(default_factory=dict)
     with_own_id: Mask = dataclass_field(default_factory=lambda: np.zeros(0, dtype=bool))
     says_created_at: bool = False
+    held_bytes: int = 0
 
 
 def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by name
@@ -80,9 +84,9 @@ def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by na
     Never raises for what a strategy wrote: that comes back as refused rows, each with its reasons.
     """
     try:
-        raw = read_raw(name, content, limits)
-        check_laid_out(name, raw.columns, limits)
-        return _read(name, raw, _Context(file_time_us, trading_date, limits, rules, previous, now_us, zone))
+        raw = raw_rows(name, content, limits)
+        context = Context(file_time_us, trading_date, limits, rules, previous, now_us, zone)
+        return judged(name, raw, context)
     except UnreadableFile as error:
         return refused_whole(name, error)
     except Exception as error:  # one strange file must not keep the others from being read, run after run
@@ -90,6 +94,13 @@ def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by na
         return refused_whole(
             name, UnreadableFile(what, remedy="Write it in another format, and report this.")
         )
+
+
+def raw_rows(name: str, content: bytes, limits: IntakeLimits) -> RawTable:
+    """Return what a file holds, within the limits. Raises ``UnreadableFile``."""
+    raw = read_raw(name, content, limits)
+    check_laid_out(name, raw.columns, limits)
+    return raw
 
 
 def refused_whole(name: str, error: UnreadableFile) -> IntentFile:
@@ -106,19 +117,23 @@ def refused_file(name: str, part: Unkeepable) -> IntentFile:
 
 
 @dataclass(frozen=True)
-class _Context:
-    """What a row's identity and times depend on besides the row."""
+class Context:
+    """What a row's identity and times depend on besides the row; times are one for all rows, or one each."""
 
-    file_time_us: int
+    file_time_us: int | Moments
     trading_date: date
     limits: IntakeLimits
     rules: IdentityRules
     previous: Collection[IdentityRules]
-    now_us: int | None
+    now_us: int | Moments | None
     zone: InboxZone | None
 
 
-def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
+def judged(name: str, raw: RawTable, context: Context) -> IntentFile:
+    """Return a file's rows typed and checked, the good ones apart from the refused ones.
+
+    Raises ``UnreadableFile`` where the file is refused whole.
+    """
     named = named_columns(name, raw)
     named = replace(named, fields=with_zone(named.fields, context.zone))
     columns = {
@@ -150,7 +165,7 @@ def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
         for field in _TYPED
     }
     arrays["client_intent_id"] = _ids(ids, digests)
-    arrays["created_at"] = _created_at(columns.get("created_at"), kept, context.file_time_us)
+    arrays["created_at"] = _created_at(columns.get("created_at"), _of_rows(context.file_time_us, good))
     arrays["metadata"] = (
         pa.repeat("{}", kept) if metadata is None else pa.array(metadata.texts, type=pa.string())
     )
@@ -171,6 +186,7 @@ def _read(name: str, raw: RawTable, context: _Context) -> IntentFile:
         },
         says_created_at="created_at" in named.fields,
         with_own_id=ids.is_valid().to_numpy(zero_copy_only=False),
+        held_bytes=table.get_total_buffer_size(),
     )
 
 
@@ -249,8 +265,12 @@ def _default_array(kind: pa.DataType, default: str | None, rows: int) -> pa.Arra
 _default_of_few = lru_cache(maxsize=1024)(_default_array)
 
 
-def _created_at(column: Column | None, rows: int, file_time_us: int) -> pa.Array:
-    us = np.full(rows, file_time_us, dtype=np.int64)
+def _of_rows(us: int | Moments, rows: Mask) -> Moments:
+    return np.full(int(rows.sum()), us, dtype=np.int64) if isinstance(us, int) else us[rows]
+
+
+def _created_at(column: Column | None, file_time_us: Moments) -> pa.Array:
+    us = file_time_us
     if isinstance(column, TimeColumn):
         us = np.where(column.given, column.us, us)
     return pa.array(us).cast(pa.timestamp("us", tz="UTC"))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.model.columns import Column, Columns, FlagColumn, JsonColumn, NumberColumn, TextColumn, TimeColumn
 from engine.model.quantity import BOUND, NOT_A_QUANTITY, Mask, to_units
@@ -94,8 +95,8 @@ def violations(columns: Columns, rows: int) -> Iterator[Violation]:
             yield violation
 
 
-def created_ahead(columns: Columns, now_us: int) -> Iterator[Violation]:
-    """Yield the rows created further after ``now_us`` (us since 1970 UTC) than clocks may differ."""
+def created_ahead(columns: Columns, now_us: int | npt.NDArray[np.int64]) -> Iterator[Violation]:
+    """Yield the rows created further after ``now_us`` (us since 1970 UTC, one or each) than clocks do."""
     created = columns.get("created_at")
     if not isinstance(created, TimeColumn):
         return

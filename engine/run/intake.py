@@ -7,7 +7,7 @@ sealed. What is left stays where it lies, with the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,8 @@ from engine.errors import AlreadyWritten, ConfigurationError, EngineError, Recor
 from engine.intents.identity import IdentityRules
 from engine.intents.limits import beyond
 from engine.intents.local_times import InboxZone
-from engine.intents.reading import IntentFile, read_intent_file, refused_whole
+from engine.intents.reading import Context, IntentFile, read_intent_file, refused_whole
+from engine.intents.reading_together import MOST_FILES, SMALL_BYTES, SmallFile, read_together
 from engine.model.calendar import trading_date
 from engine.record.objects import Objects, many_puts
 from engine.record.run_folder import RunFolder
@@ -53,9 +54,7 @@ class Intake:
         """Take a file in."""
         self.files.append(file)
         self.entries.append(entry)
-        self.held_bytes += max(
-            entry["size"] if not entry["by_moving"] else 0, file.table.get_total_buffer_size()
-        )
+        self.held_bytes += max(entry["size"] if not entry["by_moving"] else 0, file.held_bytes)
         self.rows += file.rows
         self.refused += len(file.refused)
 
@@ -89,15 +88,28 @@ def take_in(
     with many_puts(context.objects) as objects:
         rules = previous() if files else ()
         reader = _Reader(folder, replace(context, objects=objects), limits, rules, _zone(folder))
-        for done, dropped in enumerate(sorted(files, key=lambda file: (file.mtime_ns, file.name))):
+        done = 0
+        for several in _several(sorted(files, key=lambda file: (file.mtime_ns, file.name))):
             context.progress("reading files", done, len(files))
-            outcome = reader.outcome(dropped, intake)
-            if isinstance(outcome, Left):
-                intake.left.append(outcome)
-            else:
-                intake.add(*outcome)
+            reader.take(several, intake)
+            done += len(several)
     context.progress("reading files", len(files), len(files))
     return intake
+
+
+def _several(files: list[Dropped]) -> Iterator[list[Dropped]]:
+    """Yield the files in order, small ones that follow each other together."""
+    together: list[Dropped] = []
+    for dropped in files:
+        if together and (dropped.size > SMALL_BYTES or len(together) == MOST_FILES):
+            yield together
+            together = []
+        together.append(dropped)
+        if dropped.size > SMALL_BYTES:
+            yield together
+            together = []
+    if together:
+        yield together
 
 
 def _zone(folder: RunFolder) -> InboxZone:
@@ -112,8 +124,20 @@ def _zone(folder: RunFolder) -> InboxZone:
 
 
 @dataclass(frozen=True)
+class _Contents:
+    """What was read of a file, None where it is too large, the name that its copy gets, and when that was."""
+
+    content: bytes | None
+    kept_as: str
+    now_us: int
+
+
+_Taken = tuple[IntentFile, dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class _Reader:
-    """Reads the files of one run, one by one."""
+    """Reads the files of one run: their contents one by one, the rows of small ones together."""
 
     folder: RunFolder
     context: RunContext
@@ -121,8 +145,25 @@ class _Reader:
     previous: Collection[IdentityRules]
     zone: InboxZone
 
-    def outcome(self, dropped: Dropped, intake: Intake) -> tuple[IntentFile, dict[str, Any]] | Left:
-        """Return a file with its entry, a copy of it kept; or why it is left."""
+    def take(self, files: list[Dropped], intake: Intake) -> None:
+        """Take files in, a copy of each kept, or note why one is left."""
+        found = [self._found(dropped, intake) for dropped in files]
+        read = self._read_together(files, found)
+        for place, (dropped, contents) in enumerate(zip(files, found, strict=True)):
+            outcome: _Taken | Left
+            if isinstance(contents, Left):
+                outcome = contents
+            elif limit := intake.why_full(dropped, self.limits):
+                outcome = dropped.waits(_FULL.format(limit))
+            else:
+                outcome = self._taken(dropped, contents, read.get(place))
+            if isinstance(outcome, Left):
+                intake.left.append(outcome)
+            else:
+                intake.add(*outcome)
+
+    def _found(self, dropped: Dropped, intake: Intake) -> _Contents | Left:
+        """Return what a file holds, or why it is left."""
         if (
             trading_date(self.context.clock(), self.folder.start["settings"]["calendar"])
             != self.folder.trading_date
@@ -131,15 +172,11 @@ class _Reader:
         if limit := intake.why_full(dropped, self.limits):
             return dropped.waits(_FULL.format(limit))
         try:
-            return self._taken(dropped)
-        except UnusablePlace:
-            raise
-        except (OSError, EngineError) as error:
-            return dropped.is_blocked(f"it can't be kept: {fault_of(error)}")
-        except Exception as error:  # memory that ran out, a defect: one file never stops the others
-            return dropped.is_blocked(f"the engine can't cope with it ({type(error).__name__}: {error})")
+            return self._contents(dropped)
+        except Exception as error:
+            return _blocked_by(error, dropped)
 
-    def _taken(self, dropped: Dropped) -> tuple[IntentFile, dict[str, Any]] | Left:
+    def _contents(self, dropped: Dropped) -> _Contents | Left:
         if why := why_not_kept(dropped.name):
             return dropped.is_blocked(why)
         if not _CARRIES_A_HASH.search(dropped.last_name) and (left := self._unsettled(dropped)):
@@ -147,32 +184,63 @@ class _Reader:
         reading = self.context.inbox.read(dropped, max_bytes=self.limits.max_file_bytes)
         if isinstance(reading, Left):
             return reading
-        if reading.content is None:
-            return self._unsettled(dropped, reading) or self._too_large(dropped)
-        kept_as = name_with_hash(dropped.name, hash_of(reading.content))
-        if kept_as != dropped.name and (left := self._unsettled(dropped, reading)):
+        content = reading.content
+        digest = dropped.identity if content is None else hash_of(content)
+        kept_as = name_with_hash(dropped.name, digest)
+        if (content is None or kept_as != dropped.name) and (left := self._unsettled(dropped, reading)):
             return left
-        now_us = int(self.context.clock().timestamp() * 1e6)
-        file = read_intent_file(
+        return _Contents(content, kept_as, int(self.context.clock().timestamp() * 1e6))
+
+    def _read_together(self, files: list[Dropped], found: list[_Contents | Left]) -> dict[int, IntentFile]:
+        """Return, by place in ``files``, those that could be read together with others."""
+        small = {
+            place: SmallFile(
+                dropped.name, contents.content, min(dropped.mtime_us, contents.now_us), contents.now_us
+            )
+            for place, (dropped, contents) in enumerate(zip(files, found, strict=True))
+            if isinstance(contents, _Contents) and contents.content is not None
+        }
+        if len(small) <= 1:
+            return {}
+        read = read_together(list(small.values()), self._context())
+        places = list(small)
+        return {places[place]: file for place, file in read.items()}
+
+    def _context(self) -> Context:
+        """Return what all files share; their times are their own."""
+        return Context(0, self.folder.trading_date, self.limits, self._rules, self.previous, None, self.zone)
+
+    @property
+    def _rules(self) -> IdentityRules:
+        return IdentityRules.of_record(self.folder.start)
+
+    def _taken(self, dropped: Dropped, contents: _Contents, read: IntentFile | None) -> _Taken | Left:
+        """Return a file with its entry, a copy of it kept; or why it is left."""
+        try:
+            return self._kept(dropped, contents, read)
+        except Exception as error:
+            return _blocked_by(error, dropped)
+
+    def _kept(self, dropped: Dropped, contents: _Contents, read: IntentFile | None) -> _Taken:
+        content, now_us = contents.content, contents.now_us
+        if content is None:  # refused unread: it is moved to the quarantine, under a name of what is known
+            file = refused_whole(dropped.name, beyond(dropped.name, self.limits, "max_file_bytes"))
+            return file, _entry(dropped, file, contents.kept_as, by_moving=True)
+        file = read or read_intent_file(
             dropped.name,
-            reading.content,
+            content,
             file_time_us=min(dropped.mtime_us, now_us),
             now_us=now_us,
             trading_date=self.folder.trading_date,
             limits=self.limits,
-            rules=IdentityRules.of_record(self.folder.start),
+            rules=self._rules,
             previous=self.previous,
             zone=self.zone,
         )
         place = "quarantine" if file.unreadable else "archive"
-        key = f"{place}/{self.folder.trading_date.isoformat()}/{kept_as}"
-        _keep(self.context.objects, key, reading.content)
-        return file, _entry(dropped, file, kept_as, by_moving=False)
-
-    def _too_large(self, dropped: Dropped) -> tuple[IntentFile, dict[str, Any]]:
-        """Refuse a file unread: it is moved to the quarantine, under a name made of what is known of it."""
-        file = refused_whole(dropped.name, beyond(dropped.name, self.limits, "max_file_bytes"))
-        return file, _entry(dropped, file, name_with_hash(dropped.name, dropped.identity), by_moving=True)
+        key = f"{place}/{self.folder.trading_date.isoformat()}/{contents.kept_as}"
+        _keep(self.context.objects, key, content)
+        return file, _entry(dropped, file, contents.kept_as, by_moving=False)
 
     def _unsettled(self, dropped: Dropped, reading: Reading | None = None) -> Left | None:
         """Return why a file may still be written, by its time; None where it has rested.
@@ -194,6 +262,16 @@ class _Reader:
         if age_s < settle_s:
             return dropped.waits(f"it is younger than {settle_s:g} s (EXEC_INBOX_SETTLE_S)")
         return None
+
+
+def _blocked_by(error: Exception, dropped: Dropped) -> Left:
+    """Return why an error leaves a file where it lies. Raises what concerns all files."""
+    if isinstance(error, UnusablePlace):
+        raise error
+    if isinstance(error, OSError | EngineError):
+        return dropped.is_blocked(f"it can't be kept: {fault_of(error)}")
+    # Memory that ran out, a defect: one file never stops the others.
+    return dropped.is_blocked(f"the engine can't cope with it ({type(error).__name__}: {error})")
 
 
 def _entry(dropped: Dropped, file: IntentFile, kept_as: str, *, by_moving: bool) -> dict[str, Any]:
