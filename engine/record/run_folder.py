@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.errors import AlreadyWritten, RecordError
+from engine.record.finished_sessions import finished_sessions, keep_finished_sessions
 from engine.record.formats import json_bytes, read_json, read_table, table_bytes
 from engine.record.objects import Objects
 
@@ -30,6 +31,9 @@ RESULTS = "results.parquet"
 CASSETTE = "cassette.json"
 MANIFEST = "manifest.json"
 _DAYS_AHEAD, _DAYS_BACK = 4, 10
+_ALWAYS_LOOKED_AT = 10
+"""The newest sessions are always looked at, whatever is kept of them."""
+_KEPT_AT_ONCE = 5
 
 
 @dataclass(frozen=True)
@@ -142,23 +146,47 @@ class RunFolders:
     def unfinished(self) -> list[RunFolder]:
         """Return the runs that have begun and lack their manifest, oldest first.
 
-        Of a run that is finished only the manifest is looked for, not what else it holds.
+        Of a run that is finished only the manifest is looked for, not what else it holds; and an older
+        session that is kept as finished (``keep_finished``) is passed over.
         """
-        found = []
-        for day in self._sessions():
-            place = f"runs/{day.isoformat()}/"
-            names = self.objects.folders(place)
-            if self.objects.has(place + START):
-                raise _misplaced(place + START)
-            for name in names:
-                if not self.objects.has(f"{place}{name}/{MANIFEST}"):
-                    found += self._below(f"{place}{name}/")
-        return sorted(found, key=_age)
+        sessions = self._sessions()
+        looked_at = [*self._older_not_kept(sessions), *list(sessions)[-_ALWAYS_LOOKED_AT:]]
+        return sorted((run for day in looked_at for run in self._unfinished_of(day)), key=_age)
 
-    def _sessions(self) -> list[date]:
-        """Return the sessions below ``runs/``, oldest first. Raises ``RecordError`` for a misplaced run."""
-        days = []
-        for name in self.objects.folders("runs/"):
+    def keep_finished(self) -> None:
+        """Keep which older sessions have finished runs alone, once there are some that are not kept yet."""
+        sessions = self._sessions()
+        older = self._older_not_kept(sessions)
+        if len(older) < _KEPT_AT_ONCE:
+            return
+        done = {_line(day, sessions[day]) for day in older if sessions[day] and not self._unfinished_of(day)}
+        lines = {_line(day, stamp) for day, stamp in self._sessions().items()}
+        if done & lines:  # where a session was changed meanwhile, its line is another one
+            keep_finished_sessions(self.objects, lines & (done | finished_sessions(self.objects)))
+
+    def _older_not_kept(self, sessions: Mapping[date, str]) -> list[date]:
+        """Return the sessions, but for the newest, of which it isn't kept that their runs are finished."""
+        older = list(sessions.items())[:-_ALWAYS_LOOKED_AT]
+        kept = finished_sessions(self.objects) if older else frozenset()
+        return [day for day, stamp in older if _line(day, stamp) not in kept]
+
+    def _unfinished_of(self, day: date) -> list[RunFolder]:
+        found, place = [], f"runs/{day.isoformat()}/"
+        names = self.objects.folders(place)
+        if self.objects.has(place + START):
+            raise _misplaced(place + START)
+        for name in names:
+            if not self.objects.has(f"{place}{name}/{MANIFEST}"):
+                found += self._below(f"{place}{name}/")
+        return found
+
+    def _sessions(self) -> dict[date, str]:
+        """Return the sessions below ``runs/``, oldest first, each with the stamp of its folder.
+
+        Raises ``RecordError`` for a misplaced run.
+        """
+        days = {}
+        for name, stamp in self.objects.folders("runs/").items():
             try:
                 day = date.fromisoformat(name)
             except ValueError:
@@ -167,10 +195,10 @@ class RunFolders:
                 if self._below(f"runs/{name}/"):
                     raise _misplaced(f"runs/{name}/")
             else:
-                days.append(day)
+                days[day] = stamp
         if self.objects.has(f"runs/{START}"):
             raise _misplaced(f"runs/{START}")
-        return sorted(days)
+        return dict(sorted(days.items()))
 
     def _below(self, prefix: str) -> list[RunFolder]:
         return _folders(self.objects, set(self.objects.list(prefix)))
@@ -187,6 +215,10 @@ def _folders(objects: Objects, keys: set[str]) -> list[RunFolder]:
         except ValueError:
             raise _misplaced(key) from None
     return sorted(folders, key=_age)
+
+
+def _line(day: date, stamp: str) -> str:
+    return f"{day.isoformat()} {stamp}"
 
 
 def _misplaced(key: str) -> RecordError:

@@ -151,6 +151,7 @@ def to_finish(context: RunContext) -> list[RunFolder]:
     It leaves live runs where it is a dry one, which can't ask a broker, and those of accounts that are down.
     """
     found = []
+    context.runs.keep_finished()
     for folder in context.runs.unfinished():
         if why := _why_left(folder, context.venues):
             said = f"run {folder.run_id} {why}"
