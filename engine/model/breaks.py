@@ -107,11 +107,35 @@ class Accepted:
     """What somebody has taken in before: it is no break any more.
 
     ``orders``: pairs of a break's kind and the id of its order (the intent's where the broker gave none).
-    ``activities``: ids of executions and corporate actions.
+    ``activities``: ids of executions and corporate actions, and what an order or its price was corrected to.
+    ``filled``: what an order had filled, in units, by the latest acceptance of a ``quantity_differs`` of it.
     """
 
     orders: frozenset[tuple[str, str]] = frozenset()
     activities: frozenset[str] = frozenset()
+    filled: Mapping[str, int] = field(default_factory=dict)
+
+
+_FILLED = "@filled:"
+
+
+def filled_key(order_id: str, units: int) -> str:
+    """Return what an acceptance of a ``quantity_differs`` names: the order, and how much of it has filled.
+
+    An order that is corrected once more is news again.
+    """
+    return f"{order_id}{_FILLED}{shares(units)}"
+
+
+def filled_by(key: str) -> tuple[str, int] | None:
+    """Return the order and the units that a ``filled_key`` names, None for another text."""
+    order_id, found, filled = key.partition(_FILLED)
+    if not found:
+        return None
+    try:
+        return order_id, units_of(float(filled.partition("/")[0]))
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from engine.accounts.other_folders import SharedOrders
 from engine.brokers.trading import Activities
 from engine.context import RunContext
 from engine.ledger.documents import adjustment_document
-from engine.model.breaks import Break, BrokerBook, OwnBook, OwnOrder, units_of
+from engine.model.breaks import Accepted, Break, BrokerBook, OwnBook, OwnOrder, units_of
 from engine.model.orders import BrokerFill, BrokerOrder, BrokerPosition
 from engine.model.quantity import UNITS
 from engine.reconciliation.breaks_found import reconcile
@@ -194,6 +194,7 @@ class Books:
             open_ones = {head.broker_order_id: head for head in told.open_orders}
             ours = replace(
                 ours,
+                orders=[_as_accepted(one, left.accepted) for one in ours.orders],
                 known_orders=ours.known_orders | self._ours_of(told.open_orders),
                 accepted=left.accepted,
                 recorded=self._recorded(breaks),
@@ -360,6 +361,14 @@ def _accounts_attempted(run: RunFolder) -> set[str]:
         return set()
     accounts = run.table(BATCH, ["broker_account_id"])["broker_account_id"].cast(pa.string())
     return set(accounts.take(pa.array(rows)).to_pylist())
+
+
+def _as_accepted(order: OwnOrder, accepted: Accepted) -> OwnOrder:
+    """Return an order of ours as it was last accepted to have filled; its price is unknown then."""
+    filled = accepted.filled.get(order.broker_order_id or order.client_intent_id)
+    if filled is None or filled == units_of(order.filled_qty):
+        return order
+    return replace(order, filled_qty=filled / UNITS, filled_avg_price=None)
 
 
 def _own_order(one: OpenOrder, order: BrokerOrder | None, left: OpenOrderRecovery) -> OwnOrder:

@@ -17,7 +17,7 @@ from typing import Any
 
 from engine.errors import UnreadableFile, UsageError
 from engine.ledger.documents import ADJUSTMENT, COUNTS_AS_TRADE, adjustment_document
-from engine.model.breaks import Accepted, Break, shares
+from engine.model.breaks import Accepted, Break, filled_by, shares
 from engine.model.quantity import UNITS
 from engine.model.schema import BREAK_KINDS, SYMBOL_PATTERN, TEXT_LENGTH
 from engine.model.symbols import canonical_symbol
@@ -43,6 +43,8 @@ _OPEN_KINDS = tuple(kind for kind in BREAK_KINDS if kind != "late_fill")
 _OF_ORDERS_ALONE = ("unknown_order", "missing_order", "overfilled", "price_differs")
 _OF_POSITIONS = ("manual_trade", "corporate_action", "position_unexplained")
 _OF_AN_ORDER = (*_OF_ORDERS_ALONE, "manual_trade", "unbooked_order", "quantity_differs")
+_CORRECTED_AGAIN = ("price_differs", "quantity_differs")
+"""An acceptance names what they were corrected to; of earlier versions it names the order alone."""
 _MAY_BE_OURS = "unbooked_order"
 _QTY = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?", re.ASCII)
 _EVIDENCE = ("broker_order_id", "client_intent_id", "activity_id", "found_at", "said")
@@ -176,15 +178,20 @@ def adjustments(
 def accepted_in(documents: Iterable[Mapping[str, Any]]) -> Accepted:
     """Give what was accepted, of an account's ledger documents; those of orders are passed over."""
     orders, activities = set(), set()
-    for document in documents:
+    filled: dict[str, int] = {}
+    for document in sorted(documents, key=lambda one: str(one.get("accepted_at", ""))):
         evidence = document.get("evidence")
         if ADJUSTMENT not in document or not isinstance(evidence, Mapping):
             continue
+        kind = str(document[ADJUSTMENT])
+        names = str(evidence.get("activity_id") or "").split()
+        activities.update(names)
+        if kind == "quantity_differs":
+            filled.update(found for name in names if (found := filled_by(name)) is not None)
         order_id = evidence.get("broker_order_id") or evidence.get("client_intent_id")
-        if order_id:
-            orders.add((str(document[ADJUSTMENT]), str(order_id)))
-        activities.update(str(evidence.get("activity_id") or "").split())
-    return Accepted(orders=frozenset(orders), activities=frozenset(activities))
+        if order_id and not (kind in _CORRECTED_AGAIN and names):
+            orders.add((kind, str(order_id)))
+    return Accepted(orders=frozenset(orders), activities=frozenset(activities), filled=filled)
 
 
 def _adjustment(row: Proposed, *, by: str, why: str, at: datetime, trading_date: date) -> dict[str, Any]:

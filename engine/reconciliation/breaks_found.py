@@ -24,6 +24,7 @@ from engine.model.breaks import (
     OwnBook,
     OwnOrder,
     counted,
+    filled_key,
     in_utc,
     shares,
     units_of,
@@ -53,6 +54,7 @@ _ACTIONS = {
     "CFEE": "fee in kind",
     "CIL": "cash in lieu",
 }
+_PRICE_OF = "{}@price:{:.10g}"
 _REBUILD = "Book it from the record: `execution-engine ledger rebuild --by NAME --why TEXT`; then sync again."
 _UNBOOKED = (
     "If folder and store were restored from a backup: `execution-engine ledger rebuild --by NAME --why TEXT` "
@@ -201,7 +203,9 @@ class _Comparison:
             same_qty = units_of(told.filled_qty) == units_of(order.filled_qty)
             if not same_qty or abs(ours - theirs) <= PRICE_TOLERANCE * abs(theirs):
                 continue
-            if self.books.is_news("price_differs", order):
+            corrected = _PRICE_OF.format(told.broker_order_id, theirs)
+            is_accepted = corrected in self.books.ours.accepted.activities
+            if self.books.is_news("price_differs", order) and not is_accepted:
                 yield self._break(
                     "price_differs",
                     symbol,
@@ -212,6 +216,7 @@ class _Comparison:
                     f"{_ACCEPT}.",
                     broker_order_id=told.broker_order_id,
                     client_intent_id=order.client_intent_id,
+                    activity_id=corrected,
                     broker_price=theirs,
                     ledger_price=ours,
                 )
@@ -222,6 +227,10 @@ class _Comparison:
         same_size = order.qty is None or theirs is None or units_of(order.qty) == units_of(theirs)
         if same_size and filled == units_of(order.filled_qty):
             return
+        differing = filled_key(order.broker_order_id or order.client_intent_id, filled)
+        differing += "" if same_size else f"/{_qty(theirs)}"
+        if differing in self.books.ours.accepted.activities:
+            return
         yield self._break(
             "quantity_differs",
             order.symbol,
@@ -231,6 +240,7 @@ class _Comparison:
             f"Look at its executions on the broker's dashboard, and take the difference in: {_ACCEPT}.",
             broker_order_id=order.broker_order_id,
             client_intent_id=order.client_intent_id,
+            activity_id=differing,
         )
 
     # what changes a position

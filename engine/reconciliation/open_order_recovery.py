@@ -161,7 +161,10 @@ class OpenOrderRecovery:
         if overfill and overfill_key(order, overfill) not in self._accepted_activities:
             return False
         is_kept = units_of(self.document(order).get("filled_qty", 0.0)) == units_of(order.filled_qty)
-        return (is_kept and is_over(order, fills)) or self._is_accepted(
+        if is_kept and is_over(order, fills):
+            return True
+        taken_in = self.accepted.filled.get(order.broker_order_id) if self.venue.account else None
+        return taken_in == units_of(order.filled_qty) or self._is_accepted(
             "quantity_differs", order.broker_order_id
         )
 

@@ -116,6 +116,31 @@ def test_a_price_correction_of_a_finished_order_is_found_at_the_next_session(
     assert found(desk) == []
 
 
+def test_a_second_correction_of_a_price_is_news_and_the_first_is_not(desk: TradingDesk, lies: Lies) -> None:
+    for price in ("19.5", "19.25"):
+        next_session(desk)
+        lies.orders[order_id(desk)] = {"filled_avg_price": price}
+        (one,) = synced(desk).open_breaks
+        assert (one.kind, one.broker_price) == ("price_differs", float(price))
+        accept_all(desk)
+        assert found(desk) == []
+
+
+def test_a_second_bust_of_an_order_is_news_and_only_what_came_since_is_to_be_accepted(
+    desk: TradingDesk, lies: Lies
+) -> None:
+    for left, shares, moved in (("6", -4.0, -4.0), ("1", -9.0, -5.0)):
+        next_session(desk)
+        lies.orders[order_id(desk)] = {"filled_qty": left}
+        lies.shares["SPY"] = shares
+        for _ in range(2):
+            assert found(desk) == [("quantity_differs", "SPY", moved)]
+        accept_all(desk)
+        assert found(desk) == []
+        next_session(desk)
+        assert found(desk) == []
+
+
 def test_an_activity_that_corrects_an_order_has_it_looked_at_at_once_and_however_old_it_is(
     desk: TradingDesk, lies: Lies
 ) -> None:
