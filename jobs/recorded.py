@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RESULTS, RunFolder
-from engine.run.decide import as_of_of
+from engine.run.risk_inputs import as_of_of
 
 
 def rows(folder: RunFolder, places: Sequence[int]) -> list[dict[str, Any]]:

@@ -125,13 +125,12 @@ def _together(cases: Sequence[Case]) -> pd.DataFrame:
 
 
 def _inputs(case: Case, frames: Mapping[str, pa.Table | None]) -> RiskInputs:
-    given = {name: None if frame is None else frame.to_pandas() for name, frame in frames.items()}
-    return RiskInputs(
+    return RiskInputs.of_record(
+        frames,
         as_of=case.as_of,
-        read_at=case.read_at,
         trading_date=case.trading_date,
         kill_switch=case.kill_switch,
-        **given,
+        read_at=case.read_at,
     )
 
 

@@ -22,11 +22,10 @@ from engine.model.schema import FIGURES
 from engine.record.formats import json_line
 from engine.risk import RULE_BOOK, evaluate
 from engine.risk.inputs import RiskInputs
-from engine.run.decide import as_recorded
+from engine.run.risk_inputs import read_inputs
 from engine.safety.kill_switch import KillSwitch, KillSwitchState
 from engine.settings.variables import RiskConfig, RunSettings
 from engine.stores.chosen import choose_stores
-from engine.stores.deadlines import at_once
 from engine.stores.protocols import LedgerStore, PositionStore
 
 if TYPE_CHECKING:
@@ -112,8 +111,13 @@ class RiskManager:
             trading_date=trading_date(now, self.settings.calendar),
         )
 
-    def judge(self, row: IntentFile, working_orders: pd.DataFrame | None) -> RiskDecision:
-        """Judge an intent that was read."""
+    def judge(
+        self,
+        row: IntentFile,
+        working_orders: pd.DataFrame | None,
+        allowed_ids: frozenset[tuple[str, str]] = frozenset(),
+    ) -> RiskDecision:
+        """Judge an intent that was read. ``allowed_ids``: as in ``RiskInputs``."""
         if row.refused:
             messages = tuple(problem.message for problem in row.refused[0].problems)
             halted = self.kill_switch().on
@@ -122,7 +126,7 @@ class RiskManager:
             reason = "kill_switch_enabled" if halted else "invalid_intent"
             return RiskDecision(allowed=False, reason=reason, checks=checks, messages=messages)
         intents = row.table.to_pandas()
-        inputs, unavailable = self._inputs(intents, working_orders)
+        inputs, unavailable = self._inputs(intents, working_orders, allowed_ids)
         decision = evaluate(intents, inputs, self.config).iloc[0]
         return RiskDecision(
             allowed=bool(decision["allowed"]),
@@ -133,7 +137,10 @@ class RiskManager:
         )
 
     def _inputs(
-        self, intents: pd.DataFrame, working_orders: pd.DataFrame | None
+        self,
+        intents: pd.DataFrame,
+        working_orders: pd.DataFrame | None,
+        allowed_ids: frozenset[tuple[str, str]],
     ) -> tuple[RiskInputs, tuple[str, ...]]:
         """Read the stores as a run does; give also why something is unavailable."""
         now = pd.Timestamp(self.clock())
@@ -141,33 +148,27 @@ class RiskManager:
         accounts = [str(intents["broker_account_id"].iloc[0])]
         if working_orders is None:
             working_orders = pd.DataFrame(columns=list(_WORKING))
-        answers = at_once(
+        read = read_inputs(
             {
                 "positions": lambda: self.stores.positions.positions(
                     accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
                 ),
                 "daily_trades": lambda: self.stores.ledger.trade_counts(accounts, session),
             },
-            self.settings.stores.timeout_s,
-            bounded_within=True,
+            self.kill_switch,
+            timeout_s=self.settings.stores.timeout_s,
         )
-        frames: dict[str, pd.DataFrame | None] = {}
-        unavailable = []
-        for name, answer in answers.items():
-            try:
-                frames[name] = as_recorded(name, answer.get()).to_pandas()
-            except Exception as error:  # whatever a store raised, or gave instead of a frame
-                frames[name] = None
-                unavailable.append(f"{name} can't be had: {error}")
+        frames = {name: table.to_pandas() for name, table in read.tables.items()}
         inputs = RiskInputs(
             as_of=now,
             trading_date=session,
-            positions=frames["positions"],
-            daily_trades=frames["daily_trades"],
+            positions=frames.get("positions"),
+            daily_trades=frames.get("daily_trades"),
             working_orders=working_orders,
-            kill_switch=self.kill_switch().on,
+            kill_switch=read.switch.on,
+            allowed_ids=allowed_ids,
         )
-        return inputs, tuple(unavailable)
+        return inputs, tuple(f"{name} can't be had: {why}" for name, why in read.unavailable.items())
 
 
 class ExecutionEngine:
@@ -259,14 +260,15 @@ class ExecutionEngine:
         if session != self._session:  # yesterday's orders neither work nor count any more
             self._session, self._working = session, []
         row = self.risk.read(intent)
-        decision = self.risk.judge(row, pd.DataFrame(self._working, columns=list(_WORKING)))
+        decision = self.risk.judge(
+            row, pd.DataFrame(self._working, columns=list(_WORKING)), frozenset(self._taken)
+        )
         said = {"client_intent_id": ""} if row.refused else row.table.slice(0, 1).to_pylist()[0]
         own = (said.get("broker_account_id", ""), said["client_intent_id"])
         if own in self._taken:
             earlier, result = self._taken[own]
             if earlier == intent:
                 return result
-            decision = _as_repeated(decision)
         self._log_decision(intent, said["client_intent_id"], decision)
         if not decision.allowed:
             return ExecutionResult(
@@ -333,17 +335,4 @@ def _order_of(result: Mapping[str, Any]) -> BrokerOrder | None:
         qty=result["order_qty"],
         filled_qty=result["filled_qty"],
         filled_avg_price=result["filled_avg_price"],
-    )
-
-
-def _as_repeated(decision: RiskDecision) -> RiskDecision:
-    """Give the verdict on an intent whose id was allowed before."""
-    names = [rule.name for rule in RULE_BOOK]
-    before = names[: names.index("duplicate_intent")]
-    refused_before = any(decision.checks[name] in {"fail", "unavailable"} for name in before)
-    return replace(
-        decision,
-        allowed=False,
-        reason=decision.reason if refused_before else "duplicate_intent",
-        checks={**decision.checks, "duplicate_intent": "fail"},
     )

@@ -26,7 +26,8 @@ from engine.record.objects import Content, Objects
 from engine.record.open_orders import left_open
 from engine.record.run_folder import INPUTS, RunFolder, RunFolders
 from engine.run.collect import collect
-from engine.run.decide import accounts_of, as_recorded, decide, record_inputs
+from engine.run.decide import decide
+from engine.run.risk_inputs import accounts_of, as_recorded, record_inputs
 from engine.run.stages import sealed_start
 from engine.settings.variables import RiskConfig, RunSettings
 from engine.stores.inbox.inbox import Inbox

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def _no_breaks() -> pd.DataFrame:
@@ -28,6 +33,9 @@ class RiskInputs:
     column ``compared``, a row that isn't true in it says that the books of its account were not compared,
     which makes the account unavailable but for its breaks.
 
+    ``allowed_ids``: accounts and client intent ids that were allowed before this batch, and are not allowed
+    again; a batch needs none, since its file is cleared of what earlier runs allowed.
+
     A frame that is None is *unavailable*, which refuses the rows whose rules need it. So does a NaN, or
     a second position row for the same key, for that key alone, and a position row that names no symbol for
     its whole account; one that names no account could be anybody's.
@@ -41,3 +49,23 @@ class RiskInputs:
     kill_switch: bool = False
     read_at: pd.Timestamp | None = None
     unreconciled: pd.DataFrame | None = field(default_factory=_no_breaks)
+    allowed_ids: frozenset[tuple[str, str]] = frozenset()
+
+    @classmethod
+    def of_record(
+        cls,
+        tables: Mapping[str, pa.Table | None],
+        *,
+        as_of: pd.Timestamp,
+        trading_date: date,
+        kill_switch: bool,
+        read_at: pd.Timestamp | None,
+    ) -> RiskInputs:
+        """Return the inputs as a record has them: its tables by the name of the frame, None for unavailable.
+
+        A frame that the record does not know, since the code that wrote it did not, says nothing.
+        """
+        frames: dict[str, Any] = {
+            name: None if table is None else table.to_pandas() for name, table in tables.items()
+        }
+        return cls(as_of=as_of, trading_date=trading_date, kill_switch=kill_switch, read_at=read_at, **frames)

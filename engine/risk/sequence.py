@@ -11,7 +11,7 @@ import numpy as np
 from engine.model.quantity import NOT_A_QUANTITY, Floats, Ints, Mask, to_shares, to_units
 from engine.risk.batch import Batch
 from engine.risk.compiled import compiled, use_compiled
-from engine.risk.duplicate_intent import first_rows
+from engine.risk.duplicate_intent import allowed_before, first_rows
 from engine.risk.inputs import RiskInputs
 from engine.risk.keys import AccountKeys, PositionKeys
 from engine.risk.max_daily_trades_exceeded import trades_so_far
@@ -48,9 +48,10 @@ def judge_in_sequence(batch: Batch, inputs: RiskInputs, config: RiskConfig, open
     first_row = _attempt("duplicate_intent", lambda: first_rows(batch), raised)
     trades = _attempt("max_daily_trades_exceeded", lambda: trades_so_far(batch, inputs), raised)
     held = _attempt("max_position_size_exceeded", lambda: exposure(batch, inputs), raised)
-    if first_row is None:
+    taken = _attempt("duplicate_intent", lambda: allowed_before(batch, inputs), raised)
+    if first_row is None or taken is None:
         first_row = np.arange(batch.rows, dtype=np.int32)
-        open_row = np.zeros(batch.rows, dtype=bool)
+        open_row, taken = np.zeros(batch.rows, dtype=bool), np.zeros(batch.rows, dtype=bool)
     if trades is None:
         trades = np.full(accounts.count, -1, dtype=np.int64)
     known = _nothing_known(batch.rows) if held is None else held
@@ -89,7 +90,7 @@ def judge_in_sequence(batch: Batch, inputs: RiskInputs, config: RiskConfig, open
         int(to_units(np.array([config.max_position_qty], dtype=np.float64))[0]),
         worst_case,
         config.fail_open and "max_position_size_exceeded" not in raised,
-        np.zeros(batch.rows, dtype=bool),
+        taken,
     )
     out = (repeated, unreconciled, trades_verdict, trades_before, position_verdict, projected, allowed)
     if _attempt("duplicate_intent", lambda: _run_scan(columns, out, batch.rows), raised) is None:

@@ -37,9 +37,10 @@ from engine.record.run_folder import (
 )
 from engine.routing.dry_run import dry_run, lapsed
 from engine.run.collect import collect
-from engine.run.decide import accounts_of, decide, record_inputs, stores_of
+from engine.run.decide import decide
 from engine.run.manifest import code_version, write_manifest
 from engine.run.put_away import put_away
+from engine.run.risk_inputs import accounts_of, record_inputs, stores_of
 from engine.safety.kill_switch import KillSwitchState
 from engine.settings.variables import RiskConfig, RunSettings
 from engine.stores.chosen import check_addresses, check_stores_are_named

@@ -15,7 +15,7 @@ import pytest
 
 from engine.context import RunContext
 from engine.record.run_folder import RunFolder
-from engine.run.decide import record_inputs
+from engine.run.risk_inputs import record_inputs
 from engine.run.stages import finish
 from engine.safety.kill_switch import KillSwitch, KillSwitchState
 from engine.settings.variables import RiskConfig

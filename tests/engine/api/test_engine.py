@@ -26,7 +26,7 @@ from engine.intents.reading import read_intent_file
 from engine.model.schema import FIGURES
 from engine.risk import RULE_BOOK, evaluate
 from engine.risk.inputs import RiskInputs
-from engine.run.decide import as_recorded
+from engine.run.risk_inputs import as_recorded
 from tests.desk import NOON, Desk, Row, off, on, order
 from tests.engine.run.test_decide import DOWN, Store, frame
 

@@ -389,6 +389,22 @@ def test_an_id_already_allowed_in_this_batch_is_a_duplicate() -> None:
     assert reasons(*rows) == ["ok", "duplicate_intent", "duplicate_intent"]
 
 
+def test_an_id_that_was_allowed_before_this_batch_is_a_duplicate() -> None:
+    known = replace(book(), allowed_ids=frozenset({("paper", "a"), ("other", "b")}))
+    rows = [order(client_intent_id="a"), order(client_intent_id="b"), cancel(client_intent_id="a")]
+    assert reasons(*rows, inputs=known) == ["duplicate_intent", "ok", "duplicate_intent"]
+
+
+def test_an_id_allowed_before_is_no_duplicate_in_another_account_and_leaves_no_trace() -> None:
+    known = replace(book(), allowed_ids=frozenset({("paper", "a")}))
+    rows = [
+        order("buy", 100, client_intent_id="a", broker_account_id="other"),
+        order("buy", 100, client_intent_id="a"),
+        order("buy", 100, client_intent_id="c"),
+    ]
+    assert reasons(*rows, inputs=known) == ["ok", "duplicate_intent", "ok"]
+
+
 def test_an_id_whose_first_row_was_refused_may_be_used_by_a_later_row() -> None:
     assert reasons(order("buy", 101, client_intent_id="a"), order("buy", 100, client_intent_id="a")) == [
         "max_position_size_exceeded",

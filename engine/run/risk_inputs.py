@@ -1,0 +1,315 @@
+"""What is known of the accounts when intents are judged: read once from the stores, recorded, read back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from engine.context import RunContext
+from engine.errors import AccountsInDoubt, DataUnavailable, EngineError
+from engine.model.breaks import breaks_table
+from engine.model.breaks import unreconciled as open_in
+from engine.model.schema import inputs_schemas
+from engine.record.run_folder import BATCH, INPUT_FRAMES, INPUTS, RECONCILIATION, RunFolder
+from engine.risk.inputs import RiskInputs
+from engine.safety.kill_switch import KillSwitchState
+from engine.stores.chosen import identity_of
+from engine.stores.deadlines import Answer, at_once
+
+if TYPE_CHECKING:  # a dry run has no broker, and is short
+    from engine.reconciliation.sync import Synced
+    from engine.run.books_read import BooksRead
+
+_SWITCH = "the kill switch"
+
+
+@dataclass(frozen=True)
+class InputsRead:
+    """What the stores and the kill switch said.
+
+    ``tables``: by the name of an input frame, as the record keeps it. ``unavailable``: why a frame can't be
+    had, by its name; it is in one of the two.
+    """
+
+    tables: Mapping[str, pa.Table]
+    unavailable: dict[str, str]
+    switch: KillSwitchState
+
+
+def read_inputs(
+    sources: Mapping[str, Callable[[], pd.DataFrame]],
+    kill_switch: Callable[[], KillSwitchState],
+    *,
+    timeout_s: float,
+) -> InputsRead:
+    """Ask for every frame and for the kill switch at the same time, each for ``timeout_s`` seconds at most.
+
+    A source that raises, gives no answer in time, or a frame that the record can't keep is unavailable; a
+    kill switch that can't be read is on. Batches, ``ExecutionEngine`` and rehearsals all read through this.
+    """
+    answers = at_once({**sources, _SWITCH: kill_switch}, timeout_s, bounded_within=True)
+    switch = _switch(answers.pop(_SWITCH))
+    tables, unavailable = {}, {}
+    for name, answer in answers.items():
+        try:
+            tables[name] = as_recorded(name, answer.get())
+        except Exception as error:  # whatever a store raised, or gave instead of a frame
+            is_ours = isinstance(error, DataUnavailable)
+            unavailable[name] = str(error) if is_ours else f"{type(error).__name__}: {error}"
+    return InputsRead(tables, unavailable, switch)
+
+
+def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | None = None) -> None:
+    """Read the stores once for the accounts of the batch; ``inputs.json`` comes last and seals the snapshot.
+
+    All are asked at the same time. A store that fails, or gives no answer in time, leaves no file, and
+    ``inputs.json`` says why: that data is unavailable, not empty. A dry run has no working orders; a live one
+    brings positions and fills from the broker into the stores first, unless ``books`` are those that it would
+    read.
+    """
+    context.progress("reading positions and counts", 0, 1)
+    synced = _synced(folder, context, books)
+    down = _down(folder, context, synced)
+    sources = _sources(folder, context, synced, down)
+    read = read_inputs(sources, context.kill_switch, timeout_s=context.risk_data_timeout_s)
+    for name, table in read.tables.items():
+        folder.write(f"{name}.parquet", table)
+    for name, why in read.unavailable.items():
+        context.log.event(
+            "risk_data_unavailable", f"{name} can't be had: {why}", severity="ERROR", source=name
+        )
+    switch = read.switch
+    is_closed = bool(folder.start.get("closed_by"))  # then the gate halts every order, and cancels pass
+    if switch.on:
+        context.log.event("kill_switch_on", switch.why, severity="WARNING")
+    breaks = [one for said in synced.values() if not isinstance(said, EngineError) for one in said.breaks]
+    if context.venues is not None:
+        folder.write(RECONCILIATION, breaks_table(breaks))
+    folder.write(
+        INPUTS,
+        {
+            "read_at": context.clock().isoformat(),
+            **_told_by_brokers(context, synced, down),
+            "kill_switch": switch.on and not is_closed,
+            "kill_switch_why": switch.why,
+            "unavailable": read.unavailable,
+        },
+    )
+    context.progress("reading positions and counts", 1, 1)
+
+
+def stores_of(context: RunContext) -> dict[str, str]:
+    """Name the stores that a run begins with; one that is resumed must not be judged by other books."""
+    return {"positions": identity_of(context.positions), "ledger": identity_of(context.ledger)}
+
+
+def _synced(
+    folder: RunFolder, context: RunContext, books: BooksRead | None
+) -> Mapping[str, Synced | EngineError]:
+    """Give what the brokers say, or why they say nothing, by account; a dry run doesn't ask."""
+    if context.venues is None:
+        return {}
+    from engine.reconciliation.sync import Session, sync_all
+
+    session = Session(folder.trading_date, folder.start["settings"]["calendar"])
+    if books is not None and books.are_of(session, context):
+        return books.answers
+    return sync_all(context, context.venues, session)
+
+
+def _down(
+    folder: RunFolder, context: RunContext, synced: Mapping[str, Synced | EngineError]
+) -> dict[str, EngineError]:
+    """Give the accounts of the batch whose broker said nothing, and why: all of them is unavailable.
+
+    What is not configured at all is refused by its own rule.
+    """
+    if context.venues is None:
+        return {}
+    failed = {account: error for account, error in synced.items() if isinstance(error, EngineError)}
+    configured = folder.start["config"]["accounts"]
+    concerned = [name for name in accounts_of(folder) if not configured or name in configured]
+    why = {account: context.venues.why_down(account) for account in concerned}
+    absent: dict[str, EngineError] = {account: DataUnavailable(said) for account, said in why.items() if said}
+    return {account: error for account, error in (failed | absent).items() if account in why}
+
+
+def _told_by_brokers(
+    context: RunContext, synced: Mapping[str, Synced | EngineError], down: Mapping[str, EngineError]
+) -> dict[str, Any]:
+    """Give by account the broker's own time, before which no order is of this run, and whose turn it was."""
+    if context.venues is None:
+        return {}
+    from engine.model.schema import CLOCK_SKEW_LIMIT_S
+
+    said = {}
+    for venue in context.venues.at_work:
+        told = synced[venue.account]
+        timestamp = context.clock() - timedelta(seconds=CLOCK_SKEW_LIMIT_S)
+        if not isinstance(told, EngineError):
+            timestamp = told.broker_time
+        said[venue.account] = {"time": timestamp.isoformat(), "tenure": venue.lease.lease_epoch}
+    compared = {
+        account: told.not_compared
+        for account, told in synced.items()
+        if account and not isinstance(told, EngineError) and told.not_compared
+    }
+    return {
+        "broker": said,
+        "down": {account: str(error) for account, error in down.items()},
+        "not_compared": compared,
+        "unkept": [
+            key for told in synced.values() if not isinstance(told, EngineError) for key in told.unkept
+        ],
+    }
+
+
+def _sources(
+    folder: RunFolder,
+    context: RunContext,
+    synced: Mapping[str, Synced | EngineError],
+    down: Mapping[str, EngineError],
+) -> dict[str, Callable[[], pd.DataFrame]]:
+    """Give what each frame of the inputs is read by."""
+    accounts, as_of = accounts_of(folder), as_of_of(folder)
+    known = [account for account in accounts if account not in down]
+    books = [synced_ for synced_ in synced.values() if not isinstance(synced_, EngineError)]
+    max_age_s = folder.start["settings"]["positions_max_age_s"]
+    now = stores_of(context)
+    begun_with = folder.start.get("stores", now)
+
+    def check_same(store: str) -> None:
+        if begun_with[store] != now[store]:
+            raise DataUnavailable(
+                f"this run began with {begun_with[store]}, and {now[store]} is set now. Its intents are "
+                f"refused; drop them again to have them judged by what is set now."
+            )
+
+    def check_synced() -> None:
+        if down and not known:
+            raise DataUnavailable(f"the broker's book could not be read: {next(iter(down.values()))}")
+
+    def positions() -> pd.DataFrame:
+        check_same("positions")
+        check_synced()
+        found = context.positions.positions(known, as_of=as_of, max_age_s=max_age_s)
+        return _with_unknown(found, {"broker_account_id": list(down), "symbol": None, "qty": math.nan})
+
+    def daily_trades() -> pd.DataFrame:
+        check_same("ledger")
+        check_synced()
+        counts, in_doubt = _counted(context, known, folder.trading_date)
+        for book in books:
+            counts = _each_once(counts, book)
+        return _with_unknown(counts, {"broker_account_id": [*down, *in_doubt], "trades": math.nan})
+
+    def working_orders() -> pd.DataFrame:
+        check_synced()
+        found = [book.working_orders for book in books if len(book.working_orders)]
+        empty = inputs_schemas()["working_orders"].empty_table().to_pandas()
+        return pd.concat(found, ignore_index=True) if found else empty
+
+    def unreconciled() -> pd.DataFrame:
+        check_synced()
+        breaks = open_in(found for book in books for found in book.breaks)
+        not_compared = [book.account for book in books if book.account and book.not_compared]
+        return _with_unknown(
+            breaks.assign(compared=True),
+            {"broker_account_id": [*not_compared, *down], "symbol": None, "compared": False},
+        )
+
+    return {
+        "positions": positions,
+        "daily_trades": daily_trades,
+        "working_orders": working_orders,
+        "unreconciled": unreconciled,
+    }
+
+
+def _counted(
+    context: RunContext, accounts: Sequence[str], trading_date: date
+) -> tuple[pd.DataFrame, Sequence[str]]:
+    """Count the trades of a session; return the counts, and the accounts of which they can't be known.
+
+    Raises ``DataUnavailable`` where none is known.
+    """
+    try:
+        return context.ledger.trade_counts(accounts, trading_date), []
+    except AccountsInDoubt as error:
+        others = [account for account in accounts if account not in error.accounts]
+        if not others:
+            raise
+        context.log.event(
+            "risk_data_unavailable",
+            f"daily_trades can't be had: {error}",
+            severity="ERROR",
+            source="daily_trades",
+        )
+        return context.ledger.trade_counts(others, trading_date), error.accounts
+
+
+def _with_unknown(frame: pd.DataFrame, unknown: dict[str, Any]) -> pd.DataFrame:
+    """Add rows that make accounts unavailable."""
+    if not unknown["broker_account_id"]:
+        return frame
+    return pd.concat([frame, pd.DataFrame(unknown)], ignore_index=True)
+
+
+def _each_once(counts: pd.DataFrame, synced: Synced) -> pd.DataFrame:
+    """Leave out of the counts what counts as working already, and add what no ledger has.
+
+    An order that is partly filled is one trade.
+    """
+    if synced.unbooked_trades and synced.account not in set(counts["broker_account_id"]):
+        none = pd.DataFrame({"broker_account_id": [synced.account], "trades": [0.0]})
+        counts = pd.concat([counts, none], ignore_index=True)
+    difference = synced.unbooked_trades - synced.counted_there
+    trades = counts["trades"] + difference * (counts["broker_account_id"] == synced.account)
+    return counts.assign(trades=trades)
+
+
+def _switch(answer: Answer) -> KillSwitchState:
+    """Take a switch that gives no answer for on."""
+    if answer.error is None:
+        state: KillSwitchState = answer.value
+        return state
+    return KillSwitchState(on=True, why=f"The kill switch is on: it can't be read ({answer.error})")
+
+
+def as_recorded(name: str, frame: pd.DataFrame) -> pa.Table:
+    """Give what a store said, of ``positions`` say, as the record keeps it; raises where that can't be."""
+    table = pa.Table.from_pandas(frame, schema=inputs_schemas()[name], preserve_index=False)
+    return table.replace_schema_metadata(None)
+
+
+def inputs_of(folder: RunFolder) -> RiskInputs:
+    """Give the recorded snapshot as the decision function takes it."""
+    sealed = folder.json(INPUTS)
+    tables = {
+        name: None if name in sealed["unavailable"] else folder.table(f"{name}.parquet")
+        for name in INPUT_FRAMES
+    }
+    return RiskInputs.of_record(
+        tables,
+        as_of=as_of_of(folder),
+        trading_date=folder.trading_date,
+        kill_switch=bool(sealed["kill_switch"]),
+        read_at=pd.Timestamp(sealed["read_at"]),
+    )
+
+
+def as_of_of(folder: RunFolder) -> pd.Timestamp:
+    """Give the moment that a run judges by."""
+    return pd.Timestamp(folder.start["as_of"])
+
+
+def accounts_of(folder: RunFolder) -> list[str]:
+    """Give the accounts of a batch, in alphabetical order."""
+    column = folder.table(BATCH, ["broker_account_id"])["broker_account_id"]
+    return sorted(account for account in column.unique().to_pylist() if account)
