@@ -30,10 +30,7 @@ def status(*, count: int, as_json: bool) -> int:
     """
     setup = read_setup()
     switch = setup.kill_switch.read()
-    found = setup.inbox.find(max_depth=setup.settings.intake.max_depth)
-    waiting = [file.printable_name for file in found.files if not file.is_perhaps_an_upload]
-    uploads = [file.waits_as_an_upload() for file in found.files if file.is_perhaps_an_upload]
-    left = [one.record() for one in shortened([*left_before(setup.objects), *found.left, *uploads])]
+    waiting, left = _inbox(setup)
     at_work = holder(setup.data_dir)
     gate = setup.gate(checks={})
     kept = gate.kept()
@@ -211,6 +208,15 @@ def _figures(folder: RunFolder, head: dict[str, str], at_work: str | None) -> di
     figures |= {"sent": manifest["orders"]["sent"], "cancels": manifest.get("cancels", 0)}
     figures["fills"] = manifest["fills"]
     return {**head, "state": state, "exit_code": manifest["exit_code"], **figures, **decisions}
+
+
+def _inbox(setup: Setup) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the names of the files that a run would read, and what it would leave, as it is recorded."""
+    found = setup.inbox.find(max_depth=setup.settings.intake.max_depth)
+    by_name = [(file.printable_name, file.left_for_its_name()) for file in found.files]
+    not_taken = [*found.left, *(left for _, left in by_name if left is not None)]
+    left = [one.record() for one in shortened([*left_before(setup.objects), *not_taken])]
+    return [name for name, left in by_name if left is None], left
 
 
 def _state(folder: RunFolder, manifest: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ _WORD = re.compile(
     rf"(?:[&!]\S*\s+)*+(?!(?:{_NOTHING}|~)?,?$)(?:[^\s\"'#&*!|>:]\S*|\"[^\"]+\"|'[^']+')(?:\s+#.*)?"
 )
 _NO_LINE = re.compile(r"[#%;].*|-{3}.*|\.{3}|\[[^\]]*\]|")
+_AROUND_PAIRS = re.compile(r"^(?:-[ \t]+)+|[ \t]#.*$")
 _BETWEEN_WORD_PAIRS = re.compile(r"[;,&|]")
 _WORD_PAIR = re.compile(
     rf"\s*({_KEY})\s*:\s*((?!(?:{_NOTHING}|~)\s*$)(?:[^\s:/][^\s:]*|\"[^\"]+\"|'[^']+'))\s*"
@@ -49,7 +50,8 @@ def object_in(text: str) -> Any:
             return json.loads(text)
         except (ValueError, RecursionError):
             pass
-    keys = _QUOTED_KEY.findall(text) + _keys_without_quotes(text)
+    quoted = _QUOTED_KEY.findall(text) if '"' in text or "'" in text else []
+    keys = quoted + _keys_without_quotes(text)
     keys = keys or _keys_of_pairs(text) or _keys_of_lines(text)
     return dict.fromkeys(keys, True) if keys else None
 
@@ -60,6 +62,8 @@ def _keys_without_quotes(text: str) -> list[str]:
         return _BARE_KEY.findall(text)
     if text.lstrip().startswith("<") and (elements := _ELEMENT.findall(text)):
         return elements
+    if "=" not in text:
+        return []
     return _ARGUMENT.findall(text) if _CALL.fullmatch(text) else []
 
 
@@ -93,6 +97,6 @@ def _keys_of_lines(text: str) -> list[str]:
 
 def _keys_of_word_pairs(line: str) -> list[str]:
     """Return the keys of a line that is ``key: word`` and nothing else, with commas between them."""
-    bare = re.sub(r"^(?:-[ \t]+)+|[ \t]#.*$", "", line)
+    bare = _AROUND_PAIRS.sub("", line) if line[0] == "-" or "#" in line else line
     pairs = [_WORD_PAIR.fullmatch(part) for part in _BETWEEN_WORD_PAIRS.split(bare) if part.strip()]
     return [pair[1] for pair in pairs if pair is not None] if all(pairs) else []

@@ -100,6 +100,12 @@ class Dropped:
             repr((self.name, self.size, self.mtime_ns, self.inode)).encode(errors="backslashreplace")
         )
 
+    def left_for_its_name(self) -> Left | None:
+        """Return why the file is not taken, as far as its name tells; None where nothing is wrong with it."""
+        if why := why_not_kept(self.name):
+            return self.is_blocked(why)
+        return self.waits_as_an_upload() if self.is_perhaps_an_upload else None
+
     def waits_as_an_upload(self) -> Left:
         """Return that the file is left since it may still be uploaded."""
         return self.waits(
