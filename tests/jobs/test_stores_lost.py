@@ -362,6 +362,37 @@ def test_to_accept_what_may_be_ours_loosens_no_limit(both_old: Live) -> None:
     assert reasons(both_old("run", "--json")) == {"max_daily_trades_exceeded": 1}
 
 
+def test_an_order_of_ours_that_rests_and_that_neither_has_is_told_and_booked_once_it_fills(
+    live: Live, tmp_path: Path
+) -> None:
+    live.env |= {"EXEC_MAX_DAILY_TRADES": "1", "EXEC_BROKER_ACCOUNT_ID": "paper"}
+    live.env |= {"EXEC_SETTLE_S": "0.2"}
+    assert live("run").code == 0
+    shutil.copytree(live.data, tmp_path / "backup")
+    rests = order(client_intent_id="rests", symbol="QQQ", order_type="limit", limit_price=1)
+    live.cli("drop", stdin=jsonl(rests))
+    assert live("run", "--json").json["orders"]["sent"] == 1
+    restored_together(live, tmp_path)
+    buy(live, "second")
+    done = live("run", "--json")
+    assert (done.code, sum(reasons(done).values())) == (4, 1)
+    synced = live("sync", "--json").json
+    assert [(one["kind"], one["difference_qty"]) for one in synced["breaks"]] == [("unbooked_order", 0)]
+    told = live("sync").told
+    assert "not in the record of this folder, and may be ours" in told
+    assert "none of ours" not in told
+    assert live("positions", "accept", synced["proposal"], *BY).code == 0
+    assert live("sync", "--json").json["breaks"] == []
+    live.alpaca.session.post(
+        f"{live.alpaca.url}/simulator/fill", json={"order_id": live.orders()[0]["id"]}
+    ).raise_for_status()
+    assert [one["kind"] for one in live("sync", "--json").json["breaks"]] == ["unbooked_order"]
+    assert live("ledger", "rebuild", *BY).code == 0
+    assert live("sync", "--json").json["breaks"] == []
+    buy(live, "third")
+    assert reasons(live("run", "--json")) == {"max_daily_trades_exceeded": 1}
+
+
 def test_a_folder_that_begins_anew_counts_what_the_old_one_has_traded_today(traded: Live) -> None:
     shutil.rmtree(traded.data)
     buy(traded, "third")
