@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from engine.errors import DataUnavailable, EngineError
+from engine.errors import DataUnavailable, EngineError, StoreDamaged
 from engine.stores.embedded import file as embedded_file
 from engine.stores.embedded.file import SCHEMA_VERSION, EmbeddedFile
 from engine.stores.embedded.store import EmbeddedStore
@@ -245,6 +245,24 @@ def test_a_damaged_file_is_unavailable_and_never_an_empty_book(
             match=r"engine\.db: can't be read \(.+\)\. (Restore it|A newer|See that the file is)",
         ):
             read()
+
+
+@pytest.mark.parametrize(
+    ("damage", "remedy", "not_said"),
+    [
+        (give_it_a_newer_layout, "A newer engine wrote it: update the engine.", "ledger rebuild"),
+        (cut_to_nothing, "Restore it from a backup; where there is none, move it away and run", "update"),
+        (damage_header, "which makes it again from the record.", "update"),
+    ],
+)
+def test_what_to_do_depends_on_what_is_wrong_with_the_file(
+    filled_store: EmbeddedStore, damage: Any, remedy: str, not_said: str
+) -> None:
+    damage(filled_store.path)
+    with pytest.raises(StoreDamaged) as raised:
+        filled_store.agent_document("state")
+    assert remedy in str(raised.value)
+    assert not_said not in str(raised.value)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
