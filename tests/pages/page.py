@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from unittest import SkipTest
 
 from sybil import Document, Example
@@ -79,14 +78,13 @@ def _evenly_spaced(text: str) -> list[str]:
 class Shell:
     """One shell for a whole page, so that what a block exports is there in the next."""
 
-    def __init__(self, process: subprocess.Popen[str], simulator: str) -> None:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self._simulator = simulator
 
     def run(self, block: str) -> str:
         """Run the commands of a block, and return what is wrong with the first that fails."""
         for command in commands(block):
-            code, printed = self._do(command.text.replace(SIMULATOR, self._simulator))
+            code, printed = self._do(command.text)
             if code != command.exit_code:
                 return f"$ {command.text}\nexits with {code}, not with {command.exit_code}:\n{printed}"
             if not is_printed(command.output, printed):
@@ -108,7 +106,7 @@ class Shell:
 
 
 @contextmanager
-def shell(folder: Path, environment: dict[str, str], simulator: str) -> Iterator[Shell]:
+def shell(folder: Path, environment: dict[str, str]) -> Iterator[Shell]:
     with subprocess.Popen(
         ["bash", "--norc"],
         cwd=folder,
@@ -121,45 +119,48 @@ def shell(folder: Path, environment: dict[str, str], simulator: str) -> Iterator
         try:
             assert process.stdin is not None
             process.stdin.write(_MAKE)
-            yield Shell(process, simulator)
+            yield Shell(process)
         finally:
             process.kill()
 
 
 @dataclass
-class Page:
-    """The blocks of a page, and how many of them were run or left out."""
+class Ran:
+    """How many blocks of a page were run, and how many left out with their reasons."""
 
-    path: Path
-    ran: int = 0
+    blocks: int = 0
     left_out: int = 0
 
-    def run(self, shell: Shell, simulator: str) -> None:
-        """Run every block. Raises ``SybilFailure`` where one isn't as the page says."""
 
-        def python(example: Example) -> None:
-            source = str(example.parsed).replace(SIMULATOR, simulator)
-            lines = "\n" * (example.line + example.parsed.line_offset)
-            exec(compile(lines + source, self.path, "exec"), example.namespace)
+def run(page: Path, shell: Shell, simulator: str) -> Ran:
+    """Run every block of a page, Python in this process. Raises ``SybilFailure`` where one is wrong."""
 
-        def toml(example: Example) -> None:
-            source = str(example.parsed).replace(SIMULATOR, simulator)
-            Path(source.splitlines()[0].removeprefix("# ")).write_text(source, encoding="utf-8")
+    def source_of(example: Example) -> str:
+        return str(example.parsed).replace(SIMULATOR, simulator)
 
-        for example in self._document(lambda example: shell.run(str(example.parsed)), python, toml):
-            try:
-                example.evaluate()
-            except SkipTest:
-                self.left_out += 1
-            else:
-                self.ran += example.region.evaluator is not self._skipper
+    def console(example: Example) -> str:
+        return shell.run(source_of(example))
 
-    def _document(self, console: Any, python: Any, toml: Any) -> Document:
-        skip = SkipParser()
-        self._skipper = skip.skipper
-        evaluators = {"console": console, "python": python, "toml": toml}
-        blocks = [CodeBlockParser(language, evaluator) for language, evaluator in evaluators.items()]
-        return Document.parse(str(self.path), skip, *blocks)
+    def python(example: Example) -> None:
+        lines_above = "\n" * (example.line + example.parsed.line_offset)
+        exec(compile(lines_above + source_of(example), page, "exec"), example.namespace)
+
+    def toml(example: Example) -> None:
+        source = source_of(example)
+        Path(source.splitlines()[0].removeprefix("# ")).write_text(source, encoding="utf-8")
+
+    skip = SkipParser()
+    evaluators = {"console": console, "python": python, "toml": toml}
+    blocks = [CodeBlockParser(language, evaluator) for language, evaluator in evaluators.items()]
+    ran = Ran()
+    for example in Document.parse(str(page), skip, *blocks):
+        try:
+            example.evaluate()
+        except SkipTest:
+            ran.left_out += 1
+        else:
+            ran.blocks += example.region.evaluator is not skip.skipper
+    return ran
 
 
 def environment_of_a_user(tools: Path) -> dict[str, str]:

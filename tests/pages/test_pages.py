@@ -18,7 +18,7 @@ from replay.simulator.server import Simulator
 from replay.simulator.wire.faults import KINDS as FAULTS
 from tests.pages.forked_commands import ROOT, forked_commands
 from tests.pages.make_flow import THEMES, picture
-from tests.pages.page import Page, commands, environment_of_a_user, is_printed, shell
+from tests.pages.page import commands, environment_of_a_user, is_printed, run, shell
 
 PAGES = {
     path: path.read_text(encoding="utf-8")
@@ -63,14 +63,13 @@ def test_the_commands_of_a_page_do_what_it_says(
     path: Path, tools: Path, clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(clone)
-    page = Page(path)
     with (
         Simulator(seed=7, partial_fill_probability=0).serving() as simulator,
-        shell(clone, environment_of_a_user(tools), simulator) as opened,
+        shell(clone, environment_of_a_user(tools)) as opened,
     ):
-        page.run(opened, simulator)
-    assert page.ran > 0
-    assert page.left_out == LEFT_OUT.get(name_of(path), 0)
+        ran = run(path, opened, simulator)
+    assert ran.blocks > 0
+    assert ran.left_out == LEFT_OUT.get(name_of(path), 0)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
@@ -96,9 +95,14 @@ def test_the_account_files_of_the_page_are_ones_that_the_engine_takes(tmp_path: 
     assert names == ["momentum", "rebalancing", "paper-main"]
 
 
-@pytest.mark.parametrize("path", PAGES, ids=name_of)
+DECISIONS = sorted(
+    path for part in ("engine", "jobs", "replay", "tests") for path in (ROOT / part).rglob("DECISIONS.md")
+)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *DECISIONS], ids=name_of)
 def test_every_link_of_a_page_leads_to_a_file_and_to_a_heading(path: Path) -> None:
-    for target in re.findall(r"(?:\]\(|srcset=\"|src=\")([^)\"]+)", PAGES[path]):
+    for target in re.findall(r"(?:\]\(|srcset=\"|src=\")([^)\"]+)", path.read_text(encoding="utf-8")):
         name, _, heading = target.partition("#")
         leads_to = path.parent / name if name else path
         assert leads_to.exists(), target
@@ -143,8 +147,8 @@ def test_what_is_printed_is_held_to_what_the_page_has(expected: str, printed: st
 def test_a_page_that_is_wrong_is_found(tmp_path: Path, block: str, found: str) -> None:
     wrong = tmp_path / "page.md"
     wrong.write_text(block)
-    with shell(tmp_path, {"PATH": "/usr/bin:/bin"}, "") as opened, pytest.raises(Exception, match=found):
-        Page(wrong).run(opened, "")
+    with shell(tmp_path, {"PATH": "/usr/bin:/bin"}) as opened, pytest.raises(Exception, match=found):
+        run(wrong, opened, "")
 
 
 def test_the_pictures_are_those_of_the_script_that_makes_them() -> None:
