@@ -25,6 +25,7 @@ DAY_S = 86_400
 MOST_TRADES = 5
 _COMMAND = re.compile(r"`execution-engine ((?:ledger rebuild|stores adopt|recover|init-db)[^`]*)`")
 _ACCEPT = re.compile(r"execution-engine (positions accept (?!FILE)\S+ --by NAME --why (?:TEXT|\"…\"))")
+_RECOVER = "`execution-engine recover`"
 _MOVE_AWAY = re.compile(r"\bmove (?:it|that file|the file) away", re.IGNORECASE)
 _PUT_BACK = ("back to what they were", "Put that one back", "Use that copy", "Restore its latest state")
 _COMMANDS_AT_MOST = 2
@@ -47,6 +48,7 @@ class Week(Life):
     unset: set[str] = field(default_factory=set)
     copies: list[Copy] = field(default_factory=list)
     halted: bool = False
+    copied_a_halt: bool = False
     traded_by_hand: bool = False
 
     def __post_init__(self) -> None:
@@ -87,6 +89,7 @@ class Week(Life):
     def keep_a_copy(self) -> None:
         if self.place.exists():
             kept_as = self.folder / f"copy-{len(self.copies) + 1}"
+            self.copied_a_halt |= self.halted
             self.copies.append(Copy.of(self.place, kept_as, self.servers))
 
     def do(self, *said: str, meanwhile: Callable[[Command], None] | None = None, **how: Any) -> Command:
@@ -121,12 +124,21 @@ class Week(Life):
             self.traded_by_hand = False
 
     def lead_back(self, loss: Loss, chance: Random) -> None:
-        """Run, and do what refusals name until a run ends with 0, and no break is left."""
+        """Run, and do what refusals name until a run ends with 0, and no break is left.
+
+        A halt that was ended is back where a copy was restored that was kept before: it is ended again.
+        """
         named: list[str] = []
+        may_be_halted_again = self.copied_a_halt
         while True:
             command = self.do("run", "--json")
-            if command.code == 0 or (command.code == 3 and self.halted and not self._remedy(command)):
+            is_halted_only = command.code == 3 and not self._remedy(command)
+            if command.code == 0 or (is_halted_only and self.halted):
                 return
+            if is_halted_only and may_be_halted_again and _RECOVER in command.text():
+                may_be_halted_again = False
+                self.do("recover", "--why", "a test")
+                continue
             if len(named) == _COMMANDS_AT_MOST:
                 text = command.text()[-1500:]
                 self.wrong.append(
