@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.context import RunContext
-from engine.record.formats import json_line, table_bytes
+from engine.record.formats import table_bytes
 from engine.record.run_folder import BATCH, RunFolder
 from engine.run.collect import collect
 from engine.run.put_away import put_away
@@ -25,7 +25,7 @@ from engine.run.stages import start
 from tests.benchmarks import data
 from tests.benchmarks.folders import context_of, drop, settings_of
 from tests.benchmarks.timing import Figure, Timing, best_of, rate_of
-from tests.desk import order
+from tests.desk import content_of, order
 
 MILLION, ROUNDS = 1_000_000, 7
 FEW_MILLISECONDS, FILES = 2.0, 2_000
@@ -83,13 +83,19 @@ def collect_small_files() -> Iterator[Figure]:
 
     Against opening, reading, writing anew and unlinking the same files, with an ``fsync`` each.
     """
+    for kind in ("json", "jsonl", "csv", "parquet"):
+        yield _small_files(kind)
+
+
+def _small_files(kind: str) -> Figure:
+    contents = [_one_row(kind, number + 1) for number in range(FILES)]
     spans, bare, beyond_ms, busy_ms = [], [], [], []
-    for _ in range(5):
+    for _ in range(3):
         with tempfile.TemporaryDirectory() as folder, _flushing() as flushed:
             inbox = Path(folder) / "inbox"
-            _drop_small(Path(folder))
+            _drop_small(Path(folder), kind, contents)
             bare.append(best_of(1, partial(_copied_and_unlinked, inbox, Path(folder) / "copies")).seconds)
-            _drop_small(Path(folder))
+            _drop_small(Path(folder), kind, contents)
             context = context_of(Path(folder))
             run = start(settings_of(Path(folder)), data.limits(FILES), context)
             flushed.clear()
@@ -97,8 +103,8 @@ def collect_small_files() -> Iterator[Figure]:
             spans.append(best_of(1, partial(_collected_and_put_away, run, context)).seconds)
             busy_ms.append((time.process_time() - busy) / FILES * 1e3)
             beyond_ms.append((spans[-1] - sum(flushed)) / FILES * 1e3)
-    yield {
-        "name": "collect 2,000 files of one row", "n": FILES, "seconds": round(median(spans), 4),
+    return {
+        "name": f"collect 2,000 {kind} files of one row", "n": FILES, "seconds": round(median(spans), 4),
         "rate": round(FILES / median(spans)), "ratio": round(median(spans) / median(bare), 3),
         "against": "open, read, write, fsync, unlink of the same files",
         "milliseconds_each_beyond_fsync": round(median(beyond_ms), 3),
@@ -153,9 +159,15 @@ def _waiting(folder: Path, name: str, content: bytes) -> tuple[RunFolder, RunCon
     return run, context
 
 
-def _drop_small(folder: Path) -> None:
-    for number in range(FILES):
-        drop(folder, f"{number}.json", b"[%s]" % json_line(order(qty=number + 1)))
+def _one_row(kind: str, qty: int) -> bytes:
+    if kind == "parquet":
+        return bytes(table_bytes(pa.Table.from_pylist([order(qty=qty)])))
+    return content_of(f"one.{kind}", [order(qty=qty)])
+
+
+def _drop_small(folder: Path, kind: str, contents: list[bytes]) -> None:
+    for number, content in enumerate(contents):
+        drop(folder, f"{number}.{kind}", content)
 
 
 def _collected_and_put_away(run: RunFolder, context: RunContext) -> None:
