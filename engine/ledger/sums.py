@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from engine.errors import DataUnavailable, EngineError
+from engine.errors import EngineError
 from engine.ledger.documents import signed_units
 from engine.ledger.keys import is_session
 
@@ -200,21 +200,15 @@ class Checkpoint:
         return [one for one in documents if one.at <= self.after]
 
 
-def checkpoint_of(text: str, account: str, place: str) -> Checkpoint | None:
-    """Return the checkpoint that a store keeps of an account, None where it is damaged, or another's.
+def checkpoint_of(text: str, account: str) -> Checkpoint | None:
+    """Return the checkpoint that a store keeps of an account, None for one that does not hold.
 
-    ``place``, the store's, begins the message. Raises ``DataUnavailable`` for one of a newer engine.
+    That is one which is damaged, another account's, or of another version.
     """
+    if version_of(text) != VERSION:
+        return None
+    said = json.loads(text)["checkpoint"]
     try:
-        kept = json.loads(text)
-        version, said = kept["version"], kept["checkpoint"]
-        if kept["hash"] != _hash(version, said):
-            return None
-        if version > VERSION:
-            raise DataUnavailable(
-                f"{place}: a newer engine wrote the checkpoint of account {account}'s ledger: update the "
-                f"engine."
-            )
         total = said["total"]
         checkpoint = Checkpoint(
             account=said["account"],
@@ -229,6 +223,17 @@ def checkpoint_of(text: str, account: str, place: str) -> Checkpoint | None:
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return checkpoint if checkpoint.account == account else None
+
+
+def version_of(text: str) -> int | None:
+    """Return the version of a checkpoint's text, None where its hash is not its own."""
+    try:
+        kept = json.loads(text)
+        version = kept["version"]
+        is_whole = kept["hash"] == _hash(version, kept["checkpoint"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    return version if is_whole and isinstance(version, int) else None
 
 
 def _behind(today: date) -> str:

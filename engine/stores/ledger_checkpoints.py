@@ -18,11 +18,11 @@ from typing import Any, Protocol
 
 from engine.errors import DataUnavailable, EngineError
 from engine.ledger.keys import DocumentKeys, check_own
-from engine.ledger.sums import Checkpoint, Summand, checkpoint_of
+from engine.ledger.sums import VERSION, Checkpoint, Summand, checkpoint_of, version_of
 
 BUILD_S = 60.0
 """For so long a sync sums up an account without a checkpoint; the next one goes on."""
-PAGE_OF_A_BUILD = 5_000
+PAGE_OF_A_BUILD = 2_000
 PAGE_OF_A_WALK = 500
 _ATTEMPTS = 20
 _PAUSE_S = 0.02
@@ -55,15 +55,15 @@ class SummedLedger(Protocol):
         """
         ...
 
-    def page(self, account: str, *, through: str, after: tuple[str, ...], limit: int) -> list[Summand]:
-        """Return the next documents of a walk; fewer than ``limit`` only at its end.
+    def page(self, known: Checkpoint, limit: int) -> list[Summand]:
+        """Return the next documents of a checkpoint's walk; fewer than ``limit`` only at its end.
 
-        Those of sessions after ``through`` may be left out. Raises ``DataUnavailable``.
+        Those of later sessions than it has may be left out. Raises ``DataUnavailable``.
         """
         ...
 
-    def newer(self, account: str, *, through: str) -> list[Summand]:
-        """Return all documents of sessions after ``through``. Raises ``DataUnavailable``."""
+    def newer(self, known: Checkpoint) -> list[Summand]:
+        """Return all documents of later sessions than a checkpoint has. Raises ``DataUnavailable``."""
         ...
 
     def count(self, account: str) -> int:
@@ -83,8 +83,9 @@ class _Summing:
         ends_at, attempts = time.monotonic() + BUILD_S, 0
         while True:
             kept = self.ledger.kept(self.account)
-            known = checkpoint_of(kept.text or "", self.account, self.ledger.place)
+            known = checkpoint_of(kept.text or "", self.account)
             if known is None:
+                self._check_version(kept.text or "")
                 documents = self.ledger.count(self.account)
                 if documents == 0 and kept.text is None:
                     return {}
@@ -94,7 +95,11 @@ class _Summing:
             elif known.total is None:
                 new, net = self._built_on(known), None
             else:
-                new, net = self._summed(known, counting=counting)
+                try:
+                    new, net = self._summed(known, counting=counting)
+                except EngineError:
+                    self._count_next(known, kept)
+                    raise
             if not self.ledger.keep(new, replacing=kept):
                 attempts += 1
                 self._check_attempts(attempts)
@@ -102,6 +107,13 @@ class _Summing:
                 return net
             elif new.total is None and new.after and time.monotonic() > ends_at:
                 raise DataUnavailable(f"{self._progress(new)} Sync again: it goes on there.")
+
+    def _check_version(self, text: str) -> None:
+        if (version_of(text) or 0) > VERSION:
+            raise DataUnavailable(
+                f"{self.ledger.place}: a newer engine wrote the checkpoint of the ledger of account "
+                f"{self.account}: update the engine."
+            )
 
     def _built_on(self, known: Checkpoint) -> Checkpoint:
         """Return a checkpoint without a total one page further."""
@@ -117,7 +129,7 @@ class _Summing:
     def _summed(self, known: Checkpoint, *, counting: bool) -> tuple[Checkpoint, dict[str, int] | None]:
         """Return the checkpoint to keep and the units by symbol; None where the sum has to begin again."""
         assert known.total is not None
-        newer = self.ledger.newer(self.account, through=known.through)
+        newer = self.ledger.newer(known)
         self._check(newer)
         limit = PAGE_OF_A_WALK
         page = self._page(known, limit)
@@ -133,8 +145,14 @@ class _Summing:
         new = walked.folded(newer, today=self.today)
         return replace(new, counted_on=self.today.isoformat()), net
 
+    def _count_next(self, known: Checkpoint, kept: Kept) -> None:
+        """Let the next sum count the documents: one that is corrected meanwhile may be new to the total."""
+        if known.counted_on:
+            again = replace(known, counted_on="", changes=known.changes + 1)
+            self.ledger.keep(again, replacing=kept)
+
     def _page(self, known: Checkpoint, limit: int) -> list[Summand]:
-        page = self.ledger.page(self.account, through=known.through, after=known.after, limit=limit)
+        page = self.ledger.page(known, limit)
         self._check(page)
         return page
 

@@ -146,11 +146,16 @@ class LedgerStore(Protocol):
         """
         ...
 
-    def net_positions(self, account: str) -> dict[str, int]:
-        """Sum an account's documents by symbol, in units of 1e-9 shares (``ledger.documents.net_units``).
+    def net_positions(
+        self, account: str, *, today: date | None = None, counting: bool = False
+    ) -> dict[str, int]:
+        """Sum an account's documents by symbol, in units of 1e-9 shares.
 
         What was bought counts up, what was sold counts down. Symbols that come to 0 are left out; documents
-        never are: where one can't be summed, nothing is known.
+        never are: where one can't be summed, nothing is known. The documents of old sessions are summed by a
+        checkpoint (``engine.ledger.sums``). ``today`` is the session that it is (None: this machine's date);
+        it decides how much is read, never what the sum is. ``counting``: the documents are counted, too, and
+        where there are more or fewer than were summed all are read again.
         """
         ...
 

@@ -53,17 +53,19 @@ class EmbeddedSums:
                 _keep(connection, checkpoint)
         return is_as_expected
 
-    def page(self, account: str, *, through: str, after: tuple[str, ...], limit: int) -> list[Summand]:
+    def page(self, known: Checkpoint, limit: int) -> list[Summand]:
         """Return the next documents of a walk by session and id; fewer than ``limit`` only at its end.
 
-        Those of sessions after ``through`` are left out. Raises ``DataUnavailable``.
+        Those of later sessions than the checkpoint has are left out. Raises ``DataUnavailable``.
         """
-        rows = self.file.read(sql.NEXT_SUMMED, (account, through, *(after or ("", "")), limit))
+        after = known.after or ("", "")
+        rows = self.file.read(sql.NEXT_SUMMED, (known.account, known.through, *after, limit))
         return [self._summand(*row) for row in rows]
 
-    def newer(self, account: str, *, through: str) -> list[Summand]:
-        """Return all documents of sessions after ``through``. Raises ``DataUnavailable``."""
-        return [self._summand(*row) for row in self.file.read(sql.NEWER_SUMMED, (account, through))]
+    def newer(self, known: Checkpoint) -> list[Summand]:
+        """Return all documents of later sessions than a checkpoint has. Raises ``DataUnavailable``."""
+        rows = self.file.read(sql.NEWER_SUMMED, (known.account, known.through))
+        return [self._summand(*row) for row in rows]
 
     def count(self, account: str) -> int:
         """Return how many documents an account has. Raises ``DataUnavailable``."""
@@ -102,7 +104,7 @@ class ChangedSums:
     def keep(self) -> None:
         """Change each checkpoint that a trigger has emptied, which had one of them, by the difference."""
         for account, text in self._before.items():
-            known = checkpoint_of(text, account, "") if text else None
+            known = checkpoint_of(text or "", account)
             if known is None:
                 continue
             (now, _) = self.connection.execute(sql.CHECKPOINT, (account,)).fetchone()

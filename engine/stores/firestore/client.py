@@ -11,14 +11,15 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import DataUnavailable, EngineError
-from engine.stores.deadlines import within
+from engine.stores.deadlines import at_once, within
 
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
@@ -214,6 +215,23 @@ def is_contention(error: Exception) -> bool:
     from google.api_core import exceptions as api
 
     return isinstance(error, api.AlreadyExists | api.FailedPrecondition | api.NotFound | api.Aborted)
+
+
+def in_threads(works: Sequence[Callable[[], T]], threads: int, deadline: Deadline) -> list[T]:
+    """Give what each of ``works`` gives, done by so many threads; raises the first error of one."""
+    if len(works) <= 1:
+        return [work() for work in works]
+    shares = {f"part {start + 1}": works[start::threads] for start in range(min(threads, len(works)))}
+    works_of = {name: partial(_one_by_one, share) for name, share in shares.items()}
+    answers = at_once(works_of, 2 * deadline.left_s())  # each request has a deadline, and better words
+    results: list[Any] = [None] * len(works)
+    for start, answer in enumerate(answers[name] for name in shares):
+        results[start::threads] = answer.get()
+    return results
+
+
+def _one_by_one(works: Sequence[Callable[[], T]]) -> list[T]:
+    return [work() for work in works]
 
 
 def read_within(timeout_s: float, place: str, read: Callable[[Deadline], T]) -> T:

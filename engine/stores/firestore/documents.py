@@ -1,15 +1,17 @@
-"""One document in Firestore: read, and replaced on the condition that it is still as it was."""
+"""One document in Firestore: as it is kept there, read, and replaced where it is still as it was."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from engine.model.keeping import INNER_LIST, is_kept_within_a_map
 from engine.stores.firestore.client import Deadline, asked, is_contention, may_pass, never, pause
-from engine.stores.firestore.writing import decoded, encoded
 
 if TYPE_CHECKING:
     from google.cloud.firestore import Client, DocumentReference, DocumentSnapshot
+
+    Snapshot = DocumentSnapshot[DocumentReference]
 
 
 def replaced(
@@ -53,6 +55,47 @@ def replaced(
         attempt += 1
 
 
-def snapshot_of(reference: DocumentReference, deadline: Deadline) -> DocumentSnapshot[DocumentReference]:
+def snapshot_of(reference: DocumentReference, deadline: Deadline) -> Snapshot:
     """Return a document as it is now, within a deadline."""
     return asked(lambda left_s: reference.get(retry=never(), timeout=left_s), deadline)
+
+
+def encoded(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a document as Firestore keeps it: it has no lists in lists, so the inner one is put into a map.
+
+    That map has the one field ``[]``; a map in a list that is like it by itself is put into another one.
+    """
+    return {name: _encoded(value) for name, value in document.items()}
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return encoded(value)
+    if isinstance(value, list):
+        return [
+            {INNER_LIST: _encoded(item)} if is_kept_within_a_map(item) else _encoded(item) for item in value
+        ]
+    return value
+
+
+def decoded(snapshot: Snapshot) -> dict[str, Any]:
+    """Give a document that was kept by ``encoded``."""
+    document: dict[str, Any] = _decoded(snapshot.to_dict() or {})
+    return document
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _decoded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_decoded(item[INNER_LIST] if _wraps_one(item) else item) for item in value]
+    return value
+
+
+def _wraps_one(item: Any) -> bool:
+    """Tell our own maps from one that others wrote, with any value in it."""
+    return _is_wrapped(item) and (isinstance(item[INNER_LIST], list) or _is_wrapped(item[INNER_LIST]))
+
+
+def _is_wrapped(item: Any) -> bool:
+    return isinstance(item, Mapping) and list(item) == [INNER_LIST]

@@ -3,7 +3,8 @@
 Where things are, below ``tenants/<tenant_id>/`` where there is a tenant::
 
     ledger_trades/<broker_order_id>    one document per order (the id escaped where it names none)
-    execution_agent/<name>             documents of the agent's own: state, lease-<account>
+    execution_agent/<name>             documents of the agent's own: state, lease-<account>,
+                                       ledger-sum-<hash of an account>
 
 Documents of others (kill switch, heartbeat) are at the path that their setting names, from the root on.
 The library is imported when it is first needed, and connected to once per process and project.
@@ -15,26 +16,24 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
-from engine.errors import ConfigurationError, DataUnavailable, EngineError
+from engine.errors import ConfigurationError, DataUnavailable
 from engine.ledger.documents import (
     ADJUSTMENT_IDS,
     COUNTS_AS_TRADE,
     checked_document,
     checked_ledger_document,
     document_name,
-    net_units,
 )
 from engine.ledger.keys import (
     MOST_IN_DOUBT,
     DocumentKeys,
     check_countable,
-    check_own,
     ranges_without_sessions,
 )
 from engine.stores.firestore.client import (
@@ -42,12 +41,15 @@ from engine.stores.firestore.client import (
     asked,
     connected,
     emulator_host,
+    in_threads,
     never,
     read_within,
     write_within,
 )
-from engine.stores.firestore.documents import replaced, snapshot_of
-from engine.stores.firestore.writing import WRITES_PER_REQUEST, LedgerWriting, decoded, in_threads
+from engine.stores.firestore.documents import decoded, replaced, snapshot_of
+from engine.stores.firestore.sums import ChangedSums, FirestoreSums, counted, streamed
+from engine.stores.firestore.writing import WRITES_PER_REQUEST, LedgerWriting
+from engine.stores.ledger_checkpoints import net_units_of
 from engine.stores.protocols import checked_agent_document_name
 
 if TYPE_CHECKING:
@@ -68,7 +70,6 @@ TENANTS = "tenants"
 T = TypeVar("T")
 
 _KEYS = ("broker_account_id", "trading_date")
-_SUMMED = ("symbol", "side", "filled_qty", *_KEYS)
 _COUNTS_AT_ONCE = 16
 _DOCUMENTS_AT_ONCE = 500
 _DOCUMENTS_PER_TIMEOUT = 2 * WRITES_PER_REQUEST
@@ -169,7 +170,7 @@ class FirestoreStore:
 
         def read(client: Client, deadline: Deadline) -> bool:
             query = self._of_account(client, account).limit(1)
-            return bool(_streamed(query, deadline))
+            return bool(streamed(query, deadline))
 
         return self._reading(read)
 
@@ -186,7 +187,7 @@ class FirestoreStore:
             ledger, query = self._ledger(client), self._of_account(client, account)
             for operator, bound in zip((">=", "<"), ADJUSTMENT_IDS, strict=True):
                 query = query.where(filter=FieldFilter("__name__", operator, ledger.document(bound)))
-            found = [(one.id, decoded(one)) for one in _streamed(query, deadline)]
+            found = [(one.id, decoded(one)) for one in streamed(query, deadline)]
             recent = [pair for pair in found if pair[1].get("trading_date", "") >= since.isoformat()]
             return [one for _, one in sorted(recent, key=lambda pair: (pair[1]["trading_date"], pair[0]))]
 
@@ -205,31 +206,28 @@ class FirestoreStore:
 
             recent = FieldFilter("trading_date", ">=", since.isoformat())
             query = self._ledger(client).where(filter=recent)
-            found = [(one.id, decoded(one)) for one in _streamed(query, deadline)]
+            found = [(one.id, decoded(one)) for one in streamed(query, deadline)]
             own = [(order_id, one) for order_id, one in found if one.get("broker_account_id") == account]
             return [one for _, one in sorted(own, key=lambda pair: (pair[1]["trading_date"], pair[0]))]
 
         return self._reading(read)
 
-    def net_positions(self, account: str) -> dict[str, int]:
+    def net_positions(
+        self, account: str, *, today: date | None = None, counting: bool = False
+    ) -> dict[str, int]:
         """Sum an account's documents by symbol, in units of 1e-9 shares; those that come to 0 are left out.
 
-        Of each document nothing is read but what is summed and what it is counted by. Raises
-        ``DataUnavailable``, also for a document that can't be summed, or counted on a session.
+        By a checkpoint, as ``LedgerStore`` says. Of each document nothing is read but what is summed and what
+        it is counted by. Raises ``DataUnavailable``, also for a document that can't be summed, or counted on
+        a session.
         """
+        session = today or datetime.now(UTC).date()
+        return net_units_of(self.sums(session), account, today=session, counting=counting)
 
-        def read(client: Client, deadline: Deadline) -> list[tuple[str, dict[str, Any]]]:
-            query = self._of_account(client, account).select(_SUMMED)
-            return [(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
-
-        documents = self._reading(read)
-        check_own((_keys(*document) for document in documents), account, self.place)
-        try:
-            return net_units(
-                (id_, one.get("symbol"), one.get("side"), one.get("filled_qty")) for id_, one in documents
-            )
-        except EngineError as error:
-            raise DataUnavailable(f"{self.place}: {error}") from error
+    def sums(self, today: date) -> FirestoreSums:
+        """Return the ledger as it is summed; ``today`` is the session that it is."""
+        ledger, agent = ((*self._tenant(), name) for name in (LEDGER, AGENT))
+        return FirestoreSums(self.project, self.place, self.timeout_s, ledger, agent, today)
 
     def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:
         """Merge documents into the ledger and give how many of the stored ones changed.
@@ -247,8 +245,9 @@ class FirestoreStore:
             return 0
 
         def write(client: Client, deadline: Deadline) -> int:
-            writing = LedgerWriting(client, self._ledger(client), self.place, deadline, self.timeout_s)
-            return writing.merge(news)
+            sums = ChangedSums(client, client.collection(*self._tenant(), AGENT))
+            ledger = self._ledger(client)
+            return LedgerWriting(client, ledger, sums, self.place, deadline, self.timeout_s).merge(news)
 
         return self._writing(write, times=math.ceil(len(news) / _DOCUMENTS_PER_TIMEOUT))
 
@@ -334,7 +333,9 @@ class FirestoreStore:
         today = {"trading_date": session.isoformat()}
         every: list[dict[str, Any]] = [{**today, "broker_account_id": account} for account in accounts]
         wanted = [today, *every, *({**one, COUNTS_AS_TRADE: False} for one in every)]
-        works: list[Callable[[], Any]] = [partial(self._count, ledger, one, deadline) for one in wanted]
+        works: list[Callable[[], Any]] = [
+            partial(counted, ledger, one, deadline, self.place) for one in wanted
+        ]
         works += [partial(_in_range, ledger, *one, deadline) for one in ranges_without_sessions(session)]
         answers = in_threads(works, _COUNTS_AT_ONCE, deadline)
         (of_all, *counts), unusual = answers[: len(wanted)], answers[len(wanted) :]
@@ -351,22 +352,6 @@ class FirestoreStore:
                 )
         return [there - out for there, out in zip(documents, left_out, strict=True)]
 
-    def _count(self, ledger: CollectionReference, fields: Mapping[str, Any], deadline: Deadline) -> int:
-        """Count the documents with these values in these fields."""
-        from google.cloud.firestore import And, FieldFilter
-
-        query = ledger.where(filter=And([FieldFilter(name, "==", value) for name, value in fields.items()]))
-        # Its types say that get is called on the class, and that rows are results.
-        count: Any = query.count(alias="trades")
-        answer = asked(lambda left_s: list(count.get(retry=never(), timeout=left_s)), deadline)
-        values = [result.value for row in answer for result in row if result.alias == "trades"]
-        if len(values) != 1 or not (values[0] >= 0 and float(values[0]).is_integer()):
-            raise DataUnavailable(
-                f"{self.place}: the documents with {dict(fields)} are {values}; expected one whole number "
-                f"from 0 on. See that nothing on the way alters its answers."
-            )
-        return int(values[0])
-
 
 def _in_range(
     ledger: CollectionReference, first: str | None, end: str | None, deadline: Deadline
@@ -375,23 +360,18 @@ def _in_range(
     query = ledger.order_by("trading_date").select(_KEYS).limit(MOST_IN_DOUBT)
     query = query if first is None else query.start_at({"trading_date": first})
     query = query if end is None else query.end_before({"trading_date": end})
-    return [_keys(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
+    return [_keys(one.id, one.to_dict() or {}) for one in streamed(query, deadline)]
 
 
 def _of_session(ledger: CollectionReference, session: date, deadline: Deadline) -> list[DocumentKeys]:
     from google.cloud.firestore import FieldFilter
 
     query = ledger.where(filter=FieldFilter("trading_date", "==", session.isoformat())).select(_KEYS)
-    return [_keys(one.id, one.to_dict() or {}) for one in _streamed(query, deadline)]
+    return [_keys(one.id, one.to_dict() or {}) for one in streamed(query, deadline)]
 
 
 def _keys(order_id: str, document: Mapping[str, Any]) -> DocumentKeys:
     return DocumentKeys(order_id, *(document.get(name) for name in _KEYS))
-
-
-def _streamed(query: Query, deadline: Deadline) -> list[DocumentSnapshot[DocumentReference]]:
-    """Give every document of a query, all of one moment: its answer is one stream, however long it is."""
-    return asked(lambda left_s: list(query.stream(retry=never(), timeout=left_s)), deadline)
 
 
 def _snapshots(

@@ -8,18 +8,18 @@ written again in the next round, so that no write is ever lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import DataUnavailable, DocumentRefused, EngineError
 from engine.ledger.documents import ledger_keys, merge_ledger_document
-from engine.model.keeping import DOCUMENT, INNER_LIST, is_kept_within_a_map, stored_size, too_large
-from engine.stores.deadlines import at_once
+from engine.model.keeping import DOCUMENT, stored_size, too_large
 from engine.stores.firestore.client import (
     Deadline,
     asked,
+    in_threads,
     in_words,
     is_contention,
     is_refusal,
@@ -27,6 +27,8 @@ from engine.stores.firestore.client import (
     never,
     pause,
 )
+from engine.stores.firestore.documents import decoded, encoded
+from engine.stores.firestore.sums import ChangedSums, Pair, summand_of
 
 if TYPE_CHECKING:
     from google.cloud.firestore import Client, CollectionReference, DocumentReference, DocumentSnapshot
@@ -51,13 +53,28 @@ class Change:
     size: int
     read: Snapshot | None
 
+    @property
+    def pair(self) -> Pair:
+        """The document as it was and as it is to be, as each is summed; None for absent."""
+        old = None if self.read is None else summand_of(self.order_id, self.read.to_dict() or {})
+        return old, summand_of(self.order_id, self.document)
+
+    @property
+    def accounts(self) -> set[str]:
+        """The accounts that it was and is to be of."""
+        return {one.account for one in self.pair if one is not None and isinstance(one.account, str)}
+
 
 @dataclass(frozen=True)
 class LedgerWriting:
-    """One write into the ``ledger`` collection, each request of it bounded by ``timeout_s`` seconds."""
+    """One write into the ``ledger`` collection, each request of it bounded by ``timeout_s`` seconds.
+
+    Its batches follow one another: each changes the checkpoints (``sums``) that the one before it has left.
+    """
 
     client: Client
     ledger: CollectionReference
+    sums: ChangedSums
     place: str
     deadline: Deadline
     timeout_s: float
@@ -147,7 +164,10 @@ class LedgerWriting:
         return snapshots
 
     def _written(self, chunks: Sequence[Sequence[Change]]) -> list[Exception | None]:
-        return in_threads([partial(self._write, chunk) for chunk in chunks], THREADS, self.deadline)
+        accounts = sorted({account for chunk in chunks for one in chunk for account in one.accounts})
+        if accounts:
+            self.sums.read(accounts, self._request_deadline())
+        return [self._write(chunk) for chunk in chunks]
 
     def _write(self, chunk: Sequence[Change]) -> Exception | None:
         """Write a chunk, all or nothing; give the error."""
@@ -167,10 +187,12 @@ class LedgerWriting:
                 if name not in before or before[name] != value
             }
             batch.update(reference, fields, option=LastUpdateOption(change.read.update_time))
+        changed = self.sums.put(batch, [change.pair for change in chunk])
         try:
-            batch.commit(retry=never(), timeout=self._request_deadline().left_s())
+            results = batch.commit(retry=never(), timeout=self._request_deadline().left_s())
         except Exception as error:
             return error
+        self.sums.committed(changed, [one.update_time for one in results[len(chunk) :]])
         return None
 
     def _request_deadline(self, share: float = 1) -> Deadline:
@@ -182,71 +204,15 @@ def _merged(old: dict[str, Any] | None, news: Sequence[Mapping[str, Any]]) -> di
     return reduce(merge_ledger_document, others, merge_ledger_document(old, first))
 
 
-def in_threads(works: Sequence[Callable[[], T]], threads: int, deadline: Deadline) -> list[T]:
-    """Give what each of ``works`` gives, done by so many threads; raises the first error of one."""
-    if len(works) <= 1:
-        return [work() for work in works]
-    shares = {f"part {start + 1}": works[start::threads] for start in range(min(threads, len(works)))}
-    works_of = {name: partial(_one_by_one, share) for name, share in shares.items()}
-    answers = at_once(works_of, 2 * deadline.left_s())  # each request has a deadline, and better words
-    results: list[Any] = [None] * len(works)
-    for start, answer in enumerate(answers[name] for name in shares):
-        results[start::threads] = answer.get()
-    return results
-
-
-def _one_by_one(works: Sequence[Callable[[], T]]) -> list[T]:
-    return [work() for work in works]
-
-
 def _chunks(changes: Sequence[Change]) -> list[list[Change]]:
+    """Return the changes in parts that one request takes, with a checkpoint for each of their accounts."""
     chunks: list[list[Change]] = []
-    size = math.inf
+    size, accounts = math.inf, set[str]()
     for change in changes:
-        if size + change.size > BYTES_PER_REQUEST or len(chunks[-1]) == WRITES_PER_REQUEST:
+        accounts |= change.accounts
+        if size + change.size > BYTES_PER_REQUEST or len(chunks[-1]) + 1 + len(accounts) > WRITES_PER_REQUEST:
             chunks.append([])
-            size = 0
+            size, accounts = 0, change.accounts
         chunks[-1].append(change)
         size += change.size
     return chunks
-
-
-def encoded(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a document as Firestore keeps it: it has no lists in lists, so the inner one is put into a map.
-
-    That map has the one field ``[]``; a map in a list that is like it by itself is put into another one.
-    """
-    return {name: _encoded(value) for name, value in document.items()}
-
-
-def _encoded(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return encoded(value)
-    if isinstance(value, list):
-        return [
-            {INNER_LIST: _encoded(item)} if is_kept_within_a_map(item) else _encoded(item) for item in value
-        ]
-    return value
-
-
-def decoded(snapshot: Snapshot) -> dict[str, Any]:
-    """Give a document that was kept by ``encoded``."""
-    document: dict[str, Any] = _decoded(snapshot.to_dict() or {})
-    return document
-
-
-def _decoded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _decoded(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_decoded(item[INNER_LIST] if _wraps_one(item) else item) for item in value]
-    return value
-
-
-def _wraps_one(item: Any) -> bool:
-    """Tell our own maps from one that others wrote, with any value in it."""
-    return _is_wrapped(item) and (isinstance(item[INNER_LIST], list) or _is_wrapped(item[INNER_LIST]))
-
-
-def _is_wrapped(item: Any) -> bool:
-    return isinstance(item, Mapping) and list(item) == [INNER_LIST]

@@ -26,6 +26,7 @@ from google.cloud.firestore_v1.types import RunAggregationQueryResponse
 
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
 from engine.stores.firestore import client as firestore_client
+from engine.stores.firestore import sums as firestore_sums
 from engine.stores.firestore.store import FirestoreStore
 from tests.engine.stores.trades import SESSION, bought, counted, trade
 from tests.servers.firestore import FirestoreEmulator
@@ -478,6 +479,7 @@ def test_a_count_that_is_no_whole_number_is_unavailable(
             store.trade_counts(["a", "b", "c"], SESSION)
 
 
+COUNTED = "engine.stores.firestore.store.counted"
 OF_DOCUMENTS = {"broker_account_id": "a33", "trading_date": "2026-03-02"}
 
 
@@ -485,14 +487,14 @@ OF_DOCUMENTS = {"broker_account_id": "a33", "trading_date": "2026-03-02"}
 def test_one_count_that_fails_fails_the_call(
     store: FirestoreStore, monkeypatch: pytest.MonkeyPatch, counted: dict[str, Any]
 ) -> None:
-    count = FirestoreStore._count
+    count = firestore_sums.counted
 
-    def failing(self: FirestoreStore, ledger: Any, fields: dict[str, Any], *others: Any) -> int:
+    def failing(ledger: Any, fields: dict[str, Any], *others: Any) -> int:
         if fields == counted:
             raise DataUnavailable("one count failed")
-        return count(self, ledger, fields, *others)
+        return count(ledger, fields, *others)
 
-    monkeypatch.setattr(FirestoreStore, "_count", failing)
+    monkeypatch.setattr(COUNTED, failing)
     with pytest.raises(DataUnavailable, match="one count failed"):
         store.trade_counts([f"a{n}" for n in range(40)], SESSION)
 
@@ -500,7 +502,7 @@ def test_one_count_that_fails_fails_the_call(
 def test_more_documents_that_are_no_trades_than_there_are_is_unavailable(
     store: FirestoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FirestoreStore, "_count", lambda _, __, fields, ___: len(fields))
+    monkeypatch.setattr(COUNTED, lambda _, fields, *__: len(fields))
     with pytest.raises(DataUnavailable, match="of 2 documents of account a, 3 are no trades of their own"):
         store.trade_counts(["a"], SESSION)
 
@@ -509,7 +511,7 @@ def test_all_counts_are_asked_for_at_the_same_time(
     store: FirestoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = threading.Barrier(5, timeout=PATIENT_S)
-    monkeypatch.setattr(FirestoreStore, "_count", lambda *_: together.wait() * 0)
+    monkeypatch.setattr(COUNTED, lambda *_: together.wait() * 0)
     monkeypatch.setattr("engine.stores.firestore.store._in_range", lambda *_: [])
     assert counted(store, "a", "b") == {}
 
