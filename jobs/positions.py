@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,7 @@ def accept(file: str, *, by: str, why: str, as_json: bool, clock: Callable[[], d
         before = [pair for pair in pairs if pair[1]["broker_order_id"] in known]
         new = [pair for pair in pairs if pair not in before]
         waiting, done = [row for row, _ in new], [row for row, _ in before]
-        check_against_ledger(waiting, _ledger(store, rows), done, Path(file).name)
+        check_against_ledger(waiting, _ledger(store, rows, session), done, Path(file).name)
         keep_adjustments(setup.objects, documents)
         store.write_ledger([document for _, document in new])
         if not setup.settings.dry_run:
@@ -141,13 +141,13 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _ledger(store: LedgerStore, rows: Sequence[Proposed]) -> dict[tuple[str, str], int]:
+def _ledger(store: LedgerStore, rows: Sequence[Proposed], session: date) -> dict[tuple[str, str], int]:
     """Give what the ledger has of the accounts of a proposal, in units."""
     accounts = dict.fromkeys(row.broker_account_id for row in rows)
     return {
         (account, symbol): units
         for account in accounts
-        for symbol, units in store.net_positions(account).items()
+        for symbol, units in store.net_positions(account, today=session).items()
     }
 
 

@@ -18,6 +18,7 @@ from engine.accounts.connection import SEND_S, Venue
 from engine.accounts.other_folders import SharedOrders
 from engine.brokers.trading import Activities
 from engine.context import RunContext
+from engine.errors import DataUnavailable
 from engine.ledger.documents import adjustment_document
 from engine.model.breaks import Accepted, Break, BrokerBook, OwnBook, OwnOrder, units_of
 from engine.model.orders import BrokerFill, BrokerOrder, BrokerPosition
@@ -102,7 +103,7 @@ class Books:
             return cls(context, venue, trading_date, None, {}, why_not="nobody has named the account yet")
         mark = context.positions.sync_mark(venue.account)
         why_not = _why_not(context, venue)
-        positions = {} if why_not else context.ledger.net_positions(venue.account)
+        positions = {} if why_not else context.ledger.net_positions(venue.account, today=trading_date)
         clean_since = venue.notes.agent_document(f"reconciled-{venue.key}")
         return cls(context, venue, trading_date, mark, positions, clean_since, why_not)
 
@@ -125,9 +126,24 @@ class Books:
             recent = self._recent(found, strangers)
             if recent.changed:
                 compared = self._laid_beside(replace(found, recent=recent), at=at)
+        if compared.mark.open_breaks:
+            self._check_sum()
         if not compared.mark.open_breaks and not trades:
             self._note_clean(told)
         return replace(compared, unbooked_trades=trades)
+
+    def _check_sum(self) -> None:
+        """Check that a difference is not of documents which another program put or deleted unnoticed.
+
+        What is summed by a checkpoint is counted then. Raises ``DataUnavailable``.
+        """
+        account, ledger = self.venue.account, self.context.ledger
+        summed = ledger.net_positions(account, today=self.trading_date)
+        if ledger.net_positions(account, today=self.trading_date, counting=True) != summed:
+            raise DataUnavailable(
+                f"{ledger.place}: another program has put or deleted ledger documents of account {account} "
+                f"in old sessions. They are summed up anew now, and nothing was compared: sync again."
+            )
 
     def _opened(self, told: BrokerSnapshot, trades: int, at: datetime) -> Compared:
         """Return the comparison of an account whose opening balance was just taken over."""

@@ -14,6 +14,7 @@ from engine.reconciliation.break_files import latest_proposal
 from engine.reconciliation.sync import Session, Synced, sync_all
 from engine.record.run_folder import RunFolder
 from engine.settings.variables import RiskConfig
+from engine.stores.embedded.store import EmbeddedStore
 from tests.desk import Row, order, outcomes
 from tests.engine.routing.trading import (
     Killed,
@@ -93,6 +94,27 @@ def test_a_sync_with_nothing_new_asks_the_broker_at_most_five_times(desk: Tradin
     before = len(desk.requests())
     synced(desk)
     assert len(desk.requests()) - before <= 5
+
+
+def test_a_difference_of_documents_that_another_program_changed_unnoticed_is_no_break_but_unknown(
+    desk: TradingDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found(desk) == []
+    desk.place_by_hand(symbol="SPY", qty="90")
+    desk.tick(5)
+    assert found(desk) == [("manual_trade", "SPY", 90.0)]
+    summed = EmbeddedStore.net_positions
+
+    def recounted(
+        store: EmbeddedStore, account: str, *, today: date, counting: bool = False
+    ) -> dict[str, int]:
+        return {"SPY": 90 * 10**9} if counting else summed(store, account, today=today)
+
+    monkeypatch.setattr(EmbeddedStore, "net_positions", recounted)
+    with desk.venues() as venues:
+        answer = sync_all(desk.context(venues=venues), venues, SESSION)["paper"]
+    assert isinstance(answer, EngineError)
+    assert "another program has put or deleted ledger documents of account paper" in str(answer)
 
 
 # --- each kind

@@ -156,35 +156,40 @@ def test_no_more_is_read_of_a_document_than_what_is_summed(
 ) -> None:
     large = {"raw_broker_order": {"note": "x" * 100_000}}
     store.write_ledger([bought(f"o-{n}", "SPY", 1) | large for n in range(3)])
-    read: list[set[str]] = []
+    read: list[frozenset[str]] = []
     to_dict = DocumentSnapshot.to_dict
 
     def noting(self: Any) -> Any:
         fields = to_dict(self)
-        read.append(set(fields or ()))
+        read.append(frozenset(fields or ()))
         return fields
 
     monkeypatch.setattr(DocumentSnapshot, "to_dict", noting)
     assert store.net_positions("paper") == {"SPY": 3_000_000_000}
-    assert read == [{"symbol", "side", "filled_qty", "broker_account_id", "trading_date"}] * 3
+    summed = frozenset({"symbol", "side", "filled_qty", "broker_account_id", "trading_date"})
+    assert set(read) == {summed, frozenset({"checkpoint", "writes"})}
 
 
 def test_sums_ask_for_no_index_but_those_that_firestore_makes_by_itself(
     store: FirestoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A filter for one field, or several filters for equality: anything else needs an index of its own."""
-    asked: list[str] = []
+    asked: list[Any] = []
     stream = Query.stream
 
     def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
-        asked.append(str(self._to_protobuf().where))
+        asked.append(self._to_protobuf())
         return stream(self, *args, **kwargs)
 
+    store.write_ledger([bought("o-1", "SPY", 1), bought("o-2", "SPY", 1, trading_date="2026-03-03")])
     monkeypatch.setattr(Query, "stream", noting)
-    store.net_positions("paper")
+    store.net_positions("paper", today=SESSION)
     store.account_documents("paper", since=SESSION)
-    assert len(asked) == 2
-    assert all(query.count("field_path") == 1 for query in asked)
+    assert len(asked) > 4
+    for query in asked:
+        where = str(query.where)
+        assert where.count("op: EQUAL") == where.count("field_path") or where.count("field_path") == 1
+        assert {one.field.field_path for one in query.order_by} <= {"__name__"}
 
 
 # --- documents of others
@@ -252,7 +257,7 @@ def test_no_request_has_more_documents_than_firestore_takes(
     store: FirestoreStore, commits: list[tuple[int, int]]
 ) -> None:
     assert store.write_ledger([trade(f"o-{n}") for n in range(1001)]) == 1001
-    assert sorted(documents for documents, _ in commits) == [1, 500, 500]
+    assert [writes for writes, _ in commits] == [500, 500, 4]  # the account's checkpoint in each
     assert counted(store, "paper") == {"paper": 1001}
 
 
@@ -264,7 +269,7 @@ def test_no_request_is_longer_than_firestore_takes(
     store.write_ledger(
         [trade(f"o-{n}") | large for n in range(12)] + [trade(f"p-{n}") | wide for n in range(12)]
     )
-    assert sum(documents for documents, _ in commits) == 24
+    assert sum(writes - 1 for writes, _ in commits) == 24  # and the account's checkpoint
     assert max(size for _, size in commits) < 10 * 2**20
 
 
@@ -280,7 +285,7 @@ def test_what_has_not_changed_is_not_written(store: FirestoreStore, commits: lis
     store.write_ledger([trade("o-1"), trade("o-2")])
     commits.clear()
     assert store.write_ledger([trade("o-1"), trade("o-2", filled=2)]) == 1
-    assert [documents for documents, _ in commits] == [1]
+    assert [writes for writes, _ in commits] == [2]  # the document and the account's checkpoint
     commits.clear()
     assert store.write_ledger([trade("o-1")]) == 0
     assert commits == []
