@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.accounts.connection import Venues
+from engine.accounts.connection import Connections
 from engine.log import EventLog, wall_clock
 from engine.record.objects import Objects
 from engine.record.run_folder import RunFolders
@@ -30,9 +30,9 @@ class RunContext:
     ``objects`` holds run folders, archive and quarantine. ``kill_switch`` is read anew whenever it matters.
     What a store or the switch doesn't say in ``risk_data_timeout_s`` is unavailable, or on.
     ``stopping`` says whether the job was asked to end between two steps; ``progress`` is told the step, and
-    how much of it is done. ``venues`` is where a live run sends its orders; None in a dry run. ``closed_by``:
-    the reason, and why, where the gate before live trading is closed: cancels are carried out, and no order
-    is sent.
+    how much of it is done. ``connections`` is where a live run sends its orders; None in a dry run.
+    ``closed_by``: the reason, and why, where the gate before live trading is closed: cancels are carried
+    out, and no order is sent.
     """
 
     objects: Objects
@@ -45,7 +45,7 @@ class RunContext:
     risk_data_timeout_s: float = 10.0
     stopping: Callable[[], bool] = _never
     progress: Callable[[str, int, int], None] = _unseen
-    venues: Venues | None = None
+    connections: Connections | None = None
     closed_by: tuple[str, str] | None = None
 
     @property

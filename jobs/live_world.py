@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from engine.accounts.connection import Venues
+from engine.accounts.connection import Connections
 from engine.errors import EngineError, GateClosed, LeaseHeld
 from engine.log import EventLog
 from engine.run.stages import finish, in_doubt, to_finish
@@ -18,7 +18,7 @@ from jobs.world import Setup
 class Beyond:
     """Where orders go, and the reason, and why, for which none does; None where the gate is open."""
 
-    venues: Venues
+    connections: Connections
     closed_by: tuple[str, str] | None
 
 
@@ -36,8 +36,8 @@ def opened(setup: Setup, stopping: Callable[[], bool], *, cancels_pass: bool) ->
         if closed is not None:
             _announce(closed, refusals)
         try:
-            with setup.venues(stopping) as venues:
-                yield Beyond(venues, closed)
+            with setup.connections(stopping) as connections:
+                yield Beyond(connections, closed)
         except LeaseHeld as error:
             setup.agent().note_turned_away([("lease_held", str(error))])
             raise
@@ -70,8 +70,10 @@ def _look_up(setup: Setup, stopping: Callable[[], bool], closed: tuple[str, str]
     try:
         if not in_doubt(setup.context(progress=_unseen, stopping=stopping)):
             return
-        with setup.venues(stopping, to_trade=False) as venues:
-            context = setup.context(progress=_unseen, stopping=stopping, venues=venues, closed_by=closed)
+        with setup.connections(stopping, to_trade=False) as connections:
+            context = setup.context(
+                progress=_unseen, stopping=stopping, connections=connections, closed_by=closed
+            )
             doubtful = {folder.run_id for folder in in_doubt(context)}
             for folder in to_finish(context):
                 if folder.run_id in doubtful:

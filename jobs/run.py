@@ -108,7 +108,7 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
     ):
         context = setup.context(progress=progress, stopping=stopping)
         if beyond is not None:
-            context = replace(context, venues=beyond.venues, closed_by=beyond.closed_by)
+            context = replace(context, connections=beyond.connections, closed_by=beyond.closed_by)
         resumed = to_finish(context)
         for folder in resumed:
             finish(folder, context, books=None if INPUTS in folder.names() else _books(setup, context))
@@ -124,7 +124,7 @@ def _books(setup: Setup, context: RunContext) -> BooksRead | None:
 
     Raises ``BrokerError`` where no broker answers: what the run would have sealed is left to a later one.
     """
-    if context.venues is None:
+    if context.connections is None:
         return None
     from engine.run.books_read import read_books
 

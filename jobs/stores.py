@@ -57,11 +57,13 @@ def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> int:
     now = datetime.now(UTC)
     with (
         exclusive(setup.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes),
-        setup.venues(termination_asked(also_ctrl_c=True), to_trade=False) as venues,
+        setup.connections(termination_asked(also_ctrl_c=True), to_trade=False) as connections,
     ):
         removed = {
-            venue.shown_as: SharedOrders(venue).forget_folder(lost, setup.objects, by=by, why=why, at=now)
-            for venue in venues.at_work
+            connection.shown_as: SharedOrders(connection).forget_folder(
+                lost, setup.objects, by=by, why=why, at=now
+            )
+            for connection in connections.at_work
         }
     runs = [run for keys in removed.values() for run in keys]
     if not runs:

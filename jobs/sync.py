@@ -44,16 +44,16 @@ def sync_stores(*, as_json: bool, also: _Also = lambda _: {}) -> int:
         with (
             exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes),
             _on_its_stores(setup),
-            setup.venues(stopping, to_trade=False) as venues,
+            setup.connections(stopping, to_trade=False) as connections,
         ):
-            if "" in venues.by_account:
+            if "" in connections.by_account:
                 raise ConfigurationError(
                     "EXEC_BROKER_ACCOUNT_ID is not set, no run has named the account of the keys yet, and a "
                     "sync has no intents to learn its name from. Set it to what intents call the account."
                 )
-            context = setup.context(progress=lambda *_: None, stopping=stopping, venues=venues)
+            context = setup.context(progress=lambda *_: None, stopping=stopping, connections=connections)
             session = Session(trading_date(context.clock(), setup.settings.calendar), setup.settings.calendar)
-            answers = sync_all(context, venues, session)
+            answers = sync_all(context, connections, session)
             return _told(answers, context, also=lambda: also(setup), as_json=as_json)
     except RunInProgress as error:
         if as_json:
@@ -95,7 +95,7 @@ def _told(
     """Print what became of each account; gives the exit code."""
     left = [order for one in left_open(context.objects) for order in one.orders]
     failed = {account: str(answer) for account, answer in answers.items() if isinstance(answer, EngineError)}
-    failed |= context.venues.down if context.venues else {}
+    failed |= context.connections.down if context.connections else {}
     synced = [answer for answer in answers.values() if not isinstance(answer, EngineError)]
     if not synced:
         raise EngineError(" ".join(f"{account}: {why}" for account, why in failed.items()))

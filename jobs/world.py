@@ -26,7 +26,7 @@ from engine.text.masking import shown_text
 
 if TYPE_CHECKING:  # a dry run has no gate, and is short
     from engine.accounts.configured import AccountSettings
-    from engine.accounts.connection import Venues
+    from engine.accounts.connection import Connections
     from engine.brokers.access import Access
     from engine.brokers.chosen import PatienceSettings
     from engine.safety.agent_state import Agent
@@ -177,7 +177,7 @@ class Setup:
         ]
 
     @contextmanager
-    def venues(self, stopping: Callable[[], bool], *, to_trade: bool = True) -> Iterator[Venues]:
+    def connections(self, stopping: Callable[[], bool], *, to_trade: bool = True) -> Iterator[Connections]:
         """Give where a live run sends its orders, for as long as this job may send there.
 
         Accounts that a preflight found can't be traded are left out. Raises ``BrokerError`` where no broker
@@ -195,8 +195,8 @@ class Setup:
             to_trade=to_trade,
         )
         left_out = self._left_out() if to_trade else {}
-        with opening.venues(self.accesses(stopping=stopping), left_out=left_out) as venues:
-            yield venues
+        with opening.connections(self.accesses(stopping=stopping), left_out=left_out) as connections:
+            yield connections
 
     def _left_out(self) -> dict[str, str]:
         """Return the accounts that the preflight found can't be traded, and why: they aren't asked again."""
@@ -210,7 +210,7 @@ class Setup:
         *,
         progress: Callable[[str, int, int], None],
         stopping: Callable[[], bool],
-        venues: Venues | None = None,
+        connections: Connections | None = None,
         closed_by: tuple[str, str] | None = None,
     ) -> RunContext:
         """Give the edges of a run: stores, disk, the wall clock, SIGTERM, and what a live run has beyond."""
@@ -224,7 +224,7 @@ class Setup:
             risk_data_timeout_s=self.settings.stores.timeout_s,
             stopping=stopping,
             progress=progress,
-            venues=venues,
+            connections=connections,
             closed_by=closed_by,
         )
 

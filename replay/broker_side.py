@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 from requests.adapters import BaseAdapter
 
-from engine.accounts.connection import Names, Patience, Venue, Venues
+from engine.accounts.connection import Connection, Connections, Names, RetryPolicy
 from engine.brokers.chosen import Recording as Remembering
 from engine.brokers.chosen import first_request_since
 from engine.context import RunContext
@@ -130,8 +130,8 @@ class _Stage:
         journal = Journal(self.folder, gather_s=0.0) if self.was_resumed else None
         held, documents = self._held(), MemoryDocuments()
         said = self.folder.json(INPUTS)["broker"]
-        venues = [
-            Venue(
+        connections = [
+            Connection(
                 account=place["account"],
                 key=place["account_key"],
                 broker=ReplayedBroker(
@@ -143,7 +143,7 @@ class _Stage:
                 halted=lambda: "",
                 notes=documents,
                 settle_s=0.0,
-                patience=Patience(lookups_s=(0.0,) * 5, down_after_s=1.0),
+                patience=RetryPolicy(lookups_s=(0.0,) * 5, down_after_s=1.0),
                 orders_at_once=orders_at_once,
             )
             for place in self.places
@@ -162,7 +162,7 @@ class _Stage:
             clock=lambda: self.at,
         )
         return trade_accounts(
-            self.folder, context, Venues(at_work=tuple(venues), names=Names(documents), down=down)
+            self.folder, context, Connections(at_work=tuple(connections), names=Names(documents), down=down)
         )
 
     def _transport(self, account: str, journal: Journal | None) -> BaseAdapter:

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from engine.accounts.connection import Opening, Patience, Venue, Venues
+from engine.accounts.connection import Connection, Connections, Opening, RetryPolicy
 from engine.brokers.access import Access
 from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.context import RunContext
@@ -23,7 +23,7 @@ from replay.simulator.server import Simulator
 from tests.desk import NOON, Desk
 
 HOST = "https://paper-api.alpaca.markets"
-QUICK = Patience(lookups_s=(0.01, 0.02, 0.04), down_after_s=0.2)
+QUICK = RetryPolicy(lookups_s=(0.01, 0.02, 0.04), down_after_s=0.2)
 
 
 def simulated(**said: Any) -> Simulator:
@@ -39,7 +39,7 @@ class LiveDesk(Desk):
 
     simulator: Simulator = field(default_factory=simulated)
     settle_s: float = 0.3
-    patience: Patience = QUICK
+    patience: RetryPolicy = QUICK
     stopping: Callable[[], bool] = lambda: False
     broker_patience_s: float = 0.5
 
@@ -64,22 +64,22 @@ class LiveDesk(Desk):
         return [Access(account="paper", broker=self.broker())]
 
     @contextmanager
-    def venues(self) -> Iterator[Venues]:
+    def connections(self) -> Iterator[Connections]:
         opening = Opening(
             agent=self.agent(),
             holder=Holder.of(self.data),
             settle_s=self.settle_s,
             stopping=self.stopping,
         )
-        with opening.venues(self.accesses()) as venues:
-            at_work = tuple(replace(venue, patience=self.patience) for venue in venues.at_work)
-            yield replace(venues, at_work=at_work)
+        with opening.connections(self.accesses()) as connections:
+            at_work = tuple(replace(venue, patience=self.patience) for venue in connections.at_work)
+            yield replace(connections, at_work=at_work)
 
     @contextmanager
-    def venue(self) -> Iterator[Venue]:
+    def venue(self) -> Iterator[Connection]:
         """Give the venue of the only account."""
-        with self.venues() as venues:
-            (venue,) = venues.at_work
+        with self.connections() as connections:
+            (venue,) = connections.at_work
             yield venue
 
     def live(
@@ -91,9 +91,9 @@ class LiveDesk(Desk):
         )
         config = config or RiskConfig(accounts=frozenset({"paper"}))
         self.data.mkdir(parents=True, exist_ok=True)
-        with self.venues() as venues:
+        with self.connections() as connections:
             context: RunContext = replace(
-                self.context(), venues=venues, stopping=self.stopping, **(changes or {})
+                self.context(), connections=connections, stopping=self.stopping, **(changes or {})
             )
             for unfinished in to_finish(context):
                 finish(unfinished, context)

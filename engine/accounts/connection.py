@@ -18,7 +18,7 @@ from engine.safety.lease import Holder, Lease, Leasing
 from engine.safety.lease_holding import hold_until_done
 from engine.stores.protocols import AgentDocuments
 
-__all__ = ["Names", "Opening", "Patience", "Venue", "Venues", "account_key"]
+__all__ = ["Connection", "Connections", "Names", "Opening", "RetryPolicy", "account_key"]
 
 SEND_S = 20.0
 """A request to place an order is over after this time: connecting and waiting for the reply."""
@@ -26,7 +26,7 @@ _Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long the outcome of a request is sought; seconds.
 
     ``lookups_s``: the waits between lookups of an order that isn't found. ``posts``: how often an order is
@@ -46,7 +46,7 @@ class Patience:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Venue:
+class Connection:
     """Where the orders of one account are sent.
 
     ``account``: what intents call it, "" as long as nobody has named it. ``key`` tells it from every other
@@ -62,10 +62,10 @@ class Venue:
     halted: Callable[[], str]
     notes: AgentDocuments
     settle_s: float = 30.0
-    patience: Patience = Patience()
+    patience: RetryPolicy = RetryPolicy()
     orders_at_once: int = SENDERS
 
-    def recorded(self, recorder: Recorder) -> Venue:
+    def recorded(self, recorder: Recorder) -> Connection:
         """Give the same venue, with the broker's traffic recorded."""
         return replace(self, broker=self.broker.recorded(recorder, self.account))
 
@@ -76,26 +76,26 @@ class Venue:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Venues:
+class Connections:
     """Where a live run sends its orders: a venue for each account that may trade.
 
     ``down``: why accounts that are configured can't be traded, by name. ``names`` keeps what each is called.
     """
 
-    at_work: tuple[Venue, ...]
+    at_work: tuple[Connection, ...]
     names: Names
     down: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
-    def by_account(self) -> dict[str, Venue]:
+    def by_account(self) -> dict[str, Connection]:
         """The venues by what intents call their accounts."""
-        return {venue.account: venue for venue in self.at_work}
+        return {connection.account: connection for connection in self.at_work}
 
-    def recorded(self, recorder: Recorder) -> Venues:
+    def recorded(self, recorder: Recorder) -> Connections:
         """Give the same venues, with their traffic recorded."""
-        return replace(self, at_work=tuple(venue.recorded(recorder) for venue in self.at_work))
+        return replace(self, at_work=tuple(connection.recorded(recorder) for connection in self.at_work))
 
-    def named_by(self, accounts: Sequence[str]) -> Venues:
+    def named_by(self, accounts: Sequence[str]) -> Connections:
         """Let a batch's only account give its name to the only one of the keys, where it has none yet.
 
         Where that can't be, none of the batch's accounts can be traded.
@@ -126,21 +126,21 @@ class Venues:
 class Opening:
     """How venues are opened; ``to_trade`` off: also those that may only be looked at, being blocked.
 
-    ``broker_wait_s`` as in ``Patience``.
+    ``broker_wait_s`` as in ``RetryPolicy``.
     """
 
     agent: Agent
     holder: Holder
     settle_s: float
     stopping: Callable[[], bool]
-    broker_wait_s: float = Patience.broker_wait_s
+    broker_wait_s: float = RetryPolicy.broker_wait_s
     to_trade: bool = True
     token: Callable[[], str] = Leasing.token
 
     @contextmanager
-    def venues(
+    def connections(
         self, accesses: Sequence[Access], *, left_out: Mapping[str, str] | None = None
-    ) -> Iterator[Venues]:
+    ) -> Iterator[Connections]:
         """Give the venues of accounts for as long as this job holds the leases of all of them.
 
         All are asked, and all leases waited for, at the same time; leases that are held already are renewed
@@ -163,7 +163,7 @@ class Opening:
             for lease in leases.values():
                 if isinstance(lease, Lease):
                     held.enter_context(lease)
-            at_work: list[Venue] = []
+            at_work: list[Connection] = []
             for access in asked:
                 try:
                     key = _or_raise(keys[access.account])
@@ -177,7 +177,7 @@ class Opening:
             for account, why in down.items():
                 message = f"account {account} is left out: {why}"
                 self.agent.log.event("account_down", message, severity="ERROR", account=account)
-            yield Venues(
+            yield Connections(
                 at_work=tuple(at_work),
                 names=self.names,
                 down={account: str(why) for account, why in down.items()},
@@ -231,10 +231,10 @@ class Opening:
         )
         return leasing.acquire(key)
 
-    def _venue(self, access: Access, key: str, lease: Lease) -> Venue:
+    def _venue(self, access: Access, key: str, lease: Lease) -> Connection:
         if access.account:
             self.names.claim(access.account, key)
-        return Venue(
+        return Connection(
             account=access.account or self.names.of(key),
             key=key,
             broker=access.broker,
@@ -242,7 +242,7 @@ class Opening:
             halted=lambda: _why_halted(self.agent),
             notes=self.agent.store,
             settle_s=self.settle_s,
-            patience=Patience(broker_wait_s=self.broker_wait_s),
+            patience=RetryPolicy(broker_wait_s=self.broker_wait_s),
         )
 
 

@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.accounts.connection import Venue
+from engine.accounts.connection import Connection
 from engine.errors import EngineError, UsageError
 from engine.record.folder_identity import folder_identity
 from engine.record.objects import Objects
@@ -45,7 +45,7 @@ class Entry:
 class SharedOrders:
     """The document of one account."""
 
-    venue: Venue
+    connection: Connection
 
     def sending(self, objects: Objects) -> list[Entry]:
         """Return the runs that are sending or died over it, this folder's among them.
@@ -111,16 +111,18 @@ class SharedOrders:
             _adopt(kept, objects)
             change(kept)
             kept = {kind: said for kind, said in kept.items() if said or kind != "forgotten"}
-            if kept == before or self.venue.notes.replace_agent_document(self._name, kept, replacing=before):
+            if kept == before or self.connection.notes.replace_agent_document(
+                self._name, kept, replacing=before
+            ):
                 return
-        raise EngineError(f"{self.venue.notes.place}: {self._name} changes with every look. Run again.")
+        raise EngineError(f"{self.connection.notes.place}: {self._name} changes with every look. Run again.")
 
     def _read(self) -> dict[str, Any] | None:
-        return self.venue.notes.agent_document(self._name)
+        return self.connection.notes.agent_document(self._name)
 
     @property
     def _name(self) -> str:
-        return f"orders-{self.venue.key}"
+        return f"orders-{self.connection.key}"
 
 
 def checked_folder(text: str) -> str:

@@ -98,7 +98,7 @@ def execute_live(
     with (
         exclusive(settings.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC", modes=modes),
         _gate(access, risk, agent, objects).opened(cancels_pass=intent.action == "cancel") as closed,
-        _opening(settings, agent).venues([access]) as venues,
+        _opening(settings, agent).connections([access]) as connections,
     ):
         context = RunContext(
             objects=objects,
@@ -109,7 +109,7 @@ def execute_live(
             log=log,
             clock=risk.clock,
             risk_data_timeout_s=settings.stores.timeout_s,
-            venues=venues,
+            connections=connections,
             closed_by=closed_by(closed),
         )
         for unfinished in to_finish(context):

@@ -91,7 +91,7 @@ def rehearse_collecting(
             objects=InMemory(context.objects),
             inbox=Inbox(Path(place)),
             log=EventLog(io.StringIO()),
-            venues=None,
+            connections=None,
         )
         whole = replace(settings, inbox_settle_s=0.0)
         start = sealed_start(whole, config, context, slot=_NAME, as_of=as_of)
@@ -107,7 +107,7 @@ def rehearse_deciding(folder: RunFolder, context: RunContext) -> None:
     was never synced is unavailable, working orders are those that earlier runs left open, at their full
     quantity, and what a sync found to differ still differs. ``basis`` says so.
     """
-    context = replace(context, objects=folder.objects, log=EventLog(io.StringIO()), venues=None)
+    context = replace(context, objects=folder.objects, log=EventLog(io.StringIO()), connections=None)
     record_inputs(folder, context)
     if folder.start["mode"] == "live":
         _as_last_synced(folder, context)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.accounts.connection import SEND_S, Venue
+from engine.accounts.connection import SEND_S, Connection
 from engine.accounts.other_folders import SharedOrders
 from engine.brokers.trading import Activities
 from engine.context import RunContext
@@ -89,7 +89,7 @@ class Books:
     """Our own book of an account as it was before a sync wrote anything."""
 
     context: RunContext
-    venue: Venue
+    connection: Connection
     trading_date: date
     mark: SyncMark | None
     positions: Mapping[str, int]
@@ -97,15 +97,17 @@ class Books:
     why_not: str = ""
 
     @classmethod
-    def before(cls, context: RunContext, venue: Venue, trading_date: date) -> Books:
+    def before(cls, context: RunContext, connection: Connection, trading_date: date) -> Books:
         """Read the ledger's positions and the mark of the last sync. Raises ``DataUnavailable``."""
-        if not venue.account:
-            return cls(context, venue, trading_date, None, {}, why_not="nobody has named the account yet")
-        mark = context.positions.sync_mark(venue.account)
-        why_not = _why_not(context, venue)
-        positions = {} if why_not else context.ledger.net_positions(venue.account, today=trading_date)
-        clean_since = venue.notes.agent_document(f"reconciled-{venue.key}")
-        return cls(context, venue, trading_date, mark, positions, clean_since, why_not)
+        if not connection.account:
+            return cls(
+                context, connection, trading_date, None, {}, why_not="nobody has named the account yet"
+            )
+        mark = context.positions.sync_mark(connection.account)
+        why_not = _why_not(context, connection)
+        positions = {} if why_not else context.ledger.net_positions(connection.account, today=trading_date)
+        clean_since = connection.notes.agent_document(f"reconciled-{connection.key}")
+        return cls(context, connection, trading_date, mark, positions, clean_since, why_not)
 
     def compared(self, told: BrokerSnapshot, left: OpenOrderRecovery, *, at: datetime) -> Compared:
         """Compare the broker's book with the ledger; ``left`` has looked after what earlier runs left."""
@@ -137,7 +139,7 @@ class Books:
 
         What is summed by a checkpoint is counted then. Raises ``DataUnavailable``.
         """
-        account, ledger = self.venue.account, self.context.ledger
+        account, ledger = self.connection.account, self.context.ledger
         summed = ledger.net_positions(account, today=self.trading_date)
         if ledger.net_positions(account, today=self.trading_date, counting=True) != summed:
             raise DataUnavailable(
@@ -152,10 +154,10 @@ class Books:
             return Compared([], self._mark(at, 0))
         self.context.log.event(
             "unbooked_trades",
-            f"account {self.venue.account} is new to this ledger, and {trades} of its orders of this session "
-            f"have client ids that may be ours: they count for its daily limit",
+            f"account {self.connection.account} is new to this ledger, and {trades} of its orders of this "
+            f"session have client ids that may be ours: they count for its daily limit",
             severity="WARNING",
-            account=self.venue.account,
+            account=self.connection.account,
         )
         return Compared([], self._mark(at, 0), unbooked_trades=trades)
 
@@ -195,7 +197,7 @@ class Books:
             asked_at=told.asked_at,
         )
         ours = OwnBook(
-            account=self.venue.account,
+            account=self.connection.account,
             positions=self.positions,
             late=left.late,
             orders=[
@@ -222,11 +224,11 @@ class Books:
 
     def _is_opened(self, told: BrokerSnapshot, at: datetime) -> bool:
         """Take the broker's positions over as the opening balance, where the ledger knows nothing."""
-        if self.positions or self.context.ledger.has_documents(self.venue.account):
+        if self.positions or self.context.ledger.has_documents(self.connection.account):
             return False
         documents = [
             adjustment_document(
-                account=self.venue.account,
+                account=self.connection.account,
                 symbol=position.symbol,
                 qty=units_of(position.qty) / UNITS,
                 kind=OPENING,
@@ -234,22 +236,22 @@ class Books:
                 why="the first sync of an account that the ledger knew nothing of",
                 at=at,
                 trading_date=self.trading_date,
-                evidence={"account_key": self.venue.key},
+                evidence={"account_key": self.connection.key},
             )
             for position in told.positions
         ]
         if documents:
-            self.venue.lease.hold_for(SEND_S)  # or another job may have opened it, and traded, meanwhile
+            self.connection.lease.hold_for(SEND_S)  # or another job may have opened it, and traded, meanwhile
             keep_adjustments(self.context.objects, documents)
             self.context.ledger.write_ledger(documents)
             held = ", ".join(f"{position.qty:g} {position.symbol}" for position in told.positions[:5])
             more = ", …" if len(documents) > 5 else ""
             self.context.log.event(
                 OPENING,
-                f"account {self.venue.account} is new here and holds {held}{more} already: taken over as its "
-                f"opening balance",
+                f"account {self.connection.account} is new here and holds {held}{more} already: taken "
+                f"over as its opening balance",
                 severity="WARNING",
-                account=self.venue.account,
+                account=self.connection.account,
             )
         return True
 
@@ -271,7 +273,7 @@ class Books:
         since = told.asked_at - _LOOKED_BACK
         if self.clean_since is not None:
             since = datetime.fromisoformat(self.clean_since["broker_time"]) - _MARGIN
-        found = self.venue.broker.activities(after=since)
+        found = self.connection.broker.activities(after=since)
         fills = [fill for fill in found.fills if fill.filled_at >= since]
         return Activities(fills, found.corporate_actions, found.corrected)
 
@@ -285,7 +287,7 @@ class Books:
         elsewhere = {own.client_intent_id for own in self._elsewhere()}
         return recent_orders(
             self.context,
-            self.venue,
+            self.connection,
             since=found.told.asked_at - _LOOKED_BACK,
             named=(found.news.corrected | strangers) - found.looked_after,
             besides=found.looked_after | elsewhere,
@@ -298,17 +300,17 @@ class Books:
                 of_symbol = f" of {one.symbol}" if one.symbol else ""
                 self.context.log.event(
                     "activity_unknown",
-                    f"account {self.venue.account}: the broker lists an activity {one.kind}{of_symbol} "
+                    f"account {self.connection.account}: the broker lists an activity {one.kind}{of_symbol} "
                     f"({one.activity_id}), a type that is not known here. Where it changed a position the "
                     f"comparison says so; look it up on the broker's dashboard.",
                     severity="WARNING",
-                    account=self.venue.account,
+                    account=self.connection.account,
                     symbol=one.symbol,
                 )
 
     def _note_clean(self, told: BrokerSnapshot) -> None:
         """Keep the moment, by the broker's clock, up to which both books tell the same."""
-        self.venue.notes.replace_agent_document(
+        self.connection.notes.replace_agent_document(
             self._note,
             {"broker_time": told.asked_at.isoformat(), _LOOKED_ON: self.trading_date.isoformat()},
             replacing=self.clean_since,
@@ -316,7 +318,7 @@ class Books:
 
     @property
     def _note(self) -> str:
-        return f"reconciled-{self.venue.key}"
+        return f"reconciled-{self.connection.key}"
 
     def _known(self, fills: Sequence[BrokerFill], left: OpenOrderRecovery) -> frozenset[str]:
         """Give which of the orders that filled are ours, by the ledger."""
@@ -329,7 +331,7 @@ class Books:
         """Return which open orders, and legs of them, the ledger has as this account's."""
         ids = {order.broker_order_id for head in open_orders for order in (head, *head.legs)}
         documents = self.context.ledger.ledger_documents(ids)
-        account = self.venue.account
+        account = self.connection.account
         return {id_ for id_, one in documents.items() if one.get("broker_account_id") == account}
 
     def _recorded(self, breaks: Sequence[Break]) -> frozenset[str]:
@@ -343,18 +345,18 @@ class Books:
 
     def _elsewhere(self) -> list[OwnOrder]:
         """Give the orders that runs of other data folders have left open: they are ours as well."""
-        ids = SharedOrders(self.venue).resting_elsewhere(self.context.objects)
+        ids = SharedOrders(self.connection).resting_elsewhere(self.context.objects)
         return [
             OwnOrder(client_intent_id=one, broker_order_id="", symbol="", side="", qty=None) for one in ids
         ]
 
 
-def _why_not(context: RunContext, venue: Venue) -> str:
+def _why_not(context: RunContext, connection: Connection) -> str:
     """Return which run has sent orders of the account that the ledger doesn't know yet, and what to do."""
     for run in context.runs.unfinished():
-        if RESULTS not in run.names() and venue.account in _accounts_attempted(run):
+        if RESULTS not in run.names() and connection.account in _accounts_attempted(run):
             return f"run {run.run_id} {_NOT_YET}. The next live run finishes it, once the account answers"
-    for entry in SharedOrders(venue).sending(context.objects):
+    for entry in SharedOrders(connection).sending(context.objects):
         if not entry.is_own:
             return (
                 f"{entry.run_key} of another data folder, {entry.folder}, {_NOT_YET}. Start a live run "

@@ -12,7 +12,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from engine.accounts.connection import Venue
+from engine.accounts.connection import Connection
 from engine.context import RunContext
 from engine.errors import BrokerRejected
 from engine.model.breaks import OwnOrder, units_of
@@ -31,22 +31,27 @@ class RecentOrders:
 
 
 def recent_orders(
-    context: RunContext, venue: Venue, *, since: datetime, named: Collection[str], besides: Collection[str]
+    context: RunContext,
+    connection: Connection,
+    *,
+    since: datetime,
+    named: Collection[str],
+    besides: Collection[str],
 ) -> RecentOrders:
     """Return the recent orders, and those that are over and that the ledger has otherwise.
 
     Recent are those submitted since ``since``, and those ``named`` by the broker's ids. ``besides``: ids, the
     broker's and ours, of orders that are looked after anyway. Raises ``BrokerError`` and ``DataUnavailable``.
     """
-    heads = list(venue.broker.orders_since(since))
+    heads = list(connection.broker.orders_since(since))
     listed = {order.broker_order_id: order for head in heads for order in (head, *head.legs)}
-    older = [order for id_ in named if id_ not in listed and (order := _order(venue, id_))]
+    older = [order for id_ in named if id_ not in listed and (order := _order(connection, id_))]
     listed |= {order.broker_order_id: order for order in older}
-    return RecentOrders([*heads, *older], _changed(listed, context, venue, besides))
+    return RecentOrders([*heads, *older], _changed(listed, context, connection, besides))
 
 
 def _changed(
-    listed: Mapping[str, BrokerOrder], context: RunContext, venue: Venue, besides: Collection[str]
+    listed: Mapping[str, BrokerOrder], context: RunContext, connection: Connection, besides: Collection[str]
 ) -> Changed:
     over = {
         id_: order
@@ -57,14 +62,14 @@ def _changed(
     return [
         (_own_order(document), over[id_])
         for id_, document in documents.items()
-        if document.get("broker_account_id") == venue.account and _is_changed(over[id_], document)
+        if document.get("broker_account_id") == connection.account and _is_changed(over[id_], document)
     ]
 
 
-def _order(venue: Venue, broker_order_id: str) -> BrokerOrder | None:
+def _order(connection: Connection, broker_order_id: str) -> BrokerOrder | None:
     """Return an order by the broker's id, None where the broker doesn't know it any more."""
     try:
-        return venue.broker.get_order_status(broker_order_id=broker_order_id)
+        return connection.broker.get_order_status(broker_order_id=broker_order_id)
     except BrokerRejected as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise

@@ -13,7 +13,7 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
-from engine.accounts.connection import Venue
+from engine.accounts.connection import Connection
 from engine.accounts.other_folders import SharedOrders
 from engine.brokers.order_differences import differences
 from engine.context import RunContext
@@ -50,7 +50,7 @@ class OpenOrderRecovery:
     """
 
     context: RunContext
-    venue: Venue
+    connection: Connection
     calendar: str
     trading_date: date
     found: dict[tuple[str, str | None], BrokerOrder | None] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class OpenOrderRecovery:
     def accepted(self) -> Accepted:
         """What an operator has accepted of the account's breaks in the last 90 days."""
         since = self.trading_date - ACCEPTED_SINCE
-        return accepted_in(self.context.ledger.adjustments(self.venue.account, since=since))
+        return accepted_in(self.context.ledger.adjustments(self.connection.account, since=since))
 
     def _read(self, orders: Iterable[BrokerOrder]) -> None:
         """Read the ledger's documents of orders and their legs, all at once."""
@@ -99,7 +99,7 @@ class OpenOrderRecovery:
     @cached_property
     def _own(self) -> list[LeftOpen]:
         """What earlier runs left of this account; read once, since nobody else changes it meanwhile."""
-        key = self.venue.key
+        key = self.connection.key
         return [left for left in left_open(self.context.objects, of_account=key) if left.account_key == key]
 
     def _of_one_run(
@@ -110,7 +110,7 @@ class OpenOrderRecovery:
     ) -> list[Working]:
         found = {one: order for one, order in now.items() if order is not None}
         telling = {one: order for one, order in found.items() if self._may_tell(order)}
-        fills = executions(telling.values(), self.venue.broker)
+        fills = executions(telling.values(), self.connection.broker)
         self._keep_executions(left, telling, fills)
         documents = list(
             ledger_documents(
@@ -134,14 +134,14 @@ class OpenOrderRecovery:
         unlisted = [order for order in found.values() if order.broker_order_id not in listed]
         return [
             *(self._as_working(one) for one in now if one in unknown),
-            *working(self.venue.account or left.account, unlisted),
+            *working(self.connection.account or left.account, unlisted),
         ]
 
     def _forget(self, left: LeftOpen, over: list[OpenOrder]) -> None:
         """Look no more for orders that are over, nor for a run of which nothing is open."""
         if len(over) == len(left.orders):
             run_key = f"runs/{left.trading_date.isoformat()}/{left.run_id}/"
-            SharedOrders(self.venue).end(self.context.objects, run_key)
+            SharedOrders(self.connection).end(self.context.objects, run_key)
             forget(self.context.objects, left)
             self.context.log.event("run_settled", f"every order of {left.run_id} is over, and in the ledger")
         elif over:
@@ -163,18 +163,18 @@ class OpenOrderRecovery:
         is_kept = units_of(self.document(order).get("filled_qty", 0.0)) == units_of(order.filled_qty)
         if is_kept and is_over(order, fills):
             return True
-        taken_in = self.accepted.filled.get(order.broker_order_id) if self.venue.account else None
+        taken_in = self.accepted.filled.get(order.broker_order_id) if self.connection.account else None
         return taken_in == units_of(order.filled_qty) or self._is_accepted(
             "quantity_differs", order.broker_order_id
         )
 
     @property
     def _accepted_activities(self) -> frozenset[str]:
-        return self.accepted.activities if self.venue.account else frozenset()
+        return self.accepted.activities if self.connection.account else frozenset()
 
     def _is_accepted(self, kind: str, broker_order_id: str | None) -> bool:
         """Tell whether somebody has taken in a break of an order."""
-        return bool(self.venue.account) and (kind, broker_order_id) in self.accepted.orders
+        return bool(self.connection.account) and (kind, broker_order_id) in self.accepted.orders
 
     def _came_late(self, document: Mapping[str, Any]) -> LateFill | None:
         """Give what a document has that the ledger lacks."""
@@ -220,7 +220,7 @@ class OpenOrderRecovery:
         unlisted = [order_id for order_id in ids.values() if order_id is not None and order_id not in listed]
         known = dict(listed)
         if len(unlisted) > _ASKED_ONE_BY_ONE:
-            begun = self.venue.broker.orders_since(left.begun_at - CLOCK_MARGIN, sought=unlisted)
+            begun = self.connection.broker.orders_since(left.begun_at - CLOCK_MARGIN, sought=unlisted)
             known |= {order.broker_order_id: order for order in begun}
         return {
             one: None if order_id is None else known.get(order_id) or self._looked_up(one, order_id)
@@ -236,7 +236,7 @@ class OpenOrderRecovery:
     def _looked_up(self, one: OpenOrder, order_id: str) -> BrokerOrder | None:
         """Ask for one order, which the broker once knew."""
         try:
-            return self.venue.broker.get_order_status(broker_order_id=order_id)
+            return self.connection.broker.get_order_status(broker_order_id=order_id)
         except BrokerRejected as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
@@ -253,7 +253,7 @@ class OpenOrderRecovery:
         return None
 
     def _found(self, left: LeftOpen, one: OpenOrder) -> BrokerOrder | None:
-        found = self.venue.broker.find_order(client_order_id=str(one.intent.client_intent_id))
+        found = self.connection.broker.find_order(client_order_id=str(one.intent.client_intent_id))
         return None if found is None or self._is_anothers(left, one, found) else found
 
     def _is_anothers(self, left: LeftOpen, one: OpenOrder, found: BrokerOrder) -> bool:
@@ -297,7 +297,7 @@ class OpenOrderRecovery:
         """Give an order whose outcome is unknown at its full quantity, for as long as it may be there."""
         intent = unknown.intent
         qty = math.nan if intent.qty is None else intent.qty
-        return self.venue.account or intent.broker_account_id, intent.symbol, intent.side, qty
+        return self.connection.account or intent.broker_account_id, intent.symbol, intent.side, qty
 
 
 def working(account: str, orders: Iterable[BrokerOrder]) -> list[Working]:

@@ -14,7 +14,7 @@ from datetime import date, datetime
 
 import pandas as pd
 
-from engine.accounts.connection import SEND_S, Venue, Venues
+from engine.accounts.connection import SEND_S, Connection, Connections
 from engine.context import RunContext
 from engine.errors import EngineError, RunStopped
 from engine.ledger.documents import COUNTS_AS_TRADE
@@ -68,60 +68,68 @@ class Synced:
         return [found for found in self.breaks if not found.is_repaired]
 
 
-def sync_all(context: RunContext, venues: Venues, session: Session) -> dict[str, Synced | EngineError]:
+def sync_all(
+    context: RunContext, connections: Connections, session: Session
+) -> dict[str, Synced | EngineError]:
     """Sync every account at the same time; gives by account what works there, or why nothing is known.
 
     Each waits for its broker, where that asks for it, for as long as a single question does. The leases of
     all are held meanwhile.
     """
-    _tell_of_others(context, venues)
+    _tell_of_others(context, connections)
 
-    def one(venue: Venue) -> Synced | EngineError:
+    def one(connection: Connection) -> Synced | EngineError:
         try:
-            return sync(context, replace(venue, broker=venue.broker.waiting_together()), session)
+            return sync(context, replace(connection, broker=connection.broker.waiting_together()), session)
         except RunStopped:
             raise
         except EngineError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=max(1, len(venues.at_work)), thread_name_prefix="sync") as threads:
-        working = [threads.submit(one, venue) for venue in venues.at_work]
-        hold_until_done(working, lambda: [venue.lease for venue in venues.at_work], seconds=SEND_S)
+    with ThreadPoolExecutor(
+        max_workers=max(1, len(connections.at_work)), thread_name_prefix="sync"
+    ) as threads:
+        working = [threads.submit(one, connection) for connection in connections.at_work]
+        hold_until_done(
+            working, lambda: [connection.lease for connection in connections.at_work], seconds=SEND_S
+        )
     answers = [done.result() for done in working]
     breaks = [found for answer in answers if isinstance(answer, Synced) for found in answer.breaks]
     keep_breaks(context, session.trading_date, breaks)
-    return {venue.account: answer for venue, answer in zip(venues.at_work, answers, strict=True)}
+    return {
+        connection.account: answer for connection, answer in zip(connections.at_work, answers, strict=True)
+    }
 
 
-def sync(context: RunContext, venue: Venue, session: Session) -> Synced:
+def sync(context: RunContext, connection: Connection, session: Session) -> Synced:
     """Bring positions and late fills from the broker into the stores, and compare them with the ledger.
 
     Raises ``EngineError`` where any of it fails: nothing of the account is known then.
     """
-    account, synced_at = venue.account, context.clock()
-    broker_time = venue.broker.get_clock().timestamp
-    left = OpenOrderRecovery(context, venue, session.calendar, session.trading_date)
+    account, synced_at = connection.account, context.clock()
+    broker_time = connection.broker.get_clock().timestamp
+    left = OpenOrderRecovery(context, connection, session.calendar, session.trading_date)
     left.look_for_unknown()
-    books = Books.before(context, venue, session.trading_date)
-    open_orders = venue.broker.open_orders()
-    positions = one_per_instrument(venue.broker.positions())
+    books = Books.before(context, connection, session.trading_date)
+    open_orders = connection.broker.open_orders()
+    positions = one_per_instrument(connection.broker.positions())
     unlisted = left.look_after(open_orders)
     told = BrokerSnapshot(open_orders=open_orders, positions=positions, asked_at=broker_time)
     compared = books.compared(told, left, at=synced_at)
-    venue.lease.hold_for(SEND_S)  # somebody else's book may be newer by now
+    connection.lease.hold_for(SEND_S)  # somebody else's book may be newer by now
     if account:
         context.positions.keep_book(account, _book(positions), mark=compared.mark)
     context.log.event(
         "synced",
-        f"{len(positions)} positions and {len(open_orders)} open orders of {venue.shown_as} read from the "
-        f"broker",
+        f"{len(positions)} positions and {len(open_orders)} open orders of {connection.shown_as} read from "
+        f"the broker",
         account=account,
     )
     breaks = compared.breaks
     if compared.why_not:
         context.log.event(
             "not_compared",
-            f"broker and ledger of {venue.shown_as} were not compared: {compared.why_not}",
+            f"broker and ledger of {connection.shown_as} were not compared: {compared.why_not}",
             severity="ERROR",
             account=account,
         )
@@ -131,7 +139,7 @@ def sync(context: RunContext, venue: Venue, session: Session) -> Synced:
         account=account,
         positions=len(positions),
         working_orders=pd.DataFrame(rows, columns=list(_WORKING)),
-        counted_there=_counted_there(context, venue, session, open_orders),
+        counted_there=_counted_there(context, connection, session, open_orders),
         broker_time=broker_time,
         breaks=breaks,
         not_compared=compared.why_not,
@@ -175,11 +183,11 @@ def _book(positions: Iterable[BrokerPosition]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:], "float64"))
 
 
-def _tell_of_others(context: RunContext, venues: Venues) -> None:
+def _tell_of_others(context: RunContext, connections: Connections) -> None:
     """Say which orders nobody looks after here: those of accounts that aren't in the settings any more."""
-    here = {venue.key for venue in venues.at_work}
+    here = {connection.key for connection in connections.at_work}
     for left in left_open(context.objects, not_of=here):
-        if left.account_key not in here and left.account not in venues.down:
+        if left.account_key not in here and left.account not in connections.down:
             context.log.event(
                 "orders_left_elsewhere",
                 f"{len(left.orders)} orders of run {left.run_id} were left open for account {left.account} "
@@ -191,7 +199,7 @@ def _tell_of_others(context: RunContext, venues: Venues) -> None:
 
 
 def _counted_there(
-    context: RunContext, venue: Venue, session: Session, open_orders: Iterable[BrokerOrder]
+    context: RunContext, connection: Connection, session: Session, open_orders: Iterable[BrokerOrder]
 ) -> int:
     """Count the account's trades of this session in the ledger whose order, or group, still works."""
     at_work = [entry for entry in open_orders if active(entry)]
@@ -199,7 +207,7 @@ def _counted_there(
     documents = context.ledger.ledger_documents({order.broker_order_id for order in filled}) if filled else {}
     today = session.trading_date.isoformat()
     return sum(
-        document.get("broker_account_id") == venue.account
+        document.get("broker_account_id") == connection.account
         and document.get("trading_date") == today
         and document.get(COUNTS_AS_TRADE) is not False
         for document in documents.values()

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from engine.accounts.connection import SEND_S, Venue, Venues
+from engine.accounts.connection import SEND_S, Connection, Connections
 from engine.accounts.other_folders import SharedOrders
 from engine.context import RunContext
 from engine.errors import BrokerError, EngineError, LeaseLost
@@ -85,7 +85,7 @@ class Traded:
             self.open_rows[place] = sorted({*open_rows, *own})
 
 
-def trade_accounts(folder: RunFolder, context: RunContext, venues: Venues) -> Traded:
+def trade_accounts(folder: RunFolder, context: RunContext, connections: Connections) -> Traded:
     """Send what was allowed and wait for what becomes of it, all accounts at the same time.
 
     Raises ``BrokerError`` and ``LeaseLost`` where every account of the batch fails so, and what else
@@ -94,38 +94,42 @@ def trade_accounts(folder: RunFolder, context: RunContext, venues: Venues) -> Tr
     intents, journal = allowed_intents(folder), Journal(folder)
     earlier = journal.attempted()
     shares = _by_account(intents)
-    venue_of = {account: venues.by_account[account] for account in shares if not venues.why_down(account)}
-    for venue in venue_of.values():
-        SharedOrders(venue).begin(folder.objects, folder.key)
-    with ThreadPoolExecutor(max_workers=max(1, len(venue_of)), thread_name_prefix="account") as threads:
+    connection_of = {
+        account: connections.by_account[account] for account in shares if not connections.why_down(account)
+    }
+    for connection in connection_of.values():
+        SharedOrders(connection).begin(folder.objects, folder.key)
+    with ThreadPoolExecutor(max_workers=max(1, len(connection_of)), thread_name_prefix="account") as threads:
         working = {
             account: threads.submit(
-                lambda venue, own: settle(own, _sent(folder, context, venue, journal), context, venue),
-                venue,
+                lambda connection, own: settle(
+                    own, _sent(folder, context, connection, journal), context, connection
+                ),
+                connection,
                 shares[account],
             )
-            for account, venue in venue_of.items()
+            for account, connection in connection_of.items()
         }
-        leases = [venue.lease for venue in venue_of.values()]
+        leases = [connection.lease for connection in connection_of.values()]
         hold_until_done(working.values(), lambda: leases, seconds=SEND_S)
     failed: dict[str, EngineError] = {}
     traded = Traded(intents={order.row: order.intent for order in intents})
     for account, done in working.items():
         try:
-            traded.add(_place(venue_of[account]), done.result())
+            traded.add(_place(connection_of[account]), done.result())
         except (BrokerError, LeaseLost) as error:
             failed[account] = error
-    never_asked = [account for account in shares if account in _down(folder) and account not in venue_of]
+    never_asked = [account for account in shares if account in _down(folder) and account not in connection_of]
     failed |= {
-        account: BrokerError(venues.why_down(account))
+        account: BrokerError(connections.why_down(account))
         for account in shares
-        if account not in venue_of and account not in never_asked
+        if account not in connection_of and account not in never_asked
     }
     if failed and len(failed) == len(shares):
         raise next(iter(failed.values()))
     for account in never_asked:
         left = Failed(account=account, why=_down(folder)[account], earlier=())
-        traded.outcomes |= left_behind(left, shares[account], journal, venues.at_work[0].broker)
+        traded.outcomes |= left_behind(left, shares[account], journal, connections.at_work[0].broker)
     for account, why in failed.items():
         context.log.event(
             "account_down",
@@ -134,21 +138,23 @@ def trade_accounts(folder: RunFolder, context: RunContext, venues: Venues) -> Tr
             account=account,
         )
         left = Failed(account=account, why=str(why), earlier=earlier)
-        outcomes = left_behind(left, shares[account], journal, venues.at_work[0].broker)
+        outcomes = left_behind(left, shares[account], journal, connections.at_work[0].broker)
         traded.add(_sealed_place(folder, account), _unsettled(shares[account], outcomes))
     _keep_fills_of_other_sessions(folder, traded)
     return traded
 
 
-def _sent(folder: RunFolder, context: RunContext, venue: Venue, journal: Journal) -> dict[int, OrderOutcome]:
+def _sent(
+    folder: RunFolder, context: RunContext, connection: Connection, journal: Journal
+) -> dict[int, OrderOutcome]:
     """Carry an account's decisions out; where anything was refused, see whether its keys are still taken.
 
     With keys that are revoked every order is refused, which would look as if each were at fault. Raises
     ``BrokerError`` then, and what ``carry_out`` raises.
     """
-    outcomes = carry_out(folder, context, venue, journal)
+    outcomes = carry_out(folder, context, connection, journal)
     if any(outcome.reason == _REFUSED for outcome in outcomes.values()):
-        venue.broker.get_clock()
+        connection.broker.get_clock()
     return outcomes
 
 
@@ -187,8 +193,8 @@ def _unsettled(intents: list[ApprovedOrder], outcomes: Mapping[int, OrderOutcome
     return Settled(dict(outcomes), {}, [order.row for order in intents if order.row in is_open])
 
 
-def _place(venue: Venue) -> Place:
-    return Place(venue.account, venue.key, venue.broker.trading_host)
+def _place(connection: Connection) -> Place:
+    return Place(connection.account, connection.key, connection.broker.trading_host)
 
 
 def _sealed_place(folder: RunFolder, account: str) -> Place:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.accounts.connection import Patience
+from engine.accounts.connection import RetryPolicy
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError, RunStopped
 from engine.model.breaks import units_of
@@ -23,7 +23,7 @@ from engine.routing.symbol_queue import each
 _AT_ONCE = 8
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 2.0
 _QUIET_LOOKS = 2
-_AS_USUAL = Patience()
+_AS_USUAL = RetryPolicy()
 
 Choice = Callable[[Sequence[BrokerOrder]], Sequence[BrokerOrder]]
 """Says which of the open orders, groups under their head, are to be withdrawn; legs may be named as well."""
@@ -71,7 +71,7 @@ class Withdrawing:
     choose: Choice
     stopping: Callable[[], bool]
     asking: Callable[[BrokerOrder], object] = lambda _: None
-    patience: Patience = _AS_USUAL
+    patience: RetryPolicy = _AS_USUAL
 
     def withdraw(self, *, wait_s: float) -> Withdrawals:
         """Ask for the chosen orders to be cancelled, and wait until they are over, at most so many seconds.

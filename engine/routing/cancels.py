@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from engine.accounts.connection import Patience
+from engine.accounts.connection import RetryPolicy
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError, BrokerRejected, RateLimited
 from engine.log import EventLog
@@ -26,7 +26,7 @@ from engine.routing.release_check import ApprovedOrder, Key
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 _ASKED_AT_MOST = 3
-_AS_USUAL = Patience()
+_AS_USUAL = RetryPolicy()
 
 
 def _never() -> bool:
@@ -51,7 +51,7 @@ class Cancelling:
     broker: TradingBroker
     targets: Mapping[Key, Target]
     log: EventLog
-    patience: Patience = _AS_USUAL
+    patience: RetryPolicy = _AS_USUAL
     stopping: Callable[[], bool] = _never
 
     def cancel(self, order: ApprovedOrder) -> OrderOutcome:
@@ -98,7 +98,7 @@ def withdrawn(
     broker_order_id: str,
     broker: TradingBroker,
     *,
-    patience: Patience = _AS_USUAL,
+    patience: RetryPolicy = _AS_USUAL,
     stopping: Callable[[], bool] = _never,
 ) -> BrokerOrder:
     """Ask for a cancel until the broker has answered; give the order as it is then.

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from engine.accounts.connection import SEND_S, Venue
+from engine.accounts.connection import SEND_S, Connection
 from engine.brokers.trading import TradingBroker
 from engine.context import RunContext
 from engine.errors import LeaseLost
@@ -43,7 +43,10 @@ class Settled:
 
 
 def settle(
-    intents: Iterable[ApprovedOrder], outcomes: Mapping[int, OrderOutcome], context: RunContext, venue: Venue
+    intents: Iterable[ApprovedOrder],
+    outcomes: Mapping[int, OrderOutcome],
+    context: RunContext,
+    connection: Connection,
 ) -> Settled:
     """Wait until all orders are over, or ``settle_s`` seconds, then ask what became of each.
 
@@ -54,8 +57,8 @@ def settle(
         row: outcome.order for row, outcome in placed.items() if outcome.order and not outcome.order.is_final
     }
     if waiting:
-        _wait(waiting, context, venue)
-    latest = _latest(placed, context, venue)
+        _wait(waiting, context, connection)
+    latest = _latest(placed, context, connection)
     outcomes = {row: _with_order(outcome, latest.get(row)) for row, outcome in outcomes.items()}
     _log_statuses(outcomes, context)
     placed_now = {
@@ -63,7 +66,7 @@ def settle(
         for row, outcome in outcomes.items()
         if outcome.order and outcome.status == "placed"
     }
-    fills = executions(placed_now.values(), venue.broker)
+    fills = executions(placed_now.values(), connection.broker)
     _log_overfilled(placed_now.values(), fills, context)
     open_rows = [
         order.row for order in intents if order.row in outcomes and not _is_over(outcomes[order.row], fills)
@@ -71,14 +74,14 @@ def settle(
     return Settled(dict(outcomes), fills, open_rows)
 
 
-def _wait(waiting: Mapping[int, BrokerOrder], context: RunContext, venue: Venue) -> None:
+def _wait(waiting: Mapping[int, BrokerOrder], context: RunContext, connection: Connection) -> None:
     """Ask for the open orders until none of these is among them, or time is over."""
     ours = {order.broker_order_id for order in waiting.values()}
-    until, wait_s = time.monotonic() + venue.settle_s, _FIRST_WAIT_S
+    until, wait_s = time.monotonic() + connection.settle_s, _FIRST_WAIT_S
     while True:
         with suppress(LeaseLost):  # nothing is sent here any more
-            venue.lease.hold_for(SEND_S)
-        listed = {order.broker_order_id for order in venue.broker.open_orders()}
+            connection.lease.hold_for(SEND_S)
+        listed = {order.broker_order_id for order in connection.broker.open_orders()}
         left = len(ours & listed)
         context.progress("waiting for fills", len(ours) - left, len(ours))
         left_s = until - time.monotonic()
@@ -89,7 +92,7 @@ def _wait(waiting: Mapping[int, BrokerOrder], context: RunContext, venue: Venue)
 
 
 def _latest(
-    outcomes: Mapping[int, OrderOutcome], context: RunContext, venue: Venue
+    outcomes: Mapping[int, OrderOutcome], context: RunContext, connection: Connection
 ) -> dict[int, BrokerOrder]:
     """Return the orders as they are now, by row; without those that the broker doesn't know any more.
 
@@ -106,9 +109,13 @@ def _latest(
     since = _first_timestamp(own)
     if since is not None and len(own) > 1:
         sought = [order.broker_order_id for order in own]
-        known |= {order.broker_order_id: order for order in venue.broker.orders_since(since, sought=sought)}
+        known |= {
+            order.broker_order_id: order for order in connection.broker.orders_since(since, sought=sought)
+        }
     unlisted = [order.broker_order_id for order in asked.values() if order.broker_order_id not in known]
-    known |= known_orders(unlisted, venue.broker, patience=venue.patience, stopping=context.stopping)
+    known |= known_orders(
+        unlisted, connection.broker, patience=connection.patience, stopping=context.stopping
+    )
     for order in asked.values():
         if order.broker_order_id not in known:
             _tell_missing(order, context)

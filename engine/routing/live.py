@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.accounts.connection import SEND_S, Venue
+from engine.accounts.connection import SEND_S, Connection
 from engine.brokers.order_differences import differences
 from engine.brokers.trading import TradingBroker
 from engine.context import RunContext
@@ -36,14 +36,14 @@ CLOCK_MARGIN = timedelta(seconds=1)
 
 
 def carry_out(
-    folder: RunFolder, context: RunContext, venue: Venue, journal: Journal
+    folder: RunFolder, context: RunContext, connection: Connection, journal: Journal
 ) -> dict[int, OrderOutcome]:
     """Send what was allowed for the venue's account; gives what became of each, by row of the batch.
 
     Raises ``RunStopped`` on SIGTERM, ``BrokerError`` where the broker is down, ``LeaseLost`` and
     ``OrderMismatch``: nothing more leaves then, and the run is resumed by the next one.
     """
-    return _LiveRouting(folder, context, venue, journal).carry_out()
+    return _LiveRouting(folder, context, connection, journal).carry_out()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,36 +86,40 @@ def left_behind(
 class _LiveRouting:
     """One run's routing for one account: what it needs, and whether it was halted."""
 
-    def __init__(self, folder: RunFolder, context: RunContext, venue: Venue, journal: Journal) -> None:
-        self.folder, self.context, self.venue, self.journal = folder, context, venue, journal
-        self.allowance = Allowance.of(folder, venue.account)
+    def __init__(
+        self, folder: RunFolder, context: RunContext, connection: Connection, journal: Journal
+    ) -> None:
+        self.folder, self.context, self.connection, self.journal = folder, context, connection, journal
+        self.allowance = Allowance.of(folder, connection.account)
         self.intents = [
-            order for order in allowed_intents(folder) if order.intent.broker_account_id == venue.account
+            order for order in allowed_intents(folder) if order.intent.broker_account_id == connection.account
         ]
         self.attempted = journal.attempted()
-        self.answers = _settled_by(_told(journal, venue.broker, venue.account))
+        self.answers = _settled_by(_told(journal, connection.broker, connection.account))
         self.found: dict[str, BrokerOrder] = {}
         self.targets = self._targets()
         self._chunks = self._in_chunks()
         self._writing = threading.Lock()
         inputs = folder.json(INPUTS)
-        self.halted = _halted_by_the_gate(folder, context) or _halted_without_a_book(inputs, venue.account)
-        said = inputs["broker"][venue.account]
-        self.nobody_else_traded = said["tenure"] == venue.lease.lease_epoch
+        self.halted = _halted_by_the_gate(folder, context) or _halted_without_a_book(
+            inputs, connection.account
+        )
+        said = inputs["broker"][connection.account]
+        self.nobody_else_traded = said["tenure"] == connection.lease.lease_epoch
         self.decided_at = datetime.fromisoformat(inputs["read_at"])
         self.placing = Placing(
-            broker=venue.broker,
+            broker=connection.broker,
             check=self._check,
             not_before=datetime.fromisoformat(said["time"]) - CLOCK_MARGIN,
             stopping=context.stopping,
             log=context.log,
-            patience=venue.patience,
+            patience=connection.patience,
         )
         self.cancelling = Cancelling(
-            broker=venue.broker,
+            broker=connection.broker,
             targets=self.targets,
             log=context.log,
-            patience=venue.patience,
+            patience=connection.patience,
             stopping=context.stopping,
         )
 
@@ -131,7 +135,7 @@ class _LiveRouting:
             self.intents,
             self._one,
             queue_of=lambda order: _lane(order, symbols),
-            at_once=self.venue.orders_at_once,
+            at_once=self.connection.orders_at_once,
             done=lambda count: self.context.progress("sending orders", count, total),
         )
         self._note_withheld(outcomes)
@@ -162,7 +166,7 @@ class _LiveRouting:
             withheld = self.halted or self._expired(order)
             if withheld is not None:
                 return withheld
-            why = self.venue.broker.why_refused(order.intent)
+            why = self.connection.broker.why_refused(order.intent)
             if why:
                 return OrderOutcome(status="broker_rejected", reason="not_accepted_by_venue", message=why)
             self._note_attempt(order)
@@ -178,14 +182,14 @@ class _LiveRouting:
         if withheld is not None:
             raise Withheld(withheld)
         self.allowance.check(order)
-        self.venue.lease.hold_for(SEND_S)
+        self.connection.lease.hold_for(SEND_S)
 
     def _halted_now(self) -> OrderOutcome | None:
         switch = self.context.kill_switch()
         if switch.on:
             reason, why = "kill_switch_enabled", switch.why
         else:
-            reason, why = "agent_state_not_ready:HALTED", self.venue.halted()
+            reason, why = "agent_state_not_ready:HALTED", self.connection.halted()
             if not why:
                 return None
         self.halted = OrderOutcome(status="halted", reason=reason, message=f"not sent: {why}")
@@ -238,9 +242,9 @@ class _LiveRouting:
         with self._writing:
             if not chunk:
                 return
-            sendable = [one for one in chunk if not self.venue.broker.why_refused(one.intent)]
+            sendable = [one for one in chunk if not self.connection.broker.why_refused(one.intent)]
             self.journal.attempt(
-                [{"row": one.row, **self.venue.broker.order_payload(one.intent)} for one in sendable],
+                [{"row": one.row, **self.connection.broker.order_payload(one.intent)} for one in sendable],
                 at=self.context.clock().isoformat(),
             )
             chunk.clear()
@@ -251,8 +255,8 @@ class _LiveRouting:
             (one.intent.broker_account_id, str(one.intent.client_intent_id)): Target(
                 one.intent.strategy_id, one.broker_order_id
             )
-            for left in left_open(self.folder.objects, of_account=self.venue.key)
-            if left.account_key == self.venue.key
+            for left in left_open(self.folder.objects, of_account=self.connection.key)
+            if left.account_key == self.connection.key
             for one in left.orders
         }
         orders = [order for order in self.intents if order.intent.action != "cancel"]

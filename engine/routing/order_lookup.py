@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
-from engine.accounts.connection import Patience
+from engine.accounts.connection import RetryPolicy
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerRejected, RunStopped
 from engine.model.orders import BrokerOrder
@@ -15,7 +15,7 @@ _SLICE_S = 0.1
 
 
 def known_order(
-    broker_order_id: str, broker: TradingBroker, *, patience: Patience, stopping: Callable[[], bool]
+    broker_order_id: str, broker: TradingBroker, *, patience: RetryPolicy, stopping: Callable[[], bool]
 ) -> BrokerOrder | None:
     """Give one order as ``known_orders`` does; None where the broker knows none even after a while."""
     return known_orders([broker_order_id], broker, patience=patience, stopping=stopping).get(broker_order_id)
@@ -25,7 +25,7 @@ def known_orders(
     broker_order_ids: Iterable[str],
     broker: TradingBroker,
     *,
-    patience: Patience,
+    patience: RetryPolicy,
     stopping: Callable[[], bool],
 ) -> dict[str, BrokerOrder]:
     """Give orders by ids that the broker itself gave them; without those that it doesn't know after a while.

@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from engine.accounts.connection import Patience
+from engine.accounts.connection import RetryPolicy
 from engine.brokers.order_differences import differences
 from engine.brokers.trading import TradingBroker
 from engine.errors import (
@@ -66,7 +66,7 @@ class Placing:
     not_before: datetime
     stopping: Callable[[], bool]
     log: EventLog
-    patience: Patience
+    patience: RetryPolicy
     monotonic: Callable[[], float] = time.monotonic
 
     def seek(self, ids: Collection[str]) -> dict[str, BrokerOrder]:

@@ -31,7 +31,7 @@ class BooksRead:
 
     def are_of(self, session: Session, context: RunContext) -> bool:
         """Return whether they are those of the session and of the venues' accounts, and recent enough."""
-        accounts = set() if context.venues is None else set(context.venues.by_account)
+        accounts = set() if context.connections is None else set(context.connections.by_account)
         age = context.clock() - self.read_at
         is_recent = timedelta(0) <= age <= _LAST
         return self.session == session and accounts == self.answers.keys() and is_recent
@@ -39,11 +39,11 @@ class BooksRead:
 
 def read_books(context: RunContext, calendar: str) -> BooksRead:
     """Read the books of all accounts. Raises the first account's error where no broker answers."""
-    if context.venues is None:
+    if context.connections is None:
         raise UsageError("a dry run has no brokers to read books at.")
     read_at, traffic = context.clock(), _Traffic()
     session = Session(trading_date(read_at, calendar), calendar)
-    answers = sync_all(context, context.venues.recorded(traffic), session)
+    answers = sync_all(context, context.connections.recorded(traffic), session)
     _check_any_answered(answers)
     return BooksRead(answers=answers, session=session, read_at=read_at, traffic=tuple(traffic.interactions))
 

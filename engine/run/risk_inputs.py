@@ -89,7 +89,7 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
     if switch.on:
         context.log.event("kill_switch_on", switch.why, severity="WARNING")
     breaks = [one for said in synced.values() if not isinstance(said, EngineError) for one in said.breaks]
-    if context.venues is not None:
+    if context.connections is not None:
         folder.write(RECONCILIATION, breaks_table(breaks))
     folder.write(
         INPUTS,
@@ -113,14 +113,14 @@ def _synced(
     folder: RunFolder, context: RunContext, books: BooksRead | None
 ) -> Mapping[str, Synced | EngineError]:
     """Give what the brokers say, or why they say nothing, by account; a dry run doesn't ask."""
-    if context.venues is None:
+    if context.connections is None:
         return {}
     from engine.reconciliation.sync import Session, sync_all
 
     session = Session(folder.trading_date, folder.start["settings"]["calendar"])
     if books is not None and books.are_of(session, context):
         return books.answers
-    return sync_all(context, context.venues, session)
+    return sync_all(context, context.connections, session)
 
 
 def _down(
@@ -130,12 +130,12 @@ def _down(
 
     What is not configured at all is refused by its own rule.
     """
-    if context.venues is None:
+    if context.connections is None:
         return {}
     failed = {account: error for account, error in synced.items() if isinstance(error, EngineError)}
     configured = folder.start["config"]["accounts"]
     concerned = [name for name in accounts_of(folder) if not configured or name in configured]
-    why = {account: context.venues.why_down(account) for account in concerned}
+    why = {account: context.connections.why_down(account) for account in concerned}
     absent: dict[str, EngineError] = {account: DataUnavailable(said) for account, said in why.items() if said}
     return {account: error for account, error in (failed | absent).items() if account in why}
 
@@ -144,17 +144,17 @@ def _told_by_brokers(
     context: RunContext, synced: Mapping[str, Synced | EngineError], down: Mapping[str, EngineError]
 ) -> dict[str, Any]:
     """Give by account the broker's own time, before which no order is of this run, and whose turn it was."""
-    if context.venues is None:
+    if context.connections is None:
         return {}
     from engine.model.schema import CLOCK_SKEW_LIMIT_S
 
     said = {}
-    for venue in context.venues.at_work:
-        told = synced[venue.account]
+    for connection in context.connections.at_work:
+        told = synced[connection.account]
         timestamp = context.clock() - timedelta(seconds=CLOCK_SKEW_LIMIT_S)
         if not isinstance(told, EngineError):
             timestamp = told.broker_time
-        said[venue.account] = {"time": timestamp.isoformat(), "tenure": venue.lease.lease_epoch}
+        said[connection.account] = {"time": timestamp.isoformat(), "tenure": connection.lease.lease_epoch}
     compared = {
         account: told.not_compared
         for account, told in synced.items()

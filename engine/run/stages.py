@@ -47,7 +47,7 @@ from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.text.masking import shown_text
 
 if TYPE_CHECKING:  # a dry run sends nothing, and is short
-    from engine.accounts.connection import Venue, Venues
+    from engine.accounts.connection import Connection, Connections
     from engine.run.books_read import BooksRead
 
 _SLOT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -70,8 +70,8 @@ def start(
     Raises what ``check_start`` raises.
     """
     check_start(settings, slot=slot)
-    venues = context.venues
-    if settings.dry_run != (venues is None):
+    connections = context.connections
+    if settings.dry_run != (connections is None):
         raise UsageError("a live run needs venues to send its orders to, and a dry run has none.")
     as_of = context.clock()
     folder = context.runs.create(
@@ -93,15 +93,17 @@ def sealed_start(
     settings: RunSettings, config: RiskConfig, context: RunContext, *, slot: str, as_of: datetime
 ) -> dict[str, Any]:
     """Return what ``run.json`` says of a run besides its id."""
-    venues = context.venues
+    connections = context.connections
     return {
         "mode": "dry" if settings.dry_run else "live",
         "closed_by": context.closed_by,
         "slot": slot,
         "as_of": as_of.isoformat(),
         "accounts": sorted(config.accounts),
-        "hosts": sorted({venue.broker.trading_host for venue in venues.at_work}) if venues else [],
-        "venues": [_as_sealed(venue) for venue in venues.at_work] if venues else [],
+        "hosts": sorted({connection.broker.trading_host for connection in connections.at_work})
+        if connections
+        else [],
+        "venues": [_as_sealed(connection) for connection in connections.at_work] if connections else [],
         "stores": stores_of(context),
         "config": {**asdict(config), "accounts": sorted(config.accounts)},
         "settings": {
@@ -154,7 +156,7 @@ def to_finish(context: RunContext) -> list[RunFolder]:
     found = []
     context.runs.keep_finished()
     for folder in context.runs.unfinished():
-        if why := _why_left(folder, context.venues):
+        if why := _why_left(folder, context.connections):
             said = f"run {folder.run_id} {why}"
             context.log.event("run_left", said, severity="WARNING", run_id=folder.run_id)
         else:
@@ -171,14 +173,14 @@ def in_doubt(context: RunContext) -> list[RunFolder]:
     ]
 
 
-def _why_left(folder: RunFolder, venues: Venues | None) -> str:
+def _why_left(folder: RunFolder, connections: Connections | None) -> str:
     if folder.start["mode"] == "dry":
         return ""
-    if venues is None:
+    if connections is None:
         return "is a live one and not finished; the next live run goes on with it"
     begun_with = {begun["account"] for begun in folder.start["venues"]}
     concerned = begun_with.intersection(accounts_of(folder)) if BATCH in folder.names() else begun_with
-    if concerned and concerned <= venues.down.keys():
+    if concerned and concerned <= connections.down.keys():
         return "is not finished, and no account of it can be asked; a later run goes on with it"
     return ""
 
@@ -209,14 +211,14 @@ def finish(
             stage.do(folder, context)  # whose pieces a killed job may have left
         if stage.seal == BATCH:
             put_away(folder, context)
-            if context.venues is not None:
-                context = replace(context, venues=context.venues.named_by(accounts_of(folder)))
+            if context.connections is not None:
+                context = replace(context, connections=context.connections.named_by(accounts_of(folder)))
         if stage.seal == until:
             return
 
 
 def _stages(context: RunContext, books: BooksRead | None) -> list[Stage]:
-    stages = STAGES if context.venues is None else LIVE_STAGES
+    stages = STAGES if context.connections is None else LIVE_STAGES
     reading = partial(record_inputs, books=books)
     return [replace(stage, do=reading) if stage.do is record_inputs else stage for stage in stages]
 
@@ -276,12 +278,12 @@ def trade(folder: RunFolder, context: RunContext) -> None:
     documents = ledger_documents(traded.orders, traded.fills, calendar=calendar, now=context.clock())
     booked = book(context, list(documents), trading_date=folder.trading_date, run_id=folder.run_id)
     traded.leave_open(booked.missing)
-    venues = _venues(context).by_account
+    connections = _venues(context).by_account
     for place, rows in traded.open_rows.items():
         open_orders.note(folder, place, traded.left_open(folder.run_id, rows), at=context.clock())
-        if place.account in venues:
+        if place.account in connections:
             ids = [str(traded.intents[row].client_intent_id) for row in rows]
-            SharedOrders(venues[place.account]).end(folder.objects, folder.key, ids)
+            SharedOrders(connections[place.account]).end(folder.objects, folder.key, ids)
     folder.write(RESULTS, live_results(folder.table(DECISIONS).to_pandas(), traded.outcomes))
     context.log.for_each("fill", fills.num_rows, lambda: _fill_events(fills))
 
@@ -325,39 +327,39 @@ def _decision_expired(folder: RunFolder, now: datetime) -> bool:
 
 def _hold_leases(context: RunContext) -> None:
     """Hold the leases of a live run's accounts: a stage may take longer than they last."""
-    if context.venues is None:
+    if context.connections is None:
         return
     from engine.accounts.connection import SEND_S
     from engine.safety.lease_holding import hold_all
 
-    hold_all((venue.lease for venue in context.venues.at_work), seconds=SEND_S)
+    hold_all((connection.lease for connection in context.connections.at_work), seconds=SEND_S)
 
 
 def _as_its_own(context: RunContext, folder: RunFolder, books: BooksRead | None) -> RunContext:
     """Give the world as one run sees it: its id in the log, and in a live run its accounts and its record."""
     context = _with_run_id(context, folder)
     if folder.start["mode"] == "dry":
-        return replace(context, venues=None)
+        return replace(context, connections=None)
     from engine.record.journal import Journal
 
     journal = Journal(folder)
     if books is not None:
         journal.take_over(books.traffic)
-    return replace(context, venues=_sealed_with(_venues(context), folder).recorded(journal))
+    return replace(context, connections=_sealed_with(_venues(context), folder).recorded(journal))
 
 
-def _sealed_with(venues: Venues, folder: RunFolder) -> Venues:
+def _sealed_with(connections: Connections, folder: RunFolder) -> Connections:
     """Give the venues that a run was begun with. Raises ``ConfigurationError`` where one is another now."""
-    now = {venue.key: venue for venue in venues.at_work}
-    own, down = [], dict(venues.down)
+    now = {connection.key: connection for connection in connections.at_work}
+    own, down = [], dict(connections.down)
     for begun in folder.start["venues"]:
         account = begun["account"]
-        venue = now.pop(begun["account_key"], None)
-        if venue is not None and account in {"", venue.account}:
-            own.append(venue)
-        elif venue is not None or account not in down:
+        connection = now.pop(begun["account_key"], None)
+        if connection is not None and account in {"", connection.account}:
+            own.append(connection)
+        elif connection is not None or account not in down:
             whose = f"{account or 'an account'} at {begun['host']}"
-            is_now = ", ".join(f"{one.shown_as} at {one.broker.trading_host}" for one in venues.at_work)
+            is_now = ", ".join(f"{one.shown_as} at {one.broker.trading_host}" for one in connections.at_work)
             raise ConfigurationError(
                 f"Run {folder.run_id} was begun for {whose} and is not finished, and the settings are those "
                 f"of {is_now} now: its orders can only be looked up where they were sent. Set account, host "
@@ -365,17 +367,21 @@ def _sealed_with(venues: Venues, folder: RunFolder) -> Venues:
             )
     for late in now.values():
         down[late.account] = f"{late.shown_as} could not be traded when the run began; drop its intents again"
-    return replace(venues, at_work=tuple(own), down=down)
+    return replace(connections, at_work=tuple(own), down=down)
 
 
-def _as_sealed(venue: Venue) -> dict[str, str]:
-    return {"account": venue.account, "host": venue.broker.trading_host, "account_key": venue.key}
+def _as_sealed(connection: Connection) -> dict[str, str]:
+    return {
+        "account": connection.account,
+        "host": connection.broker.trading_host,
+        "account_key": connection.key,
+    }
 
 
-def _venues(context: RunContext) -> Venues:
-    if context.venues is None:
+def _venues(context: RunContext) -> Connections:
+    if context.connections is None:
         raise UsageError("a live run can only be finished live: set EXEC_DRY_RUN=0 and run again.")
-    return context.venues
+    return context.connections
 
 
 def _with_run_id(context: RunContext, folder: RunFolder) -> RunContext:

@@ -21,7 +21,7 @@ from typing import TextIO
 import pandas as pd
 import requests
 
-from engine.accounts.connection import Opening, Patience
+from engine.accounts.connection import Opening, RetryPolicy
 from engine.api.dropping import drop_intents
 from engine.brokers.access import Access
 from engine.brokers.chosen import AlpacaBroker
@@ -194,8 +194,8 @@ class _Simulating:
             stopping=lambda: False,
             token=lambda: next(self.tokens),
         )
-        with self._session() as session, opening.venues([self._access(session)]) as venues:
-            at_work = tuple(replace(one, orders_at_once=1, patience=_QUICK) for one in venues.at_work)
+        with self._session() as session, opening.connections([self._access(session)]) as connections:
+            at_work = tuple(replace(one, orders_at_once=1, patience=_QUICK) for one in connections.at_work)
             context = RunContext(
                 objects=LocalObjects(self.out),
                 inbox=_WithoutInodes(self.out / "inbox"),
@@ -204,7 +204,7 @@ class _Simulating:
                 kill_switch=_off,
                 log=log,
                 clock=lambda: self.now,
-                venues=replace(venues, at_work=at_work),
+                connections=replace(connections, at_work=at_work),
             )
             folder = start(self.settings, self.limits, context, slot=f"bar{number + 1}")
             finish(folder, context)
@@ -299,7 +299,7 @@ class _BySimulatedTime:
         self.inner.keep(replace(interaction, started_at=self.now().isoformat(), took_s=0.0))
 
 
-_QUICK = Patience(lookups_s=(0.0, 0.05, 0.1, 0.2, 0.4), down_after_s=5.0)
+_QUICK = RetryPolicy(lookups_s=(0.0, 0.05, 0.1, 0.2, 0.4), down_after_s=5.0)
 
 
 def _off() -> KillSwitchState:

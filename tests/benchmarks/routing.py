@@ -26,7 +26,7 @@ import orjson
 import pyarrow.compute as pc
 import requests
 
-from engine.accounts.connection import Opening, Venue
+from engine.accounts.connection import Connection, Opening
 from engine.brokers.access import Access
 from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.brokers.alpaca.orders import order_payload
@@ -109,7 +109,7 @@ def _allowed_s(orders: int, limit: int, latency_s: float) -> float:
     """
     rate = limit / 60
     by_limit_s = max(0.0, orders - rate * _BURST_S) / rate + latency_s
-    return max(by_limit_s, math.ceil(orders / Venue.orders_at_once) * latency_s)
+    return max(by_limit_s, math.ceil(orders / Connection.orders_at_once) * latency_s)
 
 
 @dataclass
@@ -231,7 +231,7 @@ def _traded(simulator: _Simulated, orders: int, *, recording: bool = True) -> _T
         opening = Opening(
             agent=agent, holder=Holder.of(data), settle_s=settings.settle_s, stopping=lambda: False
         )
-        with opening.venues([Access(account="", broker=broker)]) as venues:
+        with opening.connections([Access(account="", broker=broker)]) as connections:
             context = RunContext(
                 objects=LocalObjects(data),
                 inbox=Inbox(data / "inbox"),
@@ -241,7 +241,7 @@ def _traded(simulator: _Simulated, orders: int, *, recording: bool = True) -> _T
                 log=log,
                 clock=clock,
                 progress=sending.seen,
-                venues=venues,
+                connections=connections,
             )
             folder = start(settings, RiskConfig(max_daily_trades=orders), context)
             finish(folder, context, until=DECISIONS)

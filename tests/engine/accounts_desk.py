@@ -152,8 +152,8 @@ class AccountsDesk(TradingDesk):
 
     def answers(self) -> dict[str, Synced | EngineError]:
         """Sync all accounts; gives what each broker said, or why nothing is known."""
-        with self.venues() as venues:
-            return sync_all(self.context(venues=venues), venues, self.session)
+        with self.connections() as connections:
+            return sync_all(self.context(connections=connections), connections, self.session)
 
     def synced(self) -> list[Synced]:
         """Sync all accounts, none of which fails."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from engine.accounts.connection import Names, Venues
+from engine.accounts.connection import Connections, Names
 from engine.brokers.access import Access
 from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.errors import BrokerError, ConfigurationError
@@ -59,10 +59,10 @@ class TwoDesks(TradingDesk):
         return beside.broker()
 
     @contextmanager
-    def venues(self) -> Iterator[Venues]:
-        with super().venues() as venues:
-            at_work = tuple(replace(venue, orders_at_once=self.at_once) for venue in venues.at_work)
-            yield replace(venues, at_work=at_work)
+    def connections(self) -> Iterator[Connections]:
+        with super().connections() as connections:
+            at_work = tuple(replace(venue, orders_at_once=self.at_once) for venue in connections.at_work)
+            yield replace(connections, at_work=at_work)
 
     def live(self, config: RiskConfig | None = None, **said: Any) -> RunFolder:
         return super().live(config or BOTH, **said)
@@ -430,9 +430,9 @@ def test_an_unfinished_run_of_an_account_that_is_not_configured_any_more_is_a_se
 ) -> None:
     desk.data.mkdir()
     settings = desk.settings(EXEC_DRY_RUN="0", EXEC_STORE="embedded")
-    with desk.venues() as venues:
-        begun = start(settings, BOTH, replace(desk.context(), venues=venues), slot="test")
-    with desk.without(BETA), desk.venues() as venues:
-        context = replace(desk.context(), venues=venues)
+    with desk.connections() as connections:
+        begun = start(settings, BOTH, replace(desk.context(), connections=connections), slot="test")
+    with desk.without(BETA), desk.connections() as connections:
+        context = replace(desk.context(), connections=connections)
         with pytest.raises(ConfigurationError, match=f"was begun for {BETA} at .* and is not finished"):
             finish(begun, context)

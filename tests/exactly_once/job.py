@@ -21,7 +21,7 @@ from typing import Any, Unpack
 import requests
 
 from engine.accounts.configured import AccountSettings
-from engine.accounts.connection import Patience, Venues
+from engine.accounts.connection import Connections, RetryPolicy
 from engine.brokers.access import Access
 from engine.brokers.alpaca.patience import PatienceSettings
 from engine.brokers.alpaca.transport import BoundedAdapter
@@ -43,7 +43,7 @@ from tests.exactly_once.death import (
     dying_positions,
 )
 
-QUICK = Patience(lookups_s=(0.01, 0.02, 0.04, 0.08, 0.16), posts=8, down_after_s=2.0)
+QUICK = RetryPolicy(lookups_s=(0.01, 0.02, 0.04, 0.08, 0.16), posts=8, down_after_s=2.0)
 """Outlasts every fault that strikes here: what stays unresolved is not for want of trying."""
 LONGEST_S = 60.0
 FAILED, BROKEN = 1, 70
@@ -60,7 +60,7 @@ class Manner:
 
     at_once: int = 8
     settle_s: float = 0.05
-    patience: Patience = QUICK
+    patience: RetryPolicy = QUICK
     broker_patience_s: float = 3.0
     reply_within_s: float = 20.0
     clock: Callable[[], datetime] = wall_clock
@@ -104,8 +104,8 @@ class MortalSetup(Setup):
         return broker
 
     @contextmanager
-    def venues(self, stopping: Callable[[], bool], *, to_trade: bool = True) -> Iterator[Venues]:
-        with super().venues(stopping, to_trade=to_trade) as venues:
+    def connections(self, stopping: Callable[[], bool], *, to_trade: bool = True) -> Iterator[Connections]:
+        with super().connections(stopping, to_trade=to_trade) as connections:
             at_work = tuple(
                 replace(
                     venue,
@@ -113,9 +113,9 @@ class MortalSetup(Setup):
                     settle_s=self.manner.settle_s,
                     orders_at_once=self.manner.at_once,
                 )
-                for venue in venues.at_work
+                for venue in connections.at_work
             )
-            yield replace(venues, at_work=at_work)
+            yield replace(connections, at_work=at_work)
 
     def context(self, **said: Any) -> RunContext:
         return replace(super().context(**said), clock=self.manner.clock)

@@ -112,7 +112,7 @@ SAMPLE = (
     ),
     Sampled(
         "engine/routing/live.py",
-        "        self.venue.lease.hold_for(SEND_S)\n",
+        "        self.connection.lease.hold_for(SEND_S)\n",
         "",
         f"{_LIVE}::without_the_right",
     ),

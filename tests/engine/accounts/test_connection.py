@@ -58,8 +58,8 @@ def test_an_account_without_a_number_has_no_key() -> None:
 
 def test_a_venue_is_what_the_settings_say(desk: TradingDesk) -> None:
     opening = Opening(agent=desk.agent(), holder=Holder.of(desk.data), settle_s=7.0, stopping=lambda: False)
-    with opening.venues([Access(account="mine", broker=desk.broker())]) as venues:
-        (venue,) = venues.at_work
+    with opening.connections([Access(account="mine", broker=desk.broker())]) as connections:
+        (venue,) = connections.at_work
         assert (venue.account, venue.settle_s) == ("mine", 7.0)
         assert venue.lease.left_s() > 0
 
@@ -77,10 +77,10 @@ def test_while_one_data_folder_has_the_venue_another_does_not_get_it(
     holder = Holder.of(tmp_path / "another")
     access = Access(account="paper", broker=desk.broker())
     opening = Opening(agent=agent, holder=holder, settle_s=1.0, stopping=stopping)
-    with desk.venue(), pytest.raises(RunStopped), opening.venues([access]):
+    with desk.venue(), pytest.raises(RunStopped), opening.connections([access]):
         pass  # it waits until it is asked to stop
-    with replace(opening, stopping=lambda: False).venues([access]) as venues:
-        assert venues.by_account["paper"].lease.left_s() > 0
+    with replace(opening, stopping=lambda: False).connections([access]) as connections:
+        assert connections.by_account["paper"].lease.left_s() > 0
 
 
 def test_accounts_that_are_down_are_waited_for_at_the_same_time(
@@ -96,16 +96,16 @@ def test_accounts_that_are_down_are_waited_for_at_the_same_time(
     for access in (accesses[0], accesses[2]):
         monkeypatch.setattr(access.broker, "get_account", silent)
     opening = Opening(agent=desk.agent(), holder=Holder.of(desk.data), settle_s=7.0, stopping=lambda: False)
-    with opening.venues(accesses) as venues:
-        assert list(venues.by_account) == ["mine"]
-        assert venues.down == {"first": "nobody is there", "last": "nobody is there"}
+    with opening.connections(accesses) as connections:
+        assert list(connections.by_account) == ["mine"]
+        assert connections.down == {"first": "nobody is there", "last": "nobody is there"}
 
 
 def test_accounts_that_were_left_out_before_are_not_asked(desk: TradingDesk) -> None:
     accesses = [Access(account=name, broker=desk.broker()) for name in ("mine", "other")]
     opening = Opening(agent=desk.agent(), holder=Holder.of(desk.data), settle_s=7.0, stopping=lambda: False)
-    with opening.venues(accesses, left_out={"other": "it is blocked"}) as venues:
-        assert (list(venues.by_account), venues.down) == (["mine"], {"other": "it is blocked"})
+    with opening.connections(accesses, left_out={"other": "it is blocked"}) as connections:
+        assert (list(connections.by_account), connections.down) == (["mine"], {"other": "it is blocked"})
     assert [row["path"] for row in desk.requests()] == ["/v2/account"]
 
 
@@ -121,15 +121,15 @@ def test_a_lease_is_held_while_that_of_another_account_is_waited_for(
     theirs = replace(opening, agent=others, holder=Holder.of(tmp_path / "another"))
     accesses = [Access(account=name, broker=at.broker()) for name, at in (("a", desk), ("b", beside))]
     with ExitStack() as theirs_is_held:
-        theirs_is_held.enter_context(theirs.venues(accesses[1:]))
+        theirs_is_held.enter_context(theirs.connections(accesses[1:]))
 
         def stopping() -> bool:
             if len(held) > 3:
                 theirs_is_held.close()
             return False
 
-        with replace(opening, stopping=stopping).venues(accesses) as venues:
-            assert set(held) == {venues.by_account["a"].lease.lease_epoch}
+        with replace(opening, stopping=stopping).connections(accesses) as connections:
+            assert set(held) == {connections.by_account["a"].lease.lease_epoch}
 
 
 def test_leases_are_held_until_all_work_is_done_and_a_lost_one_stops_nothing() -> None:

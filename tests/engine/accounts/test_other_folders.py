@@ -46,8 +46,8 @@ def second(desk: TradingDesk, tmp_path: Path) -> Shared:
 
 
 def synced(desk: TradingDesk, session: Session = SESSION) -> Synced:
-    with desk.venues() as venues:
-        answer = sync_all(desk.context(venues=venues), venues, session)["paper"]
+    with desk.connections() as connections:
+        answer = sync_all(desk.context(connections=connections), connections, session)["paper"]
     assert not isinstance(answer, EngineError), answer
     desk.later(minutes=1)
     return answer

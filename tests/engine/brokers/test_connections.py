@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from engine.accounts.connection import Venue
+from engine.accounts.connection import Connection
 from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.brokers.trading import SENDERS
 from engine.model.orders import OrderIntent
@@ -32,8 +32,8 @@ def test_a_run_that_sends_as_many_orders_as_it_may_keeps_a_connection_for_each_s
             broker.place_order(intent=order)
             between.wait()
 
-        each(orders, place, queue_of=id, at_once=Venue.orders_at_once)
-    assert len(connections) == Venue.orders_at_once == SENDERS
+        each(orders, place, queue_of=id, at_once=Connection.orders_at_once)
+    assert len(connections) == Connection.orders_at_once == SENDERS
 
 
 def _met(app: Any, connections: set[tuple[str, int]]) -> Callable[..., Any]:

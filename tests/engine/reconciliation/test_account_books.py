@@ -39,8 +39,8 @@ def desk(tmp_path: Path) -> TradingDesk:
 def synced(desk: TradingDesk) -> Synced:
     """Sync without a run; the next thing is a minute later."""
     desk.data.mkdir(exist_ok=True)
-    with desk.venues() as venues:
-        answer = sync_all(desk.context(venues=venues), venues, SESSION)["paper"]
+    with desk.connections() as connections:
+        answer = sync_all(desk.context(connections=connections), connections, SESSION)["paper"]
     assert not isinstance(answer, EngineError), answer
     desk.later(minutes=1)
     return answer
@@ -111,8 +111,8 @@ def test_a_difference_of_documents_that_another_program_changed_unnoticed_is_no_
         return {"SPY": 90 * 10**9} if counting else summed(store, account, today=today)
 
     monkeypatch.setattr(EmbeddedStore, "net_positions", recounted)
-    with desk.venues() as venues:
-        answer = sync_all(desk.context(venues=venues), venues, SESSION)["paper"]
+    with desk.connections() as connections:
+        answer = sync_all(desk.context(connections=connections), connections, SESSION)["paper"]
     assert isinstance(answer, EngineError)
     assert "another program has put or deleted ledger documents of account paper" in str(answer)
 
@@ -251,6 +251,6 @@ def test_while_a_run_is_not_finished_nothing_is_compared(desk: TradingDesk) -> N
 def test_an_older_sync_does_not_replace_a_newer_book(desk: TradingDesk) -> None:
     synced(desk)
     desk.later(hours=-1)
-    with desk.venues() as venues:
-        answer = sync_all(desk.context(venues=venues), venues, SESSION)["paper"]
+    with desk.connections() as connections:
+        answer = sync_all(desk.context(connections=connections), connections, SESSION)["paper"]
     assert isinstance(answer, EngineError)

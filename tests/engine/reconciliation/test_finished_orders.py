@@ -44,8 +44,8 @@ def desk(tmp_path: Path, lies: Lies) -> TradingDesk:
 def synced(desk: TradingDesk) -> Synced:
     """Sync without a run, in the session that it is by then."""
     session = Session(trading_date(desk.now, "XNYS"), "XNYS")
-    with desk.venues() as venues:
-        answer = sync_all(desk.context(venues=venues), venues, session)["paper"]
+    with desk.connections() as connections:
+        answer = sync_all(desk.context(connections=connections), connections, session)["paper"]
     assert not isinstance(answer, EngineError), answer
     desk.later(minutes=1)
     return answer

@@ -220,6 +220,6 @@ def test_leases_are_held_while_the_book_of_another_account_is_waited_for(
         return send()
 
     desk.in_between["beta"] = slow
-    with desk.venues() as venues:
-        sync_all(desk.context(venues=venues), venues, desk.session)
-        assert meanwhile == {venue.lease.lease_epoch for venue in venues.at_work}
+    with desk.connections() as connections:
+        sync_all(desk.context(connections=connections), connections, desk.session)
+        assert meanwhile == {venue.lease.lease_epoch for venue in connections.at_work}

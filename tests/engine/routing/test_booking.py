@@ -207,8 +207,8 @@ def test_a_batch_that_an_earlier_version_sealed_and_did_not_decide_is_refused(
 ) -> None:
     desk.drop("a.jsonl", order(client_intent_id="bad", metadata={"__v__": 1}), order(client_intent_id="good"))
     desk.data.mkdir(exist_ok=True)
-    with careless(), desk.venues() as venues:
-        context = desk.context(venues=venues, ledger=ledger_of(desk))
+    with careless(), desk.connections() as connections:
+        context = desk.context(connections=connections, ledger=ledger_of(desk))
         settings = desk.settings(EXEC_DRY_RUN="0", EXEC_STORE="embedded", EXEC_BROKER_ACCOUNT_ID="paper")
         folder = start(settings, RiskConfig(accounts=frozenset({"paper"})), context, slot="old")
         finish(folder, context, until=BATCH)

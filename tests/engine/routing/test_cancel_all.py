@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from requests import PreparedRequest, Response
 
-from engine.accounts.connection import Patience
+from engine.accounts.connection import RetryPolicy
 from engine.errors import RunStopped
 from engine.routing.cancel_all import Withdrawal, Withdrawals, Withdrawing
 from tests.engine.routing.trading import Between, Send, TradingDesk, forgetful, path_of
 
-QUICK = Patience(lookups_s=(0.01,))
+QUICK = RetryPolicy(lookups_s=(0.01,))
 
 
 @pytest.fixture

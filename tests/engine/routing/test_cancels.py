@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from requests import PreparedRequest, Response
 
-from engine.accounts.connection import Patience
+from engine.accounts.connection import RetryPolicy
 from engine.errors import BrokerError, BrokerRejected
 from engine.model.orders import BrokerOrder
 from engine.routing.cancels import withdrawn
@@ -284,7 +284,7 @@ def test_a_cancel_is_told_by_the_log(desk: TradingDesk) -> None:
 
 # --- a broker that doesn't know yet what it has told of
 
-QUICK = Patience(lookups_s=(0.01, 0.01))
+QUICK = RetryPolicy(lookups_s=(0.01, 0.01))
 
 
 def test_a_target_that_the_broker_does_not_know_at_first_is_asked_for_again(desk: TradingDesk) -> None:

@@ -13,7 +13,7 @@ import pytest
 import requests
 from requests import PreparedRequest, Response
 
-from engine.accounts.connection import Patience
+from engine.accounts.connection import RetryPolicy
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError, NotSent, OutcomeUnknown, RateLimited, RunStopped
 from engine.log import EventLog
@@ -189,7 +189,7 @@ def test_an_order_is_never_sent_again_before_a_lookup_has_answered(desk: Trading
 def test_an_order_turned_away_by_429_gets_its_turn_again_and_has_not_been_attempted(
     desk: TradingDesk,
 ) -> None:
-    desk.patience = Patience(lookups_s=(0.01,), posts=1, down_after_s=0.2)
+    desk.patience = RetryPolicy(lookups_s=(0.01,), posts=1, down_after_s=0.2)
     desk.control("POST", "faults", placing("rate_limited", seconds=0.1))
     row = desk.one()
     assert (row["status"], row["reason"], row["adopted"]) == ("placed", "ok", False)
@@ -198,7 +198,7 @@ def test_an_order_turned_away_by_429_gets_its_turn_again_and_has_not_been_attemp
 
 
 def test_an_order_turned_away_by_429_may_still_be_lost_after_it(desk: TradingDesk) -> None:
-    desk.patience = Patience(lookups_s=(0.01,), posts=1, down_after_s=0.2)
+    desk.patience = RetryPolicy(lookups_s=(0.01,), posts=1, down_after_s=0.2)
     desk.control("POST", "faults", placing("rate_limited", seconds=0.1))
     desk.between = lost_after_acceptance
     row = desk.one()
@@ -628,7 +628,7 @@ class Unreachable:
             not_before=NOON,
             stopping=lambda: False,
             log=EventLog(StringIO()),
-            patience=Patience(lookups_s=(), down_after_s=30.0),
+            patience=RetryPolicy(lookups_s=(), down_after_s=30.0),
             monotonic=lambda: self.now,
         )
 
@@ -785,7 +785,7 @@ def test_a_broker_that_is_down_before_the_first_order_leaves_everything_to_the_n
 
 
 def test_being_asked_to_stop_while_an_order_is_sought_leaves_it_to_the_next_run(desk: TradingDesk) -> None:
-    desk.patience = Patience(lookups_s=(0.01, 60.0), down_after_s=0.2)
+    desk.patience = RetryPolicy(lookups_s=(0.01, 60.0), down_after_s=0.2)
     desk.arm("accept_then_drop")
     desk.arm("lookup_lag", lookups=2)
     desk.stopping = lambda: desk.lookups() >= 2
