@@ -23,7 +23,7 @@ from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.risk import evaluate
 from engine.run.decide import decide
 from engine.run.stages import start
-from tests.benchmarks import collecting, data, growth, replay, routing, simulator, stores
+from tests.benchmarks import collecting, data, growth, ledger, replay, routing, simulator, stores
 from tests.benchmarks.folders import context_of, drop, settings_of
 from tests.benchmarks.timing import Figure, Timing, best_of, quietly, rate_of, ratio_of
 
@@ -120,6 +120,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "routing": routing.figures,
     "replay": replay.figures,
     "growth": growth.figures,
+    "ledger": ledger.figures,
 }
 
 
