@@ -4,29 +4,29 @@
 
     EngineError
     ├── ConfigurationError      a setting or limit is wrong; nothing runs          exit 2
-    │   ├── SeveralFaults       several things are
-    │   └── StoreChanged        a store is gone, another one, or behind; nothing trades
-    ├── UsageError              a command was asked for what it can't do           exit 2
-    ├── UnreadableFile          an intent or positions file can't be parsed      exit 2
-    ├── DataUnavailable         a store can't say; the rules that need it refuse
-    │   └── StoreDamaged        and won't be able to until it is repaired
-    ├── UnusablePlace           a disk is full, read-only, or lacks what is asked   exit 2
-    ├── DocumentRefused         a store can't keep a document, now or later
+    │   ├── SeveralFaults       several settings are wrong
+    │   └── StoreChanged        a store is missing, replaced or behind; nothing trades
+    ├── UsageError              a command can't do what was asked                  exit 2
+    ├── UnreadableFile          an intent or positions file can't be parsed        exit 2
+    ├── DataUnavailable         a store can't be read; the rules that need it refuse
+    │   └── StoreDamaged        it can't be read until it is repaired
+    ├── UnusablePlace           a disk is full, read-only, or lacks a feature      exit 2
+    ├── DocumentRefused         a store will never accept this document
     ├── RecordError             a run folder is damaged or contradicts itself      exit 1
     │   └── AlreadyWritten      a sealed file exists already
     ├── RunInProgress           another job holds this data folder                 exit 1
-    ├── LeaseHeld               another job sends this account's orders            exit 1
-    ├── LeaseLost               the right to send was lost on the way; resumable   exit 1
+    ├── LeaseHeld               another job holds this account's trading lease     exit 1
+    ├── LeaseLost               the trading lease was lost during the run          exit 1
     ├── GateClosed              live trading is refused, with every reason         exit 3
     ├── RunStopped              SIGTERM: stopped between two steps, resumable      exit 1
-    └── BrokerError             the broker refused, or nobody knows what it did
-        ├── BrokerRejected      it answered and said no
-        │   └── RateLimited     429: turned away before it was looked at
-        ├── NotSent             no connection: the request certainly never left
-        │   └── LookTooSlow     the look before it took too long: it was not sent
-        └── OutcomeUnknown      no answer, half an answer, or a 5xx after sending
+    └── BrokerError             the broker refused, or the outcome is unknown
+        ├── BrokerRejected      the broker answered with a refusal
+        │   └── RateLimited     429: turned away before it was processed
+        ├── NotSent             no connection: the request was certainly not sent
+        │   └── LookTooSlow     the checks before sending took too long: not sent
+        └── OutcomeUnknown      no reply, a partial reply, or a 5xx after sending
 
-A refused row is not in here: it is data, with a reason in its own column.
+A refused row is not an exception: it is data, with a reason in its own column.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ _MOST_SHOWN = 8
 
 
 class EngineError(Exception):
-    """Base of all errors that the engine raises on purpose; its text is fit for an operator."""
+    """Base of all errors that the engine raises on purpose; the text is written for an operator."""
 
     exit_code = 1
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The text as it is printed, a line each; none of them is broken where it is printed."""
+        """The lines of the text; each is printed without wrapping."""
         return (str(self),)
 
 
 class ConfigurationError(EngineError):
-    """A setting is wrong: running again without changing it is useless."""
+    """A setting is wrong: retrying without changing it is useless."""
 
     exit_code = 2
 
 
 class SeveralFaults(ConfigurationError):
-    """Several things are wrong, each by itself; ``faults`` says what, with the remedy of each."""
+    """Several independent faults; ``faults`` has one text for each, with its remedy."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__(" ".join(faults))
@@ -69,9 +69,9 @@ class SeveralFaults(ConfigurationError):
 
 
 class StoreChanged(ConfigurationError):
-    """A store is not the one that the live runs of the data folder used, or is behind.
+    """A store is not the one that the live runs of the data folder used, or it is behind.
 
-    ``faults`` say what is wrong with each store, and its remedy.
+    ``faults`` has one text for each store that is wrong, with its remedy.
     """
 
     def __init__(self, faults: Sequence[str]) -> None:
@@ -80,15 +80,15 @@ class StoreChanged(ConfigurationError):
 
 
 class UsageError(EngineError):
-    """A command was asked for something that it can't do."""
+    """A command can't do what was asked."""
 
     exit_code = 2
 
 
 class UnreadableFile(EngineError):
-    """A file can't be parsed as what its name says it is.
+    """A file can't be parsed as the type that its name indicates.
 
-    ``message`` says where and what, ``problems`` what is wrong with its rows; ``remedy`` says what to do.
+    ``message``: the file and the fault. ``problems``: the faults of its rows. ``remedy``: what to do.
     """
 
     exit_code = 2
@@ -102,17 +102,17 @@ class UnreadableFile(EngineError):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The text as it is printed: what it is about, and a line for each problem."""
+        """The message, then one line for each problem."""
         first, *others = self._lines
         return (first, *(f"  {line}" for line in others))
 
 
 class DataUnavailable(EngineError):
-    """A source of risk data can't be read; ``str()`` says which and why."""
+    """A source of risk data can't be read; the text names it and the cause."""
 
 
 class AccountsInDoubt(DataUnavailable):
-    """Something can't be known of some accounts alone, named in ``accounts``."""
+    """Data is unavailable for some accounts only, named in ``accounts``."""
 
     def __init__(self, message: str, *, accounts: Sequence[str]) -> None:
         super().__init__(message)
@@ -120,21 +120,21 @@ class AccountsInDoubt(DataUnavailable):
 
 
 class StoreDamaged(DataUnavailable):
-    """A store is there and can't be read, now or later: it is damaged, empty, or of a newer engine."""
+    """A store exists but is damaged, empty, or written by a newer engine; retrying is useless."""
 
 
 class UnusablePlace(EngineError):
-    """A place on disk takes no write, or lacks what is asked of it; until that is mended nothing runs."""
+    """A place on disk can't be written to, or lacks a required feature; nothing runs until that is fixed."""
 
     exit_code = 2
 
 
 class DocumentRefused(EngineError):
-    """A document breaks a rule of the stores: writing it again is useless, unlike to a store that is down."""
+    """A document breaks a rule of the stores: retrying is useless, unlike with a store that is down."""
 
 
 class RecordError(EngineError):
-    """A run folder lacks or contradicts what it must contain."""
+    """A run folder lacks required files, or its files contradict each other."""
 
 
 class AlreadyWritten(RecordError):
@@ -142,23 +142,23 @@ class AlreadyWritten(RecordError):
 
 
 class RunInProgress(EngineError):
-    """Another job is at work in the same data folder."""
+    """Another job is running in the same data folder."""
 
 
 class LeaseHeld(EngineError):
-    """Another job has the right to send orders for this account."""
+    """Another job holds the trading lease of this account."""
 
 
 class LeaseLost(EngineError):
-    """The right to send orders for an account ended; what is unfinished is resumed by the next run."""
+    """The trading lease of an account was lost; the next run resumes unfinished work."""
 
 
 class RunStopped(EngineError):
-    """The job was asked to stop (SIGTERM); what is unfinished is resumed by the next run."""
+    """The job was asked to stop (SIGTERM); the next run resumes unfinished work."""
 
 
 class GateClosed(EngineError):
-    """Live trading is refused; ``refusals`` are all (reason, why), the first of which is the reason."""
+    """Live trading is refused; ``refusals`` has every (reason, why), the decisive one first."""
 
     exit_code = 3
 
@@ -175,19 +175,19 @@ class GateClosed(EngineError):
 
 
 class BrokerError(EngineError):
-    """A broker did not do what it was asked for.
+    """A request to a broker failed.
 
-    ``wait_s``: the seconds for which it asks to be left alone, 0 where it doesn't say.
+    ``wait_s``: the seconds that the broker asks to wait before the next request, 0 where it asks for none.
     """
 
     wait_s = 0.0
 
 
 class BrokerRejected(BrokerError):
-    """The broker answered and refused: ``status`` (HTTP), ``code`` and ``message`` as it gave them.
+    """The broker answered with a refusal: ``status`` (HTTP), ``code`` and ``message`` as received.
 
-    ``details`` are the other fields of its answer, decimals still text; the text has those that are words or
-    numbers. ``request_id`` is what the broker calls the request, "" where it gave it no name.
+    ``details``: the other fields of the reply, decimals as text; the error's text shows those that are text
+    or integers. ``request_id``: the broker's id of the request, "" where it gave none.
     """
 
     def __init__(
@@ -205,23 +205,23 @@ class BrokerRejected(BrokerError):
         self.details = MappingProxyType(dict(details or {}))
         self.request_id = request_id
         also = [f"code {code}"] if code is not None else []
-        telling = [f"{name} {value}" for name, value in self.details.items() if isinstance(value, str | int)]
-        also += telling[:_MOST_SHOWN]
+        shown = [f"{name} {value}" for name, value in self.details.items() if isinstance(value, str | int)]
+        also += shown[:_MOST_SHOWN]
         also += [f"request {request_id}"] if request_id else []
         super().__init__(f"{message} ({', '.join(also)})" if also else message)
 
 
 class RateLimited(BrokerRejected):
-    """The broker turned the request away before it looked at it, or asked for no further ones."""
+    """The broker turned the request away before processing it, or asked to send no further requests."""
 
 
 class NotSent(BrokerError):
-    """The request certainly never left: there was no connection to send it on."""
+    """The request was certainly not sent: there was no connection."""
 
 
 class LookTooSlow(NotSent):
-    """The request was not sent: what allowed it could not be looked at shortly before."""
+    """The request was not sent: the checks that must precede it took too long."""
 
 
 class OutcomeUnknown(BrokerError):
-    """Nobody knows whether the broker acted: never send again before looking."""
+    """It is unknown whether the broker acted on the request: look it up before sending it again."""

@@ -18,7 +18,7 @@ Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
 
 def wall_clock() -> datetime:
-    """Give the present moment, UTC; handed in as the clock wherever time matters."""
+    """Return the current time, UTC; the default of ``clock`` parameters."""
     return datetime.now(UTC)
 
 
@@ -31,11 +31,11 @@ class Unlogged:
 
 @dataclass(frozen=True)
 class EventLog:
-    """Writes events to a stream, each with the fields of ``about`` (a run id, say).
+    """Writes events to a stream, each with the fields of ``about``, for example a run id.
 
-    A terminal gets errors only, as plain sentences: somebody sits there and has the report on stdout.
-    An event that can't be written is counted in ``lost``, and nothing else comes of it. ``hide`` blots
-    secrets out of what is written, by default those of the environment.
+    A terminal gets errors only, as plain sentences: its operator has the report on stdout.
+    An event that can't be written is counted in ``lost`` and raises nothing. ``hide`` masks secrets in what
+    is written, by default those of the environment.
     """
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
@@ -46,11 +46,11 @@ class EventLog:
 
     @property
     def lost(self) -> int:
-        """How many lines this log and its stream could not write so far."""
+        """The number of lines that this log and its stream could not write so far."""
         return self.unlogged.events + int(getattr(self.stream, "lost_lines", 0))
 
     def with_fields(self, **fields: Any) -> EventLog:
-        """Give a log that adds these fields to every event."""
+        """Return a log that adds these fields to every event."""
         return EventLog(self.stream, self.clock, {**self.about, **fields}, self.unlogged, self.hide)
 
     def event(self, event: str, message: str, *, severity: Severity = "INFO", **fields: Any) -> None:
@@ -65,10 +65,10 @@ class EventLog:
         *,
         severity: Severity = "INFO",
     ) -> None:
-        """Write an event for each of ``count`` rows, or one for them all where they are very many.
+        """Write an event for each of ``count`` rows, or a single one above ``ROWS_AT_MOST``.
 
-        ``rows`` is asked only if somebody reads them: a million lines take longer than deciding on a million
-        intents, and the run's folder has every row.
+        ``rows`` is called only where they are written: logging a million lines takes longer than deciding on
+        a million intents, and the run's folder has every row.
         """
         if count > ROWS_AT_MOST:
             message = (
@@ -110,5 +110,5 @@ def _line(event: dict[str, Any]) -> str:
 
     try:
         return printable_json(orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE).decode())
-    except TypeError:  # half a surrogate pair, an integer beyond 64 bits: what strategies can say
+    except TypeError:  # half a surrogate pair, an integer beyond 64 bits: strategies may send both
         return printable_json(json.dumps(event, default=str)) + "\n"

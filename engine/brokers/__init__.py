@@ -1,1 +1,1 @@
-"""The venues' edge: a protocol, a broker that sends nothing, and Alpaca."""
+"""Brokers: the protocol, a broker that sends nothing, and Alpaca."""

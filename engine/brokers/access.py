@@ -1,4 +1,4 @@
-"""How an account is reached: what it is called, a broker with its keys, and which account that should be."""
+"""Access to one account: its name, a broker with its keys, and the expected account number."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NOT_THESE_KEYS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """One account: its name ("" where nobody gave one), and a broker with its keys.
+    """One account: its name ("" where it has none), and a broker with its keys.
 
-    ``account_number`` is the one that is expected; None for any. ``keys`` says where the accounts file has
-    the keys from, for messages; "" where there is no such file.
+    ``account_number``: the expected number, None for any. ``keys``: where the accounts file reads the keys
+    from, for messages; "" without such a file.
     """
 
     account: str
@@ -26,9 +26,10 @@ class Access:
     keys: str = ""
 
     def asked(self, *, to_trade: bool = True) -> BrokerAccount:
-        """Ask the broker for the account; it must be the one expected and, ``to_trade``, one that may trade.
+        """Return the account as the broker reports it, once it is the expected one and may trade.
 
-        Raises ``DataUnavailable`` where it is not, ``BrokerError`` where the broker can't be asked.
+        ``to_trade`` False skips the second check. Raises ``DataUnavailable`` where a check fails, and
+        ``BrokerError`` where the broker can't be reached.
         """
         try:
             found = self.broker.get_account()
@@ -36,12 +37,12 @@ class Access:
             if error.status not in _NOT_THESE_KEYS or not self.keys:
                 raise
             raise DataUnavailable(
-                f"{self.broker.trading_host} does not take the keys in {self.keys}: HTTP {error.status}. See "
-                f"that they are valid, and of this host; nobody else's account is concerned."
+                f"{self.broker.trading_host} refuses the keys in {self.keys}: HTTP {error.status}. Check "
+                f"that they are valid and belong to this host. No other account is affected."
             ) from error
         if self.account_number is not None and found.account_number != self.account_number:
             raise DataUnavailable(
-                f"the keys are of account {found.shown_as}, and another number is expected. Correct "
+                f"the keys belong to account {found.shown_as}, but another number is expected. Correct "
                 f"account_number in the accounts file, or the keys."
             )
         if to_trade and (why := why_it_cannot_trade(found)):

@@ -1,4 +1,4 @@
-"""What a broker says of an account and of the time, in no particular broker's words."""
+"""An account and a market clock as any broker reports them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 TRADING_STATUS = "ACTIVE"
 BLOCKS = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
-"""The flags that each stop all orders; the last one is the owner's own setting."""
+"""Each of these flags stops all orders; the last one is the account owner's own setting."""
 
 _SHOWN_DIGITS = 4
 _LONGEST_STATUS = 40
@@ -15,11 +15,11 @@ _LONGEST_STATUS = 40
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerAccount:
-    """An account as its broker describes it.
+    """An account as its broker reports it.
 
-    ``account_number`` and ``currency`` are "" where the broker gives none. A flag that the broker left out,
-    or that is neither true nor false, is True and named in ``unclear``. ``account_id`` is the broker's own
-    name of it, "" where it gives none. A ``repr`` leaves number and id out.
+    ``account_number`` and ``currency`` are "" where the broker gives none. A flag that is missing, or neither
+    true nor false, is True and named in ``unclear``. ``account_id``: the broker's id of the account, "" where
+    it gives none. ``repr`` omits number and id.
     """
 
     account_number: str = field(repr=False)
@@ -33,7 +33,7 @@ class BrokerAccount:
 
     @property
     def shown_as(self) -> str:
-        """The account number as a message may show it."""
+        """The account number, shortened for messages."""
         return shown_number(self.account_number)
 
 
@@ -41,10 +41,10 @@ class BrokerAccount:
 class BrokerClock:
     """A market's time and its next opening and closing, all UTC and cut to the microsecond.
 
-    ``next_close`` is today's while the market ``is_open``. ``replied_at`` is the moment at which the broker
-    answered, by its own clock and in whole seconds; None where it doesn't say. A simulated market has a time
-    of its own, and then the two differ. ``took_s``: how long the request took that was answered, where
-    there was a wait before it; else None.
+    ``next_close`` is today's while the market ``is_open``. ``replied_at``: when the broker replied, by its
+    own clock, in whole seconds; None where the reply has no date. It differs from ``timestamp`` where a
+    simulated market has its own time. ``took_s``: the seconds of the answered request, where a wait preceded
+    it; else None.
     """
 
     timestamp: datetime
@@ -56,9 +56,9 @@ class BrokerClock:
 
 
 def why_it_cannot_trade(account: BrokerAccount) -> str:
-    """Say why no order of this account would be taken ("" where nothing is known against it).
+    """Return why the account can't trade, "" where it can.
 
-    It trades only where the status is ``ACTIVE`` and each flag of ``BLOCKS`` is False, and nothing like it.
+    It can trade only where the status is exactly ``ACTIVE`` and each flag of ``BLOCKS`` is exactly False.
     """
     reasons = [f"{name} is {_flag(account, name)}" for name in BLOCKS if getattr(account, name) is not False]
     if account.status != TRADING_STATUS:
@@ -78,7 +78,7 @@ def _flag(account: BrokerAccount, name: str) -> str:
 
 
 def shown_number(account_number: str) -> str:
-    """Shorten an account number to what a message may show: at most four characters, and never the first."""
+    """Return an account number for messages: at most its last four characters, never its first four."""
     if not account_number:
         return "(no number)"
     return "…" + account_number[_SHOWN_DIGITS:][-_SHOWN_DIGITS:]

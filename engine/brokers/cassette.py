@@ -1,4 +1,4 @@
-"""A run's exchanges as a VCR cassette, which ``vcr.use_cassette(…, serializer="json")`` opens as it is."""
+"""A run's interactions as a VCR cassette, which ``vcr.use_cassette(…, serializer="json")`` opens as is."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _VERSION = 1  # of the format: vcrpy's ``CASSETTE_FORMAT_VERSION``
 
 
 def cassette_bytes(interactions: Iterable[Interaction]) -> bytes:
-    """Write exchanges as a cassette in JSON, in the order of their numbers, one a line and all in ASCII.
+    """Return interactions as a JSON cassette in ASCII, ordered by number, one per line.
 
-    Requests that got no answer stand under ``unanswered``, since an interaction needs a response. Besides
-    what vcrpy reads, each has its ``number``, ``started_at`` (ISO 8601, UTC) and ``took_s`` (seconds), the
-    ``account`` where that has a name, and the ``job`` from the second on.
+    Requests without a reply are under ``unanswered``, since vcrpy requires a response. Besides the fields of
+    vcrpy, each has ``number``, ``started_at`` (ISO 8601, UTC) and ``took_s`` (seconds), ``account`` where it
+    has a name, and ``job`` from the second job on.
     """
     answered, unanswered = [], []
     for interaction in sorted(interactions, key=attrgetter("number")):
@@ -45,7 +45,7 @@ def _line(interaction: Interaction, outcome: dict[str, Any]) -> bytes:
         **outcome,
     }
     line = orjson.dumps(fields)
-    # vcrpy reads the file in whatever encoding the machine prefers.
+    # vcrpy reads the file in the machine's default encoding.
     return line if line.isascii() else json.dumps(fields, separators=(",", ":")).encode()
 
 

@@ -1,7 +1,7 @@
-"""Which broker there is: Alpaca. The one place outside its package that imports it.
+"""The broker in use: Alpaca. This is the only module outside its package that imports it.
 
-Whoever builds a broker, or reads what one recorded, takes it from here; everything else speaks of a
-``TradingBroker``.
+Code that constructs a broker, or reads recorded replies, imports from here; all other code uses the
+``TradingBroker`` protocol.
 """
 
 from __future__ import annotations

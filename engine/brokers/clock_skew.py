@@ -1,4 +1,4 @@
-"""How far this machine's clock is from the broker's."""
+"""The skew between this machine's clock and the broker's."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from engine.errors import UsageError
 _HALF_A_SECOND = timedelta(seconds=0.5)
 
 
-class TellsTheTime(Protocol):
+class HasClock(Protocol):
     """A broker with a clock."""
 
     def get_clock(self) -> BrokerClock:
-        """Give the broker's time; raises ``BrokerError`` where there is none to be had."""
+        """Return the broker's clock; raises ``BrokerError`` where it can't be read."""
         ...
 
 
 @dataclass(frozen=True)
 class ClockSkew:
-    """Our clock is ``ahead_s`` seconds ahead of the broker's (behind: negative), give or take ``within_s``.
+    """Our clock is ``ahead_s`` seconds ahead of the broker's (behind: negative), plus or minus ``within_s``.
 
-    To fail closed, ask for ``worst_s <= limit``; a large ``within_s`` is a slow reply, not a wrong clock.
+    To fail closed, require ``worst_s <= limit``; a large ``within_s`` means a slow reply, not a wrong clock.
     """
 
     ahead_s: float
@@ -34,7 +34,7 @@ class ClockSkew:
 
     @property
     def worst_s(self) -> float:
-        """The largest skew, in either direction, that the measurement leaves possible."""
+        """The largest skew, in either direction, that agrees with the measurement."""
         return abs(self.ahead_s) + self.within_s
 
     def __str__(self) -> str:
@@ -42,14 +42,15 @@ class ClockSkew:
         return f"{abs(self.ahead_s):.3f} s {side} the broker's clock, give or take {self.within_s:.3f} s"
 
 
-def measure_clock_skew(broker: TellsTheTime, now: Callable[[], datetime]) -> ClockSkew:
-    """Ask the broker for its time, once, and compare it with the middle of the request.
+def measure_clock_skew(broker: HasClock, now: Callable[[], datetime]) -> ClockSkew:
+    """Return the skew by one request: the broker's time, compared with the middle of the request.
 
-    Its time is that of its reply, which is in whole seconds, half of one later and as much uncertain; and
-    where it has none, its market's, which a simulated market has of its own. The broker reads its clock at
-    some moment of the request, so ``within_s`` is half of what that took on ``now`` and more, without waits
-    before the request that was answered; infinite where ``now`` went back meanwhile, since then nothing was
-    measured. The errors of ``get_clock`` pass through; ``UsageError`` for a ``now`` without a timezone.
+    The broker's time is the date of its reply. That is in whole seconds, so half a second is added to it and
+    to the uncertainty. A reply without a date is measured by the market's time, which a simulated market sets
+    itself. The broker may read its clock at any time during the request, so ``within_s`` is at least half of
+    the request's duration by ``now``, without waits before the answered request. It is infinite where ``now``
+    went backwards meanwhile. Raises what ``get_clock`` raises, and ``UsageError`` for a ``now`` without a
+    timezone.
     """
     before = _aware(now())
     clock = broker.get_clock()
@@ -68,6 +69,6 @@ def measure_clock_skew(broker: TellsTheTime, now: Callable[[], datetime]) -> Clo
 def _aware(timestamp: datetime) -> datetime:
     if timestamp.utcoffset() is None:
         raise UsageError(
-            f"now() gave {timestamp.isoformat()}; expected a moment with a timezone. Use datetime.now(UTC)."
+            f"now() returned {timestamp.isoformat()}; expected a time with a timezone. Use datetime.now(UTC)."
         )
     return timestamp

@@ -1,4 +1,4 @@
-"""A broker that never sends anything anywhere."""
+"""A broker that sends nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ NOT_FOUND = 404
 
 
 class DryRunBroker:
-    """Accepts every order and routes none; there is nothing to cancel or to look up afterwards."""
+    """Accepts every order and sends none; nothing can be cancelled or looked up afterwards."""
 
     def place_order(self, *, intent: OrderIntent) -> BrokerOrder:
-        """Describe the order that would have been sent."""
+        """Return the order that would have been sent, with the status ``dry_run``."""
         client_order_id = intent.client_intent_id or ""
         return BrokerOrder(
             broker_order_id="",
@@ -30,11 +30,11 @@ class DryRunBroker:
         )
 
     def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:
-        """Refuse: a dry run has no orders. Raises ``BrokerRejected``."""
+        """Raise ``BrokerRejected``: a dry run has no orders."""
         raise _no_such_order(broker_order_id)
 
     def get_order_status(self, *, broker_order_id: str) -> BrokerOrder:
-        """Refuse: a dry run has no orders. Raises ``BrokerRejected``."""
+        """Raise ``BrokerRejected``: a dry run has no orders."""
         raise _no_such_order(broker_order_id)
 
 

@@ -1,7 +1,7 @@
-"""Connections of urllib3 for which one deadline counts, from looking up a name to a reply's last byte.
+"""urllib3 connections with one deadline per request, from the name lookup to the last byte of the reply.
 
-Timeouts of sockets bound each wait, and there may be many: a resolver that hangs takes no timeout at all,
-each address of a host takes its own, and a reply may come byte by byte.
+Socket timeouts bound each wait only, and a request has many: name lookup has no timeout, each address of a
+host gets its own, and a reply may arrive byte by byte.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from urllib3.exceptions import (
 from urllib3.poolmanager import pool_classes_by_scheme
 from urllib3.util.connection import allowed_gai_family, create_connection
 
-_SHORTEST_WAIT_S = 0.001  # 0 would mean not to wait at all
+_SHORTEST_WAIT_S = 0.001  # a timeout of 0 would make the socket non-blocking
 
 
 def always() -> None:
-    """Let a request leave at any time."""
+    """Allow a request to be sent at any time."""
 
 
 class InFlight(threading.local):
     """The request that a thread is sending.
 
-    ``ends``: its deadline, by the monotonic clock. ``may_leave`` is called before each write of its bytes;
-    what it raises is raised by the request, of which nothing more is written.
+    ``ends``: its deadline, by the monotonic clock. ``may_leave`` is called before each write; where it
+    raises, nothing more is written and the request raises the same.
     """
 
     ends: float = math.inf
@@ -45,7 +45,7 @@ class InFlight(threading.local):
 
 
 def pools_in_time(in_flight: InFlight) -> dict[str, type[HTTPConnectionPool]]:
-    """Make urllib3's classes of pools, by scheme, for connections that keep to a request's deadline."""
+    """Return urllib3's pool classes, by scheme, with connections that enforce the request's deadline."""
     reply = type("ReplyInTime", (_ReplyInTime,), {"in_flight": in_flight})
 
     def pool_of(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
@@ -57,10 +57,10 @@ def pools_in_time(in_flight: InFlight) -> dict[str, type[HTTPConnectionPool]]:
 
 
 class _ConnectionInTime(HTTPConnection):
-    """A connection that is there, with its proxy and TLS, within its timeout, or not at all.
+    """A connection whose setup, proxy and TLS included, ends within its timeout or fails.
 
-    Whether a request may leave is asked once it is there, whatever time that took, and before its body again:
-    a server acts upon no request of which the body is missing.
+    ``may_leave`` is called once the connection is established, and again before the body is sent: a server
+    does not act on a request whose body is missing.
     """
 
     in_flight: InFlight
@@ -71,7 +71,7 @@ class _ConnectionInTime(HTTPConnection):
         self._ready_by = min(time.monotonic() + allowed_s, self.in_flight.ends)
         try:
             super().connect()
-        except TimeoutError as error:  # of TLS, or of a proxy: nothing of the request has left
+        except TimeoutError as error:  # of TLS, or of a proxy: nothing of the request was sent
             raise self._too_late() from error
         self.sock.settimeout(self.timeout)
 
@@ -96,7 +96,7 @@ class _ConnectionInTime(HTTPConnection):
         return connection
 
     def _connected(self) -> socket.socket:
-        """Try a host's addresses in their order; each may take its share of the time that is left."""
+        """Return a connection to the first address that accepts; each gets a share of the remaining time."""
         addresses = _addresses(self._dns_host, self.port, self._ready_by)
         failed: OSError = OSError("the name has no address")
         for place, address in enumerate(addresses):
@@ -117,9 +117,9 @@ class _ConnectionInTime(HTTPConnection):
 
 
 def _addresses(host: str, port: int, until: float) -> list[tuple[str, int]]:
-    """Look a name up; a resolver that hangs is left behind in a thread that keeps nothing from ending.
+    """Return the addresses of a host; a lookup that hangs is abandoned in a daemon thread.
 
-    Raises ``socket.gaierror``, and ``TimeoutError`` where it doesn't answer in time.
+    Raises ``socket.gaierror``, and ``TimeoutError`` where the lookup takes too long.
     """
     found: list[tuple[str, int]] = []
     failed: list[Exception] = []
@@ -142,9 +142,9 @@ def _addresses(host: str, port: int, until: float) -> list[tuple[str, int]]:
 
 
 class _ReplyInTime(HTTPResponse):
-    """A reply whose every read ends by its request's deadline; each wait, by the socket's own timeout.
+    """A reply that is read within the request's deadline, and each wait within the socket's timeout.
 
-    One whose headers are cut off is none at all, whatever its status line says.
+    A reply that ends inside its headers is an error, whatever its status line says.
     """
 
     in_flight: InFlight
@@ -156,7 +156,7 @@ class _ReplyInTime(HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        if self._reads.ended:  # headers end with an empty line: the connection's end is read for their lack
+        if self._reads.ended:  # complete headers end with an empty line, before the end of the connection
             raise HTTPException("the reply ends inside its headers")
 
 

@@ -1,4 +1,4 @@
-"""One request to a broker and what came of it, as it is kept: in VCR's form, with nothing secret in it."""
+"""One request to a broker and its reply, as recorded: in VCR's form, without secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 NEVER_LEFT = "NotSent: "
-"""An ``error`` begins so where the engine itself kept the request from leaving."""
+"""The beginning of ``error`` where the engine itself prevented the request from being sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,11 +17,11 @@ class Interaction:
     """A request and its reply, or the reason why there was none.
 
     ``number``: the order in which requests started. ``started_at``: ISO 8601, UTC. ``took_s``: seconds until
-    the whole reply was in. ``request`` has ``method, uri, body, headers`` and ``response`` has ``status,
-    headers, body``, as vcrpy's JSON serializer writes them. Without a reply, ``response`` is None and
-    ``error`` says why; with one it is "". ``account`` is what intents call the account of the keys, "" where
-    nobody has named it: two accounts may use the same client ids at the same host. ``job``: 1 for that which
-    began the run, 2 for the one that resumed it.
+    the whole reply was received. ``request`` has ``method, uri, body, headers`` and ``response`` has
+    ``status, headers, body``, as vcrpy's JSON serializer writes them. Without a reply, ``response`` is None
+    and ``error`` has the reason; else ``error`` is "". ``account``: the account's name in intents, "" where
+    it has none; two accounts may use the same client ids at the same host. ``job``: 1 for the job that began
+    the run, 2 for the one that resumed it.
     """
 
     number: int
@@ -34,18 +34,18 @@ class Interaction:
     job: int = 1
 
     def as_json(self) -> bytes:
-        """Write it as one line of JSON, without the line's end."""
+        """Return the interaction as one line of JSON, without a line break."""
         return orjson.dumps(self)
 
     @classmethod
     def from_json(cls, line: bytes) -> Interaction:
-        """Read what ``as_json`` wrote; raises ``ValueError`` for anything else."""
+        """Return the interaction that ``as_json`` wrote; raises ``ValueError`` for anything else."""
         fields = orjson.loads(line)
         if isinstance(fields, dict):
-            fields.setdefault("job", 1)  # jobs weren't counted once
+            fields.setdefault("job", 1)  # earlier versions did not count jobs
         shape = {name: type(value) for name, value in fields.items()} if isinstance(fields, dict) else None
         if shape not in _SHAPES:
-            raise ValueError(f"it is no exchange: {line[:100].decode('utf-8', 'replace')!r}")
+            raise ValueError(f"it is no interaction: {line[:100].decode('utf-8', 'replace')!r}")
         return cls(**fields)
 
 

@@ -1,4 +1,4 @@
-"""Whether an order at a broker is the one that was meant."""
+"""Comparison of a broker's order with the intent that it should come from."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from engine.model.symbols import canonical_symbol
 
 
 def differences(intent: OrderIntent, order: BrokerOrder) -> str:
-    """Say where an order is another than the one that was meant ("" where it is not).
+    """Return how an order differs from an intent, "" where it does not.
 
-    Compared are id, symbol, side, type and quantity (or notional), the last exactly: what a float64 carries
-    of an intent's 15 digits is equal only where the decimals are. Symbols are compared in their canonical
-    form: Alpaca takes ``BTCUSD`` and answers ``BTC/USD``.
+    Compared are id, symbol, side, type and quantity (or notional). Quantities are compared exactly: with the
+    15 digits of an intent, two float64 are equal only where the decimals are. Symbols are compared in
+    canonical form: Alpaca accepts ``BTCUSD`` and returns ``BTC/USD``.
     """
     size = "qty" if intent.qty is not None else "notional"
     pairs = {

@@ -1,4 +1,4 @@
-"""What the engine asks of a broker."""
+"""The public broker protocol."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from engine.model.orders import BrokerOrder, OrderIntent
 class Broker(Protocol):
     """A venue that takes orders, one at a time.
 
-    Errors: ``BrokerRejected`` where the broker answered no, ``OutcomeUnknown`` where nobody can tell.
+    Raises ``BrokerRejected`` where the broker refuses, ``OutcomeUnknown`` where the outcome is unknown.
     """
 
     def place_order(self, *, intent: OrderIntent) -> BrokerOrder:
-        """Place one order under ``intent.client_intent_id`` and give the broker's description of it."""
+        """Place one order under ``intent.client_intent_id`` and return it as the broker reports it."""
         ...
 
     def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:
-        """Ask for an order to be cancelled; the reply is the order's state after asking."""
+        """Request the cancellation of an order and return its state afterwards."""
         ...
 
     def get_order_status(self, *, broker_order_id: str) -> BrokerOrder:
-        """Give the broker's present description of an order."""
+        """Return an order's current state."""
         ...

@@ -1,4 +1,4 @@
-"""What a live run asks of its broker, beyond a single order."""
+"""The broker protocol of live runs: orders, lists, account, clock and recording."""
 
 from __future__ import annotations
 
@@ -18,129 +18,129 @@ SENDERS = 32
 
 
 AFTER_RESET_S = 1.0
-"""Waited beyond the reset of a rate limit, in seconds, since clocks differ; no bound of waiting counts it."""
+"""Extra wait after the reset of a rate limit, in seconds, since clocks differ; bounds of waits exclude it."""
 
 
 @dataclass(frozen=True)
 class Activities:
-    """What happened in an account after a moment, oldest first."""
+    """What happened in an account after a timestamp, oldest first."""
 
     fills: list[BrokerFill]
     corporate_actions: list[CorporateAction]
     corrected: frozenset[str] = frozenset()
-    """The broker's ids of orders of which an execution was taken back or corrected."""
+    """The broker's ids of orders with a busted or corrected execution."""
 
 
 class Recorder(Protocol):
-    """Keeps what is asked and answered; ``engine.record.journal`` is one."""
+    """Records requests and replies, as ``engine.record.journal`` does."""
 
     def next_number(self) -> int:
-        """Give a request its number, in the order in which requests begin."""
+        """Return the number of the next request, in the order in which requests begin."""
         ...
 
     def keep(self, interaction: Interaction) -> None:
-        """Keep a request and its reply; returns once that is done."""
+        """Record a request and its reply; returns once that is done."""
         ...
 
 
 class TradingBroker(Protocol):
     """A venue that orders are routed to; safe to use from many threads.
 
-    What only asks is repeated by the broker itself, with patience, and raises ``BrokerError`` where there is
-    no answer in the end. What changes something is sent once, and raises ``BrokerRejected``, ``NotSent`` or
+    The broker retries read requests itself, and raises ``BrokerError`` where the retries are used up.
+    Requests that change something are sent once, and raise ``BrokerRejected``, ``NotSent`` or
     ``OutcomeUnknown``. Every request waits for its turn under the venue's rate limit.
     """
 
     @property
     def trading_host(self) -> str:
-        """Where orders go: scheme, name and port."""
+        """Where orders are sent: scheme, name and port."""
         ...
 
     @property
     def longest_request_s(self) -> float:
-        """The seconds after which a request is over, answered or not."""
+        """The seconds after which a request has ended, answered or not."""
         ...
 
     def waiting_together(self) -> TradingBroker:
-        """Return the same broker, whose questions together wait no longer for the venue than one does."""
+        """Return the same broker; all its read requests share the bound on waits that the venue asks for."""
         ...
 
     def why_refused(self, intent: OrderIntent) -> str:
-        """Say why the venue can't take an order ("" where it can), without asking it."""
+        """Return why the venue can't take an order, "" where it can; sends no request."""
         ...
 
     def order_payload(self, intent: OrderIntent) -> dict[str, Any]:
-        """Return the request that places an order, in the venue's words, as a journal keeps it.
+        """Return the body of the request that places an order, as the journal records it.
 
-        Raises ``UsageError`` where no order comes of the intent.
+        Raises ``UsageError`` where the intent can't become an order.
         """
         ...
 
     def is_duplicate_id(self, error: BrokerRejected) -> bool:
-        """Return whether an order was refused because another one has its client id."""
+        """Return whether an order was refused because another order has its client id."""
         ...
 
     def place_order(
         self, *, intent: OrderIntent, at_its_turn: Callable[[], None] | None = None
     ) -> BrokerOrder:
-        """Place an order.
+        """Place an order and return it.
 
-        ``at_its_turn`` is called before it leaves, and again where that is long ago by the time its bytes
-        do; what it raises stops it.
+        ``at_its_turn`` is called before the order is sent, and again where that is too long ago when its
+        bytes are written; where it raises, the order is not sent.
         """
         ...
 
     def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:
-        """Ask for an order to be cancelled, and give it as it is then."""
+        """Request the cancellation of an order and return its state afterwards."""
         ...
 
     def get_order_status(self, *, broker_order_id: str) -> BrokerOrder:
-        """Give an order as it is now."""
+        """Return an order's current state."""
         ...
 
     def find_order(self, *, client_order_id: str) -> BrokerOrder | None:
-        """Give the order with this client id, None where the broker knows none."""
+        """Return the order with this client id, None where the broker has none."""
         ...
 
     def open_orders(self) -> list[BrokerOrder]:
-        """Give the open orders, groups with their legs."""
+        """Return the open orders, groups with their legs."""
         ...
 
     def orders_since(self, timestamp: datetime, *, sought: Collection[str] = ()) -> list[BrokerOrder]:
         """Return the orders submitted at or after a time, groups with their legs, oldest first.
 
-        With ``sought``, the broker's ids of some orders, the list may end once it has these, or once asking
-        for those that it lacks one by one takes no more requests than it took.
+        ``sought``: the broker's ids of some orders. The list may end once it has these, or once looking up
+        the missing ones by id takes no more requests than the list has taken.
         """
         ...
 
     def positions(self) -> list[BrokerPosition]:
-        """Give the account's positions."""
+        """Return the account's positions."""
         ...
 
     def fills(self, *, after: datetime | None) -> list[BrokerFill]:
-        """Give the executions after a moment, in their order."""
+        """Return the executions after a timestamp, oldest first."""
         ...
 
     def activities(self, *, after: datetime | None) -> Activities:
-        """Give what changed positions after a moment: executions in their order, and corporate actions."""
+        """Return what changed positions after a timestamp: executions and corporate actions, oldest first."""
         ...
 
     def get_account(self) -> BrokerAccount:
-        """Give the account."""
+        """Return the account."""
         ...
 
     def get_clock(self) -> BrokerClock:
-        """Give the broker's time."""
+        """Return the broker's clock."""
         ...
 
     def recorded(self, recorder: Recorder, account: str = "") -> TradingBroker:
-        """Give the same broker, with every request kept by ``recorder`` under the account's name."""
+        """Return the same broker; ``recorder`` records every request under the account's name."""
         ...
 
     def answer_of(self, interaction: Interaction) -> tuple[str, BrokerOrder | BrokerRejected | None] | None:
-        """Read a recorded request to place an order: its client id, and what settled it, if anything did.
+        """Return client id and decisive reply of a recorded request to place an order.
 
-        None where it was another request.
+        The reply is None where it left the outcome unknown; the result is None for any other request.
         """
         ...

@@ -1,1 +1,1 @@
-"""Text of others: shown safely, with secrets hidden, and compared as it is seen."""
+"""External text: shown safely, with secrets masked, and compared by its visible form."""

@@ -1,7 +1,7 @@
-"""Secrets, found again in texts that were never meant to hold them, and blotted out.
+"""Finds secrets in texts that should not contain them, and masks them.
 
 A page may repeat a key in another case, in base64 (whole, or within ``user:password``), in hexadecimal or cut
-in two; a secret may have been pasted into the wrong setting. Pure: who knows the secrets hands them in.
+in two; a secret may have been pasted into the wrong setting. Pure: the caller passes the secrets.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from engine.text.printable import shown
 
 BLOT = "[key]"
 
-# In small letters, and with the letters of URL-safe base64: bytes for bytes, so that places stay the same.
+# Lower case, and standard instead of URL-safe base64; a byte becomes a byte, so that offsets stay valid.
 _FOLD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-_", b"abcdefghijklmnopqrstuvwxyz+/")
-_WORD = 4  # bytes: any part of seven or more holds one that is aligned
+_WORD = 4  # bytes: any part of seven or more contains an aligned one
 _SHORTEST_PART, _LONGEST_PART = 8, 12
 _SHORTEST_ENCODED = 8
 
@@ -34,9 +34,9 @@ _IN_URL = re.compile(r"://[^/\s]*@|://\S*[?#]\S")  # a password, or what a query
 
 @dataclass(frozen=True)
 class _Form:
-    """How a secret may be written, folded; a part of ``shortest`` bytes or more is taken for it.
+    """One folded spelling of a secret; any part of ``shortest`` bytes or more counts as the secret.
 
-    Each such part contains one of ``anchors``, which are what is searched for: place in the form, and bytes.
+    Each such part contains one of ``anchors``, which are searched for: offset in the form, and bytes.
     """
 
     text: bytes
@@ -50,10 +50,10 @@ class _Form:
 
 
 class Echoes:
-    r"""Blots secrets out of texts: whole or in parts, in any case, and as encoded.
+    r"""Masks secrets in texts: whole or in parts, in any case, and encoded.
 
-    A part is at least half of a secret, and of a long one at least 12 characters; at least 8 in any case.
-    Spellings with escapes (``\u0041``, ``%41``) are another's business but for those of a ``/`` or ``+``.
+    A part is at least half of a secret, of a long one at least 12 characters, and never less than 8.
+    Escapes (``\u0041``, ``%41``) are covered only for ``/`` and ``+``; ``keys.Spelled`` covers the others.
     """
 
     def __init__(self, secrets: Iterable[str], *, blot: str = BLOT) -> None:
@@ -65,7 +65,7 @@ class Echoes:
         self._blot = blot.encode()
 
     def may_be_in(self, text: bytes) -> bool:
-        """Return False, at little cost, where no secret is in a text."""
+        """Return False where a text certainly contains no secret; cheap."""
         folded = text.translate(_FOLD)
         if not self._has_short_ones and self._words.isdisjoint(_aligned_words(folded)):
             return False
@@ -86,7 +86,7 @@ class Echoes:
         return b"".join([*pieces, text[end:]]) if pieces else text
 
     def _found(self, folded: bytes) -> Iterator[tuple[int, int]]:
-        """Return where parts of secrets are: from, and to."""
+        """Yield start and end of each part of a secret."""
         for form, shortest, place, anchor in self._anchored:
             at = folded.find(anchor)
             while at >= 0:
@@ -97,19 +97,19 @@ class Echoes:
 
 
 def shown_word(value: object) -> str:
-    """Return what should be a word or a number as an error shows it: of a text only a short one."""
+    """Return a value that should be a word or a number, as an error shows it; a longer text is not shown."""
     if isinstance(value, str) and len(value.strip()) > _LONGEST_WORD and not _NUMBER.fullmatch(value):
         return _not_shown(value)
     return shown(value)
 
 
 def shown_text(text: str) -> str:
-    """Return a setting's text as an error shows it: not at all where it looks like a secret."""
+    """Return a setting's text as an error shows it; a text that looks like a secret is not shown."""
     return _not_shown(text) if looks_secret(text) else shown(text, at_most=_LONGEST_TEXT)
 
 
 def looks_secret(text: str) -> bool:
-    """Return whether a text may be a key, a token, or an address with a password in it."""
+    """Return whether a text may be a key, a token, or a URL with a password."""
     word = text.strip()
     if word.startswith(_PATHS) or _UUID.fullmatch(word):
         return False
@@ -119,9 +119,9 @@ def looks_secret(text: str) -> bool:
 
 
 def is_key(text: str) -> bool:
-    """Return whether a text is written as Alpaca's keys and secrets are; a path is none.
+    """Return whether a text has the form of Alpaca's keys and secrets; a path has not.
 
-    No form of base64 has both ``/`` and ``-`` or ``_``.
+    No variant of base64 contains ``/`` together with ``-`` or ``_``.
     """
     if text.startswith(_PATHS) or ("/" in text and ("-" in text or "_" in text)):
         return False
@@ -147,27 +147,27 @@ def _forms(secret: bytes) -> Iterator[_Form]:
 
 
 def _escaped(text: bytes, part: int) -> Iterator[_Form]:
-    """Return a text as a URL and as some JSON has it, where that is another one."""
+    """Yield a text as escaped in URLs and in some JSON, where that differs from the text."""
     for escaped in (quote(text, safe="").encode(), text.replace(b"/", b"\\/")):
         if escaped != text and len(escaped) >= part:
             yield _Form(escaped.translate(_FOLD), part)
 
 
 def _at_least(encoded: bytes, shortest: int) -> Iterator[_Form]:
-    """Return a form whose parts are so long that they are found in nothing else; none of a short secret."""
+    """Yield a form whose parts are too long to occur by chance; none for a short secret."""
     if len(encoded) >= _SHORTEST_ENCODED:
         yield _Form(encoded.translate(_FOLD), max(_SHORTEST_ENCODED, shortest))
 
 
 def _in_base64(secret: bytes) -> Iterator[bytes]:
-    """Return what is certain of a secret in base64, wherever it begins among three bytes."""
+    """Yield the base64 characters that a secret fixes, for each of the three alignments."""
     for before in range(3):
         encoded = b64encode(bytes(before) + secret)
         yield encoded[(8 * before + 5) // 6 : 8 * (before + len(secret)) // 6]
 
 
 def _words_anywhere(text: bytes) -> Iterator[int]:
-    """Return the words that begin anywhere in a text."""
+    """Yield the words that begin at any offset of a text."""
     for start in range(_WORD):
         yield from _aligned_words(text[start:])
 
@@ -177,7 +177,7 @@ def _aligned_words(text: bytes) -> memoryview:
 
 
 def _extended(text: bytes, at: int, form: bytes, place: int, length: int) -> tuple[int, int]:
-    """Return the part of a text around ``at`` that is a part of a form around ``place``."""
+    """Return start and end of the longest match around ``at`` in a text and ``place`` in a form."""
     start = at
     while place > 0 and start > 0 and text[start - 1] == form[place - 1]:
         start, place = start - 1, place - 1

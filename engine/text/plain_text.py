@@ -1,7 +1,7 @@
-"""Text that names something: what is seen of it is all of it, and it is written in one way only.
+"""Names: every character is visible, and each name has exactly one spelling.
 
-Limits, ids and positions go by names. A name that differs from another one only by what isn't seen, or by how
-Unicode encodes the same letters, would have limits of its own.
+Limits, ids and positions are looked up by name. Two names that differ only in invisible characters, or in how
+Unicode encodes the same letters, would have separate limits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from engine.text.printable import is_printable
 VISIBLE = "visible text without control, zero-width or direction-changing characters"
 NORMAL = "text in Unicode's normal form NFKC"
 BLANKS = " \t\n\r\v\f"
-"""What is trimmed off a name; any other blank in one is a character that isn't seen."""
+"""The blanks that are trimmed off a name; any other blank in it counts as an invisible character."""
 
 
 def trimmed(text: str) -> str:
@@ -22,10 +22,10 @@ def trimmed(text: str) -> str:
 
 
 def is_visible(text: str) -> bool:
-    """Return whether every character of a text is seen, as a character of its own or with the one before it.
+    """Return whether every character of a text is visible, by itself or combined with the one before it.
 
-    Not so: control and format characters, blanks other than the space, what Unicode ignores by default, and
-    a combining mark or variation selector with nothing before it.
+    Invisible are control and format characters, blanks other than the space, characters that Unicode ignores
+    by default, and a combining mark or variation selector at the beginning.
     """
     if text.isascii():
         return text.isprintable()
@@ -33,19 +33,19 @@ def is_visible(text: str) -> bool:
 
 
 def is_normal(text: str) -> bool:
-    """Return whether a text is written as NFKC writes it: no ligatures, full-width or decomposed letters."""
+    """Return whether a text is in normal form NFKC: no ligatures, full-width or decomposed letters."""
     return text.isascii() or unicodedata.is_normalized("NFKC", text)
 
 
 def is_plain(text: str) -> bool:
-    """Return whether a text is ``VISIBLE`` and ``NORMAL``; blanks at its ends are not looked at."""
+    """Return whether a text is ``VISIBLE`` and ``NORMAL``; spaces at its ends are allowed."""
     return is_visible(text) and is_normal(text)
 
 
 def folded(text: str) -> str:
-    """Return what is left of a name without case, without what isn't seen and without blanks at its ends.
+    """Return a name without case, invisible characters and blanks at its ends; idempotent.
 
-    Two names with the same result look alike, or are spellings of one name. Idempotent.
+    Two names with the same result look alike, or are spellings of one name.
     """
     if not (text.isascii() and text.isprintable()):
         letters = unicodedata.normalize("NFKC", text)

@@ -1,8 +1,8 @@
-r"""Text of others, made safe for what displays it: terminals, logs, JSON that people read, spreadsheets.
+r"""Makes external text safe to display in terminals, logs, JSON that people read, and spreadsheets.
 
-Names of files, ids and texts of strategies and brokers may hold characters that move a cursor, hide or turn
-text around, or begin a line that looks like one of ours; and cells that a spreadsheet takes for a formula.
-Whatever is written out passes one of these functions, at the place where it is written.
+File names, ids and texts of strategies and brokers may contain characters that move a cursor, hide or reverse
+text, or start a line that imitates ours; and cells that a spreadsheet reads as a formula.
+All output passes one of these functions, at the place where it is written.
 
 Characters are escaped as Python and JSON write them: ``\x1b``, ``\u202e``, ``\U000e0041``.
 """
@@ -14,27 +14,27 @@ from decimal import Decimal
 from numbers import Number
 
 LONGEST_SHOWN = 80
-"""Characters of a value in a message."""
+"""The most characters of a value in a message."""
 
 _BLANK_THOUGH_PRINTABLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-"""What Unicode ignores, or shows as nothing, among the characters that ``str.isprintable`` lets pass."""
+"""Characters that ``str.isprintable`` accepts although Unicode ignores them or shows them as blank."""
 _OF_LAYOUT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 _READ_AS_ESCAPE = re.compile(r"\\(?=[tnr]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 _ESCAPE = re.compile(r"\\(?:([tnr])|x([0-9a-f]{2})|u([0-9a-f]{4})|U(0010[0-9a-f]{4}|000[0-9a-f]{5}))")
 _SIGNS = "=+@-\uff1d\uff0b\uff20\uff0d\ufe66\ufe62\ufe6b\ufe63\u207c\u207a\u207b\u208c\u208a\u208b\u2212"
-# A German Excel splits at semicolons whatever the quotes: a cell begins behind each of them, too.
+# A German Excel splits at semicolons even inside quotes: a cell may begin after each of them.
 _FORMULA = re.compile(f"(^|;)(?='* *[{re.escape(_SIGNS)}])")
 _NEUTRALISED = re.compile(f"(^|;)'(?='* *[{re.escape(_SIGNS)}])")
 
 
 def is_printable(text: str) -> bool:
-    """Return whether a text is visible as it is, on one line and in reading order.
+    """Return whether a text is shown unchanged, on one line and in reading order.
 
-    Not so: control and format characters (escape sequences, zero width, changes of direction), separators of
-    lines and paragraphs, blanks other than the space, lone surrogates, private and unassigned characters.
+    Not printable are control and format characters (escape sequences, zero width, changes of direction), line
+    and paragraph separators, blanks other than the space, lone surrogates, private and unassigned characters.
     """
     return text.isprintable() and (text.isascii() or not _BLANK_THOUGH_PRINTABLE.search(text))
 
@@ -42,25 +42,25 @@ def is_printable(text: str) -> bool:
 def printable(text: str) -> str:
     r"""Return a text as one line for a terminal, a log or a message; idempotent.
 
-    Everything for which ``is_printable`` doesn't hold is escaped, tabs and line breaks included.
+    Every character that is not printable is escaped, including tabs and line breaks.
     """
     return text if is_printable(text) else "".join(map(_escaped, text))
 
 
 def shown(value: object, *, at_most: int = LONGEST_SHOWN) -> str:
-    """Return a value as it is shown in a message: printable, shortened where it is long, text in quotes."""
+    """Return a value as shown in a message: printable, shortened to ``at_most``, text in quotes."""
     try:
         text = repr(value[: at_most + 1]) if isinstance(value, str) else str(value)
-    except (RecursionError, ValueError):  # nested without end; an integer of thousands of digits
+    except (RecursionError, ValueError):  # too deeply nested; an integer of thousands of digits
         text = f"a value of type {type(value).__name__} that can't be shown"
     text = printable(text)
     return text if len(text) <= at_most else text[: at_most - 1] + "…"
 
 
 def printable_json(text: str) -> str:
-    r"""Return JSON text with the same values and no character that is not printable, but line breaks.
+    r"""Return JSON text with the same values, every unprintable character but line breaks escaped.
 
-    In valid JSON such characters stand in strings only, where ``\u2028`` is the character itself.
+    In valid JSON such characters occur in strings only, where ``\u2028`` means the character itself.
     """
     if text.isascii() and "\x7f" not in text:
         return text
@@ -70,11 +70,11 @@ def printable_json(text: str) -> str:
 
 
 def csv_cell(value: object) -> str:
-    r"""Return a value as a cell of a CSV file that a spreadsheet takes for the text or number it is.
+    r"""Return a value as a CSV cell that a spreadsheet reads as text or number, never as a formula.
 
-    Text that would be a formula gets an apostrophe before it: text that begins, after blanks and also behind
-    a semicolon, with ``= + - @`` or their full-width forms. What is not printable is escaped. ``csv_value``
-    is the exact inverse for text. Numbers stay numbers, negative ones too; ``None`` and NaN are empty cells.
+    Text that begins, after blanks or after a semicolon, with ``= + - @`` or their full-width forms gets an
+    apostrophe before it. Unprintable characters are escaped. ``csv_value`` is the exact inverse for text.
+    Numbers stay numbers, also negative ones; ``None`` and NaN are empty cells.
     """
     if value is None:
         return ""
@@ -85,7 +85,7 @@ def csv_cell(value: object) -> str:
 
 
 def csv_value(cell: str) -> str:
-    """Return the text of which ``csv_cell`` made a cell."""
+    """Return the text that ``csv_cell`` wrote as this cell."""
     return _ESCAPE.sub(_unescaped, _NEUTRALISED.sub(r"\1", cell))
 
 

@@ -103,7 +103,7 @@ def test_a_clock_that_goes_back_meanwhile_measures_nothing() -> None:
 
 def test_a_now_without_a_timezone_is_an_error_before_anything_is_asked() -> None:
     sundial = Sundial(NOON, ours=NOON.replace(tzinfo=None), takes_s=0.0)
-    with pytest.raises(UsageError, match=r"now\(\) gave 2026-03-02T12:00:00; expected a moment with a"):
+    with pytest.raises(UsageError, match=r"now\(\) returned 2026-03-02T12:00:00; expected a time with a"):
         measure_clock_skew(sundial, sundial.now)
     assert sundial.asked == 0
 
