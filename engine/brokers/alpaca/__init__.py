@@ -1,1 +1,1 @@
-"""Alpaca's Trading API: requests, replies and rules of the venue, in Alpaca's own words."""
+"""Alpaca's Trading API: requests, replies and rules of the venue."""

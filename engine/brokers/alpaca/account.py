@@ -8,16 +8,16 @@ from engine.brokers.alpaca.text import shown
 
 
 def parse_account(body: bytes) -> BrokerAccount:
-    """Read the reply of ``GET /v2/account``; a flag that it lacks counts as set.
+    """Return the account in the reply of ``GET /v2/account``; a missing flag counts as set.
 
-    Raises ``ValueError``, saying what is wrong, where the body is not an account: it has no ``id`` or
-    ``status``, which Alpaca's specification requires. Unknown fields and statuses are no error.
+    Raises ``ValueError`` with the fault where the body is not an account: it lacks ``id`` or ``status``,
+    which Alpaca's specification requires. Unknown fields and statuses are accepted.
     """
     reply = json_object(body)
     account_id = text_in(reply, "id")
     number = reply.get("account_number")
     if number is not None and not isinstance(number, str):
-        raise ValueError("its account_number is not text")  # and not for showing
+        raise ValueError("its account_number is not text")  # the value itself must not be shown
     return BrokerAccount(
         account_number=number or "",
         status=text_in(reply, "status"),
@@ -31,9 +31,9 @@ def parse_account(body: bytes) -> BrokerAccount:
 
 
 def parse_clock(body: bytes) -> BrokerClock:
-    """Read the reply of ``GET /v2/clock``: nanoseconds and New York's offset come in, UTC goes out.
+    """Return the clock in the reply of ``GET /v2/clock``; nanoseconds and New York's offset become UTC.
 
-    Raises ``ValueError``, saying what is wrong, where the body is not a clock.
+    Raises ``ValueError`` with the fault where the body is not a clock.
     """
     reply = json_object(body)
     is_open = reply.get("is_open")

@@ -1,9 +1,9 @@
-"""Alpaca's account activities: executions, and whatever else changes a position, in one paged request.
+"""Alpaca's account activities: executions, and everything else that changes a position, in one paged list.
 
-Executions are read strictly: one that can't be read would be missed. The others come in shapes that were
-never seen; one that can't be read is kept as ``unclear``, never dropped, for a person to look at. A split
-comes as two activities, old shares taken away and new ones given. Source: ``GET /v2/account/activities`` in
-Alpaca's OpenAPI document; its guide to the stream of activities, which has a sample of each.
+Executions are parsed strictly: an unreadable one would be missed. Other activities may have undocumented
+shapes; an unreadable one is kept as ``unclear`` for an operator, never dropped. A split consists of two
+activities: old shares removed, new shares added. Source: ``GET /v2/account/activities`` in Alpaca's OpenAPI
+document; its guide to the stream of activities, which has a sample of each.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ CHANGES = frozenset(
         "OPCSH", "OPEXC", "OPEXP", "OPTRD", "OCT", "CIL",
     }
 )  # fmt: skip
-"""Types that may change a position; their ``qty`` is the change, but for ``_NO_QTY``."""
+"""Types that may change a position; their ``qty`` is the change, except for ``_NO_QTY``."""
 MONEY = frozenset(
     {
         "TRANS", "ACATC", "CGD", "CSD", "CSW", "DIVCGL", "DIVCGS", "DIVFEE", "DIVFT", "DIVNRA", "DIVROC",
         "DIVTW", "DIVTXEX", "DIVWH", "FEE", "INT", "INTNRA", "INTTW", "JNLC", "PTC", "PTR", "WH",
     }
 )  # fmt: skip
-"""Types that move money alone. What is in neither set is unknown: it is kept, and named."""
+"""Types that move only cash. A type in neither set is unknown: it is kept and reported."""
 
 UNCLEAR = "unclear"
 _EXECUTED = "executed"
 _IN_LIEU = "CIL"
 _NO_QTY = frozenset({"DIV", _IN_LIEU})
-"""Types whose ``qty`` is what earned a payment, not what the position changed by."""
+"""Types whose ``qty`` is the quantity that earned a payment, not a change of the position."""
 _DAY_LETTERS = 10
 
 Activity = BrokerFill | CorporateAction
 
 
 def parse_activities(body: bytes) -> list[Activity]:
-    """Read a list of activities; raises ``ValueError`` where it is none, or an execution can't be read."""
+    """Return a list of activities; raises ``ValueError`` for another body or an unreadable execution."""
     return json_rows(body, _activity)
 
 
 def all_activities(ask: Callable[[Query], list[Activity]], *, after: datetime | None) -> Activities:
-    """Give all activities after a moment, oldest first, and perhaps a few from the two seconds before it.
+    """Return all activities after a timestamp, oldest first; a few may be up to two seconds earlier.
 
-    ``after`` is compared with when Alpaca wrote an activity down: for a split that may be a day later than
-    the position changed. ``ask`` gives one page (``GET /v2/account/activities?…``, read by
-    ``parse_activities``); it is asked for every type, since the list of types grows. What moves money alone
-    is left out. Raises ``BrokerError`` where the pages do not come to an end.
+    ``after`` is compared with the time at which Alpaca recorded an activity: for a split that may be a day
+    after the position changed. ``ask`` returns one page (``GET /v2/account/activities?…``, parsed by
+    ``parse_activities``), of all types, since the list of types grows. Activities that move only cash are
+    left out. Raises ``BrokerError`` where the pages do not end.
     """
     rows = every_activity(ask, id_of=_id_of, after=after)
     fills = [row for row in rows if isinstance(row, BrokerFill)]
@@ -78,7 +78,7 @@ def _activity(reply: Mapping[str, Any]) -> Activity:
 
 
 def _corporate_action(reply: Mapping[str, Any]) -> CorporateAction:
-    """Read an activity that is no execution, as far as it can be read."""
+    """Return an activity that is no execution, as far as it is readable."""
     day = readable_or_none(_day, reply, "date")
     try:
         kind = text_in(reply, "activity_type")
@@ -113,7 +113,7 @@ def _day(reply: Mapping[str, Any], field: str) -> date:
 
 
 def _is_cash(action: CorporateAction) -> bool:
-    """Return whether an activity moved money alone, a dividend that was paid in money for one."""
+    """Return whether an activity moved only cash, for example a dividend paid in cash."""
     return action.kind in MONEY or (action.kind == "DIV" and bool(_paid(action.raw)))
 
 

@@ -1,22 +1,22 @@
-"""Alpaca's Trading API v2, as far as an execution engine needs it: orders, lists, account and clock.
+"""Alpaca's Trading API v2, as far as the engine needs it: orders, lists, account and clock.
 
-What becomes of a request, where POST and DELETE change something at the broker and GET does not::
+The outcome of a request by its reply; POST and DELETE change something at the broker, GET does not::
 
     the broker's reply                       POST, DELETE      GET
-    2xx with what was asked (DELETE: 204)    the order         what was asked for
-    429                                      RateLimited       waited for, then RateLimited
+    2xx as expected (DELETE: 204)            the order         the object or list
+    429                                      RateLimited       retried, then RateLimited
     3xx (never followed)                     BrokerRejected    BrokerRejected
     another 4xx with Alpaca's own message    BrokerRejected    BrokerRejected
-    4xx as a page (GET: but 401, 403)        OutcomeUnknown    asked again, then BrokerError
-    408, 409, 425, 499, 5xx                  OutcomeUnknown    asked again, then BrokerError
-    half a reply, none                       OutcomeUnknown    asked again, then BrokerError
-    no connection, so it never left          NotSent           asked again, then BrokerError
-    another 2xx, or not what was asked       OutcomeUnknown    BrokerError
+    4xx as a page (GET: except 401, 403)     OutcomeUnknown    retried, then BrokerError
+    408, 409, 425, 499, 5xx                  OutcomeUnknown    retried, then BrokerError
+    a partial reply, no reply                OutcomeUnknown    retried, then BrokerError
+    no connection, so it was not sent        NotSent           retried, then BrokerError
+    another 2xx, or an unexpected body       OutcomeUnknown    BrokerError
 
-What changes something is sent once; what only asks is repeated, with ``patience``. A wait that Alpaca
-asks for (429, or ``Retry-After`` of a 5xx) holds all requests back; where it is longer than ``broker_wait_s``
-a request isn't sent, and raises ``RateLimited``. Recording belongs to the session, which is handed in. No
-message and no ``repr`` shows a key, or more of an account number than its last four characters.
+POST and DELETE are sent once; GET is retried (``engine.brokers.alpaca.patience``). A wait that Alpaca asks
+for (429, or ``Retry-After`` of a 5xx) delays all requests; where it is longer than ``broker_wait_s`` a
+request is not sent and raises ``RateLimited``. The session that is passed in does the recording. No message
+and no ``repr`` shows a key, or more of an account number than its last four characters.
 """
 
 from __future__ import annotations
@@ -64,18 +64,17 @@ from engine.settings.alpaca import checked_host, checked_key
 from engine.settings.variables import PAPER_HOST
 
 _NO_SUCH_THING = 40410000
-_UNNOTICED_S = 0.5  # what a request may take beside its own time without having waited
+_UNNOTICED_S = 0.5  # overhead of a request that does not count as a wait
 
 
 class AlpacaBroker:
-    """Places, cancels, looks up and lists orders at Alpaca, and asks for its account and clock.
+    """Places, cancels, looks up and lists orders at Alpaca, and reads account and clock.
 
-    ``api_key``, ``secret_key`` and ``trading_host`` come from ``ALPACA_API_KEY``, ``ALPACA_SECRET_KEY`` and
-    ``ALPACA_TRADING_HOST`` where not given; the host is the paper host unless another is named.
-    ``timeout_s``: seconds to connect, and seconds to wait for the next byte of the reply. ``patience``:
-    ``patience_s``, the seconds for which one thing is asked again and again (30 by default; 0: asked once),
-    ``broker_wait_s``, those that are waited beyond that because Alpaca asks for it (60), and the other fields
-    of ``Patience``. Raises ``ConfigurationError``.
+    ``api_key``, ``secret_key`` and ``trading_host`` default to ``ALPACA_API_KEY``, ``ALPACA_SECRET_KEY`` and
+    ``ALPACA_TRADING_HOST``; without the last, the paper host is used. ``timeout_s``: seconds to connect, and
+    seconds to wait for the next byte of the reply. ``patience``: ``patience_s``, the seconds for which a GET
+    is retried (30 by default; 0: no retry), ``broker_wait_s``, the additional seconds of waits that Alpaca
+    asks for (60), and the other fields of ``Patience``. Raises ``ConfigurationError``.
     """
 
     def __init__(
@@ -102,26 +101,26 @@ class AlpacaBroker:
         return f"AlpacaBroker(trading_host={self.trading_host!r})"
 
     def why_refused(self, intent: OrderIntent) -> str:
-        """Say why Alpaca can't take an order ("" where it can), without asking it."""
+        """Return why Alpaca can't take an order, "" where it can; sends no request."""
         return why_alpaca_would_refuse(intent) or ""
 
     def order_payload(self, intent: OrderIntent) -> dict[str, Any]:
-        """Return the body of ``POST /v2/orders``; raises ``UsageError`` where no order comes of it."""
+        """Return the body of ``POST /v2/orders``; raises ``UsageError`` where it can't become an order."""
         return order_payload(intent)
 
     def is_duplicate_id(self, error: BrokerRejected) -> bool:
-        """Return whether an order was refused because another one has its client id."""
+        """Return whether an order was refused because another order has its client id."""
         return is_duplicate_id(error)
 
     def place_order(
         self, *, intent: OrderIntent, at_its_turn: Callable[[], None] | None = None
     ) -> BrokerOrder:
-        """Place one order under ``intent.client_intent_id``; the reply is compared with what was sent.
+        """Place one order under ``intent.client_intent_id`` and return it; the reply must match the intent.
 
-        ``at_its_turn`` is called before the order leaves, and again where connecting took longer than a look
-        is fresh; what it raises passes through, and nothing is sent. Raises ``BrokerRejected``,
+        ``at_its_turn`` is called before the order is sent, and again where connecting took longer than
+        ``FRESH_FOR_S``; what it raises is raised, and nothing is sent. Raises ``BrokerRejected``,
         ``RateLimited``, ``NotSent``, ``OutcomeUnknown`` (also where the reply describes another order), and
-        ``UsageError``, with nothing sent, for a cancel, a missing id or a number that is none.
+        ``UsageError``, with nothing sent, for a cancel, a missing id or an invalid number.
         """
         payload = order_payload(intent)
         place = f"{self.wire.place('POST', '/v2/orders')} (client_order_id {payload['client_order_id']})"
@@ -130,7 +129,7 @@ class AlpacaBroker:
         try:
             look.take()
         except BaseException:
-            self.wire.pace.learn(NO_REPLY, {})  # nothing leaves, and the turn is over
+            self.wire.pace.learn(NO_REPLY, {})  # nothing is sent: give the turn back
             raise
         request = self.wire.request("POST", "/v2/orders", payload, may_leave=look.be_fresh)
         reply = self.wire.send(request, place=place)
@@ -143,30 +142,30 @@ class AlpacaBroker:
         return order
 
     def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:
-        """Ask for an order to be cancelled, then look it up: it may still be working, or have filled.
+        """Request a cancellation, then look the order up and return it; it may still be working, or filled.
 
-        Raises ``BrokerRejected`` (unknown order, or past cancelling), ``RateLimited``, ``NotSent``,
-        ``OutcomeUnknown`` (also where the cancel was taken and the look failed), and ``UsageError`` for an
-        id that is none.
+        Raises ``BrokerRejected`` (unknown or terminal order), ``RateLimited``, ``NotSent``,
+        ``OutcomeUnknown`` (also where the cancel was accepted and the lookup failed), and ``UsageError`` for
+        an invalid id.
         """
         path = order_path(broker_order_id)
         place = self.wire.place("DELETE", path)
         self.wire.wait_for_turn(urgent=True)
         reply = self.wire.send(self.wire.request("DELETE", path), place=place)
         if reply.status_code != HTTPStatus.NO_CONTENT:
-            raise self.wire.unclear("DELETE", place, f"{self.wire.said(reply)}; 204 was to be expected")
+            raise self.wire.unclear("DELETE", place, f"{self.wire.reply_text(reply)}; expected 204")
         try:
             return self.get_order_status(broker_order_id=broker_order_id)
         except BrokerError as error:
             raise OutcomeUnknown(
-                f"{place}: the cancel was taken, but the order could not be looked up afterwards. {error}"
+                f"{place}: the cancel was accepted, but the order could not be looked up afterwards. {error}"
             ) from error
 
     def get_order_status(self, *, broker_order_id: str) -> BrokerOrder:
-        """Look an order up.
+        """Return an order's current state.
 
-        Raises ``BrokerRejected`` (404: Alpaca itself says that there is no such order), ``BrokerError`` where
-        there is no readable answer (nothing was changed; ask again), ``UsageError`` for an id that is none.
+        Raises ``BrokerRejected`` (404: Alpaca itself reports that there is no such order), ``BrokerError``
+        where there is no readable reply (nothing was changed; retry), ``UsageError`` for an invalid id.
         """
         path = order_path(broker_order_id)
         order = self._order_at(f"{path}?nested=true")
@@ -176,9 +175,9 @@ class AlpacaBroker:
         return order
 
     def find_order(self, *, client_order_id: str) -> BrokerOrder | None:
-        """Give the order with this client id; None only where Alpaca itself says that it knows none.
+        """Return the order with this client id; None only where Alpaca itself reports that there is none.
 
-        A gateway's 404 page is no answer. Raises ``BrokerRejected`` and ``BrokerError``.
+        A gateway's 404 page does not count. Raises ``BrokerRejected`` and ``BrokerError``.
         """
         path = f"/v2/orders:by_client_order_id?{urlencode({'client_order_id': client_order_id})}"
         try:
@@ -188,56 +187,56 @@ class AlpacaBroker:
                 raise
             return None
         if order.client_order_id != client_order_id:
-            said = f"the reply describes order {order.client_order_id}"
-            raise self.wire.unclear("GET", self.wire.place("GET", path), said)
+            wrong = f"the reply describes order {order.client_order_id}"
+            raise self.wire.unclear("GET", self.wire.place("GET", path), wrong)
         return order
 
     def open_orders(self) -> list[BrokerOrder]:
-        """Give all open orders, oldest first, groups under the order that heads them; raises as ``fills``."""
+        """Return all open orders, oldest first, groups under their first order; raises as ``fills``."""
         return every_order(self._page_of_orders, status="open")
 
     def orders_since(self, timestamp: datetime, *, sought: Collection[str] = ()) -> list[BrokerOrder]:
-        """Return all orders submitted at or after a moment, whatever became of them; raises as ``fills``.
+        """Return all orders submitted at or after a timestamp, of any status; raises as ``fills``.
 
-        With ``sought``: no more pages than it takes to find these, see ``TradingBroker``.
+        With ``sought``, reads no more pages than needed to find these, see ``TradingBroker``.
         """
         after = at_or_after(timestamp)
         return every_order(self._page_of_orders, sought=frozenset(sought), status="all", after=after)
 
     def positions(self) -> list[BrokerPosition]:
-        """Give all positions of the account; raises as ``fills``, also where any of them can't be read."""
+        """Return all positions of the account; raises as ``fills``, also where any of them is unreadable."""
         return self.wire.get("/v2/positions", "list of positions", parse_positions)
 
     def fills(self, *, after: datetime | None) -> list[BrokerFill]:
-        """Give all executions after a moment (None: ever), oldest first; a few from just before may be in it.
+        """Return all executions after a timestamp (None: all), oldest first; a few may be slightly earlier.
 
-        Raises ``BrokerRejected``, ``BrokerError`` where there is no readable answer, and ``UsageError`` for a
-        moment without a timezone. Patience counts for each page.
+        Raises ``BrokerRejected``, ``BrokerError`` where there is no readable reply, and ``UsageError`` for a
+        timestamp without a timezone. The retry time applies to each page.
         """
         return every_fill(self._page_of_fills, after=after)
 
     def activities(self, *, after: datetime | None) -> Activities:
-        """Give what changed positions after a moment (None: ever): executions and corporate actions.
+        """Return what changed positions after a timestamp (None: all): executions and corporate actions.
 
         Raises as ``fills``.
         """
         return all_activities(self._page_of_activities, after=after)
 
     def get_account(self) -> BrokerAccount:
-        """Give the account that the keys belong to.
+        """Return the account that the keys belong to.
 
         Raises ``BrokerRejected`` (401, 403: the keys are not for this host), and ``BrokerError`` where there
-        is no readable answer.
+        is no readable reply.
         """
 
         def parse(body: bytes) -> BrokerAccount:
-            self.wire.account.redacted(body, of_account=True)  # which remembers what must not be recorded
+            self.wire.account.redacted(body, of_account=True)  # remembers the values to redact from now on
             return parse_account(body)
 
         return self.wire.get("/v2/account", ACCOUNT, parse)
 
     def get_clock(self) -> BrokerClock:
-        """Give the US market's time and its next opening and closing, and when Alpaca said so.
+        """Return the US market's time, its next opening and closing, and the time of Alpaca's reply.
 
         Raises as ``get_account``.
         """
@@ -249,42 +248,38 @@ class AlpacaBroker:
 
     @property
     def longest_request_s(self) -> float:
-        """The seconds after which a request is over: connecting, and waiting for its reply."""
+        """The seconds after which a request has ended: connecting, and waiting for its reply."""
         return sum(self.wire.timeout_s)
 
     def waiting_together(self) -> AlpacaBroker:
-        """Return the same broker, whose questions wait together for as long as one does for itself.
+        """Return the same broker; all its GETs together wait at most ``broker_wait_s`` for Alpaca.
 
-        For what has to be over within a bound: a broker that asks for a wait each time it is asked would
-        hold it back for ever.
+        For work with a deadline: a broker that asks for a wait at every request would delay it without bound.
         """
         other = copy(self)
         other.wire = self.wire.waiting_together()
         return other
 
     def recorded(self, recorder: Recorder, account: str = "") -> AlpacaBroker:
-        """Give the same broker, at the same pace, with every request and reply kept by ``recorder``.
+        """Return the same broker, at the same pace; ``recorder`` records every request and reply.
 
-        ``account`` is what intents call its account, which is kept with them.
+        ``account``: the account's name in intents, which is recorded with them.
         """
         other = copy(self)
         other.wire = self.wire.recorded(recorder, account)
         return other
 
     def answer_of(self, interaction: Interaction) -> tuple[str, BrokerOrder | BrokerRejected | None] | None:
-        """Read a recorded request to place an order: its client id, and what settled it, if anything did.
-
-        None where it was another request.
-        """
+        """Return client id and decisive reply of a recorded request, see ``recorded_answer``."""
         return recorded_answer(interaction)
 
     def _order_at(self, path: str) -> BrokerOrder:
-        """Return the order at a path; a 404 is raised as ``BrokerRejected`` only for Alpaca's own word."""
+        """Return the order at a path; a 404 is ``BrokerRejected`` only where Alpaca itself sent it."""
         try:
             return self.wire.get(path, "order", parse_order)
         except BrokerRejected as error:
-            is_its_word = error.code == _NO_SUCH_THING and "endpoint" not in error.message
-            if error.status != HTTPStatus.NOT_FOUND or is_its_word:
+            is_from_alpaca = error.code == _NO_SUCH_THING and "endpoint" not in error.message
+            if error.status != HTTPStatus.NOT_FOUND or is_from_alpaca:
                 raise
             reported = f"HTTP {error.status} that is not Alpaca's word on an order: {error}"
             raise self.wire.unclear("GET", self.wire.place("GET", path), reported) from error

@@ -1,8 +1,8 @@
-"""Executions that a broker took back or corrected: what stands of them, and whose orders they were.
+"""Busted and corrected executions: which executions remain valid, and which orders are affected.
 
-A bust cancels an earlier execution, a correction replaces it by itself; both name it in ``previous_id``, and
-are told apart by ``type`` (``execution_type`` in the stream). Source: ``execution_type`` and ``previous_id``
-of an activity event in Alpaca's OpenAPI document.
+A bust cancels an earlier execution, a correction replaces it; both name it in ``previous_id``, and differ in
+``type`` (``execution_type`` in the stream). Source: ``execution_type`` and ``previous_id`` of an activity
+event in Alpaca's OpenAPI document.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _NAMES = {"trade_bust": BUST, "bust": BUST, "trade_correct": CORRECTION, "correc
 
 def correction_in(fill: BrokerFill) -> str:
     """Return ``BUST`` or ``CORRECTION``, "" for an execution."""
-    said = (readable_or_none(text_in, fill.raw, name) for name in ("type", "execution_type"))
-    return next((_NAMES[word] for word in said if word in _NAMES), "")
+    words = (readable_or_none(text_in, fill.raw, name) for name in ("type", "execution_type"))
+    return next((_NAMES[word] for word in words if word in _NAMES), "")
 
 
 def standing(fills: Iterable[BrokerFill]) -> list[BrokerFill]:
-    """Return the executions that stand, in their order: without busts, and without what was taken back."""
+    """Return the valid executions, in their order: without busts and without what these cancel or replace."""
     rows = list(fills)
     changes = [row for row in rows if correction_in(row)]
     if not changes:
@@ -33,14 +33,14 @@ def standing(fills: Iterable[BrokerFill]) -> list[BrokerFill]:
 
 
 def corrected_orders(fills: Iterable[BrokerFill]) -> frozenset[str]:
-    """Return the ids of the orders of which an execution was taken back or corrected."""
+    """Return the ids of the orders with a busted or corrected execution."""
     return frozenset(row.broker_order_id for row in fills if correction_in(row))
 
 
 def _previous(change: BrokerFill, rows: Iterable[BrokerFill]) -> str:
-    """Return the id of the execution that a bust or correction is of; "" where it isn't among the rows.
+    """Return the id of the execution that a bust or correction refers to; "" where it isn't among the rows.
 
-    Without ``previous_id`` it is the latest of the same order and quantity.
+    Without ``previous_id``, that is the latest one of the same order and quantity.
     """
     named = readable_or_none(text_in, change.raw, "previous_id")
     earlier = [row for row in rows if row.broker_order_id == change.broker_order_id and row is not change]

@@ -1,6 +1,6 @@
-"""What a reply of Alpaca's is made of: JSON, and in it texts, decimals and moments.
+"""Parsing of Alpaca's replies: JSON with texts, decimals and timestamps.
 
-Every reader raises ``ValueError``, saying what is wrong, where a field has a shape that was never seen.
+Every reader raises ``ValueError`` with the fault where a field has an unexpected shape.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _Value = TypeVar("_Value")
 
 
 class NotJson(ValueError):
-    """A body is not JSON at all: half of it, or somebody else's page."""
+    """A body is not JSON: a partial reply, or a gateway's page."""
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object, its decimals as text, be they sent as JSON strings or as JSON numbers."""
+    """Return a JSON object with its decimals as text, whether sent as JSON strings or JSON numbers."""
     reply = _json(body)
     if type(reply) is not dict:
         raise ValueError("it is not a JSON object")
@@ -34,7 +34,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def json_rows(body: bytes, read: Callable[[dict[str, Any]], _Value]) -> list[_Value]:
-    """Read a JSON list of objects, each by ``read``; a row that can't be read is named, never left out."""
+    """Return the rows of a JSON list of objects, each parsed by ``read``; an unreadable row is an error."""
     reply = _json(body)
     if type(reply) is not list:
         raise ValueError("it is not a JSON list")
@@ -58,7 +58,7 @@ def _json(body: bytes) -> object:
 
 
 def _whole_text(value: object) -> object:
-    """Return JSON with a replacement character for each half of a surrogate pair, which no file can hold."""
+    """Return JSON with a replacement character for each lone surrogate, which can't be written to a file."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
@@ -67,7 +67,7 @@ def _whole_text(value: object) -> object:
 
 
 def text_in(reply: Mapping[str, Any], field: str, *, default: str | None = None) -> str:
-    """Give a text in a reply; ``default`` where it is absent or null, and may be empty only with one."""
+    """Return a text of a reply, ``default`` where it is absent or null; without a default, "" is an error."""
     value = reply.get(field)
     if value is None and default is not None:
         return default
@@ -77,13 +77,13 @@ def text_in(reply: Mapping[str, Any], field: str, *, default: str | None = None)
 
 
 def word_in(reply: Mapping[str, Any], field: str) -> str:
-    """Give a text that nothing hangs on, "" where there is none."""
+    """Return an optional text, "" where there is none."""
     value = reply.get(field)
     return value if isinstance(value, str) else ""
 
 
 def figure_in(reply: Mapping[str, Any], field: str, *, signed: bool = False) -> float | None:
-    """Give a finite number as float64, None where it is absent or null; below 0 only where ``signed``."""
+    """Return a finite number as float64, None where it is absent or null; below 0 only where ``signed``."""
     value = reply.get(field)
     if value is None:
         return None
@@ -95,7 +95,7 @@ def figure_in(reply: Mapping[str, Any], field: str, *, signed: bool = False) -> 
 
 
 def needed_figure_in(reply: Mapping[str, Any], field: str, *, signed: bool = False) -> float:
-    """Give a finite number as float64."""
+    """Return a finite number as float64."""
     value = figure_in(reply, field, signed=signed)
     if value is None:
         raise ValueError(f"its {field} is {shown(value)}")
@@ -103,7 +103,7 @@ def needed_figure_in(reply: Mapping[str, Any], field: str, *, signed: bool = Fal
 
 
 def timestamp_in(reply: Mapping[str, Any], field: str) -> datetime:
-    """Give a moment in UTC, cut to the microsecond; nanoseconds and any offset come in."""
+    """Return a timestamp in UTC, cut to the microsecond; nanoseconds and any offset are accepted."""
     text = text_in(reply, field)
     if not _TIMESTAMP.fullmatch(text):
         raise ValueError(f"its {field} is {shown(text)}")
@@ -116,7 +116,7 @@ def timestamp_in(reply: Mapping[str, Any], field: str) -> datetime:
 def readable_or_none(
     read: Callable[[Mapping[str, Any], str], _Value | None], reply: Mapping[str, Any], field: str
 ) -> _Value | None:
-    """Give what ``read`` gives of a field that nothing hangs on, None where it can't be read."""
+    """Return what ``read`` returns for an optional field, None where it is unreadable."""
     try:
         return read(reply, field)
     except ValueError:

@@ -1,9 +1,8 @@
-"""The keys: put on requests, and kept out of everything else.
+"""The API keys: added to requests, and masked in everything else.
 
-A page that describes an error may repeat a request's headers, in any spelling and cut off anywhere. So every
-text that a broker sent is searched for the keys, as it came and again as it was decoded, before it is
-shortened and shown: here for what escapes make of them, by ``masking`` for what encodings, another case and
-cuts do.
+An error page may repeat a request's headers, in any spelling and cut off anywhere. So every text from a
+broker is searched for the keys, as received and again as decoded, before it is shortened and shown: here for
+escaped spellings, in ``masking`` for encodings, another case and parts.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ HIDDEN = BLOT
 
 _SHORTEST_BEGINNING = 4
 _BROKEN_ESCAPE = re.compile(r"\\+[ux]?[0-9a-f]{0,3}|%(?:25)*[0-9a-f]?|&(?:amp;)*#?x?\w{0,7}", re.IGNORECASE)
-_LONGEST_SPELLING = 40  # characters for one
+_LONGEST_SPELLING = 40  # characters that one character may be spelled with
 
 
 class Keys(requests.auth.AuthBase):
-    """Puts the keys on a request, and as an ``auth`` of our own keeps away what a ``.netrc`` file says."""
+    """Adds the keys to a request; an explicit ``auth``, so that a ``.netrc`` file is ignored."""
 
     def __init__(self, api_key: str, secret_key: str) -> None:
         self._api_key = api_key
@@ -35,34 +34,34 @@ class Keys(requests.auth.AuthBase):
         self._echoes = Echoes([secret_key, api_key], blot=HIDDEN)
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put the keys on a request that is about to leave."""
+        """Add the keys to a request that is about to be sent."""
         r.headers["APCA-API-KEY-ID"] = self._api_key
         r.headers["APCA-API-SECRET-KEY"] = self._secret_key
         return r
 
     def hidden_in(self, text: str) -> str:
-        """Blot the keys out of a text, however they are spelled, and their beginning at its end."""
+        """Return a text with the keys masked, in any spelling, and their beginning at its end."""
         for key in self._spelled:
             text = key.hidden_in(text)
         return self._echoes.hidden_in(text)
 
     def hidden_in_body(self, body: bytes) -> bytes:
-        """Blot the keys out of a body; what is not UTF-8 comes back as UTF-8 where they may be in it."""
+        """Return a body with the keys masked; another encoding becomes UTF-8 where they may be in it."""
         for key in self._spelled:
             body = key.hidden_in_body(body)
         return self._echoes.hidden_in_bytes(body) if self._echoes.may_be_in(body) else body
 
     def cannot_be_in(self, texts: bytes) -> bool:
-        """Tell at little cost whether neither a key nor its beginning can be in any of texts joined."""
+        """Return True where certainly no key, nor its beginning, is in any of the joined texts; cheap."""
         if _has_escapes(texts) or any(key.begins_in(texts) for key in self._spelled):
             return False
         return not self._echoes.may_be_in(texts)
 
 
 class Spelled:
-    """A secret in ASCII, in any mixture of the spellings of its characters; ``blot`` stands in its place.
+    """Masks an ASCII secret, in any mixture of spellings of its characters, with ``blot``.
 
-    So many of its first characters as ``shortest`` are taken for it at the end of a text that may be cut off.
+    At the end of a text, which may be cut off, ``shortest`` of its first characters count as the secret.
     """
 
     def __init__(self, secret: str, *, blot: str = HIDDEN, shortest: int = _SHORTEST_BEGINNING) -> None:
@@ -75,7 +74,7 @@ class Spelled:
         self._letters = [re.compile(letter) for letter in letters]
 
     def hidden_in_body(self, body: bytes) -> bytes:
-        """Blot the secret out of a body; what is not UTF-8 comes back as UTF-8 where it may be in it."""
+        """Return a body with the secret masked; another encoding becomes UTF-8 where it may be in it."""
         if not self._may_be_in(body):
             return body
         encoding = json.detect_encoding(body)
@@ -83,19 +82,19 @@ class Spelled:
         return self.hidden_in(body.decode(encoding, errors)).encode("utf-8", "surrogateescape")
 
     def _may_be_in(self, body: bytes) -> bool:
-        """Tell at little cost whether the secret, or its beginning at the end, can be in a body."""
+        """Return False where the secret, or its beginning at the end, is certainly not in a body; cheap."""
         return self._key in body or _has_escapes(body) or body.endswith(self._beginnings)
 
     def cannot_be_in(self, texts: bytes) -> bool:
-        """Tell at little cost whether neither the secret nor its beginning can be in any of texts joined."""
+        """Return True where certainly neither the secret nor its beginning is in the joined texts; cheap."""
         return not self.begins_in(texts) and not _has_escapes(texts)
 
     def begins_in(self, texts: bytes) -> bool:
-        """Tell whether the secret's beginning, as it is written, is in any of texts joined."""
+        """Return whether the secret's beginning, unescaped, is in any of the joined texts."""
         return self._shortest_beginning in texts
 
     def hidden_in(self, text: str) -> str:
-        """Blot the secret out of a text, and its beginning at the text's end."""
+        """Return a text with the secret masked, and its beginning at the text's end."""
         text = self._whole.sub(self._blot, text)
         for start in range(max(0, len(text) - len(self._letters) * _LONGEST_SPELLING), len(text)):
             if self._letters[0].match(text, start) and self._ends_in_key(text, start):
@@ -103,7 +102,7 @@ class Spelled:
         return text
 
     def _ends_in_key(self, text: str, start: int) -> bool:
-        """Tell whether the text from ``start`` on is a beginning of the key, perhaps with half an escape."""
+        """Return whether the text from ``start`` on is a beginning of the key, perhaps with a cut escape."""
         places = {start}  # a backslash may be a letter, or begin the escape of the next one
         for count, letter in enumerate(self._letters):
             if count >= self._shortest and any(_is_cut_off(text, place) for place in places):
@@ -115,7 +114,7 @@ class Spelled:
 
 
 def _has_escapes(text: bytes) -> bool:
-    """Tell whether letters may be spelled otherwise in a text, or in other bytes than ASCII's."""
+    """Return whether a text may contain escaped characters, or an encoding other than ASCII."""
     return b"\\" in text or b"%" in text or b"&" in text or b"\0" in text
 
 
@@ -124,7 +123,7 @@ def _is_cut_off(text: str, place: int) -> bool:
 
 
 def _ends(letter: re.Pattern[str], text: str, place: int) -> Iterable[int]:
-    """Give where a letter that is spelled from ``place`` on may end."""
+    """Return where the spelling of a letter that begins at ``place`` may end."""
     match = letter.match(text, place)
     if match is None:
         return ()
@@ -134,10 +133,7 @@ def _ends(letter: re.Pattern[str], text: str, place: int) -> Iterable[int]:
 
 @cache
 def _spellings(letter: str) -> str:
-    """Give a pattern for one ASCII character: plain, and as escaped in JSON, in a URL and in HTML.
-
-    Each also where it was escaped more than once.
-    """
+    """Return a pattern for one ASCII character, plain or escaped (JSON, URL, HTML), also repeatedly."""
     number = f"{ord(letter):x}"
     entities = "|".join(_entities(letter))
     names = f"|{entities}" if entities else ""

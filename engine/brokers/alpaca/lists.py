@@ -1,7 +1,7 @@
-"""Alpaca's lists: orders, positions and fills, every page of them.
+"""Alpaca's lists: all pages of orders, positions and fills.
 
-Orders are paged by the id of the last one seen, fills by the id of the last activity, never by time: what
-shares a moment with a page's end would be lost. Source: ``GET /v2/orders`` and ``GET
+Orders are paged by the id of the last order, fills by the id of the last activity, never by time: rows with
+the same timestamp as a page's last row would be lost. Source: ``GET /v2/orders`` and ``GET
 /v2/account/activities/{activity_type}`` in Alpaca's OpenAPI document.
 """
 
@@ -39,31 +39,30 @@ _Row = TypeVar("_Row")
 
 
 def parse_orders(body: bytes) -> list[BrokerOrder]:
-    """Read a list of orders; raises ``ValueError`` where any row of it is none."""
+    """Return a list of orders; raises ``ValueError`` where any row is not an order."""
     return json_rows(body, order_of)
 
 
 def parse_positions(body: bytes) -> list[BrokerPosition]:
-    """Read a list of positions; raises ``ValueError`` where any row of it is none."""
+    """Return a list of positions; raises ``ValueError`` where any row is not a position."""
     return json_rows(body, _position)
 
 
 def parse_fills(body: bytes) -> list[BrokerFill]:
-    """Read a list of FILL activities; raises ``ValueError`` where any row of it is none."""
+    """Return a list of FILL activities; raises ``ValueError`` where any row is not a fill."""
     return json_rows(body, fill_of)
 
 
 def every_order(
     ask: Callable[[Query], list[BrokerOrder]], *, sought: frozenset[str] = frozenset(), **asked: str
 ) -> list[BrokerOrder]:
-    """Give all orders that a query asks for, oldest first, groups under the order that heads them.
+    """Return all orders that a query selects, oldest first, groups under their first order.
 
-    ``ask`` gives one page. With ``sought``, the ids of some orders: no further page is asked for where not
-    more of them are missing than pages were read. Raises ``BrokerError`` where the pages do not come to an
-    end.
+    ``ask`` returns one page. ``sought``: ids of orders; reading stops once the number of missing ones is at
+    most the number of pages read. Raises ``BrokerError`` where the pages do not end.
     """
     query = {**asked, "nested": "true", "direction": "asc", "limit": str(_ORDERS_A_PAGE)}
-    later = {name: value for name, value in query.items() if name != "after"}  # not to be combined
+    later = {name: value for name, value in query.items() if name != "after"}  # excludes after_order_id
     missing, pages = set(sought), 0
 
     def is_last(page: list[BrokerOrder]) -> bool:
@@ -80,10 +79,10 @@ def every_order(
 
 
 def every_fill(ask: Callable[[Query], list[BrokerFill]], *, after: datetime | None) -> list[BrokerFill]:
-    """Give all executions after a moment, oldest first, and perhaps a few from the two seconds before it.
+    """Return all executions after a timestamp, oldest first; a few may be up to two seconds earlier.
 
-    ``ask`` gives one page. What was taken back or corrected is left out, a correction stands in its place.
-    Raises ``BrokerError`` where the pages do not come to an end.
+    ``ask`` returns one page. Busted executions are left out, corrected ones are replaced by their correction.
+    Raises ``BrokerError`` where the pages do not end.
     """
     return standing(every_activity(ask, id_of=lambda fill: fill.fill_id, after=after))
 
@@ -91,12 +90,12 @@ def every_fill(ask: Callable[[Query], list[BrokerFill]], *, after: datetime | No
 def every_activity(
     ask: Callable[[Query], list[_Row]], *, id_of: Callable[[_Row], str], after: datetime | None, **asked: str
 ) -> list[_Row]:
-    """Give all activities after a moment that a query asks for, as ``every_fill`` gives executions.
+    """Return all activities after a timestamp that a query selects, as ``every_fill`` does for executions.
 
-    ``ask`` gives one page, ``id_of`` an activity's own id.
+    ``ask`` returns one page, ``id_of`` an activity's own id.
     """
     query = {**asked, "direction": "asc", "page_size": str(_ACTIVITIES_A_PAGE)}
-    if after is not None:  # whole seconds are all that is documented
+    if after is not None:  # only whole seconds are documented
         query["after"] = f"{_utc(after) - _SECOND:%Y-%m-%dT%H:%M:%SZ}"
     return _every_row(
         lambda last_id: ask({**query, "page_token": last_id} if last_id else query),
@@ -106,7 +105,7 @@ def every_activity(
 
 
 def at_or_after(timestamp: datetime) -> str:
-    """Write a moment as the exclusive bound ``after`` that lets it pass."""
+    """Return the exclusive bound ``after`` that includes orders at this timestamp."""
     return f"{_utc(timestamp) - _MICROSECOND:%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
@@ -128,7 +127,7 @@ def _every_row(
     id_of: Callable[[_Row], str],
     is_last: Callable[[list[_Row]], bool],
 ) -> list[_Row]:
-    """Give the rows of all pages, each once, as the last page that had it says."""
+    """Return the rows of all pages, each id once, in its latest version."""
     found: dict[str, _Row] = {}
     page = page_after("")
     while page:
@@ -136,8 +135,8 @@ def _every_row(
         found.update((id_of(row), row) for row in page)
         if len(found) == known:
             raise BrokerError(
-                f"the broker's list does not come to an end: after {known} rows its pages say nothing new. "
-                f"Nothing was changed by asking; ask again."
+                f"the broker's list does not come to an end: after {known} rows its pages repeat. "
+                f"Nothing was changed; retry."
             )
         if is_last(page):
             break
@@ -146,13 +145,13 @@ def _every_row(
 
 
 def _is_last_page_of_orders(page: list[BrokerOrder]) -> bool:
-    """Tell whether no page can follow; nobody says whether the limit counts legs, listed or not."""
+    """Return whether no page can follow; it is undocumented whether the limit counts legs."""
     groups = any(order.legs or order.order_class not in {"", "simple"} for order in page)
     return len(page) * (_ORDERS_A_GROUP if groups else 1) < _ORDERS_A_PAGE
 
 
 def _position(reply: Mapping[str, Any]) -> BrokerPosition:
-    """Read a position: recordings have short ones with a negative qty, and the side says the same."""
+    """Return a position; short ones have a negative qty in recordings, and side ``short``."""
     side = text_in(reply, "side")
     qty = needed_figure_in(reply, "qty", signed=True)
     if side not in {"long", "short"} or (side == "long" and qty < 0):
@@ -168,7 +167,7 @@ def _position(reply: Mapping[str, Any]) -> BrokerPosition:
 
 
 def fill_of(reply: Mapping[str, Any]) -> BrokerFill:
-    """Read a FILL activity; raises ``ValueError`` where it is none."""
+    """Return a FILL activity; raises ``ValueError`` where it is not one."""
     side = text_in(reply, "side")
     if side not in _SIDES:
         raise ValueError(f"its side is {shown(side)}")
@@ -192,6 +191,6 @@ def fill_of(reply: Mapping[str, Any]) -> BrokerFill:
 def _utc(timestamp: datetime) -> datetime:
     if timestamp.utcoffset() is None:
         raise UsageError(
-            f"{timestamp.isoformat()} has no timezone; expected a moment with one. Use datetime.now(UTC)."
+            f"{timestamp.isoformat()} has no timezone; expected a time with one. Use datetime.now(UTC)."
         )
     return timestamp.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Order intents in Alpaca's words, and Alpaca's orders in ours."""
+"""Translation of order intents into Alpaca's requests, and of Alpaca's orders into ``BrokerOrder``."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ _NUMBERS = ("qty", "notional", "limit_price", "stop_price", "trail_price", "trai
 
 
 def order_path(broker_order_id: str) -> str:
-    """Give the path of an order, quoted.
+    """Return the path of an order, quoted.
 
-    Raises ``UsageError`` for a blank id, and for one of dots: ``DELETE /v2/orders/.`` is ``DELETE
-    /v2/orders/`` once the path is normalised, and that cancels every order.
+    Raises ``UsageError`` for a blank id, and for one of dots: ``DELETE /v2/orders/.`` becomes ``DELETE
+    /v2/orders/`` once the path is normalised, which cancels every order.
     """
     name = broker_order_id.strip()
     if not name.strip("."):
         raise UsageError(
-            f"broker_order_id is {broker_order_id!r}; expected the id that the broker gave an order."
+            f"broker_order_id is {broker_order_id!r}; expected an order id that the broker assigned."
         )
     return f"/v2/orders/{quote(name, safe='')}"
 
 
 def order_payload(intent: OrderIntent) -> dict[str, Any]:
-    """Give the body of ``POST /v2/orders``: numbers as decimal text, what is None left out.
+    """Return the body of ``POST /v2/orders``: numbers as decimal text, without fields that are None.
 
-    Raises ``UsageError`` for a cancel, a missing ``client_intent_id`` and a number that is none.
+    Raises ``UsageError`` for a cancel, a missing ``client_intent_id`` and an invalid number.
     """
     if intent.action != "new":
         raise UsageError(
-            f"intent {intent.client_intent_id} has the action {intent.action!r}: no order comes of it. "
+            f"intent {intent.client_intent_id} has the action {intent.action!r}, which places no order. "
             f"Find the order of {intent.target_intent_id} and use cancel_order."
         )
     if not intent.client_intent_id:
@@ -65,7 +65,7 @@ def order_payload(intent: OrderIntent) -> dict[str, Any]:
     if intent.order_class != "simple":
         payload["order_class"] = intent.order_class
     if intent.order_class == "oco":
-        payload.pop("limit_price", None)  # the take-profit's is the order's: "OCO Orders" in Orders at Alpaca
+        payload.pop("limit_price", None)  # take_profit has it: "OCO Orders" in Orders at Alpaca
     legs = {
         "take_profit": _decimals(intent, {"limit_price": "take_profit_limit_price"}),
         "stop_loss": _decimals(
@@ -91,7 +91,7 @@ def _decimals(intent: OrderIntent, fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def decimal_text(value: float) -> str:
-    """Write a number as the shortest decimal that means it, without exponent: 1e-9 is ``0.000000001``.
+    """Return a number as its shortest exact decimal, without exponent: 1e-9 is ``0.000000001``.
 
     Raises ``ValueError`` where it is not finite or not a number.
     """
@@ -101,18 +101,18 @@ def decimal_text(value: float) -> str:
 
 
 def parse_order(body: bytes) -> BrokerOrder:
-    """Read an order, with its legs; fields and statuses that are not known here are kept as they are.
+    """Return an order with its legs; unknown fields and statuses are kept unchanged.
 
-    Raises ``ValueError``, saying what is wrong, where the body is not an order.
+    Raises ``ValueError`` with the fault where the body is not an order.
     """
     return order_of(json_object(body))
 
 
 def order_of(reply: Mapping[str, Any]) -> BrokerOrder:
-    """Give the order that a JSON object describes.
+    """Return the order that a JSON object describes.
 
-    Without id, client id, status and what has filled it is none, and so are its legs: ``ValueError``. What
-    else it says in a way that was never seen is None or "", and stays in ``raw``.
+    Raises ``ValueError`` where the order or a leg lacks id, client id or status, or has an unreadable filled
+    quantity. Any other unreadable field is None or "", and stays in ``raw``.
     """
     legs = reply.get("legs")
     if legs is None:

@@ -1,8 +1,8 @@
-"""How fast requests may leave: a token bucket that follows what the broker says of its own rate limit.
+"""Client-side rate limiting: a token bucket that follows the rate limit the broker reports.
 
-The server's word goes first: ``X-RateLimit-Limit`` sets the rate, ``-Remaining`` is never overdrawn before
-``-Reset``, and a 429, or a 5xx with ``Retry-After``, stops everybody. The bucket only spreads requests over
-the minute.
+The server takes precedence: ``X-RateLimit-Limit`` sets the rate, ``-Remaining`` is never overdrawn before
+``-Reset``, and a 429, or a 5xx with ``Retry-After``, stops all requests. The bucket only spreads requests
+over the minute.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from engine.brokers.alpaca.replies import rate_limit_reset_s, retry_after_s
 NO_REPLY = 0
 """The status to ``learn`` where a request that had its turn got no reply."""
 
-_MINUTE_S = 60.0  # what limits count, and so the longest that one reply is believed
+_MINUTE_S = 60.0  # the window of rate limits, and so how long a reply's values are used
 _HIGHEST_LIMIT = 1_000_000
 _FARTHEST_RESET_S = 3_600.0
 _ASKED_EVERY_S = 0.1
 _AFTER_RESET_S = 0.1  # clocks kept by NTP differ by less
 _AFTER_429_S = 1.0
-_A_TOKEN = 1 - 1e-6  # rounding must not send anybody back to sleep
+_A_TOKEN = 1 - 1e-6  # rounding must not cause another wait
 
 
 class HeldOff(Exception):
-    """The server asks for a longer wait than the one who wanted to send accepts: ``wait_s`` from now on."""
+    """The server asks for a wait of ``wait_s`` from now on, longer than the caller accepts."""
 
     def __init__(self, wait_s: float) -> None:
         super().__init__(f"no request for {wait_s:.0f} s")
@@ -39,12 +39,12 @@ class HeldOff(Exception):
 
 
 class Pace:
-    """Gives turns to send, to any number of threads, at the rate that the broker allows.
+    """Assigns turns to send to any number of threads, at the rate that the broker allows.
 
-    ``limit``: requests a minute until a reply says otherwise. ``burst_s``: how many seconds' worth of them
-    may leave at once after a quiet time. ``pause(condition, seconds)`` waits for either.
-    To each turn belongs one request, and to it one ``learn``; without one it counts as in flight for a
-    minute.
+    ``limit``: requests per minute until a reply reports another limit. ``burst_s``: the seconds of that rate
+    that may be sent at once after an idle time. ``pause(condition, seconds)`` waits for either.
+    Each turn is for one request, followed by one call of ``learn``; without it the request counts as in
+    flight for a minute.
     """
 
     def __init__(
@@ -60,18 +60,18 @@ class Pace:
         self._lock = RLock()
         self._urgent: deque[_Taker] = deque()
         self._others: deque[_Taker] = deque()
-        self._ask_at = monotonic()  # whether anybody gave up
+        self._ask_at = monotonic()  # when ``given_up`` is called next
         self._limit, self._burst_s = limit, burst_s
         self._tokens = self._capacity
         self._filled_at = monotonic()
-        self._in_flight: deque[float] = deque()  # when the turns were given whose replies aren't in
-        self._reset = -inf  # the server's name for its present window: seconds since 1970
+        self._in_flight: deque[float] = deque()  # start times of the turns without a reply yet
+        self._reset = -inf  # end of the server's current window: seconds since 1970
         self._window_ends = -inf
-        self._remaining = 0  # the least that a reply of this window said to remain
+        self._remaining = 0  # the least remaining count that a reply of this window reported
         self._overdrawn = False  # the first in line waits for replies, or for the next window
         self._held_until = -inf
-        self._held_since = inf  # when the first of the holds began between which no request was answered
-        self._turned_away = 0  # 429s in a row that did not say until when
+        self._held_since = inf  # start of the first of consecutive holds without an answered request between
+        self._turned_away = 0  # consecutive 429s that did not name an end
 
     def take(
         self,
@@ -80,12 +80,12 @@ class Pace:
         given_up: Callable[[], bool] | None = None,
         held_at_most_s: float = inf,
     ) -> bool:
-        """Wait for a turn to send one request; False where ``given_up()`` turned true meanwhile.
+        """Wait for a turn to send one request; return False where ``given_up()`` became true meanwhile.
 
-        Urgent takers (lookups, cancels) go before all others; equals go in the order in which they came.
-        ``given_up`` is asked when the wait begins and every 0.1 s of it, by any of the threads that wait, and
-        should answer quickly. Raises ``HeldOff``, at once, where the server asks for a wait that ends later
-        than ``held_at_most_s`` from now; the wait that the rate alone requires has no bound.
+        Urgent takers (lookups, cancels) go before all others; within each group the order is first come,
+        first served. ``given_up`` is called at the start of the wait and then every 0.1 s, by any of the
+        waiting threads, and should return quickly. Raises ``HeldOff``, at once, where the server asks for a
+        wait that ends later than ``held_at_most_s`` from now; waits due to the rate alone have no bound.
         """
         queue = self._urgent if urgent else self._others
         taker = _Taker(
@@ -113,9 +113,10 @@ class Pace:
                 self._wake_first()
 
     def learn(self, status: int, headers: Mapping[str, str]) -> None:
-        """Take in what a reply says of the rate limit, or that there was none (``NO_REPLY``).
+        """Update the limits from a reply, or record that there was none (``NO_REPLY``).
 
-        ``headers`` finds names in any case, or has them spelled ``X-RateLimit-Limit``. Nonsense is ignored.
+        ``headers`` is case-insensitive, or spells names like ``X-RateLimit-Limit``. Invalid values are
+        ignored.
         """
         limit, remaining = (_number(headers.get(f"X-RateLimit-{name}")) for name in ("Limit", "Remaining"))
         reset, after_s = rate_limit_reset_s(headers), retry_after_s(headers)
@@ -126,7 +127,7 @@ class Pace:
                 self._in_flight.popleft()
             changed = limit is not None and limit != self._limit and 0 < limit <= _HIGHEST_LIMIT
             if limit is not None and changed:
-                self._tokens *= limit / self._limit  # as full as it was
+                self._tokens *= limit / self._limit  # keeps the bucket's fill ratio
                 self._limit = limit
             until_reset_s = inf if reset is None else reset - self._wall()
             if remaining is not None and until_reset_s > 0:
@@ -151,7 +152,7 @@ class Pace:
             self._filled_at = now
 
     def _wait_s(self, taker: _Taker) -> float:
-        """Give the seconds until a waiting taker's turn, as things stand: 0 is now."""
+        """Return the seconds until a waiting taker's turn as known now; 0: at once."""
         if taker is not self._first():
             return inf
         now = self._monotonic()
@@ -166,8 +167,8 @@ class Pace:
         )
 
     def _follow(self, remaining: int, reset: int, until_reset_s: float, now: float) -> None:
-        """Clamp to what remains; replies may come in another order than requests were counted in."""
-        if until_reset_s > _FARTHEST_RESET_S:  # it names no window
+        """Limit turns to the remaining count; replies may arrive in another order than the server counted."""
+        if until_reset_s > _FARTHEST_RESET_S:  # not a plausible window
             self._tokens = min(self._tokens, max(0, remaining - len(self._in_flight)))
         elif reset > self._reset or now >= self._window_ends:
             self._reset, self._remaining = reset, remaining
@@ -176,13 +177,13 @@ class Pace:
             self._remaining = min(self._remaining, remaining)
 
     def _asked_for_s(self, until_reset_s: float, after_s: float, now: float) -> float:
-        """Return the seconds that a 429 asks for; where it doesn't say, twice as many each time."""
+        """Return the seconds that a 429 asks for; without a value, they double at each 429."""
         reset_s = 0.0
         if 0 < until_reset_s <= _FARTHEST_RESET_S:
             reset_s = min(until_reset_s, _MINUTE_S) + _AFTER_429_S
         if reset_s or after_s:
             return max(reset_s, after_s)
-        if now >= self._held_until:  # the others that were in flight say nothing new
+        if now >= self._held_until:  # 429s of requests in flight during a hold don't count
             self._turned_away += 1
         return min(2.0 ** (self._turned_away - 1), _MINUTE_S)
 
@@ -218,13 +219,13 @@ class Pace:
             return taker.given_up is not None and taker.given_up()
 
     def _ask_all(self) -> None:
-        """Ask on everybody's behalf, so that one thread wakes for it; whoever may have given up is woken."""
+        """Call ``given_up`` for all takers in this thread, and wake those that may have given up."""
         self._ask_at = self._monotonic() + _ASKED_EVERY_S
         asked = {taker.given_up for taker in (*self._urgent, *self._others)} - {None}
         with self._unlocked():
-            telling = {given_up for given_up in asked if given_up is not None and _may_be(given_up)}
+            given_up_by = {given_up for given_up in asked if given_up is not None and _may_be(given_up)}
         for taker in (*self._urgent, *self._others):
-            if taker.given_up in telling:
+            if taker.given_up in given_up_by:
                 taker.must_ask = True
                 taker.turn.notify()
 
@@ -249,12 +250,12 @@ class _Taker:
 def _may_be(given_up: Callable[[], bool]) -> bool:
     try:
         return given_up()
-    except Exception:  # its owner asks again, and gets it
+    except Exception:  # the owner calls it again and gets the exception
         return True
 
 
 def _number(text: str | None) -> int | None:
-    """Read a header's whole number; None where it is none."""
+    """Return the whole number in a header, None where there is none."""
     if text is None or len(text) > 18:
         return None
     text = text.strip()

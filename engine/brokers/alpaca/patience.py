@@ -1,9 +1,9 @@
-"""Asking again: what only asks is repeated where there was no answer, until patience is over.
+"""The retry policy of read requests: retried without an answer, until the retry time is used up.
 
 Waits are drawn from 0 to a bound that doubles with every try (exponential backoff, full jitter). No try
-begins after the end of patience, and each gets what is left of it. A wait that the broker itself asks for is
-kept in full and uses up no patience; all of these of one question together have a bound of their own, beyond
-which nothing is waited for.
+begins after the retry time, and each is limited to what is left of it. A wait that the broker asks for is
+observed in full and does not count as retry time; all such waits of one request have a bound of their own,
+beyond which it fails at once.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _Asked = TypeVar("_Asked")
 
 
 class NoAnswer(Exception):
-    """A try that may be repeated, ``wait_s`` seconds later where the broker asks for it.
+    """A failed try that may be retried, after ``wait_s`` seconds where the broker asks for them.
 
-    ``error`` is raised in the end.
+    ``error`` is raised where the retries are used up.
     """
 
     def __init__(self, error: BrokerError, wait_s: float = 0.0) -> None:
@@ -39,7 +39,7 @@ class NoAnswer(Exception):
 
 
 class AskedWaits:
-    """How long is still waited because the broker asks for it; may be shared by questions and threads."""
+    """The remaining seconds of waits that the broker asks for; may be shared by requests and threads."""
 
     def __init__(self, seconds: float) -> None:
         self._left_s = seconds + AFTER_RESET_S if seconds else 0.0
@@ -47,11 +47,11 @@ class AskedWaits:
 
     @property
     def left_s(self) -> float:
-        """Return the seconds that are left."""
+        """The remaining seconds."""
         return self._left_s
 
     def take(self, seconds: float) -> bool:
-        """Take so many of them; returns False, with nothing taken, where fewer are left."""
+        """Deduct seconds and return True; return False, deducting none, where fewer are left."""
         with self._lock:
             if not seconds <= self._left_s:
                 return False
@@ -60,7 +60,7 @@ class AskedWaits:
 
 
 class PatienceSettings(TypedDict, total=False):
-    """What ``Patience`` can be given."""
+    """The keyword arguments of ``Patience``."""
 
     patience_s: float
     broker_wait_s: float
@@ -84,13 +84,13 @@ def _at_once(held_at_most_s: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long is asked: ``patience_s`` seconds all in all, or, where that is 0, once.
+    """How long a read request is retried: ``patience_s`` seconds in all; 0: sent once.
 
-    ``broker_wait_s``: the most seconds that one question waits beyond that because the broker asks for it.
-    ``stopping`` tells whether the job is to end; it is looked at while waiting, ten times a second.
-    ``waiting`` is called with the reply and the seconds before such a wait. ``together``: what questions wait
-    together at most, instead of each for itself. Raises ``ConfigurationError`` for bounds without end or
-    below 0.
+    ``broker_wait_s``: the most additional seconds that one request waits because the broker asks for it.
+    ``stopping`` returns whether the job is to end; it is polled ten times a second while waiting.
+    ``waiting`` is called with the reply and the seconds before such a wait. ``together``: one bound on these
+    waits for several requests, instead of one for each. Raises ``ConfigurationError`` for bounds that are
+    infinite or below 0.
     """
 
     patience_s: float = 30.0
@@ -110,40 +110,42 @@ class Patience:
 
     @property
     def held_at_most_s(self) -> float:
-        """Return how long a request that is sent once waits where the broker asks for no requests."""
+        """The seconds that a request without retries waits where the broker asks for no requests."""
         return AskedWaits(self.broker_wait_s).left_s
 
     def ask(self, once: Callable[[float], _Asked], *, turn: Callable[[float], None] = _at_once) -> _Asked:
-        """Return what ``once`` returns; it is called with the seconds that are left, and raises ``NoAnswer``.
+        """Return what ``once`` returns; it is called with the remaining seconds, and may raise ``NoAnswer``.
 
-        ``turn`` waits before each try until a request may leave; it is called with the seconds for which a
-        wait that the broker asked for may last, and raises where that is longer. What it takes uses up no
-        patience. Raises the last try's ``error`` where patience is over or the broker asks for more than is
-        waited, what ``turn`` raises, and ``RunStopped`` where the job is to end.
+        ``turn`` waits before each try until a request may be sent; it is called with the longest wait in
+        seconds that the broker may ask for, and raises where it asks for more. Its duration does not count as
+        retry time. Raises the last try's ``error`` where the retry time is used up or the broker asks for too
+        long a wait, what ``turn`` raises, and ``RunStopped`` where the job is to end.
         """
-        question = _Question(self)
+        retries = _Retries(self)
         while True:
-            question.wait_for(turn)
+            retries.wait_for(turn)
             try:
-                return once(question.left_s)
-            except NoAnswer as nothing:
-                wait_s = question.wait_after(nothing)
+                return once(retries.left_s)
+            except NoAnswer as failed:
+                wait_s = retries.wait_after(failed)
                 if wait_s is None:
-                    raise nothing.error from nothing.error.__cause__
-                if nothing.wait_s:
-                    self.waiting(nothing.error, nothing.wait_s)
-                self._wait(wait_s, nothing.error)
+                    raise failed.error from failed.error.__cause__
+                if failed.wait_s:
+                    self.waiting(failed.error, failed.wait_s)
+                self._wait(wait_s, failed.error)
 
     def _wait(self, wait_s: float, error: BrokerError) -> None:
         ready = self.monotonic() + wait_s
         while (left_s := ready - self.monotonic()) > 0:
             if self.stopping():
-                raise RunStopped("Stopped while the broker was asked again; the next run goes on.") from error
+                raise RunStopped(
+                    "Stopped while a request to the broker was retried; the next run resumes."
+                ) from error
             self.sleep(min(left_s, _SLICE_S))
 
 
-class _Question:
-    """One question: until when it is asked, and how long is still waited because the broker asks for it."""
+class _Retries:
+    """The retries of one request: its deadline, and the remaining waits that the broker may ask for."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
@@ -154,7 +156,7 @@ class _Question:
 
     @property
     def left_s(self) -> float:
-        """Return the seconds for the next try; one that is the only one has no end."""
+        """The seconds for the next try; unlimited where there is only one."""
         if not self._patience.patience_s:
             return math.inf
         if not self._tries:
@@ -162,18 +164,18 @@ class _Question:
         return max(self._until - self._patience.monotonic(), _SHORTEST_TRY_S)
 
     def wait_for(self, turn: Callable[[float], None]) -> None:
-        """Wait for a turn, which uses up no patience."""
+        """Wait for a turn; the wait does not count as retry time."""
         begun = self._patience.monotonic()
         turn(self._waits.left_s)
         self._until += self._patience.monotonic() - begun
 
-    def wait_after(self, nothing: NoAnswer) -> float | None:
+    def wait_after(self, failed: NoAnswer) -> float | None:
         """Return the seconds until the next try, None where there is none."""
         self._tries += 1
         drawn_s = random.uniform(0, self._bound_s)
         self._bound_s = min(self._bound_s * 2, _LAST_BOUND_S)
-        if not self._patience.patience_s or not self._waits.take(nothing.wait_s):
+        if not self._patience.patience_s or not self._waits.take(failed.wait_s):
             return None
-        self._until += nothing.wait_s
-        wait_s = max(nothing.wait_s, drawn_s)
+        self._until += failed.wait_s
+        wait_s = max(failed.wait_s, drawn_s)
         return wait_s if self._patience.monotonic() + wait_s < self._until else None

@@ -1,4 +1,4 @@
-"""What recorded replies said: a run that was killed learns from them what it had done."""
+"""Recorded replies: a resumed run reads from them what the killed job had done."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ _KEYS_NOT_VERIFIED = 40110000
 
 
 def recorded_answer(interaction: Interaction) -> tuple[str, BrokerOrder | BrokerRejected | None] | None:
-    """Read a recorded request to place an order: its client id, and what settled it; None for any other.
+    """Return client id and decisive reply of a recorded request to place an order; None for any other.
 
-    Nothing settled it where the outcome stayed open: no reply, half of one, a gateway's page, a 5xx, a reply
-    that describes another order, or one that says that the id is taken (by this run, perhaps). A 429 is no
-    request at all, neither is what was turned away for its keys, and neither is what the engine kept from
-    leaving.
+    The reply is None where it leaves the outcome unknown: no reply, a partial one, a gateway's page, a 5xx, a
+    reply that describes another order, or one that reports the id as taken (perhaps by this run). Requests
+    that were refused with a 429 or for their keys, or that the engine did not send, don't count as requests.
     """
     request, response = interaction.request, interaction.response
     if request["method"] != "POST" or urlsplit(request["uri"]).path != _ORDERS:
@@ -43,16 +42,16 @@ def recorded_answer(interaction: Interaction) -> tuple[str, BrokerOrder | Broker
             return client_id, None
         return client_id, order if order.client_order_id == client_id else None
     if status >= HTTPStatus.BAD_REQUEST and is_refusal("POST", status, body):
-        said = refusal(status, body)
-        if isinstance(said, RateLimited) or is_about_keys(said):
+        refused = refusal(status, body)
+        if isinstance(refused, RateLimited) or is_about_keys(refused):
             return None
-        return client_id, None if is_duplicate_id(said) else said
+        return client_id, None if is_duplicate_id(refused) else refused
     return client_id, None
 
 
-def is_about_keys(said: BrokerRejected) -> bool:
-    """Tell a refusal of the keys: where an order is what is refused, a 403 has a code and says why."""
-    if said.status == HTTPStatus.UNAUTHORIZED or said.code == _KEYS_NOT_VERIFIED:
+def is_about_keys(refused: BrokerRejected) -> bool:
+    """Return whether the keys were refused; a 403 that refuses an order has a code and a reason."""
+    if refused.status == HTTPStatus.UNAUTHORIZED or refused.code == _KEYS_NOT_VERIFIED:
         return True
-    is_bare = said.status == HTTPStatus.FORBIDDEN and said.code is None
-    return is_bare and "forbidden" in said.message.lower()
+    is_bare = refused.status == HTTPStatus.FORBIDDEN and refused.code is None
+    return is_bare and "forbidden" in refused.message.lower()

@@ -1,4 +1,4 @@
-"""What must not be kept of a broker's traffic beside the keys: who the account belongs to."""
+"""Redaction of account numbers and ids in recorded traffic; ``keys`` masks the keys."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from engine.brokers.alpaca.keys import Spelled
 
 BLOT = b"REDACTED"
 
-# Of an account's number or id, or of its beginning where a text is cut off; shorter ones would be found in
-# everything: other ids are hexadecimal, too.
+# The shortest account number or id, or beginning of one in a cut text, that is redacted everywhere; shorter
+# ones would also match parts of other ids, which are hexadecimal too.
 _FEWEST_LETTERS = 8
 _QUOTED = rb"""(?:\\*["']|%22|&quot;|&\#0*3[49];|&\#x0*2[27];|%3A|[\s:=\[])++"""  # also in JSON within JSON
 _VALUE = rb"(?!(?:null|true|false)\b)([\w.+-]+)"
@@ -20,7 +20,7 @@ _OWN_FIELD = re.compile(rb"((?<![\w-])(?:id|%b)%b)%b" % (_ACCOUNT, _QUOTED, _VAL
 
 
 class AccountRedaction:
-    """Blots an account's number and id out of texts: by field, and anywhere once they were seen in one."""
+    """Redacts an account's number and id in texts: by field name, and anywhere once a field had them."""
 
     def __init__(self) -> None:
         self._seen: frozenset[bytes] = frozenset()
@@ -28,9 +28,9 @@ class AccountRedaction:
         self._lock = Lock()
 
     def redacted(self, text: bytes, *, of_account: bool = False) -> bytes:
-        """Give a text without them; one ``of_account`` describes the account, so a plain ``id`` is its own.
+        """Return a text without them; in one ``of_account``, a field ``id`` is the account's.
 
-        JSON stays JSON. Other ids (of orders, assets, clients) stay.
+        JSON stays JSON. Other ids (of orders, assets, clients) are kept.
         """
         if of_account:
             text = _OWN_FIELD.sub(self._blotted, text)
@@ -41,7 +41,7 @@ class AccountRedaction:
         return text
 
     def nothing_in(self, texts: bytes) -> bool:
-        """Tell at little cost whether there is nothing to blot out of texts joined."""
+        """Return True where the joined texts certainly contain nothing to redact; cheap."""
         return b"account" not in texts.lower() and all(
             spelled.cannot_be_in(texts) for spelled in self._spelled
         )

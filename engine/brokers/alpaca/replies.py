@@ -1,4 +1,4 @@
-"""What a reply of Alpaca's says beside its content, why it refuses, and what a missing reply leaves open."""
+"""Alpaca's refusals and reply headers, and the causes of missing replies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Headers = Mapping[str, str]
 _NO_CONNECTION = (
     urllib3.exceptions.NewConnectionError,  # refused, unreachable, no such name
     urllib3.exceptions.ConnectTimeoutError,
-    urllib3.exceptions.ProxyError,  # raised only while there is no connection through the proxy yet
+    urllib3.exceptions.ProxyError,  # raised only before the connection through the proxy is established
 )
 _OF_A_CONNECTION = re.compile(r"^(?:<[^>]*>|\w+\(host=[^()]*\)): ")
 _NUMBER = re.compile(r"\[Errno -?\d+\] ")
@@ -31,22 +31,22 @@ _WORD = re.compile(r"([A-Z][a-z]+)")
 _REQUEST_ID_LENGTH = 64
 _SECONDS = re.compile(r"\d{1,10}", re.ASCII)
 _MILLISECONDS = re.compile(r"\d{13}", re.ASCII)
-"""Since 1970: the seconds have three digits less until the year 2286."""
+"""Since 1970; until the year 2286, seconds have three digits fewer."""
 
 
 _UNDECIDED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, 499})
-"""Statuses of the 4xx family that leave open whether the request is being worked on (499: a gateway whose
-client went away). Source: RFC 9110 and RFC 8470; 499 is nginx's."""
+"""Statuses 4xx after which the request may still be processed (499: the client closed the connection to a
+gateway). Source: RFC 9110 and RFC 8470; 499 is nginx's."""
 
 _KEYS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 def is_refusal(method: str, status: int, body: bytes) -> bool:
-    """Return whether a reply says for certain that the request was refused and changed nothing.
+    """Return whether a reply proves that the request was refused and changed nothing.
 
-    Redirects are never followed, and a 429 was turned away unseen. Any other 4xx counts only as Alpaca's own
-    word, a JSON object with a ``message``: a gateway's page or half a reply may hide a request that was
-    carried out. Of keys that are refused a GET believes the status alone.
+    Redirects are never followed, and a 429 is sent before the request is processed. Any other 4xx counts only
+    with Alpaca's own body, a JSON object with a ``message``: behind a gateway's page or a partial reply, the
+    request may have been processed. For a GET, the statuses of refused keys are enough.
     """
     if status < HTTPStatus.BAD_REQUEST or status == HTTPStatus.TOO_MANY_REQUESTS:
         return status >= HTTPStatus.MULTIPLE_CHOICES
@@ -56,7 +56,7 @@ def is_refusal(method: str, status: int, body: bytes) -> bool:
 
 
 def is_duplicate_id(error: BrokerRejected) -> bool:
-    """Return whether an order was refused because another one has its ``client_order_id``.
+    """Return whether an order was refused because another order has its ``client_order_id``.
 
     Source: Alpaca answers 422 with "client_order_id must be unique".
     """
@@ -74,9 +74,9 @@ def _own_message(body: bytes) -> str | None:
 def refusal(
     status: int, body: bytes, headers: Headers | None = None, hide: Callable[[str], str] = str
 ) -> BrokerRejected:
-    """Read a 3xx or 4xx reply: the broker's words and code where there are any, and a known remedy.
+    """Return the error of a 3xx or 4xx reply: the broker's message and code, and a remedy where one is known.
 
-    ``hide`` sees every text before it is shortened and shown.
+    ``hide`` masks every text before it is shortened and shown.
     """
     try:
         reply = json_object(body)
@@ -116,17 +116,17 @@ def _remedy(status: int, code: int | None) -> str:
     if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and code is None):
         return "Check that ALPACA_API_KEY and ALPACA_SECRET_KEY are valid and belong to ALPACA_TRADING_HOST."
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return "The rate limit turned this one request away before it was looked at; others stand."
+        return "The rate limit turned this request away before it was processed; others are not affected."
     return ""
 
 
 def request_id(headers: Headers, hide: Callable[[str], str] = str) -> str:
-    """Give what Alpaca calls the request, for its support to find it again; "" where it doesn't say."""
+    """Return Alpaca's id of the request, for its support; "" where there is none."""
     return one_line(hide(headers.get("X-Request-ID", "")))[:_REQUEST_ID_LENGTH]
 
 
 def replied_at(headers: Headers) -> datetime | None:
-    """Give the moment at which a reply was made, UTC, whole seconds; None where it doesn't say."""
+    """Return the date of a reply, UTC, whole seconds; None where there is none."""
     try:
         timestamp = parsedate_to_datetime(headers.get("Date", ""))
         return None if timestamp.utcoffset() is None else timestamp.astimezone(UTC)
@@ -135,11 +135,10 @@ def replied_at(headers: Headers) -> datetime | None:
 
 
 def wait_asked_for(headers: Headers) -> float:
-    """Return the seconds for which a 429 asks to be left alone, 0 where it doesn't say.
+    """Return the seconds that a 429 asks to wait, 0 where it doesn't say.
 
-    ``Retry-After`` (seconds or a date) and one second more than ``X-RateLimit-Reset`` (since 1970),
-    by the clock that the reply itself shows. Source: Alpaca's support article on
-    the usage limit of API calls.
+    The longer of ``Retry-After`` (seconds or a date) and one second more than ``X-RateLimit-Reset`` (since
+    1970), by the reply's own date. Source: Alpaca's support article on the usage limit of API calls.
     """
     reset_s = rate_limit_reset_s(headers)
     until_reset_s = 0.0 if reset_s is None else reset_s - _now_s(headers) + AFTER_RESET_S
@@ -158,7 +157,7 @@ def retry_after_s(headers: Headers) -> float:
 def rate_limit_reset_s(headers: Headers) -> int | None:
     """Return when the window of a rate limit ends, in whole seconds since 1970; None where it isn't given.
 
-    Some gateways give milliseconds, which no time in seconds can be confused with.
+    Some gateways send milliseconds, which are recognised by their length.
     """
     reset = headers.get("X-RateLimit-Reset", "").strip()
     if _MILLISECONDS.fullmatch(reset):
@@ -167,20 +166,20 @@ def rate_limit_reset_s(headers: Headers) -> int | None:
 
 
 def _now_s(headers: Headers) -> float:
-    """Return the time by the clock that a reply shows, or else by ours."""
+    """Return the date of a reply, or else the time by our clock."""
     now = replied_at(headers)
     return time.time() if now is None else now.timestamp()
 
 
 def cause(error: Exception, hide: Callable[[str], str] = str) -> str:
-    """Return in one line why there was no answer, without the names of classes and what urllib3 adds."""
+    """Return in one line why there was no reply, without class names and urllib3's prefixes."""
     return one_line(hide(_in_words(_reason(error))))
 
 
 def _in_words(reason: BaseException) -> str:
     first, second = (*reason.args, None, None)[:2]
     text = str(second if isinstance(second, str) and not isinstance(first, int | str) else reason)
-    if isinstance(second, BaseException):  # a summary, and what caused it
+    if isinstance(second, BaseException):  # a summary and its cause
         summary, caused_by = str(first).rstrip("."), _in_words(second)
         text = summary if caused_by in summary else f"{summary}: {caused_by}"
     text = _NUMBER.sub("", _OF_A_CONNECTION.sub("", text)).rstrip(". ")
@@ -188,10 +187,10 @@ def _in_words(reason: BaseException) -> str:
 
 
 def never_left(error: Exception) -> bool:
-    """Tell whether a request certainly never left, there being no connection to send it on.
+    """Return whether a request was certainly not sent, because there was no connection.
 
-    A broken TLS connection may break after the request went out; only a certificate that is not trusted
-    is certain to have come before.
+    A TLS connection may break after the request was sent; of TLS errors, only an untrusted certificate
+    certainly comes before.
     """
     reason = _reason(error)
     if isinstance(reason, urllib3.exceptions.SSLError) and reason.args:

@@ -1,4 +1,4 @@
-"""Replies of any kind as a line for a message: of plain text, and short."""
+"""Replies of any kind, shortened to one line of plain text for messages."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ACCOUNT_NUMBER = re.compile(  # in JSON, in JSON within JSON, and in a page tha
 
 
 def shown(value: object) -> str:
-    """Write a value as a line for a message."""
+    """Return a value as one line for a message."""
     return one_line(repr(value)[:_LONGEST_READ])
 
 
 def readable(body: bytes, hide: Callable[[str], str] = str) -> str:
-    """Shorten a reply of any kind to one line of plain text; ``hide`` sees all that may be shown of it."""
+    """Return a reply of any kind as one short line of plain text, masked by ``hide`` before it is cut."""
     text = body[:_LONGEST_READ].decode("utf-8", "replace")
     if text.lstrip().startswith("<"):
         text = html.unescape(_MARKUP.sub(" ", text))
@@ -31,13 +31,13 @@ def readable(body: bytes, hide: Callable[[str], str] = str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Shorten a text to one line without control characters."""
+    """Return a text as one short line without control characters."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text if len(text) <= SNIPPET_LENGTH else text[: SNIPPET_LENGTH - 1] + "…"
 
 
 def without_account_numbers(body: bytes) -> bytes:
-    """Shorten the account numbers in a reply of any kind, before any of it is shown."""
+    """Return a reply of any kind with shortened account numbers."""
 
     def shortened(match: re.Match[bytes]) -> bytes:
         return match[1] + shown_number(match[2].decode("ascii", "replace")).encode()

@@ -1,4 +1,4 @@
-"""Transports of ``requests``: bounded in time and size, and recorded.
+"""Transports for ``requests``: bounded in time and size, and recorded.
 
 ::
 
@@ -29,7 +29,7 @@ from engine.log import wall_clock
 
 LONGEST_BODY = 32 * 1024 * 1024
 
-# What a reader needs to tell what was asked and who answered; cookies, keys and all others stay out.
+# The recorded headers: enough to see what was requested and who replied; no cookies, no keys.
 _REQUEST_HEADERS = frozenset({"accept", "content-type"})
 _RESPONSE_HEADERS = frozenset({"content-type", "date", "retry-after", "server", "x-request-id"})
 _RATE_LIMIT = "x-ratelimit-"
@@ -39,24 +39,23 @@ _HOSTS = 2
 
 
 class ReplyTooLong(RequestException):
-    """A reply's body is longer than this transport reads."""
+    """A reply's body is longer than ``longest_body``."""
 
 
 class GuardedRequest(PreparedRequest):
-    """A request with ``may_leave``, which ``BoundedAdapter`` calls right before any of its bytes leave."""
+    """A request with ``may_leave``, which ``BoundedAdapter`` calls right before it writes any bytes."""
 
     may_leave: Callable[[], None] = staticmethod(always)
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Sends once, over pooled connections, and gives replies whole or not at all.
+    """Sends once, over pooled connections, and returns complete replies only.
 
     ``connections``: how many are kept open. ``deadline_s``: the most seconds that a request may take, from
-    looking up the host to the last byte of the reply, however it trickles in; the request's own timeout
-    bounds connecting as a whole, to however many addresses, and each wait for the reply.
-    ``longest_body``: bytes, decoded. Raises what ``requests`` does, ``ReadTimeout`` beyond the deadline,
-    ``ChunkedEncodingError`` for a body shorter than its Content-Length, ``ConnectionError`` for a reply that
-    ends inside its headers, and ``ReplyTooLong``.
+    looking up the host to the last byte of the reply; the request's own timeout bounds connecting, to all
+    addresses together, and each wait for the reply. ``longest_body``: bytes, decoded. Raises what
+    ``requests`` does, ``ReadTimeout`` beyond the deadline, ``ChunkedEncodingError`` for a body shorter than
+    its Content-Length, ``ConnectionError`` for a reply that ends inside its headers, and ``ReplyTooLong``.
     """
 
     def __init__(self, *, connections: int, deadline_s: float, longest_body: int = LONGEST_BODY) -> None:
@@ -66,18 +65,18 @@ class BoundedAdapter(HTTPAdapter):
         super().__init__(pool_connections=_HOSTS, pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of connections that keep to the deadline."""
+        """Create connection pools that enforce the deadline."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Do so for a proxy."""
+        """Return a proxy's manager, with connection pools that enforce the deadline."""
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        """Send a request, and read its reply to the end."""
+        """Send a request and return its complete reply."""
         self._in_flight.ends = time.monotonic() + self._deadline_s
         self._in_flight.may_leave = request.may_leave if isinstance(request, GuardedRequest) else always
         response = super().send(request, *args, **kwargs)
@@ -104,20 +103,20 @@ class BoundedAdapter(HTTPAdapter):
 
 
 def _as_timeout(error: RequestException, request: PreparedRequest) -> RequestException:
-    """Give an error of reading a body, a timeout as such."""
+    """Return an error of reading a body, as ``ReadTimeout`` where a timeout caused it."""
     reason = error.args[0] if isinstance(error, NoConnection) and error.args else None
     return ReadTimeout(reason, request=request) if isinstance(reason, ReadTimeoutError) else error
 
 
 @dataclass(eq=False)
 class Recording(BaseAdapter):
-    """Has every exchange kept before anybody acts on it.
+    """Records every interaction before its reply is returned.
 
-    ``keep`` is called, by the thread that sent, after the reply or the lack of one and before either is
-    handed on; what it raises is raised instead. ``clean`` blots secrets out of a text; ``is_clean`` tells of
-    texts joined whether that would change none of them. ``number`` numbers requests as they start. Account
-    numbers and ids, and all headers but a few, are left out; ``account`` is to be shared with whoever else
-    learns of them. ``whose`` is the account's name, which is kept.
+    ``keep`` is called by the sending thread after the reply, or the error, and before either is passed on;
+    what it raises is raised instead. ``clean`` masks secrets in a text; ``is_clean`` returns whether it would
+    change none of the joined texts. ``number`` returns the number of a request as it starts. Account numbers
+    and ids, and all headers but a few, are left out; ``account`` is shared with the other code that redacts
+    them. ``whose``: the account's name, which is recorded.
     """
 
     inner: BaseAdapter
@@ -130,10 +129,10 @@ class Recording(BaseAdapter):
     whose: str = field(kw_only=True, default="")
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        """Send a request, and return with its whole reply once it is kept."""
+        """Send a request and return its complete reply once it is recorded."""
         asked = self._asked(request)
         started_at, begin = self.clock().isoformat(), time.perf_counter()
-        number = self.number()  # from here on there is an exchange to be kept, whatever happens
+        number = self.number()  # from here on an interaction is recorded, whatever happens
 
         def keep(response: dict[str, Any] | None, error: str = "") -> None:
             took_s = round(time.perf_counter() - begin, 6)
@@ -147,7 +146,7 @@ class Recording(BaseAdapter):
         try:
             reply = self.inner.send(request, *args, **kwargs)
             answered = self._answered(reply)
-        except EngineError as error:  # of ``may_leave``: nothing of it has left
+        except EngineError as error:  # of ``may_leave``: nothing was sent
             keep(None, f"{NEVER_LEFT}{self._why(error)}")
             raise
         except BaseException as error:
@@ -157,7 +156,7 @@ class Recording(BaseAdapter):
         return reply
 
     def close(self) -> None:
-        """Close what is inside."""
+        """Close the inner adapter."""
         self.inner.close()
 
     def _asked(self, request: PreparedRequest) -> dict[str, Any]:
@@ -180,7 +179,7 @@ class Recording(BaseAdapter):
     def _answered(self, reply: Response) -> dict[str, Any]:
         of_account = urlsplit(reply.url or "").path.rstrip("/") == "/v2/account"
         headers = {name: value for name, value in reply.headers.items() if _is_kept(name.lower())}
-        body, message, *values = self._texts(  # the body first: it may name the account
+        body, message, *values = self._texts(  # the body first: it may contain the account's number
             [reply.content, _as_bytes(reply.reason or ""), *map(_as_bytes, headers.values())],
             of_account=of_account,
         )
@@ -197,7 +196,7 @@ class Recording(BaseAdapter):
         return one_line(text)
 
     def _texts(self, raw: list[bytes], *, of_account: bool = False) -> list[str]:
-        """Give texts without secrets; most have none, which is told of all at once."""
+        """Return texts without secrets; most have none, so all are first checked at once."""
         joined = b"\n".join(raw)
         if of_account or not (self.is_clean(joined) and self.account.nothing_in(joined)):
             raw = [self.account.redacted(self.clean(text), of_account=of_account) for text in raw]

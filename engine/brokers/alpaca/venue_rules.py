@@ -1,8 +1,8 @@
-"""What Alpaca can't take, whatever account and market say: refused before it is sent, with a remedy.
+"""Orders that Alpaca never accepts, whatever the account and market: refused before sending, with a remedy.
 
-``RULES`` is the whole list. Sources: Alpaca's pages "Orders at Alpaca" and "Fractional Trading", its OpenAPI
-document, and what it answers where a rule is broken. What hangs on position, price or hour only Alpaca
-can tell.
+``RULES`` is the complete list. Sources: Alpaca's pages "Orders at Alpaca" and "Fractional Trading", its
+OpenAPI document, and its replies where a rule is broken. Rules that depend on position, price or time of day
+are left to Alpaca.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _OPTION = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}", re.ASCII)
 
 
 def why_alpaca_would_refuse(intent: OrderIntent) -> str | None:
-    """Say which rule an order breaks, and what to do about it; None where it breaks none, and for a cancel.
+    """Return which rule an order breaks, with the remedy; None where it breaks none, and for a cancel.
 
-    ``intent`` is well-formed by the contract of intents.
+    ``intent`` must be well-formed by the contract of intents.
     """
     if intent.action == "cancel":
         return None
@@ -46,7 +46,7 @@ def why_alpaca_would_refuse(intent: OrderIntent) -> str | None:
 
 
 def asset_class_not_routed(intent: OrderIntent) -> str:
-    """US shares and funds only: crypto pairs and options have other rules, which aren't kept here."""
+    """US shares and funds only: crypto pairs and options have other rules, which are not implemented."""
     if intent.asset_class not in ROUTED_ASSET_CLASSES:
         return (
             f"asset_class is {intent.asset_class!r}; only {' and '.join(ROUTED_ASSET_CLASSES)} are routed to "
@@ -58,7 +58,7 @@ def asset_class_not_routed(intent: OrderIntent) -> str:
 
 
 def number_not_finite(intent: OrderIntent) -> str:
-    """Decimals have no word for NaN and infinity."""
+    """Finite numbers only: a decimal can't express NaN and infinity."""
     for name in _NUMBERS:
         value = getattr(intent, name)
         if value is not None and not math.isfinite(value):
@@ -67,14 +67,14 @@ def number_not_finite(intent: OrderIntent) -> str:
 
 
 def qty_too_fine(intent: OrderIntent) -> str:
-    """Nine decimals at most. Source: Fractional Trading; ``qty`` in the OpenAPI document."""
+    """At most nine decimals. Source: Fractional Trading; ``qty`` in the OpenAPI document."""
     if intent.qty is None or not _decimal(intent.qty) % _BILLIONTH:
         return ""
     return f"qty is {decimal_text(intent.qty)}; Alpaca takes at most 9 decimals. Round it."
 
 
 def notional_not_in_cents(intent: OrderIntent) -> str:
-    """One dollar at least, whole cents. Source: Fractional Trading; 422 "notional must be >= 1.00"."""
+    """At least one dollar, whole cents. Source: Fractional Trading; 422 "notional must be >= 1.00"."""
     if intent.notional is None:
         return ""
     notional = _decimal(intent.notional)
@@ -105,7 +105,7 @@ def fraction_not_plain(intent: OrderIntent) -> str:
 
 
 def price_too_fine(intent: OrderIntent) -> str:
-    """Two decimals from 1 USD on, four below. Source: Orders at Alpaca, "Sub-penny increments"; Rule 612."""
+    """Two decimals from 1 USD up, four below. Source: Orders at Alpaca, "Sub-penny increments"; Rule 612."""
     for name in _PRICES:
         value = getattr(intent, name)
         if value is None:
@@ -121,14 +121,14 @@ def price_too_fine(intent: OrderIntent) -> str:
 
 
 def trail_too_small(intent: OrderIntent) -> str:
-    """A tenth of a percent at least. Source: 422 "trail_percent must be greater than or equal to 0.1"."""
+    """At least 0.1 percent. Source: 422 "trail_percent must be greater than or equal to 0.1"."""
     if intent.trail_percent is None or _decimal(intent.trail_percent) >= Decimal("0.1"):
         return ""
     return f"trail_percent is {decimal_text(intent.trail_percent)}; Alpaca takes 0.1 and more. Raise it."
 
 
 def time_in_force_not_for_type(intent: OrderIntent) -> str:
-    """Stops only day and gtc. Source: Orders at Alpaca, "Order Types vs Supported Time in Force"."""
+    """Stop orders: day or gtc only. Source: Orders at Alpaca, "Order Types vs Supported Time in Force"."""
     if intent.order_type in {"market", "limit"} or intent.time_in_force in _DAY_OR_GTC:
         return ""
     return (
@@ -138,9 +138,9 @@ def time_in_force_not_for_type(intent: OrderIntent) -> str:
 
 
 def extended_hours_not_for_order(intent: OrderIntent) -> str:
-    """Limit orders only, day or gtc, and simple ones. Source: ``extended_hours`` in the OpenAPI document.
+    """Simple limit orders only, day or gtc. Source: ``extended_hours`` in the OpenAPI document.
 
-    "Orders at Alpaca", "Bracket Orders", has it that groups have no extended hours.
+    No groups: "Bracket Orders" in "Orders at Alpaca".
     """
     plain = intent.order_type == "limit" and intent.time_in_force in _DAY_OR_GTC
     if not intent.extended_hours or (plain and intent.order_class == "simple"):
@@ -153,7 +153,7 @@ def extended_hours_not_for_order(intent: OrderIntent) -> str:
 
 
 def group_time_in_force(intent: OrderIntent) -> str:
-    """Groups are day or gtc. Source: Orders at Alpaca, "Bracket Orders", "OTO Orders" (the same)."""
+    """Groups: day or gtc only. Source: Orders at Alpaca, "Bracket Orders", "OTO Orders" (the same)."""
     if intent.order_class == "simple" or intent.time_in_force in _DAY_OR_GTC:
         return ""
     return (
@@ -182,20 +182,21 @@ def group_type(intent: OrderIntent) -> str:
 
 
 def oco_with_two_limits(intent: OrderIntent) -> str:
-    """The take-profit's price is the order's limit price. Source: Orders at Alpaca, "OCO Orders"."""
+    """The limit price of an oco is its take-profit price. Source: Orders at Alpaca, "OCO Orders"."""
     if intent.order_class != "oco" or intent.limit_price in {None, intent.take_profit_limit_price}:
         return ""
     return (
         f"limit_price is {intent.limit_price}, take_profit_limit_price {intent.take_profit_limit_price}; "
-        f"of an oco they are one price. Give both the same value."
+        f"in an oco they are the same price. Give both the same value."
     )
 
 
 def leg_on_wrong_side(intent: OrderIntent) -> str:
-    """Exits lie a cent or more to either side of the entry. Source: Orders at Alpaca.
+    """Exit prices are at least a cent from the entry price, on the right side. Source: Orders at Alpaca.
 
-    "Bracket Orders", and "Threshold on stop price of stop-loss orders": the base is the take-profit of an
-    oco, the limit of an entry that has one; 422 "stop_loss.stop_price must be <= base_price - 0.01".
+    "Bracket Orders", and "Threshold on stop price of stop-loss orders": the base price is the take-profit of
+    an oco, and else the limit of the entry, where it has one; 422 "stop_loss.stop_price must be <= base_price
+    - 0.01".
     """
     profit, loss = intent.take_profit_limit_price, intent.stop_loss_stop_price
     if intent.order_class == "simple":
@@ -236,7 +237,7 @@ RULES: tuple[Rule, ...] = (
     oco_with_two_limits,
     leg_on_wrong_side,
 )
-"""In this order; the first that is broken is the answer."""
+"""Checked in this order; the first broken rule is reported."""
 
 
 def _decimal(value: float) -> Decimal:

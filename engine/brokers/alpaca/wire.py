@@ -1,6 +1,6 @@
-"""Requests to Alpaca on the wire: each at its turn, once or with patience, and what becomes of it.
+"""HTTP requests to Alpaca: paced, retried where that is safe, with every failure as an engine error.
 
-See ``engine.brokers.alpaca.broker`` for what a reply means. No message shows a key, or more of an account
+See ``engine.brokers.alpaca.broker`` for the outcome by reply. No message shows a key, or more of an account
 number than its last four characters.
 """
 
@@ -37,17 +37,17 @@ from engine.errors import (
 )
 
 ACCOUNT = "account"
-_DONE, _REDIRECTED = 200, 300  # where the families of HTTP statuses begin
+_DONE, _REDIRECTED = 200, 300  # the first status of each class
 
 _Asked = TypeVar("_Asked")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """One account's way to Alpaca: its host, its keys, and a session whose pace all requests share.
+    """One account's HTTP access to Alpaca: its host, its keys, and a session whose pace all requests share.
 
-    ``timeout_s``: seconds to connect, and seconds to wait for the next byte. ``how``: what the environment
-    says of proxies and certificates, read once. ``account`` remembers what must not be recorded.
+    ``timeout_s``: seconds to connect, and seconds to wait for the next byte. ``how``: proxies and
+    certificates from the environment, read once. ``account`` redacts account numbers and ids.
     """
 
     host: str
@@ -68,21 +68,21 @@ class Wire:
         timeout_s: tuple[float, float],
         patience: Patience,
     ) -> Wire:
-        """Return the way to a host; without a session it has one of its own."""
+        """Return the access to a host; creates a session where none is given."""
         used = _own_session(host, *timeout_s) if session is None else session
         if host.startswith("http:"):
-            # It stays on loopback: a proxy named in the environment would carry the keys elsewhere.
+            # Plain HTTP is for loopback only: a proxy of the environment would receive the keys.
             used.trust_env = False
         how = used.merge_environment_settings(host + "/", {}, False, None, None)
         return cls(host=host, keys=keys, session=used, timeout_s=timeout_s, patience=patience, how=how)
 
     def waiting_together(self) -> Wire:
-        """Return the same way, whose questions wait together for as long as one does for itself."""
+        """Return the same access; all its GETs together wait at most ``broker_wait_s`` for Alpaca."""
         together = AskedWaits(self.patience.broker_wait_s)
         return replace(self, patience=replace(self.patience, together=together))
 
     def recorded(self, recorder: Recorder, account: str) -> Wire:
-        """Return the same way, at the same pace, with every request and reply kept by ``recorder``."""
+        """Return the same access, at the same pace; ``recorder`` records every request and reply."""
         session = requests.Session()
         session.mount(
             self.host + "/",
@@ -99,10 +99,10 @@ class Wire:
         return replace(self, session=session)
 
     def wait_for_turn(self, *, urgent: bool, held_at_most_s: float | None = None) -> None:
-        """Wait until the rate limit lets a request leave.
+        """Wait until the rate limit allows a request.
 
         Raises ``RunStopped`` where the job is to end, and ``RateLimited`` where Alpaca asks for a longer wait
-        than ``held_at_most_s``, or ``broker_wait_s``.
+        than ``held_at_most_s``, by default ``broker_wait_s``.
         """
         at_most_s = self.patience.held_at_most_s if held_at_most_s is None else held_at_most_s
         try:
@@ -112,24 +112,24 @@ class Wire:
         except HeldOff as held:
             raise self._held_off(held.wait_s) from held
         if not has_turn:
-            raise RunStopped("Stopped while a request waited for its turn; the next run goes on.")
+            raise RunStopped("Stopped while a request waited for its turn; the next run resumes.")
 
     def _held_off(self, wait_s: float) -> RateLimited:
         error = RateLimited(
-            f"{self.host} asks for no requests for {wait_s:.0f} s more, longer than is waited "
-            f"(EXEC_BROKER_WAIT_S, {self.patience.broker_wait_s:g} s in all). This request was not sent, "
-            f"others stand",
+            f"{self.host} asks for no requests for another {wait_s:.0f} s, longer than the limit "
+            f"(EXEC_BROKER_WAIT_S, {self.patience.broker_wait_s:g} s in all). This request was not sent; "
+            f"others are not affected",
             status=HTTPStatus.TOO_MANY_REQUESTS,
         )
         error.wait_s = wait_s
         return error
 
     def place(self, method: str, path: str) -> str:
-        """Return a request as messages name it."""
+        """Return a request's name for messages."""
         return f"{method} {self.host}{path}"
 
     def get(self, path: str, what: str, parse: Callable[[bytes], _Asked]) -> _Asked:
-        """Return what is at a path, asked for again and again with patience; ``what`` names it in messages.
+        """Return the parsed reply of a GET, with retries; ``what`` names its content in messages.
 
         Raises ``BrokerRejected``, ``RateLimited``, ``RunStopped`` and ``BrokerError``.
         """
@@ -138,7 +138,7 @@ class Wire:
     def asked(
         self, path: str, what: str, parse: Callable[[bytes], _Asked]
     ) -> tuple[_Asked, requests.Response]:
-        """Return what ``get`` does, with the reply that it was in."""
+        """Return what ``get`` does, and the reply itself."""
 
         def turn(held_at_most_s: float) -> None:
             self.wait_for_turn(urgent=True, held_at_most_s=held_at_most_s)
@@ -148,7 +148,7 @@ class Wire:
     def _ask_once(
         self, path: str, what: str, parse: Callable[[bytes], _Asked], left_s: float
     ) -> tuple[_Asked, requests.Response]:
-        """Ask; raises ``NoAnswer`` where asking again may help."""
+        """Return the parsed reply of one GET; raises ``NoAnswer`` where a retry may help."""
         place = self.place("GET", path)
         try:
             reply = self.send(self.request("GET", path), place=place, within_s=left_s)
@@ -164,11 +164,11 @@ class Wire:
             raise
 
     def send(self, request: GuardedRequest, *, place: str, within_s: float = math.inf) -> requests.Response:
-        """Send a request once and return its reply, of the 2xx; raises what became of it otherwise."""
+        """Send a request once and return its 2xx reply; any other outcome is raised as an error."""
         method = str(request.method)
         connect_s, read_s = self.timeout_s
         status: int = NO_REPLY
-        told: Mapping[str, str] = {}
+        headers: Mapping[str, str] = {}
         try:
             reply = self.session.send(
                 request,
@@ -179,16 +179,16 @@ class Wire:
         except (OSError, urllib3.exceptions.HTTPError) as error:  # what requests raises is an OSError
             why = cause(error, self.keys.hidden_in)
             if method != "GET" and never_left(error):
-                raise NotSent(f"{place}: never left, there was no connection ({why}).") from error
+                raise NotSent(f"{place}: not sent, there was no connection ({why}).") from error
             raise self.unclear(method, place, f"no answer ({why})") from error
         else:
-            status, told = reply.status_code, reply.headers
+            status, headers = reply.status_code, reply.headers
         finally:
-            self.pace.learn(status, told)
+            self.pace.learn(status, headers)
         if is_refusal(method, reply.status_code, reply.content):
             raise refusal(reply.status_code, self._showable(reply), reply.headers, self.keys.hidden_in)
         if not _DONE <= reply.status_code < _REDIRECTED:
-            unclear = self.unclear(method, place, self.said(reply))
+            unclear = self.unclear(method, place, self.reply_text(reply))
             unclear.wait_s = retry_after_s(reply.headers)
             raise unclear
         return reply
@@ -201,7 +201,7 @@ class Wire:
         *,
         may_leave: Callable[[], None] = always,
     ) -> GuardedRequest:
-        """Return a request with the keys, made by ``requests``; ``may_leave`` is asked before it leaves."""
+        """Return a prepared request with the keys; ``may_leave`` is called before it is sent."""
         headers = {**self.session.headers, "Accept": "application/json"}
         body = None
         if payload is not None:
@@ -215,16 +215,16 @@ class Wire:
     def read(
         self, reply: requests.Response, method: str, place: str, what: str, parse: Callable[[bytes], _Asked]
     ) -> _Asked:
-        """Return what a reply holds. Raises what ``unclear`` makes of one that can't be read."""
+        """Return a reply's parsed content. Raises the error of ``unclear`` where it is unreadable."""
         try:
             body = self.keys.hidden_in_body(reply.content)
             return parse(body if what == ACCOUNT else self.account.redacted(body))
         except ValueError as error:
-            wrong = f"the reply is no {what} ({self.line(str(error))}): {self.said(reply)}"
+            wrong = f"the reply is no {what} ({self.line(str(error))}): {self.reply_text(reply)}"
             raise self.unclear(method, place, wrong) from error
 
-    def said(self, reply: requests.Response) -> str:
-        """Return what a reply says, without secrets."""
+    def reply_text(self, reply: requests.Response) -> str:
+        """Return a reply's status, request id and body in one line, without secrets."""
         named = request_id(reply.headers, self.keys.hidden_in)
         by_name = f" (request {named})" if named else ""
         return f"HTTP {reply.status_code}{by_name}: {readable(self._showable(reply), self.keys.hidden_in)}"
@@ -237,20 +237,20 @@ class Wire:
         return one_line(self.keys.hidden_in(text))
 
     def unclear(self, method: str, place: str, what: str) -> BrokerError:
-        """Return the error of a request of which it isn't known what came of it, by its method."""
+        """Return the error of a request whose outcome is unknown, by its method."""
         text = self.keys.hidden_in(f"{place}: {what.rstrip('.')}")
         if method == "POST":
             return OutcomeUnknown(
-                f"{text}. The order may have been accepted: look it up by its client_order_id, "
-                f"and do not send it again before."
+                f"{text}. The order may have been accepted: look it up by its client_order_id "
+                f"before sending it again."
             )
         if method == "DELETE":
             return OutcomeUnknown(f"{text}. The cancel may have been accepted: look the order up.")
-        return BrokerError(f"{text}. Nothing was changed by asking; ask again.")
+        return BrokerError(f"{text}. Nothing was changed; retry.")
 
 
 def _own_session(host: str, connect_s: float, read_s: float) -> requests.Session:
-    """Return a session whose requests are bounded as a whole, and whose connections are kept."""
+    """Return a session with a deadline for each request and pooled connections."""
     session = requests.Session()
     session.mount(host + "/", BoundedAdapter(connections=SENDERS, deadline_s=connect_s + read_s))
     return session

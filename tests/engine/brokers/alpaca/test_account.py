@@ -230,7 +230,7 @@ def test_a_200_without_what_was_asked_for_is_a_broker_error(
     assert type(caught.value) is BrokerError
     text = str(caught.value)
     assert text.startswith(f"GET {server.url}/v2/{what}: the reply is no {what} ({said}")
-    assert text.endswith(". Nothing was changed by asking; ask again.")
+    assert text.endswith(". Nothing was changed; retry.")
     assert len(server.seen) == 1
 
 

@@ -141,7 +141,7 @@ def test_an_order_id_stays_one_part_of_the_path(
 def test_a_cancel_without_an_order_id_never_becomes_a_cancel_of_all_orders(
     server: Loopback, broker: AlpacaBroker, order_id: str
 ) -> None:
-    with pytest.raises(UsageError, match="expected the id that the broker gave an order"):
+    with pytest.raises(UsageError, match="expected an order id that the broker assigned"):
         broker.cancel_order(broker_order_id=order_id)
     with pytest.raises(UsageError):
         broker.get_order_status(broker_order_id=order_id)
@@ -250,13 +250,13 @@ def test_a_cancel_that_was_taken_but_not_seen_is_an_unknown_outcome(
     server: Loopback, broker: AlpacaBroker, look: Answer
 ) -> None:
     server.answers = [says(204), look]
-    with pytest.raises(OutcomeUnknown, match="the cancel was taken, but the order could not be looked up"):
+    with pytest.raises(OutcomeUnknown, match="the cancel was accepted, but the order could not be looked up"):
         broker.cancel_order(broker_order_id=ORDER_ID)
 
 
 def test_a_cancel_answered_with_a_page_is_an_unknown_outcome(server: Loopback, broker: AlpacaBroker) -> None:
     server.answers = [says(200, "<html>Please log in to the hotel's network</html>")]
-    with pytest.raises(OutcomeUnknown, match="HTTP 200: Please log in to the hotel's network; 204 was to be"):
+    with pytest.raises(OutcomeUnknown, match="HTTP 200: Please log in to the hotel's network; expected 204"):
         broker.cancel_order(broker_order_id=ORDER_ID)
     assert len(server.seen) == 1
 
@@ -315,7 +315,7 @@ def test_an_unknown_order_is_refused(server: Loopback, broker: AlpacaBroker) -> 
 def test_a_rate_limited_order_is_refused_and_not_sent_again(server: Loopback, broker: AlpacaBroker) -> None:
     server.answers = [says(429, {"code": 42910000, "message": "rate limit exceeded"}, **{"Retry-After": "0"})]
     with pytest.raises(
-        RateLimited, match=r"rate limit exceeded\. The rate limit turned this one request away"
+        RateLimited, match=r"rate limit exceeded\. The rate limit turned this request away"
     ) as caught:
         broker.place_order(intent=INTENT)
     assert (caught.value.status, len(server.seen)) == (429, 1)
@@ -422,7 +422,7 @@ def test_an_unknown_outcome_names_the_order_and_what_to_do(server: Loopback, bro
         broker.place_order(intent=INTENT)
     assert str(caught.value) == (
         f"POST {server.url}/v2/orders (client_order_id intent-1): HTTP 504: upstream timed out. The order "
-        f"may have been accepted: look it up by its client_order_id, and do not send it again before."
+        f"may have been accepted: look it up by its client_order_id before sending it again."
     )
 
 

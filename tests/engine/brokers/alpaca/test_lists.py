@@ -427,7 +427,7 @@ def test_none_is_what_alpaca_itself_does_not_know(server: Loopback, broker: Alpa
 )
 def test_another_404_is_no_answer(server: Loopback, broker: AlpacaBroker, body: object) -> None:
     server.answers = [says(404, body)]
-    with pytest.raises(BrokerError, match=r"HTTP 404.* Nothing was changed by asking") as caught:
+    with pytest.raises(BrokerError, match=r"HTTP 404.* Nothing was changed; retry") as caught:
         broker.find_order(client_order_id="intent-1")
     assert type(caught.value) is BrokerError
 

@@ -346,7 +346,7 @@ def test_a_wait_that_another_request_met_is_kept_and_one_beyond_the_bound_ends_t
         lambda: broker.cancel_order(broker_order_id=ORDER_ID),
     ):
         with pytest.raises(
-            RateLimited, match=r"asks for no requests for (30|29) s more.*EXEC_BROKER_WAIT_S, 5 s"
+            RateLimited, match=r"asks for no requests for another (30|29) s.*EXEC_BROKER_WAIT_S, 5 s"
         ):
             ask()
     assert len(server.seen) == seen

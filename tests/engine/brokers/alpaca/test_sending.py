@@ -130,7 +130,7 @@ def test_without_a_connection_nothing_was_sent(method: str, port_nobody_listens_
         SEND[method](broker_at(url, session))
     assert f"{method} {url}/v2/orders" in str(caught.value)
     assert (
-        "never left, there was no connection (Failed to establish a new connection: Connection refused)"
+        "not sent, there was no connection (Failed to establish a new connection: Connection refused)"
         in str(caught.value)
     )
     assert not isinstance(caught.value, OutcomeUnknown)
