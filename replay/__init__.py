@@ -1,26 +1,26 @@
-"""Recorded days and simulated ones: nothing in here can reach a real broker.
+"""Replay of recorded days, and simulated days. Nothing in this package can reach a real broker.
 
 ::
 
     replay.days("data")                          the recorded days of a data folder, oldest first
-    replay.replay(day, {"EXEC_MAX_POSITION_QTY": 50})   what other limits would have decided
-    replay.replay_each(days, ...)                the same for any number of days, piece by piece
+    replay.replay(day, {"EXEC_MAX_POSITION_QTY": 50})   the decisions under other limits
+    replay.replay_each(days, ...)                the same for any number of days, in batches of runs
 
-    recorded      finding run folders, reading them, and holding each file to its content hash
-    limits        the recorded limits with others in their place
-    replaying     the way through: read, judge, carry out, compare
-    judging       the gate itself, for one run or for hundreds at a time
-    comparison    what comes of it, as frames; ``comparing`` makes them, ``outcomes`` those of orders,
-                  ``flip_frames`` those of flips, ``context`` the columns that say what an intent is about
+    recorded      finds run folders, reads them and verifies the content hash of each file
+    limits        the recorded limits with some of them replaced
+    replaying     the steps of a replay: read, judge, carry out, compare
+    judging       the rule book, applied to one run or to hundreds at a time
+    comparison    the result as frames; ``comparing`` makes them, ``outcomes`` those of orders,
+                  ``flip_frames`` those of flips, ``context`` the columns that identify an intent
     chaining      positions and counts that follow from counterfactual fills
-    broker_side   AlpacaBroker, routing and settlement of ``engine`` once more; ``stand_ins`` is their world
-    transport     a transport of ``requests`` that answers from recorded traffic, and has no other way to
-    cassettes     that traffic: ours, vcrpy's or anybody's
-    venue_book    what it knows of orders and fills, for questions that were never asked
-    market        what a fill would have been, where nothing was recorded; always marked
-    simulator     an Alpaca on this machine
+    broker_side   AlpacaBroker, routing and settlement of ``engine`` again; ``stand_ins`` replaces the rest
+    transport     a transport of ``requests`` that answers from recorded traffic only
+    cassettes     recorded traffic: ours, vcrpy's or written by hand
+    venue_book    the orders and fills in that traffic, for requests that were never recorded
+    market        simulated fills, where nothing was recorded; always marked as simulated
+    simulator     a simulated Alpaca on this machine
 
-The names below are the public ones; each is loaded when it is first used.
+The names below are public; each is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = ["Comparison", "Day", "RecordedRun", "Recording", "days", "read", "rep
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from its home at first use."""
+    """Load a public name from its module at first use."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'replay' has no attribute {name!r}")

@@ -1,9 +1,9 @@
 """A live run carried out again: AlpacaBroker, routing and settlement of ``engine`` over recorded traffic.
 
-The run's folder is copied into memory, its decisions are those of the replay, its clock stands at the moment
-when its inputs had been read, and its only transport is ``CassetteAdapter``. What the world did to the run (a
-kill switch that went on, a session that ended, an account that failed) is known by its effect alone, so an
-order that was withheld then is withheld again, for the recorded reason.
+The run's folder is copied into memory, its decisions are those of the replay, its clock stands at the time
+at which its inputs had been read, and its only transport is ``CassetteAdapter``. Outside events (a kill
+switch was set, a session ended, an account failed) are known by their effect alone, so an order that was
+withheld in the record is withheld again, for the recorded reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,15 @@ from engine.routing.outcomes import ACCOUNT_DOWN, OrderOutcome, live_results
 from engine.safety.kill_switch import KillSwitchState
 from replay.cassettes import Interaction, read_cassette
 from replay.judging import Case
-from replay.outcomes import NOT_SENT, RECORDED, Outcomes, differing, last_prices, recorded_outcomes, said_in
+from replay.outcomes import (
+    NOT_SENT,
+    RECORDED,
+    Outcomes,
+    differing,
+    last_prices,
+    outcome_columns,
+    recorded_outcomes,
+)
 from replay.recorded import Recording
 from replay.stand_ins import MemoryDocuments, MemoryObjects, NoStore, OwnLease, ReplayedBroker, Silence
 from replay.transport import CassetteAdapter
@@ -48,10 +56,10 @@ _NEVER_SENT = frozenset({"halted", "expired"})
 def carried_out(
     recording: Recording, case: Case, decided: pd.DataFrame, *, orders_at_once: int = 1
 ) -> Outcomes:
-    """Carry decisions out as the recorded run would have; gives what becomes of every intent.
+    """Carry decisions out as the recorded run would have, and return the outcome of every intent.
 
-    ``decided``: the decisions of the replay, of the case's batch. Raises ``RecordError`` where the traffic
-    can't be read, or doesn't suffice.
+    ``decided``: the replayed decisions on the case's batch. Raises ``RecordError`` where the traffic can't
+    be read or is incomplete.
     """
     name = str(recording.run.path / "cassette.json")
     interactions = read_cassette(name, recording.cassette) if recording.cassette else []
@@ -59,18 +67,18 @@ def carried_out(
     while True:
         try:
             traded = stage.trade(orders_at_once=orders_at_once)
-            if not stage.go_on():  # a job may have died once all was settled, and the next one looked again
+            if not stage.next_job():  # a job may have stopped after settlement, and the next one polled again
                 return stage.outcomes(traded)
-        except (BrokerError, LeaseLost, RunStopped) as error:  # at which a job ended
-            if not stage.go_on():
+        except (BrokerError, LeaseLost, RunStopped) as error:  # where the recorded job ended
+            if not stage.next_job():
                 raise RecordError(
-                    f"{name}: the recorded traffic doesn't suffice to carry run {recording.run.run_id} out "
-                    f"again ({error}). Replay its decisions only."
+                    f"{name}: the recorded traffic is not enough to carry run {recording.run.run_id} out "
+                    f"again ({error}). Replay only its decisions."
                 ) from error
 
 
 class _Stage:
-    """One run, set up to be carried out again."""
+    """One run, prepared to be carried out again."""
 
     def __init__(
         self, recording: Recording, case: Case, decided: pd.DataFrame, interactions: list[Interaction]
@@ -88,8 +96,8 @@ class _Stage:
             for account, reason in zip(self.accounts, self.then["reason"], strict=True)
             if reason == ACCOUNT_DOWN
         }
-        told = _told(recording, self.places)
-        resuming = {name: _first_of_a_resumed_job(said["time"]) for name, said in told.items()}
+        recorded = _broker_inputs(recording, self.places)
+        resuming = {name: _first_of_a_resumed_job(one["time"]) for name, one in recorded.items()}
         self.adapters = {
             account: CassetteAdapter(
                 _after_the_inputs(_own(interactions, account), self.at, resuming[account]),
@@ -110,13 +118,13 @@ class _Stage:
         allowed = self.decided["allowed"].to_numpy()
         self.withdrawn_elsewhere = _set_up_earlier_targets(recording, self.folder, self.places, allowed)
 
-    def go_on(self) -> bool:
-        """Go on with the next job that worked on the recorded run; tell whether there was one."""
+    def next_job(self) -> bool:
+        """Continue with the next job that worked on the recorded run; return whether there is one."""
         self.jobs = self.jobs[1:]
         return bool(self.jobs)
 
     def trade(self, *, orders_at_once: int) -> Traded:
-        """Carry it out, as far as the job came that is at work."""
+        """Carry the run out as far as the current job did."""
         allowed = self.decided["allowed"].to_numpy()
         for adapter in self.adapters.values():
             adapter.job = self.jobs[0]
@@ -129,7 +137,7 @@ class _Stage:
             return Traded()
         journal = Journal(self.folder, gather_s=0.0) if self.was_resumed else None
         held, documents = self._held(), MemoryDocuments()
-        said = self.folder.json(INPUTS)["broker"]
+        recorded = self.folder.json(INPUTS)["broker"]
         connections = [
             Connection(
                 account=place["account"],
@@ -139,7 +147,7 @@ class _Stage:
                     self._transport(place["account"], journal),
                     held.get(place["account"], {}),
                 ),
-                lease=OwnLease(str(said.get(place["account"], {}).get("tenure", ""))),
+                lease=OwnLease(str(recorded.get(place["account"], {}).get("tenure", ""))),
                 halted=lambda: "",
                 notes=documents,
                 settle_s=0.0,
@@ -150,7 +158,7 @@ class _Stage:
             if place["account"] not in self.down | later
         ]
         down = {account: f"account {account} failed in the recorded run" for account in self.down}
-        down |= {account: f"no job had come to account {account} yet" for account in later}
+        down |= {account: f"no job had reached account {account} yet" for account in later}
         nothing: Any = NoStore()
         context = RunContext(
             objects=self.folder.objects,
@@ -166,7 +174,7 @@ class _Stage:
         )
 
     def _transport(self, account: str, journal: Journal | None) -> BaseAdapter:
-        """Give an account's transport; by a journal later jobs know what this one was answered."""
+        """Return an account's transport; the journal gives this job's replies to later jobs."""
         adapter = self.adapters[account]
         if journal is None:
             return adapter
@@ -180,8 +188,8 @@ class _Stage:
         )
 
     def outcomes(self, traded: Traded) -> Outcomes:
-        """Lay what became of it beside the record."""
-        frame = said_in(live_results(self.decided, traded.outcomes))
+        """Return the outcomes, compared with the record."""
+        frame = outcome_columns(live_results(self.decided, traded.outcomes))
         allowed, then = self.decided["allowed"].to_numpy(), self.recording.decisions["allowed"].to_numpy()
         failed = np.array([account in self.down for account in self.accounts], dtype=bool)
         failed[self.withdrawn_elsewhere] = True
@@ -203,7 +211,7 @@ class _Stage:
     def _sources(
         self, frame: pd.DataFrame, allowed: np.ndarray, then: np.ndarray
     ) -> tuple[list[str], list[str]]:
-        """Say of each intent where its outcome comes from, and whose price a simulated fill has."""
+        """Return the source of each intent's outcome, and of the price of a simulated fill."""
         derived = {
             (account, answer.client_id)
             for account, adapter in self.adapters.items()
@@ -225,10 +233,10 @@ class _Stage:
         return sources, prices
 
     def _held(self) -> dict[str, dict[str, OrderOutcome]]:
-        """Give what withheld orders then, by account and client id; it withholds them again.
+        """Return the recorded outcomes of withheld orders by account and client id, to withhold them again.
 
-        What is allowed only now shares the fate of the orders around it: once an account was halted, or its
-        session over, nothing after it in the batch was sent.
+        A newly allowed order is treated as the orders around it: once an account was halted, or its session
+        had ended, no later order of the batch was sent.
         """
         held: dict[str, dict[str, OrderOutcome]] = {}
         ended: dict[str, OrderOutcome] = {}
@@ -261,14 +269,14 @@ def _in_memory(
     config = {**asdict(case.config), "accounts": sorted(case.config.accounts)}
     folder.write(START, {**recording.start, "config": config, "venues": places})
     folder.write(BATCH, recording.batch)
-    folder.write(INPUTS, {**recording.inputs, "broker": _told(recording, places)})
+    folder.write(INPUTS, {**recording.inputs, "broker": _broker_inputs(recording, places)})
     decisions = pa.Table.from_pandas(decided, preserve_index=False).replace_schema_metadata(None)
     folder.write(DECISIONS, decisions)
     return folder
 
 
 def _places(recording: Recording, accounts: Iterable[str]) -> list[dict[str, str]]:
-    """Give where a run's orders were sent: account, host and key; a nameless account has the batch's name."""
+    """Return where a run's orders were sent: account, host and key; a nameless account takes the batch's."""
     own = sorted(set(accounts))
     hosts = recording.start.get("hosts") or [""]
     key = str(recording.start.get("account_key", ""))
@@ -276,20 +284,20 @@ def _places(recording: Recording, accounts: Iterable[str]) -> list[dict[str, str
     return [{**place, "account": place["account"] or (own[0] if own else "")} for place in begun]
 
 
-def _told(recording: Recording, places: list[dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Give what ``inputs.json`` says of each account: the broker's time, and whose turn it was."""
-    said: Mapping[str, Any] = recording.inputs.get("broker") or {}
+def _broker_inputs(recording: Recording, places: list[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Return each account's entry in ``inputs.json``: the broker's time and the lease epoch."""
+    recorded: Mapping[str, Any] = recording.inputs.get("broker") or {}
     time = str(recording.inputs.get("broker_time") or recording.inputs["read_at"])
-    nobody = {"time": time, "tenure": str(recording.inputs.get("tenure", ""))}
-    return {place["account"]: dict(said.get(place["account"], nobody)) for place in places}
+    default = {"time": time, "tenure": str(recording.inputs.get("tenure", ""))}
+    return {place["account"]: dict(recorded.get(place["account"], default)) for place in places}
 
 
 def _set_up_earlier_targets(
     recording: Recording, folder: RunFolder, places: list[dict[str, str]], allowed: np.ndarray
 ) -> list[int]:
-    """Let the orders that cancels withdrew, of earlier runs, be found where routing looks for them.
+    """Write the orders of earlier runs that cancels target to where routing looks for them.
 
-    Gives the cancels of which the record doesn't say what they were about: only other runs could tell.
+    Returns the rows of cancels whose target is unknown: only the records of other runs have it.
     """
     batch = recording.batch.select(
         ["action", "target_intent_id", "broker_account_id", "client_intent_id"]
@@ -312,7 +320,7 @@ def _set_up_earlier_targets(
 def _write_earlier_run(
     recording: Recording, folder: RunFolder, places: list[dict[str, str]], rows: list[int]
 ) -> None:
-    """Write a run that left the targets of some cancels open, as far as routing reads it."""
+    """Write an earlier run whose open orders are the targets of some cancels, as far as routing reads it."""
     earlier = RunFolder(folder.objects, recording.run.trading_date, f"before-{recording.run.run_id}")
     cancels = recording.batch.take(pa.array(rows))
     targets = cancels["target_intent_id"].cast(pa.string())
@@ -323,14 +331,14 @@ def _write_earlier_run(
     accounts = cancels["broker_account_id"].cast(pa.string()).to_pylist()
     for place in places:
         own_rows = [number for number, account in enumerate(accounts) if account == place["account"]]
-        said = {**place, "at": str(recording.inputs["read_at"]), "rows": own_rows}
+        marker = {**place, "at": str(recording.inputs["read_at"]), "rows": own_rows}
         key = f"open/{earlier.trading_date.isoformat()}/{earlier.run_id}~{place['account_key'][:16]}.json"
         if own_rows:
-            folder.objects.put(key, json_bytes(said))
+            folder.objects.put(key, json_bytes(marker))
 
 
 def _first_of_a_resumed_job(broker_time: str) -> str:
-    """Return the request by which a job looks for orders of the job before it: all since the run began."""
+    """Return the request by which a resumed job lists the orders since the run began."""
     return first_request_since(datetime.fromisoformat(broker_time) - CLOCK_MARGIN)
 
 
@@ -339,10 +347,10 @@ def _own(interactions: Iterable[Interaction], account: str) -> list[Interaction]
 
 
 def _after_the_inputs(interactions: list[Interaction], at: datetime, resuming: str) -> list[Interaction]:
-    """Leave out what was asked before the inputs had been read, which a replay takes as they were recorded.
+    """Return the interactions after the inputs had been read; a replay takes the inputs as recorded.
 
-    Moments tell, where run and traffic went by the same clock; where a simulated time says otherwise, lists
-    that were asked for before anything was placed or withdrawn, or the run was resumed, are of that time.
+    Timestamps decide, where run and traffic had the same clock. Where they decide nothing (simulated time),
+    lists that were requested before the first order or cancel, or before the run was resumed, are left out.
     """
     later = [one for one in interactions if one.method != "GET" or not _is_before(one, at)]
     if len(later) < len(interactions):
@@ -353,7 +361,7 @@ def _after_the_inputs(interactions: list[Interaction], at: datetime, resuming: s
 
 
 def _is_before(one: Interaction, timestamp: datetime) -> bool:
-    """Tell whether a request is of the time before the inputs had been read."""
+    """Return whether a request was made before ``timestamp``; False where its time is unknown."""
     if not one.started_at:
         return False
     try:

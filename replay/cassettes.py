@@ -1,8 +1,7 @@
-"""Cassettes: HTTP traffic in vcrpy's form, as ``engine`` writes it, as vcrpy does, or as somebody typed it.
+"""Cassettes: HTTP traffic in vcrpy's form, as written by ``engine``, by vcrpy or by hand.
 
-JSON and YAML are read, neither in a way that can run code: YAML by the safe loader, without merge keys, and
-with aliases only where all that they stand for is within bounds. Whatever isn't as it should be is named,
-with its place.
+JSON and YAML are read without running code: YAML by the safe loader, without merge keys, and with aliases
+only while their expansion stays within bounds. Errors name the field, its place and its value.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from replay.yaml_bounds import why_unbounded
 
 LARGEST_JSON = 1 << 30
 LARGEST_YAML = 1 << 26
-LARGEST_LAID_OUT = 1 << 27
-"""Characters and values of YAML with its aliases laid out; the same list may be named by many of them."""
+LARGEST_EXPANDED = 1 << 27
+"""Characters and values of YAML with its aliases expanded; many aliases may name the same list."""
 LARGEST_BODY = 1 << 25
 _ZLIB_ANY = 32 + zlib.MAX_WBITS  # zlib or gzip, as its header says
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -32,11 +31,11 @@ _MERGE_TAG = "tag:yaml.org,2002:merge"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
-    """A request, and its reply or why there was none.
+    """A request with its reply, or with the error where there was none.
 
-    ``target``: path and query. ``account``: whose it is, "" where nobody said. ``started_at``: ISO text, ""
-    where nobody said. ``job``: which of those that worked on the run made it, from 1. ``status`` is 0, and
-    ``error`` says why, where there was no reply.
+    ``target``: path and query. ``account``: "" where not recorded. ``started_at``: ISO 8601, "" where not
+    recorded. ``job``: the number of the job that made it, from 1; a resumed run has several. Without a
+    reply ``status`` is 0 and ``error`` has the reason.
     """
 
     number: int
@@ -54,17 +53,17 @@ class Interaction:
 
 
 def read_cassette(name: str, content: bytes) -> list[Interaction]:
-    """Read a cassette; gives its interactions in their order, those without a reply among them.
+    """Return a cassette's interactions in their order, including those without a reply.
 
-    ``name`` is used in messages, and its ending tells YAML from JSON. Raises ``RecordError``.
+    ``name`` appears in messages; its suffix decides between YAML and JSON. Raises ``RecordError``.
     """
-    told = _parsed(name, content)
-    if not isinstance(told, dict) or not isinstance(told.get("interactions"), list):
-        raise _wrong(name, f"it is {_kind(told)}", "a mapping with a list of interactions")
-    unanswered = told.get("unanswered") or []
+    parsed = _parsed(name, content)
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("interactions"), list):
+        raise _wrong(name, f"it is {_kind(parsed)}", "a mapping with a list of interactions")
+    unanswered = parsed.get("unanswered") or []
     if not isinstance(unanswered, list):
         raise _wrong(name, f"its unanswered is {_kind(unanswered)}", "a list")
-    answered = list(_interactions(name, "interaction", told["interactions"]))
+    answered = list(_interactions(name, "interaction", parsed["interactions"]))
     lost = list(_interactions(name, "unanswered request", unanswered))
     return sorted([*answered, *lost], key=lambda one: one.number)
 
@@ -83,13 +82,13 @@ def _json(name: str, content: bytes) -> object:
     import orjson
 
     try:
-        told: object = orjson.loads(content)
+        parsed: object = orjson.loads(content)
     except ValueError:
         try:
-            told = json.loads(content)  # half a surrogate pair, NaN: what json writes and others don't read
+            parsed = json.loads(content)  # lone surrogates and NaN, which json writes and orjson refuses
         except (ValueError, RecursionError) as error:
-            raise _wrong(name, f"it is no JSON ({error})", "a whole cassette") from None
-    return told
+            raise _wrong(name, f"it is not JSON ({error})", "a whole cassette") from None
+    return parsed
 
 
 def _yaml(name: str, content: bytes) -> object:
@@ -97,7 +96,7 @@ def _yaml(name: str, content: bytes) -> object:
         yaml: Any = import_module("yaml")
     except ImportError:
         raise RecordError(
-            f"{name} is YAML, which needs PyYAML to be read. Run make notebooks in the clone of this "
+            f"{name} is YAML, and PyYAML is not installed. Run make notebooks in the clone of this "
             f"project, which installs it, or convert the cassette to JSON."
         ) from None
 
@@ -105,21 +104,21 @@ def _yaml(name: str, content: bytes) -> object:
         for key, _value in node.value:
             if key.tag == _MERGE_TAG:
                 raise yaml.constructor.ConstructorError(
-                    None, None, "merge keys (<<) are not taken", key.start_mark
+                    None, None, "merge keys (<<) are not accepted", key.start_mark
                 )
 
     safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader = type("PlainLoader", (safe,), {"flatten_mapping": flatten_mapping})
     try:
-        why = why_unbounded(yaml.parse(content, safe), largest=LARGEST_LAID_OUT)
+        why = why_unbounded(yaml.parse(content, safe), largest=LARGEST_EXPANDED)
         if why:
             raise _wrong(
                 name, f"it has {why}" if why.startswith("more") else why, "a cassette as written out"
             )
-        told: object = yaml.load(content, loader)
+        parsed: object = yaml.load(content, loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _wrong(name, f"it is no plain YAML ({_one_line(error)})", "a whole cassette") from None
-    return told
+        raise _wrong(name, f"it is not plain YAML ({_one_line(error)})", "a whole cassette") from None
+    return parsed
 
 
 def _interactions(name: str, kind: str, rows: list[Any]) -> Iterator[Interaction]:
@@ -133,7 +132,7 @@ def _interactions(name: str, kind: str, rows: list[Any]) -> Iterator[Interaction
 
 
 class _Malformed(Exception):
-    """A field is not as it should be."""
+    """A field of an interaction breaks its rule."""
 
     def __init__(self, field: str, value: object, rule: str) -> None:
         super().__init__(field)
@@ -155,7 +154,7 @@ def _interaction(row: object, place: int, *, lost: bool) -> Interaction:
         parts = urlsplit(uri)
     except ValueError:
         raise _Malformed("request.uri", uri, "an address") from None
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "number": _whole("number", row.get("number", place)),
         "method": method.upper(),
         "target": (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
@@ -165,8 +164,8 @@ def _interaction(row: object, place: int, *, lost: bool) -> Interaction:
         "job": _whole("job", row.get("job", 1)),
     }
     if lost:
-        return Interaction(**told, error=_text("error", row.get("error")) or "no answer was recorded")
-    return Interaction(**told, **_answered(row.get("response")))
+        return Interaction(**values, error=_text("error", row.get("error")) or "no reply was recorded")
+    return Interaction(**values, **_answered(row.get("response")))
 
 
 def _whole(name: str, value: object) -> int:
@@ -193,13 +192,13 @@ def _answered(response: object) -> dict[str, Any]:
     }
 
 
-def _headers(said: object) -> dict[str, str]:
-    if said is None:
+def _headers(value: object) -> dict[str, str]:
+    if value is None:
         return {}
-    if not isinstance(said, dict):
-        raise _Malformed("response.headers", said, "a mapping of names to lists of text")
+    if not isinstance(value, dict):
+        raise _Malformed("response.headers", value, "a mapping of names to lists of text")
     headers = {}
-    for name, values in said.items():
+    for name, values in value.items():
         texts = values if isinstance(values, list) else [values]
         if not isinstance(name, str) or not all(isinstance(text, str | int) for text in texts):
             raise _Malformed(f"response.headers.{name}", values, "text, or a list of it")
@@ -208,7 +207,7 @@ def _headers(said: object) -> dict[str, str]:
 
 
 def _decoded(content: bytes, headers: dict[str, str]) -> bytes:
-    """Give a body as it was before it was compressed; vcrpy keeps it as it came."""
+    """Return a decompressed body; vcrpy may keep it compressed."""
     name = next((name for name in headers if name.lower() == "content-encoding"), None)
     if name is None or not content or headers[name].lower() == "identity":
         return content
@@ -227,35 +226,35 @@ def _decoded(content: bytes, headers: dict[str, str]) -> bytes:
     return plain
 
 
-def _body(place: str, said: object) -> bytes:
-    if isinstance(said, dict) and said.keys() & {"string", "base64_string"}:
-        if "base64_string" in said:
+def _body(place: str, value: object) -> bytes:
+    if isinstance(value, dict) and value.keys() & {"string", "base64_string"}:
+        if "base64_string" in value:
             try:
-                return base64.b64decode(said["base64_string"], validate=True)
+                return base64.b64decode(value["base64_string"], validate=True)
             except (TypeError, ValueError):
-                raise _Malformed(f"{place}.base64_string", said["base64_string"], "base64") from None
-        said = said["string"]
-    if said is None:
+                raise _Malformed(f"{place}.base64_string", value["base64_string"], "base64") from None
+        value = value["string"]
+    if value is None:
         return b""
-    if isinstance(said, dict | list):
+    if isinstance(value, dict | list):
         try:
-            return json.dumps(said).encode()
+            return json.dumps(value).encode()
         except (TypeError, ValueError, RecursionError):
-            raise _Malformed(place, said, "text, or what JSON can say") from None
-    if not isinstance(said, str | bytes):
-        raise _Malformed(place, said, "text")
-    content = said if isinstance(said, bytes) else said.encode("utf-8", "replace")
+            raise _Malformed(place, value, "text, or a JSON value") from None
+    if not isinstance(value, str | bytes):
+        raise _Malformed(place, value, "text")
+    content = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
     if len(content) > LARGEST_BODY:
         raise _Malformed(place, f"{len(content)} bytes long", f"at most {LARGEST_BODY} bytes")
     return content
 
 
-def _text(place: str, said: object) -> str:
-    if said is None:
+def _text(place: str, value: object) -> str:
+    if value is None:
         return ""
-    if not isinstance(said, str):
-        raise _Malformed(place, said, "text")
-    return said
+    if not isinstance(value, str):
+        raise _Malformed(place, value, "text")
+    return value
 
 
 def _phrase(code: int) -> str:
@@ -267,7 +266,7 @@ def _phrase(code: int) -> str:
 
 def _wrong(place: str, found: str, rule: str) -> RecordError:
     return RecordError(
-        f"{place}: {found}; expected {rule}. Record the cassette again, or correct it where it says so."
+        f"{place}: {found}; expected {rule}. Record the cassette again, or correct it at that place."
     )
 
 

@@ -1,10 +1,9 @@
-"""Chained replay: what earlier runs would have done becomes part of what later ones are judged by.
+"""Chained replay: the counterfactual outcomes of earlier runs change the inputs of later ones.
 
-The recorded snapshot stays the ground: to it comes what counterfactual fills would have added by then, and
-from it goes what recorded fills had added that would not have been. So whatever else moved a book (trades by
-hand, late fills of other orders) stays in it. An order that would not have been sent leaves the working
-orders and the day's count; one that would have been is filled by ``replay.market``, or works until the end
-of its session.
+Each run starts from its recorded snapshot. Counterfactual fills up to its time are added, and recorded fills
+that would not have happened are subtracted. Every other change of the book (manual trades, late fills of
+other orders) stays in it. An order that would not have been sent is removed from the working orders and from
+the day's count. A newly sent one is filled by ``replay.market``, or works until the end of its session.
 """
 
 from __future__ import annotations
@@ -50,10 +49,10 @@ class Fill:
 
 @dataclass(frozen=True)
 class Changed:
-    """An order that comes to something else than was recorded.
+    """An order whose outcome isn't the recorded one.
 
-    ``open_units``: what works of it in the counterfactual, at the end of its run, signed as ``Fill``;
-    ``ordered_units``: what was sent then, 0 where nothing was.
+    ``open_units``: the counterfactual open quantity at the end of its run, signed as ``Fill``;
+    ``ordered_units``: the recorded order's quantity, 0 where none was sent.
     """
 
     account: str
@@ -67,11 +66,10 @@ class Changed:
 
 @dataclass
 class Chain:
-    """What has changed so far, and what follows from it for the next run.
+    """The changed orders so far, and their effect on the inputs of the next run.
 
-    Of changed orders of sessions before, all of whose executions were before a run, nothing counts but what
-    they have moved: they are summed, by account and symbol. Where a run of an earlier time follows, the sums
-    are taken apart again.
+    Changed orders of earlier sessions whose executions all precede a run matter only by the quantity they
+    moved, so they are summed by account and symbol. If a run of an earlier time follows, the sums are undone.
     """
 
     changed: list[Changed] = field(default_factory=list)
@@ -81,7 +79,7 @@ class Chain:
     _late: dict[tuple[str, date], list[dict[str, Any]]] = field(default_factory=dict)
 
     def frames(self, recording: Recording) -> tuple[Frames, bool]:
-        """Give a run's inputs as they would have been, and whether that matters to any of its intents."""
+        """Return a run's counterfactual inputs, and whether the change concerns any of its intents."""
         at, session = datetime.fromisoformat(str(recording.inputs["read_at"])), recording.run.trading_date
         self._settle(session, at)
         if not (self.changed or self._moved):
@@ -96,7 +94,7 @@ class Chain:
         return book.tables(frames), _concerns(recording.batch, touched)
 
     def _settle(self, session: date, at: datetime) -> None:
-        """Sum the orders of which only what they moved counts for a run of a session, read at a timestamp."""
+        """Sum the orders that matter only by the quantity they moved, as of ``session`` and ``at``."""
         if self._until is not None and (session < self._until[0] or at < self._until[1]):
             self.changed = [*self._settled, *self.changed]
             self._settled, self._moved = [], {}
@@ -113,28 +111,28 @@ class Chain:
                     self._moved[key] = self._moved.get(key, 0) + moved
         self.changed = left
 
-    def add(self, recording: Recording, came_to: Outcomes) -> None:
-        """Take in what a run would have done otherwise."""
-        rows = np.flatnonzero(came_to.differs)
+    def add(self, recording: Recording, replayed: Outcomes) -> None:
+        """Add the orders of a run whose outcomes differ."""
+        rows = np.flatnonzero(replayed.differs)
         if not len(rows) or not recording.is_live:
             return
         batch = recording.batch.select(
             ["client_intent_id", "broker_account_id", "symbol", "side", "action"]
         ).take(pa.array(rows))
         then = self._recorded_fills(recording)
-        now = None if came_to.fills is None else _by_intent(came_to.fills.select(list(_FILL)).to_pylist())
+        now = None if replayed.fills is None else _by_intent(replayed.fills.select(list(_FILL)).to_pylist())
         ordered = recording.results["order_qty"].take(pa.array(rows)).to_pylist()
-        outcomes = came_to.frame.take(rows).to_dict(orient="records")
+        outcomes = replayed.frame.take(rows).to_dict(orient="records")
         at = datetime.fromisoformat(str(recording.inputs["read_at"]))
-        for intent, came, qty_then in zip(batch.to_pylist(), outcomes, ordered, strict=True):
+        for intent, outcome, qty_then in zip(batch.to_pylist(), outcomes, ordered, strict=True):
             if intent["action"] == "cancel":
                 continue
             key = (intent["broker_account_id"], intent["client_intent_id"])
             sign = 1 if intent["side"] == "buy" else -1
-            filled = _units(came["filled_qty"])
+            filled = _units(outcome["filled_qty"])
             symbol = canonical_symbol(intent["symbol"])
             fills = tuple(now.get(key, ())) if now is not None else _one(symbol, sign * filled, at)
-            works = came["source"] == SIMULATED and came["order_status"] == "new"
+            works = outcome["source"] == SIMULATED and outcome["order_status"] == "new"
             self.changed.append(
                 Changed(
                     account=intent["broker_account_id"],
@@ -142,13 +140,13 @@ class Chain:
                     session=recording.run.trading_date,
                     then=tuple(then.get(key, ())),
                     now=fills,
-                    open_units=sign * (_units(came["order_qty"]) - filled) if works else 0,
+                    open_units=sign * (_units(outcome["order_qty"]) - filled) if works else 0,
                     ordered_units=sign * _units(qty_then),
                 )
             )
 
     def _recorded_fills(self, recording: Recording) -> dict[tuple[str, str], list[Fill]]:
-        """Give a run's executions by intent, those that later runs and syncs brought among them."""
+        """Return a run's executions by intent, including those that later runs and syncs recorded."""
         fills = [] if recording.fills is None else recording.fills.select(list(_FILL)).to_pylist()
         late = [fill for fill in self._late_fills(recording) if fill["fill_id"] not in _ids(fills)]
         return _by_intent([*fills, *late])
@@ -166,7 +164,7 @@ class Chain:
 
 
 class _Book:
-    """A run's inputs, to be changed; what is unavailable stays so."""
+    """A run's inputs, to be changed; an unavailable input stays unavailable."""
 
     def __init__(self, frames: Frames, session: date) -> None:
         self._session = session
@@ -175,7 +173,7 @@ class _Book:
         self._working = _frame(frames, "working_orders")
 
     def apply(self, order: Changed, at: datetime) -> set[tuple[str, str]]:
-        """Put one changed order in; gives what it touches: account and symbol, "" for the count of trades."""
+        """Apply one changed order; return the (account, symbol) pairs it touches, "" for the trade count."""
         touched = set()
         then, now = ([fill for fill in fills if fill.at <= at] for fills in (order.then, order.now))
         for symbol in {fill.symbol for fill in (*then, *now)}:
@@ -187,19 +185,19 @@ class _Book:
         return touched
 
     def tables(self, frames: Frames) -> Frames:
-        """Give the frames as they are now."""
-        told = {"positions": self._positions, "daily_trades": self._trades, "working_orders": self._working}
+        """Return the changed frames."""
+        own = {"positions": self._positions, "daily_trades": self._trades, "working_orders": self._working}
         return {
             **frames,
             **{
                 name: pa.Table.from_pandas(frame, schema=_schema(frames, name), preserve_index=False)
-                for name, frame in told.items()
+                for name, frame in own.items()
                 if frame is not None
             },
         }
 
     def move(self, account: str, symbol: str, units: int) -> bool:
-        """Add units to a position; tell whether that could be."""
+        """Add units to a position; return False where positions are unavailable or ambiguous."""
         frame = self._positions
         if frame is None:
             return False
@@ -215,7 +213,7 @@ class _Book:
         return len(found) <= 1
 
     def _count(self, order: Changed, filled_then: bool, filled_now: bool, at: datetime) -> bool:
-        """Count an order as a trade where it would have been one, and else no more; tell of a change."""
+        """Correct the trade count and the working orders for an order; return whether either changed."""
         worked = self._withdraw(order, at) if order.ordered_units else False
         counted_then = filled_then and not worked
         works_now = bool(order.open_units) and self._works(order)
@@ -232,7 +230,7 @@ class _Book:
         return bool(change) or worked or works_now
 
     def _withdraw(self, order: Changed, at: datetime) -> bool:
-        """Take an order that was sent then out of those that work; tell whether it was among them."""
+        """Remove a recorded order from the working orders; return whether it was among them."""
         frame = self._working
         rest = order.ordered_units - sum(fill.units for fill in order.then if fill.at <= at)
         if frame is None or not rest:
@@ -264,7 +262,7 @@ class _Book:
 
 
 def _concerns(batch: pa.Table, touched: set[tuple[str, str]]) -> bool:
-    """Tell whether any intent is of an account and symbol, or an account's count, that was touched."""
+    """Return whether any intent belongs to a touched account and symbol, or a touched trade count."""
     pairs = (
         batch.select(["broker_account_id", "symbol"]).group_by(["broker_account_id", "symbol"]).aggregate([])
     )
@@ -290,7 +288,7 @@ def _frame(frames: Frames, name: str) -> pd.DataFrame | None:
 
 def _schema(frames: Frames, name: str) -> pa.Schema:
     table = frames[name]
-    assert table is not None, "a frame that was unavailable stays so"
+    assert table is not None, "an unavailable frame stays unavailable"
     return table.schema
 
 

@@ -1,4 +1,4 @@
-"""Decisions then and now, side by side: which differ, why, and which intents that lets through or stops."""
+"""Recorded and replayed decisions side by side: which differ, why, and which intents flip."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 from engine.model.quantity import Ints, Mask
 from engine.model.schema import FIGURES
 from replay.context import context, sessions
-from replay.flip_frames import came_to_something_else, flips_schema, outcome_flips, outcome_flips_schema
+from replay.flip_frames import flips_schema, outcome_differs, outcome_flips, outcome_flips_schema
 from replay.outcomes import Outcomes, estimated, recorded_outcomes
 from replay.recorded import Recording
 
@@ -30,10 +30,10 @@ _COUNTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One run as it was replayed.
+    """One replayed run.
 
-    ``same_code``, ``same_limits``: as in the record. ``depends_on_earlier_flip``: its inputs were changed by
-    what earlier runs would have done. ``outcomes``: None where they are only estimated, when asked for.
+    ``same_code``, ``same_limits``: they equal the recorded ones. ``depends_on_earlier_flip``: its inputs
+    follow from flips of earlier runs. ``outcomes``: None where they are estimated on demand.
     """
 
     recording: Recording
@@ -45,11 +45,11 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Some runs, and every decision on their intents, one after the other.
+    """Some runs, with the decisions on all their intents in the order of the runs.
 
-    ``now``: by today's code, the limits asked for and, in a chained replay, inputs that follow from earlier
-    flips. ``independent``: by the recorded inputs; None where they are those. ``reproduced``: by recorded
-    inputs and limits; None where that was not asked, because it is the same, or the code is.
+    ``now``: the decisions of today's code under the requested limits and, in a chained replay, inputs that
+    follow from earlier flips. ``independent``: the same with the recorded inputs; None where the inputs are
+    the recorded ones. ``reproduced``: with recorded inputs and limits; None where the code is the same.
     """
 
     sides: Sequence[Side]
@@ -59,7 +59,7 @@ class Part:
 
     @cached_property
     def decisions(self) -> pd.DataFrame:
-        """What is decided now, intent by intent."""
+        """The replayed decision on each intent."""
         frame = self.now.drop(columns="client_intent_id")
         return pd.concat([pd.DataFrame(context(self._recordings)), frame], axis=1).assign(
             differs=self.differs, cause=_named(self._by_code, self._by_limits, self._by_chain, self.differs)
@@ -67,14 +67,14 @@ class Part:
 
     @cached_property
     def recorded(self) -> pd.DataFrame:
-        """What was decided then, intent by intent."""
+        """The recorded decision on each intent."""
         return pd.concat(
             [pd.DataFrame(context(self._recordings)), self._then.drop(columns="client_intent_id")], axis=1
         )
 
     @cached_property
     def flips(self) -> pd.DataFrame:
-        """The intents that are decided the other way round."""
+        """The intents that were allowed and are now refused, or the reverse."""
         rows = np.flatnonzero(self._flipped)
         if not len(rows):
             return flips_schema()
@@ -98,7 +98,7 @@ class Part:
 
     @cached_property
     def outcome_flips(self) -> pd.DataFrame:
-        """The intents that are allowed then and now, and of whose orders something else became."""
+        """The intents that are allowed both times and whose orders have another outcome."""
         rows = np.flatnonzero(self._outcome_flipped)
         if not len(rows):
             return outcome_flips_schema()
@@ -106,20 +106,20 @@ class Part:
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """What became of each intent, then and now."""
+        """The recorded and the replayed outcome of each intent."""
         frames = []
         for side, start, size in zip(self.sides, self._starts, self._sizes, strict=True):
             now = self.now.iloc[start : start + size]
-            came = side.outcomes or estimated(side.recording, now)
+            outcomes = side.outcomes or estimated(side.recording, now)
             then = recorded_outcomes(side.recording).add_prefix("recorded_")
-            frames.append(pd.concat([came.frame.assign(differs=came.differs), then], axis=1))
+            frames.append(pd.concat([outcomes.frame.assign(differs=outcomes.differs), then], axis=1))
         return pd.concat(
             [pd.DataFrame(context(self._recordings)), pd.concat(frames, ignore_index=True)], axis=1
         )
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """One row a run."""
+        """One row per run."""
         counts = {
             "intents": self._sizes,
             "allowed": self._per_run(self.now["allowed"].to_numpy()),
@@ -151,7 +151,7 @@ class Part:
 
     @cached_property
     def differs(self) -> Mask:
-        """The rows that are decided otherwise in anything but the limits themselves."""
+        """The rows whose decision differs in anything but the limits themselves."""
         return self._unlike(self.now, self._then, self._is_comparable)
 
     @cached_property
@@ -197,11 +197,11 @@ class Part:
 
     @cached_property
     def _results_differ(self) -> Mask:
-        told = [
+        masks = [
             np.zeros(size, dtype=bool) if side.outcomes is None else side.outcomes.differs
             for side, size in zip(self.sides, self._sizes, strict=True)
         ]
-        return np.concatenate(told) if told else self._nowhere
+        return np.concatenate(masks) if masks else self._nowhere
 
     @cached_property
     def _outcome_flipped(self) -> Mask:
@@ -209,7 +209,7 @@ class Part:
         if not both.any():
             return self._nowhere
         rows = np.flatnonzero(both)
-        both[rows] = came_to_something_else(self.results.take(rows))
+        both[rows] = outcome_differs(self.results.take(rows))
         return both
 
     @property
@@ -251,14 +251,14 @@ class Part:
         return [
             "inputs" if side.depends_on_earlier_flip
             else "decisions" if decided
-            else "results" if came_to
+            else "results" if outcomes_differ
             else "fills" if side.outcomes is not None and side.outcomes.fills_differ
             else ""
-            for side, decided, came_to in zip(self.sides, differs, results, strict=True)
+            for side, decided, outcomes_differ in zip(self.sides, differs, results, strict=True)
         ]  # fmt: skip
 
     def _causes_of_flips(self, rows: Ints) -> Any:
-        """Say of rows that flip what turned them: why they are allowed or not, whatever else differs."""
+        """Return what caused rows to flip, by ``allowed`` alone."""
         now, then = self.now["allowed"].to_numpy()[rows], self._allowed_then[rows]
         alone, again = (
             default if frame is None else frame["allowed"].to_numpy()[rows]
@@ -268,9 +268,9 @@ class Part:
         return _named(again != then, (alone != again) & changed, now != alone, now != then)
 
     def _causes_of_outcomes(self, rows: Ints) -> Any:
-        """Return what turned outcomes: limits and inputs that aren't the recorded ones, else code.
+        """Return what changed outcomes: limits and inputs that aren't the recorded ones, else code.
 
-        An order is carried out once, under all that is asked for, so that code is not told from limits.
+        An order is carried out once, with new code and limits together, so their effects are not separated.
         """
         limits, chain, code = (
             np.repeat(flags, self._sizes)[rows]
@@ -283,9 +283,9 @@ class Part:
         return _named(code & ~limits & ~chain, limits, chain, np.ones(len(rows), dtype=bool))
 
     def _is_comparable(self, column: str) -> Mask | None:
-        """Give the rows in which a column can be compared with the record; None where it is all of them.
+        """Return the rows in which a column can be compared with the record; None for all rows.
 
-        Limits are not compared where others were asked for, and nothing is of which the record doesn't know.
+        Limits are not compared where others were requested, nor columns that the record lacks.
         """
         fits = [
             column in names and (side.same_limits or column not in _OF_LIMITS)
@@ -313,7 +313,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What is kept of a part where its intents are not: the flips of both kinds, and a row a run."""
+    """A part without its intents: the flips of both kinds, and one row per run."""
 
     flips: pd.DataFrame
     outcome_flips: pd.DataFrame
@@ -325,7 +325,7 @@ class Kept:
 
 @cache
 def summary_schema() -> pd.DataFrame:
-    """Give ``summary`` without rows."""
+    """Return an empty ``summary``."""
     types: dict[str, str] = {
         "run_id": "str", "trading_date": "datetime64[us]", "mode": "str", "code_version": "str",
         "same_code": "bool", "same_limits": "bool", **dict.fromkeys(_COUNTS, "int64"),
@@ -335,7 +335,7 @@ def summary_schema() -> pd.DataFrame:
 
 
 def _named(code: Mask, by_limits: Mask, chain: Mask, differs: Mask) -> Any:
-    """Give the causes of rows in words, "" where nothing differs."""
+    """Return the cause of each row as text, "" where nothing differs."""
     words = [
         " and ".join(word for bit, word in enumerate((CODE, LIMITS, EARLIER_FLIPS)) if causes >> bit & 1)
         for causes in range(8)
@@ -346,7 +346,7 @@ def _named(code: Mask, by_limits: Mask, chain: Mask, differs: Mask) -> Any:
 
 
 def _plain(decisions: pa.Table) -> pa.Table:
-    """Give recorded decisions with indices of one width, so that those of many runs can be joined."""
+    """Return recorded decisions with indices of one width, so that runs can be concatenated."""
     fields = [
         pa.field(one.name, pa.dictionary(pa.int32(), pa.string()))
         if pa.types.is_dictionary(one.type)

@@ -1,4 +1,4 @@
-"""What a replay found: frames for a notebook, and the few figures that a command prints."""
+"""The result of a replay: frames for a notebook, and the figures that a command prints."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from replay.comparing import Kept, Part, summary_schema
 from replay.flip_frames import flips_schema, outcome_flips_schema
 
 STAGES = ("inputs", "decisions", "results", "fills")
-"""In the order in which a run makes them; the first one that differs explains those after it."""
+"""The stages of a run in order; the first one that differs explains those after it."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Recorded runs beside what today's code, or other limits, would have made of them.
+    """Recorded runs beside their replay with today's code or other limits.
 
     Six frames, in the order of the runs and of their batches; quantities in shares, prices in USD per share,
-    notional in USD. All rows of intents name ``run_id, trading_date, client_intent_id, strategy_id,
-    broker_account_id, symbol, side, action, qty, price, price_source, notional_usd``: the last three an
-    estimate, where the record has a price (of its fill, of the intent's reference or limit, or the last at
-    which the symbol was filled in that run).
+    notional in USD. All rows of intents have ``run_id, trading_date, client_intent_id, strategy_id,
+    broker_account_id, symbol, side, action, qty, price, price_source, notional_usd``. The last three are
+    estimates, where the record has a price: of the fill, the intent's reference or limit price, or the
+    symbol's last fill in that run.
 
-    ``decisions``: what was decided now; ``differs`` and ``cause`` say whether and why it isn't what was
-    recorded. ``recorded``: what was decided then, row for row. ``flips``: intents that were allowed then and
-    are refused now, or the other way round, with rule, figures of both sides, ``direction`` and ``cause``.
-    ``outcome_flips``: intents that were allowed then and are allowed now, and of whose orders something else
-    became: ``outcome`` says what (``placed (filled) -> expired``). ``summary``: one row a run. ``results``:
-    what became of each intent, then and now; ``source`` says whether that is ``recorded``, ``derived`` from
-    other recorded replies, or ``simulated``.
+    ``decisions``: the replayed decisions; ``differs`` and ``cause`` state whether and why one isn't the
+    recorded one. ``recorded``: the recorded decisions, row for row. ``flips``: intents that were allowed and
+    are now refused, or the reverse, with rule, figures of both sides, ``direction`` and ``cause``.
+    ``outcome_flips``: intents that are allowed both times and whose orders have another outcome, stated in
+    ``outcome`` (``placed (filled) -> expired``). ``summary``: one row per run. ``results``: the replayed and
+    the recorded outcome of each intent; ``source`` is ``recorded``, ``derived`` (from other recorded
+    replies), ``simulated`` or ``not sent``.
 
-    ``cause``: ``limits``; ``code``; ``earlier flips`` (of a chained replay); several of them joined by
-    ``and``; or ``unexplained``, where code and limits are those of the record and the decision is not.
+    ``cause``: ``limits``; ``code``; ``earlier flips`` (in a chained replay); several of them joined by
+    ``and``; or ``unexplained``, where code and limits are the recorded ones and the decision is not.
     """
 
     parts: Sequence[Part | Kept]
@@ -44,22 +44,22 @@ class Comparison:
 
     @cached_property
     def decisions(self) -> pd.DataFrame:
-        """One row per intent: what is decided now."""
+        """One row per intent: the replayed decision."""
         return _joined([part.decisions for part in self.parts])
 
     @cached_property
     def recorded(self) -> pd.DataFrame:
-        """One row per intent: what was decided then."""
+        """One row per intent: the recorded decision."""
         return _joined([part.recorded for part in self.parts])
 
     @cached_property
     def flips(self) -> pd.DataFrame:
-        """One row per intent that was allowed then and is refused now, or the other way round."""
+        """One row per intent that was allowed and is now refused, or the reverse."""
         return _joined([flips_schema(), *(part.flips for part in self.parts)])
 
     @cached_property
     def outcome_flips(self) -> pd.DataFrame:
-        """One row per intent that is allowed then and now, and of whose order something else became."""
+        """One row per intent that is allowed both times and whose order has another outcome."""
         return _joined([outcome_flips_schema(), *(part.outcome_flips for part in self.parts)])
 
     @cached_property
@@ -69,39 +69,39 @@ class Comparison:
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """One row per intent: what became of it, then and now."""
+        """One row per intent: the replayed and the recorded outcome."""
         return _joined([part.results for part in self.parts])
 
     @property
     def days(self) -> int:
-        """How many sessions were replayed."""
+        """The number of sessions that were replayed."""
         return int(self.summary["trading_date"].nunique())
 
     @property
     def intents(self) -> int:
-        """How many intents were decided on."""
+        """The number of intents that were judged."""
         return int(self.summary["intents"].sum())
 
     @property
     def differences(self) -> int:
-        """How many intents are decided otherwise, or come to something else; limits don't count."""
+        """The number of intents whose decision or outcome differs; a differing limit alone doesn't count."""
         return int(self.summary["differences"].sum())
 
     @property
     def first_differing_stage(self) -> str | None:
-        """The first stage, of the first run that has one, in which anything differs, if anything does."""
+        """The first stage that differs, in the first run that has one; None where nothing differs."""
         stages = self.summary["first_differing_stage"]
         found = stages[stages != ""]
         return str(found.iloc[0]) if len(found) else None
 
     @property
     def by_rule(self) -> dict[str, int]:
-        """How many flips each rule accounts for: the one that refuses, then or now."""
+        """The number of flips per rule: the rule that refuses, in the record or in the replay."""
         return {str(rule): int(count) for rule, count in self.flips["rule"].value_counts().items()}
 
     @property
     def by_outcome(self) -> dict[str, int]:
-        """How many outcome flips there are of each kind."""
+        """The number of outcome flips of each kind."""
         counts = self.outcome_flips["outcome"].value_counts()
         return {str(outcome): int(count) for outcome, count in counts.items()}
 
@@ -112,12 +112,12 @@ class Comparison:
         return dependent.iloc[0].date() if len(dependent) else None
 
     def counted(self) -> Comparison:
-        """Return the same comparison with nothing but flips of both kinds and ``summary``."""
+        """Return the same comparison with only ``flips``, ``outcome_flips`` and ``summary``."""
         kept = Kept(flips=self.flips, outcome_flips=self.outcome_flips, summary=self.summary)
         return Comparison([kept], self.notes)
 
     def record(self) -> dict[str, Any]:
-        """Give the figures as one JSON object."""
+        """Return the figures as one JSON object."""
         flips = self.flips
         first = self.first_dependent_day
         return {

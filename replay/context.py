@@ -1,4 +1,4 @@
-"""What recorded intents are about, as columns of every frame that a replay gives."""
+"""Identifying columns of recorded intents, which every frame of a replay has."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _PRICES = ("notional", "limit_price", "reference_price")
 
 
 def context(recordings: Sequence[Recording], rows: Ints | None = None) -> dict[str, Any]:
-    """Return what each intent is about, with what it is worth where the record has a price, as columns.
+    """Return the identifying columns of intents, with a notional where the record has a price.
 
-    ``rows``: of these only, counted through the batches of all recordings.
+    ``rows``: only these, numbered through the batches of all recordings; None for all.
     """
     batch = pa.concat_tables([one.batch.select([*INTENT, *_PRICES]) for one in recordings])
     fills = pa.concat_tables([one.results.select(["filled_avg_price"]) for one in recordings])
@@ -60,24 +60,24 @@ def sessions(recordings: Sequence[Recording]) -> np.ndarray:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Return names none of which occurs twice: runs of two data folders may be called the same."""
+    """Return names with repeated ones numbered: runs of two data folders may have the same name."""
     seen: dict[str, int] = {}
     for name in names:
         seen[name] = seen.get(name, 0) + 1
     if len(seen) == len(names):
         return list(names)
     count: dict[str, int] = {}
-    told = []
+    distinct = []
     for name in names:
         count[name] = count.get(name, 0) + 1
-        told.append(name if count[name] == 1 else f"{name} ({count[name]})")
-    return told
+        distinct.append(name if count[name] == 1 else f"{name} ({count[name]})")
+    return distinct
 
 
 def _estimates(
     intents: pd.DataFrame, filled_at: np.ndarray, recordings: Sequence[Recording], run_codes: Ints
 ) -> dict[str, Any]:
-    """Return ``price``, ``price_source`` and ``notional_usd``, by the best price that the record has."""
+    """Return ``price``, ``price_source`` and ``notional_usd`` by the best recorded price."""
     sources = {
         "fill": filled_at.astype(float),
         "reference": intents["reference_price"].to_numpy(dtype=float),

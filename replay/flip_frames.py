@@ -1,7 +1,7 @@
 """The two kinds of flips as frames: other decisions, and other outcomes of the same decision.
 
-An order that was placed and is now ``expired`` was allowed both times: a limit on the age of intents, say,
-is looked at again when its turn to be sent comes.
+An order that was placed and is now ``expired`` was allowed both times: the limit on the age of intents, for
+example, is checked again just before an order is sent.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from engine.model.schema import FIGURES
 from replay.context import CONTEXT, context
 from replay.recorded import Recording
 
-_SAID = ("status", "reason", "order_status", "filled_qty")
-_TEXTS = _SAID[:3]
+_OUTCOME = ("status", "reason", "order_status", "filled_qty")
+_TEXTS = _OUTCOME[:3]
 
 
 @cache
 def flips_schema() -> pd.DataFrame:
-    """Return ``flips`` without rows."""
+    """Return an empty ``flips``."""
     figures = [name for figure in FIGURES for name in (figure, f"recorded_{figure}")]
     return _empty(
         {
@@ -39,13 +39,13 @@ def flips_schema() -> pd.DataFrame:
 
 @cache
 def outcome_flips_schema() -> pd.DataFrame:
-    """Return ``outcome_flips`` without rows."""
-    said = [name for one in _SAID for name in (one, f"recorded_{one}")]
-    types = {name: "float64" if name.endswith("filled_qty") else "str" for name in said}
+    """Return an empty ``outcome_flips``."""
+    names = [name for one in _OUTCOME for name in (one, f"recorded_{one}")]
+    types = {name: "float64" if name.endswith("filled_qty") else "str" for name in names}
     return _empty({**CONTEXT, "outcome": "str", "cause": "str", **types, "source": "str"})
 
 
-def came_to_something_else(results: pd.DataFrame) -> Mask:
+def outcome_differs(results: pd.DataFrame) -> Mask:
     """Mark the rows whose status, order status or filled quantity isn't what was recorded."""
     differs = np.zeros(len(results), dtype=bool)
     for name in ("status", "order_status"):
@@ -57,21 +57,21 @@ def came_to_something_else(results: pd.DataFrame) -> Mask:
 def outcome_flips(
     recordings: Sequence[Recording], results: pd.DataFrame, rows: Ints, causes: Any
 ) -> pd.DataFrame:
-    """Return the intents at ``rows``, whose results are given, as ``Comparison.outcome_flips`` has them."""
+    """Return ``Comparison.outcome_flips`` for the intents at ``rows``, from their ``results``."""
     results = results.reset_index(drop=True)
-    then, now = (_in_words(results, prefix) for prefix in ("recorded_", ""))
+    then, now = (_status_text(results, prefix) for prefix in ("recorded_", ""))
     columns = {
         **context(recordings, rows),
         "outcome": then + " -> " + now,
         "cause": causes,
-        **{name: results[name] for one in _SAID for name in (one, f"recorded_{one}")},
+        **{name: results[name] for one in _OUTCOME for name in (one, f"recorded_{one}")},
         "source": results["source"],
     }
     return pd.DataFrame(columns)
 
 
-def _in_words(results: pd.DataFrame, prefix: str) -> pd.Series:
-    """Return the status, of an order that was placed with what became of it: ``placed (filled)``."""
+def _status_text(results: pd.DataFrame, prefix: str) -> pd.Series:
+    """Return each status; of a placed order with the order's own status: ``placed (filled)``."""
     status = results[f"{prefix}status"].astype("str")
     order = results[f"{prefix}order_status"].astype("str")
     return status.where((status != "placed") | (order == ""), status + " (" + order + ")")

@@ -1,4 +1,4 @@
-"""Recorded days as plain frames: what was held when, what was executed at which price, what was asked."""
+"""Recorded days as frames: positions over time, executions with slippage, and broker traffic."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BASIS_POINTS = 10_000
 
 
 def positions(what: RecordedRun | Day | str) -> pd.DataFrame:
-    """Give what was held when each run judged its batch, and after each fill, by account and symbol.
+    """Return the positions when each run judged its batch, and after each fill, by account and symbol.
 
-    ``timestamp`` (UTC), ``run_id, broker_account_id, symbol, qty`` (signed shares), ``limit_qty`` (shares,
-    either way). A symbol has rows from the first run on that knew of it; before, it was flat.
+    ``moment`` (timestamp, UTC), ``run_id, broker_account_id, symbol, qty`` (signed shares), ``limit_qty``
+    (shares, long or short). A symbol has rows from the first run on that recorded it; before, it was flat.
     """
     rows = [row for recording in read(what, traffic=False) for row in _held(recording)]
     columns = ["moment", "run_id", "broker_account_id", "symbol", "qty", "limit_qty"]
@@ -33,10 +33,10 @@ def positions(what: RecordedRun | Day | str) -> pd.DataFrame:
 
 
 def fills(what: RecordedRun | Day | str) -> pd.DataFrame:
-    """Give the executions that runs recorded: the columns of ``fills.parquet``, and what they cost.
+    """Return the recorded executions: the columns of ``fills.parquet``, ``run_id`` and two more.
 
-    ``notional_usd``; ``slippage_bps`` against the price that the intent named, positive where it cost; NaN
-    where it named none.
+    ``notional_usd``; ``slippage_bps`` against the intent's reference price, positive for a cost, NaN
+    without a reference price.
     """
     found = [
         recording.fills.to_pandas().assign(run_id=recording.run.run_id)
@@ -49,16 +49,16 @@ def fills(what: RecordedRun | Day | str) -> pd.DataFrame:
 
 
 def slippage_bps(fills: pd.DataFrame) -> pd.Series:
-    """Give what executions cost against ``reference_price``, in basis points, positive where it cost."""
+    """Return the slippage against ``reference_price`` in basis points, positive for a cost."""
     sign = fills["side"].astype(str).map({"buy": 1.0, "sell": -1.0}).astype("float64")
     return sign * (fills["price"] / fills["reference_price"] - 1) * BASIS_POINTS
 
 
 def traffic(what: RecordedRun | Day | str) -> pd.DataFrame:
-    """Give the broker's traffic: a row for each request, in the order in which they began.
+    """Return the broker's traffic: one row per request, in the order in which they began.
 
-    ``run_id, number, account, method, path, client_order_id`` (of orders that were sent), ``status`` (HTTP;
-    NaN where no reply came).
+    ``run_id, number, account, method, path, client_order_id`` (of requests to place an order), ``status``
+    (HTTP, NaN without a reply).
     """
     columns = ["run_id", "number", "account", "method", "path", "client_order_id", "status"]
     rows = [
@@ -73,10 +73,10 @@ def traffic(what: RecordedRun | Day | str) -> pd.DataFrame:
 
 def _client_id(one: Interaction) -> str:
     try:
-        said = json.loads(one.body or b"{}")
+        body = json.loads(one.body or b"{}")
     except ValueError:
         return ""
-    return str(said.get("client_order_id", "")) if isinstance(said, dict) else ""
+    return str(body.get("client_order_id", "")) if isinstance(body, dict) else ""
 
 
 def _held(recording: Recording) -> list[tuple[object, ...]]:

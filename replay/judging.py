@@ -1,10 +1,9 @@
-"""The gate of ``engine.risk``, for one recorded batch or for hundreds at a time.
+"""The rule book of ``engine.risk``, applied to one recorded batch or to hundreds at a time.
 
-A batch of a thousand intents takes the gate about as long as one of ten thousand. So batches that are judged
-by the same limits are laid end to end and judged in one call, with accounts of their own: an account of one
-run and the same account of another have different names there, so that nothing that is allowed in one run
-counts in another. Moments are moved by the difference between the runs' clocks. What can't be laid out like
-this (an account that isn't well-formed, a frame that doesn't name an account) is judged by itself.
+Judging a batch of a thousand intents takes about as long as one of ten thousand. So batches with the same
+limits are concatenated and judged in one call. Accounts are renamed per run, so that nothing that is allowed
+in one run counts in another. Timestamps are shifted by the difference between the runs' clocks. A batch that
+can't be treated so (a malformed account, a frame that doesn't name an account) is judged by itself.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from engine.risk.keys import names_something
 from engine.settings.variables import RiskConfig
 
 ROWS_AT_ONCE = 131_072
-"""How many intents are laid end to end: enough for compiled code, few enough for any machine."""
+"""Most intents judged in one call: enough for vectorised code, few enough for any machine's memory."""
 
 _ACCOUNT, _SYMBOL = "broker_account_id", "symbol"
 _MAY_BE_ABSENT = frozenset(one.name for one in INTENT_FIELDS if not one.required and one.default is None)
@@ -36,9 +35,9 @@ _SYMBOL_MAY_BE_MISSING = frozenset({"positions", "unreconciled"})  # a row witho
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A batch, what was known about its accounts, and the limits that it is to be judged by.
+    """A batch, the risk inputs of its accounts, and the limits to judge it by.
 
-    ``frames``: the risk inputs by name, None where unavailable; one that is absent is the gate's default.
+    ``frames``: the risk inputs by name, None where unavailable; an absent one takes its default.
     """
 
     batch: pa.Table
@@ -51,20 +50,20 @@ class Case:
 
     @property
     def family(self) -> tuple[object, ...]:
-        """What cases have in common that can be judged together."""
+        """The key that is equal for cases that can be judged together."""
         known = tuple((name, frame is None) for name, frame in sorted(self.frames.items()))
         return self.config, self.kill_switch, known
 
     def judged(self) -> pd.DataFrame:
-        """Judge it by itself."""
-        intents = self.batch.select(_asked(self.batch)).to_pandas()
+        """Return the decisions on this case alone."""
+        intents = self.batch.select(_columns(self.batch)).to_pandas()
         return evaluate(intents, _inputs(self, self.frames), self.config).reset_index(drop=True)
 
 
 def judge(cases: Sequence[Case]) -> pd.DataFrame:
-    """Judge every case; gives the decisions of all, one after the other in the order of the cases.
+    """Return the decisions on all cases, concatenated in the order of the cases.
 
-    ``attrs["raised"]`` has the rules that raised, as ``evaluate`` gives them, of any case.
+    ``attrs["raised"]`` has the rules that raised in any case, as ``evaluate`` returns them.
     """
     groups = _groups(cases)
     parts = [_together([cases[place] for place in group]) for group in groups]
@@ -79,7 +78,7 @@ def judge(cases: Sequence[Case]) -> pd.DataFrame:
 
 
 def _groups(cases: Sequence[Case]) -> list[list[int]]:
-    """Put the cases that can be judged together into groups, each of not too many rows."""
+    """Return groups of cases that can be judged together, each of at most ``ROWS_AT_ONCE`` rows."""
     groups: list[list[int]] = []
     open_group: dict[tuple[object, ...], list[int]] = {}
     rows: dict[tuple[object, ...], int] = {}
@@ -107,16 +106,14 @@ def _together(cases: Sequence[Case]) -> pd.DataFrame:
     if config.accounts:
         names = frozenset(_named(place, name) for place in range(len(cases)) for name in config.accounts)
         config = RiskConfig(**{**vars(config), "accounts": names})
-    columns = _said_by_any(cases)
-    intents = _end_to_end([_as_one_of_many(case, place, first, columns) for place, case in enumerate(cases)])
+    columns = _columns_used(cases)
+    intents = _joined([_as_one_of_many(case, place, first, columns) for place, case in enumerate(cases)])
     frames = {
-        name: None
-        if frame is None
-        else _end_to_end(_with_rows([case.frames[name] for case in cases]) or [frame])
+        name: None if frame is None else _joined(_with_rows([case.frames[name] for case in cases]) or [frame])
         for name, frame in first.frames.items()
     }
     decisions = evaluate(intents.to_pandas(), _inputs(first, frames), config)
-    if "raised" in decisions.attrs:  # which refuses all rows: let each case have its own defects only
+    if "raised" in decisions.attrs:  # a rule that raises refuses all rows: confine it to its own case
         parts = [case.judged() for case in cases]
         decisions = pd.concat(parts, ignore_index=True)
         raised = {rule: why for part in parts for rule, why in part.attrs.get("raised", {}).items()}
@@ -134,21 +131,21 @@ def _inputs(case: Case, frames: Mapping[str, pa.Table | None]) -> RiskInputs:
     )
 
 
-def _asked(batch: pa.Table) -> list[str]:
+def _columns(batch: pa.Table) -> list[str]:
     return [name for name in DECISION_FIELDS if name in batch.schema.names]
 
 
-def _said_by_any(cases: Sequence[Case]) -> list[str]:
-    """Give the columns in which any batch says anything: an optional one that is absent says the same."""
+def _columns_used(cases: Sequence[Case]) -> list[str]:
+    """Return the columns that hold a value in any batch, and all required ones."""
     return [
         name
         for name in DECISION_FIELDS
-        if name not in _MAY_BE_ABSENT or any(_says_anything(case.batch[name]) for case in cases)
+        if name not in _MAY_BE_ABSENT or any(_has_values(case.batch[name]) for case in cases)
     ]
 
 
-def _says_anything(column: pa.ChunkedArray) -> bool:
-    """Tell whether any row has a value, ``{}`` aside, which is what metadata says of nothing."""
+def _has_values(column: pa.ChunkedArray) -> bool:
+    """Return whether any row has a value; ``{}`` is empty metadata."""
     if column.null_count == len(column):
         return False
     is_text = pa.types.is_string(column.type)
@@ -156,7 +153,7 @@ def _says_anything(column: pa.ChunkedArray) -> bool:
 
 
 def _can_share(case: Case) -> bool:
-    """Tell whether accounts can be renamed without changing what any rule says of a row."""
+    """Return whether accounts can be renamed without changing the decision of any rule."""
     if pd.isna(case.as_of) or not case.batch.num_rows or case.batch.schema != _sealed_schema():
         return False
     if _is_ahead(case):
@@ -172,14 +169,14 @@ def _can_share(case: Case) -> bool:
 
 
 def _is_ahead(case: Case) -> bool:
-    """Return whether any row was created after ``as_of``: what that means, ``read_at`` says."""
+    """Return whether any row was created after ``as_of``, where the decision depends on ``read_at``."""
     latest = pc.max(case.batch["created_at"]).as_py()
     return latest is not None and latest > case.as_of
 
 
 @cache
 def _sealed_schema() -> pa.Schema:
-    """Give the schema of sealed batches; one of another time is judged by itself."""
+    """Return the schema of sealed batches; a batch of an older schema is judged by itself."""
     return intents_schema()
 
 
@@ -224,5 +221,5 @@ def _with_rows(frames: Sequence[pa.Table]) -> list[pa.Table]:
     return [_renamed(frame, place) for place, frame in enumerate(frames) if frame.num_rows]
 
 
-def _end_to_end(tables: Sequence[pa.Table]) -> pa.Table:
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries()

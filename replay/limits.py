@@ -1,6 +1,6 @@
-"""The recorded limits, with others in the place of some.
+"""The recorded limits with some of them replaced.
 
-A limit is called by its rule (``max_position_size_exceeded``), its setting (``EXEC_MAX_POSITION_QTY``) or
+A limit is named by its rule (``max_position_size_exceeded``), its setting (``EXEC_MAX_POSITION_QTY``) or
 its field of ``RiskConfig`` (``max_position_qty``), and read as strictly as the setting is.
 """
 
@@ -20,7 +20,7 @@ from engine.settings.variables import RiskConfig, read_setting
 from engine.text.masking import shown_word
 
 Overrides = Mapping[str, Any]
-"""Limits by any of their names; values as TOML has them, or as text."""
+"""Limits by any of their names; values as TOML types, or as text."""
 
 _LARGEST_FILE = 1_000_000
 _NONE_WORDS = frozenset({"none", "off"})
@@ -50,20 +50,20 @@ _FIELDS = frozenset(one.name for one in fields(RiskConfig))
 
 @dataclass(frozen=True)
 class Limits:
-    """What intents are judged by in a replay: the recorded limits, or others in the place of some or all."""
+    """The limits of a replay: the recorded ones with ``changes``, or ``instead`` of all of them."""
 
     changes: Mapping[str, Any] = field(default_factory=dict)
     instead: RiskConfig | None = None
 
     def of(self, recorded: RiskConfig) -> RiskConfig:
-        """Give the limits for a run that was recorded with these."""
+        """Return the limits for a run that was recorded with ``recorded``."""
         return self.instead or replace(recorded, **self.changes)
 
 
 def limits(config: RiskConfig | Overrides | None) -> Limits:
-    """Give the limits that a caller asks for; None asks for the recorded ones.
+    """Return the limits of a replay; None keeps the recorded ones.
 
-    Raises ``ConfigurationError`` for what is no limit, naming the nearest, and for a value that is none.
+    Raises ``ConfigurationError`` for an unknown name, with the nearest known one, and for a bad value.
     """
     if isinstance(config, RiskConfig):
         return Limits(instead=config)
@@ -73,21 +73,25 @@ def limits(config: RiskConfig | Overrides | None) -> Limits:
 def limits_file(path: str | Path) -> dict[str, Any]:
     """Read a limits file (TOML: ``max_position_size_exceeded = 50``) as overrides.
 
-    Raises ``ConfigurationError`` where it can't be read, or says what is no limit.
+    Raises ``ConfigurationError`` where it can't be read or holds an unknown name or a bad value.
     """
     place = Path(path)
     try:
         content = place.read_bytes()
         if len(content) > _LARGEST_FILE:
-            raise ConfigurationError(f"{place} has {len(content)} bytes; a limits file has a few lines.")
-        said = tomllib.loads(content.decode())
+            raise ConfigurationError(
+                f"{place} has {len(content)} bytes; expected at most {_LARGEST_FILE}. Name a limits file."
+            )
+        values = tomllib.loads(content.decode())
     except OSError as error:
-        raise ConfigurationError(f"{place} can't be read ({error.strerror}).") from None
+        raise ConfigurationError(
+            f"{place} can't be read ({error.strerror}). Correct the path or its permissions."
+        ) from None
     except ValueError as error:
         raise ConfigurationError(
-            f"{place} is no TOML ({error}). Write lines such as max_position_size_exceeded = 50."
+            f"{place} is not TOML ({error}). Write lines such as max_position_size_exceeded = 50."
         ) from None
-    return _changes(said.items(), str(place))
+    return _changes(values.items(), str(place))
 
 
 def set_on_the_command_line(words: Iterable[str]) -> dict[str, Any]:
@@ -104,16 +108,16 @@ def set_on_the_command_line(words: Iterable[str]) -> dict[str, Any]:
     return _changes(pairs, "--set")
 
 
-def recorded_config(said: Mapping[str, Any]) -> tuple[RiskConfig, list[str]]:
-    """Give the limits that ``run.json`` has, and the names of those that today's code doesn't know."""
-    known = {name: value for name, value in said.items() if name in _FIELDS and name != "accounts"}
-    accounts = frozenset(said.get("accounts", ()))
-    return _config(tuple(known.items()), accounts), sorted(said.keys() - _FIELDS)
+def recorded_config(recorded: Mapping[str, Any]) -> tuple[RiskConfig, list[str]]:
+    """Return the limits of ``run.json``, and the names of those that today's code doesn't know."""
+    known = {name: value for name, value in recorded.items() if name in _FIELDS and name != "accounts"}
+    accounts = frozenset(recorded.get("accounts", ()))
+    return _config(tuple(known.items()), accounts), sorted(recorded.keys() - _FIELDS)
 
 
 @cache
 def _config(fields_: tuple[tuple[str, Any], ...], accounts: frozenset[str]) -> RiskConfig:
-    """Give limits, which many runs have in common."""
+    """Return limits, cached because many runs share them."""
     return RiskConfig(**dict(fields_), accounts=accounts)
 
 
@@ -134,7 +138,7 @@ def _changes(pairs: Iterable[tuple[str, Any]], place: str) -> dict[str, Any]:
 
 def _no_limit(name: str) -> str:
     if name in _RULES:
-        return f"rule {name} has no limit; what it looks at is part of the record."
+        return f"rule {name} has no limit; it depends on the recorded inputs alone. Leave it out."
     close = get_close_matches(name, _BY_NAME, n=1, cutoff=0.6)
     return f"{name} is no limit. " + (
         f"Did you mean {close[0]}?" if close else f"Limits are {', '.join(one.setting for one in LIMITS)}."

@@ -1,8 +1,8 @@
-"""What an order would have come to that was never sent: the simplest market that can be stood by.
+"""Simulated outcomes of orders that were never sent.
 
-An order fills whole at one price: the one that its strategy named as its reference, else the last price at
-which the symbol was seen traded or valued in the same record. A limit or stop is held against that price,
-once. Nothing is known of depth, spread or later prices, so whatever comes of this is marked as simulated.
+An order fills whole at one price: the intent's reference price, else the last price at which the symbol was
+traded or valued in the same record. A limit or stop is compared with that price once. Depth, spread and
+later prices are unknown, so every outcome is marked as simulated.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ REFERENCE, LAST, NO_PRICE = "reference_price", "last price", "no price"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an order comes to: Alpaca's word for it, shares and USD per share, and whose price it is.
+    """An order's outcome: Alpaca's order status, shares filled, USD per share, and the price's source.
 
-    ``qty`` is what was ordered, in shares; None where only an amount in USD is, and no price to divide by.
+    ``qty`` is the ordered quantity in shares; None for an order by notional whose price is unknown.
     """
 
     order_status: str
@@ -30,10 +30,10 @@ class Outcome:
 
 
 def outcome(order: Mapping[str, Any], last_price: float | None) -> Outcome:
-    """Say what an order comes to.
+    """Return the simulated outcome of an order.
 
     ``order``: an intent's ``side, qty, notional, order_type, time_in_force, limit_price, stop_price,
-    reference_price``; None or NaN where it doesn't say. ``last_price``: USD per share, where one is known.
+    reference_price``; None or NaN where absent. ``last_price``: USD per share, None where unknown.
     """
     price, source = _price(order, last_price)
     if price is None:
@@ -58,7 +58,7 @@ def _price(order: Mapping[str, Any], last_price: float | None) -> tuple[float | 
 
 
 def _trades(order: Mapping[str, Any], price: float) -> bool:
-    """Tell whether an order trades at a price; one that trails has nothing yet to trail from."""
+    """Return whether an order trades at a price; a trailing stop never does, as it has no earlier price."""
     kind, is_buy = str(order.get("order_type") or "market"), order.get("side") == "buy"
     limit, stop = _number(order.get("limit_price")), _number(order.get("stop_price"))
     if kind == "trailing_stop":

@@ -1,4 +1,4 @@
-"""What became of a run's intents, in a form that then and now can be laid side by side."""
+"""Outcomes of a run's intents, in one form for recorded and replayed ones."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ from replay.recorded import Recording
 RECORDED, DERIVED, SIMULATED, NOT_SENT = "recorded", "derived", "simulated", "not sent"
 """Where an outcome comes from."""
 
-SAID = ("status", "reason", "order_status", "broker_order_id", "order_qty", "filled_qty", "filled_avg_price")
-_TEXTS = SAID[:4]
+OUTCOME_COLUMNS = (
+    "status",
+    "reason",
+    "order_status",
+    "broker_order_id",
+    "order_qty",
+    "filled_qty",
+    "filled_avg_price",
+)
+_TEXTS = OUTCOME_COLUMNS[:4]
 _ORDER = (
     "symbol", "side", "qty", "notional", "order_type", "time_in_force", "limit_price", "stop_price",
     "reference_price", "action",
@@ -29,10 +37,10 @@ _ORDER = (
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of one run's intents, row by row: columns ``SAID``, ``source``, ``fill_price_source``.
+    """The outcome of each intent of a run: ``OUTCOME_COLUMNS``, ``source`` and ``fill_price_source``.
 
-    ``fills`` is None where they are not known one by one. ``differs``: the rows that came to something else
-    than was recorded. ``fills_differ``: rows agree, and their executions don't.
+    ``fills`` is None where single executions are unknown. ``differs``: the rows whose outcome isn't the
+    recorded one. ``fills_differ``: the rows agree, and their executions don't.
     """
 
     frame: pd.DataFrame
@@ -42,20 +50,20 @@ class Outcomes:
 
     @property
     def simulated(self) -> int:
-        """How many of them are simulated."""
+        """The number of simulated outcomes."""
         return int((self.frame["source"] == SIMULATED).sum())
 
 
 def recorded_outcomes(recording: Recording) -> pd.DataFrame:
-    """Give what was recorded, as the columns of ``SAID``; text is "" where nothing was said."""
-    return said_in(recording.results)
+    """Return the recorded outcomes as ``OUTCOME_COLUMNS``; a missing text is ""."""
+    return outcome_columns(recording.results)
 
 
-def said_in(results: pa.Table) -> pd.DataFrame:
-    """Give the columns of ``SAID`` of a results table."""
+def outcome_columns(results: pa.Table) -> pd.DataFrame:
+    """Return the ``OUTCOME_COLUMNS`` of a results table."""
     rows = results.num_rows
     columns = {}
-    for name in SAID:
+    for name in OUTCOME_COLUMNS:
         kind = pa.string() if name in _TEXTS else pa.float64()
         column = results[name].cast(kind) if name in results.schema.names else pa.nulls(rows, kind)
         columns[name] = pc.fill_null(column, "") if name in _TEXTS else column
@@ -63,10 +71,10 @@ def said_in(results: pa.Table) -> pd.DataFrame:
 
 
 def estimated(recording: Recording, decided: pd.DataFrame) -> Outcomes:
-    """Say what would have become of a batch, without asking a broker's code.
+    """Estimate the outcomes of a batch without running routing.
 
-    What was sent then and is allowed now came to what was recorded; what is refused now came to nothing;
-    what is allowed only now is filled by ``replay.market``, or in a dry run would be sent.
+    An intent that was allowed and still is keeps its recorded outcome. One that is now refused has none.
+    One that is newly allowed is filled by ``replay.market``; in a dry run it becomes ``dry_run``.
     """
     frame = recorded_outcomes(recording)
     frame["source"] = RECORDED
@@ -99,36 +107,36 @@ def last_prices(recording: Recording) -> Mapping[str, float]:
 
 
 def _newly_allowed(recording: Recording, order: Mapping[str, Any]) -> dict[str, Any]:
-    said: dict[str, Any] = {
+    dry_run: dict[str, Any] = {
         "status": "dry_run", "reason": "ok", "order_status": "", "broker_order_id": "", "order_qty": np.nan,
         "filled_qty": 0.0, "filled_avg_price": np.nan, "source": RECORDED, "fill_price_source": "",
     }  # fmt: skip
     if not recording.is_live:
-        return said
+        return dry_run
     if order["action"] == "cancel":
-        return {**said, "status": "cancel_requested", "source": SIMULATED}
-    came_to = market.outcome(order, last_prices(recording).get(canonical_symbol(order["symbol"])))
+        return {**dry_run, "status": "cancel_requested", "source": SIMULATED}
+    outcome = market.outcome(order, last_prices(recording).get(canonical_symbol(order["symbol"])))
     return {
-        **said,
+        **dry_run,
         "status": "placed",
-        "order_status": came_to.order_status,
-        "order_qty": np.nan if came_to.qty is None else came_to.qty,
-        "filled_qty": came_to.filled_qty,
-        "filled_avg_price": np.nan if came_to.price is None else came_to.price,
+        "order_status": outcome.order_status,
+        "order_qty": np.nan if outcome.qty is None else outcome.qty,
+        "filled_qty": outcome.filled_qty,
+        "filled_avg_price": np.nan if outcome.price is None else outcome.price,
         "source": SIMULATED,
-        "fill_price_source": came_to.price_source,
+        "fill_price_source": outcome.price_source,
     }
 
 
 def _orders(recording: Recording, rows: np.ndarray) -> list[dict[str, Any]]:
-    told: list[dict[str, Any]] = recording.batch.select(list(_ORDER)).take(pa.array(rows)).to_pylist()
-    return told
+    orders: list[dict[str, Any]] = recording.batch.select(list(_ORDER)).take(pa.array(rows)).to_pylist()
+    return orders
 
 
 def differing(now: pd.DataFrame, then: pd.DataFrame) -> Mask:
-    """Mark the rows in which two frames of the columns of ``SAID`` say something else."""
+    """Return the rows in which two frames of ``OUTCOME_COLUMNS`` differ."""
     differs = np.zeros(len(now), dtype=bool)
-    for name in SAID:
+    for name in OUTCOME_COLUMNS:
         ours, theirs = now[name].to_numpy(), then[name].to_numpy()
         unequal = np.asarray(ours != theirs, dtype=bool)
         if name not in _TEXTS:

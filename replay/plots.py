@@ -1,7 +1,7 @@
-"""Figures of recorded and replayed days, fit to be pasted into a report.
+"""Figures of recorded and replayed days for reports.
 
-Each takes frames and gives a ``matplotlib`` figure; nothing is read, shown or kept. They need matplotlib,
-which the extra ``notebooks`` brings.
+Each function takes a frame and returns a ``matplotlib`` figure; nothing is read, shown or saved. They need
+matplotlib, from the extra ``notebooks``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NEW_YORK = "America/New_York"
 
 
 def position_paths(positions: pd.DataFrame) -> Figure:
-    """Draw what was held of each symbol against its limits: ``replay.frames.positions``."""
+    """Draw the position in each symbol against its limits, from ``replay.frames.positions``."""
     symbols = sorted(positions["symbol"].unique())
     if not symbols:
         return _nothing("Positions against their limits")
@@ -54,7 +54,7 @@ def position_paths(positions: pd.DataFrame) -> Figure:
 
 
 def decisions_by_rule(decisions: pd.DataFrame) -> Figure:
-    """Draw how many intents each session allowed, and refused by which rule: ``Comparison.decisions``."""
+    """Draw the number of intents per session, allowed and refused by rule, from ``Comparison.decisions``."""
     if not len(decisions):
         return _nothing("Decisions by rule")
     reasons = decisions["reason"].astype(str)
@@ -69,7 +69,7 @@ def decisions_by_rule(decisions: pd.DataFrame) -> Figure:
 
 
 def flips_by_symbol_and_time(flips: pd.DataFrame) -> Figure:
-    """Draw which intents are decided otherwise, by symbol and session: ``Comparison.flips``."""
+    """Draw the number of flips by symbol and session, from ``Comparison.flips``."""
     if not len(flips):
         return _nothing("Intents decided otherwise")
     rows = flips["symbol"].nunique()
@@ -100,7 +100,7 @@ def flips_by_symbol_and_time(flips: pd.DataFrame) -> Figure:
 
 
 def slippage(fills: pd.DataFrame) -> Figure:
-    """Draw what executions cost against the prices that intents named: ``replay.frames.fills``."""
+    """Draw the slippage of executions against reference prices, from ``replay.frames.fills``."""
     known = fills.dropna(subset=["slippage_bps"])
     if not len(known):
         return _nothing("Slippage against the reference price")
@@ -137,7 +137,7 @@ def _days(frame: pd.DataFrame) -> pd.Series:
 
 
 def _sessions_side_by_side(timestamps: pd.Series) -> list[float]:
-    """Give places on an axis where nights and weekends have no width: session number and part of the day."""
+    """Return positions on an axis without nights and weekends: session number plus part of the day."""
     days = {day: number for number, day in enumerate(sorted(timestamps.dt.date.unique()))}
     return [days[timestamp.date()] + _part_of_day(timestamp) for timestamp in timestamps]
 
@@ -155,7 +155,7 @@ def _label_sessions(axes: Axes, timestamps: pd.Series) -> None:
 
 
 def _label_days(axes: Axes, days: Sequence[str]) -> None:
-    """Label sessions along a whole figure: slanted, with their ends at their places, where there are many."""
+    """Label the sessions along the axis of a whole figure; slanted where there are many."""
     shown = _spread(len(days), at_most=_LABELS_OF_A_FIGURE)
     slanted: dict[str, Any] = (
         {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if len(days) > _UPRIGHT else {}
@@ -165,7 +165,7 @@ def _label_days(axes: Axes, days: Sequence[str]) -> None:
 
 
 def _spread(count: int, *, at_most: int) -> list[int]:
-    """Return places among ``count``, evenly apart, the first among them."""
+    """Return at most ``at_most`` of ``count`` positions, evenly spaced, beginning with the first."""
     return list(range(0, count, max(1, -(-count // at_most))))
 
 
@@ -176,7 +176,7 @@ def _panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
     figure, grid = plt.subplots(
         rows, columns, figsize=(_WIDTH, 1.2 + 1.7 * rows), layout="constrained", squeeze=False
     )
-    plt.close(figure)  # whoever gets it shows it, once
+    plt.close(figure)  # the caller shows it, once
     panels: list[Axes] = list(grid.flat)
     for axes in panels:
         _plain(axes)
@@ -196,7 +196,7 @@ def _one(title: str, *, height: float = _HEIGHT) -> tuple[Figure, Axes]:
 
 
 def _nothing(title: str) -> Figure:
-    """Return a figure of which there is nothing to draw, and which says so."""
+    """Return an empty figure labelled "none"."""
     figure, axes = _one(title)
     axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes, color=_INK)
     axes.set_axis_off()
@@ -224,7 +224,7 @@ def _pyplot() -> Any:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ConfigurationError(
-            "Figures need matplotlib, which isn't installed here. Run make notebooks in the clone of this "
+            "Figures need matplotlib, which is not installed. Run make notebooks in the clone of this "
             "project, which installs it."
         ) from error
     return plt

@@ -1,7 +1,7 @@
-"""Recorded days: where they are, and reading them, each file held to the hash that its run's manifest gives.
+"""Finding and reading recorded days. Each file is verified against the content hash in its run's manifest.
 
-A run is replayed from what its folder says and from nothing else, so a file that was changed, or is gone, is
-an error that names it: nothing is compared with a record that is not the record any more.
+A run is replayed from its folder alone. A file that has changed or is missing is an error that names it, so
+that nothing is compared with an altered record.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NUMBER = re.compile(r"(\d+)")
 
 @dataclass(frozen=True, order=True)
 class RecordedRun:
-    """A finished run's folder, not read yet."""
+    """The folder of a finished run, not read yet."""
 
     trading_date: date
     age: tuple[tuple[bool, int, str], ...] = field(repr=False)
@@ -49,7 +49,7 @@ class RecordedRun:
 
     @classmethod
     def at(cls, path: Path) -> RecordedRun:
-        """Give the run of a folder with a manifest; its session is its parent's name, or the manifest's."""
+        """Return the run of a folder with a manifest; the parent's name or the manifest has its session."""
         parts = _NUMBER.split(path.name)
         age = tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
         return cls(_session_of(path), age, path.name, path)
@@ -57,7 +57,7 @@ class RecordedRun:
 
 @dataclass(frozen=True)
 class Day:
-    """A session's finished runs, in their order; ``unfinished`` are folders that are left out."""
+    """A session's finished runs in order; ``unfinished`` are the folders that a replay leaves out."""
 
     trading_date: date
     runs: tuple[RecordedRun, ...]
@@ -66,10 +66,10 @@ class Day:
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """A run as it was recorded, every file of it held to its content hash.
+    """A recorded run, every file verified against its content hash.
 
     ``frames``: the risk inputs by name; None where a source was unavailable, absent where the run's code
-    knew no such frame. ``fills`` is None, and ``cassette`` empty, in a dry run. ``others``: JSON files by
+    had no such frame. In a dry run ``fills`` is None and ``cassette`` empty. ``others``: JSON files by
     name (``attempts/…``).
     """
 
@@ -87,17 +87,17 @@ class Recording:
 
     @property
     def is_live(self) -> bool:
-        """Tell whether the run sent orders."""
+        """Return whether the run sent orders."""
         return bool(self.start["mode"] == "live")
 
     @property
     def code_versions(self) -> frozenset[str]:
-        """The versions of the engine that began the run and ended it."""
-        return frozenset(str(said["code_version"]) for said in (self.start, self.manifest))
+        """The versions of the engine that started and finished the run."""
+        return frozenset(str(one["code_version"]) for one in (self.start, self.manifest))
 
 
 def days(path: str | Path) -> list[Day]:
-    """Give the recorded days below a place, oldest first; nothing but names is read yet.
+    """Return the recorded days below a path, oldest first; only names are read.
 
     ``path``: a data folder, its ``runs``, a session in it, one run's folder, or any folder of such folders.
     Raises ``UsageError`` where there is none.
@@ -123,9 +123,9 @@ def days(path: str | Path) -> list[Day]:
 
 
 def read(what: RecordedRun | Day | str | Path, *, traffic: bool = True) -> list[Recording]:
-    """Read the runs of a day, or one run, and hold every file to its hash; ``traffic`` keeps the cassettes.
+    """Read the runs of a day, or one run, and verify every file; ``traffic`` keeps the cassettes.
 
-    Raises ``RecordError``, which names the file, where one has changed, is gone or can't be read.
+    Raises ``RecordError``, which names the file, where one has changed, is missing or can't be read.
     """
     return [_read(run, traffic=traffic) for run in _runs(what)]
 
@@ -153,9 +153,9 @@ def _run_folders(root: Path) -> list[Path]:
 
 def _cannot_be_listed(error: OSError) -> None:
     if isinstance(error, FileNotFoundError):
-        return  # a place that isn't there holds no run, which is an error of its own
+        return  # a missing folder holds no run, which has its own error
     raise RecordError(
-        f"{error.filename} can't be listed ({error.strerror}); mend that, or name another place."
+        f"{error.filename} can't be listed ({error.strerror}). Correct that, or name another folder."
     )
 
 
@@ -163,16 +163,16 @@ def _session_of(folder: Path) -> date:
     try:
         return date.fromisoformat(folder.resolve().parent.name)
     except ValueError:
-        said = ""
+        text = ""
     place = folder / MANIFEST
     if place.is_file():
-        said = str(read_json(str(place), _content(place)).get("trading_date", ""))
+        text = str(read_json(str(place), _content(place)).get("trading_date", ""))
     try:
-        return date.fromisoformat(said)
+        return date.fromisoformat(text)
     except ValueError:
         raise RecordError(
-            f"{folder} does not say which session it is of: its parent is no date, and {MANIFEST} has the "
-            f"trading_date {said!r}. Keep run folders at runs/<trading date>/<run id>/."
+            f"The session of {folder} is unknown: its parent's name is not a date, and {MANIFEST} has the "
+            f"trading_date {text!r}. Keep run folders at runs/<trading date>/<run id>/."
         ) from None
 
 
@@ -182,7 +182,7 @@ def _read(run: RecordedRun, *, traffic: bool) -> Recording:
     missing = [name for name in _NEEDED if not isinstance(hashes, dict) or name not in hashes]
     if not isinstance(hashes, dict) or missing:
         raise RecordError(
-            f"{run.path / MANIFEST} gives no content hash of {', '.join(missing)}; expected one of every "
+            f"{run.path / MANIFEST} has no content hash of {', '.join(missing)}; expected one for every "
             f"file. {_REMEDY}"
         )
     outside = [name for name in hashes if Path(name).is_absolute() or ".." in Path(name).parts]
@@ -217,20 +217,20 @@ def _read(run: RecordedRun, *, traffic: bool) -> Recording:
     )
 
 
-def _verified(place: Path, said: str) -> pa.Table | bytes:
-    """Read a file, as a table where it is one, and hold it to its hash."""
+def _verified(place: Path, expected: str) -> pa.Table | bytes:
+    """Read a file, Parquet as a table, and verify its content hash."""
     content = _content(place)
     table = _table(place, content) if place.suffix == ".parquet" else None
     found = hashlib.sha256(content).hexdigest() if table is None else content_hash(table)
-    if found != said:
+    if found != expected:
         raise RecordError(
             f"{place} has changed since it was recorded: its content hash is {found[:12]}…, and {MANIFEST} "
-            f"says {said[:12]}…. {_REMEDY}"
+            f"has {expected[:12]}…. {_REMEDY}"
         )
     return content if table is None else table
 
 
-_REMEDY = "Put the file back as it was, from a copy, or leave this run out."
+_REMEDY = "Restore the file from a copy, or leave this run out."
 
 
 def _frames(tables: Mapping[str, pa.Table], inputs: Mapping[str, Any]) -> dict[str, pa.Table | None]:
@@ -245,7 +245,7 @@ def _content(place: Path) -> bytes:
     try:
         return place.read_bytes()
     except FileNotFoundError:
-        raise RecordError(f"{place} is missing, and the run's record has it. {_REMEDY}") from None
+        raise RecordError(f"{place} is missing, and is part of the run's record. {_REMEDY}") from None
     except OSError as error:
         raise RecordError(f"{place} can't be read ({error.strerror}). {_REMEDY}") from None
 

@@ -1,4 +1,4 @@
-"""Replay: recorded batches before the gate again, as it is today, under the limits that are asked for."""
+"""Replay: judge recorded batches again with today's rule book, under the requested limits."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def replay(
     chained: bool = False,
     decisions_only: bool = False,
 ) -> Comparison:
-    """Decide on recorded batches again; gives what differs from the record, as frames.
+    """Judge recorded batches again, and return the differences from the record as frames.
 
     ``what``: a day, a run, a path to either or to a data folder, or several of them. ``config``: all limits,
-    or a mapping that changes some (``{"EXEC_MAX_POSITION_QTY": 50}``); None for those of the record.
-    ``chained``: positions and counts of later runs follow from what earlier ones would have done; otherwise
-    each run takes its own snapshot. ``decisions_only``: live runs are not carried out again over their
-    recorded traffic; what would have become of their orders is estimated.
+    or a mapping that changes some (``{"EXEC_MAX_POSITION_QTY": 50}``); None for the recorded ones.
+    ``chained``: positions and counts of later runs follow from the counterfactual outcomes of earlier ones;
+    otherwise each run uses its recorded snapshot. ``decisions_only``: live runs are not carried out again
+    over their recorded traffic; the outcomes of their orders are estimated.
 
-    Raises ``RecordError``, which names the file, where a recorded one is missing or has changed,
-    ``ConfigurationError`` for what is no limit, and ``UsageError`` where nothing was recorded.
+    Raises ``RecordError``, which names the file, where a recorded file is missing or has changed,
+    ``ConfigurationError`` for an unknown limit or a bad value, and ``UsageError`` where nothing was recorded.
     """
     found = list(replay_each(what, config, chained=chained, decisions_only=decisions_only))
     notes = dict.fromkeys(note for one in found for note in one.notes)
@@ -61,9 +61,9 @@ def replay_each(
     chained: bool = False,
     decisions_only: bool = False,
 ) -> Iterator[Comparison]:
-    """Replay piece by piece, some hundred runs at a time: memory doesn't grow with the number of days.
+    """Yield comparisons of up to a few hundred runs each: memory doesn't grow with the number of days.
 
-    As ``replay``, which puts the pieces together.
+    Arguments and errors as of ``replay``, which joins the pieces.
     """
     asked, chain = limits(config), Chain() if chained else None
 
@@ -75,7 +75,7 @@ def replay_each(
             part = _chained(recordings, asked, chain, decisions_only=decisions_only)
         return Comparison([part], notes)
 
-    # Not a loop, whose variable would keep a piece alive while the next one is read.
+    # Not a loop: its variable would keep a piece in memory while the next one is read.
     return map(compared, _pieces(_recordings(what, traffic=not decisions_only)))
 
 
@@ -104,8 +104,8 @@ def _chained(recordings: Sequence[Recording], asked: Limits, chain: Chain, *, de
             depends_on_earlier_flip=matters,
         )
         sides[place] = _with_outcomes(sides[place], changed, decided[-1], decisions_only=decisions_only)
-        came_to = sides[place].outcomes or estimated(recordings[place], decided[-1])
-        chain.add(recordings[place], came_to)
+        replayed = sides[place].outcomes or estimated(recordings[place], decided[-1])
+        chain.add(recordings[place], replayed)
     now = decided[0] if len(decided) == 1 else pd.concat(decided, ignore_index=True)
     reproduced = _reproduced(sides, own, independent)
     return Part(sides=sides, now=now, independent=independent, reproduced=reproduced)
@@ -114,7 +114,7 @@ def _chained(recordings: Sequence[Recording], asked: Limits, chain: Chain, *, de
 def _prepared(
     recordings: Sequence[Recording], asked: Limits
 ) -> tuple[list[Side], list[RiskConfig], list[Case]]:
-    """Give for each run what it is compared with, its own limits, and the case to be judged."""
+    """Return for each run its side of the comparison, its recorded limits, and the case to judge."""
     version = frozenset([code_version()])
     own = [recorded_config(one.start["config"])[0] for one in recordings]
     configs = [asked.of(config) for config in own]
@@ -127,7 +127,7 @@ def _prepared(
 
 
 def _reproduced(sides: Sequence[Side], own: Sequence[RiskConfig], now: pd.DataFrame) -> pd.DataFrame | None:
-    """Give what today's code decides by the recorded limits; None where that is what was recorded."""
+    """Return the decisions of today's code under the recorded limits; None where the code is the same."""
     if all(side.same_code for side in sides):
         return None
     if all(side.same_limits for side in sides):
@@ -152,7 +152,7 @@ def _with_outcomes(side: Side, case: Case, decided: pd.DataFrame, *, decisions_o
 
 
 def _case(recording: Recording, config: RiskConfig, frames: Frames) -> Case:
-    """Give what the gate is asked; a frame that the record doesn't know says nothing."""
+    """Return the case of a run; a frame that the record lacks is empty."""
     return Case(
         batch=recording.batch,
         as_of=pd.Timestamp(recording.start["as_of"]),
@@ -166,7 +166,7 @@ def _case(recording: Recording, config: RiskConfig, frames: Frames) -> Case:
 
 @cache
 def _empty_inputs() -> Mapping[str, pa.Table]:
-    """Give the inputs that the gate has to be given, without rows."""
+    """Return the required risk inputs, without rows."""
     return {name: schema.empty_table() for name, schema in inputs_schemas().items() if name in _NEEDED}
 
 
@@ -202,7 +202,7 @@ def _recordings(what: Recorded | Iterable[Recorded], *, traffic: bool) -> Iterat
 
 
 def _pieces(recordings: Iterable[Recording]) -> Iterator[list[Recording]]:
-    """Put recordings together that are judged in one go; a run without intents is one, too."""
+    """Yield groups of recordings to judge in one call, including runs without intents."""
     piece: list[Recording] = []
     rows = 0
     for recording in recordings:
@@ -216,13 +216,13 @@ def _pieces(recordings: Iterable[Recording]) -> Iterator[list[Recording]]:
 
 
 def _notes(recording: Recording, *, chained: bool) -> Iterator[str]:
-    """Say what a reader has to know of a record beside its differences."""
+    """Yield notes on a record that its differences don't show."""
     config: Mapping[str, object] = recording.start["config"]
     for name in recorded_config(config)[1]:
-        yield f"the record has a limit {name}, which today's code doesn't know"
+        yield f"the record has the limit {name}, which today's code doesn't know"
     for name in sorted(recording.frames.keys() - _KNOWN):
         yield f"the record has the input {name}, which today's code doesn't read"
     for name in sorted(_inputs_of_today() - recording.frames.keys()):
-        yield f"input {name} is younger than some of the records, and says nothing there"
+        yield f"some records are older than the input {name}; it is empty for them"
     if chained and not recording.is_live:
-        yield "dry runs send nothing: nothing follows from their decisions in a chained replay"
+        yield "dry runs send no orders, so their decisions change nothing in a chained replay"

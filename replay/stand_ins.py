@@ -1,4 +1,4 @@
-"""What a replayed run is handed in place of a broker, a lease, stores and a disk: none of it reaches out."""
+"""Replacements for broker, lease, stores and disk in a replayed run; none of them makes a connection."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _NO_KEY = "none-is-needed-to-replay-0000"
 
 
 class ReplayedBroker(AlpacaBroker):
-    """Alpaca as it was recorded: the broker of ``engine``, at no pace, whose only transport is a cassette.
+    """Alpaca as recorded: the broker of ``engine`` without pacing, whose only transport is a cassette.
 
-    ``held``: the orders that were withheld in the record, by client id. Keys are not needed, and not read.
+    ``held``: the orders that were withheld in the record, by client id. No keys are needed or read.
     """
 
     def __init__(self, host: str, adapter: BaseAdapter, held: Mapping[str, OrderOutcome]) -> None:
@@ -51,56 +51,56 @@ class ReplayedBroker(AlpacaBroker):
         return super().place_order(intent=intent, at_its_turn=at_its_turn)
 
     def recorded(self, recorder: Recorder, account: str = "") -> ReplayedBroker:
-        """Give the same broker: its traffic is recorded already, and has no other transport."""
+        """Return the same broker: its traffic is recorded already."""
         del recorder, account
         return self
 
     def _wait_for_turn(self, *, urgent: bool, held_at_most_s: float | None = None) -> None:
-        """Wait for nothing: no request leaves."""
+        """Return at once: no request leaves the process."""
 
 
 class MemoryObjects:
-    """Objects in memory; see ``engine.record.objects``. May be used by many threads."""
+    """Objects in memory; see ``engine.record.objects``. Thread-safe."""
 
     def __init__(self) -> None:
         self._content: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
     def put(self, key: str, content: Content) -> None:
-        """Keep a new object. Raises ``AlreadyWritten``."""
+        """Store a new object. Raises ``AlreadyWritten``."""
         with self._lock:
             if key in self._content:
                 raise AlreadyWritten(f"{key} exists already; files of record are written once.")
             self._content[key] = bytes(content)
 
     def read(self, key: str) -> bytes:
-        """Give an object's content. Raises ``RecordError`` where there is none."""
+        """Return an object's content. Raises ``RecordError`` where there is none."""
         try:
             return self._content[key]
         except KeyError:
             raise RecordError(f"{key} can't be read (No such file or directory).") from None
 
     def list(self, prefix: str) -> list[str]:
-        """Give the keys below a prefix, in order."""
+        """Return the keys below a prefix, sorted."""
         with self._lock:
             return sorted(key for key in self._content if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that isn't there is no error."""
+        """Remove an object; idempotent."""
         self._content.pop(key, None)
 
     def folders(self, prefix: str) -> dict[str, str]:
-        """Return the folders right below a prefix; stamps say nothing."""
+        """Return the folders directly below a prefix, with empty stamps."""
         below = (key.removeprefix(prefix) for key in self.list(prefix))
         return {key.partition("/")[0]: "" for key in below if "/" in key}
 
     def has(self, key: str) -> bool:
-        """Return whether there is an object."""
+        """Return whether the object exists."""
         return key in self._content
 
 
 class MemoryDocuments:
-    """The agent's documents in memory; see ``engine.stores.protocols``. A replay begins without any."""
+    """The agent's documents in memory; see ``engine.stores.protocols``. A replay starts without any."""
 
     place = "the memory of a replay"
 
@@ -109,13 +109,13 @@ class MemoryDocuments:
         self._lock = threading.Lock()
 
     def agent_document(self, name: str) -> dict[str, Any] | None:
-        """Give what is kept by that name, None where nothing ever was."""
+        """Return the document of that name, None where there is none."""
         return self._kept.get(name)
 
     def replace_agent_document(
         self, name: str, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None
     ) -> bool:
-        """Keep ``new`` if what is kept is still ``replacing``; tell whether it was."""
+        """Store ``new`` if the current document equals ``replacing``; return whether it did."""
         with self._lock:
             if self._kept.get(name) != (None if replacing is None else dict(replacing)):
                 return False
@@ -124,18 +124,18 @@ class MemoryDocuments:
 
 
 class OwnLease(Lease):
-    """The right to send orders nowhere: it is always held."""
+    """A trading lease that is always held: a replay sends no orders."""
 
     def __init__(self, lease_epoch: str) -> None:
         self.lease_epoch = lease_epoch
 
     def hold_for(self, seconds: float) -> None:
-        """Hold it."""
+        """Return at once: the lease never expires."""
 
 
 @dataclass
 class _OwnTime:
-    """Time that passes only while somebody waits."""
+    """A clock that moves only by ``sleep``."""
 
     now_s: float = 0.0
 
@@ -147,15 +147,15 @@ class _OwnTime:
 
 
 class NoStore:
-    """A store that a replay has not."""
+    """A store that fails on use: a replay has none."""
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise ConfigurationError(f"a replay has no store to ask for {name}; this is a defect.")
+        raise ConfigurationError(f"A replay has no store, and {name} was called on it; this is a defect.")
 
 
 class Silence(StringIO):
-    """A terminal that shows nothing, so that events cost nothing."""
+    """A terminal that shows nothing, so that events are not formatted."""
 
     def isatty(self) -> bool:
-        """Say that it is one."""
+        """Return True."""
         return True

@@ -1,8 +1,8 @@
-"""A transport of ``requests`` that answers from recorded traffic, and has no other way to answer.
+"""A transport of ``requests`` that answers from recorded traffic only.
 
-Nothing in here opens a connection. A request is found by account, method, path and query, and where it places
-an order by the client id in its body; one that repeats gets its replies in the order in which they were
-recorded. One that was never recorded is answered from ``venue_book``, and noted as such.
+Nothing in here opens a connection. A request is matched by account, method, path and query, and one that
+places an order by the client id in its body. A repeated request gets its replies in recorded order. A
+request that was never recorded is answered from ``venue_book``, and marked so.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from replay.market import Outcome
 from replay.venue_book import DERIVED, LOST, ORDERS, RECORDED, Reply, VenueBook, looked_up
 
 _NEVER_LEFT = (NEVER_LEFT, "NewConnectionError", "ConnectTimeoutError", "ProxyError", "NameResolutionError")
-_ABOUT = ("symbol", "side", "type")
+_SAME_FIELDS = ("symbol", "side", "type")
 _AMOUNTS = ("qty", "notional", "limit_price", "stop_price")
 _MUST_BE_UNIQUE = {"code": 40010001, "message": "client_order_id must be unique"}
-_UNPROCESSABLE, _TURNED_AWAY = 422, 429
+_UNPROCESSABLE, _TOO_MANY_REQUESTS = 422, 429
 
 Key = tuple[str, str, str]
-"""Method, path with query, and what else tells requests apart: a client id, or a body."""
+"""Method, path with query, and a client id or body: what distinguishes requests."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Answer:
 
 @dataclass
 class _Recorded:
-    """The interactions of one request, in their order, the job that made each, and how many were given.
+    """The interactions of one request in order, the job that made each, and how many are used up.
 
-    ``was_sought``: the first job of which a request to place the order was kept had looked for it before, so
-    that an earlier one may have sent it, and died of it or soon after.
+    ``was_sought``: the first recorded request to place the order came after a lookup by the same job, so an
+    earlier job may have sent the order and stopped before its reply was recorded.
     """
 
     interactions: list[Interaction] = field(default_factory=list)
@@ -62,9 +62,9 @@ class _Recorded:
     was_sought: bool = False
 
     def next_of(self, job: int) -> Interaction | None:
-        """Give the next one: the first, or one that repeats and was not asked by a later job than this.
+        """Return the next interaction: the first, or a later one not made by a later job than ``job``.
 
-        What an earlier job was told and has not asked for here is passed over, where this one was told more.
+        Unused interactions of earlier jobs are skipped where this job made the request too.
         """
         jobs = self.jobs
         while self.given + 1 < len(jobs) and jobs[self.given] < job and jobs[self.given + 1] <= job:
@@ -76,12 +76,12 @@ class _Recorded:
 
     @property
     def last(self) -> Interaction:
-        """The last one that was given."""
+        """The interaction that was used last."""
         return self.interactions[max(self.given, 1) - 1]
 
 
 class CassetteSession(Session):
-    """A session that has one transport, for every address, and neither keys, cookies nor proxies."""
+    """A session with one transport for every address, and without keys, cookies or proxies."""
 
     def __init__(self, adapter: BaseAdapter) -> None:
         super().__init__()
@@ -91,12 +91,12 @@ class CassetteSession(Session):
 
 
 class CassetteAdapter(BaseAdapter):
-    """Answers requests from interactions; may be used by any number of threads.
+    """Answers requests from interactions; thread-safe.
 
-    ``book`` is made when something is asked that was never recorded. ``account``: whose requests these are;
-    of interactions that name an account only its own are used. ``jobs``: those that worked on the run;
-    ``job`` is the one that asks now, and a later one's replies to what was asked before are not given yet.
-    ``answers`` are the requests that were made, in their order.
+    ``book`` is called at the first request that was never recorded. ``account``: the account of the
+    requests; interactions that name another account are ignored. ``jobs``: the numbers of the jobs that
+    worked on the run; ``job`` is the one being replayed, which doesn't get the replies of later jobs to a
+    repeated request. ``answers``: the requests made so far, in order.
     """
 
     def __init__(
@@ -128,24 +128,24 @@ class CassetteAdapter(BaseAdapter):
 
     @property
     def book(self) -> VenueBook:
-        """What the record knows beyond its requests."""
+        """The orders, fills and positions in the record."""
         if self._book is None:
             self._book = self._make_book()
         return self._book
 
     @property
     def simulated(self) -> Mapping[str, Outcome]:
-        """What orders come to that were never sent, by the id that they have here."""
+        """The outcomes of orders that were never sent, by their simulated order id."""
         return {} if self._book is None else self._book.simulated
 
     def knows(self, client_id: str) -> bool:
-        """Tell whether an order of this client id was asked for, or told of, in the record."""
+        """Return whether an order of this client id was requested or reported in the record."""
         return ("POST", ORDERS, client_id) in self._recorded or client_id in self.book.id_of
 
     def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:
-        """Give a request's answer; raises what ``requests`` raises where the recorded one was none.
+        """Return a request's reply; raises the recorded error where it had none.
 
-        Raises ``RunStopped`` where the job of the record came no further, for all that is known.
+        Raises ``RunStopped`` where the recorded job appears to have ended at this request.
         """
         parts = urlsplit(request.url or "")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -170,15 +170,15 @@ class CassetteAdapter(BaseAdapter):
         """Close nothing: there is no connection."""
 
     def _found(self, key: Key, body: bytes, job: int) -> tuple[Interaction | None, str]:
-        """Give what was recorded of a request, the next of it; once all was given, what it came to."""
+        """Return a request's next recorded reply; once all are used, its last or one derived from it."""
         recorded = self._recorded.get(key)
         if recorded is None:
             return None, ""
         if key[:2] == ("POST", ORDERS) and not _same_order(body, recorded.interactions[0].body):
-            self.book.forget(key[2])  # it would be there under this id, and not the other one
+            self.book.forget(key[2])  # the new order would exist under this id, not the recorded one
             return None, ""
         if recorded.was_sought and not recorded.given and recorded.interactions[0].job > job:
-            raise RunStopped(f"The job ended when it had come to {key[2]}; the next one went on from there.")
+            raise RunStopped(f"The recorded job ended at order {key[2]}; the next job resumed there.")
         found = recorded.next_of(job)
         if found is not None:
             return found, RECORDED
@@ -187,14 +187,18 @@ class CassetteAdapter(BaseAdapter):
         if key[0] == "GET" and self.book.knows_better(key[1], answered=was_answered):
             return None, ""
         if key[0] == "GET" and not was_answered and last.job < job:
-            return None, ""  # the job that got no answer died of it, and those after it did without
-        is_over = recorded.given == len(recorded.interactions) and not last.error.startswith(_NEVER_LEFT)
+            return (
+                None,
+                "",
+            )  # the job without a reply stopped there; later jobs did not repeat it
+        all_used = recorded.given == len(recorded.interactions)
+        was_sent = not last.error.startswith(_NEVER_LEFT)
         may_be_there = 200 <= last.status < 300 or key[2] in self.book.id_of
-        if key[0] == "POST" and last.status == _TURNED_AWAY:
+        if key[0] == "POST" and last.status == _TOO_MANY_REQUESTS:
             if recorded.given < len(recorded.interactions):
-                raise RunStopped(f"The job ended when {key[2]} had been turned away; the next one went on.")
-            return None, ""  # who is turned away asks again, for as long as it is
-        if key[:2] == ("POST", ORDERS) and is_over and may_be_there:
+                raise RunStopped(f"The recorded job ended after {key[2]} was rate limited; the next resumed.")
+            return None, ""  # a rate-limited request is retried
+        if key[:2] == ("POST", ORDERS) and all_used and was_sent and may_be_there:
             content = json.dumps(_MUST_BE_UNIQUE).encode()
             return _like(last, _UNPROCESSABLE, content), DERIVED
         return last, DERIVED
@@ -202,7 +206,7 @@ class CassetteAdapter(BaseAdapter):
     def _unrecorded(self, request: PreparedRequest, reply: Reply) -> Response:
         if reply.how == LOST:
             raise NoConnection("the reply to this request was not recorded", request=request)
-        content = b"" if reply.said is None else json.dumps(reply.said).encode()
+        content = b"" if reply.body is None else json.dumps(reply.body).encode()
         return _response(request, reply.status, "", {"Content-Type": "application/json"}, content)
 
 
@@ -222,23 +226,23 @@ def _key(method: str, target: str, body: bytes) -> Key:
 
 
 def _same_order(asked: bytes, recorded: bytes) -> bool:
-    """Tell whether two bodies ask for the same order; another one's reply is no answer."""
+    """Return whether two bodies ask for the same order; only then does the recorded reply apply."""
     try:
         ours, theirs = json.loads(asked), json.loads(recorded)
-        return all(_about(ours, name) == _about(theirs, name) for name in _ABOUT) and all(
+        return all(_field(ours, name) == _field(theirs, name) for name in _SAME_FIELDS) and all(
             _amount(ours.get(name)) == _amount(theirs.get(name)) for name in _AMOUNTS
         )
     except (ValueError, TypeError, AttributeError):
         return asked == recorded
 
 
-def _about(order: Mapping[str, object], name: str) -> object:
-    said = order.get(name)
-    return canonical_symbol(said) if name == "symbol" and isinstance(said, str) else said
+def _field(order: Mapping[str, object], name: str) -> object:
+    value = order.get(name)
+    return canonical_symbol(value) if name == "symbol" and isinstance(value, str) else value
 
 
-def _amount(said: object) -> float | None:
-    return None if said is None else float(str(said))
+def _amount(value: object) -> float | None:
+    return None if value is None else float(str(value))
 
 
 def _as_bytes(body: object) -> bytes:
@@ -259,7 +263,7 @@ def _like(last: Interaction, status: int, content: bytes) -> Interaction:
 
 
 def _lost(error: str, request: PreparedRequest) -> Exception:
-    """Give the exception that stands for a request that had no answer."""
+    """Return the exception that ``requests`` would raise for a request without a reply."""
     if error.startswith(_NEVER_LEFT) or "certificate verify failed" in error.lower():
         cause = urllib3.exceptions.ConnectTimeoutError(f"recorded: {error}")
         return NoConnection(

@@ -1,7 +1,7 @@
-"""What a cassette knows beyond its requests: every order, fill and position that any recorded reply told of.
+"""Every order, fill and position that a recorded reply reported, to answer requests that were never recorded.
 
-A replay that decides otherwise asks what was never asked. It is answered from here, as a venue would answer
-that knows no more than this, and orders that were never sent come to what ``replay.market`` says.
+A replay that decides differently makes requests that are not in the record. They are answered from here.
+Orders that were never sent get their outcome from ``replay.market``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from replay import market
 from replay.cassettes import Interaction
 
 RECORDED, DERIVED, SIMULATED, LOST = "recorded", "derived", "simulated", "lost"
-"""How a request is answered; ``LOST`` is no answer, where the order is known and no reply to it was kept."""
+"""How a request is answered; ``LOST`` is no reply: the order is known, and no reply to it was recorded."""
 
 ORDERS = "/v2/orders"
 _BY_CLIENT_ID = "/v2/orders:by_client_order_id"
 _ACTIVITIES = "/v2/account/activities"
-_OVER = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
+_TERMINAL = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 _PAGE_OF_ORDERS, _PAGE_OF_FILLS = 50, 100
 _NOT_FOUND, _UNPROCESSABLE, _NO_CONTENT = 404, 422, 204
 
@@ -32,19 +32,19 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer that was never recorded: HTTP status, what the body says, and how it came about."""
+    """A reply that was never recorded: HTTP status, decoded body, and how it was derived."""
 
     status: int
-    said: object
+    body: object
     how: str
 
 
 @dataclass
 class VenueBook:
-    """Orders and fills by the broker's ids, as the last reply that told of them had them.
+    """Orders and fills by the broker's ids, as last reported.
 
-    ``at`` is the moment of what is simulated. ``reference_price`` gives an intent's, by client id;
-    ``last_price`` a symbol's, USD per share.
+    ``at``: the timestamp of simulated orders and fills. ``reference_price`` returns an intent's price by
+    client id; ``last_price`` holds each symbol's. Prices in USD per share.
     """
 
     at: datetime
@@ -66,7 +66,7 @@ class VenueBook:
         reference_price: Callable[[str], float | None],
         last_price: Mapping[str, float],
     ) -> VenueBook:
-        """Read what every recorded reply says."""
+        """Build the book from all recorded replies."""
         book = cls(at, reference_price, dict(last_price))
         for one in interactions:
             if one.content and 200 <= one.status < 300:
@@ -95,7 +95,7 @@ class VenueBook:
         return Reply(_NOT_FOUND, {"message": f"{method} {path} was never recorded"}, SIMULATED)
 
     def knows_better(self, target: str, *, answered: bool) -> bool:
-        """Tell whether other replies told more than the last one to a question, ``answered`` or not."""
+        """Return whether other replies report more than the last one to a request, ``answered`` or not."""
         path = target.partition("?")[0]
         if path == _BY_CLIENT_ID:
             return looked_up(target) in self.id_of
@@ -104,12 +104,12 @@ class VenueBook:
         return not answered and (path == ORDERS or path.startswith(_ACTIVITIES))
 
     def forget(self, client_id: str) -> None:
-        """Forget what the record tells of an id: another order is about to be sent under it."""
+        """Forget a recorded client id: another order is about to be sent under it."""
         if self.id_of.get(client_id) not in self.simulated:
             self.id_of.pop(client_id, None)
 
     def with_simulated_fills(self, path: str, query: str, content: bytes) -> bytes | None:
-        """Give a recorded page of fills with the simulated ones, where it is the last; None elsewhere."""
+        """Return a recorded last page of fills with the simulated ones added; None for any other page."""
         simulated = [fill for fill in self.fills.values() if fill["order_id"] in self.simulated]
         if not simulated or not path.startswith(_ACTIVITIES):
             return None
@@ -127,10 +127,10 @@ class VenueBook:
         if not path.startswith((ORDERS, _ACTIVITIES, "/v2/positions", "/v2/clock")):
             return
         try:
-            said = json.loads(one.content, parse_float=str)
+            value = json.loads(one.content, parse_float=str)
         except ValueError:
             return
-        rows = said if isinstance(said, list) else [said]
+        rows = value if isinstance(value, list) else [value]
         objects = [row for row in rows if isinstance(row, dict)]
         if path.startswith(ORDERS):
             for row in objects:
@@ -164,13 +164,13 @@ class VenueBook:
         return Reply(200, self.orders[order_id], SIMULATED if order_id in self.simulated else DERIVED)
 
     def _list_of_orders(self, asked: Mapping[str, str]) -> list[Object]:
-        """Give a page of orders, oldest first, as ``direction=asc`` asks for."""
+        """Return a page of orders, oldest first (``direction=asc``)."""
         legs = {leg.get("id") for order in self.orders.values() for leg in order.get("legs") or ()}
         found = [
             order
             for order in sorted(self.orders.values(), key=_submitted)
             if order["id"] not in legs
-            and (asked.get("status") != "open" or not _is_over(order))
+            and (asked.get("status") != "open" or not _is_terminal(order))
             and ("after" not in asked or _submitted(order) > _timestamp(asked["after"]))
         ]
         if "after_order_id" in asked:
@@ -189,7 +189,7 @@ class VenueBook:
         return found[: _size(asked, "page_size", _PAGE_OF_FILLS)]
 
     def _place(self, body: bytes) -> Reply:
-        """Take a new order in, or none where the record knows it and has no reply to its request."""
+        """Add a new order; a recorded order whose request has no recorded reply is ``LOST``."""
         try:
             payload = json.loads(body)
             client_id = str(payload["client_order_id"])
@@ -199,35 +199,35 @@ class VenueBook:
             return Reply(0, None, LOST)
         order_id = f"simulated-{client_id}"
         last_price = self.last_price.get(canonical_symbol(str(payload.get("symbol", ""))))
-        came_to = market.outcome(self._in_our_words(payload), last_price)
+        outcome = market.outcome(self._as_intent(payload), last_price)
         at = self.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
         order: Object = {
             **payload,
             "id": order_id,
             "order_class": payload.get("order_class", ""),
-            "status": came_to.order_status,
+            "status": outcome.order_status,
             "created_at": at,
             "submitted_at": at,
-            "filled_at": at if came_to.filled_qty else None,
-            "filled_qty": _text(came_to.filled_qty),
-            "filled_avg_price": None if came_to.price is None else _text(came_to.price),
+            "filled_at": at if outcome.filled_qty else None,
+            "filled_qty": _text(outcome.filled_qty),
+            "filled_avg_price": None if outcome.price is None else _text(outcome.price),
             "qty": None if payload.get("qty") is None else payload["qty"],
             "notional": payload.get("notional"),
             "legs": None,
         }
         self._keep(order)
-        self.simulated[order_id] = came_to
-        if came_to.filled_qty and came_to.price is not None:
+        self.simulated[order_id] = outcome
+        if outcome.filled_qty and outcome.price is not None:
             fill_id = f"{self.at:%Y%m%d%H%M%S}000::{order_id}"
             self.fills[fill_id] = {
                 "id": fill_id, "activity_type": "FILL", "type": "fill", "order_id": order_id,
                 "symbol": payload.get("symbol"), "side": payload.get("side"), "transaction_time": at,
-                "qty": _text(came_to.filled_qty), "cum_qty": _text(came_to.filled_qty), "leaves_qty": "0",
-                "price": _text(came_to.price), "order_status": "filled",
+                "qty": _text(outcome.filled_qty), "cum_qty": _text(outcome.filled_qty), "leaves_qty": "0",
+                "price": _text(outcome.price), "order_status": "filled",
             }  # fmt: skip
         return Reply(200, order, SIMULATED)
 
-    def _in_our_words(self, payload: Mapping[str, Any]) -> Object:
+    def _as_intent(self, payload: Mapping[str, Any]) -> Object:
         numbers = ("qty", "notional", "limit_price", "stop_price")
         return {
             "side": payload.get("side"),
@@ -241,9 +241,9 @@ class VenueBook:
         order = self.orders.get(order_id)
         if order is None:
             return Reply(_NOT_FOUND, {"code": 40410000, "message": "order not found"}, SIMULATED)
-        if _is_over(order):
-            said = {"code": 42210000, "message": f"order is already in {order['status']!r} state"}
-            return Reply(_UNPROCESSABLE, said, SIMULATED)
+        if _is_terminal(order):
+            body = {"code": 42210000, "message": f"order is already in {order['status']!r} state"}
+            return Reply(_UNPROCESSABLE, body, SIMULATED)
         self.orders[order_id] = {**order, "status": "canceled"}
         return Reply(_NO_CONTENT, None, SIMULATED)
 
@@ -253,13 +253,13 @@ class VenueBook:
 
 
 def looked_up(target: str) -> str:
-    """Give the client id that a request looks up, "" where it is another request."""
+    """Return the client id that a request looks up, "" for any other request."""
     path, _, query = target.partition("?")
     return parse_qs(query).get("client_order_id", [""])[-1] if path == _BY_CLIENT_ID else ""
 
 
-def _is_over(order: Mapping[str, Any]) -> bool:
-    return order.get("status") in _OVER
+def _is_terminal(order: Mapping[str, Any]) -> bool:
+    return order.get("status") in _TERMINAL
 
 
 def _submitted(order: Mapping[str, Any]) -> datetime:

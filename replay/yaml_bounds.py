@@ -1,8 +1,8 @@
-"""How large and how deep a YAML text is once its aliases are laid out, before anything is made of it.
+"""Bounds on the size and depth of a YAML text with its aliases expanded, checked before it is composed.
 
-An alias costs a few bytes and stands for whatever it names, aliases included: nine lines of nine aliases each
-are a thousand million values. Nesting ends the process where libyaml composes it. Both are counted here by
-the events of the text, in the time that it is long.
+An alias costs a few bytes and may name other aliases: nine lines of nine aliases each expand to a thousand
+million values. Deep nesting crashes the process when libyaml composes it. Both are counted from the text's
+events, in linear time.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ DEEPEST = 100
 
 
 def why_unbounded(events: Iterable[Any], *, largest: int) -> str | None:
-    """Return what is wrong with a YAML text, by its events; None where it is bounded.
+    """Return which bound a YAML text's events exceed; None where it is within all.
 
-    ``largest``: the characters and values that it may have with every alias laid out.
+    ``largest``: the most characters and values that it may have with every alias expanded.
     """
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str, int]] = []
@@ -42,5 +42,5 @@ def why_unbounded(events: Iterable[Any], *, largest: int) -> str | None:
                 return f"the alias *{anchor} stands within what it names"
             total += sizes.get(anchor, 0) + 1
         if total > largest:
-            return f"more than {largest} characters with its aliases laid out"
+            return f"more than {largest} characters with its aliases expanded"
     return None

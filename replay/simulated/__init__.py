@@ -1,9 +1,9 @@
-"""Days that never were: seeded strategies, scheduled runs and a simulated venue, recorded as real days are.
+"""Simulated days: seeded strategies, scheduled runs and a simulated venue, recorded like real days.
 
 ::
 
-    days         sessions, bars and runs; what is left is a data folder like any other
-    strategies   what drops intents at the end of each bar
+    days         sessions, bars and runs; the result is an ordinary data folder
+    strategies   drop intents at the end of each bar
 
-The same seed leaves the same decisions, orders, fills and traffic, file for file.
+The same seed gives the same decisions, orders, fills and traffic, file for file.
 """

@@ -1,7 +1,7 @@
-"""Sessions of bars, each ended by a run: strategies drop files, the job trades at a venue that moves.
+"""Simulated sessions: at the end of each bar strategies drop files and a live run trades at the simulator.
 
-The clock stands still but between bars, and every run is live: its gate aside, it does what it would do
-against Alpaca, through the same broker, routing, settlement and stores.
+The clock moves between bars and at each poll of open orders. Every run is live: except for the gate, it does
+what it would do against Alpaca, through the same broker, routing, settlement and stores.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ FIRST_DAY = date(2026, 3, 2)
 HOST = "https://paper-api.alpaca.markets"
 _NS = 1_000_000_000
 _AFTER_OPEN_S, _BEFORE_CLOSE_S, _BARS = 300, 600, 5
-_LOOKED_AFTER = timedelta(seconds=2)
+_POLL_INTERVAL = timedelta(seconds=2)
 _KEY, _SECRET = "test-key", "test-secret"
 _FAULTS: tuple[Row, ...] = (
     {"fault": "accept_then_drop", "method": "POST", "path": "/v2/orders", "times": 1},
@@ -60,15 +60,15 @@ _FAULTS: tuple[Row, ...] = (
     {"fault": "rate_limited", "times": 1},
     {"fault": "lookup_lag", "lookups": 2, "times": 1},
 )
-"""What goes wrong at the end of some bars, where that is asked for; each is over by itself."""
+"""Faults at the end of some bars, where requested; each ends by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Simulation:
-    """What is simulated: so many sessions from a day on; ``faults``: with trouble at the broker.
+    """The parameters of a simulation; ``faults``: inject broker faults at some bars.
 
-    ``account`` is what the strategies call their account. ``limits`` are the engine's own, but for 40 trades
-    a session, unless said otherwise.
+    ``account``: the name of the account in all intents. ``limits``: by default the engine's, with 40 trades
+    a session.
     """
 
     sessions: int
@@ -80,17 +80,20 @@ class Simulation:
 
 
 def simulate(
-    simulation: Simulation, out: Path, *, told: Callable[[Session, int], None] = lambda *_: None
+    simulation: Simulation, out: Path, *, report: Callable[[Session, int], None] = lambda *_: None
 ) -> list[RunFolder]:
-    """Simulate sessions into a data folder; gives their runs. ``told`` hears of each session and its runs.
+    """Simulate sessions into a data folder and return their runs.
 
-    Raises ``UsageError`` for a folder that holds something, ``EngineError`` where the simulator broke.
+    ``report`` is called after each session with the session and its number of runs. Raises ``UsageError``
+    for a folder that isn't empty, ``EngineError`` where the simulator failed.
     """
     if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out} is not empty; simulated days would mix with what is there. Name another.")
+        raise UsageError(
+            f"{out} is not empty; simulated days would mix with its content. Name another folder."
+        )
     if simulation.sessions < 1:
-        raise UsageError(f"days is {simulation.sessions}; expected 1 or more.")
-    return _Simulating(simulation, out).all(told)
+        raise UsageError(f"days is {simulation.sessions}; expected 1 or more. Write 1 or more.")
+    return _Simulating(simulation, out).all(report)
 
 
 def _identity_by(seed: int) -> str:
@@ -99,7 +102,7 @@ def _identity_by(seed: int) -> str:
 
 
 class _Simulating:
-    """One simulation at work: a market, a venue, a data folder, and the moment."""
+    """One simulation in progress: market, venue, data folder and current time."""
 
     def __init__(self, simulation: Simulation, out: Path) -> None:
         self.simulation, self.out = simulation, out
@@ -135,8 +138,8 @@ class _Simulating:
         """Return the simulated time in seconds since 1970."""
         return self.now.timestamp()
 
-    def all(self, told: Callable[[Session, int], None]) -> list[RunFolder]:
-        """Do all sessions."""
+    def all(self, report: Callable[[Session, int], None]) -> list[RunFolder]:
+        """Simulate all sessions and return their runs."""
         runs: list[RunFolder] = []
         OWNER_ONLY.make_folder(self.out)
         with (
@@ -150,7 +153,7 @@ class _Simulating:
                     self._move_to(t_ns)
                     self._drop(number, t_ns)
                     runs.append(self._run(number, nowhere))
-                told(self.hours, len(runs) - before)
+                report(self.hours, len(runs) - before)
                 self.hours = ending_after(self.hours.post_ns)
         if self.simulator.simulation.failures:
             raise EngineError("The simulator failed: " + "; ".join(self.simulator.simulation.failures))
@@ -161,7 +164,7 @@ class _Simulating:
         self._control("POST", "clock", {"set": self.now.isoformat()})
 
     def _drop(self, number: int, t_ns: int) -> None:
-        """Let every strategy drop its file, as its kind is."""
+        """Drop the file of every strategy that has intents."""
         prices = self._prices(t_ns)
         bar = Bar(
             timestamp=self.now,
@@ -182,9 +185,9 @@ class _Simulating:
                 os.utime(path, ns=(t_ns, t_ns))
 
     def _run(self, number: int, nowhere: TextIO) -> RunFolder:
-        """Do what a scheduled `run` does behind its gate."""
+        """Run the job as a scheduled `run` does after its gate."""
         if self.simulation.faults:
-            self._trouble(number)
+            self._arm_fault(number)
         log = EventLog(nowhere, lambda: self.now)
         agent = Agent(self.store, log, "a simulation", clock=lambda: self.now)
         opening = Opening(
@@ -211,7 +214,7 @@ class _Simulating:
         self._control("DELETE", "faults", {})
         return folder
 
-    def _trouble(self, number: int) -> None:
+    def _arm_fault(self, number: int) -> None:
         random = Random(f"{self.simulation.seed} faults {self.now} {number}")
         if random.random() < 0.4:
             self._control("POST", "faults", random.choice(_FAULTS))
@@ -220,12 +223,12 @@ class _Simulating:
         broker = _SimulatedBroker(
             api_key=_KEY, secret_key=_SECRET, trading_host=HOST, session=session, patience_s=5.0
         )
-        broker.now, broker.look_again = lambda: self.now, self._let_time_pass
+        broker.now, broker.before_poll = lambda: self.now, self._let_time_pass
         return Access(account=self.simulation.account, broker=broker)
 
     def _let_time_pass(self) -> None:
-        """Let orders fill that are waited for; else the clock stands still."""
-        self.now += _LOOKED_AFTER
+        """Move the clock on, so that open orders can fill."""
+        self.now += _POLL_INTERVAL
         self._control("POST", "clock", {"set": self.now.isoformat()})
 
     def _prices(self, t_ns: int) -> dict[str, float]:
@@ -250,10 +253,10 @@ class _Simulating:
 
 
 class _WithoutInodes(Inbox):
-    """An inbox whose files are told apart by what is the same for the same seed."""
+    """An inbox whose files have no inode in their identity, so that it depends on the seed alone."""
 
     def find(self, *, max_depth: int = DEFAULT_INTAKE.max_depth) -> Found:
-        """Return the files that are there."""
+        """Return the files in the inbox."""
         found = super().find(max_depth=max_depth)
         return replace(found, files=[replace(file, inode=0) for file in found.files])
 
@@ -270,18 +273,18 @@ class _WithoutInodes(Inbox):
 
 
 class _SimulatedBroker(AlpacaBroker):
-    """A broker whose recorded traffic tells the simulated time, and no seconds that went by."""
+    """A broker whose recorded traffic has the simulated time and no durations."""
 
     now: Callable[[], datetime]
-    look_again: Callable[[], None]
+    before_poll: Callable[[], None]
 
     def open_orders(self) -> list[BrokerOrder]:
-        """Give the open orders, a little later."""
-        self.look_again()
+        """Let time pass, then return the open orders."""
+        self.before_poll()
         return super().open_orders()
 
     def recorded(self, recorder: Recorder, account: str = "") -> AlpacaBroker:
-        """Give the same broker, with every request and reply kept."""
+        """Return the same broker, with every request and reply recorded."""
         return super().recorded(_BySimulatedTime(recorder, self.now), account)
 
 
@@ -291,11 +294,11 @@ class _BySimulatedTime:
     now: Callable[[], datetime]
 
     def next_number(self) -> int:
-        """Give a request its number."""
+        """Return the number of the next request."""
         return self.inner.next_number()
 
     def keep(self, interaction: Interaction) -> None:
-        """Keep a request and its reply as of the simulated moment."""
+        """Record a request and its reply at the simulated time."""
         self.inner.keep(replace(interaction, started_at=self.now().isoformat(), took_s=0.0))
 
 
@@ -307,7 +310,7 @@ def _off() -> KillSwitchState:
 
 
 def _bars(hours: Session) -> list[int]:
-    """Give the moments at which bars end, ns: the first after the open, the last before the close."""
+    """Return the times at which bars end, ns: the first after the open, the last before the close."""
     first, last = hours.open_ns + _AFTER_OPEN_S * _NS, hours.close_ns - _BEFORE_CLOSE_S * _NS
     step = (last - first) // (_BARS - 1)
     return [first + step * number for number in range(_BARS)]
@@ -322,7 +325,7 @@ def _timestamp(t_ns: int) -> datetime:
 
 
 def _written(strategy: Strategy, name: str, rows: list[Row], inbox: Path) -> Path:
-    """Drop a strategy's file in the form that it uses; gives its path."""
+    """Drop a strategy's file in its format and return its path."""
     if strategy.kind == "parquet":
         return drop_intents(pd.DataFrame(rows), inbox, name=name)
     if strategy.kind == "csv":

@@ -1,7 +1,7 @@
-"""Strategies that drop intents at the end of each bar: three that mean well, and one that misbehaves.
+"""Strategies that drop intents at the end of each bar: three valid ones, and one that misbehaves.
 
-Each trades symbols of its own, knows prices and what is held of them, and draws from a generator of its own.
-They are there to fill days with orders of every kind, not to earn anything.
+Each trades its own symbols, sees their prices and positions, and draws from its own random generator. Their
+purpose is to fill days with orders of every kind, not to earn anything.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any, Protocol
 Row = dict[str, Any]
 
 _MOVE = 0.002
-"""A move of a price that counts, against the bar before."""
+"""The smallest return since the previous bar on which ``Momentum`` trades."""
 _LARGEST_QTY = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """The end of a bar: the moment (UTC), its number in the session, and whether it is the last one.
+    """The end of a bar: its timestamp (UTC), its number in the session, and whether it is the last one.
 
-    ``prices`` and ``earlier`` are the mid prices now and at the end of the bar before (of the session before,
-    at the first one), in USD; ``held`` are the account's shares, by symbol.
+    ``prices`` and ``earlier`` are the mid prices now and at the end of the previous bar (of the previous
+    session, for the first bar), in USD; ``held`` are the account's shares by symbol.
     """
 
     timestamp: datetime
@@ -35,40 +35,40 @@ class Bar:
     held: Mapping[str, float]
 
     def move(self, symbol: str) -> float:
-        """Give the return since the bar before."""
+        """Return the return since the previous bar."""
         return self.prices[symbol] / self.earlier[symbol] - 1
 
 
 class Strategy(Protocol):
-    """Says at the end of a bar what it wants; ``kind`` is how it writes its files."""
+    """Returns intents at the end of a bar; ``kind`` is the format of its files."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
         ...
 
     @property
     def kind(self) -> str:
-        """The form of its files: jsonl, csv or parquet."""
+        """The format of its files: jsonl, csv or parquet."""
         ...
 
     @property
     def symbols(self) -> Sequence[str]:
-        """What it trades, and nobody else does."""
+        """The symbols that it alone trades."""
         ...
 
     def intents(self, bar: Bar, random: Random) -> list[Row]:
-        """Give what it wants now."""
+        """Return the intents at the end of this bar."""
         ...
 
 
 class Momentum:
-    """Follows what moves, at the market, up to a few dozen shares."""
+    """Follows price moves with market orders of up to 30 shares."""
 
     name, kind, symbols = "momentum", "jsonl", ("SPY", "QQQ", "AAPL")
 
     def intents(self, bar: Bar, random: Random) -> list[Row]:
-        """Buy what rose and sell what fell since the bar before."""
+        """Buy symbols that rose and sell symbols that fell since the previous bar."""
         rows = []
         for symbol in self.symbols:
             move = bar.move(symbol)
@@ -80,7 +80,7 @@ class Momentum:
 
 
 class MeanReversion:
-    """Waits for prices to come back, with limit orders that rest; withdraws the last before the close."""
+    """Places resting limit orders around the price; cancels the last ones before the close."""
 
     name, kind, symbols = "mean_reversion", "csv", ("MSFT", "NVDA", "AMZN")
 
@@ -88,7 +88,7 @@ class MeanReversion:
         self._resting: list[str] = []
 
     def intents(self, bar: Bar, random: Random) -> list[Row]:
-        """Bid below and offer above; at the last bar withdraw what was placed at the one before."""
+        """Place one limit order per symbol; at the last bar cancel those of the previous bar instead."""
         if bar.is_last:
             withdrawn, self._resting = self._resting, []
             return [_cancel(self.name, target, bar) for target in withdrawn]
@@ -107,12 +107,12 @@ class MeanReversion:
 
 
 class Rebalancing:
-    """Holds a share of each, and brings it back once a day; protects some of it with exits."""
+    """Rebalances each symbol to a target once a day; some buys have bracket exits."""
 
     name, kind, symbols = "rebalancing", "parquet", ("IWM", "TLT", "GLD")
 
     def intents(self, bar: Bar, random: Random) -> list[Row]:
-        """Trade the distance to the day's targets, at the last bar alone."""
+        """Trade the difference to the day's targets, at the last bar only."""
         if not bar.is_last:
             return []
         rows = []
@@ -135,12 +135,12 @@ class Rebalancing:
 
 
 class Misbehaving:
-    """Does what strategies do on bad days: too much, twice, nonsense, and orders without end."""
+    """Sends what faulty strategies send: oversized, duplicate, malformed and too many orders."""
 
     name, kind, symbols = "misbehaving", "jsonl", ("TSLA", "AMD")
 
     def intents(self, bar: Bar, random: Random) -> list[Row]:
-        """Give something that the gate, or the reader of files, has to stop, and sometimes a good order."""
+        """Return, in three of five bars, one valid order and some that must be refused; else none."""
         symbol = random.choice(self.symbols)
         held = bar.held.get(symbol, 0)
         side = "sell" if held > 0 and random.random() < 0.5 else "buy"
@@ -157,13 +157,13 @@ class Misbehaving:
 
 
 def _not_across_zero(side: str, qty: float, held: float) -> float:
-    """Give a quantity that closes a position at most: Alpaca takes no order from long to short."""
+    """Return a quantity that at most closes a position: Alpaca refuses an order from long to short."""
     against = held if side == "sell" else -held
     return min(qty, against) if against > 0 else qty
 
 
 def strategies() -> tuple[Strategy, ...]:
-    """Give all of them, anew."""
+    """Return a new instance of every strategy."""
     return Momentum(), MeanReversion(), Rebalancing(), Misbehaving()
 
 

@@ -175,9 +175,9 @@ def test_a_malformed_interaction_is_named_with_what_is_wrong(place: str, value: 
 @pytest.mark.parametrize(
     ("name", "content", "error"),
     [
-        ("c.json", b"", "it is no JSON"),
-        ("c.json", written(row())[:-20], "it is no JSON"),
-        ("c.json", b"[" * 100_000, "it is no JSON"),
+        ("c.json", b"", "it is not JSON"),
+        ("c.json", written(row())[:-20], "it is not JSON"),
+        ("c.json", b"[" * 100_000, "it is not JSON"),
         ("c.json", b"[]", "it is a list; expected a mapping with a list of interactions"),
         ("c.json", b"{}", "it is a mapping without interactions"),
         ("c.json", b'{"interactions": {}}', "it is a mapping without interactions"),
@@ -185,8 +185,8 @@ def test_a_malformed_interaction_is_named_with_what_is_wrong(place: str, value: 
         ("c.json", written(unanswered=5), "its unanswered is a int; expected a list"),
         ("c.json", written(unanswered=[{}]), "unanswered request 1: its request is missing"),
         ("c.yaml", b"", "it is empty"),
-        ("c.yaml", b"a: [", "it is no plain YAML"),
-        ("c.yaml", b"\xff\xfe\x00", "it is no plain YAML"),
+        ("c.yaml", b"a: [", "it is not plain YAML"),
+        ("c.yaml", b"\xff\xfe\x00", "it is not plain YAML"),
     ],
 )
 def test_what_is_no_cassette_is_named(name: str, content: bytes, error: str) -> None:
@@ -207,7 +207,7 @@ def test_yaml_that_would_run_code_is_refused(
     evil: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RecordError, match=r"it is no plain YAML \(could not determine a constructor"):
+    with pytest.raises(RecordError, match=r"it is not plain YAML \(could not determine a constructor"):
         read_cassette("c.yaml", evil)
     assert not (tmp_path / "ran").exists()
 
@@ -215,7 +215,7 @@ def test_yaml_that_would_run_code_is_refused(
 def test_yaml_that_has_merge_keys_is_refused() -> None:
     lines = ["a0: &a0 {x0: 1}"]
     lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}], x{n}: 1}}" for n in range(1, 5)]
-    with pytest.raises(RecordError, match=r"merge keys \(<<\) are not taken"):
+    with pytest.raises(RecordError, match=r"merge keys \(<<\) are not accepted"):
         read_cassette("c.yaml", "\n".join(lines).encode())
 
 
@@ -257,13 +257,13 @@ def alias_bomb(first: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (alias_bomb("x"), "characters with its aliases laid out"),
-        (alias_bomb("[]"), "characters with its aliases laid out"),
+        (alias_bomb("x"), "characters with its aliases expanded"),
+        (alias_bomb("[]"), "characters with its aliases expanded"),
         (b"interactions: &a [*a]", "the alias *a stands within what it names"),
         (b"interactions: &a {b: [{c: *a}]}", "the alias *a stands within what it names"),
         (b"[" * 300_000, "more than 100 lists and mappings within each other"),
         (b"- " * 300_000, "more than 100 lists and mappings within each other"),
-        (b"&a x: &b " + b"y" * 1_000_000 + b"\nz: [" + b"*b, " * 200 + b"]", "aliases laid out"),
+        (b"&a x: &b " + b"y" * 1_000_000 + b"\nz: [" + b"*b, " * 200 + b"]", "aliases expanded"),
     ],
 )
 def test_yaml_that_lays_out_without_bound_is_refused_in_little_time_and_memory(
@@ -283,7 +283,7 @@ def test_yaml_that_lays_out_without_bound_is_refused_in_little_time_and_memory(
 
 def test_yaml_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(RecordError, match=r"needs PyYAML to be read\. Run make notebooks"):
+    with pytest.raises(RecordError, match=r"PyYAML is not installed\. Run make notebooks"):
         read_cassette("c.yaml", b"interactions: []")
 
 

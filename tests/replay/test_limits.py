@@ -84,7 +84,7 @@ def test_a_limits_file_is_toml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        ("max_position_size_exceeded: 50", "is no TOML"),
+        ("max_position_size_exceeded: 50", "is not TOML"),
         ("[limits]\nmax_position_qty = 1", "limits is no limit"),
         ("max_position_siz_exceeded = 50", "Did you mean max_position_size_exceeded?"),
         ("# " + "x" * 1_000_001, "a limits file has a few lines"),

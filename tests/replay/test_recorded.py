@@ -108,7 +108,7 @@ def test_whatever_file_is_missing_is_named(live_desk: TradingDesk) -> None:
         kept = (place / name).read_bytes()
         (place / name).unlink()
         if name != "run.json":
-            with pytest.raises(RecordError, match=f"{name} is missing, and the run's record has it"):
+            with pytest.raises(RecordError, match=f"{name} is missing, and is part of the run's record"):
                 replay.read(place)
         (place / name).write_bytes(kept)
     assert replay.read(place)
@@ -133,7 +133,7 @@ def test_half_a_file_is_named(dry_desk: Desk) -> None:
 def test_a_manifest_without_the_hash_of_a_needed_file_is_no_record(dry_desk: Desk) -> None:
     place = place_of(dry_desk, dry_desk.run())
     resealed(place, lambda manifest: manifest["content"].pop("decisions.parquet"))
-    with pytest.raises(RecordError, match=r"gives no content hash of decisions\.parquet"):
+    with pytest.raises(RecordError, match=r"has no content hash of decisions\.parquet"):
         replay.read(place)
 
 

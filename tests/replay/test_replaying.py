@@ -246,12 +246,12 @@ def test_an_input_that_the_record_does_not_know_says_nothing_and_is_told(desk: D
     older = type(recording)(**{**vars(recording), "frames": frames})
     found = replay.replay(older)
     assert found.differences == 0
-    assert any("working_orders is younger than some of the records" in note for note in found.notes)
+    assert any("older than the input working_orders" in note for note in found.notes)
 
 
 def test_a_recorded_limit_that_is_gone_is_told(desk: Desk) -> None:
     rewritten(run_of(desk), "run.json", lambda run: {**run, "config": {**run["config"], "of_old": 1}})
-    assert any("a limit of_old" in note for note in replay.replay(desk.data).notes)
+    assert any("the limit of_old" in note for note in replay.replay(desk.data).notes)
 
 
 def test_days_may_be_replayed_piece_by_piece(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,7 +254,7 @@ def test_an_order_that_was_turned_away_and_sent_again_by_a_later_job_ends_the_jo
     turned_away = posted("a", answer={"message": "too many requests."}, status=429)
     session, adapter = over(turned_away, posted("a", answer={"message": "no"}, status=403, job=2))
     assert session.post(HOST + "/v2/orders", data=order_body("a")).status_code == 429
-    with pytest.raises(RunStopped, match="had been turned away"):
+    with pytest.raises(RunStopped, match="was rate limited"):
         session.post(HOST + "/v2/orders", data=order_body("a"))
     adapter.job = 2
     assert session.post(HOST + "/v2/orders", data=order_body("a")).status_code == 403
