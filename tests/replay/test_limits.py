@@ -87,7 +87,7 @@ def test_a_limits_file_is_toml(tmp_path: Path) -> None:
         ("max_position_size_exceeded: 50", "is not TOML"),
         ("[limits]\nmax_position_qty = 1", "limits is no limit"),
         ("max_position_siz_exceeded = 50", "Did you mean max_position_size_exceeded?"),
-        ("# " + "x" * 1_000_001, "a limits file has a few lines"),
+        ("# " + "x" * 1_000_001, "expected at most 1000000"),
     ],
 )
 def test_a_limits_file_that_is_none_is_named(tmp_path: Path, content: str, error: str) -> None:

@@ -231,7 +231,7 @@ def test_what_an_earlier_job_was_told_is_passed_over_where_a_later_one_was_told_
 def test_an_order_that_a_later_job_looked_for_before_it_sent_it_ends_the_job_before() -> None:
     found = said("/v2/orders:by_client_order_id?client_order_id=a", {"message": "no"}, status=404)
     session, adapter = over(posted("b"), replace(found, job=2), posted("a", job=2))
-    with pytest.raises(RunStopped, match="The job ended when it had come to a"):
+    with pytest.raises(RunStopped, match="The recorded job ended at order a"):
         session.post(HOST + "/v2/orders", data=order_body("a"))
     adapter.job = 2
     assert session.post(HOST + "/v2/orders", data=order_body("a")).json()["id"] == "id-a"
