@@ -92,7 +92,7 @@ def simulate(
             f"{out} is not empty; simulated days would mix with its content. Name another folder."
         )
     if simulation.sessions < 1:
-        raise UsageError(f"days is {simulation.sessions}; expected 1 or more. Write 1 or more.")
+        raise UsageError(f"days is {simulation.sessions}; expected 1 or more. Simulate at least one session.")
     return _Simulating(simulation, out).all(report)
 
 

@@ -233,4 +233,4 @@ def test_dry_runs_send_nothing_and_so_nothing_follows_from_them(dry_desk: Desk) 
         dry_desk.run()
     found = chained(dry_desk, HALF)
     assert found.first_dependent_day is None
-    assert any("dry runs send nothing" in note for note in found.notes)
+    assert any("dry runs send no orders" in note for note in found.notes)
