@@ -1,7 +1,7 @@
-"""Numbers of requests and bodies: exact decimals, written as Alpaca writes them.
+"""Exact decimals of requests and bodies, formatted as Alpaca formats them.
 
-Money is multiplied and added in a context that never has to round, so that sums over any number of fills
-come out to the last digit; only a quotient (an average price) is rounded, and where that is done is said.
+Money is multiplied and added in a context that never rounds, so that sums over any number of fills are exact
+to the last digit. Only quotients (average prices) are rounded, by the functions that say so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import isfinite
 
 EXACT = Context(prec=120, traps=[InvalidOperation, DivisionByZero, Overflow])
-# Of two decimals, without rounding; not functions of ours, since a fill takes a dozen of them.
+# Methods of the context rather than our own functions, as a fill calls them a dozen times.
 times, plus, minus = EXACT.multiply, EXACT.add, EXACT.subtract
 
 ZERO = Decimal(0)
@@ -28,7 +28,7 @@ _WRITTEN = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2}
 
 
 def number(value: object) -> Decimal | None:
-    """Read a JSON number or a string that holds one; ``None`` for anything else and beyond 1e15."""
+    """Return the decimal of a JSON number or numeric string; ``None`` for anything else and beyond 1e15."""
     if isinstance(value, str):
         return _read(value) if len(value) <= 2 * _DIGITS else None
     if isinstance(value, int) and not isinstance(value, bool):
@@ -48,7 +48,7 @@ def _bounded(decimal: Decimal) -> Decimal | None:
 
 
 def plain(decimal: Decimal) -> str:
-    """Write a decimal without exponent and without trailing zeros: 200, 0.5, -12.25."""
+    """Return a decimal as text without exponent or trailing zeros: 200, 0.5, -12.25."""
     if not decimal:
         return "0"
     text = format(decimal, "f")
@@ -56,38 +56,38 @@ def plain(decimal: Decimal) -> str:
 
 
 def plain_or_none(decimal: Decimal | None) -> str | None:
-    """Write a decimal as ``plain`` does, and nothing as null."""
+    """Return a decimal as ``plain`` does, and None for None."""
     return None if decimal is None else plain(decimal)
 
 
 def places(decimal: Decimal) -> int:
-    """Count the decimals that a number needs: 2 for 1.50e0 is 1, whole numbers need none."""
+    """Return the number of decimal places without trailing zeros: 1 for 1.50, 0 for whole numbers."""
     if not decimal.is_finite():
         raise TypeError(f"{decimal} has no decimals; expected a finite number. Check it where it is read.")
     return 0 if is_whole(decimal) else len(plain(decimal).partition(".")[2])
 
 
 def is_whole(decimal: Decimal) -> bool:
-    """Say whether it is a number of whole shares."""
+    """Return whether a quantity is whole shares."""
     return decimal == decimal.to_integral_value()
 
 
 def ratio(dividend: Decimal, divisor: Decimal, step: Decimal) -> Decimal:
-    """Divide, rounded to the step (half to even)."""
+    """Return the quotient, rounded to the step (half to even)."""
     return EXACT.divide(dividend, divisor).quantize(step, context=EXACT)
 
 
 def shares_for(money: Decimal, price: Decimal) -> Decimal:
-    """Give the shares that an amount buys, in billionths, rounded down."""
+    """Return the shares that an amount buys, rounded down to billionths."""
     return EXACT.divide(money, price).quantize(SHARE_STEP, rounding=ROUND_FLOOR, context=EXACT)
 
 
 def tick(price: Decimal) -> Decimal:
-    """Give the smallest step of a price: a cent from one dollar on, a hundredth of that below (Rule 612)."""
+    """Return the tick size of a price: a cent from one dollar on, a hundredth of that below (Rule 612)."""
     return CENT if price >= ONE else HUNDREDTH_OF_A_CENT
 
 
 def on_tick(price: Decimal, *, up: bool) -> Decimal:
-    """Round a price to its tick, up or down, but never down to nothing."""
+    """Return a price rounded to its tick, up or down, but never down to zero."""
     rounded = price.quantize(tick(price), ROUND_CEILING if up else ROUND_FLOOR)
     return rounded if rounded > HUNDREDTH_OF_A_CENT else HUNDREDTH_OF_A_CENT

@@ -1,4 +1,4 @@
-"""Moments as Alpaca writes and reads them: int nanoseconds since 1970 inside, RFC 3339 in UTC outside."""
+"""Timestamps: int nanoseconds since 1970 inside the simulator, RFC 3339 in UTC on the wire."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST = 64
 
 @lru_cache(maxsize=4096)
 def written(t_ns: int) -> str:
-    """Write a moment as RFC 3339 in UTC with up to 9 fractional digits: 2026-10-08T15:10:00.004Z."""
+    """Return a timestamp as RFC 3339 in UTC with up to 9 fractional digits: 2026-10-08T15:10:00.004Z."""
     second, rest = divmod(t_ns, SECOND)
     if rest == 0:
         return _second(second) + "Z"
@@ -28,34 +28,34 @@ def written(t_ns: int) -> str:
 
 
 def written_or_none(t_ns: int | None) -> str | None:
-    """Write a moment, and nothing as null."""
+    """Return a timestamp as ``written`` does, and None for None."""
     return None if t_ns is None else written(t_ns)
 
 
 def stamp_in_new_york(t_ns: int) -> str:
-    """Write the local time in New York as the ids of activities begin: YYYYMMDDHHMMSSmmm."""
+    """Return the local time in New York in the form of activity ids: YYYYMMDDHHMMSSmmm."""
     second, rest = divmod(t_ns, SECOND)
     return f"{_second_in_new_york(second)}{rest // MILLISECOND:03d}"
 
 
 def read(text: str) -> int | None:
-    """Read a day (its first moment, UTC) or an RFC 3339 moment; ``None`` if it is neither."""
+    """Return an RFC 3339 timestamp, or a day's midnight in UTC; ``None`` for any other text."""
     if len(text) > _LONGEST or not text.isascii():
         return None
     fraction = _FRACTION.search(text)
     rest = int(fraction[1].ljust(9, "0")) if fraction else 0
     whole = text[: fraction.start()] + text[fraction.end() :] if fraction else text
     try:
-        moment = datetime.fromisoformat(whole.replace(" ", "+"))  # a plus sign that a query string ate
+        timestamp = datetime.fromisoformat(whole.replace(" ", "+"))  # a query string decodes "+" as a space
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(seconds=1) * SECOND + rest
+    if timestamp.tzinfo is None:
+        timestamp = timestamp.replace(tzinfo=UTC)
+    return (timestamp - _EPOCH) // timedelta(seconds=1) * SECOND + rest
 
 
 def read_day(text: str) -> date | None:
-    """Read a day, YYYY-MM-DD, alone or at the head of a moment; ``None`` if it is neither."""
+    """Return a day, YYYY-MM-DD alone or at the start of a timestamp; ``None`` for any other text."""
     head = text[:10]
     if _DAY_ONLY.fullmatch(head) is None or (len(text) > len(head) and read(text) is None):
         return None

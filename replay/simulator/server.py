@@ -1,4 +1,4 @@
-"""A simulator to start: on a loopback port, or inside a process without a socket.
+"""A simulator to start: on a loopback port, or in process without a socket.
 
 ::
 
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 
 
 class SimulatorFailed(EngineError):
-    """The simulator itself broke while it served; what was tested against it proves nothing."""
+    """The simulator failed while it served; results obtained against it are invalid."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Simulator:
-    """One account at one venue, with what is needed to reach it.
+    """One account at one simulated venue, and access to it.
 
-    ``rate_limit``: requests a minute, None is no limit. ``prices``: a CSV or Parquet file of bars, None is a
-    random walk from ``seed``. ``clock``: ``running`` at ``speed`` times real time, ``manual`` or ``wall``;
-    the first two begin at ``start_ns``, by default with the first bar or in mid-session. Ids of orders come
-    from the seed where the clock is ``manual``; otherwise they never come again, as at Alpaca: two simulators
-    of one seed, or one that begins anew, would give an order of yours another one's id. ``begin``: gives a
-    new venue and its clock, in place of all these but keys, limit and seed. ``wall``: the clock of the rate
-    limit, in seconds since 1970; None is the machine's. ``save_dir``: the folder below
-    which ``/simulator/save`` writes, None for nowhere. ``host_names``: names by which it is asked beside
-    loopback's and the host that it is served on. ``control_token``: lets control requests of others in.
+    ``rate_limit``: requests a minute, None for no limit. ``prices``: a CSV or Parquet file of bars, None for
+    a random walk from ``seed``. ``clock``: ``running`` at ``speed`` times real time, ``manual`` or ``wall``;
+    the first two start at ``start_ns``, by default at the first bar or mid-session. Order ids come from the
+    seed where the clock is ``manual``; otherwise they are never reused, as at Alpaca, so that a second
+    simulator of the same seed, or a reset, doesn't repeat the id of an earlier order. ``begin``: returns a
+    new venue and its clock; it replaces all of these but keys, limit and seed. ``wall``: the clock of the
+    rate limit, seconds since 1970; None for the machine's. ``save_dir``: the folder below which
+    ``/simulator/save`` writes, None to disable it. ``host_names``: accepted host names beside loopback's and
+    the host that it is served on. ``control_token``: admits control requests from other machines.
     """
 
     key: str = "test-key"
@@ -80,29 +80,29 @@ class Simulator:
 
     @property
     def venue(self) -> Venue:
-        """The venue of the moment; a reset makes another."""
+        """The current venue; a reset makes a new one."""
         return self.simulation.venue
 
     @property
     def faults(self) -> Faults:
-        """The faults of the moment; a reset takes them all away."""
+        """The current faults; a reset removes them all."""
         return self.simulation.faults
 
     def adapter(self) -> InProcessAdapter:
-        """Give a transport adapter for ``requests``, to mount in a session in place of a host."""
+        """Return a transport adapter for ``requests``, to mount in a session for a host."""
         return InProcessAdapter(self.app)
 
     def check(self) -> None:
-        """Raise SimulatorFailed if the simulator met an exception that it did not expect."""
+        """Raise SimulatorFailed if an unexpected exception occurred in the simulator."""
         if self.simulation.failures:
             raise SimulatorFailed("The simulator failed: " + "; ".join(self.simulation.failures))
 
     @contextmanager
     def serving(self, port: int = 0, host: str = "127.0.0.1") -> Iterator[str]:
-        """Serve on a port, by default a free one, until the block ends; gives the address.
+        """Serve on a port, by default a free one, until the block ends; yield the address.
 
-        Raises UsageError if the port can't be had, and SimulatorFailed at the end if the simulator met an
-        exception that it did not expect.
+        Raises UsageError if the port can't be bound, and SimulatorFailed at the end if an unexpected
+        exception occurred in the simulator.
         """
         from replay.simulator.wire.hosts import only_known_hosts
         from replay.simulator.wire.http_server import served
@@ -112,7 +112,7 @@ class Simulator:
         self.check()
 
     def _begin(self) -> tuple[Venue, SimulatedClock]:
-        # pandas and numba come with these; whoever brings a venue of their own does without.
+        # Imported here, as these need pandas and numba, and a ``begin`` of one's own doesn't.
         from replay.simulator.market.assets import Assets
         from replay.simulator.market.clock import SimulatedClock
         from replay.simulator.market.prices import Bars, RandomWalk

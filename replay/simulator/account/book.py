@@ -1,8 +1,8 @@
-"""The account's money and shares: every fill moves both, and nothing else does but a split.
+"""The account's money and shares. Only fills and splits change them.
 
-At any time, to the last digit: cash plus the cost of the positions is the opening cash plus what closing them
-has realised. Only the share of a cost that a partial close takes with it is rounded, and what is rounded off
-it stays with the position.
+At any time, to the last digit: cash plus the cost of the positions equals the opening cash plus the realised
+gains. Only the part of the cost that a partial close removes is rounded; the remainder stays with the
+position.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _AVERAGE_STEP = Decimal("1e-9")
 
 @dataclass(slots=True)
 class Fill:
-    """One execution, never changed; ``cum_qty`` and ``leaves_qty`` are the order's right after it."""
+    """One execution, never changed; ``cum_qty`` and ``leaves_qty`` are the order's just after it."""
 
     id: str
     order: Order
@@ -35,9 +35,9 @@ class Fill:
 
 @dataclass(slots=True)
 class SplitPart:
-    """One half of a split: the old shares taken away (``qty`` below 0, of a long position), or the new ones.
+    """One half of a split: the old shares removed (``qty`` below 0, of a long position), or the new ones.
 
-    Both have the ``group_id``; ``kind`` is FSPLIT where shares became more, RSPLIT where they became fewer.
+    Both halves share the ``group_id``; ``kind`` is FSPLIT for a forward split, RSPLIT for a reverse split.
     """
 
     id: str
@@ -52,8 +52,8 @@ class SplitPart:
 class Position:
     """Shares of one symbol, negative when short; ``cost`` has the sign of ``qty``.
 
-    ``opening_qty`` and ``opening_cost`` are those the trading day began with; ``held`` is what open orders
-    that close the position keep for themselves.
+    ``opening_qty`` and ``opening_cost`` are those at the start of the trading day; ``held`` are the shares
+    that open closing orders reserve.
     """
 
     asset: Asset
@@ -65,15 +65,15 @@ class Position:
 
     @property
     def available(self) -> Decimal:
-        """Give the shares, long or short, that no open order keeps."""
+        """The shares, long or short, that no open order reserves."""
         return max(abs(self.qty) - self.held, ZERO)
 
     def average_price(self) -> Decimal:
-        """Give the average price paid or got for a share, to nine decimals."""
+        """Return the average entry price of a share, to nine decimals."""
         return ratio(self.cost, self.qty, _AVERAGE_STEP)
 
     def exposure_today(self) -> Decimal:
-        """Give the cost that the day has added."""
+        """Return the cost added during the trading day."""
         return max(abs(self.cost) - abs(self.opening_cost), ZERO)
 
 
@@ -94,11 +94,11 @@ class Book:
         self._split_shares: dict[str, Decimal] = {}
 
     def position(self, symbol: str) -> Position | None:
-        """Give the position in a symbol, ``None`` if there is none."""
+        """Return the position in a symbol, ``None`` if there is none."""
         return self.positions.get(symbol)
 
     def record(self, fill: Fill) -> None:
-        """Move the money and the shares of one fill."""
+        """Apply one fill to cash and position."""
         order, symbol = fill.order, fill.order.symbol
         signed = fill.qty if order.side == "buy" else -fill.qty
         self.places[fill.id] = len(self.fills)
@@ -117,7 +117,7 @@ class Book:
             del self.positions[symbol]
 
     def hold(self, order: Order, shares: Decimal, money: Decimal) -> None:
-        """Let an order keep these shares and this buying power from others, instead of what it kept."""
+        """Set the shares and the buying power that an order reserves."""
         if money != order.reserving:
             self.reserved = plus(self.reserved, minus(money, order.reserving))
             order.reserving = money
@@ -133,7 +133,7 @@ class Book:
                 position.held = held
 
     def begin_day(self) -> None:
-        """Let the positions as they are be those the day begins with."""
+        """Start a trading day with the current positions."""
         self.exposure_today = ZERO
         for position in self.positions.values():
             position.opening_qty, position.opening_cost = position.qty, position.cost
@@ -197,7 +197,7 @@ class Book:
 
 
 def side_that_closes(position: Position) -> Side:
-    """Give the side of the orders that make a position smaller."""
+    """Return the side of the orders that reduce a position."""
     return "sell" if position.qty > ZERO else "buy"
 
 

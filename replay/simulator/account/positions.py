@@ -13,9 +13,9 @@ _FRACTION_STEP = Decimal("1e-16")
 
 
 def position_body(position: Position, tape: Tape, t_ns: int) -> dict[str, Any]:
-    """Give Alpaca's JSON object of a position at the prices of a moment.
+    """Return Alpaca's JSON object of a position at the prices of a timestamp.
 
-    The day's gain counts from the last close for shares that the day began with, from their cost for others.
+    The day's gain is measured from the last close for overnight shares, and from their cost for others.
     """
     symbol, qty, cost = position.asset.symbol, position.qty, position.cost
     price = tape.price(symbol, t_ns)
@@ -51,7 +51,7 @@ def position_body(position: Position, tape: Tape, t_ns: int) -> dict[str, Any]:
 
 
 def _overnight(position: Position) -> Decimal:
-    """Give the shares that the day began with and that are still there."""
+    """Return the shares held since the start of the trading day."""
     if (position.opening_qty > ZERO) != (position.qty > ZERO):
         return ZERO
     return min(position.opening_qty, position.qty, key=abs)

@@ -1,4 +1,4 @@
-"""The account's configurations: what the user may set about it."""
+"""The account's configurations, which the user may set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OPTIONS_LEVELS = frozenset({0, 1, 2, 3})
 
 @dataclass(frozen=True, slots=True)
 class Configurations:
-    """What ``GET /v2/account/configurations`` gives, without the checks of day trading that went in 2026."""
+    """The body of ``GET /v2/account/configurations``, without the day-trading checks removed in 2026."""
 
     disable_overnight_trading: bool = False
     fractional_trading: bool = True
@@ -36,7 +36,7 @@ class Configurations:
     trade_confirm_email: str = "all"
 
     def body(self) -> dict[str, Any]:
-        """Give Alpaca's JSON object."""
+        """Return Alpaca's JSON object."""
         level = self.max_options_trading_level
         options = {} if level is None else {"max_options_trading_level": level}
         return {
@@ -52,7 +52,7 @@ class Configurations:
 
 
 def configured(before: Configurations, body: object) -> Configurations:
-    """Read the body of PATCH /v2/account/configurations; names that aren't known are ignored."""
+    """Return configurations changed by the body of PATCH /v2/account/configurations; ignore unknown names."""
     if not isinstance(body, dict):
         raise messages.BAD_BODY()
     values = cast(Mapping[str, object], body)

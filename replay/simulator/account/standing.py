@@ -1,10 +1,10 @@
-"""What the account is worth, what it may still buy, and its JSON body.
+"""The account's equity, margins and buying power, and its JSON body.
 
-Buying power goes by the multiplier, as the documentation of ``GET /v2/account`` has it. 4, the default: four
-times what equity exceeded maintenance margin by at the last close, less the cost that the day has added to
-positions. 2: twice what equity exceeds initial margin by now. 1: cash. Below 2,000 dollars of equity at the
-last close it is 1 whatever is set. What open orders keep comes off in every case. Initial margin is half,
-maintenance margin 30 per cent of what the positions are worth, long or short.
+Buying power depends on the multiplier, as documented for ``GET /v2/account``. 4, the default: four times the
+excess of equity over maintenance margin at the last close, less the cost added to positions during the day.
+2: twice the current excess of equity over initial margin. 1: cash. With less than 2,000 dollars of equity at
+the last close it is 1 whatever is set. Buying power reserved by open orders is subtracted in every case.
+Initial margin is 50 per cent, maintenance margin 30 per cent of the positions' value, long or short.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MULTIPLIERS = {"4": DAY_TRADING, "2": MARGIN, "1": CASH_ONLY}
 
 @dataclass(frozen=True, slots=True)
 class LastClose:
-    """The account as it stood at the close before."""
+    """The account at the previous close."""
 
     day: date
     equity: Decimal
@@ -38,7 +38,7 @@ class LastClose:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """The account at the market's prices of one moment; ``short`` is negative."""
+    """The account valued at one timestamp; ``short`` is negative."""
 
     cash: Decimal
     long: Decimal
@@ -46,17 +46,17 @@ class Worth:
 
     @property
     def equity(self) -> Decimal:
-        """Give cash and positions together."""
+        """Cash plus the value of the positions."""
         return plus(plus(self.cash, self.long), self.short)
 
     @property
     def gross(self) -> Decimal:
-        """Give what the positions are worth, short ones counted as long."""
+        """The value of the positions, short ones counted as positive."""
         return minus(self.long, self.short)
 
 
 def worth(book: Book, tape: Tape, t_ns: int) -> Worth:
-    """Value the positions at the prices of a moment."""
+    """Return the account valued at the prices of a timestamp."""
     long = short = ZERO
     for symbol, position in book.positions.items():
         value = times(position.qty, tape.price(symbol, t_ns))
@@ -79,24 +79,24 @@ class Standing:
         self._closed: LastClose | None = None
 
     def close_day(self, day: date, t_ns: int) -> None:
-        """Note how the account stands at a close."""
+        """Store the account's equity and maintenance margin at a close."""
         at_close = worth(self._book, self._tape, t_ns)
         self._closed = LastClose(day, at_close.equity, times(at_close.gross, MAINTENANCE))
 
     def begin_day(self) -> None:
-        """Let the last close noted be the one that the new day goes by."""
+        """Start a trading day with the stored last close."""
         if self._closed is not None:
             self.last_close, self._closed = self._closed, None
         self._book.begin_day()
 
     def multiplier(self, configurations: Configurations) -> Decimal:
-        """Give the multiplier of buying power: 4, 2 or 1."""
+        """Return the multiplier of buying power: 4, 2 or 1."""
         if self.last_close.equity < LEAST_EQUITY_FOR_MARGIN:
             return CASH_ONLY
         return _MULTIPLIERS[configurations.max_margin_multiplier]
 
     def buying_power(self, configurations: Configurations, t_ns: int) -> Decimal:
-        """Give what orders that open or add to positions may still cost."""
+        """Return what further opening orders may cost."""
         multiplier = self.multiplier(configurations)
         if multiplier is DAY_TRADING:
             free = minus(self.last_close.equity, self.last_close.maintenance_margin)
@@ -108,11 +108,11 @@ class Standing:
         return max(minus(power, self._book.reserved), ZERO)
 
     def uninvested_cash(self) -> Decimal:
-        """Give the cash that no open order keeps."""
+        """Return the cash that no open order reserves."""
         return max(minus(self._book.cash, self._book.reserved), ZERO)
 
     def body(self, configurations: Configurations, t_ns: int) -> dict[str, Any]:
-        """Give Alpaca's JSON object; without the fields of pattern day trading, which went in 2026."""
+        """Return Alpaca's JSON object, without the pattern day trading fields removed in 2026."""
         now = worth(self._book, self._tape, t_ns)
         buying_power = plain(self.buying_power(configurations, t_ns))
         regulation_t = max(minus(_excess(now), self._book.reserved), ZERO)
@@ -160,7 +160,7 @@ class Standing:
         }
 
     def may_short(self, configurations: Configurations) -> bool:
-        """Say whether the account may sell short: on margin only, and unless the user has ruled it out."""
+        """Return whether the account may sell short: on margin only, and unless the user has disabled it."""
         return not configurations.no_shorting and self.multiplier(configurations) != CASH_ONLY
 
 

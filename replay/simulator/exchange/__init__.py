@@ -1,9 +1,9 @@
-"""What time does to orders.
+"""Matching, fills, and the life cycle of orders over time.
 
 ::
 
-    matching     sends orders to the market, carries out what is due, finds what the price came to
-      waiting    the orders that wait for a price, and the moments at which it is there
-      execution  at what price and for how many shares an order fills
-    lifecycle    what becomes of an order and of its group; every change of a status
+    matching     sends orders to the market, handles due events, finds orders whose price was reached
+      waiting    the orders that wait for a price, and the times at which it is reached
+      execution  prices and quantities of fills
+    lifecycle    every change of status of an order and of its group
 """

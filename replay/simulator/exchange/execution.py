@@ -1,4 +1,4 @@
-"""At what price and for how many shares an order fills."""
+"""Prices and quantities of fills."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEVER_IN_PARTS = frozenset({"fok", "opg", "cls"})
 
 
 class Execution:
-    """Fills: with spread, slippage and now and then in parts, never beyond an order's limit."""
+    """Fills orders with spread, slippage and some partial fills, never beyond an order's limit price."""
 
     def __init__(
         self, tape: Tape, book: Book, lifecycle: Lifecycle, chance: Random, partial_fill_probability: float
@@ -36,32 +36,32 @@ class Execution:
     def fill(
         self, order: Order, price: Decimal, t_ns: int, qty: Decimal | None = None, *, beyond: bool = False
     ) -> list[Order]:
-        """Fill an order, all of it, a part by chance, or ``qty`` shares; gives the legs this calls.
+        """Fill an order in full, in part at random, or by ``qty`` shares; return the legs this activates.
 
-        ``beyond``: of ``qty`` shares all, also where that is more than is left of the order.
+        ``beyond``: fill ``qty`` shares even where fewer are left of the order.
         """
         whole = self._all(order, price)
         shares = self._shares(order, price) if qty is None else qty if beyond else min(qty, whole)
-        if shares <= ZERO:  # a notional so small, or a position so split, that there is no share to trade
+        if shares <= ZERO:  # less than a billionth of a share, by the notional or after a split
             self._lifecycle.end_with_group(order, "canceled", t_ns)
             return []
         return self._lifecycle.fill(order, shares, price, t_ns)
 
     def marketable(self, order: Order, t_ns: int) -> bool:
-        """Say whether the quote is at an order's limit or better."""
+        """Return whether the quote is at an order's limit or better."""
         if order.side == "buy":
             return self.allowed(order, self._tape.ask(order.symbol, t_ns))
         return self.allowed(order, self._tape.bid(order.symbol, t_ns))
 
     def allowed(self, order: Order, price: Decimal) -> bool:
-        """Say whether a price is no worse than an order's limit."""
+        """Return whether a price is no worse than an order's limit."""
         limit = order.limit_price
         if limit is None:
             return True
         return price <= limit if order.side == "buy" else price >= limit
 
     def price_at_quote(self, order: Order, t_ns: int) -> Decimal:
-        """Give the price of trading at once: the other side's quote and some slippage."""
+        """Return the price of an immediate fill: the opposite quote plus random slippage."""
         slippage = _SLIPPAGE[self._chance.randrange(_STEPS)]
         if order.side == "buy":
             price = on_tick(self._tape.ask(order.symbol, t_ns) * (ONE + slippage), up=True)
@@ -70,12 +70,12 @@ class Execution:
         return _no_worse(order, price)
 
     def price_on_path(self, order: Order, t_ns: int) -> Decimal:
-        """Give the price of an order that the path has come to: the path's, but no worse than its limit."""
+        """Return the fill price of an order whose price was reached: the path's, or its limit if better."""
         price = self._tape.exact_price(order.symbol, t_ns)
         return _no_worse(order, on_tick(price, up=order.side == "buy"))
 
     def pause_ns(self) -> int:
-        """Draw the time until the rest of a partly filled order is tried."""
+        """Return a random delay until the rest of a partly filled order is tried."""
         return self._chance.randint(_SHORTEST_PAUSE, _LONGEST_PAUSE) * MILLISECOND
 
     def _shares(self, order: Order, price: Decimal) -> Decimal:

@@ -1,7 +1,7 @@
-"""What becomes of an order: filled, cancelled, expired, rejected, replaced; and of the orders in its group.
+"""Status changes of orders and their groups: filled, cancelled, expired, rejected, replaced.
 
-Every change of a status goes through here, so that what an order keeps from others (shares of a position,
-buying power) and the index of open orders always follow it.
+Every change of status goes through here, so that the shares and the buying power that an order reserves, and
+the index of open orders, always match it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from replay.simulator.orders.order import Group, Order, Status
 
 
 class Lifecycle:
-    """The statuses of all orders."""
+    """Changes the status of orders."""
 
     def __init__(self, book: Book, index: OrderIndex, ids: Ids) -> None:
         self._book = book
@@ -24,23 +24,23 @@ class Lifecycle:
         self._ids = ids
 
     def enter(self, order: Order) -> None:
-        """Enter a new order and let it keep what it needs."""
+        """Add a new order and reserve the shares and buying power it needs."""
         self._index.add(order)
         self.keep(order)
 
     def enter_replacement(self, order: Order, replaced: Order) -> None:
-        """Enter an order that will take another's place; until then it keeps only what it needs besides."""
+        """Add a pending replacement; it reserves only what it needs beyond the replaced order."""
         self._index.add(order)
         order.active = False
         shares, money = _needs(order)
         self._book.hold(order, max(shares - replaced.holding, ZERO), max(money - replaced.reserving, ZERO))
 
     def keep(self, order: Order) -> None:
-        """Let an order keep the shares or the buying power it needs as it stands."""
+        """Set the shares or buying power that an order reserves to what it needs now."""
         self._book.hold(order, *_needs(order))
 
     def work(self, order: Order, t_ns: int, *, resubmitted: bool) -> None:
-        """Let an order be at work on the market."""
+        """Mark an order as working on the market."""
         if order.status in {"pending_new", "accepted"}:
             order.status = "new"
         order.routed = True
@@ -52,7 +52,7 @@ class Lifecycle:
                     leg.submitted_ns = leg.updated_ns = t_ns
 
     def fill(self, order: Order, qty: Decimal, price: Decimal, t_ns: int) -> list[Order]:
-        """Fill an order, in part or in full; gives the legs that this calls to work."""
+        """Fill an order, in part or in full; return the legs that this activates."""
         order.filled_qty += qty
         order.filled_value = plus(order.filled_value, times(qty, price))
         complete = order.qty is None or order.filled_qty >= order.qty
@@ -71,7 +71,7 @@ class Lifecycle:
         return self._after_fill(order.group, order, qty, t_ns) if order.group is not None else []
 
     def trigger(self, order: Order, t_ns: int) -> None:
-        """Let a stop become an order at the market; the other exit of its group is cancelled."""
+        """Trigger a stop order, and cancel the other exit of its group."""
         order.triggered = True
         order.updated_ns = t_ns
         if order.status == "held":
@@ -81,7 +81,7 @@ class Lifecycle:
         self.keep(order)
 
     def end(self, order: Order, status: Status, t_ns: int) -> None:
-        """Bring an order, and only this one, to an end that is no fill."""
+        """Set the terminal status of this order alone, other than filled."""
         order.status = status
         order.updated_ns = t_ns
         order.watch += 1
@@ -102,29 +102,29 @@ class Lifecycle:
         self.keep(order)
         if status != "replaced" and order.role == "take_profit" and order.group is not None:
             other = order.group.other_exit(order)
-            if other is not None and other.open:  # it now keeps the shares that the two kept together
+            if other is not None and other.open:  # it now reserves the shares that the two shared
                 self.keep(other)
 
     def end_with_group(self, order: Order, status: Status, t_ns: int) -> None:
-        """Bring an order and all open ones of its group to an end."""
+        """Set the terminal status of an order and of all open orders of its group."""
         for member in [order] if order.group is None else list(order.group.members.values()):
             if member.open:
                 self.end(member, status, t_ns)
 
     def fits(self, old: Order, new: Order) -> bool:
-        """Say whether the shares that a closing replacement needs are still there as it takes effect."""
+        """Return whether the shares that a closing replacement needs are available as it takes effect."""
         if not new.closing or not old.active:
             return True
         position = self._book.position(new.symbol)
         if position is None:
             return False
-        given_back = new.holding + old.holding
+        released = new.holding + old.holding
         if old.group is not None:
-            given_back = new.holding + sum((member.holding for member in old.group.members.values()), ZERO)
-        return new.remaining <= abs(position.qty) - position.held + given_back
+            released = new.holding + sum((member.holding for member in old.group.members.values()), ZERO)
+        return new.remaining <= abs(position.qty) - position.held + released
 
     def replace(self, old: Order, new: Order, t_ns: int) -> None:
-        """Let a new order take the place of an old one."""
+        """Put a new order in the place of an old one."""
         old.replaced_by = new.id
         new.hwm = old.hwm
         self.end(old, "replaced", t_ns)
@@ -135,7 +135,7 @@ class Lifecycle:
 
     def _after_fill(self, group: Group, order: Order, qty: Decimal, t_ns: int) -> list[Order]:
         if order.role == "entry":
-            return self._call_exits(group, t_ns) if order.status == "filled" else []
+            return self._activate_exits(group, t_ns) if order.status == "filled" else []
         other = group.other_exit(order)
         if other is None or not other.open:
             return []
@@ -147,9 +147,9 @@ class Lifecycle:
             self.keep(other)
         return []
 
-    def _call_exits(self, group: Group, t_ns: int) -> list[Order]:
-        called = [exit_ for exit_ in group.exits() if exit_.open]
-        for exit_ in called:
+    def _activate_exits(self, group: Group, t_ns: int) -> list[Order]:
+        activated = [exit_ for exit_ in group.exits() if exit_.open]
+        for exit_ in activated:
             exit_.active = True
             exit_.routed = True
             self._index.expose(exit_)
@@ -157,17 +157,17 @@ class Lifecycle:
             if exit_.status == "held" and (exit_.role == "take_profit" or group.order_class == "oto"):
                 exit_.status = "new"
             self.keep(exit_)
-        return called
+        return activated
 
 
 def _needs(order: Order) -> tuple[Decimal, Decimal]:
-    """Give the shares and the buying power that an order keeps from others."""
+    """Return the shares and the buying power that an order reserves."""
     if not order.open:
         return ZERO, ZERO
     if not order.closing:
         return ZERO, times(order.unit_cost, order.remaining) if order.notional is None else order.notional
     if order.notional is not None:
-        return order.unit_cost, ZERO  # the shares it was expected to take
+        return order.unit_cost, ZERO  # the expected shares
     if not order.active:
         return ZERO, ZERO
     if order.role == "stop_loss" and order.group is not None:

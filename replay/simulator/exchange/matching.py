@@ -1,8 +1,8 @@
-"""The market's side of the venue: what happens to orders as time goes by, in the order of time.
+"""The market's side of the venue: events of orders in order of time.
 
-Three things are due at moments: what was scheduled (an order reaches the exchange, a cancel takes effect),
-what prices do (the path comes to the price that an order waits at), and the hours of the session. ``advance``
-lets them happen one by one up to a moment; how often it is called makes no difference to what happens.
+Events come from three sources: the schedule (an order reaches the exchange, a cancel takes effect), prices
+(the path reaches the price that an order waits for), and the hours of the session. ``advance`` handles all
+events up to a timestamp; the result doesn't depend on how often it is called.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Event = Callable[[Order, int], None]
 
 
 class Phase(Enum):
-    """What the exchange is doing."""
+    """The phase of the trading day."""
 
     CLOSED = "closed"
     EARLY = "early"
@@ -43,9 +43,9 @@ class Phase(Enum):
 
 @dataclass(eq=False)
 class Matching:
-    """Orders at work; ``cursor_ns`` is the moment up to which everything has happened.
+    """Working orders; all events up to ``cursor_ns`` have been handled.
 
-    ``on_new_day`` is called as extended hours begin, ``on_close`` with the moment of the close.
+    ``on_new_day`` is called as extended hours begin, ``on_close`` with the time of the close.
     """
 
     tape: Tape
@@ -71,7 +71,7 @@ class Matching:
         self._stuck: list[Order] = []
 
     def advance(self, now_ns: int) -> None:
-        """Let everything happen that is due up to a moment."""
+        """Handle all events up to ``now_ns``."""
         if self._events and self._events[0][0] <= self.cursor_ns:
             self._run(self.cursor_ns)
         while self.cursor_ns < now_ns:
@@ -83,10 +83,10 @@ class Matching:
                 self._boundary_ns = self._boundary()
                 self._run(end_ns)
 
-    # what requests set going
+    # requests
 
     def submit(self, order: Order, t_ns: int) -> None:
-        """Send a new order to the exchange, or keep it for the session in which it can work."""
+        """Send a new order to the exchange, or hold it for the session in which it can work."""
         if self._works_now(order) and order.time_in_force != "opg":
             delay = FRACTIONAL_NS if order.fractional and order.type == "market" else TO_EXCHANGE_NS
             self._schedule(t_ns + delay, order, self._arrived)
@@ -95,7 +95,7 @@ class Matching:
             self._for_session[order.id] = order
 
     def submit_replacement(self, old: Order, new: Order, t_ns: int) -> None:
-        """Send a replacement to the exchange; until it is there the old order is still at work."""
+        """Send a replacement to the exchange; until it arrives the old order still works."""
         held = old.status == "held"
         old.status = "pending_replace"
         old.updated_ns = t_ns
@@ -117,7 +117,7 @@ class Matching:
         self._schedule(t_ns + TO_EXCHANGE_NS, new, arrived)
 
     def cancel(self, order: Order, t_ns: int) -> list[Order]:
-        """Ask the exchange to cancel an order and its group; gives those that this is asked for."""
+        """Request the cancel of an order and its group; return the orders concerned."""
         asked = [member for member in _with_group(order) if member.open and member.status != "pending_cancel"]
         for member in asked:
             member.status = "pending_cancel"
@@ -126,7 +126,7 @@ class Matching:
         return asked
 
     def reject(self, order: Order) -> None:
-        """Let an order be rejected before anything else happens."""
+        """Schedule the rejection of an order before any other event."""
         self._schedule(self.cursor_ns - 1, order, self._rejected)
 
     def hold_cancel(self, order: Order) -> None:
@@ -134,14 +134,14 @@ class Matching:
         self.held_cancels.update(member.id for member in _with_group(order))
 
     def release_cancels(self) -> None:
-        """Let the cancels that were kept pending take effect."""
+        """Let the cancels that were held take effect."""
         self.held_cancels.clear()
         for order in self._stuck:
             self._schedule(self.cursor_ns, order, self._cancelled)
         self._stuck.clear()
 
     def start(self, order: Order, t_ns: int) -> None:
-        """Let an order work from a moment on: at once, at an auction, or waiting for its price."""
+        """Start an order: fill it at once, queue it for an auction, or let it wait for its price."""
         if order.time_in_force in _AUCTIONS:
             self._for_auction[order.id] = order
         elif order.type in STOPS and not order.triggered:
@@ -159,7 +159,7 @@ class Matching:
             self._wait(order, t_ns)
 
     def fill_now(self, order: Order, qty: Decimal | None, t_ns: int, *, beyond: bool = False) -> None:
-        """Fill an order whatever the price, though never beyond its limit."""
+        """Fill an order now at the quote, though never beyond its limit price."""
         order.watch += 1
         if order.type in STOPS and not order.triggered:
             self.lifecycle.trigger(order, t_ns)
@@ -170,7 +170,7 @@ class Matching:
             self.go_on(order, t_ns)
 
     def go_on(self, order: Order, t_ns: int) -> None:
-        """Let the rest of a partly filled order be filled a little later."""
+        """Schedule a later fill of the rest of a partly filled order."""
         self._attempt_later(order, t_ns + self.execution.pause_ns())
 
     # time
@@ -257,7 +257,7 @@ class Matching:
             if order.open and order.expires_ns <= t_ns:
                 self.lifecycle.end(order, "expired" if order.time_in_force == "day" else "canceled", t_ns)
 
-    # what happens to one order
+    # events of one order
 
     def _arrived(self, order: Order, t_ns: int) -> None:
         if not order.open:
@@ -315,7 +315,7 @@ class Matching:
     def _wait(self, order: Order, t_ns: int) -> None:
         order.watch += 1
         if t_ns < self._until_ns and self._works_now(order):
-            at_ns = self._waiting.moment(order, t_ns, self._until_ns)
+            at_ns = self._waiting.reached_ns(order, t_ns, self._until_ns)
             if at_ns is not None:
                 heappush(self._crossings, (at_ns, order.sequence, order.watch, order))
                 return

@@ -1,4 +1,4 @@
-"""Orders that wait for a price, and the moments at which the path comes to it."""
+"""Orders that wait for a price, and the times at which the path reaches it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from replay.simulator.orders.levels import Levels
 from replay.simulator.orders.order import Order
 
 Crossing = tuple[int, int, int, Order]
-"""Moment, place of the order among all, its ``watch`` then, the order."""
+"""Timestamp in ns, the order's sequence, its ``watch`` at that time, the order."""
 
 STOPS = frozenset({"stop", "stop_limit", "trailing_stop"})
 
 
 def price_waited_for(order: Order) -> Decimal | None:
-    """Give the price that sets an order off: its stop until that is reached, then its limit."""
+    """Return the price that an order waits for: its stop until triggered, then its limit."""
     if order.type in STOPS and not order.triggered:
         return order.stop_price
     return order.limit_price
 
 
 def waits_for_fall(order: Order) -> bool:
-    """Say whether an order waits for the price to fall: a buy at a limit, a sell at a stop."""
+    """Return whether an order waits for the price to fall: a buy at a limit, a sell at a stop."""
     stop = order.type in STOPS and not order.triggered
     return (order.side == "sell") == stop
 
 
 class WaitingOrders:
-    """Orders by symbol and the price they wait at; a symbol whose price came to none costs one look."""
+    """Orders by symbol and the price they wait at; a symbol whose price reached none costs one check."""
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
@@ -40,16 +40,16 @@ class WaitingOrders:
         return bool(self._symbols)
 
     def add(self, order: Order) -> None:
-        """Let an order wait."""
+        """Add an order that waits."""
         waiting = self._symbols.get(order.symbol)
         if waiting is None:
             waiting = self._symbols[order.symbol] = _Symbol()
         waiting.add(order)
 
     def found(self, from_ns: int, to_ns: int, *, regular: bool) -> Iterator[Crossing]:
-        """Take the orders whose price the path comes to after one moment and up to another.
+        """Remove and yield the orders whose price is reached after ``from_ns`` and up to ``to_ns``.
 
-        Outside ``regular`` hours only those for extended hours are looked at.
+        Outside ``regular`` hours only orders for extended hours are checked.
         """
         for symbol, waiting in list(self._symbols.items()):
             if waiting.empty():
@@ -61,8 +61,8 @@ class WaitingOrders:
             if regular and waiting.trailing:
                 yield from self._trailed(waiting, from_ns, to_ns)
 
-    def moment(self, order: Order, from_ns: int, to_ns: int) -> int | None:
-        """Give the first moment of a stretch at which the price that an order waits for is there."""
+    def reached_ns(self, order: Order, from_ns: int, to_ns: int) -> int | None:
+        """Return the first time of an interval at which an order's awaited price is reached."""
         if order.type == "trailing_stop" and not order.triggered:
             return trail(self._tape, order, from_ns, to_ns)
         level = price_waited_for(order)
@@ -99,7 +99,7 @@ class WaitingOrders:
 
 
 class _Symbol:
-    """The waiting orders of one symbol; those for extended hours apart."""
+    """The waiting orders of one symbol; those for extended hours separately."""
 
     def __init__(self) -> None:
         self._falls = (Levels(highest_first=True), Levels(highest_first=True))
@@ -130,9 +130,9 @@ class _Symbol:
 
 
 def trail(tape: Tape, order: Order, from_ns: int, to_ns: int) -> int | None:
-    """Follow the price with a trailing stop; give the moment at which it is reached.
+    """Move a trailing stop with the price; return the time at which it is reached, None if it isn't.
 
-    The best price seen (``hwm``) goes up, for a buy down, by whole ticks.
+    The high-water mark (``hwm``) moves up, for a buy down, by whole ticks.
     """
     low, high = tape.extremes(order.symbol, from_ns, to_ns)
     sells = order.side == "sell"

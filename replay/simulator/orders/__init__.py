@@ -2,8 +2,8 @@
 
 ::
 
-    order     one: what was asked for, what has become of it, its JSON body; and a group of them
-    index     all of them, found by id, client id or symbol, and the open ones
-    levels    open ones by price
+    order     an order: its terms, its state, its JSON body; and a group of orders
+    index     all orders by id, client id and symbol, and the open ones
+    levels    open orders by price
     ids       the ids of orders and executions
 """

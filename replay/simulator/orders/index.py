@@ -1,4 +1,4 @@
-"""All orders of the account, found by id, client id or symbol, and the open ones, without a search."""
+"""All orders of the account, indexed by id, client id and symbol, and the open ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AT_ANY_PRICE = frozenset({"market", "stop"})
 
 
 class OrderIndex:
-    """Orders in the order they came in; ``sequence`` of an order is its place in ``everything``."""
+    """Orders in order of arrival; an order's ``sequence`` is its index in ``everything``."""
 
     def __init__(self) -> None:
         self.everything: list[Order] = []
@@ -25,7 +25,7 @@ class OrderIndex:
         self._opposition: dict[tuple[str, Side], _Opposition] = {}
 
     def add(self, order: Order) -> None:
-        """Enter a new order."""
+        """Add a new order."""
         order_id, symbol = order.id, order.symbol
         self.everything.append(order)
         self.by_id[order_id] = order
@@ -37,7 +37,7 @@ class OrderIndex:
             self.expose(order)
 
     def expose(self, order: Order) -> None:
-        """Let the wash-trade rule count an order, from when it is at work on."""
+        """Make an order visible to the wash-trade rule, once it works."""
         if exposed_to_wash_trades(order):
             key = (order.symbol, order.side)
             opposition = self._opposition.get(key)
@@ -46,7 +46,7 @@ class OrderIndex:
             opposition.add(order)
 
     def close(self, order: Order) -> None:
-        """Take an order that has come to its end from the open ones."""
+        """Remove a terminal order from the open ones."""
         self.open.pop(order.id, None)
         if (in_symbol := self.open_in.get(order.symbol)) is not None:
             in_symbol.pop(order.id, None)
@@ -56,16 +56,16 @@ class OrderIndex:
             opposition.at_any_price.pop(order.id, None)
 
     def open_orders(self, symbol: str) -> Iterable[Order]:
-        """Give the open orders of a symbol, the oldest first."""
+        """Return the open orders of a symbol, oldest first."""
         return self.open_in.get(symbol, {}).values()
 
     def opposite_at_any_price(self, symbol: str, side: Side) -> Order | None:
-        """Give an open market or stop order against which an order of this side could trade."""
+        """Return an open market or stop order that an order of this side could trade with."""
         opposition = self._opposition.get((symbol, _other(side)))
         return None if opposition is None else next(iter(opposition.at_any_price.values()), None)
 
     def opposite_limit(self, symbol: str, side: Side, limit_price: Decimal | None) -> Order | None:
-        """Give an open limit order that an order of this side would cross; without a limit it crosses any."""
+        """Return an open limit order that an order of this side would cross; any, without a limit price."""
         opposition = self._opposition.get((symbol, _other(side)))
         first = None if opposition is None else opposition.limits.first()
         if first is None:
@@ -91,7 +91,7 @@ class _Opposition:
 
 
 def exposed_to_wash_trades(order: Order) -> bool:
-    """Say whether the wash-trade rule counts an order; brackets, ocos and trailing ones are exempt (S)."""
+    """Return whether the wash-trade rule counts an order; bracket, oco and trailing stops are exempt (S)."""
     return order.order_class not in WASH_EXEMPT_CLASSES and order.type != "trailing_stop"
 
 

@@ -1,4 +1,4 @@
-"""Orders that wait at a price: the nearest one is at hand, stale ones fall out as they come up."""
+"""Orders that wait at a price, in a heap: the nearest first; stale entries are dropped as they surface."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from replay.simulator.orders.order import Order
 
 
 class Levels:
-    """Orders by the price they wait at, the highest first or the lowest first.
+    """Orders by the price they wait at, highest or lowest first.
 
-    An entry is stale once its order is closed or, where it was added with a ``watch``, waits for something
-    else (``Order.watch`` has moved on).
+    An entry is stale once its order is terminal or, where it was added with a ``watch``, once ``Order.watch``
+    has changed.
     """
 
     def __init__(self, *, highest_first: bool) -> None:
@@ -20,11 +20,11 @@ class Levels:
         self._heap: list[tuple[Decimal, int, int | None, Order]] = []
 
     def add(self, level: Decimal, order: Order, watch: int | None = None) -> None:
-        """Let an order wait at a price, for as long as it is open or as its ``watch`` is the one given."""
+        """Add an order that waits at a price while it is open and its ``watch`` is the given one."""
         heappush(self._heap, (self._sign * level, order.sequence, watch, order))
 
     def first(self) -> tuple[Decimal, Order] | None:
-        """Give the nearest price and the order that waits there, the oldest if there are several."""
+        """Return the nearest price and the oldest order that waits there; None if none waits."""
         heap = self._heap
         while heap:
             key, _, watch, order = heap[0]
@@ -34,5 +34,5 @@ class Levels:
         return None
 
     def take(self) -> None:
-        """Remove the order that ``first`` gave."""
+        """Remove the order that ``first`` returned."""
         heappop(self._heap)

@@ -1,4 +1,4 @@
-"""An order: what was asked for, what has become of it, and its JSON body."""
+"""An order: its terms, its state, and its JSON body."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _PERCENT = Decimal(100)
 
 @dataclass(slots=True)
 class Order:
-    """One order; the first block never changes, the second is where it stands.
+    """One order; the first block of fields never changes, the second is its state.
 
-    ``sequence`` is its place among all orders of the account. ``holding``: the shares of the position that it
-    keeps from others; ``reserving``: the buying power. ``unit_cost``: what a share of an opening order is
-    valued at, or the shares that a closing order by notional is expected to take. ``active``: not a leg that
-    waits to be called, nor a replacement that hasn't taken its place. ``watch`` is counted up whenever what
-    it waits for changes, so that what was noted before is known to be stale.
+    ``sequence``: its number among all orders of the account. ``holding``: the shares of the position that it
+    reserves; ``reserving``: the buying power that it reserves. ``unit_cost``: the valuation of one share of
+    an opening order, or the expected shares of a closing order by notional. ``active``: neither a leg that is
+    not activated yet nor a pending replacement. ``watch`` is incremented whenever the awaited price or event
+    changes, so that earlier entries are known to be stale.
     """
 
     id: str
@@ -92,31 +92,31 @@ class Order:
 
     @property
     def symbol(self) -> str:
-        """Give the symbol of its asset."""
+        """The symbol of its asset."""
         return self.asset.symbol
 
     @property
     def open(self) -> bool:
-        """Say whether anything can still become of it."""
+        """Whether it is not terminal."""
         return self.status not in TERMINAL
 
     @property
     def closing(self) -> bool:
-        """Say whether it makes a position smaller."""
+        """Whether it reduces a position."""
         return self.intent.endswith("close")
 
     @property
     def remaining(self) -> Decimal:
-        """Give the shares still to be filled; nothing for an order by notional."""
+        """The unfilled shares; zero for an order by notional."""
         return ZERO if self.qty is None else max(ZERO, self.qty - self.filled_qty)
 
     @property
     def fractional(self) -> bool:
-        """Say whether it is for parts of a share."""
+        """Whether it is for a fraction of a share."""
         return self.qty is None or not is_whole(self.qty)
 
     def trailing_stop(self) -> Decimal | None:
-        """Give the stop price that follows from the best price seen, unrounded."""
+        """Return the stop price that follows from the high-water mark, unrounded."""
         if self.hwm is None:
             return None
         distance = self.trail_price
@@ -125,11 +125,11 @@ class Order:
         return self.hwm - distance if self.side == "sell" else self.hwm + distance
 
     def average_price(self) -> Decimal | None:
-        """Give the average price of its fills, to nine decimals."""
+        """Return the average price of its fills to nine decimals, None without fills."""
         return ratio(self.filled_value, self.filled_qty, _AVERAGE_STEP) if self.filled_qty else None
 
     def body(self, *, legs: bool = False) -> dict[str, Any]:
-        """Give Alpaca's JSON object; ``legs`` to have those of a complex order under it."""
+        """Return Alpaca's JSON object; ``legs``: include the legs of a complex order."""
         stop = self.stop_price if self.type != "trailing_stop" else self.trailing_stop()
         body: dict[str, Any] = {
             "id": self.id,
@@ -180,7 +180,7 @@ class Order:
 
 @dataclass(slots=True)
 class Group:
-    """The orders of one bracket, oco or oto; a replacement takes the place of what it replaced."""
+    """The orders of one bracket, oco or oto; a replacement takes the place of the order it replaced."""
 
     id: str
     order_class: OrderClass
@@ -188,22 +188,22 @@ class Group:
 
     @property
     def parent(self) -> Order:
-        """Give the order that the others are legs of: the entry, or the take-profit of an oco."""
+        """The order whose legs the others are: the entry, or the take-profit of an oco."""
         return self.members["take_profit" if self.order_class == "oco" else "entry"]
 
     def legs_of(self, order: Order) -> Iterator[Order]:
-        """Give the legs of an order, none if it is a leg itself."""
+        """Yield the legs of an order, none if it is a leg itself."""
         if order is self.parent:
             yield from (member for member in self.members.values() if member is not order)
 
     def has_leg(self, order: Order) -> bool:
-        """Say whether an order is one of the legs, not one that was replaced or is yet to replace one."""
+        """Return whether an order is a current leg: neither replaced nor a pending replacement."""
         return order is not self.parent and any(member is order for member in self.members.values())
 
     def exits(self) -> Iterator[Order]:
-        """Give the orders that close what the entry opened."""
+        """Yield the orders that close the position the entry opened."""
         yield from (member for role, member in self.members.items() if role != "entry")
 
     def other_exit(self, order: Order) -> Order | None:
-        """Give the exit that one exit's fill cancels."""
+        """Return the exit that a fill of this exit cancels."""
         return next((exit_ for exit_ in self.exits() if exit_ is not order), None)
