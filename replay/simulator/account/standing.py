@@ -18,7 +18,7 @@ from replay.simulator.account.book import Book
 from replay.simulator.account.settings import Configurations
 from replay.simulator.decimals import ZERO, minus, plain, plus, times
 from replay.simulator.market.tape import Tape
-from replay.simulator.moments import written
+from replay.simulator.timestamps import written
 
 INITIAL = Decimal("0.5")
 MAINTENANCE = Decimal("0.3")

@@ -9,8 +9,8 @@ from replay.simulator.account.book import Book
 from replay.simulator.decimals import ONE, ZERO, on_tick, shares_for
 from replay.simulator.exchange.lifecycle import Lifecycle
 from replay.simulator.market.tape import Tape
-from replay.simulator.moments import MILLISECOND
 from replay.simulator.orders.order import Order
+from replay.simulator.timestamps import MILLISECOND
 
 MOST_SLIPPAGE = Decimal("0.0002")
 

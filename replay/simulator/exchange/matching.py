@@ -18,9 +18,9 @@ from replay.simulator.exchange.lifecycle import Lifecycle
 from replay.simulator.exchange.waiting import STOPS, Crossing, WaitingOrders
 from replay.simulator.market.sessions import Session, ending_after
 from replay.simulator.market.tape import Tape
-from replay.simulator.moments import MILLISECOND
 from replay.simulator.orders.index import OrderIndex
 from replay.simulator.orders.order import Order
+from replay.simulator.timestamps import MILLISECOND
 
 TO_EXCHANGE_NS = 4 * MILLISECOND  # recorded 2026: 4 to 6 ms from pending_new to new
 FRACTIONAL_NS = 3 * MILLISECOND  # recorded 2026: filled about 3 ms after the request

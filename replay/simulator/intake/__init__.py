@@ -1,9 +1,9 @@
-"""What a request says, read strictly, and what is said to one that can't be read or isn't allowed.
+"""Strict parsing of requests, and the errors for requests that are malformed or not allowed.
 
 ::
 
     order_requests   bodies of orders and replacements
     queries          query parameters
-    refusal          an error as Alpaca gives it: status, code, message
-    messages         every one of them with the grade of its evidence
+    refusal          an error in Alpaca's form: status, code, message
+    messages         every error with the grade of its evidence
 """

@@ -1,8 +1,8 @@
-"""Every error that the venue can give: its evidence, HTTP status, code and wording, in one table.
+"""Every error of the venue in one table: evidence, HTTP status, code and wording.
 
-Evidence: ``R`` recorded real traffic, word for word; ``S`` Alpaca's specification or documentation; ``O``
-wording quoted by several public repositories; ``U`` unproven: the rule is documented or plain, the wording is
-ours. Which request each ``R`` answered is a table of the tests, ``conformance/test_errors.py``.
+Evidence: ``R`` recorded from real traffic, word for word; ``S`` Alpaca's specification or documentation;
+``O`` wording quoted by several public repositories; ``U`` unproven: the rule is documented or obvious, the
+wording is ours. The requests that each ``R`` answered are listed in ``conformance/test_errors.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NOT_FOUND = 40410000
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One wording; ``{}`` stands for the values it is called with."""
+    """One error's wording; ``{}`` is replaced by the values of the call."""
 
     grade: Literal["R", "S", "O", "U"]
     status: int
@@ -28,7 +28,7 @@ class Message:
     text: str
 
     def __call__(self, *values: object, **more: Any) -> Refusal:
-        """Make the refusal; ``more`` are the fields that Alpaca adds beside code and message."""
+        """Return the refusal; ``more`` are the fields that Alpaca adds to code and message."""
         return Refusal(self.status, self.code, self.text.format(*values), **more)
 
 
@@ -87,7 +87,7 @@ NO_TRAIL = Message("U", 422, _MALFORMED, "trail is only accepted for trailing st
 WHOLE_SHARES_ONLY = Message("U", 422, _MALFORMED, "qty must be a whole number of shares")
 BAD_CONFIGURATION = Message("U", 422, _MALFORMED, "invalid {}")
 
-# 422 42210000: well-formed, but can't be done
+# 422 42210000: well-formed, but not possible
 SUB_PENNY = Message(
     "S",
     422,
@@ -123,7 +123,7 @@ NOTIONAL_NOT_ACCEPTED = Message("U", 422, _UNPROCESSABLE, "notional cannot be re
 FRACTIONAL_QTY_FIXED = Message("U", 422, _UNPROCESSABLE, "qty of fractional orders cannot be replaced")
 COMPLEX_QTY_FIXED = Message("U", 422, _UNPROCESSABLE, "qty of complex orders cannot be replaced")
 
-# 403: the account may not
+# 403: not permitted for the account
 NO_BUYING_POWER = Message("R", 403, _FORBIDDEN, "insufficient buying power")
 NO_QTY = Message("R", 403, _FORBIDDEN, "insufficient qty available for order (requested: {}, available: {})")
 NOT_FRACTIONABLE = Message("R", 403, _FORBIDDEN, 'asset "{}" is not fractionable')
@@ -145,6 +145,6 @@ NO_POSITION = Message("R", 404, _NOT_FOUND, "position does not exist")
 ASSET_NOT_FOUND = Message("R", 404, _NOT_FOUND, "asset not found for {}")
 SYMBOL_NOT_FOUND = Message("O", 404, _NOT_FOUND, "symbol not found: {}")
 
-# Beside the wording of a wash trade: which of its two rules it was (O).
+# The ``reject_reason`` of a wash trade: which of its two rules was broken (O).
 WASH_MARKET_OR_STOP = "opposite side market/stop order exists"
 WASH_LIMIT = "opposite side limit order exists. use complex/limit/stop_limit orders"

@@ -1,6 +1,6 @@
-"""Bodies of POST and PATCH: any JSON value in, a request that is well-formed out, or a refusal.
+"""Bodies of POST and PATCH: any JSON value in, a well-formed request out, or a refusal.
 
-What can be said without knowing account, asset or market is said here; ``admission`` says the rest.
+Checks that need no account, asset or market are made here; ``admission`` makes the others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _AT_AN_AUCTION = frozenset({"market", "limit"})
 class OrderRequest:
     """A well-formed request for an order; ``order_class`` is empty for a simple one.
 
-    Nobody changes one; it isn't frozen because that takes longer than all else about reading an order.
+    Never changed; it isn't frozen, as creating a frozen one takes longer than all other parsing of an order.
     """
 
     symbol: str
@@ -68,9 +68,9 @@ class PatchRequest:
 
 
 def read_order(body: object) -> OrderRequest:
-    """Read the body of POST /v2/orders.
+    """Return the request in the body of POST /v2/orders.
 
-    Raises ``Refusal``: 400 where a value has the wrong type or is no number, 422 where it isn't accepted.
+    Raises ``Refusal``: 400 for a value of the wrong type or not a number, 422 for one that isn't accepted.
     """
     values = _object(body)
     request = OrderRequest(
@@ -102,7 +102,7 @@ def read_order(body: object) -> OrderRequest:
 
 
 def read_patch(body: object) -> PatchRequest:
-    """Read the body of PATCH /v2/orders/{id}; raises ``Refusal`` as ``read_order`` does."""
+    """Return the request in the body of PATCH /v2/orders/{id}; raises ``Refusal`` as ``read_order`` does."""
     values = _object(body)
     time_in_force = _text(values, "time_in_force") or None
     if time_in_force is not None and time_in_force not in TIMES_IN_FORCE:
@@ -157,7 +157,7 @@ def _check_size(request: OrderRequest) -> None:
 
 
 def check_prices(request: OrderRequest) -> None:
-    """Refuse prices that are missing, don't belong to the type of order, or aren't positive."""
+    """Raise ``Refusal`` for prices that are missing, don't belong to the order type, or aren't positive."""
     limit, stop = request.limit_price is not None, request.stop_price is not None
     trails = (request.trail_price is not None) + (request.trail_percent is not None)
     match request.type:
@@ -224,7 +224,7 @@ def _check_class(request: OrderRequest) -> None:
 
 
 def _with_limit_of_take_profit(request: OrderRequest) -> OrderRequest:
-    """Let the take-profit of an oco stand for the limit price it is documented to be."""
+    """Return an oco request with its take-profit as the limit price, as documented."""
     return replace(request, limit_price=request.take_profit)
 
 
@@ -280,6 +280,6 @@ def _client_order_id(values: Mapping[str, object]) -> str | None:
         raise messages.ID_TOO_LONG()
     try:
         text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair is no text
+    except UnicodeEncodeError:  # a lone surrogate
         raise messages.BAD_BODY() from None
     return text

@@ -1,4 +1,4 @@
-"""Query parameters: text in, values out, or a refusal that names the parameter."""
+"""Query parameters: text in, values out, or a ``Refusal`` that names the parameter."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from datetime import date
 
 from replay.simulator.intake import messages
-from replay.simulator.moments import read, read_day
+from replay.simulator.timestamps import read, read_day
 
 _FLAGS = {"true": True, "false": False, "1": True, "0": False, "t": True, "f": False}
 _MOST_DIGITS = 9
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    """Read true or false; false if it isn't there. Raises ``Refusal`` for anything else."""
+    """Return a boolean parameter, False if it is missing. Raises ``Refusal`` for any other text."""
     text = query.get(name)
     if not text:
         return False
@@ -24,7 +24,7 @@ def flag(query: Mapping[str, str], name: str) -> bool:
 
 
 def count(query: Mapping[str, str], name: str, default: int, most: int) -> int:
-    """Read a whole number from 1 on, and take ``most`` for anything above it."""
+    """Return a whole number from 1 to ``most``; larger ones are read as ``most``."""
     text = query.get(name)
     if not text:
         return default
@@ -35,15 +35,15 @@ def count(query: Mapping[str, str], name: str, default: int, most: int) -> int:
 
 
 def word(query: Mapping[str, str], name: str, allowed: frozenset[str], default: str) -> str:
-    """Read one of several words."""
+    """Return a parameter that must be one of ``allowed``."""
     text = query.get(name) or default
     if text not in allowed:
         raise messages.BAD_PARAMETER(name)
     return text
 
 
-def moment(query: Mapping[str, str], name: str) -> int | None:
-    """Read a day or a moment, nanoseconds since 1970."""
+def timestamp_ns(query: Mapping[str, str], name: str) -> int | None:
+    """Return a timestamp or the midnight of a day, nanoseconds since 1970; ``None`` if it is missing."""
     text = query.get(name)
     if not text:
         return None
@@ -54,7 +54,7 @@ def moment(query: Mapping[str, str], name: str) -> int | None:
 
 
 def day(query: Mapping[str, str], name: str) -> date | None:
-    """Read a day, also at the head of a moment."""
+    """Return a day, alone or at the start of a timestamp; ``None`` if it is missing."""
     text = query.get(name)
     if not text:
         return None
@@ -65,7 +65,7 @@ def day(query: Mapping[str, str], name: str) -> date | None:
 
 
 def words(query: Mapping[str, str], name: str) -> frozenset[str] | None:
-    """Read a list with commas between; ``None`` if it isn't there."""
+    """Return a comma-separated list; ``None`` if it is missing."""
     text = query.get(name)
     if not text:
         return None

@@ -1,4 +1,4 @@
-"""What Alpaca says when it says no: a status, a code, a message and, for some, more fields."""
+"""Errors in Alpaca's form: a status, a code, a message and, for some, more fields."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """A request that is answered with an error; it has changed nothing.
+    """A request was refused; it has changed nothing.
 
-    ``status``: HTTP's. ``body``: the JSON object, ``{"code": …, "message": …}`` and what Alpaca adds to it.
+    ``status``: HTTP. ``body``: the JSON object ``{"code": …, "message": …}`` with Alpaca's further fields.
     """
 
     def __init__(self, status: int, code: int | None, message: str, **more: Any) -> None:
@@ -20,20 +20,20 @@ class Refusal(Exception):
 
 
 def malformed(message: str, **more: Any) -> Refusal:
-    """Say that a request is not well-formed: 422, code 40010001."""
+    """Return the refusal of a malformed request: 422, code 40010001."""
     return Refusal(422, 40010001, message, **more)
 
 
 def unprocessable(message: str, **more: Any) -> Refusal:
-    """Say that a well-formed request can't be done: 422, code 42210000."""
+    """Return the refusal of a well-formed request that isn't possible: 422, code 42210000."""
     return Refusal(422, 42210000, message, **more)
 
 
 def forbidden(message: str, **more: Any) -> Refusal:
-    """Say that the account may not: 403, code 40310000."""
+    """Return the refusal of a request that the account isn't permitted: 403, code 40310000."""
     return Refusal(403, 40310000, message, **more)
 
 
 def not_found(message: str) -> Refusal:
-    """Say that there is no such thing: 404, code 40410000."""
+    """Return the refusal of a request for an unknown object: 404, code 40410000."""
     return Refusal(404, 40410000, message)

@@ -1,12 +1,12 @@
-"""Prices, hours, time and assets: all that the venue asks of the world around it.
+"""Prices, hours, time and assets: everything that the venue needs from outside.
 
 ::
 
-    surroundings   what it asks, as protocols
+    surroundings   the protocols that the venue requires
     prices         a random walk from the seed, or bars of a file; each symbol has one path
-      bars, paths  how a price moves within a bar; what is asked of a path
-    tape           the prices that the venue deals with: adjusted for splits
-    sessions       the exchange's days, half days included
+      bars, paths  the path of a price within bars; queries on a path
+    tape           the venue's prices, adjusted for splits
+    sessions       the exchange's sessions, half days included
     clock          the simulated time
     assets         the list of assets
 """

@@ -1,8 +1,8 @@
-"""The list of assets: a few hundred well-known US shares and funds, and whatever else has prices.
+"""The list of assets: a few hundred well-known US shares and funds, and every other symbol with prices.
 
-``assets.csv`` is written by hand: names and exchanges are real, flags need not be Alpaca's of the day. Some
-lines are there for what they refuse: OCGN is not fractionable, AMC not shortable, LCID hard to borrow, HIHO
-not marginable, TCEHY not tradable, TWTR inactive.
+``assets.csv`` is written by hand: names and exchanges are real, flags need not equal Alpaca's. Some lines
+serve refusals: OCGN is not fractionable, AMC not shortable, LCID hard to borrow, HIHO not marginable, TCEHY
+not tradable, TWTR inactive.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class Asset:
 
     @cached_property
     def id(self) -> str:
-        """The asset's id: a UUID made from its symbol, the same in every simulator; not Alpaca's own."""
+        """The asset's id: a UUID derived from its symbol, the same in every simulator; not Alpaca's own."""
         return str(uuid5(_NAMESPACE, self.symbol))
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Alpaca's attributes: whatever is fractionable has options and trades at all hours."""
+        """Alpaca's attributes: every fractionable asset has options and trades at all hours."""
         return _WITH_OPTIONS if self.fractionable else ()
 
     def body(self) -> dict[str, Any]:
-        """Give Alpaca's JSON object; margin is 30 per cent, or all where it is not marginable."""
+        """Return Alpaca's JSON object; margin is 30 per cent, or 100 where it is not marginable."""
         margin = 30 if self.marginable else 100
         return {
             "id": self.id,
@@ -71,7 +71,7 @@ class Asset:
 
 
 class Assets:
-    """All assets, to be found by symbol or id."""
+    """All assets, indexed by symbol and id."""
 
     def __init__(self, assets: Iterable[Asset]) -> None:
         self._sorted = sorted(assets, key=lambda asset: (asset.exchange, asset.symbol))
@@ -79,11 +79,11 @@ class Assets:
 
     @classmethod
     def load(cls, extra_symbols: Iterable[str] = ()) -> Assets:
-        """Read the shipped list; symbols that it lacks are added as NASDAQ shares that allow everything."""
+        """Return the shipped list; extra symbols are added as NASDAQ shares with all flags set."""
         return _loaded(tuple(extra_symbols))
 
     def get(self, symbol_or_id: str) -> Asset | None:
-        """Find one by its symbol, as it is written, or by its id."""
+        """Return an asset by its symbol (case-sensitive) or id, None if there is none."""
         return self._found.get(symbol_or_id) or self._found.get(symbol_or_id.lower())
 
     def listing(
@@ -94,7 +94,7 @@ class Assets:
         *,
         attributes: Collection[str] = (),
     ) -> list[Asset]:
-        """Give those that match all that is asked, and any of the ``attributes``, by exchange and symbol."""
+        """Return the assets that match all filters and any of ``attributes``, by exchange and symbol."""
         if asset_class not in (None, "", CLASS):
             return []
         return [

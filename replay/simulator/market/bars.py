@@ -1,4 +1,4 @@
-"""Bars as paths of prices: what a CSV or Parquet file of them must be, and how a price moves within each."""
+"""Bars as paths of prices: validation of a CSV or Parquet file, and the path within each bar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.errors import ConfigurationError, UnreadableFile
 from engine.model.calendar import NEW_YORK
 from replay.simulator.market.paths import MICRO, Path
 from replay.simulator.market.sessions import session
-from replay.simulator.moments import SECOND
+from replay.simulator.timestamps import SECOND
 
 PRICES = ("open", "high", "low", "close")
 COLUMNS = ("symbol", "timestamp", *PRICES)
@@ -28,7 +28,7 @@ _ZONE = r"[T ]\d{2}.*(?:Z|[+-]\d{2}(?::?\d{2})?)$"
 
 
 def read_bars(file: FilePath) -> pd.DataFrame:
-    """Read the columns of a CSV or Parquet file as they are; raises UnreadableFile."""
+    """Return the columns of a CSV or Parquet file unchanged; raises UnreadableFile."""
     try:
         if file.suffix.lower() in (".parquet", ".pq"):
             return pd.read_parquet(file)
@@ -41,10 +41,10 @@ def read_bars(file: FilePath) -> pd.DataFrame:
 
 
 def bar_paths(frame: pd.DataFrame, source: str) -> Mapping[str, Path]:
-    """Give each symbol's path; raises UnreadableFile, naming ``source`` and the row, for bars that can't be.
+    """Return each symbol's path; raises UnreadableFile, with ``source`` and row, for invalid bars.
 
-    ``frame``: ``symbol``, ``timestamp`` (text with a zone or a column that has one), ``open``, ``high``,
-    ``low``, ``close`` (numbers or text); more columns are left alone.
+    ``frame``: ``symbol``, ``timestamp`` (text with a zone, or a column that has one), ``open``, ``high``,
+    ``low``, ``close`` (numbers or text); further columns are ignored.
     """
     rows = _Rows(frame, source)
     bars = _checked(rows)
@@ -61,7 +61,7 @@ def bar_paths(frame: pd.DataFrame, source: str) -> Mapping[str, Path]:
 
 
 def _path(begins_ns: NDArray[np.int64], ends_ns: NDArray[np.int64], prices: NDArray[np.int64]) -> Path:
-    """Lay four knots for each bar and one more where its close holds until the next begins."""
+    """Return a path with four knots per bar, and one more where its close holds until the next begins."""
     opens, highs, lows, closes = prices.T
     rises = closes >= opens
     third_ns = (ends_ns - begins_ns) // 3
@@ -78,13 +78,13 @@ def _path(begins_ns: NDArray[np.int64], ends_ns: NDArray[np.int64], prices: NDAr
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The rows of a file as they are, and how to say what is wrong with one."""
+    """The unchanged rows of a file, and the errors that name one."""
 
     frame: pd.DataFrame
     source: str
 
     def refuse(self, bad: Any, name: str, rule: str, remedy: str) -> None:
-        """Refuse the file for the first row that is bad."""
+        """Raise UnreadableFile for the first bad row, if there is one."""
         where = np.flatnonzero(np.asarray(bad, dtype=np.bool_))
         if where.size:
             at = int(where[0])
@@ -92,12 +92,12 @@ class _Rows:
             raise UnreadableFile(f"{self.place(at)}: {name} is {value!r}; expected {rule}", remedy=remedy)
 
     def place(self, at: int) -> str:
-        """Name a row: in a CSV file by its line, below the header's."""
+        """Return the place of a row: in a CSV file its line, counting the header."""
         return f"{self.source}:{at + (2 if self.source.lower().endswith('.csv') else 1)}"
 
 
 def _checked(rows: _Rows) -> pd.DataFrame:
-    """Give symbol, t_ns (int64), float64 prices and ``at``, place in the file; sorted by the first two."""
+    """Return symbol, t_ns (int64), float64 prices and ``at``, the row number; sorted by the first two."""
     frame, source = rows.frame, rows.source
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
@@ -109,7 +109,7 @@ def _checked(rows: _Rows) -> pd.DataFrame:
         raise UnreadableFile(f"{source}: it has no bars; expected one or more", remedy="Add bars.")
     symbols = frame["symbol"].fillna("").astype("str").str.strip().to_numpy()
     rows.refuse(symbols == "", "symbol", "a symbol", "Name it, or drop the row.")
-    bars = pd.DataFrame({"symbol": symbols, "t_ns": _moments(rows), "at": np.arange(len(frame))})
+    bars = pd.DataFrame({"symbol": symbols, "t_ns": _timestamps_ns(rows), "at": np.arange(len(frame))})
     for name in PRICES:
         bars[name] = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         bad = ~bars[name].between(_LOWEST, _HIGHEST)
@@ -123,7 +123,7 @@ def _checked(rows: _Rows) -> pd.DataFrame:
     return bars.sort_values(["symbol", "t_ns"], kind="stable")
 
 
-def _moments(rows: _Rows) -> NDArray[np.int64]:
+def _timestamps_ns(rows: _Rows) -> NDArray[np.int64]:
     column = rows.frame["timestamp"]
     remedy = "Write it like 2026-03-02T09:30:00-05:00."
     if not pd.api.types.is_datetime64_any_dtype(column):
@@ -134,13 +134,13 @@ def _moments(rows: _Rows) -> NDArray[np.int64]:
         remedy = "Give the column one, such as tz_localize('America/New_York')."
         rows.refuse(np.ones(len(column)), "timestamp", "a time with its zone", remedy)
     rows.refuse(column.isna(), "timestamp", "a time", remedy)
-    moments: NDArray[np.int64] = column.dt.tz_convert("UTC").dt.as_unit("ns").astype("int64").to_numpy()
-    return moments
+    t_ns: NDArray[np.int64] = column.dt.tz_convert("UTC").dt.as_unit("ns").astype("int64").to_numpy()
+    return t_ns
 
 
 def _length_ns(bars: pd.DataFrame, rows: _Rows) -> int:
     symbols = bars["symbol"].to_numpy()
-    following = np.flatnonzero(symbols[1:] == symbols[:-1])  # pandas' diff would go by way of floats
+    following = np.flatnonzero(symbols[1:] == symbols[:-1])  # pandas' diff would convert to floats
     if not following.size:
         return _MINUTE
     gaps_ns = np.diff(bars["t_ns"].to_numpy())[following]
@@ -155,10 +155,10 @@ def _length_ns(bars: pd.DataFrame, rows: _Rows) -> int:
 
 
 def _session_hours(of_symbol: pd.DataFrame, rows: _Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give open and close of the sessions of bars of a day, which are stamped midnight in New York or UTC."""
-    moments = pd.to_datetime(of_symbol["t_ns"], utc=True)
-    midnight_utc = (moments == moments.dt.normalize()).to_numpy()
-    in_utc, in_new_york = moments.dt.date.to_numpy(), moments.dt.tz_convert(NEW_YORK).dt.date.to_numpy()
+    """Return open and close of the sessions of daily bars, stamped midnight in New York or UTC."""
+    starts = pd.to_datetime(of_symbol["t_ns"], utc=True)
+    midnight_utc = (starts == starts.dt.normalize()).to_numpy()
+    in_utc, in_new_york = starts.dt.date.to_numpy(), starts.dt.tz_convert(NEW_YORK).dt.date.to_numpy()
     hours: list[tuple[int, int]] = []
     for day, at in zip(np.where(midnight_utc, in_utc, in_new_york), of_symbol["at"], strict=True):
         try:

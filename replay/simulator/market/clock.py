@@ -1,6 +1,6 @@
-"""The simulated time: a clock that follows the real one, runs by itself, or moves only when told.
+"""The simulated time: a clock that follows the wall clock, runs at its own speed, or moves only on request.
 
-The only place that reads the wall clock for what is simulated.
+The only module that reads the wall clock for the simulation.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Literal
 from engine.errors import ConfigurationError
 from engine.model.calendar import trading_date
 from replay.simulator.market.sessions import FIRST_NS, LAST_NS, session
-from replay.simulator.moments import SECOND, written
+from replay.simulator.timestamps import SECOND, written
 
 Mode = Literal["running", "wall", "manual"]
 
 
 class SimulatedClock:
-    """The moment that everything in the simulator happens at, nanoseconds since 1970 UTC; never backwards.
+    """The simulator's current time, nanoseconds since 1970 UTC; it never goes back.
 
     ``running`` goes ``speed`` times as fast as the wall clock, ``manual`` stands still between calls,
-    ``wall`` is the real time. The first two begin at ``start_ns``: by default half way through the session
-    of the real moment, or the next one, so that the market is open whatever the day. A running clock stops
-    at ``LAST_NS``, where the calendar ends.
+    ``wall`` is the real time. The first two start at ``start_ns``: by default in the middle of the session of
+    the real time, or of the next one, so that the market is open. A running clock stops at ``LAST_NS``, where
+    the calendar ends.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class SimulatedClock:
         self._speed = _checked_speed(speed)
         if start_ns is None or mode == "wall":
             start_ns = self._wall_ns() if mode == "wall" else mid_session_ns(self._wall_ns())
-        self._base_ns = _checked_moment(start_ns)
+        self._base_ns = _checked_ns(start_ns)
         self._since_ns = self._monotonic_ns()
 
     def now_ns(self) -> int:
-        """Give the moment."""
+        """Return the current time."""
         if self.mode == "wall":
-            self._base_ns = max(self._base_ns, self._wall_ns())  # the real clock is set back now and then
+            self._base_ns = max(self._base_ns, self._wall_ns())  # the wall clock may be set back
         elif self.mode == "running":
             elapsed_ns = self._monotonic_ns() - self._since_ns
             passed_ns = elapsed_ns if self._speed == 1 else int(elapsed_ns * self._speed)
@@ -58,30 +58,30 @@ class SimulatedClock:
         return self._base_ns
 
     def advance(self, seconds: float) -> None:
-        """Go forward by some seconds; raises ConfigurationError for less than none and in ``wall`` mode."""
+        """Move forward by some seconds; raises ConfigurationError if negative and in ``wall`` mode."""
         if not 0 <= seconds < math.inf:
             raise ConfigurationError(
                 f"advance is by {seconds} s; expected 0 or more. The clock never goes back."
             )
         self._check_can_be_moved()
-        self._begin_again(_checked_moment(self.now_ns() + round(seconds * SECOND)))
+        self._begin_again(_checked_ns(self.now_ns() + round(seconds * SECOND)))
 
     def set(self, t_ns: int) -> None:
-        """Go forward to a moment; raises ConfigurationError for one that is past and in ``wall`` mode."""
+        """Move forward to a timestamp; raises ConfigurationError for a past one and in ``wall`` mode."""
         self._check_can_be_moved()
         now_ns = self.now_ns()
-        t_ns = _checked_moment(t_ns)
+        t_ns = _checked_ns(t_ns)
         if t_ns < now_ns:
             raise ConfigurationError(
-                f"the clock is to be set to {written(t_ns)} and is at {written(now_ns)}; expected no earlier "
-                f"moment. Reset the simulator to begin anew."
+                f"the clock is at {written(now_ns)} and can't be set back to {written(t_ns)}; expected no "
+                f"earlier time. Reset the simulator to start over."
             )
         self._begin_again(t_ns)
 
     def run(self, speed: float = 1.0) -> None:
-        """Run from now on at ``speed`` times the wall clock's, 0 to stand still.
+        """Run at ``speed`` times the wall clock's speed from now on, 0 to stand still.
 
-        Raises ConfigurationError in ``wall`` mode and for a speed that can't be.
+        Raises ConfigurationError in ``wall`` mode and for an invalid speed.
         """
         self._check_can_be_moved()
         mode: Mode = "manual" if speed == 0 else "running"
@@ -90,19 +90,19 @@ class SimulatedClock:
         self.mode, self._speed = mode, speed
 
     def _begin_again(self, t_ns: int) -> None:
-        """Go on from a moment. It comes from one look at the clock: by a second one, time has gone by."""
+        """Continue from ``t_ns``, which the caller computed from a single reading of the clock."""
         self._base_ns = t_ns
         self._since_ns = self._monotonic_ns()
 
     def _check_can_be_moved(self) -> None:
         if self.mode == "wall":
             raise ConfigurationError(
-                "the clock follows the real time; expected one that can be moved. Start without --wall-clock."
+                "the clock follows the real time and can't be moved. Start without --wall-clock."
             )
 
 
 def mid_session_ns(wall_ns: int) -> int:
-    """Give the moment half way between open and close of the session that a moment belongs to."""
+    """Return the middle between open and close of the session that a timestamp belongs to."""
     hours = session(trading_date(datetime.fromtimestamp(wall_ns // SECOND, UTC)))
     return (hours.open_ns + hours.close_ns) // 2
 
@@ -115,11 +115,11 @@ def _checked_speed(speed: float) -> float:
     return speed
 
 
-def _checked_moment(t_ns: int) -> int:
+def _checked_ns(t_ns: int) -> int:
     if not FIRST_NS <= t_ns <= LAST_NS:
         raise ConfigurationError(
             f"the clock is to be at {t_ns} ns since 1970; the calendar goes from {written(FIRST_NS)} "
-            f"to {written(LAST_NS)}. Give a moment between them."
+            f"to {written(LAST_NS)}. Choose a time between them."
         )
     return t_ns
 

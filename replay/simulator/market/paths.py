@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 MICRO = 1_000_000
-"""Units of a dollar in which paths give prices."""
+"""Units per dollar of the prices of paths."""
 
 
 @dataclass(slots=True, eq=False)
 class Path:
     """Straight lines from knot to knot; before the first knot its price, after the last one its price.
 
-    ``offsets_ns`` are the knots' moments after ``start_ns``, strictly increasing; ``values`` their prices in
+    ``offsets_ns`` are the knots' times after ``start_ns``, strictly increasing; ``values`` their prices in
     units of ``unit`` millionths of a dollar. Between knots the price is rounded down to a millionth, which
-    leaves each line only rising or only falling. Stretches of time are given by their first and last
-    nanosecond, both inclusive. The line that was asked for last is kept at hand, since it is mostly the next
-    one too: its first moment and the one after its last, the price at the first and the change over it.
+    keeps each line monotonic. Intervals are given by their first and last nanosecond, both inclusive. The
+    line that was used last is cached, since it is mostly the next one too: its start, its exclusive end, the
+    price at its start and the change over it.
     """
 
     start_ns: int
@@ -30,7 +30,7 @@ class Path:
     _line: tuple[int, int, int, int] = field(default=(0, 0, 0, 0), init=False, repr=False)
 
     def price(self, t_ns: int) -> int:
-        """Give the price at a moment, in millionths of a dollar."""
+        """Return the price at a timestamp, in millionths of a dollar."""
         offset_ns = t_ns - self.start_ns
         begin_ns, end_ns, begin, change = self._line
         if not begin_ns <= offset_ns < end_ns:
@@ -44,7 +44,7 @@ class Path:
         return begin + change * (offset_ns - begin_ns) // (end_ns - begin_ns)
 
     def extremes(self, first_ns: int, last_ns: int) -> tuple[int, int]:
-        """Give the lowest and the highest price of a stretch, in millionths of a dollar."""
+        """Return the lowest and the highest price of an interval, in millionths of a dollar."""
         at_first, at_last = self.price(first_ns), self.price(last_ns)
         knots = self.values[self._knots(first_ns, last_ns)]
         if not knots.size:
@@ -53,11 +53,11 @@ class Path:
         return min(at_first, at_last, low), max(at_first, at_last, high)
 
     def first_at_or_below(self, level: int, first_ns: int, last_ns: int) -> int | None:
-        """Give the first nanosecond of a stretch at which the price is a level or less."""
+        """Return the first nanosecond of an interval at which the price is at or below a level."""
         return self._first(level, first_ns, last_ns, sign=1)
 
     def first_at_or_above(self, level: int, first_ns: int, last_ns: int) -> int | None:
-        """Give the first nanosecond of a stretch at which the price is a level or more."""
+        """Return the first nanosecond of an interval at which the price is at or above a level."""
         return self._first(-level, first_ns, last_ns, sign=-1)
 
     def _knots(self, first_ns: int, last_ns: int) -> slice:
@@ -66,7 +66,7 @@ class Path:
         return slice(int(first), int(last))
 
     def _first(self, level: int, first_ns: int, last_ns: int, *, sign: int) -> int | None:
-        """Find where ``sign * price <= level``; what rises is looked at upside down."""
+        """Return the first nanosecond with ``sign * price <= level``; ``sign`` is -1 for rising prices."""
         if sign * self.price(first_ns) <= level:
             return first_ns
         knots = self._knots(first_ns, last_ns)
@@ -79,7 +79,7 @@ class Path:
         return None
 
     def _crossing(self, level: int, end: int, *, falls: bool) -> int:
-        """Give the first nanosecond at a level on the line that ends at a knot and crosses it."""
+        """Return the first nanosecond at a level on the line that ends at a knot and crosses it."""
         begin_ns = int(self.offsets_ns[end - 1])
         span_ns = int(self.offsets_ns[end]) - begin_ns
         begin = int(self.values[end - 1]) * self.unit

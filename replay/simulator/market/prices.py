@@ -1,8 +1,8 @@
-"""Prices of every symbol at every moment: a seeded random walk, or bars from a file.
+"""Prices of every symbol at every time: a seeded random walk, or bars from a file.
 
-Both give each symbol one path of its mid price over time; quotes, extremes, the moments at which a level is
-reached and the prices of auctions all come from that path, so that none contradicts another. Asking changes
-nothing: the answer is a function of symbol and time.
+Each symbol has one path of its mid price over time. Quotes, extremes, the times at which a level is reached
+and auction prices all come from that path, so that none contradicts another. Prices are a pure function of
+symbol and time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from replay.simulator.market.sessions import (
     session_number,
 )
 from replay.simulator.market.surroundings import Market
-from replay.simulator.moments import SECOND
+from replay.simulator.timestamps import SECOND
 
 __all__ = ["Bars", "Market", "Quote", "RandomWalk"]
 
@@ -41,7 +41,7 @@ _CENT, _HUNDREDTH_OF_A_CENT = MICRO // 100, MICRO // 10_000
 _MICRO_STEP = Decimal("1e-6")
 _SECONDS = np.arange(16 * 3600 + 1, dtype=np.int64) * SECOND  # from 04:00 to 20:00, the longest session
 
-Stretch = tuple[Path, int, int]
+Interval = tuple[Path, int, int]
 """A path and the first and last nanosecond, both inclusive, for which it holds."""
 
 
@@ -53,29 +53,29 @@ class Quote(NamedTuple):
 
 
 class PathMarket(Protocol):
-    """A market made of paths: whoever says which path holds when has all the rest from here."""
+    """A market made of paths: subclasses implement ``knows``, ``path`` and ``paths``."""
 
     def knows(self, symbol: str) -> bool:
-        """Say whether it has prices of the symbol."""
+        """Return whether it has prices of the symbol."""
 
     def path(self, symbol: str, t_ns: int) -> Path:
-        """Give the path that holds at a moment."""
+        """Return the path that holds at a timestamp."""
 
-    def paths(self, symbol: str, first_ns: int, last_ns: int) -> Iterator[Stretch]:
-        """Give the paths that hold one after the other from one nanosecond to another, both inclusive."""
+    def paths(self, symbol: str, first_ns: int, last_ns: int) -> Iterator[Interval]:
+        """Yield the paths that hold in turn from one nanosecond to another, both inclusive."""
 
     def price(self, symbol: str, t_ns: int) -> Decimal:
-        """Give the mid price at a moment, in whole millionths of a dollar."""
+        """Return the mid price at a timestamp, in whole millionths of a dollar."""
         return self.path(symbol, t_ns).price(t_ns) * _MICRO_STEP
 
     def quote(self, symbol: str, t_ns: int) -> Quote:
-        """Give bid and ask around the mid: 2 basis points away and then on to the next tick."""
+        """Return bid and ask around the mid: 2 basis points away, rounded outwards to the tick."""
         return _quote(self.path(symbol, t_ns).price(t_ns))
 
     def extremes(self, symbol: str, from_ns: int, to_ns: int) -> tuple[Decimal, Decimal]:
-        """Give the lowest and the highest mid after ``from_ns`` and up to ``to_ns``.
+        """Return the lowest and the highest mid after ``from_ns`` and up to ``to_ns``.
 
-        Of an empty stretch, where there is none, both are the price at ``to_ns``.
+        For an empty interval both are the price at ``to_ns``.
         """
         first_ns = min(from_ns + 1, to_ns)
         found = [path.extremes(first, last) for path, first, last in self.paths(symbol, first_ns, to_ns)]
@@ -83,7 +83,7 @@ class PathMarket(Protocol):
         return low * _MICRO_STEP, high * _MICRO_STEP
 
     def first_at_or_below(self, symbol: str, level: Decimal, from_ns: int, to_ns: int) -> int | None:
-        """Give the first moment after ``from_ns``, up to ``to_ns``, at which the mid is a level or less."""
+        """Return the first time after ``from_ns``, up to ``to_ns``, with the mid at or below a level."""
         micro = math.floor(level.scaleb(6, EXACT))
         for path, first, last in self.paths(symbol, from_ns + 1, to_ns):
             reached_ns = path.first_at_or_below(micro, first, last)
@@ -92,7 +92,7 @@ class PathMarket(Protocol):
         return None
 
     def first_at_or_above(self, symbol: str, level: Decimal, from_ns: int, to_ns: int) -> int | None:
-        """Give the first moment after ``from_ns``, up to ``to_ns``, at which the mid is a level or more."""
+        """Return the first time after ``from_ns``, up to ``to_ns``, with the mid at or above a level."""
         micro = math.ceil(level.scaleb(6, EXACT))
         for path, first, last in self.paths(symbol, from_ns + 1, to_ns):
             reached_ns = path.first_at_or_above(micro, first, last)
@@ -101,15 +101,15 @@ class PathMarket(Protocol):
         return None
 
     def open_price(self, symbol: str, day: date) -> Decimal:
-        """Give the opening auction's price; raises ConfigurationError for a day without a session."""
+        """Return the opening auction's price; raises ConfigurationError for a day without a session."""
         return self._auction(symbol, session(day).open_ns)
 
     def close_price(self, symbol: str, day: date) -> Decimal:
-        """Give the closing auction's price; raises ConfigurationError for a day without a session."""
+        """Return the closing auction's price; raises ConfigurationError for a day without a session."""
         return self._closing(symbol, session(day))
 
     def previous_close(self, symbol: str, t_ns: int) -> Decimal:
-        """Give the closing price of the session before the one that is on at a moment, or is next."""
+        """Return the closing price of the session before the current or next one."""
         before = max(number_ending_after(t_ns) - 1, 0)
         return self._closing(symbol, session_number(before))
 
@@ -125,9 +125,9 @@ class PathMarket(Protocol):
 class RandomWalk(PathMarket):
     """Prices of any symbol, all from one seed: near 100 at ``start_ns``, moving 1 to 2 per cent a day.
 
-    The level at the end of every session is a random walk over the days, bent so that it stays within about
-    50 and 200; within a session, seconds are a random walk from a small gap after the last level to the next,
-    a third as lively outside regular hours. Between sessions the price stands still.
+    The level at the end of every session is a random walk over the days, bounded to about 50 to 200. Within a
+    session the price per second is a random walk from the last level plus a small gap to the next level, with
+    a third of the volatility outside regular hours. Between sessions the price is constant.
     """
 
     _DAY_SD = 0.012
@@ -147,15 +147,15 @@ class RandomWalk(PathMarket):
         self._path = lru_cache(self._SESSIONS_KEPT)(self._make_path)
 
     def knows(self, symbol: str) -> bool:
-        """Every symbol has prices."""
+        """Return True for any symbol but the empty one."""
         return bool(symbol)
 
     def path(self, symbol: str, t_ns: int) -> Path:
-        """Give the path of the last session that has begun."""
+        """Return the path of the last session that has begun."""
         return self._path(symbol, number_begun(t_ns))
 
-    def paths(self, symbol: str, first_ns: int, last_ns: int) -> Iterator[Stretch]:
-        """Give one path for each session."""
+    def paths(self, symbol: str, first_ns: int, last_ns: int) -> Iterator[Interval]:
+        """Yield one path per session."""
         number, last_number = number_begun(first_ns), number_begun(last_ns)
         while number < last_number:
             ends_ns = session_number(number + 1).pre_ns - 1
@@ -172,7 +172,7 @@ class RandomWalk(PathMarket):
         return Path(hours.pre_ns, _SECONDS[: values.size], np.rint(values).astype(np.int32), self._UNIT)
 
     def _make_levels(self, symbol: str) -> tuple[Any, float]:
-        """Give the logarithms at all sessions' ends, one before the first too, and that of 100 dollars."""
+        """Return the log levels at the ends of all sessions and before the first, and that of 100 dollars."""
         chance = self._chance(symbol, "days")
         offset = chance.uniform(-self._START_SPREAD, self._START_SPREAD)
         walk = np.cumsum(chance.standard_normal(session_count() + 1) * self._DAY_SD)
@@ -186,12 +186,12 @@ class RandomWalk(PathMarket):
         return levels, float(log_prices[max(second, 0)]) - offset
 
     def _log_session(self, symbol: str, hours: Session, before: float, end: float) -> Any:
-        """Give the logarithm of the price at every second of a session, from its begin to its end."""
+        """Return the logarithm of the price at every second of a session, both ends included."""
         chance = self._chance(symbol, hours.day.isoformat())
         begin = before + chance.standard_normal() * self._GAP_SD
         size = (hours.post_ns - hours.pre_ns) // SECOND
         steps = chance.standard_normal(size)
-        opens, closes = ((moment - hours.pre_ns) // SECOND for moment in (hours.open_ns, hours.close_ns))
+        opens, closes = ((t_ns - hours.pre_ns) // SECOND for t_ns in (hours.open_ns, hours.close_ns))
         steps[:opens] *= self._QUIET
         steps[closes:] *= self._QUIET
         variance = closes - opens + (size - closes + opens) * self._QUIET**2
@@ -208,11 +208,11 @@ class RandomWalk(PathMarket):
 class Bars(PathMarket):
     """Prices from bars: within each, open, then low and high (high first if it closes lower), then close.
 
-    ``frame`` has a row a bar: ``symbol``, ``timestamp`` (its beginning, with a zone), ``open``, ``high``,
-    ``low``, ``close``. A bar is as long as the shortest distance between two of one symbol (a minute where
-    there is none); bars of a day last from the open to the close of its session. The last close holds until
-    the next bar, the first open before the first. Other symbols have the prices of ``fallback``, if given;
-    else asking for one raises LookupError. Raises UnreadableFile for bars that can't be.
+    ``frame`` has one row per bar: ``symbol``, ``timestamp`` (its start, with a zone), ``open``, ``high``,
+    ``low``, ``close``. A bar is as long as the shortest distance between two bars of one symbol (a minute
+    where there is none); a daily bar lasts from the open to the close of its session. The last close holds
+    until the next bar; before the first bar its open holds. Other symbols have the prices of ``fallback``, or
+    raise LookupError without one. Raises UnreadableFile for invalid bars.
     """
 
     def __init__(
@@ -232,16 +232,16 @@ class Bars(PathMarket):
         return frozenset(self._paths)
 
     def knows(self, symbol: str) -> bool:
-        """Say whether there are bars of the symbol, or a fallback that knows it."""
+        """Return whether there are bars of the symbol, or a fallback that knows it."""
         return symbol in self._paths or (self._fallback is not None and self._fallback.knows(symbol))
 
     def path(self, symbol: str, t_ns: int) -> Path:
-        """Give the symbol's one path."""
+        """Return the symbol's only path."""
         path = self._paths.get(symbol)
         return self._elsewhere(symbol).path(symbol, t_ns) if path is None else path
 
-    def paths(self, symbol: str, first_ns: int, last_ns: int) -> Iterator[Stretch]:
-        """Give the symbol's one path."""
+    def paths(self, symbol: str, first_ns: int, last_ns: int) -> Iterator[Interval]:
+        """Yield the symbol's only path."""
         path = self._paths.get(symbol)
         if path is None:
             yield from self._elsewhere(symbol).paths(symbol, first_ns, last_ns)
@@ -267,7 +267,7 @@ def _quote(micro: int) -> Quote:
 
 
 def _tick(micro: int) -> int:
-    """Give the smallest step of a price: a cent from one dollar on, a hundredth of that below (Rule 612)."""
+    """Return the tick size of a price: a cent from one dollar on, a hundredth of that below (Rule 612)."""
     return _CENT if micro >= MICRO else _HUNDREDTH_OF_A_CENT
 
 

@@ -1,4 +1,4 @@
-"""The exchange's days: when New York opens and closes, half days included, and how Alpaca tells of it.
+"""The exchange's sessions: when New York opens and closes, half days included, and Alpaca's bodies for them.
 
 Sessions and early closes are those of the engine's calendar; ``test_sessions.py`` compares both with
 exchange_calendars day by day.
@@ -16,10 +16,10 @@ from typing import Any, Literal, NamedTuple
 from engine.errors import ConfigurationError
 from engine.model.calendar import EARLY_CLOSES, FIRST_DAY, LAST_DAY, NEW_YORK
 from engine.model.calendar import TABLE as CLOSED_WEEKDAYS
-from replay.simulator.moments import SECOND
+from replay.simulator.timestamps import SECOND
 
 LAST_ANSWERED = date(2029, 12, 31)
-"""Where GET /v2/calendar ends when it isn't asked for more, as Alpaca's does."""
+"""The last day of GET /v2/calendar without ``end``, as at Alpaca."""
 
 _HOUR = 3600 * SECOND
 _PRE, _OPEN, _CLOSE, _POST = time(4), time(9, 30), time(16), time(20)
@@ -29,7 +29,7 @@ _SATURDAY = 5
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One day: extended hours from ``pre_ns`` to ``post_ns``, within them ``open_ns`` to ``close_ns``.
+    """One session: extended hours from ``pre_ns`` to ``post_ns``, regular hours ``open_ns`` to ``close_ns``.
 
     A half day closes at 13:00, and its extended hours end at 17:00.
     """
@@ -42,7 +42,7 @@ class Session:
     early_close: bool
 
     def calendar_body(self) -> dict[str, Any]:
-        """Give Alpaca's JSON object of GET /v2/calendar; settlement is on the next trading day."""
+        """Return Alpaca's JSON object of GET /v2/calendar; settlement is on the next trading day."""
         close, post = (_EARLY_CLOSE, _EARLY_POST) if self.early_close else (_CLOSE, _POST)
         return {
             "date": self.day.isoformat(),
@@ -55,7 +55,7 @@ class Session:
 
 
 def session(day: date) -> Session:
-    """Give the session of a day; raises ConfigurationError for a day without one."""
+    """Return the session of a day; raises ConfigurationError for a day without one."""
     table = _table()
     at = bisect_left(table.days, day)
     if at == len(table.days) or table.days[at] != day:
@@ -67,32 +67,32 @@ def session(day: date) -> Session:
 
 
 def ending_after(t_ns: int) -> Session:
-    """Give the first session whose extended hours end after a moment: the one on, or the next."""
+    """Return the current session, or the next: the first whose extended hours end after a timestamp."""
     return session_number(number_ending_after(t_ns))
 
 
 def is_open(t_ns: int) -> bool:
-    """Say whether regular trading is on: from the open on, up to but without the close."""
+    """Return whether regular trading is open: the open inclusive, the close exclusive."""
     hours = ending_after(t_ns)
     return hours.open_ns <= t_ns < hours.close_ns
 
 
 def next_open_ns(t_ns: int) -> int:
-    """Give the first open after a moment."""
+    """Return the first open after a timestamp."""
     at = number_ending_after(t_ns)
     hours = session_number(at)
     return hours.open_ns if t_ns < hours.open_ns else session_number(at + 1).open_ns
 
 
 def next_close_ns(t_ns: int) -> int:
-    """Give the first close after a moment."""
+    """Return the first close after a timestamp."""
     at = number_ending_after(t_ns)
     hours = session_number(at)
     return hours.close_ns if t_ns < hours.close_ns else session_number(at + 1).close_ns
 
 
 def clock_body(t_ns: int) -> dict[str, Any]:
-    """Give Alpaca's JSON object of GET /v2/clock."""
+    """Return Alpaca's JSON object of GET /v2/clock."""
     return {
         "timestamp": in_new_york(t_ns),
         "is_open": is_open(t_ns),
@@ -109,8 +109,7 @@ def calendar(
 ) -> list[dict[str, Any]]:
     """Answer GET /v2/calendar: the sessions from ``start`` to ``end`` inclusive, by day or settlement.
 
-    What lies outside 2010 to 2045 is left out (Alpaca's goes from 1970 to 2029); without ``end``, 2029 is the
-    last year.
+    Only days from 2010 to 2045 are included (Alpaca: 1970 to 2029); without ``end``, 2029 is the last year.
     """
     table = _table()
     days = table.days if date_type == "TRADING" else table.settlements
@@ -120,7 +119,7 @@ def calendar(
 
 
 def in_new_york(t_ns: int) -> str:
-    """Write a moment as Alpaca's clock does: 2019-07-07T12:55:08.427247519-04:00."""
+    """Return a timestamp as Alpaca's clock writes it: 2019-07-07T12:55:08.427247519-04:00."""
     second, rest = divmod(t_ns, SECOND)
     local = datetime.fromtimestamp(second, UTC).astimezone(NEW_YORK).isoformat()
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
@@ -128,12 +127,12 @@ def in_new_york(t_ns: int) -> str:
 
 
 def number_begun(t_ns: int) -> int:
-    """Give the place of the last session whose extended hours have begun; 0 before the first."""
+    """Return the number of the last session whose extended hours have begun; 0 before the first."""
     return (bisect_right(_table().begins_ns, t_ns) or 1) - 1
 
 
 def number_ending_after(t_ns: int) -> int:
-    """Give the place of the first session whose extended hours end after a moment.
+    """Return the number of the first session whose extended hours end after a timestamp.
 
     Raises ConfigurationError where the calendar ends.
     """
@@ -142,7 +141,7 @@ def number_ending_after(t_ns: int) -> int:
 
 
 def session_number(at: int) -> Session:
-    """Give the session at a place, 0 is the first of 2010; raises ConfigurationError beyond the last."""
+    """Return a session by number, 0 is the first of 2010; raises ConfigurationError beyond the last."""
     if not 0 <= at < len(_table().days):
         raise ConfigurationError(
             f"the simulated time has left the calendar, which goes from {FIRST_DAY} to {LAST_DAY}. "
@@ -152,7 +151,7 @@ def session_number(at: int) -> Session:
 
 
 def session_count() -> int:
-    """Count the sessions of the calendar."""
+    """Return the number of sessions of the calendar."""
     return len(_table().days)
 
 
@@ -168,7 +167,7 @@ def _table() -> _Table:
     closed = _dates(CLOSED_WEEKDAYS)
     span = (FIRST_DAY + timedelta(days=after) for after in range((LAST_DAY - FIRST_DAY).days + 1))
     days = [day for day in span if day.weekday() < _SATURDAY and day not in closed]
-    last_settlement = days.pop()  # when that one itself settles is not in the calendar
+    last_settlement = days.pop()  # its own settlement is beyond the calendar
     return _Table(
         days=days,
         settlements=[*days[1:], last_settlement],
@@ -190,7 +189,7 @@ def _session(at: int) -> Session:
     return Session(
         day=day,
         pre_ns=pre_ns,
-        open_ns=_after(pre_ns, _OPEN),  # clocks change on Sundays, so that hours of one day simply add up
+        open_ns=_after(pre_ns, _OPEN),  # clocks change on Sundays, so the hours of a session add up
         close_ns=_after(pre_ns, _EARLY_CLOSE if early else _CLOSE),
         post_ns=_after(pre_ns, _EARLY_POST if early else _POST),
         early_close=early,
@@ -211,7 +210,7 @@ def _dates(table: Path) -> frozenset[date]:
 
 
 FIRST_NS = int(datetime(FIRST_DAY.year, 1, 5, 9, tzinfo=UTC).timestamp()) * SECOND
-"""The first moment that a simulated clock may show: 04:00 in New York on the second session."""
+"""The earliest time of a simulated clock: 04:00 in New York on the second session."""
 
 LAST_NS = int(datetime(LAST_DAY.year, 12, 1, tzinfo=UTC).timestamp()) * SECOND
-"""The last moment that a simulated clock may show: there are sessions enough after it."""
+"""The latest time of a simulated clock: enough sessions follow it."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from replay.simulator.decimals import EXACT, ZERO, is_whole, plain, plain_or_none, ratio, times
 from replay.simulator.market.surroundings import Asset
-from replay.simulator.moments import written, written_or_none
+from replay.simulator.timestamps import written, written_or_none
 
 Side = Literal["buy", "sell"]
 Type = Literal["market", "limit", "stop", "stop_limit", "trailing_stop"]

@@ -1,4 +1,4 @@
-"""Account activities: fills and splits, one page at a time; other types are known and have none."""
+"""Account activities, one page at a time: fills and splits; other known types are always empty."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from replay.simulator.account.book import Book, Fill, SplitPart
 from replay.simulator.decimals import plain
 from replay.simulator.intake import messages
-from replay.simulator.intake.queries import count, day, moment, word, words
-from replay.simulator.moments import NEW_YORK, SECOND, stamp_in_new_york, written
+from replay.simulator.intake.queries import count, day, timestamp_ns, word, words
 from replay.simulator.orders.ids import is_id
+from replay.simulator.timestamps import NEW_YORK, SECOND, stamp_in_new_york, written
 
 PAGE_SIZE = 100
 TYPES = frozenset({
@@ -40,7 +40,7 @@ _Activity = Fill | SplitPart
 
 
 def activities(book: Book, kind: str | None, query: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Give a page of activities; raises ``Refusal`` for an unknown type and for values that can't be read."""
+    """Return a page of activities; raises ``Refusal`` for an unknown type or an invalid parameter."""
     rows = _rows(book, _wanted(kind, query))
     newest_first = word(query, "direction", _DIRECTIONS, "desc") == "desc"
     size = count(query, "page_size", PAGE_SIZE, PAGE_SIZE)
@@ -60,7 +60,7 @@ def activities(book: Book, kind: str | None, query: Mapping[str, str]) -> list[d
 
 
 def body(fill: Fill) -> dict[str, Any]:
-    """Give Alpaca's JSON object of a fill."""
+    """Return Alpaca's JSON object of a fill."""
     return {
         "id": activity_id(fill),
         "activity_type": "FILL",
@@ -78,7 +78,7 @@ def body(fill: Fill) -> dict[str, Any]:
 
 
 def split_body(part: SplitPart) -> dict[str, Any]:
-    """Give Alpaca's JSON object of one half of a split: shares taken away, or given for them."""
+    """Return Alpaca's JSON object of one half of a split: the shares removed, or the shares added."""
     stamp = stamp_in_new_york(part.t_ns)
     return {
         "id": activity_id(part),
@@ -96,12 +96,12 @@ def split_body(part: SplitPart) -> dict[str, Any]:
 
 
 def activity_id(activity: _Activity) -> str:
-    """Give the id of an activity: the local time in New York, and an id of its own."""
+    """Return the id of an activity: the local time in New York and a unique id."""
     return f"{stamp_in_new_york(activity.t_ns)}::{activity.id}"
 
 
 def _rows(book: Book, wanted: frozenset[str]) -> Sequence[_Activity]:
-    """Give the wanted activities, oldest first."""
+    """Return the activities of the wanted types, oldest first."""
     if "SPLIT" not in wanted or not book.split_parts:
         return book.fills if "FILL" in wanted else []
     if "FILL" not in wanted:
@@ -111,7 +111,7 @@ def _rows(book: Book, wanted: frozenset[str]) -> Sequence[_Activity]:
 
 
 def _place(book: Book, rows: Sequence[_Activity], name: str) -> int:
-    """Find the activity that a page ended with; raises ``Refusal`` where there is none."""
+    """Return the index of the activity that a page ended with; raises ``Refusal`` if it is unknown."""
     if rows is book.fills:
         place = book.places.get(name)
     else:
@@ -122,7 +122,7 @@ def _place(book: Book, rows: Sequence[_Activity], name: str) -> int:
 
 
 def _wanted(kind: str | None, query: Mapping[str, str]) -> frozenset[str]:
-    """Give the types that are asked for, of those that there can be any of."""
+    """Return the requested types, of those that the simulator has."""
     if kind is not None:
         if kind not in TYPES:
             raise messages.BAD_ACTIVITY_TYPE(kind)
@@ -139,7 +139,7 @@ def _wanted(kind: str | None, query: Mapping[str, str]) -> frozenset[str]:
 
 def _bounds(rows: Sequence[_Activity], query: Mapping[str, str]) -> tuple[int, int]:
     first, last = 0, len(rows)
-    after_ns, until_ns = moment(query, "after"), moment(query, "until")
+    after_ns, until_ns = timestamp_ns(query, "after"), timestamp_ns(query, "until")
     if after_ns is not None:
         first = bisect_right(rows, after_ns, key=_time)
     if until_ns is not None:
@@ -159,5 +159,5 @@ def _time(activity: _Activity) -> int:
     return activity.t_ns
 
 
-def _ns(moment_: datetime) -> int:
-    return int(moment_.timestamp()) * SECOND
+def _ns(timestamp: datetime) -> int:
+    return int(timestamp.timestamp()) * SECOND

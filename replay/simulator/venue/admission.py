@@ -1,6 +1,6 @@
-"""Whether a well-formed order is taken: the rules that need the account, the asset, the market or the hour.
+"""The rules for accepting a well-formed order that need the account, the asset, the market or the time.
 
-The rules are tried in the order of ``admit``; the first that is broken is the answer. Nothing is changed.
+``Placing`` applies them in a fixed order, and the first broken rule is the reply. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from replay.simulator.intake.refusal import Refusal
 from replay.simulator.market.sessions import number_begun, session_number
 from replay.simulator.market.surroundings import Asset, Assets
 from replay.simulator.market.tape import Tape
-from replay.simulator.moments import SECOND
 from replay.simulator.orders.index import WASH_EXEMPT_CLASSES, OrderIndex
 from replay.simulator.orders.order import Intent, Side
+from replay.simulator.timestamps import SECOND
 
 SHORT_SALE_MARGIN = Decimal(
     "1.03"
-)  # S: a short sale is valued at 3 % above the ask, or at its limit if higher
+)  # S: a short sale is valued at 3 % above the ask, or at its limit price if higher
 LEAST_COST = ONE
 
 _MINUTE = 60 * SECOND
@@ -35,7 +35,7 @@ _FRACTIONAL_TYPES = frozenset({"market", "limit", "stop", "stop_limit"})
 
 
 class Admission:
-    """The rules of taking an order."""
+    """The rules for accepting an order."""
 
     def __init__(self, assets: Assets, tape: Tape, book: Book, index: OrderIndex, standing: Standing) -> None:
         self._assets = assets
@@ -45,7 +45,7 @@ class Admission:
         self._standing = standing
 
     def asset(self, symbol: str) -> Asset:
-        """Find the asset of an order; raises ``Refusal`` if there is none that trades."""
+        """Return the asset of an order; raises ``Refusal`` if it is unknown or doesn't trade."""
         asset = self._assets.get(symbol)
         if asset is None or not self._tape.knows(asset.symbol):
             raise messages.ASSET_NOT_FOUND_FOR_ORDER(symbol)
@@ -56,18 +56,18 @@ class Admission:
         return asset
 
     def check_client_order_id(self, client_order_id: str | None) -> None:
-        """Refuse an id that an order of the account has ever had."""
+        """Refuse a client id that any order of the account has had."""
         if client_order_id is not None and client_order_id in self._index.by_client_order_id:
             raise messages.NOT_UNIQUE()
 
     def check_rules(self, request: OrderRequest, asset: Asset, t_ns: int) -> None:
-        """Refuse what the asset, the price increments or the hour rule out."""
+        """Refuse an order that the asset, the price increments or the time of day rule out."""
         _check_fractions(request, asset)
         _check_increments(request)
         _check_window(request, t_ns)
 
     def check_wash_trade(self, request: OrderRequest, symbol: str) -> None:
-        """Refuse what could trade with an open order of the account (S, user-protection)."""
+        """Refuse an order that could trade with an open order of the account (S, user-protection)."""
         if request.order_class in WASH_EXEMPT_CLASSES or request.type == "trailing_stop":
             return
         existing = self._index.opposite_at_any_price(symbol, request.side)
@@ -82,7 +82,7 @@ class Admission:
             raise messages.WASH_TRADE(existing_order_id=existing.id, reject_reason=reason)
 
     def intent(self, request: OrderRequest, symbol: str) -> Intent:
-        """Infer whether an order opens or closes; raises ``Refusal`` if the request says otherwise."""
+        """Return the inferred intent of an order; raises ``Refusal`` if the request states another."""
         position = self._book.position(symbol)
         inferred: Intent
         if request.side == "buy":
@@ -94,7 +94,7 @@ class Admission:
         return inferred
 
     def check_class(self, request: OrderRequest, intent: Intent, symbol: str, t_ns: int) -> None:
-        """Refuse a bracket that closes, an oco that opens, and legs on the wrong side of the price."""
+        """Refuse a closing bracket, an opening oco, and legs on the wrong side of the price."""
         closes = intent.endswith("close")
         if request.order_class == "":
             return
@@ -117,9 +117,9 @@ class Admission:
     def shares_to_close(
         self, request: OrderRequest, symbol: str, t_ns: int, released: Decimal = ZERO
     ) -> Decimal:
-        """Give the shares that a closing order needs; raises ``Refusal`` if so many are not available.
+        """Return the shares that a closing order needs; raises ``Refusal`` if fewer are available.
 
-        ``released``: what the order that this one replaces keeps, and gives back.
+        ``released``: the shares reserved by the order that this one replaces.
         """
         requested = request.qty
         if requested is None:
@@ -132,7 +132,7 @@ class Admission:
         return requested
 
     def too_few(self, symbol: str, requested: Decimal, available: Decimal) -> Refusal:
-        """Say that the position has fewer shares available than were asked for."""
+        """Return the refusal of an order for more shares than the position has available."""
         position = self._book.position(symbol)
         existing, held = (ZERO, ZERO) if position is None else (position.qty, position.held)
         related = [order.id for order in self._index.open_orders(symbol) if order.holding]
@@ -148,7 +148,7 @@ class Admission:
         )
 
     def check_opening(self, request: OrderRequest, asset: Asset, configurations: Configurations) -> None:
-        """Refuse a short sale that isn't allowed, and opening both sides of a symbol at a time."""
+        """Refuse a short sale that isn't allowed, and opening orders on both sides of a symbol."""
         opposite = self._opening_order_against(request.side, asset.symbol)
         if request.side == "buy":
             if opposite:
@@ -179,9 +179,9 @@ class Admission:
         t_ns: int,
         released: Decimal = ZERO,
     ) -> Decimal:
-        """Give the price at which an opening order is valued.
+        """Return the price per share at which an opening order is valued.
 
-        Raises ``Refusal`` if the order costs more than the buying power there is, or less than a dollar.
+        Raises ``Refusal`` if the order costs more than the buying power, or less than a dollar.
         """
         unit_cost = self._cost_of_a_share(request, asset.symbol, t_ns)
         cost = times(unit_cost, request.qty) if request.qty is not None else request.notional or ZERO
@@ -205,7 +205,7 @@ class Admission:
         return self._tape.ask(symbol, t_ns) if side == "buy" else self._tape.bid(symbol, t_ns)
 
     def check_stop(self, request: OrderRequest, symbol: str, t_ns: int) -> None:
-        """Refuse a stop price that the market is already at or beyond."""
+        """Refuse a stop price that the market has already reached."""
         if request.stop_price is None:
             return
         price = self._tape.price(symbol, t_ns)

@@ -1,4 +1,4 @@
-"""Closing positions: one, by shares or by percentage, or all of them."""
+"""Closing positions: in full, by shares or by percentage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_PLACES = 9
 
 
 def request_to_close(position: Position, query: Mapping[str, str]) -> OrderRequest:
-    """Give the market order that closes ``qty``, ``percentage`` or, with neither in the query, everything."""
+    """Return the market order that closes ``qty``, ``percentage`` or, without either, everything."""
     return OrderRequest(
         symbol=position.asset.symbol,
         side=side_that_closes(position),

@@ -1,7 +1,7 @@
-"""Lists of orders: filters, order and limit of ``GET /v2/orders``.
+"""Lists of orders: filters, sorting and limit of ``GET /v2/orders``.
 
-Only as many orders are looked at as it takes to fill the page, from the newest or the oldest on; among the
-symbols asked for only theirs, and for the open ones only those.
+Orders are read from the newest or the oldest on until the page is full. A filter by symbol reads only the
+orders of those symbols, a list of open orders only the open ones.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from replay.simulator.exchange.matching import TO_EXCHANGE_NS
 from replay.simulator.intake import messages
-from replay.simulator.intake.queries import count, flag, moment, word, words
+from replay.simulator.intake.queries import count, flag, timestamp_ns, word, words
 from replay.simulator.orders.ids import is_id
 from replay.simulator.orders.index import OrderIndex
 from replay.simulator.orders.order import Order
@@ -31,7 +31,7 @@ _ASSET_CLASSES = frozenset({"us_equity", "us_option", "crypto", "crypto_perp", "
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
-    """What a list is asked for; the bounds are exclusive."""
+    """The filter of a list; its bounds are exclusive."""
 
     status: str
     limit: int
@@ -46,7 +46,7 @@ class OrderFilter:
     before_sequence: int
 
     def includes(self, order: Order) -> bool:
-        """Say whether an order belongs to the list."""
+        """Return whether an order belongs to the list."""
         if self.nested and order.group is not None and order.group.has_leg(order):
             return False
         if self.status == "open" and not _is_open(order, nested=self.nested):
@@ -61,7 +61,7 @@ class OrderFilter:
 
 
 def listed(index: OrderIndex, query: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Give the bodies of the orders that a query asks for; raises ``Refusal`` for values it can't read."""
+    """Return the bodies of the orders that match a query; raises ``Refusal`` for invalid parameters."""
     wanted = read_filter(index, query)
     if not wanted.us_equity:
         return []
@@ -70,9 +70,9 @@ def listed(index: OrderIndex, query: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def read_filter(index: OrderIndex, query: Mapping[str, str]) -> OrderFilter:
-    """Read the query parameters."""
+    """Return the filter in the query parameters; raises ``Refusal`` for invalid ones."""
     after_id, before_id = query.get("after_order_id"), query.get("before_order_id")
-    after_ns, until_ns = moment(query, "after"), moment(query, "until")
+    after_ns, until_ns = timestamp_ns(query, "after"), timestamp_ns(query, "until")
     if after_id and before_id:
         raise messages.BOTH_ORDER_IDS()
     if (after_id or before_id) and (after_ns is not None or until_ns is not None):
@@ -99,23 +99,23 @@ def read_filter(index: OrderIndex, query: Mapping[str, str]) -> OrderFilter:
 
 
 def _candidates(index: OrderIndex, wanted: OrderFilter) -> Iterator[Order]:
-    """Give orders in the order of the list, leaving out whole stretches that can't belong to it."""
+    """Yield orders in the order of the list, skipping ranges that can't belong to it."""
     if wanted.symbols is not None:
         lists = [index.by_symbol.get(symbol, []) for symbol in wanted.symbols]
-        stretches = [_stretch(orders, wanted) for orders in lists]
+        ranges = [_range(orders, wanted) for orders in lists]
         sign = -1 if wanted.newest_first else 1
-        yield from merge(*stretches, key=lambda order: sign * order.sequence)
+        yield from merge(*ranges, key=lambda order: sign * order.sequence)
     elif wanted.status == "open" and not wanted.nested:
         values = index.open.values()  # the oldest first, as they came
         for order in reversed(values) if wanted.newest_first else values:
             if wanted.after_sequence < order.sequence < wanted.before_sequence:
                 yield order
     else:
-        yield from _stretch(index.everything, wanted)
+        yield from _range(index.everything, wanted)
 
 
-def _stretch(orders: list[Order], wanted: OrderFilter) -> Iterable[Order]:
-    """Cut a list to what the bounds leave; ``submitted_at`` is at most a few milliseconds after creation."""
+def _range(orders: list[Order], wanted: OrderFilter) -> Iterable[Order]:
+    """Return the orders within the bounds; ``submitted_at`` is at most a few milliseconds after creation."""
     first = bisect_left(orders, wanted.after_sequence + 1, key=_place)
     last = bisect_left(orders, wanted.before_sequence, key=_place)
     if wanted.after_ns is not None:
@@ -127,12 +127,12 @@ def _stretch(orders: list[Order], wanted: OrderFilter) -> Iterable[Order]:
 
 
 def _is_open(order: Order, *, nested: bool) -> bool:
-    """Say whether a list of open orders shows an order: held legs only under their parent (python #322)."""
+    """Return whether a list of open orders has an order: held legs only under their parent (python #322)."""
     return _is_at_work(order, nested=nested) and (nested or order.status != "held")
 
 
 def _is_at_work(order: Order, *, nested: bool) -> bool:
-    """Say whether anything can still become of an order, or of the legs that are shown under it."""
+    """Return whether an order, or a leg nested under it, is not terminal."""
     if nested and order.group is not None and order is order.group.parent:
         return any(member.open for member in order.group.members.values())
     return order.open

@@ -1,4 +1,4 @@
-"""From a request to an order: admitted, entered with its legs, sent to the exchange."""
+"""Placing an order: admit the request, add the order with its legs, send it to the exchange."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from replay.simulator.intake.order_requests import OrderRequest, PatchRequest, c
 from replay.simulator.market.sessions import LAST_NS, Session, ending_after
 from replay.simulator.market.surroundings import Asset
 from replay.simulator.market.tape import Tape
-from replay.simulator.moments import DAY
 from replay.simulator.orders.ids import Ids
 from replay.simulator.orders.index import OrderIndex
 from replay.simulator.orders.order import TERMINAL, Group, Intent, Order, Role, Side
+from replay.simulator.timestamps import DAY
 from replay.simulator.venue.admission import Admission
 
 GOOD_FOR_NS = 90 * DAY
@@ -25,7 +25,7 @@ GOOD_FOR_NS = 90 * DAY
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """Takes orders and replacements."""
+    """Places orders and replacements."""
 
     admission: Admission
     matching: Matching
@@ -35,7 +35,7 @@ class Placing:
     ids: Ids
 
     def place(self, request: OrderRequest, configurations: Configurations, t_ns: int) -> Order:
-        """Take an order; raises ``Refusal`` with nothing changed."""
+        """Place an order and return it; raises ``Refusal`` with nothing changed."""
         admission = self.admission
         if configurations.suspend_trade:
             raise messages.SUSPENDED()
@@ -60,7 +60,7 @@ class Placing:
         return order
 
     def replace(self, old: Order, patch: PatchRequest, configurations: Configurations, t_ns: int) -> Order:
-        """Take an order in place of another; raises ``Refusal`` with nothing changed."""
+        """Place an order that replaces another and return it; raises ``Refusal`` with nothing changed."""
         _check_replaceable(old)
         request = _patched(old, patch)
         check_prices(request)
@@ -75,8 +75,8 @@ class Placing:
             admission.check_stop(request, old.symbol, t_ns)
         if old.group is not None and request.qty != old.qty:
             raise messages.COMPLEX_QTY_FIXED()
-        uncalled = old.status == "held" and not old.active  # a leg that no exchange knows of yet
-        if not uncalled:
+        unsent = old.status == "held" and not old.active  # a leg that hasn't been sent to the exchange
+        if not unsent:
             admission.check_wash_trade(request, old.symbol)
         unit = old.unit_cost
         if old.closing and old.active:
@@ -91,10 +91,10 @@ class Placing:
         new.group, new.role = old.group, old.role
         new.hwm = old.hwm
         new.triggered = old.triggered and new.stop_price == old.stop_price
-        if uncalled:
+        if unsent:
             new.status = "held"
         self.lifecycle.enter_replacement(new, old)
-        if uncalled:
+        if unsent:
             self.lifecycle.replace(old, new, t_ns)
         else:
             self.matching.submit_replacement(old, new, t_ns)
@@ -103,7 +103,7 @@ class Placing:
     def _check_account(
         self, request: OrderRequest, asset: Asset, intent: Intent, configurations: Configurations, t_ns: int
     ) -> Decimal:
-        """Refuse what position or buying power don't allow; gives ``Order.unit_cost``."""
+        """Return ``Order.unit_cost``; raises ``Refusal`` where position or buying power don't suffice."""
         if intent.endswith("close"):
             shares = self.admission.shares_to_close(request, asset.symbol, t_ns)
             return shares if request.qty is None else ZERO
@@ -180,7 +180,7 @@ def _opposite(side: Side) -> Side:
 
 
 def _expiry(request: OrderRequest, day: Session, t_ns: int) -> int:
-    """Give the moment at which an order comes to its end unless it is filled."""
+    """Return the time at which an unfilled order expires."""
     if request.time_in_force == "gtc":
         return ending_after(min(t_ns + GOOD_FOR_NS, LAST_NS)).close_ns
     if request.time_in_force == "opg":
@@ -206,7 +206,7 @@ def _check_replaceable(order: Order) -> None:
 
 
 def _patched(old: Order, patch: PatchRequest) -> OrderRequest:
-    """Give the request that the old order and the changes make together."""
+    """Return the old order's request with the changes applied; raises ``Refusal`` where one isn't allowed."""
     if patch.trail is not None and old.type != "trailing_stop":
         raise messages.NO_TRAIL()
     if patch.qty is not None and patch.qty != old.qty and old.fractional:

@@ -1,7 +1,7 @@
-"""Alpaca's trading API without a wire: plain values in, the body of the reply out, or a refusal.
+"""Alpaca's trading API without HTTP: values in, the body of the reply out, or a refusal.
 
-One account, one thread. Time comes from the clock, chance from the seed, prices from the market; the same
-requests at the same moments get the same answers. A refused request has changed nothing.
+One account, one thread. Time comes from the clock, randomness from the seed, prices from the market; the same
+requests at the same times get the same replies. A refused request has changed nothing.
 """
 
 from __future__ import annotations
@@ -42,13 +42,12 @@ _DATE_TYPES = frozenset({"TRADING", "SETTLEMENT"})
 
 @dataclass(eq=False, kw_only=True)
 class Venue:
-    """The account, its orders and the exchange they go to.
+    """The account, its orders and the exchange.
 
-    ``series`` tells the ids of orders, executions and splits from those of another venue with this seed.
+    ``series`` distinguishes the ids of orders, executions and splits from those of other venues of this seed.
 
-    Every method takes the time from the clock. ``advance`` lets the market catch up with it and is to be
-    called before each request. Methods that answer requests raise ``Refusal`` where Alpaca answers with an
-    error.
+    Every method takes the time from the clock. Call ``advance`` before each request, to handle the events
+    that are due. Methods that answer requests raise ``Refusal`` where Alpaca replies with an error.
     """
 
     market: Market
@@ -84,7 +83,7 @@ class Venue:
         self._placing = Placing(admission, self._matching, lifecycle, index, tape, ids)
 
     def advance(self) -> None:
-        """Let everything happen up to the clock's moment."""
+        """Handle all events up to the clock's time."""
         self._matching.advance(self.clock.now_ns())
 
     # orders
@@ -115,7 +114,7 @@ class Venue:
         return order.body(legs=flag(query, "nested"))
 
     def replace_order(self, order_id: str, body: object) -> dict[str, Any]:
-        """Answer PATCH /v2/orders/{order_id}: a new order, which may yet be rejected."""
+        """Answer PATCH /v2/orders/{order_id}: a new order, which may still be rejected."""
         old = self._order(order_id)
         patch = read_patch(body)
         new = self._placing.replace(old, patch, self._configurations, self.clock.now_ns())
@@ -132,7 +131,7 @@ class Venue:
             self._matching.cancel(order, self.clock.now_ns())
 
     def cancel_all_orders(self) -> list[dict[str, Any]]:
-        """Answer DELETE /v2/orders: a row for every open order, also if it can't be cancelled now."""
+        """Answer DELETE /v2/orders: one row per open order, even if it can't be cancelled now."""
         rows: list[dict[str, Any]] = []
         for order in list(self._index.open.values()):
             if order.status == "pending_replace":
@@ -160,7 +159,7 @@ class Venue:
         return self._placing.place(request, self._configurations, self.clock.now_ns()).body()
 
     def close_all_positions(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Answer DELETE /v2/positions: rows of cancelled orders first, where asked for, then of positions."""
+        """Answer DELETE /v2/positions: rows of cancelled orders first, where requested, then of positions."""
         rows = self._cancel_at_once() if flag(query, "cancel_orders") else []
         for symbol, position in list(self._book.positions.items()):
             try:
@@ -219,10 +218,10 @@ class Venue:
             raise messages.ASSET_NOT_FOUND(symbol_or_asset_id)
         return asset.body()
 
-    # for those who run the simulator
+    # control of the simulator
 
     def state(self) -> dict[str, Any]:
-        """Give everything there is to know about the account, as JSON-able values."""
+        """Return the whole state of the account, as JSON-able values."""
         return {
             "cash": plain(self._book.cash),
             "opening_cash": plain(self._book.opening_cash),
@@ -251,13 +250,13 @@ class Venue:
             raise AssertionError(f"{self._book.reserved} is reserved; the open orders reserve {reserved}.")
 
     def reject_after_acceptance(self, order_id: str) -> None:
-        """Let an order be rejected at the next ``advance``; raises ``Refusal`` unless it is open."""
+        """Reject an order at the next ``advance``; raises ``Refusal`` unless it is open."""
         self._matching.reject(self._open_order(order_id))
 
     def hold_cancels(self, order_id: str | None = None) -> None:
-        """Keep an order and its group, without an id all open ones, in ``pending_cancel`` once cancelled.
+        """Hold an order and its group, or all open orders, in ``pending_cancel`` once cancelled.
 
-        Nothing is kept of what can't be cancelled now.
+        Orders that can't be cancelled now are not held.
         """
         name = None if order_id is None else order_id.lower()
         for order in list(self._index.open.values()) if name is None else [self._index.by_id.get(name)]:
@@ -265,14 +264,14 @@ class Venue:
                 self._matching.hold_cancel(order)
 
     def release_cancels(self) -> None:
-        """Let the cancels that were kept take effect at the next ``advance``."""
+        """Let held cancels take effect at the next ``advance``."""
         self._matching.release_cancels()
 
     def fill_now(self, order_id: str, qty: Decimal | None = None, *, beyond: bool = False) -> None:
-        """Fill an order now, all that is left of it or ``qty`` shares, though never beyond its limit price.
+        """Fill an order now, in full or by ``qty`` shares, though never beyond its limit price.
 
-        ``beyond`` is a fault: ``qty`` shares fill, however few are left of the order.
-        Raises ``Refusal`` if there is no such open order or it isn't at work yet.
+        ``beyond`` is a fault: ``qty`` shares fill even where fewer are left of the order.
+        Raises ``Refusal`` if there is no such open order or it isn't working yet.
         """
         order = self._open_order(order_id)
         if not order.active:
@@ -282,10 +281,10 @@ class Venue:
         self._matching.fill_now(order, qty, self.clock.now_ns(), beyond=beyond)
 
     def split(self, symbol: str, ratio: Decimal) -> None:
-        """Let ``ratio`` new shares stand for each old one: shares and prices change, no money does.
+        """Split a symbol into ``ratio`` new shares for each old one: shares and prices change, cash doesn't.
 
-        Open orders of the symbol are cancelled, and where shares were held, activities tell of it. Raises
-        ``Refusal`` for a ratio that isn't positive.
+        Open orders of the symbol are cancelled. A position gets activities of type SPLIT. Raises ``Refusal``
+        for a ratio that isn't positive, or an overall ratio outside 1e-4 to 1e4.
         """
         if not (ratio.is_finite() and ratio > ZERO):
             raise messages.BAD_PARAMETER("ratio")
@@ -325,7 +324,7 @@ class Venue:
         return position
 
     def _cancel_at_once(self) -> list[dict[str, Any]]:
-        """Cancel every open order without the exchange's delay; held cancels stay pending all the same."""
+        """Cancel every open order without the exchange's delay; held cancels stay pending."""
         rows: list[dict[str, Any]] = []
         t_ns = self.clock.now_ns()
         for order in list(self._index.open.values()):

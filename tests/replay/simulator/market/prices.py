@@ -8,7 +8,7 @@ import pandas as pd
 
 from engine.model.calendar import NEW_YORK
 from replay.simulator.market.prices import Bars
-from replay.simulator.moments import SECOND
+from replay.simulator.timestamps import SECOND
 
 HEADER = "symbol,timestamp,open,high,low,close,volume"
 TWO_BARS = (

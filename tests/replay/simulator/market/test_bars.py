@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.errors import UnreadableFile
 from replay.simulator.market.prices import Bars, Market, RandomWalk
-from replay.simulator.moments import SECOND
+from replay.simulator.timestamps import SECOND
 from tests.replay.simulator.market.prices import HEADER, OPEN, TWO_BARS, at, bars
 
 START = at("2026-11-25T12:45")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engine.errors import ConfigurationError
 from replay.simulator.market.clock import Mode, SimulatedClock, mid_session_ns
 from replay.simulator.market.sessions import FIRST_NS, LAST_NS, in_new_york, is_open
-from replay.simulator.moments import SECOND
+from replay.simulator.timestamps import SECOND
 from tests.replay.simulator.market.prices import at
 
 SUNDAY = at("2026-11-22T11:00")
@@ -156,7 +156,7 @@ def test_a_clock_that_runs_while_it_is_told_something_can_be_moved_by_the_least_
 @pytest.mark.parametrize("mode", ["manual", "running"])
 def test_no_clock_goes_backwards(mode: Mode) -> None:
     clock = Wall().clock(mode)
-    with pytest.raises(ConfigurationError, match="expected no earlier moment"):
+    with pytest.raises(ConfigurationError, match="expected no earlier time"):
         clock.set(clock.now_ns() - 1)
     for seconds in (-1, float("nan"), float("inf")):
         with pytest.raises(ConfigurationError, match="expected 0 or more"):

@@ -15,7 +15,7 @@ from replay.simulator.market.paths import MICRO
 from replay.simulator.market.paths import Path as PricePath
 from replay.simulator.market.prices import Market, Quote, RandomWalk
 from replay.simulator.market.sessions import number_ending_after, session_number
-from replay.simulator.moments import SECOND
+from replay.simulator.timestamps import SECOND
 from tests.replay.simulator.market.prices import OPEN, TWO_BARS, at, bars
 
 START = at("2026-11-25T12:45")

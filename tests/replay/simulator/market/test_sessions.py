@@ -24,7 +24,7 @@ from replay.simulator.market.sessions import (
     session,
     session_number,
 )
-from replay.simulator.moments import SECOND
+from replay.simulator.timestamps import SECOND
 from tests.replay.simulator.market.make_early_closes import HEADER, early_closes
 from tests.replay.simulator.market.prices import at
 

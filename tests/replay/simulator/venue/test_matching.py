@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from replay.simulator.moments import written
+from replay.simulator.timestamps import written
 from tests.replay.simulator.venue.desk import SECOND, THURSDAY, Body, Desk, at, refused
 
 NOON = "2026-10-08T16:00"
