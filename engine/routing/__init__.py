@@ -1,14 +1,18 @@
-"""Decisions to results: what becomes of each intent that was allowed, and of each that was not.
+"""Routing: from decisions to results, one outcome for each intent.
 
 ::
 
-    dry_run         says what would be sent; nothing leaves
-    live            the stage of a live run: what was attempted before, what is still to be sent
-      planned         the orders that are to leave, and what they are compared with
-      many_orders     who is next: in batch order within a symbol, many at a time
-      one_order       an order exactly once: attempt, lookup, adoption
-      cancels         withdrawing an order of an earlier intent
-    fates           what became of an intent: status, reason, words; ``results.parquet``
+    dry_run         reports what would be sent; sends nothing
+    accounts        trades a batch at all its accounts at the same time
+      live            one account: what was attempted before, what is still to be sent
+        release_check   the approved orders, compared with the sealed decisions before they are sent
+        symbol_queue    many orders at a time, in batch order within a symbol
+        submission      one order, exactly once: attempt, lookup, adoption
+        cancels         cancels the order of an earlier intent
+      fills           waits for fills and reads the final order states
+    booking         writes the fills into the ledger
+    outcomes        the outcome of an intent: status, reason, message; ``results.parquet``
+    cancel_all      cancels all open orders
 
-A decision is never made here, only carried out, or not carried out with a reason.
+This package makes no decisions; it carries them out, or records a reason.
 """

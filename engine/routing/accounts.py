@@ -1,9 +1,9 @@
-"""Carrying out a batch at all its accounts at the same time; one that fails leaves the others untouched.
+"""Trades a batch at all its accounts at the same time; a failed account does not affect the others.
 
-What a failed account leaves is read from the record: what had been answered is placed, what may have been
-sent is unresolved, the rest was not sent, or turned away with its keys, and is halted. The next sync of that
-account looks what became of it. Where no account is left, the run stays unfinished, and the next one goes on
-with it.
+The outcomes of a failed account are read from the record: answered orders are placed, orders that may have
+been sent are unresolved, and the rest, not sent or refused with the account's keys, is halted. The next sync
+of that account looks them up. Where every account fails, the run stays unfinished and the next one resumes
+it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _REFUSED = "refused_by_broker"
 
 @dataclass
 class Traded:
-    """What became of a run's orders: by row of the batch, and by the broker's id of order or leg.
+    """The outcomes of a run's orders, by row of the batch; fills, by the broker's id of order or leg.
 
-    ``open_rows``: the rows that are not over, by the account that they were sent for.
+    ``open_rows``: the rows that are not terminal, by the account that they were sent for.
     """
 
     outcomes: dict[int, OrderOutcome] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Traded:
         return [(self.intents[row], outcome.order) for row, outcome in placed if outcome.order is not None]
 
     def left_open(self, run_id: str, rows: Iterable[int]) -> list[OpenOrder]:
-        """Return the orders of some rows as later runs look for them."""
+        """Return the orders of some rows, in the form in which later runs look them up."""
         outcomes = ((row, self.outcomes[row]) for row in rows)
         return [
             OpenOrder(
@@ -67,13 +67,13 @@ class Traded:
         ]
 
     def add(self, place: Place, settled: Settled) -> None:
-        """Take in what became of one account's orders."""
+        """Add the outcomes of one account's orders."""
         self.outcomes |= settled.outcomes
         self.fills |= settled.fills
         self.open_rows[place] = settled.open_rows
 
     def leave_open(self, order_ids: Collection[str]) -> None:
-        """Leave orders, or groups, of which one is not in the ledger to the next sync, which writes again."""
+        """Keep orders, or groups of orders, that the ledger lacks open: the next sync writes them again."""
         rows = {
             row
             for row, outcome in self.outcomes.items()
@@ -86,10 +86,10 @@ class Traded:
 
 
 def trade_accounts(folder: RunFolder, context: RunContext, connections: Connections) -> Traded:
-    """Send what was allowed and wait for what becomes of it, all accounts at the same time.
+    """Send the allowed orders and wait for their outcomes, all accounts at the same time.
 
-    Raises ``BrokerError`` and ``LeaseLost`` where every account of the batch fails so, and what else
-    ``carry_out`` and ``settle`` raise where any does.
+    Raises ``BrokerError`` or ``LeaseLost`` where every account of the batch fails with one of them, and any
+    other error of ``carry_out`` and ``settle``.
     """
     intents, journal = allowed_intents(folder), Journal(folder)
     earlier = journal.attempted()
@@ -133,7 +133,7 @@ def trade_accounts(folder: RunFolder, context: RunContext, connections: Connecti
     for account, why in failed.items():
         context.log.event(
             "account_down",
-            f"account {account} failed, and its orders are left: {why}",
+            f"account {account} failed; the next sync looks up its orders: {why}",
             severity="ERROR",
             account=account,
         )
@@ -147,10 +147,10 @@ def trade_accounts(folder: RunFolder, context: RunContext, connections: Connecti
 def _sent(
     folder: RunFolder, context: RunContext, connection: Connection, journal: Journal
 ) -> dict[int, OrderOutcome]:
-    """Carry an account's decisions out; where anything was refused, see whether its keys are still taken.
+    """Carry out an account's decisions; where anything was refused, check that its keys are still valid.
 
-    With keys that are revoked every order is refused, which would look as if each were at fault. Raises
-    ``BrokerError`` then, and what ``carry_out`` raises.
+    Revoked keys make the broker refuse every order, as if each were at fault. Raises ``BrokerError`` then,
+    and what ``carry_out`` raises.
     """
     outcomes = carry_out(folder, context, connection, journal)
     if any(outcome.reason == _REFUSED for outcome in outcomes.values()):
@@ -159,15 +159,15 @@ def _sent(
 
 
 def _keep_fills_of_other_sessions(folder: RunFolder, traded: Traded) -> None:
-    """Keep what filled once the run's session was over where that other session is looked for."""
+    """Store fills of other sessions than the run's where those sessions look for late fills."""
     calendar = folder.start["settings"]["calendar"]
     others = {
         order_id: [
             fill
-            for fill in told
+            for fill in fills
             if session_if_covered(fill.filled_at, calendar) not in {None, folder.trading_date}
         ]
-        for order_id, told in traded.fills.items()
+        for order_id, fills in traded.fills.items()
     }
     if any(others.values()):
         table = fills_table(traded.orders, others, calendar=calendar, run_session=folder.trading_date)
@@ -175,7 +175,7 @@ def _keep_fills_of_other_sessions(folder: RunFolder, traded: Traded) -> None:
 
 
 def _down(folder: RunFolder) -> Mapping[str, str]:
-    """Return the accounts that could not be asked when the run was decided, and why."""
+    """Return the accounts that were unreachable when the run was decided, and why."""
     down: Mapping[str, str] = folder.json(INPUTS).get("down", {})
     return down
 
@@ -188,7 +188,7 @@ def _by_account(intents: list[ApprovedOrder]) -> dict[str, list[ApprovedOrder]]:
 
 
 def _unsettled(intents: list[ApprovedOrder], outcomes: Mapping[int, OrderOutcome]) -> Settled:
-    """Leave to the next sync whatever may have come of an account's orders."""
+    """Return outcomes whose attempted orders stay open for the next sync."""
     is_open = {row for row, outcome in outcomes.items() if outcome.attempted}
     return Settled(dict(outcomes), {}, [order.row for order in intents if order.row in is_open])
 
@@ -198,6 +198,6 @@ def _place(connection: Connection) -> Place:
 
 
 def _sealed_place(folder: RunFolder, account: str) -> Place:
-    """Give where an account's orders were sent, by what the run was begun with."""
+    """Return where an account's orders were sent, from the start record of the run."""
     begun = next(one for one in folder.start["venues"] if one["account"] in {"", account})
     return Place(account, begun["account_key"], begun["host"])

@@ -1,13 +1,13 @@
-"""What filled, into the ledger, whatever it says: an order that was sent must be counted.
+"""Writes fills into the ledger, whatever they contain: an order that was sent must be counted.
 
-The gate lets nothing pass that the ledger can't keep. Should a document be refused all the same (a batch that
-an earlier version sealed, a broker's reply, a store with rules of its own), the ledger gets of it what it
-keeps, in the end only what orders are counted and summed by. What is missing, and why, is kept beside the
-runs, whole::
+Validation rejects intents that the ledger can't store. Where a document is refused all the same (a batch
+sealed by an earlier version, a broker's reply, a store with its own rules), the ledger gets the part that it
+accepts, at least the fields by which orders are counted and summed. The whole document, with the missing
+part and the reason, is stored beside the runs::
 
     unkept/<session>/<run id>/<hash>.json
 
-A store that is down is another matter: its error is raised, and the next run writes again.
+A store that is down is different: its error is raised, and the next run writes again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HASH_LETTERS = 16
 
 @dataclass(frozen=True)
 class Booked:
-    """What became of documents: ``unkept`` are the files with what the ledger lacks of some of them.
+    """The outcome of booking: ``unkept`` are the files with what the ledger lacks.
 
     ``missing``: the broker's ids of orders that are not in the ledger at all.
     """
@@ -44,7 +44,7 @@ class Booked:
 
 
 def book(context: RunContext, documents: list[dict[str, Any]], *, trading_date: date, run_id: str) -> Booked:
-    """Merge the documents of a run's orders into the ledger, without what it refuses for good.
+    """Merge the documents of a run's orders into the ledger, without what it permanently refuses.
 
     Raises ``EngineError`` where the ledger is down.
     """
@@ -69,7 +69,7 @@ def unkept(objects: Objects, *, trading_date: date, run_id: str) -> list[str]:
 
 
 def what_is_unkept(objects: Objects, keys: Iterable[str]) -> list[str]:
-    """Return in words what the ledger lacks, file by file, and where it is."""
+    """Return a sentence for each file: what the ledger lacks, and where it is."""
     records = ((key, read_json(key, objects.read(key))) for key in keys)
     return [f"{record['message']} What is missing is in {key}." for key, record in records]
 
@@ -87,7 +87,7 @@ def _one_by_one(context: RunContext, documents: Iterable[Mapping[str, Any]], pla
 
 
 def _kept_beside(context: RunContext, record: dict[str, Any], place: str) -> str:
-    """Write down what the ledger lacks of an order; return the file."""
+    """Store what the ledger lacks of an order, and return the file."""
     key = f"{place}{_hash(record)}.json"
     with suppress(AlreadyWritten):
         context.objects.put(key, json_bytes(record))
@@ -102,7 +102,7 @@ def _kept_beside(context: RunContext, record: dict[str, Any], place: str) -> str
 
 
 def _accepted(context: RunContext, document: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
-    """Write the fullest form of a document that the ledger takes; returns it, and why not the one before."""
+    """Write the fullest form of a document that the ledger accepts; return it and the latest refusal."""
     why = ""
     part = bookable(document)[0]
     for form in (document, part, essential(part)):
@@ -126,7 +126,7 @@ def _written(context: RunContext, documents: Iterable[Mapping[str, Any]]) -> int
 
 
 def _record(document: Mapping[str, Any], form: Mapping[str, Any] | None, why: str) -> dict[str, Any]:
-    """Return what is written down of a document that the ledger has in part, or not at all."""
+    """Return the record of a document that the ledger has only in part, or not at all."""
     kept = {} if form is None else form
     parts = [part.record() for part in bookable(document)[1]]
     named = {part["path"].partition(".")[0] for part in parts}
@@ -148,7 +148,7 @@ def _record(document: Mapping[str, Any], form: Mapping[str, Any] | None, why: st
 
 
 def _times_record(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is written down of executions whose time no calendar covers: their session is not known."""
+    """Return the record of executions whose time no calendar covers: their session is unknown."""
     times = ", ".join(document[NO_SESSION])
     rule = f"a time from {FIRST_DAY.year} to {LAST_DAY.year}"
     remedy = "Look it up on the broker's dashboard, and report it to the broker."
@@ -164,6 +164,6 @@ def _times_record(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _hash(record: Mapping[str, Any]) -> str:
-    """Return the same name for the same gap, however often it is found."""
-    said = json.dumps([record["message"], record["is_counted"], record["missing"]])
-    return hashlib.sha256(said.encode()).hexdigest()[:_HASH_LETTERS]
+    """Return a name that is the same each time the same gap is found."""
+    content = json.dumps([record["message"], record["is_counted"], record["missing"]])
+    return hashlib.sha256(content.encode()).hexdigest()[:_HASH_LETTERS]

@@ -1,10 +1,10 @@
-"""Intents that cancel: the order of an earlier intent of the same strategy and account is withdrawn.
+"""Intents that cancel the order of an earlier intent of the same strategy and account.
 
-No switch stands in their way, and asking twice does no harm, so that nothing of it is kept beforehand::
+They pass the kill switch. Cancelling is idempotent, so nothing is recorded beforehand::
 
-    canceled            the broker says that it is
-    cancel_requested    it was asked to, and the order is still there
-    too_late            the order was over before: filled, expired, replaced
+    canceled            the broker reports it as canceled
+    cancel_requested    the cancel was requested, and the order is still open
+    too_late            the order was terminal before: filled, expired, replaced
     broker_rejected     there is no such order, or it isn't this strategy's
 """
 
@@ -26,7 +26,7 @@ from engine.routing.release_check import ApprovedOrder, Key
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 _ASKED_AT_MOST = 3
-_AS_USUAL = RetryPolicy()
+_DEFAULT_POLICY = RetryPolicy()
 
 
 def _never() -> bool:
@@ -35,7 +35,7 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class Target:
-    """An order that may be cancelled: whose it is, and the broker's id of it where that is known."""
+    """An order that may be cancelled: its strategy, and the broker's id where that is known."""
 
     strategy_id: str
     broker_order_id: str | None = None
@@ -43,19 +43,19 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancelling:
-    """What cancelling takes; ``targets`` are the orders of this data folder, by account and intent id.
+    """How to cancel; ``targets`` are the orders of this data folder, by account and intent id.
 
-    ``patience``: how long an order is sought that the broker itself gave an id, since its lookups lag.
+    ``patience``: the retry policy for orders that the broker placed but can't find yet: its lookups lag.
     """
 
     broker: TradingBroker
     targets: Mapping[Key, Target]
     log: EventLog
-    patience: RetryPolicy = _AS_USUAL
+    patience: RetryPolicy = _DEFAULT_POLICY
     stopping: Callable[[], bool] = _never
 
     def cancel(self, order: ApprovedOrder) -> OrderOutcome:
-        """Withdraw the order that an intent names.
+        """Cancel the order that an intent names, and return the outcome.
 
         Raises ``BrokerError`` where the broker is down, ``RunStopped`` where the job is to end.
         """
@@ -79,15 +79,15 @@ class Cancelling:
             return outcome_of(found)
         if known is None:
             return _refused(
-                TARGET_UNKNOWN, f"{target} is at the broker, and no run of this data folder has sent it"
+                TARGET_UNKNOWN, f"{target} is at the broker, but no run of this data folder has sent it"
             )
-        self.log.event("cancel_requested", f"{order.key[1]} withdraws {target}", intent_id=order.key[1])
+        self.log.event("cancel_requested", f"{order.key[1]} cancels {target}", intent_id=order.key[1])
         try:
             after = withdrawn(
                 found.broker_order_id, self.broker, patience=self.patience, stopping=self.stopping
             )
         except RateLimited:
-            raise  # it says nothing of this order: the broker counts as down
+            raise  # it is not about this order: the broker counts as down
         except BrokerRejected as error:
             return _refused("refused_by_broker", str(error))
         self.log.event("cancel_response", f"{target}: {after.order_status}", intent_id=order.key[1])
@@ -98,14 +98,14 @@ def withdrawn(
     broker_order_id: str,
     broker: TradingBroker,
     *,
-    patience: RetryPolicy = _AS_USUAL,
+    patience: RetryPolicy = _DEFAULT_POLICY,
     stopping: Callable[[], bool] = _never,
 ) -> BrokerOrder:
-    """Ask for a cancel until the broker has answered; give the order as it is then.
+    """Request a cancel until the broker has answered; return the order's state afterwards.
 
-    The order is one that the broker has told of: where it knows none, it is asked again with ``patience``.
-    Raises ``BrokerRejected`` where the broker refuses for another reason than that the order is over, or
-    knows none in the end, ``BrokerError`` where it can't be asked, and ``RunStopped``.
+    The broker has reported this order before: where it can't find it, the request is retried by ``patience``.
+    Raises ``BrokerRejected`` where the broker refuses although the order is not terminal, or does not find it
+    after all retries, ``BrokerError`` where it can't be reached, and ``RunStopped``.
     """
     left, waits_s = _ASKED_AT_MOST, [*patience.lookups_s]
     turned_away = TurnedAway(patience.longest_hold_s)
@@ -122,7 +122,7 @@ def withdrawn(
                 raise
             if after.is_final or error.status != HTTPStatus.NOT_FOUND or not waits_s:
                 return after
-            pause(waits_s.pop(0), stopping, during="an order was withdrawn")
+            pause(waits_s.pop(0), stopping, during="an order was cancelled")
         except BrokerError:
             after = known_order(broker_order_id, broker, patience=patience, stopping=stopping)
             if after is not None and after.is_final:
@@ -133,15 +133,15 @@ def withdrawn(
 
 
 def outcome_of(order: BrokerOrder) -> OrderOutcome:
-    """Say what became of a cancel by what its target is now."""
+    """Return the outcome of a cancel by the current state of its target."""
     if order.order_status == "canceled":
         return OrderOutcome(
-            status="canceled", order=order, attempted=True, message="withdrawn" + _filled(order)
+            status="canceled", order=order, attempted=True, message="cancelled" + _filled(order)
         )
     if order.is_final:
-        message = f"it was too late: the order is {order.order_status}{_filled(order)}"
+        message = f"too late: the order is {order.order_status}{_filled(order)}"
         return OrderOutcome(status="too_late", order=order, attempted=True, message=message)
-    message = f"asked to; the order is still {order.order_status}{_filled(order)}"
+    message = f"the cancel was requested; the order is still {order.order_status}{_filled(order)}"
     return OrderOutcome(status="cancel_requested", order=order, attempted=True, message=message)
 
 
@@ -150,4 +150,4 @@ def _filled(order: BrokerOrder) -> str:
 
 
 def _refused(reason: str, message: str) -> OrderOutcome:
-    return OrderOutcome(status="broker_rejected", reason=reason, message=f"{message}. Nothing was withdrawn.")
+    return OrderOutcome(status="broker_rejected", reason=reason, message=f"{message}. Nothing was cancelled.")

@@ -1,4 +1,4 @@
-"""A dry run: nothing is sent, and everything else is as it would be."""
+"""A dry run: everything except sending."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from engine.safety.kill_switch import KillSwitchState
 
 ORDERS_AT_ONCE = 64
 SWITCH_READS_AT_MOST = 100
-"""In a dry run: reading a switch that is a document takes a request, and nothing is sent meanwhile."""
+"""The limit in a dry run: reading a switch that is a document takes a request, and nothing is sent anyway."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What can become of an intent; ``reason`` None keeps the decision's."""
+    """A possible outcome of an intent; ``reason`` None keeps the decision's."""
 
     status: str
     reason: str | None
@@ -48,11 +48,11 @@ def dry_run(
     decision_expired: bool,
     kill_switch: Callable[[], KillSwitchState],
 ) -> pa.Table:
-    """Say what would have become of each intent: one row per decision, in its order.
+    """Return the outcome that each intent would have had: one row per decision, in its order.
 
-    ``intents`` needs ``action``. ``lapsed``: the rows whose time is over by now. ``decision_expired``: the
-    session is over, or the decisions are older than a resumed run may act on. The switch is read before
-    every few dozen orders; cancels pass it.
+    ``intents`` needs ``action``. ``lapsed``: the rows that have expired by now. ``decision_expired``: the
+    session is over, or the decisions are older than a resumed run may act on. The kill switch is read at
+    least before every ``ORDERS_AT_ONCE`` orders, but at most ``SWITCH_READS_AT_MOST`` times; cancels pass it.
     """
     allowed = decisions["allowed"].to_numpy()
     is_order = ~_is_cancel(intents)
@@ -71,7 +71,7 @@ def dry_run(
 
 
 def lapsed(intents: pa.Table, now: datetime, max_age_s: float | None) -> Mask:
-    """Give the rows past ``valid_until``, or older than ``max_age_s``: a resumed run may come to them late.
+    """Return the rows past ``valid_until`` or older than ``max_age_s``, as a resumed run may reach them late.
 
     ``intents`` needs ``created_at`` and ``valid_until``.
     """

@@ -1,6 +1,6 @@
-"""After the last order has left: wait for what becomes of them, and write it into record and ledger.
+"""After the last order was sent: waits for terminal orders, then reads their final states and executions.
 
-Few requests do: while orders are open, the list of open orders; at the end, one list of all and the fills.
+This takes few requests: while orders are open, the list of open orders; then one list of all, and the fills.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from engine.routing.release_check import ApprovedOrder
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 4.0
 _MARGIN = timedelta(seconds=1)
-"""How far an execution may lie before its order was submitted, by the clocks of two machines."""
+"""How much earlier than its order's submission an execution may be, by the clocks of two machines."""
 _FILLS_TRIES = 4
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What became of a run's orders: the fates with the orders as they are now, and their executions.
+    """The outcomes of a run's orders, with their current states and executions.
 
-    ``fills`` by the broker's id of order or leg; ``open_rows`` are the rows that are not over.
+    ``fills`` by the broker's id of order or leg; ``open_rows`` are the rows that are not terminal.
     """
 
     outcomes: dict[int, OrderOutcome]
@@ -48,7 +48,7 @@ def settle(
     context: RunContext,
     connection: Connection,
 ) -> Settled:
-    """Wait until all orders are over, or ``settle_s`` seconds, then ask what became of each.
+    """Wait until all orders are terminal, at most ``settle_s`` seconds, and return their outcomes.
 
     Raises ``RunStopped`` on SIGTERM and ``BrokerError`` where the broker is down; the run is resumed then.
     """
@@ -69,17 +69,17 @@ def settle(
     fills = executions(placed_now.values(), connection.broker)
     _log_overfilled(placed_now.values(), fills, context)
     open_rows = [
-        order.row for order in intents if order.row in outcomes and not _is_over(outcomes[order.row], fills)
+        order.row for order in intents if order.row in outcomes and not _is_final(outcomes[order.row], fills)
     ]
     return Settled(dict(outcomes), fills, open_rows)
 
 
 def _wait(waiting: Mapping[int, BrokerOrder], context: RunContext, connection: Connection) -> None:
-    """Ask for the open orders until none of these is among them, or time is over."""
+    """Poll the open orders until none of these is among them, or ``settle_s`` has passed."""
     ours = {order.broker_order_id for order in waiting.values()}
     until, wait_s = time.monotonic() + connection.settle_s, _FIRST_WAIT_S
     while True:
-        with suppress(LeaseLost):  # nothing is sent here any more
+        with suppress(LeaseLost):  # nothing more is sent from here
             connection.lease.hold_for(SEND_S)
         listed = {order.broker_order_id for order in connection.broker.open_orders()}
         left = len(ours & listed)
@@ -94,10 +94,10 @@ def _wait(waiting: Mapping[int, BrokerOrder], context: RunContext, connection: C
 def _latest(
     outcomes: Mapping[int, OrderOutcome], context: RunContext, connection: Connection
 ) -> dict[int, BrokerOrder]:
-    """Return the orders as they are now, by row; without those that the broker doesn't know any more.
+    """Return the orders' current states, by row; without those that the broker no longer knows.
 
-    The run's own orders are listed. What a cancel withdrew may be of any age: it is asked for by its id, and
-    only as long as it is open.
+    The run's own orders are listed. The target of a cancel may be of any age: it is looked up by id, and only
+    while it is open.
     """
     asked = {row: outcome.order for row, outcome in outcomes.items() if outcome.order is not None}
     own = [order for row, order in asked.items() if outcomes[row].status not in CANCELS]
@@ -118,18 +118,18 @@ def _latest(
     )
     for order in asked.values():
         if order.broker_order_id not in known:
-            _tell_missing(order, context)
+            _log_missing(order, context)
     return {
         row: known[order.broker_order_id] for row, order in asked.items() if order.broker_order_id in known
     }
 
 
-def _tell_missing(order: BrokerOrder, context: RunContext) -> None:
-    """Say that the broker doesn't know an order any more; it stays open, as it was when it last did."""
+def _log_missing(order: BrokerOrder, context: RunContext) -> None:
+    """Log that the broker no longer knows an order; it stays open in its last known state."""
     context.log.event(
         "order_missing",
-        f"the broker doesn't know order {order.broker_order_id} of intent {order.client_order_id} any more, "
-        f"which it gave that id. The next sync asks for it again.",
+        f"the broker no longer knows order {order.broker_order_id} of intent {order.client_order_id}, "
+        f"although it assigned that id. The next sync looks it up again.",
         severity="CRITICAL",
         intent_id=order.client_order_id,
         broker_order_id=order.broker_order_id,
@@ -137,7 +137,7 @@ def _tell_missing(order: BrokerOrder, context: RunContext) -> None:
 
 
 def _log_statuses(outcomes: Mapping[int, OrderOutcome], context: RunContext) -> None:
-    """Log how each order stands at the end of its run."""
+    """Log the status of each order at the end of its run."""
     orders = [(outcome.status, outcome.order) for outcome in outcomes.values() if outcome.order is not None]
     context.log.for_each(
         "order_status",
@@ -160,7 +160,7 @@ def _log_statuses(outcomes: Mapping[int, OrderOutcome], context: RunContext) -> 
 def _log_overfilled(
     orders: Iterable[BrokerOrder], fills: Mapping[str, list[BrokerFill]], context: RunContext
 ) -> None:
-    """Log each order that has filled beyond what was ordered; it stays open until that is accepted."""
+    """Log each order that filled beyond its quantity; it stays open until an operator accepts that."""
     for order in orders:
         if overfill := overfill_of(order, fills):
             context.log.event(
@@ -185,13 +185,13 @@ def _with_order(outcome: OrderOutcome, order: BrokerOrder | None) -> OrderOutcom
             status="broker_rejected",
             reason=REJECTED_AFTER_ACCEPTANCE,
             order=order,
-            message=f"the broker took it as order {order.broker_order_id} and rejected it afterwards",
+            message=f"the broker accepted it as order {order.broker_order_id} and rejected it afterwards",
         )
     return replace(outcome, order=order)
 
 
 def executions(orders: Collection[BrokerOrder], broker: TradingBroker) -> dict[str, list[BrokerFill]]:
-    """Give the executions of orders and their legs, by order; they may lag behind what the orders say."""
+    """Return the executions of orders and their legs, by order id; they may lag behind the orders' states."""
     filled = {
         order.broker_order_id: units_of(order.filled_qty)
         for entry in orders
@@ -220,8 +220,8 @@ def _first_timestamp(orders: Iterable[BrokerOrder]) -> datetime | None:
     return min((timestamp for timestamp in begun if timestamp is not None), default=None)
 
 
-def _is_over(outcome: OrderOutcome, fills: Mapping[str, list[BrokerFill]]) -> bool:
-    """Tell whether nothing can come of an intent any more, and everything that came is known."""
+def _is_final(outcome: OrderOutcome, fills: Mapping[str, list[BrokerFill]]) -> bool:
+    """Return whether an intent's outcome is final, and all its executions are known."""
     if outcome.status == "unresolved" or outcome.in_doubt:
         return False
     if outcome.status != "placed" or outcome.order is None:

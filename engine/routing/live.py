@@ -1,8 +1,8 @@
-"""Carrying out a live run's decisions for an account: each allowed order leaves once, or it is said why not.
+"""Carries out a live run's decisions for an account: each allowed order is sent exactly once or has a reason.
 
-What was attempted before, by a job that was killed, is read from the journal first: an order that was kept
-as an answer settles it. A refusal does so where the broker has no such order, since a job before the refused
-one may have placed it. Any other attempt is looked up before anything is sent again.
+Attempts of a job that was killed are read from the journal first. An order in a recorded reply is decisive. A
+recorded refusal is decisive where the broker has no such order, since an even earlier job may have placed it.
+Any other attempt is looked up before anything is sent again.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from engine.routing.symbol_queue import each
 
 ATTEMPTS_AT_ONCE = 32
 CLOCK_MARGIN = timedelta(seconds=1)
-"""How much earlier than its inputs say a run's orders may have been taken in, by the broker's clock."""
+"""How much earlier than its inputs' time a run's orders may have been accepted, by the broker's clock."""
 
 
 def carry_out(
     folder: RunFolder, context: RunContext, connection: Connection, journal: Journal
 ) -> dict[int, OrderOutcome]:
-    """Send what was allowed for the venue's account; gives what became of each, by row of the batch.
+    """Send the account's allowed orders and return their outcomes, by row of the batch.
 
     Raises ``RunStopped`` on SIGTERM, ``BrokerError`` where the broker is down, ``LeaseLost`` and
-    ``OrderMismatch``: nothing more leaves then, and the run is resumed by the next one.
+    ``OrderMismatch``: nothing more is sent then, and the next run resumes this one.
     """
     return _LiveRouting(folder, context, connection, journal).carry_out()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """An account that failed in mid-run; ``earlier`` are rows that a job before this one may have sent."""
+    """An account that failed during the run; ``earlier`` are rows that an earlier job may have sent."""
 
     account: str
     why: str
@@ -58,20 +58,20 @@ class Failed:
 def left_behind(
     failed: Failed, intents: Iterable[ApprovedOrder], journal: Journal, reader: TradingBroker
 ) -> dict[int, OrderOutcome]:
-    """Say what became of an account's orders as far as the record knows; nothing is asked or sent.
+    """Return the outcomes of an account's orders from the record alone; sends no request.
 
-    What was answered is known. What a request was made for may be there, and what a killed job may have made
-    one for. Nothing else was sent, and no cancel is asked for any more. ``reader`` reads recorded answers.
+    Answered orders are known. Orders with a request, or that a killed job may have requested, may be at the
+    broker. Nothing else was sent, and no further cancel is requested. ``reader`` parses recorded replies.
     """
-    told = _told(journal, reader, failed.account)
-    answers = _settled_by(told)
+    replies = _recorded_replies(journal, reader, failed.account)
+    answers = _decisive(replies)
     outcomes = {}
     for order in intents:
         client_id = str(order.intent.client_intent_id)
         answer = answers.get(client_id)
         if order.intent.action != "cancel" and answer is not None and not _is_another(order, answer):
             outcomes[order.row] = replace(answered_before(answer), reason=ACCOUNT_DOWN)
-        elif order.intent.action != "cancel" and (client_id in told or order.row in failed.earlier):
+        elif order.intent.action != "cancel" and (client_id in replies or order.row in failed.earlier):
             message = f"it may have been sent; the next sync looks for it. {failed.why}"
             outcomes[order.row] = OrderOutcome(
                 status="unresolved", reason=ACCOUNT_DOWN, message=message, attempted=True
@@ -84,7 +84,7 @@ def left_behind(
 
 
 class _LiveRouting:
-    """One run's routing for one account: what it needs, and whether it was halted."""
+    """One run's routing for one account, and whether it was halted."""
 
     def __init__(
         self, folder: RunFolder, context: RunContext, connection: Connection, journal: Journal
@@ -95,7 +95,7 @@ class _LiveRouting:
             order for order in allowed_intents(folder) if order.intent.broker_account_id == connection.account
         ]
         self.attempted = journal.attempted()
-        self.answers = _settled_by(_told(journal, connection.broker, connection.account))
+        self.answers = _decisive(_recorded_replies(journal, connection.broker, connection.account))
         self.found: dict[str, BrokerOrder] = {}
         self.targets = self._targets()
         self._chunks = self._in_chunks()
@@ -104,13 +104,13 @@ class _LiveRouting:
         self.halted = _halted_by_the_gate(folder, context) or _halted_without_a_book(
             inputs, connection.account
         )
-        said = inputs["broker"][connection.account]
-        self.nobody_else_traded = said["tenure"] == connection.lease.lease_epoch
+        read = inputs["broker"][connection.account]
+        self.is_same_epoch = read["tenure"] == connection.lease.lease_epoch
         self.decided_at = datetime.fromisoformat(inputs["read_at"])
         self.placing = Placing(
             broker=connection.broker,
             check=self._check,
-            not_before=datetime.fromisoformat(said["time"]) - CLOCK_MARGIN,
+            not_before=datetime.fromisoformat(read["time"]) - CLOCK_MARGIN,
             stopping=context.stopping,
             log=context.log,
             patience=connection.patience,
@@ -124,7 +124,7 @@ class _LiveRouting:
         )
 
     def carry_out(self) -> dict[int, OrderOutcome]:
-        """Do all of it."""
+        """Send the orders and return their outcomes, by row."""
         self.allowance.check_all(self.intents)
         total = len(self.intents)
         self.found = self.placing.seek(self._unanswered())
@@ -154,7 +154,7 @@ class _LiveRouting:
         return outcome
 
     def _placed(self, order: ApprovedOrder) -> OrderOutcome:
-        """Give what became of an order, once it is placed or will not be."""
+        """Return the final outcome of sending an order."""
         answer = self.answers.get(str(order.intent.client_intent_id))
         found = self.found.get(str(order.intent.client_intent_id))
         if isinstance(answer, BrokerRejected) and found is None:
@@ -173,7 +173,7 @@ class _LiveRouting:
         return self.placing.place(order, sought=sought, found=found)
 
     def _check(self, order: ApprovedOrder) -> None:
-        """Look, right before an order leaves, whether it still may; raises ``Withheld`` where not."""
+        """Check, right before an order is sent, that it still may be; raises ``Withheld`` where not."""
         if self.context.stopping():
             raise RunStopped(
                 f"Stopped between two orders of run {self.folder.run_id}; the next run goes on there."
@@ -197,37 +197,37 @@ class _LiveRouting:
         return self.halted
 
     def _expired(self, order: ApprovedOrder) -> OrderOutcome | None:
-        if not self.nobody_else_traded:
+        if not self.is_same_epoch:
             return _not_sent("decision_expired", "another data folder, or machine, traded the account since")
         now, settings = self.context.clock(), self.folder.start["settings"]
         if trading_date(now, settings["calendar"]) != self.folder.trading_date:
             return _not_sent("decision_expired", f"the session {self.folder.trading_date} is over")
         age_s = (now - self.decided_at).total_seconds()
         if age_s < -CLOCK_SKEW_LIMIT_S:
-            return _not_sent("decision_expired", f"the clock went back behind {self.decided_at}")
+            return _not_sent("decision_expired", f"the clock was set back to before {self.decided_at}")
         if age_s > settings["decision_max_age_s"]:
             limit = f"{settings['decision_max_age_s']:g} s (EXEC_DECISION_MAX_AGE_S)"
-            return _not_sent("decision_expired", f"its decision is older than {limit} by its turn")
+            return _not_sent("decision_expired", f"at its turn, its decision was older than {limit}")
         intent, max_age_s = order.intent, self.folder.start["config"]["intent_max_age_s"]
         if intent.valid_until is not None and intent.valid_until < now:
             return _not_sent("intent_expired", f"its turn came after its valid_until, {intent.valid_until}")
         created_at = intent.created_at
         if max_age_s is not None and not (created_at and (now - created_at).total_seconds() <= max_age_s):
             limit = f"{max_age_s:g} s (EXEC_INTENT_MAX_AGE_S)"
-            return _not_sent("intent_expired", f"it is older than {limit} by its turn")
+            return _not_sent("intent_expired", f"at its turn, it was older than {limit}")
         return None
 
     def _unanswered(self) -> list[str]:
-        """Give the client ids of the orders that a job before this one may have sent, without an answer."""
+        """Return the client ids of the orders that an earlier job may have sent, without a recorded reply."""
         ids = [str(order.intent.client_intent_id) for order in self.intents if order.row in self.attempted]
         return [client_id for client_id in ids if client_id not in self.answers]
 
     def _refused_before(self) -> list[str]:
-        """Give the client ids of the orders that the broker has refused a job before this one."""
-        return [client_id for client_id, told in self.answers.items() if isinstance(told, BrokerRejected)]
+        """Return the client ids of the orders of an earlier job that the broker refused."""
+        return [client_id for client_id, answer in self.answers.items() if isinstance(answer, BrokerRejected)]
 
     def _in_chunks(self) -> Mapping[int, list[ApprovedOrder]]:
-        """Give the orders that were never attempted, in chunks, by the row of each."""
+        """Return the orders that were never attempted, in chunks, by row."""
         new = [
             order
             for order in self.intents
@@ -237,7 +237,7 @@ class _LiveRouting:
         return {order.row: chunk for chunk in chunks for order in chunk}
 
     def _note_attempt(self, order: ApprovedOrder) -> None:
-        """Bring it to the disk that an order, and those after it, may leave from now on."""
+        """Write to disk that an order, and those after it in its chunk, may be sent from now on."""
         chunk = self._chunks[order.row]
         with self._writing:
             if not chunk:
@@ -250,7 +250,7 @@ class _LiveRouting:
             chunk.clear()
 
     def _targets(self) -> dict[Key, Target]:
-        """Give what may be cancelled: the orders of this batch, and those that earlier runs left open."""
+        """Return the orders that may be cancelled: this batch's, and those that earlier runs left open."""
         earlier = {
             (one.intent.broker_account_id, str(one.intent.client_intent_id)): Target(
                 one.intent.strategy_id, one.broker_order_id
@@ -284,7 +284,7 @@ class _LiveRouting:
 
 
 def _halted_by_the_gate(folder: RunFolder, context: RunContext) -> OrderOutcome | None:
-    """Return what becomes of every order where the gate is closed, or was when the run began."""
+    """Return the outcome of every order where the gate is closed, or was when the run began."""
     closed = context.closed_by or folder.start.get("closed_by")
     if closed is None:
         return None
@@ -294,10 +294,10 @@ def _halted_by_the_gate(folder: RunFolder, context: RunContext) -> OrderOutcome 
 
 
 def _halted_without_a_book(inputs: Mapping[str, Any], account: str) -> OrderOutcome | None:
-    """Return what becomes of every order of an account of which nothing was known when it was decided.
+    """Return the outcome of every order of an account that was unreachable when its orders were decided.
 
-    Orders were allowed then only because ``EXEC_RISK_FAIL_OPEN`` skips rules without data: it stands in for a
-    rule, not for a book.
+    Its orders were allowed only because ``EXEC_RISK_FAIL_OPEN`` skips rules without data: that setting
+    replaces a rule's answer, not the account's positions and orders.
     """
     why = inputs.get("down", {}).get(account)
     if why is None:
@@ -310,37 +310,37 @@ def _halted_without_a_book(inputs: Mapping[str, Any], account: str) -> OrderOutc
 
 
 def _lane(order: ApprovedOrder, symbols: Mapping[Key, str]) -> Key:
-    """Give account and symbol; of a cancel, the symbol of the order that it withdraws."""
+    """Return account and symbol; of a cancel, the symbol of its target order."""
     account = order.intent.broker_account_id
     target = (account, str(order.intent.target_intent_id))
     return account, symbols.get(target) or order.intent.symbol or target[1]
 
 
-def _told(
+def _recorded_replies(
     journal: Journal, reader: TradingBroker, account: str
 ) -> dict[str, list[BrokerOrder | BrokerRejected | None]]:
-    """Give what was answered to the requests for each order of an account, by client id."""
-    told: dict[str, list[BrokerOrder | BrokerRejected | None]] = {}
+    """Return the recorded replies to the requests for each order of an account, by client id."""
+    replies: dict[str, list[BrokerOrder | BrokerRejected | None]] = {}
     for interaction in journal.interactions():
         answered = reader.answer_of(interaction)
         if answered is not None and interaction.account in {"", account}:
-            told.setdefault(answered[0], []).append(answered[1])
-    return told
+            replies.setdefault(answered[0], []).append(answered[1])
+    return replies
 
 
-def _settled_by(
-    told: Mapping[str, list[BrokerOrder | BrokerRejected | None]],
+def _decisive(
+    replies: Mapping[str, list[BrokerOrder | BrokerRejected | None]],
 ) -> dict[str, BrokerOrder | BrokerRejected]:
-    """Give the answers that settle an order, by client id.
+    """Return the decisive reply for each order, by client id.
 
-    An order outweighs everything; a no counts only where no request of that id was left open.
+    An order overrides everything; a refusal counts only where no request with that id has an unknown outcome.
     """
     found = {}
-    for client_id, answers in told.items():
+    for client_id, answers in replies.items():
         orders = [answer for answer in answers if isinstance(answer, BrokerOrder)]
-        noes = [answer for answer in answers if answer is not None]
-        if orders or len(noes) == len(answers):
-            found[client_id] = (orders or noes)[-1]
+        known = [answer for answer in answers if answer is not None]
+        if orders or len(known) == len(answers):
+            found[client_id] = (orders or known)[-1]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Asking again where a broker's lookups lag behind its orders."""
+"""Order lookups, retried because a broker's lookups lag behind its orders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SLICE_S = 0.1
 def known_order(
     broker_order_id: str, broker: TradingBroker, *, patience: RetryPolicy, stopping: Callable[[], bool]
 ) -> BrokerOrder | None:
-    """Give one order as ``known_orders`` does; None where the broker knows none even after a while."""
+    """Return one order as ``known_orders`` does; None where the broker doesn't find it after all retries."""
     return known_orders([broker_order_id], broker, patience=patience, stopping=stopping).get(broker_order_id)
 
 
@@ -28,10 +28,10 @@ def known_orders(
     patience: RetryPolicy,
     stopping: Callable[[], bool],
 ) -> dict[str, BrokerOrder]:
-    """Give orders by ids that the broker itself gave them; without those that it doesn't know after a while.
+    """Return orders by the broker's own ids; without those that it doesn't find after all retries.
 
-    That it doesn't know one at first means nothing: it is asked again after each of ``patience.lookups_s``.
-    Raises ``BrokerError`` where it can't be asked, ``RunStopped`` where the job is to end.
+    A single lookup that finds nothing proves nothing: it is retried after each of ``patience.lookups_s``.
+    Raises ``BrokerError`` where the broker can't be reached, ``RunStopped`` where the job is to end.
     """
     left = list(broker_order_ids)
     found: dict[str, BrokerOrder] = {}

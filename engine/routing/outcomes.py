@@ -1,4 +1,4 @@
-"""What became of an intent, and ``results.parquet``, which says so row by row."""
+"""The outcome of an intent, and ``results.parquet``, which has one row for each."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from engine.model.schema import results_schema
 TARGET_UNKNOWN = "target_unknown"
 TARGET_OF_ANOTHER = "target_of_another_strategy"
 ACCOUNT_DOWN = "account_down"
-"""The reason where an account failed in mid-run, and others went on."""
+"""The reason where an account failed during the run and the others continued."""
 REJECTED_AFTER_ACCEPTANCE = "rejected_after_acceptance"
-"""The reason where the broker took an order and rejected it afterwards, before anything filled."""
+"""The reason where the broker accepted an order and rejected it afterwards, before anything filled."""
 NOT_WITHDRAWN = frozenset({TARGET_UNKNOWN, TARGET_OF_ANOTHER})
-"""The reasons of cancels for which the broker has no order, or none of their strategy."""
+"""The reasons of cancels whose target the broker doesn't have, or that is another strategy's."""
 CANCELS = frozenset({"canceled", "cancel_requested", "too_late"})
-"""The statuses of cancels whose order was found; the order is the one that they withdraw."""
+"""The statuses of cancels whose target order was found; ``order`` is the target."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderOutcome:
-    """What became of one intent.
+    """The outcome of one intent.
 
-    ``status`` is one of ``schema.RESULT_STATUSES``; ``reason`` None keeps the decision's. ``order`` is the
-    broker's latest description of the order, where there is one. ``attempted``: a request to place it left,
-    or may have; ``adopted``: the order was found at the broker after its reply had been lost.
-    ``in_doubt``: it was not sent any more, or refused, and an earlier job may have sent it; the broker knew
-    nothing of it.
+    ``status`` is one of ``schema.RESULT_STATUSES``; ``reason`` None keeps the decision's. ``order``: the
+    latest state of the order at the broker, where there is one. ``attempted``: a request to place it was
+    sent, or may have been; ``adopted``: the order was found at the broker after its reply was lost.
+    ``in_doubt``: it was withheld or refused, but an earlier job may have sent it; the broker did not find it.
     """
 
     status: str
@@ -49,7 +48,7 @@ REJECTED = OrderOutcome(status="rejected")
 
 
 def live_results(decisions: pd.DataFrame, outcomes: Mapping[int, OrderOutcome]) -> pa.Table:
-    """Give the results of a live run, one row per decision; ``outcomes`` has those of the allowed rows."""
+    """Return the results of a live run, one row per decision; ``outcomes`` has those of the allowed rows."""
     rows = [outcomes.get(row, REJECTED) for row in range(len(decisions))]
     reasons = [outcome.reason for outcome in rows]
     decided = decisions["reason"].astype(str).tolist()
@@ -75,7 +74,7 @@ def live_results(decisions: pd.DataFrame, outcomes: Mapping[int, OrderOutcome]) 
 def counted_outcomes(results: pa.Table) -> dict[str, int]:
     """Return how many rows of results have each status, the largest number first.
 
-    Cancels without an order to withdraw (``NOT_WITHDRAWN``) are ``not_withdrawn``.
+    Cancels without a target order (``NOT_WITHDRAWN``) are counted as ``not_withdrawn``.
     """
     status, reason = (results[name].cast(pa.string()) for name in ("status", "reason"))
     nothing_to_withdraw = pc.is_in(reason, pa.array(sorted(NOT_WITHDRAWN)))
@@ -85,7 +84,7 @@ def counted_outcomes(results: pa.Table) -> dict[str, int]:
 
 
 def nothing_sent(rows: int) -> dict[str, pa.Array]:
-    """Give the columns that speak of orders, for results of a run that placed none."""
+    """Return the order columns for the results of a run that placed none."""
     schema = results_schema()
     return {
         "broker_order_id": pa.nulls(rows, pa.string()),

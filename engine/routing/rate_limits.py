@@ -1,4 +1,4 @@
-"""Requests that a broker's rate limit turns away: their turn comes again, but not for ever."""
+"""Requests that a broker's rate limit turns away: they are retried for a limited time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.errors import RateLimited
 
 @dataclass
 class TurnedAway:
-    """How often a rate limit kept one request from being looked at; at most for ``longest_s`` in all."""
+    """Counts how often a rate limit turned one request away; allowed for ``longest_s`` in all."""
 
     longest_s: float
     monotonic: Callable[[], float] = time.monotonic
@@ -20,7 +20,7 @@ class TurnedAway:
     _since: float | None = None
 
     def again(self, error: RateLimited) -> None:
-        """Record one more time.
+        """Count one more time.
 
         Raises ``error`` where the waits that the broker asked for, or the time since the first one, are
         longer than ``longest_s``: the broker counts as down.
@@ -33,6 +33,6 @@ class TurnedAway:
             raise error
 
     def __str__(self) -> str:
-        """Return it as a message has it, "" where it never happened."""
+        """Return the count as part of a message, "" where it is 0."""
         times = f"{self.times} times" if self.times > 1 else "once"
         return f"turned away by the broker's rate limit {times}" if self.times else ""

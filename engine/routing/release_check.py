@@ -1,4 +1,4 @@
-"""The orders that are to leave: read from the sealed batch, and compared with the sealed decisions."""
+"""The approved orders, read from the sealed batch, and their comparison with the sealed decisions."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from engine.record.run_folder import BATCH, DECISIONS, RunFolder
 Key = tuple[str, str]
 """Account and client intent id: ids belong to accounts."""
 About = tuple[str, str, int, int]
-"""What an order is about: symbol, side, units of shares, units of USD; -1 for the one that isn't given."""
+"""Symbol, side, units of shares and units of USD of an order; -1 for the quantity that isn't given."""
 
 
 @dataclass(frozen=True)
 class ApprovedOrder:
-    """An allowed intent: its row in the batch, and what it says."""
+    """An allowed intent and its row in the batch."""
 
     row: int
     intent: OrderIntent
@@ -40,23 +40,24 @@ class ApprovedOrder:
 
 
 class OrderMismatch(EngineError):
-    """What is about to leave is not what was allowed: a defect, and nothing more is sent."""
+    """An order about to be sent is not what was allowed: a defect; nothing more is sent."""
 
 
 def allowed_intents(folder: RunFolder) -> list[ApprovedOrder]:
-    """Give the allowed intents of a run in batch order, cancels included."""
+    """Return the allowed intents of a run in batch order, cancels included."""
     allowed = folder.table(DECISIONS, ["allowed"])["allowed"].to_numpy()
     rows = np.flatnonzero(allowed)
-    said = folder.table(BATCH, list(INTENT_NAMES)).take(pa.array(rows)).to_pylist()
-    return [ApprovedOrder(int(row), intent_of(one)) for row, one in zip(rows, said, strict=True)]
+    intents = folder.table(BATCH, list(INTENT_NAMES)).take(pa.array(rows)).to_pylist()
+    return [ApprovedOrder(int(row), intent_of(one)) for row, one in zip(rows, intents, strict=True)]
 
 
 @dataclass
 class Allowance:
-    """What may still leave: the allowed orders, each once, and all of them together.
+    """The orders that may still be sent: each allowed order once, and their total.
 
-    It is read from the decisions by another way than the orders are, so that a slip in one is seen by the
-    other. Source: SEC 34-70694 on Knight Capital, ¶¶11 to 22: nothing compared what left with what came in.
+    It is read from the decisions by other code than the orders, so that a mistake in one is detected by the
+    other. Source: SEC 34-70694 on Knight Capital, ¶¶11 to 22: orders sent were not compared with orders
+    received.
     """
 
     orders: Mapping[Key, About]
@@ -66,7 +67,7 @@ class Allowance:
 
     @classmethod
     def of(cls, folder: RunFolder, account: str) -> Allowance:
-        """Read what the sealed decisions allow an account."""
+        """Return the allowance of an account from the sealed decisions."""
         allowed = folder.table(DECISIONS, ["allowed"])["allowed"]
         names = ["broker_account_id", "client_intent_id", "symbol", "side", "qty", "notional", "action"]
         batch = folder.table(BATCH, names)
@@ -80,22 +81,22 @@ class Allowance:
 
     @cached_property
     def units(self) -> int:
-        """All that may leave, in units of shares; orders by notional are not counted."""
+        """The total that may be sent, in units of shares; orders by notional are not counted."""
         return sum(max(qty, 0) for _, _, qty, _ in self.orders.values())
 
     def check_all(self, orders: Iterable[ApprovedOrder]) -> None:
-        """Compare what is about to be carried out with what was allowed. Raises ``OrderMismatch``."""
+        """Compare all orders about to be sent with the allowed ones. Raises ``OrderMismatch``."""
         approved = Counter(order.key for order in orders if order.intent.action != "cancel")
         allowed = Counter(list(self.orders))
         if approved != allowed:
             wrong = sorted([*(approved - allowed), *(allowed - approved)])
             raise OrderMismatch(
-                f"{approved.total()} orders are about to leave where {allowed.total()} were allowed; they "
+                f"{approved.total()} orders are about to be sent where {allowed.total()} were allowed; they "
                 f"differ in {wrong[:3]}. Nothing more is sent; this is a defect: keep the run's folder."
             )
 
     def check(self, order: ApprovedOrder) -> None:
-        """Compare an order that is about to leave with what was allowed. Raises ``OrderMismatch``.
+        """Compare an order about to be sent with what was allowed. Raises ``OrderMismatch``.
 
         An order may be checked again where it is sent again under the same id.
         """
@@ -104,7 +105,7 @@ class Allowance:
         about = (canonical_symbol(intent.symbol), intent.side, *_units(list(amounts)))
         if self.orders.get(order.key) != about:
             raise OrderMismatch(
-                f"order {order.key[1]} of {order.key[0]} is about to leave as {about}, where "
+                f"order {order.key[1]} of {order.key[0]} is about to be sent as {about}, where "
                 f"{self.orders.get(order.key)} was allowed. Nothing more is sent; this is a defect: keep the "
                 f"run's folder."
             )
@@ -114,8 +115,9 @@ class Allowance:
                 self.left_units += max(about[2], 0)
         if len(self.left) > len(self.orders) or self.left_units > self.units:
             raise OrderMismatch(
-                f"{len(self.left)} orders of {self.left_units} units are about to leave where "
-                f"{len(self.orders)} of {self.units} were allowed. Nothing more is sent; this is a defect."
+                f"{len(self.left)} orders of {self.left_units} units are about to be sent where "
+                f"{len(self.orders)} of {self.units} were allowed. Nothing more is sent; this is a defect: "
+                f"keep the run's folder."
             )
 
 

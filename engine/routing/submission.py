@@ -1,20 +1,20 @@
-"""One order, exactly once.
+"""Submission of one order, exactly once.
 
-What a reply means, and what follows::
+The outcome by reply::
 
     200, the order as it was sent      placed
-    429                                turned away unseen: its turn comes again, for ``broker_wait_s``; then
-                                       the broker counts as down
-    never left (no connection)         again, until the broker counts as down
+    429                                not processed: retried for ``broker_wait_s``; then the broker counts as
+                                       down
+    not sent (no connection)           retried until the broker counts as down
     422 "must be unique"               an order has this id. Where an earlier request of this run may have
                                        placed it, it is looked up and adopted; else the id was used before
-    3xx, any other 4xx in its words    broker_rejected; where an earlier request may have placed it, it is
-                                       looked up before
-    a page, 408, 409, 425, 499, 5xx,   unknown: looked up by its id, with patience, since lookups lag; found,
-    half a reply, none                 it is adopted; not found, the same id is sent again
+    3xx, any other 4xx of Alpaca's     broker_rejected; where an earlier request may have placed the order, it
+                                       is looked up first
+    a page, 408, 409, 425, 499, 5xx,   unknown: looked up by its id, with retries since lookups lag; where it
+    a partial reply, none              is found, it is adopted; where not, it is sent again with the same id
 
-An order is adopted only where it is the one that was meant: same symbol, side, quantity and type, and not
-older than this run. A request is never repeated before a lookup has answered.
+An order is adopted only where it matches the intent in symbol, side, quantity and type, and is not older than
+this run. A request is never repeated before a lookup has answered.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ID_USED_BEFORE = "id_used_before"
 
 
 class Withheld(EngineError):
-    """An order's turn has come, and it is not sent: ``outcome`` says what becomes of it instead."""
+    """An order must not be sent at its turn; ``outcome`` is its outcome instead."""
 
     def __init__(self, outcome: OrderOutcome) -> None:
         super().__init__(outcome.message)
@@ -55,10 +55,10 @@ class Withheld(EngineError):
 
 @dataclass(frozen=True, kw_only=True)
 class Placing:
-    """What placing an order takes.
+    """How to place orders.
 
-    ``check`` is called with the order right before it leaves; it raises ``Withheld`` where it must not.
-    ``not_before``: no order that the broker took in before that moment (by its own clock) is this run's.
+    ``check`` is called with the order right before it is sent; it raises ``Withheld`` where it must not be.
+    ``not_before``: an order that the broker accepted earlier, by its own clock, is not this run's.
     """
 
     broker: TradingBroker
@@ -70,9 +70,10 @@ class Placing:
     monotonic: Callable[[], float] = time.monotonic
 
     def seek(self, ids: Collection[str]) -> dict[str, BrokerOrder]:
-        """Look for orders that a job before this one may have sent, for all at once and for a while.
+        """Return the orders that an earlier job may have sent and that are found, by client id.
 
-        Gives those that were found, by client id. Raises ``RunStopped`` and ``BrokerError``.
+        All are looked up at once, with the retries of ``patience``. Raises ``RunStopped`` and
+        ``BrokerError``.
         """
         found: dict[str, BrokerOrder] = {}
         for wait_s in (0.0, *self.patience.lookups_s):
@@ -83,17 +84,18 @@ class Placing:
         return found
 
     def listed(self, ids: Collection[str]) -> dict[str, BrokerOrder]:
-        """Look for orders once, for all at once; gives those that were found. Raises ``BrokerError``."""
+        """Return the orders that are found by one lookup of all, by client id. Raises ``BrokerError``."""
         if not ids:
             return {}
         listed = {order.client_order_id: order for order in self.broker.orders_since(self.not_before)}
         return {id_: listed[id_] for id_ in ids if id_ in listed}
 
     def place(self, order: ApprovedOrder, *, sought: bool, found: BrokerOrder | None = None) -> OrderOutcome:
-        """Place one order; ``sought`` where an earlier job may have placed it, and ``found`` where it did.
+        """Place one order and return its outcome.
 
-        Raises ``RunStopped`` where the job is to end, ``BrokerError`` where the broker is down, and what
-        ``check`` raises: the order's outcome is open then, and the run is resumed later.
+        ``sought``: an earlier job may have placed it; ``found``: the order where it did. Raises
+        ``RunStopped`` where the job is to end, ``BrokerError`` where the broker is down, and what ``check``
+        raises: the outcome is unknown then, and the run is resumed later.
         """
         if sought and found is None:
             found = self.broker.find_order(client_order_id=order.key[1])
@@ -113,10 +115,10 @@ class Placing:
         return self._adopted(order, found)
 
     def _sent(self, order: ApprovedOrder, tries: _Tries) -> OrderOutcome | None:
-        """Send an order until there is an answer; None where it has to be looked up, being there perhaps."""
+        """Send an order until there is a reply; None where it may exist and has to be looked up."""
         while True:
             try:
-                reply = self.broker.place_order(intent=order.intent, at_its_turn=_Turn(self, order).look)
+                reply = self.broker.place_order(intent=order.intent, at_its_turn=_Turn(self, order).check)
             except Withheld as withheld:
                 return tries.withheld(withheld)
             except RateLimited as error:
@@ -145,7 +147,7 @@ class Placing:
                 return self._placed(order, reply)
 
     def _not_found(self, tries: _Tries) -> OrderOutcome | None:
-        """Say what becomes of an order that may be there and isn't found; None where it is sent again."""
+        """Return the outcome of an order that may exist but isn't found; None where it is sent again."""
         refusal = tries.refusal
         if refusal is not None and not tries.posts and not self.broker.is_duplicate_id(refusal):
             return replace(_refused(refusal), in_doubt=True)
@@ -163,7 +165,7 @@ class Placing:
         return OrderOutcome(status="placed", order=reply, attempted=True)
 
     def _looked_up(self, order: ApprovedOrder) -> BrokerOrder | None:
-        """Find an order by its id, again and again for a while; None where the broker knows none."""
+        """Return an order by its id, with retries; None where the broker doesn't find it."""
         for wait_s in (0.0, *self.patience.lookups_s):
             self._pause(wait_s)
             found = self.broker.find_order(client_order_id=order.key[1])
@@ -172,17 +174,17 @@ class Placing:
         return None
 
     def _adopted(self, order: ApprovedOrder, found: BrokerOrder) -> OrderOutcome:
-        """Take an order that was found for this run's, if it is."""
-        taken_in = found.created_at or found.submitted_at
-        if taken_in is not None and taken_in < self.not_before:
+        """Return the outcome of an order that was found: adopted where it matches the intent and this run."""
+        created_at = found.created_at or found.submitted_at
+        if created_at is not None and created_at < self.not_before:
             return _used_before(
-                order, f"order {found.broker_order_id} of {taken_in:%Y-%m-%d %H:%M:%S} UTC has it"
+                order, f"order {found.broker_order_id} of {created_at:%Y-%m-%d %H:%M:%S} UTC has it"
             )
         wrong = differences(order.intent, found)
-        if taken_in is None:
-            wrong = "; ".join(filter(None, [wrong, "it doesn't say when it was made"]))
+        if created_at is None:
+            wrong = "; ".join(filter(None, [wrong, "it has no time of creation"]))
         if wrong:
-            message = f"order {found.broker_order_id} has the id of this intent and is another: {wrong}"
+            message = f"order {found.broker_order_id} has the id of this intent but differs: {wrong}"
             self.log.event("order_mismatch", message, severity="CRITICAL", intent_id=order.key[1])
             return _unresolved(f"{message}. Look at it on the broker's dashboard.", order=None)
         self.log.event(
@@ -200,23 +202,23 @@ class Placing:
 
 @dataclass
 class _Turn:
-    """An order's turn to be sent, and how often it was looked whether it may be."""
+    """An order's turn to be sent, and how often it was checked whether it may be."""
 
     placing: Placing
     order: ApprovedOrder
-    looks: int = 0
+    checks: int = 0
 
-    def look(self) -> None:
-        """Look whether the order may leave. Raises what ``check`` raises."""
+    def check(self) -> None:
+        """Check that the order may be sent, and log it. Raises what ``Placing.check`` raises."""
         self.placing.check(self.order)
-        self.looks += 1
+        self.checks += 1
         client_id = self.order.key[1]
-        if self.looks == 1:
+        if self.checks == 1:
             self.placing.log.event("order_attempted", f"{client_id} is sent", intent_id=client_id)
             return
         self.placing.log.event(
             "order_looked_at_again",
-            f"{client_id}: connecting took long; switch, state and lease were looked at again before it left",
+            f"{client_id}: connecting took long; kill switch, agent state and lease were checked again",
             severity="WARNING",
             intent_id=client_id,
         )
@@ -224,10 +226,10 @@ class _Turn:
 
 @dataclass
 class _Tries:
-    """What became of the requests to place one order so far.
+    """The outcomes of the requests to place one order so far.
 
-    ``sought``: a job before this one may have made one. ``posts``: how many of ours have an unknown outcome.
-    ``refusal``: the answer to the latest one, where an earlier one may have placed the order.
+    ``sought``: an earlier job may have sent one. ``posts``: how many of ours have an unknown outcome.
+    ``refusal``: the reply to the latest one, where an earlier one may have placed the order.
     """
 
     turned_away: TurnedAway
@@ -239,40 +241,40 @@ class _Tries:
 
     @property
     def may_exist(self) -> bool:
-        """Tell whether one of them may have placed the order."""
+        """Whether one of them may have placed the order."""
         return self.sought or self.posts > 0
 
     def unknown(self, error: OutcomeUnknown) -> None:
-        """Take in that nobody knows what became of a request."""
+        """Record an unknown outcome."""
         self.posts += 1
         self.why = str(error)
         self.down_since = None
 
     def refused_with(self, error: BrokerRejected) -> None:
-        """Take in a no to a request; the one before may have placed the order all the same."""
+        """Record a refusal; an earlier request may have placed the order all the same."""
         self.refusal = error
         self.why = str(error)
 
     def turned_away_again(self, error: RateLimited) -> None:
-        """Record that a request was not looked at because of the rate limit. Raises as ``TurnedAway``."""
+        """Record that the rate limit turned a request away. Raises as ``TurnedAway.again``."""
         self.turned_away.again(error)
         self.down_since = None
 
     def without_connection_s(self, now: float) -> float:
-        """Take in that there was no connection; gives the seconds for which there was none."""
+        """Record that there was no connection; return the seconds since when there is none."""
         self.down_since = now if self.down_since is None else self.down_since
         return now - self.down_since
 
     def withheld(self, withheld: Withheld) -> OrderOutcome:
-        """Say what becomes of an order that isn't sent any more."""
-        if self.posts:  # it was sent, and may be there yet
+        """Return the outcome of an order that is withheld from now on."""
+        if self.posts:  # it was sent, and may be at the broker
             return _unresolved(f"{self.why} It isn't sent again: {withheld}")
         message = "; ".join(filter(None, [withheld.outcome.message, str(self.turned_away)]))
         return replace(withheld.outcome, in_doubt=self.sought, message=message)
 
 
 def answered_before(answer: BrokerOrder | BrokerRejected) -> OrderOutcome:
-    """Give what became of an order whose reply a killed job has left in the journal."""
+    """Return the outcome of an order whose reply a killed job recorded in the journal."""
     if isinstance(answer, BrokerOrder):
         return OrderOutcome(status="placed", order=answer, attempted=True)
     return _refused(answer)
@@ -289,8 +291,8 @@ def _used_before(order: ApprovedOrder, why: str) -> OrderOutcome:
         status="broker_rejected",
         reason=ID_USED_BEFORE,
         message=(
-            f"the id {order.key[1]} was used before, and not by this run ({why.rstrip('.')}). Nothing was "
-            f"sent under it; give the intent another client_intent_id."
+            f"the id {order.key[1]} was used before, and not by this run ({why.rstrip('.')}). This run "
+            f"placed no order under it; give the intent another client_intent_id."
         ),
         attempted=True,
     )

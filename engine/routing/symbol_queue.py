@@ -1,7 +1,7 @@
-"""Many orders at once, in batch order within a symbol.
+"""Sends many orders at once, in batch order within a symbol.
 
-Orders of one account and symbol go one after the other, each once the one before has been answered; different
-symbols go at the same time. Whoever is next in the batch goes first.
+Orders of one account and symbol are sent one after the other, each once the previous one has been answered;
+different symbols are sent at the same time. The next order is the earliest in the batch that is ready.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Outcome = TypeVar("Outcome")
 
 
 class _Queue(Generic[Item]):
-    """Items that wait for their turn, by their place; one of each lane at a time."""
+    """Items that wait for their turn, by their place; at most one per lane is in work."""
 
     def __init__(self, items: Sequence[Item], queue_of: Callable[[Item], object]) -> None:
         self._lanes: dict[object, deque[int]] = {}
@@ -28,20 +28,20 @@ class _Queue(Generic[Item]):
         heapq.heapify(self._ready)
         self._left = len(items)
         self._changed = threading.Condition()
-        self._is_over = False
+        self._is_stopped = False
 
     def next(self) -> int | None:
-        """Give the place of the next item, waiting for its lane; None where there is none any more."""
+        """Return the place of the next item, waiting for its lane; None where none is left."""
         with self._changed:
-            while not self._ready and self._left and not self._is_over:
+            while not self._ready and self._left and not self._is_stopped:
                 self._changed.wait()
-            if self._is_over or not self._ready:
+            if self._is_stopped or not self._ready:
                 return None
             self._left -= 1
             return heapq.heappop(self._ready)
 
     def done(self, place: int) -> None:
-        """Let the next item of the lane go."""
+        """Release the next item of the lane."""
         with self._changed:
             lane = self._lanes[self._lane_of[place]]
             lane.popleft()
@@ -50,9 +50,9 @@ class _Queue(Generic[Item]):
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Let nobody go any more."""
+        """Release no further items."""
         with self._changed:
-            self._is_over = True
+            self._is_stopped = True
             self._changed.notify_all()
 
 
@@ -64,10 +64,10 @@ def each(
     at_once: int,
     done: Callable[[int], None] = lambda _: None,
 ) -> list[Outcome]:
-    """Do the work for each item, at most ``at_once`` at the same time; gives the outcomes by place.
+    """Return the outcomes of ``work`` for all items, in their order, at most ``at_once`` at the same time.
 
-    The first exception stops everything: what is being done is done to its end, nothing else begins, and the
-    exception is raised. ``done`` is told how many there are so far.
+    At the first exception, work in progress is finished, nothing else begins, and the exception is raised.
+    ``done`` is called with the number of outcomes so far.
     """
     queue = _Queue(items, queue_of)
     outcomes: dict[int, Outcome] = {}
@@ -92,7 +92,7 @@ def each(
             thread.start()
         for thread in threads:
             thread.join()
-    finally:  # also where Ctrl-C ends the wait: nobody may go on sending behind our back
+    finally:  # also where Ctrl-C ends the wait: no thread may continue sending
         queue.stop()
         for thread in threads:
             if thread.ident is not None:

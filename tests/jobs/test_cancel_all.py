@@ -129,7 +129,7 @@ def test_a_signal_ends_the_wait_with_what_is_known(busy: Live, number: int) -> N
     done = busy("cancel-all", EXEC_SETTLE_S="60")
     assert done.code == 4
     assert "ARE STILL OPEN" in done.told
-    assert "it was stopped before it had looked again" in done.told
+    assert "it was stopped before open orders were listed again" in done.told
 
 
 def test_neither_switch_nor_gate_stands_in_its_way(busy: Live) -> None:

@@ -139,7 +139,7 @@ class Patience:
         while (left_s := ready - self.monotonic()) > 0:
             if self.stopping():
                 raise RunStopped(
-                    "Stopped while a request to the broker was retried; the next run resumes."
+                    "Stopped while a request to the broker was retried; the next run goes on there."
                 ) from error
             self.sleep(min(left_s, _SLICE_S))
 

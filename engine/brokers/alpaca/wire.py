@@ -112,7 +112,7 @@ class Wire:
         except HeldOff as held:
             raise self._held_off(held.wait_s) from held
         if not has_turn:
-            raise RunStopped("Stopped while a request waited for its turn; the next run resumes.")
+            raise RunStopped("Stopped while a request waited for its turn; the next run goes on there.")
 
     def _held_off(self, wait_s: float) -> RateLimited:
         error = RateLimited(

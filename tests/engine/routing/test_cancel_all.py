@@ -102,7 +102,7 @@ def test_each_order_is_asked_for_once(desk: TradingDesk) -> None:
 def test_where_new_orders_keep_coming_it_ends_in_time_and_says_so(desk: TradingDesk) -> None:
     desk.between = after_each_list(lambda listed: rest(desk, f"order-{listed}"))
     done = withdraw(desk, wait_s=0.6)
-    assert done.unsure == "the last look found new orders"
+    assert done.unsure == "the last poll found new orders"
     assert len(done.orders) > 1
 
 
@@ -130,7 +130,7 @@ def test_being_asked_to_stop_says_of_each_order_that_it_was_not_asked_for_any_mo
     left = [one for one in done.orders if one.before.client_order_id not in asked]
     assert len(done.orders) == 12
     assert left != []
-    assert reasons(tuple(left)) == {"it was stopped before this one was asked for"}
+    assert reasons(tuple(left)) == {"it was stopped before this cancel was requested"}
     assert {desk.at_broker(one.before.client_order_id)["status"] for one in left} == {"new"}
 
 
@@ -161,4 +161,4 @@ def test_an_order_that_the_broker_does_not_know_any_more_is_told_and_not_over(de
 
     desk.between = middle
     (one,) = withdraw(desk).orders
-    assert (one.is_over, one.why) == (False, "the broker doesn't know it any more")
+    assert (one.is_over, one.why) == (False, "the broker no longer knows it")

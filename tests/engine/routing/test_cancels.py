@@ -117,7 +117,7 @@ def test_an_order_of_another_strategy_in_the_same_batch_is_not_withdrawn(desk: T
 def test_an_order_that_nobody_knows_is_not_withdrawn(desk: TradingDesk) -> None:
     row = withdraw(desk)
     assert (row["status"], row["reason"]) == ("broker_rejected", "target_unknown")
-    assert "Nothing was withdrawn" in row["message"]
+    assert "Nothing was cancelled" in row["message"]
     assert deletes(desk) == []
 
 

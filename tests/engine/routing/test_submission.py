@@ -489,7 +489,7 @@ def test_an_order_that_is_found_is_adopted_only_where_it_says_when_it_was_made(
     desk.between = middle
     row = desk.one()
     assert (row["status"], row["adopted"]) == (status, status == "placed")
-    assert ("it doesn't say when it was made" in row["message"]) == (status == "unresolved")
+    assert ("it has no time of creation" in row["message"]) == (status == "unresolved")
 
 
 def test_an_order_that_is_another_is_not_taken_for_ours_by_the_run_that_is_resumed(desk: TradingDesk) -> None:
