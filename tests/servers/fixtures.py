@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.disks import NO_DISK
 from tests.servers import LOOPBACK, ServerDidNotStart, ServerMissing
 from tests.servers.firestore import HOW_TO_GET_IT, FirestoreEmulator
 from tests.servers.postgres import PostgresServer
@@ -20,9 +21,13 @@ def pytest_configure() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
+_MAY_BE_MISSING = (HOW_TO_GET_IT, NO_DISK)
+"""What a machine may lack without failing the suite, as the skipped test says it."""
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test that skips itself, unless an emulator is missing."""
+    """Fail a test that skips itself, unless an emulator or a disk is missing."""
     report = yield
     if not hasattr(report, "wasxfail"):
         _fail_what_skips(report, item.nodeid)
@@ -40,17 +45,20 @@ def pytest_make_collect_report(
 
 
 def _fail_what_skips(report: pytest.TestReport | pytest.CollectReport, what: str) -> None:
-    if report.outcome == "skipped" and HOW_TO_GET_IT not in str(report.longrepr):
-        report.longrepr = f"{what} is skipped: {report.longrepr}. Nothing but a missing emulator may do that."
+    if report.outcome == "skipped" and not any(why in str(report.longrepr) for why in _MAY_BE_MISSING):
+        report.longrepr = (
+            f"{what} is skipped: {report.longrepr}. Only a missing emulator or disk may do that."
+        )
         report.outcome = "failed"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly, once, that tests were left out and how to have them."""
     skipped = terminalreporter.stats.get("skipped", [])
-    left_out = sum(HOW_TO_GET_IT in str(report.longrepr) for report in skipped)
-    if left_out:
-        terminalreporter.write_line(f"{left_out} TESTS NOT RUN: {HOW_TO_GET_IT}", red=True, bold=True)
+    for why in _MAY_BE_MISSING:
+        left_out = sum(why in str(report.longrepr) for report in skipped)
+        if left_out:
+            terminalreporter.write_line(f"{left_out} TESTS NOT RUN: {why}", red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
