@@ -1,8 +1,8 @@
-"""A transport of ``requests`` that hands a request to the app itself: no socket, no thread, no event loop.
+"""A transport of ``requests`` that calls the app directly: no socket, no thread, no event loop.
 
-The app runs to its end at once and leaves a record of what it sent and how long it waited in between; the
-record is then played to the client against its timeouts. So a client sees what it would see over a socket,
-faults included; only that a request which is late to arrive is carried out before the client gives up.
+The app runs to its end at once; its messages and waits are recorded and then played to the client against its
+timeouts. So a client sees what it would see over a socket, faults included, with one exception: a request
+that is delayed on its way is carried out before the client times out.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from replay.simulator.wire.delivery import Headers, run_to_end
 
 
 class InProcessAdapter(HTTPAdapter):
-    """Answers every request that a session sends through it, whatever its host, from one app.
+    """Answers every request of a session, whatever its host, from one app.
 
-    All but the connection is ``requests``' own: what a broken answer raises, it raises.
+    Only the connection is replaced: a broken reply raises what ``requests`` raises.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -37,12 +37,12 @@ class InProcessAdapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: PreparedRequest, *_: Any, **__: Any
     ) -> HTTPConnectionPool:
-        """Give a connection to the app, for one request."""
+        """Return a connection to the app for one request."""
         url = urlsplit(request.url or "")
         return _ConnectionToApp(self._app, url.hostname or "localhost", url.port)
 
 
-# Seconds of silence, a message of the app's, or the end of the connection (None).
+# Seconds without data, a message of the app, or the end of the connection (None).
 _Event = float | Message | None
 
 
@@ -73,7 +73,7 @@ class _ConnectionToApp(HTTPConnectionPool):
 
 
 class _Answer(RawIOBase):
-    """What was recorded, played against a client's timeout; the body is read as from a socket."""
+    """Recorded events played against a client's timeout; the body is read as from a socket."""
 
     def __init__(self, events: deque[_Event], timeout_s: float | None) -> None:
         self._events = events
@@ -81,7 +81,7 @@ class _Answer(RawIOBase):
         self._rest = b""
 
     def next_message(self) -> Message | None:
-        """Give the app's next message, None at the connection's end; raises TimeoutError if it is late."""
+        """Return the app's next message, None at the connection's end; raises TimeoutError if it is late."""
         silence_s = 0.0
         while True:
             event = self._events.popleft() if self._events else None
@@ -97,7 +97,7 @@ class _Answer(RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with what comes next; 0 at the end."""
+        """Fill a buffer and return the number of bytes; 0 at the end."""
         while not self._rest:
             message = self.next_message()
             if message is None:
@@ -109,7 +109,7 @@ class _Answer(RawIOBase):
 
 
 class _Recorder:
-    """A wire on which waiting takes no time and is noted."""
+    """A wire that records waits instead of waiting."""
 
     def __init__(self, events: deque[_Event]) -> None:
         self._events = events
@@ -118,13 +118,13 @@ class _Recorder:
         self._events.append(seconds)
 
     def together(self) -> None:
-        """Nothing is to be done: each message is noted as a whole."""
+        """Do nothing: each message is recorded whole."""
 
     def drop(self) -> None:
         self._events.append(None)
 
     def cut(self, status: int) -> None:
-        """Note what ``requests`` makes of it by itself: an answer with no body."""
+        """Record the reply as ``requests`` reads it: without a body."""
         headers = [(b"content-type", b"application/json")]
         self._events.extend([{"type": "http.response.start", "status": status, "headers": headers}, None])
 

@@ -1,4 +1,4 @@
-"""The HTTP side: every endpoint of the trading API on one screen, and the app that they make up."""
+"""Every endpoint of the trading API on one screen, and the app made of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Asked:
-    """A request as an endpoint sees it."""
+    """A request as an endpoint receives it."""
 
     __slots__ = ("_body", "_parts", "_query")
 
@@ -31,18 +31,18 @@ class Asked:
         self._body = body
 
     def __getitem__(self, name: str) -> str:
-        """Give a part of the path."""
+        """Return a parameter of the path."""
         return self._parts[name]
 
     @property
     def query(self) -> dict[str, str]:
-        """The parameters after the question mark; of one that comes twice, the last."""
+        """The query parameters; of a repeated one, the last."""
         raw = self._query
         return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True)) if raw else {}
 
     @property
     def body(self) -> dict[str, Any]:
-        """The JSON object of the body, whatever the content type; raises Refusal if it is none."""
+        """The JSON object in the body, whatever the content type; raises Refusal if there is none."""
         try:
             body = orjson.loads(self._body)
         except orjson.JSONDecodeError:
@@ -84,7 +84,7 @@ ENDPOINTS: tuple[tuple[str, str, int, Action], ...] = (
 
 
 class Endpoints:
-    """All of them as one function: a request in, the reply out."""
+    """All endpoints as one function: a request in, the reply out."""
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
@@ -95,7 +95,7 @@ class Endpoints:
         self._patterns = [(compile_path(path)[0], actions) for path, actions in paths.items()]
 
     def __call__(self, scope: Scope, body: bytes) -> Reply:
-        """Do the action of a method and a path on the venue of the moment."""
+        """Return the reply of the current venue to a request."""
         try:
             actions, parts = self._found(scope["path"])
             if (known := actions.get(scope["method"])) is None:
@@ -117,8 +117,8 @@ class Endpoints:
 
 
 def build_app(simulation: Simulation) -> ASGIApp:
-    """Give the whole app: Alpaca's endpoints behind the gate, and the control endpoints beside it."""
-    # No router and no middleware of a framework: they cost every order some microseconds.
+    """Return the whole app: Alpaca's endpoints behind the gate, and the control endpoints."""
+    # Without a framework's router and middleware, which cost every order some microseconds.
     gate, control = Gate(Endpoints(simulation), simulation), control_app(simulation)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,7 +130,7 @@ def build_app(simulation: Simulation) -> ASGIApp:
 
 
 def _wrong_method(actions: Mapping[str, object]) -> Reply:
-    # Unproven: no recording shows what Alpaca says to a wrong method. Allow is of RFC 9110, 15.5.6.
+    # Unproven: no recording has Alpaca's reply to a wrong method. Allow is required by RFC 9110, 15.5.6.
     reply = Reply.of(405, {"code": 40510000, "message": "method not allowed."})
     reply.headers.append((b"allow", ", ".join(actions).encode()))
     return reply

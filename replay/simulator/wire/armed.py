@@ -1,4 +1,4 @@
-"""Which faults are armed, how often each may still strike, and which orders can't be looked up yet."""
+"""The armed faults with their remaining strikes, and the orders that lookups don't find yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from replay.simulator.wire.faults import Fault, LookupLag, check, needs_acceptan
 
 @dataclass
 class Armed:
-    """A fault that waits for its requests: ``left`` times more (None: always), ``struck`` so far."""
+    """An armed fault: it may strike ``left`` times more (None: always), and struck ``struck`` times."""
 
     number: int
     fault: Fault
@@ -22,7 +22,7 @@ class Armed:
     struck: int = 0
 
     def strikes(self, method: str, path: str) -> bool:
-        """Say whether a request is struck, and count it if so."""
+        """Return whether the fault strikes a request, and count the strike."""
         when = self.fault.when
         if self.left == 0 or not fnmatchcase(method, when.method) or not fnmatchcase(path, when.path):
             return False
@@ -34,13 +34,13 @@ class Armed:
         return True
 
     def spare(self) -> None:
-        """Take back that a request was struck."""
+        """Undo the count of a strike."""
         self.struck -= 1
         if self.left is not None:
             self.left += 1
 
     def as_json(self) -> dict[str, Any]:
-        """Give the fault with its number, what is left of it and how often it struck."""
+        """Return the fault as JSON with its number, its remaining and its past strikes."""
         return {"id": self.number, **to_json(self.fault), "left": self.left, "struck": self.struck}
 
 
@@ -58,7 +58,7 @@ class Faults:
         return bool(self._armed)
 
     def add(self, fault: Fault) -> Armed:
-        """Arm a fault; raises ConfigurationError if one of its fields holds what it can't."""
+        """Arm a fault and return it; raises ConfigurationError for an invalid field."""
         check(fault)
         self._added += 1
         chance = Random(f"{self._seed}/{self._added}")
@@ -66,7 +66,7 @@ class Faults:
         return self._armed[self._added]
 
     def remove(self, number: int) -> bool:
-        """Disarm one fault; False if there is none of that number."""
+        """Disarm a fault; return False if there is none of that number."""
         return self._armed.pop(number, None) is not None
 
     def clear(self) -> None:
@@ -74,22 +74,22 @@ class Faults:
         self._armed.clear()
 
     def drawn(self, method: str, path: str) -> tuple[Armed, ...]:
-        """Give the faults that strike a request, and count it against them."""
+        """Return the faults that strike a request, and count the strikes."""
         if not self._armed:
             return ()
         return tuple(armed for armed in self._armed.values() if armed.strikes(method, path))
 
     def holds(self, kind: type[Fault]) -> bool:
-        """Say whether a fault of some kind is armed, spent or not."""
+        """Return whether a fault of some kind is armed, used up or not."""
         return any(isinstance(armed.fault, kind) for armed in self._armed.values())
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Give every armed fault, spent ones included, as JSON objects."""
+        """Return every armed fault as a JSON object, used-up ones included."""
         return [armed.as_json() for armed in self._armed.values()]
 
 
 def striking(drawn: Iterable[Armed], *, accepted: bool) -> list[Fault]:
-    """Give the faults that strike a request now that it is accepted or not; the others don't count it."""
+    """Return the faults that strike a request, given its acceptance; undo the count of the others."""
     faults: list[Fault] = []
     for armed in drawn:
         if accepted or not needs_acceptance(armed.fault):
@@ -106,19 +106,19 @@ class _Hidden:
 
 
 class HiddenOrders:
-    """The accepted orders that a lookup does not find yet."""
+    """The accepted orders that lookups don't find yet."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, _Hidden] = {}
 
     def hide(self, order: dict[str, Any], lag: LookupLag, now_ns: int) -> None:
-        """Hide an order, under its id and its client id, for as long as a fault says."""
+        """Hide an order by its id and its client id, for as long as the fault says."""
         until_ns = None if lag.seconds is None else now_ns + round(lag.seconds * 1e9)
         hidden = _Hidden(until_ns, lag.lookups)
         self._by_id |= {str(order["id"]): hidden, str(order["client_order_id"]): hidden}
 
     def hides(self, key: str | None, now_ns: int) -> bool:
-        """Say whether a lookup by id or client id finds nothing yet; it counts."""
+        """Return whether a lookup by id or client id still finds nothing, and count the lookup."""
         hidden = self._by_id.get(key) if key else None
         if hidden is None:
             return False
@@ -130,5 +130,5 @@ class HiddenOrders:
         return False
 
     def clear(self) -> None:
-        """Let every order be found."""
+        """Let lookups find every order."""
         self._by_id.clear()

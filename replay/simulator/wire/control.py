@@ -1,8 +1,8 @@
-"""The simulator's own endpoints, under ``/simulator/``: state, reset, save, clock, faults, fills and splits.
+"""The simulator's control endpoints, under ``/simulator/``: state, reset, save, clock, faults, fill, split.
 
-They need no keys. A request from this machine is carried out unless a browser has made it for a web page; any
-other one needs the token that is printed at the start, in the header ``X-Simulator-Token``. Files are written
-only below the folder that was given at the start.
+They need no keys. A request from this machine is accepted unless a browser made it for a web page; any other
+needs the token that is printed at the start, in the header ``X-Simulator-Token``. Files are written only
+below the folder that was given at the start.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Act = Callable[[Simulation, Request, dict[str, Any]], object]
 
 
 def control_app(simulation: Simulation) -> ASGIApp:
-    """Give the app of the control endpoints, for requests from this machine only."""
+    """Return the app of the control endpoints, which admits requests from this machine or with the token."""
     routes = [
         Route(f"/simulator/{path}", _endpoint(simulation, act), methods=[method])
         for method, path, act in _ENDPOINTS
@@ -49,8 +49,8 @@ def control_app(simulation: Simulation) -> ASGIApp:
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if not (_has_token(scope, simulation.control_token) or _from_here(scope)):
             message = (
-                f"/simulator/ answers this machine only, and no web page. Ask it with curl from here, or "
-                f"with the token that was printed at the start: -H '{_TOKEN}: ...'."
+                f"/simulator/ accepts requests from this machine only, and not from web pages. Use curl on "
+                f"this machine, or send the token that was printed at the start: -H '{_TOKEN}: ...'."
             )
             await _json(403, {"message": message})(scope, receive, send)
             return
@@ -72,9 +72,7 @@ def _save(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
     example = '"path": "state.json"'
     path = _text(body, "path", "the name of a JSON file to write", example)
     if simulation.save_dir is None:
-        raise ConfigurationError(
-            "No folder to save into was given. Start the simulator with --save-dir FOLDER."
-        )
+        raise ConfigurationError("The simulator has no folder to save to. Start it with --save-dir FOLDER.")
     if not path.endswith(".json"):
         raise _wrong("path", path, "a path that ends in .json", example)
     try:
@@ -92,7 +90,7 @@ def _clock(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
         raise _wrong("body", body, "one of advance_s, set and speed", '{"advance_s": 60}')
     clock = simulation.clock
     if "set" in body:
-        clock.set(_moment_ns(body))
+        clock.set(_timestamp_ns(body))
     elif "advance_s" in body:
         clock.advance(_seconds(body, "advance_s"))
     else:
@@ -117,7 +115,7 @@ def _clear_faults(simulation: Simulation, _: Request, __: dict[str, Any]) -> obj
 def _remove_fault(simulation: Simulation, request: Request, _: dict[str, Any]) -> object:
     number = request.path_params["number"]
     if not re.fullmatch("[0-9]{1,9}", number) or not simulation.faults.remove(int(number)):
-        raise Refusal(404, None, f"there is no fault {number}; GET /simulator/faults lists them")
+        raise Refusal(404, None, f"there is no fault {number}. GET /simulator/faults lists them.")
     if not simulation.faults.holds(StuckPendingCancel):
         simulation.venue.release_cancels()
     return simulation.faults.as_json()
@@ -163,7 +161,7 @@ def _endpoint(simulation: Simulation, act: _Act) -> Callable[[Request], Awaitabl
             with simulation.lock:
                 return _json(200, act(simulation, request, body))
         except orjson.JSONDecodeError as error:
-            return _json(400, {"message": f"the body is no JSON: {error}"})
+            return _json(400, {"message": f"the body is not JSON: {error}. Send a JSON object."})
         except ConfigurationError as error:
             return _json(422, {"message": str(error)})
         except Refusal as refusal:
@@ -179,11 +177,11 @@ async def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     known = ", ".join(f"{method} /simulator/{path}" for method, path, _ in _ENDPOINTS)
     headers = {"Allow": ", ".join(_methods(request.url.path))} if status == 405 else {}
-    return _json(status, {"message": f"no such control endpoint; there are {known}"}, headers)
+    return _json(status, {"message": f"There is no such control endpoint. There are {known}."}, headers)
 
 
 def _methods(path: str) -> list[str]:
-    """Give the methods that an endpoint has; where there is a GET there is a HEAD."""
+    """Return the methods of an endpoint; a GET implies a HEAD."""
     found = [
         method for method, known, _ in _ENDPOINTS if compile_path(f"/simulator/{known}")[0].fullmatch(path)
     ]
@@ -195,12 +193,12 @@ def _json(status: int, body: object, headers: dict[str, str] | None = None) -> R
 
 
 def _has_token(scope: Scope, token: str) -> bool:
-    said = dict(scope["headers"]).get(_TOKEN.lower().encode(), b"")
-    return bool(token) and compare_digest(said, token.encode())
+    sent = dict(scope["headers"]).get(_TOKEN.lower().encode(), b"")
+    return bool(token) and compare_digest(sent, token.encode())
 
 
 def _from_here(scope: Scope) -> bool:
-    # A page that a browser on this machine shows could otherwise order the simulator to write files.
+    # A web page in a browser on this machine could otherwise make the simulator write files.
     if any(name in (b"origin", b"sec-fetch-site") for name, _ in scope["headers"]):
         return False
     client = scope.get("client")
@@ -246,12 +244,12 @@ def _speed(body: dict[str, Any]) -> float:
     return float(value)
 
 
-def _moment_ns(body: dict[str, Any]) -> int:
+def _timestamp_ns(body: dict[str, Any]) -> int:
     example = '"set": "2026-03-02T15:30:00-05:00"'
     try:
-        moment = datetime.fromisoformat(_text(body, "set", "a time with its offset", example))
+        timestamp = datetime.fromisoformat(_text(body, "set", "a time with its offset", example))
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        timestamp = None
+    if timestamp is None or timestamp.tzinfo is None:
         raise _wrong("set", body["set"], "a time with its offset", example)
-    return round(moment.timestamp()) * 1_000_000_000
+    return round(timestamp.timestamp()) * 1_000_000_000

@@ -1,4 +1,4 @@
-"""What goes over the wire: a reply, how it is delivered, and the connection that it is delivered on."""
+"""A reply, how it is delivered, and the connection that it is delivered on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Headers = list[tuple[bytes, bytes]]
 
 @dataclass(slots=True)
 class Reply:
-    """A whole answer: status, body, and headers beyond those that every answer has."""
+    """A whole reply: status, body, and headers beyond those that every reply has."""
 
     status: int
     body: bytes = b""
@@ -26,7 +26,7 @@ class Reply:
 
     @classmethod
     def of(cls, status: int, body: object) -> Reply:
-        """Give a reply whose body is the JSON of some value."""
+        """Return a reply whose body is a value as JSON."""
         return cls(status, orjson.dumps(body))
 
 
@@ -34,11 +34,11 @@ class Reply:
 class Delivery:
     """How a reply reaches the client.
 
-    ``wait_s``: after so many seconds. ``lost``: not at all, the connection is dropped instead. ``pieces``:
-    the body in so many parts with ``pause_s`` seconds before each. ``missing_bytes``: so many of the bytes
-    that Content-Length promises never come; the connection is closed instead. ``has_length`` off: no length
-    is promised, and the answer ends with the connection. ``cut_after_status``: a status
-    line with this number and one header are all that comes, without the empty line that ends headers.
+    ``wait_s``: after that many seconds. ``lost``: not at all, the connection is dropped instead. ``pieces``:
+    the body in that many parts with ``pause_s`` seconds before each. ``missing_bytes``: that many of the last
+    bytes that Content-Length counts are not sent; the connection is closed instead. ``has_length`` False: no
+    Content-Length, the reply ends with the connection. ``cut_after_status``: only a status line with this
+    number and one header are sent, without the empty line that ends headers.
     """
 
     wait_s: float = 0.0
@@ -54,33 +54,33 @@ PROMPT = Delivery()
 
 
 class ClientGone(Exception):
-    """The client went away before its request had come in whole: nothing is carried out."""
+    """The client disconnected before its request was complete; nothing is carried out."""
 
 
 class Wire(Protocol):
-    """A connection, as far as faults need it. The server and the adapter put theirs in the scope's state."""
+    """A connection, as far as faults need it. Server and adapter put theirs into the scope's state."""
 
     async def wait(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Wait that many seconds."""
 
     def together(self) -> None:
-        """Let the head of the answer leave together with its body, in one piece."""
+        """Send the head of the reply together with its body, in one piece."""
 
     def drop(self) -> None:
         """Break the connection at once."""
 
     def cut(self, status: int) -> None:
-        """Send a status line and one header, and close the connection once they are out."""
+        """Send a status line and one header, and close the connection once they are sent."""
 
     def end_without_length(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send an answer whose end is the connection's, and close the connection once it is out."""
+        """Send a reply without a length, and close the connection once it is sent."""
 
     def close(self) -> None:
-        """Close the connection once what was sent is out."""
+        """Close the connection once all data is sent."""
 
 
 async def deliver(reply: Reply, delivery: Delivery, wire: Wire, receive: Receive, send: Send) -> None:
-    """Send a reply the way a delivery says."""
+    """Send a reply as a delivery says."""
     if delivery.wait_s:
         await wire.wait(delivery.wait_s)
     if delivery.lost:
@@ -118,9 +118,9 @@ async def deliver(reply: Reply, delivery: Delivery, wire: Wire, receive: Receive
 
 
 def run_to_end(work: Awaitable[None]) -> None:
-    """Run a coroutine that never has to wait, without an event loop.
+    """Run a coroutine that never waits, without an event loop.
 
-    Raises RuntimeError if it does wait: then it was not meant for this.
+    Raises RuntimeError if it waits.
     """
     steps = work.__await__()
     try:
@@ -148,7 +148,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Read the whole body of a request. Raises ``ClientGone``."""
+    """Return the whole body of a request. Raises ``ClientGone``."""
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone

@@ -1,4 +1,4 @@
-"""What each fault does to a request: before it is carried out, after it, and to the delivery."""
+"""The effect of each fault on a request: before it is carried out, after it, and on the delivery."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _RATE_LIMIT = {"code": 42910000, "message": "rate limit exceeded"}
 
 
 def instead(fault: Fault, simulation: Simulation) -> Reply | None:
-    """Give the reply of a fault that keeps a request from being carried out."""
+    """Return the reply of a fault that prevents a request from being carried out; None for other faults."""
     match fault:
         case f.ErrorBefore(status=500):
             return internal_error()
         case f.ErrorBefore(status=status):
-            return _said(status)
+            return _json_error(status)
         case f.RateLimited(seconds=seconds):
             reset = math.ceil(simulation.wall() + seconds)
             return rate_limited(simulation.limit.headers(remaining=0, reset=reset))
@@ -38,7 +38,7 @@ def instead(fault: Fault, simulation: Simulation) -> Reply | None:
 
 
 def before(fault: Fault, method: str, path: str, simulation: Simulation) -> None:
-    """Do what happens in the moment a request comes in that is carried out."""
+    """Apply a fault just before a request is carried out."""
     match fault:
         case f.StuckPendingCancel() if method == "DELETE":
             if path in _OF_ALL_ORDERS:
@@ -50,22 +50,22 @@ def before(fault: Fault, method: str, path: str, simulation: Simulation) -> None
 
 
 def after(fault: Fault, path: str, reply: Reply, simulation: Simulation) -> Reply | None:
-    """Do what happens right after a request got its reply; gives the one that goes out in its place."""
+    """Apply a fault just after a request; return the reply that replaces its own, None to keep it."""
     match fault:
         case f.AcceptThen504():
             return html_page(504)
         case f.AcceptThenError(status=status, body="json"):
-            return _said(status)
+            return _json_error(status)
         case f.AcceptThenError(status=status):
             return html_page(status)
         case f.LookupLag() if reply.status == 200 and _is_order(reply):
             simulation.hidden.hide(orjson.loads(reply.body), fault, simulation.clock.now_ns())
         case f.RejectAfterAcceptance() if reply.status == 200 and _is_order(reply):
-            # One that is done for already has been overtaken by its fill.
+            # An order that is already terminal has been filled first.
             with suppress(Refusal):
                 simulation.venue.reject_after_acceptance(orjson.loads(reply.body)["id"])
         case f.FillRacesCancel(qty, "after") | f.FillRacesReplace(qty, "after") if reply.status == 207:
-            # The latest first: legs, which nothing has called yet, before the entry whose fill calls them.
+            # The newest first: inactive legs before the entry whose fill activates them.
             for row in reversed(orjson.loads(reply.body)):
                 if row["status"] == 200 and "id" in row:
                     _fill(row["id"], qty, simulation)
@@ -74,7 +74,7 @@ def after(fault: Fault, path: str, reply: Reply, simulation: Simulation) -> Repl
     return None
 
 
-def _said(status: int) -> Reply:
+def _json_error(status: int) -> Reply:
     return Reply.of(status, {"message": _phrase(status).lower()})
 
 
@@ -83,24 +83,24 @@ def _order_id(path: str) -> str:
 
 
 def _fill(order_id: str, qty: str | None, simulation: Simulation) -> None:
-    # An order that isn't there or is done for: the answer to the request itself says so.
+    # Of an unknown or terminal order the reply to the request itself is the error.
     with suppress(Refusal):
         simulation.venue.fill_now(order_id, None if qty is None else Decimal(qty))
 
 
 def _is_order(reply: Reply) -> bool:
-    """Tell an order's body from any other that a fault may strike."""
+    """Return whether the body of a reply is an order."""
     body = orjson.loads(reply.body)
     return isinstance(body, dict) and "client_order_id" in body
 
 
 def wait_before_s(fault: Fault) -> float:
-    """Give the seconds that a request takes longer to arrive."""
+    """Return the seconds by which a fault delays the arrival of a request."""
     return fault.seconds if isinstance(fault, f.Latency) and fault.on == "request" else 0
 
 
 def delivery(faults: Sequence[Fault]) -> Delivery:
-    """Give how the answer to a request goes out."""
+    """Return how the reply to a request is delivered."""
     how = PROMPT
     for fault in faults:
         match fault:
@@ -120,7 +120,7 @@ def delivery(faults: Sequence[Fault]) -> Delivery:
 
 
 def html_page(status: int) -> Reply:
-    """Give nginx's own page for a status: no JSON, as a gateway in front of Alpaca answers."""
+    """Return nginx's HTML page for a status, as from a gateway in front of Alpaca."""
     title = f"{status} {_phrase(status)}"
     page = (
         f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
@@ -130,12 +130,12 @@ def html_page(status: int) -> Reply:
 
 
 def internal_error() -> Reply:
-    """Give Alpaca's 500."""
+    """Return Alpaca's 500."""
     return Reply.of(500, _INTERNAL_ERROR)
 
 
 def rate_limited(headers: list[tuple[bytes, bytes]]) -> Reply:
-    """Give Alpaca's 429, with the headers that say when to come again."""
+    """Return Alpaca's 429, with the headers that say when to retry."""
     return Reply(429, orjson.dumps(_RATE_LIMIT), headers=headers)
 
 

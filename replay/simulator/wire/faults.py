@@ -1,9 +1,9 @@
-"""Faults, one plain dataclass each: what goes wrong, and with which requests.
+"""The kinds of faults, one dataclass each: the fault, and the requests that it strikes.
 
 As JSON a fault is one flat object: ``{"fault": "accept_then_drop", "method": "POST", "path": "/v2/orders",
-"times": 3}``. Every key but ``fault`` has a default. ``times`` counts the requests that a fault strikes, null
-is all of them. ``probability`` strikes each with that chance, from the simulator's seed; ``times`` is then
-null unless given. What happens once a request is accepted strikes accepted ones only, and counts no others.
+"times": 3}``. Every key but ``fault`` has a default. ``times``: the number of requests that the fault
+strikes, null for all. ``probability``: the chance to strike each request, drawn from the simulator's seed;
+``times`` is then null by default. Faults after acceptance strike and count accepted requests only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from replay.simulator import decimals
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """Which requests a fault strikes: method and path (``*`` is anything), how often, how likely."""
+    """The requests that a fault strikes: method and path (``*`` matches anything), how often, how likely."""
 
     method: str = "*"
     path: str = "/v2/*"
@@ -35,21 +35,21 @@ _REPLACED = When("PATCH", "/v2/orders/*")
 
 @dataclass(frozen=True, slots=True)
 class AcceptThenDrop:
-    """The request is carried out, and the connection dropped without a byte of an answer."""
+    """The request is carried out, and the connection is dropped without a byte of a reply."""
 
     when: When = _PLACED
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptThen504:
-    """The request is carried out, and the answer is a gateway's HTML page saying 504."""
+    """The request is carried out, and the reply is a gateway's HTML page with status 504."""
 
     when: When = _PLACED
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptThenError:
-    """The request is carried out, and the answer denies it: a ``page`` of nginx's, or ``json``."""
+    """The request is carried out, and the reply is an error: nginx's ``page``, or ``json``."""
 
     status: int = 409
     body: str = "page"
@@ -58,7 +58,7 @@ class AcceptThenError:
 
 @dataclass(frozen=True, slots=True)
 class CutHeaders:
-    """The request is carried out; its answer ends inside the headers, behind a line with this status."""
+    """The request is carried out; its reply ends within the headers, after a line with this status."""
 
     status: int = 404
     when: When = When()
@@ -66,7 +66,7 @@ class CutHeaders:
 
 @dataclass(frozen=True, slots=True)
 class ErrorBefore:
-    """Nothing is carried out; the answer is a 5xx."""
+    """The request is not carried out; the reply is a 5xx."""
 
     status: int = 500
     when: When = When()
@@ -74,7 +74,7 @@ class ErrorBefore:
 
 @dataclass(frozen=True, slots=True)
 class RateLimited:
-    """Nothing is carried out; the answer is 429, with a Reset that many seconds from now."""
+    """The request is not carried out; the reply is 429, with a reset time that many seconds from now."""
 
     seconds: float = 1.0
     when: When = When()
@@ -82,7 +82,7 @@ class RateLimited:
 
 @dataclass(frozen=True, slots=True)
 class SlowBody:
-    """The body trickles: in so many pieces, which together take so many seconds."""
+    """The body arrives slowly: in that many pieces, which together take that many seconds."""
 
     seconds: float = 1.0
     pieces: int = 10
@@ -91,7 +91,7 @@ class SlowBody:
 
 @dataclass(frozen=True, slots=True)
 class TruncatedBody:
-    """The last bytes of the body never come, though Content-Length promises them; the connection closes."""
+    """The body lacks its last bytes, which Content-Length counts; the connection closes."""
 
     missing_bytes: int = 10
     when: When = When()
@@ -99,7 +99,7 @@ class TruncatedBody:
 
 @dataclass(frozen=True, slots=True)
 class NoLength:
-    """The answer names no length and ends where the connection does, without its last ``lacks_bytes``."""
+    """The reply has no length and ends with the connection, without its last ``lacks_bytes``."""
 
     lacks_bytes: int = 10
     when: When = When()
@@ -107,7 +107,7 @@ class NoLength:
 
 @dataclass(frozen=True, slots=True)
 class HtmlError:
-    """Nothing is carried out; the answer is a page of nginx's instead of JSON."""
+    """The request is not carried out; the reply is nginx's HTML page instead of JSON."""
 
     status: int = 502
     when: When = When()
@@ -115,7 +115,7 @@ class HtmlError:
 
 @dataclass(frozen=True, slots=True)
 class LookupLag:
-    """An accepted order can't be looked up, by id or client id, for so many simulated seconds or lookups."""
+    """An accepted order isn't found by id or client id for that many simulated seconds or lookups."""
 
     seconds: float | None = None
     lookups: int | None = None
@@ -124,14 +124,14 @@ class LookupLag:
 
 @dataclass(frozen=True, slots=True)
 class StuckPendingCancel:
-    """A cancel is accepted and not done: what it is for stays pending until the fault is removed."""
+    """A cancel is accepted and not done: the order stays in pending_cancel until the fault is removed."""
 
     when: When = When("DELETE", "/v2/orders*")
 
 
 @dataclass(frozen=True, slots=True)
 class FillRacesCancel:
-    """The order fills, by ``qty`` shares or whole, ``before`` it is cancelled or ``after`` the answer."""
+    """The order fills, by ``qty`` shares or in full, ``before`` it is cancelled or ``after`` the reply."""
 
     qty: str | None = None
     moment: str = "after"
@@ -140,7 +140,7 @@ class FillRacesCancel:
 
 @dataclass(frozen=True, slots=True)
 class FillRacesReplace:
-    """The order fills, by ``qty`` shares or whole, ``before`` it is replaced or ``after`` the answer."""
+    """The order fills, by ``qty`` shares or in full, ``before`` it is replaced or ``after`` the reply."""
 
     qty: str | None = None
     moment: str = "after"
@@ -149,14 +149,14 @@ class FillRacesReplace:
 
 @dataclass(frozen=True, slots=True)
 class RejectAfterAcceptance:
-    """The answer accepts the order; right after it the order is rejected."""
+    """The reply accepts the order; just after it the order is rejected."""
 
     when: When = _PLACED
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """So many more seconds, real ones, on the way of the request or of the answer."""
+    """The request or the reply (``answer``) is delayed by that many real seconds."""
 
     seconds: float = 1.0
     on: str = "answer"
@@ -176,7 +176,7 @@ _NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 def needs_acceptance(fault: Fault) -> bool:
-    """Say whether a fault strikes only a request that was accepted, with a 2xx."""
+    """Return whether a fault strikes only requests that were accepted, with a 2xx."""
     if isinstance(fault, FillRacesCancel | FillRacesReplace):
         return fault.moment == "after"
     return isinstance(
@@ -191,12 +191,12 @@ def needs_acceptance(fault: Fault) -> bool:
 
 
 def name_of(fault: Fault) -> str:
-    """Give a fault's name, as in its JSON."""
+    """Return a fault's name, as in its JSON."""
     return _NAMES[type(fault)]
 
 
 def from_json(document: object) -> Fault:
-    """Read a fault from its JSON; raises ConfigurationError where it is wrong."""
+    """Return the fault in a JSON object; raises ConfigurationError where it is invalid."""
     if not isinstance(document, Mapping):
         raise _wrong("fault", document, "a JSON object", 'Write {"fault": "accept_then_drop"}.')
     name = document.get("fault")
@@ -217,14 +217,14 @@ def from_json(document: object) -> Fault:
 
 
 def to_json(fault: Fault) -> dict[str, Any]:
-    """Give a fault as its JSON object, every key written out."""
+    """Return a fault as its JSON object with every key."""
     own = {field.name: getattr(fault, field.name) for field in fields(fault) if field.name != "when"}
     when = {field.name: getattr(fault.when, field.name) for field in fields(When)}
     return {"fault": name_of(fault), **own, **when}
 
 
 def check(fault: Fault) -> None:
-    """Raise ConfigurationError if a field of a fault holds what it can't."""
+    """Raise ConfigurationError if a field of a fault has an invalid value."""
     values = {**to_json(fault)}
     for key, value in values.items():
         if key in _RULES and not (value is None and key in _NULLABLE):
@@ -232,7 +232,7 @@ def check(fault: Fault) -> None:
             if not holds(value):
                 raise _wrong(key, value, rule, remedy)
     if isinstance(fault, LookupLag) and (fault.seconds is None) == (fault.lookups is None):
-        raise _wrong("seconds", fault.seconds, "given, or else lookups, not both", 'Write "lookups": 2.')
+        raise _wrong("seconds", fault.seconds, "either seconds or lookups, not both", 'Write "lookups": 2.')
     if not isinstance(fault, LookupLag) and values.get("seconds", 0) is None:
         raise _wrong("seconds", None, "a number", 'Write "seconds": 1.5.')
 

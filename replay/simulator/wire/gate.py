@@ -1,4 +1,4 @@
-"""What every request to the trading API goes through: keys, rate limit, faults, record, common headers."""
+"""The steps around every request to the trading API: keys, rate limit, faults, log, common headers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _UNAUTHORIZED = {"message": "unauthorized."}
 class Gate:
     """An ASGI app around a function that answers requests.
 
-    The function is called while the simulation's lock is held: requests that come in by socket and by adapter
-    at the same time are carried out one after the other.
+    The function is called while the simulation's lock is held: concurrent requests, by socket and by adapter,
+    are carried out one after the other.
     """
 
     def __init__(self, answer: Callable[[Scope, bytes], Reply], simulation: Simulation) -> None:
@@ -31,7 +31,7 @@ class Gate:
         self._simulation = simulation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, unless the client goes away before it has come in whole."""
+        """Answer one request, unless the client disconnects before it is complete."""
         try:
             body = await read_body(receive)
         except ClientGone:
@@ -102,7 +102,7 @@ class Gate:
 
 
 def may_trade(scope: Scope, keys: Keys) -> bool:
-    """Say whether a request has the right keys: in Alpaca's headers, or as HTTP Basic; a Bearer never has."""
+    """Return whether a request has the valid keys, in Alpaca's headers or as HTTP Basic; never as Bearer."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     key, secret = headers.get(b"apca-api-key-id", b""), headers.get(b"apca-api-secret-key", b"")
     authorization = headers.get(b"authorization", b"")

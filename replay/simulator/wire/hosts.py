@@ -1,7 +1,7 @@
-"""By which names a server may be asked: none that a web page could have pointed at this machine.
+"""Protection against DNS rebinding: a server answers known host names only.
 
-A page of evil.example whose name comes to mean 127.0.0.1 is same-origin with what answers there, and reads it
-(DNS rebinding). Its requests say ``Host: evil.example``; ours say an address or a name that was meant.
+A web page of evil.example, once that name resolves to 127.0.0.1, is same-origin with a server there and can
+read its replies. Its requests have ``Host: evil.example``; ours have an address or a configured name.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _HOST = re.compile(rb"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:]+)(:[0-9]{1,5})?")
 def only_known_hosts(app: ASGIApp, host: str, others: Collection[str] = ()) -> ASGIApp:
     """Return an app that answers 421 to requests for any host but loopback, ``host`` and ``others``.
 
-    Where ``host`` stands for every address of this machine, any address will do, and no name that isn't one
-    of ``others``. A request without a ``Host`` is no browser's.
+    Where ``host`` stands for every address of this machine, any address is accepted, and only the names in
+    ``others``. Requests without a ``Host`` are accepted: no browser sends them.
     """
     names = {name.lower().rstrip(".") for name in (host, *others) if name}
     on_every_address = host in _EVERY_ADDRESS
 
-    def is_known(said: bytes) -> bool:
-        match = _HOST.fullmatch(said)
+    def is_known(value: bytes) -> bool:
+        match = _HOST.fullmatch(value)
         if match is None:
             return False
         name = match[1].decode("latin-1").strip("[]").lower().rstrip(".")
@@ -45,7 +45,8 @@ def only_known_hosts(app: ASGIApp, host: str, others: Collection[str] = ()) -> A
             await app(scope, receive, send)
             return
         message = (
-            "the simulator isn't asked by that name. Use the address that it printed, or --host-name NAME."
+            "The simulator doesn't answer to this host name. Use the address that it printed, or start it "
+            "with --host-name NAME."
         )
         body = json.dumps({"message": message}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

@@ -1,4 +1,4 @@
-"""uvicorn in a thread on a socket of our own, with connections that a fault can break."""
+"""uvicorn in a thread on our own socket, with connections that a fault can break."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from engine.errors import UsageError
 from replay.simulator.wire.delivery import Headers
 
-# nginx's own: a client that comes back within it finds its connection open.
+# As nginx: a connection stays open that long between requests.
 _KEEP_ALIVE_S = 75
 
 _EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -25,11 +25,11 @@ _EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 @contextmanager
 def served(app: ASGIApp, host: str, port: int) -> Iterator[str]:
-    """Serve an app until the block ends; port 0 is a free one. Gives an address, ``http://host:port``.
+    """Serve an app until the block ends; yield its address, ``http://host:port``. Port 0 takes a free one.
 
-    Of a host that stands for every address of this machine, it is the one on loopback.
+    For a host that stands for every address of this machine, the address is the loopback one.
 
-    Raises UsageError if host and port can't be listened on.
+    Raises UsageError if host and port can't be bound.
     """
     with _listening(host, port) as listening:
         server = _Server(app)
@@ -46,7 +46,7 @@ def served(app: ASGIApp, host: str, port: int) -> Iterator[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach a host's address."""
+    """Return whether only this machine can reach a host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -54,7 +54,7 @@ def is_loopback(host: str) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it is ready and cuts short what still waits when it stops."""
+    """uvicorn's server, which signals when it is ready and interrupts waiting faults when it stops."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.ready = threading.Event()
@@ -89,7 +89,7 @@ class _Server(uvicorn.Server):
 
 
 class _SocketWire:
-    """A connection of uvicorn's: what the answer to one request is written to, and what faults break."""
+    """A connection of uvicorn: the reply to one request is written to it, and faults break it."""
 
     def __init__(self, transport: asyncio.Transport, stopping: asyncio.Event) -> None:
         self._transport = transport
@@ -112,7 +112,7 @@ class _SocketWire:
         return self._transport.is_closing()
 
     async def wait(self, seconds: float) -> None:
-        # A server that stops does not wait for its own faults.
+        # A server that stops does not wait for faults.
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
@@ -136,33 +136,33 @@ class _SocketWire:
 
 def _protocol(stopping: asyncio.Event) -> type[HttpToolsProtocol]:
     class Protocol(HttpToolsProtocol):
-        _owed = 0  # answers to whole requests that are not out yet
-        _garbage: str | None = None  # what is wrong with what came after them
+        _pending = 0  # replies to complete requests that are not sent yet
+        _malformed: str | None = None  # the error in the input after those requests
 
         def data_received(self, data: bytes) -> None:
-            """Read on, unless what came before made no sense: nothing after it can."""
-            if self._garbage is None:
+            """Read on, unless the input was malformed: nothing after that can be parsed."""
+            if self._malformed is None:
                 super().data_received(data)
 
         def on_message_complete(self) -> None:
-            """Count a request that has come in whole."""
+            """Count a complete request."""
             if not self.cycle.response_complete:
-                self._owed += 1
+                self._pending += 1
             super().on_message_complete()
 
         def on_response_complete(self) -> None:
-            """Say what was wrong once all that was owed before it is out."""
-            self._owed = max(self._owed - 1, 0)
+            """Send the error for malformed input once all replies before it are sent."""
+            self._pending = max(self._pending - 1, 0)
             super().on_response_complete()
-            if self._garbage is not None and not self._owed and not self.transport.is_closing():
-                super().send_400_response(self._garbage)
+            if self._malformed is not None and not self._pending and not self.transport.is_closing():
+                super().send_400_response(self._malformed)
 
         def send_400_response(self, msg: str) -> None:
-            """Refuse what can't be read, after the answers to what could."""
+            """Refuse malformed input, after the replies to the complete requests before it."""
             if self.pipeline and self.pipeline[0][0].more_body:
                 self.pipeline.popleft()
-            if self._owed:
-                self._garbage = msg
+            if self._pending:
+                self._malformed = msg
             else:
                 super().send_400_response(msg)
 
@@ -171,7 +171,7 @@ def _protocol(stopping: asyncio.Event) -> type[HttpToolsProtocol]:
             self.scope["state"]["wire"] = _SocketWire(self.transport, stopping)
 
         def on_headers_complete(self) -> None:
-            """Have the answer written to the wire, but for one to a HEAD, which has no body to wait for."""
+            """Write the reply to the wire, except for a HEAD, whose reply has no body."""
             super().on_headers_complete()
             if self.scope["method"] != "HEAD":
                 self.cycle.transport = self.scope["state"]["wire"]
@@ -188,5 +188,5 @@ def _listening(host: str, port: int) -> socket.socket:
         listening.close()
         why = error.strerror if isinstance(error, OSError) else "a port is from 0 to 65535"
         message = f"{host}:{port} can't be listened on: {why}."
-        raise UsageError(f"{message} Choose another; port 0 is a free one.") from error
+        raise UsageError(f"{message} Choose another port; 0 takes a free one.") from error
     return listening

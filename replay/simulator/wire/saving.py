@@ -1,4 +1,4 @@
-"""Files that a request names, written below one folder and nowhere else."""
+"""Writing files that a request names, below one folder only."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC | o
 
 
 class Outside(ValueError):
-    """A path leads out of the folder, or may."""
+    """A path leads, or may lead, out of the folder."""
 
 
 def write_below(folder: Path, path: str, content: bytes) -> int:
-    """Write a file below a folder, in sub-folders that exist, and return how many bytes it has.
+    """Write a file below a folder, in existing sub-folders, and return its size in bytes.
 
-    Each step opens one name in a folder that is open already and follows no link. Raises ``Outside`` for an
-    absolute path and for one with empty parts, ``.`` or ``..``, and ``OSError``, also where a link is met.
+    Each step opens one name in an already open folder and follows no link. Raises ``Outside`` for an absolute
+    path and for one with empty parts, ``.`` or ``..``, and ``OSError``, also for a link.
     """
     parts = path.split("/")
     if any(part in {"", ".", ".."} for part in parts):

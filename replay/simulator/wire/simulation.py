@@ -1,4 +1,4 @@
-"""All that a running simulator holds, in one place, so that it can be read back and begun anew."""
+"""The whole state of a running simulator, in one place, so that it can be read and reset."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Keys:
-    """The one pair of keys that is valid."""
+    """The only valid pair of keys."""
 
     key: str = "test-key"
     secret: str = "test-secret"
 
 
-_USUAL = 200  # of a paper account, as of a live one
+_USUAL = 200  # of paper and live accounts alike
 
 
 class RateLimit:
-    """Requests per minute of the wall clock; without a limit every answer still carries the headers.
+    """Requests per minute of the wall clock; every reply has the headers, even without a limit.
 
-    Without one, they show Alpaca's usual 200 with all but this request remaining, so that a client which
-    paces itself by them is never held up.
+    Without a limit they show Alpaca's usual 200 with all but this request remaining, so that a client which
+    paces itself by them never waits.
     """
 
     def __init__(self, per_minute: int | None, wall: Callable[[], float]) -> None:
@@ -48,7 +48,7 @@ class RateLimit:
         self._taken = 0
 
     def take(self) -> bool:
-        """Count a request; False if the minute has no more."""
+        """Count a request and return True; False if the minute's limit is used up."""
         minute = int(self._wall() // 60)
         if minute != self._minute:
             self._minute, self._taken = minute, 0
@@ -60,7 +60,7 @@ class RateLimit:
         return True
 
     def headers(self, *, remaining: int | None = None, reset: int | None = None) -> list[tuple[bytes, bytes]]:
-        """Give the three headers; ``reset`` is in seconds since 1970."""
+        """Return the three headers; ``reset`` is in seconds since 1970."""
         limit = _USUAL if self._per_minute is None else self._per_minute
         left = limit - (1 if self._per_minute is None else self._taken)
         return [
@@ -75,11 +75,11 @@ Seen = tuple[int, str, str, str, int, bytes, str, bool]
 
 
 class Simulation:
-    """One simulator's venue, clock, faults and memory; ``lock`` is held while a request is carried out.
+    """One simulator's venue, clock, faults and log of requests; ``lock`` is held while a request is handled.
 
-    ``begin`` makes a new venue with its clock, so that ``reset`` is a new beginning. ``failures`` are the
-    unexpected exceptions: each is a defect of the simulator. ``control_token`` lets control
-    requests of other machines in ("": none does), ``save_dir`` is where they may write (None: nowhere).
+    ``begin`` returns a new venue with its clock, at the start and at each ``reset``. ``failures`` are
+    unexpected exceptions, each a defect of the simulator. ``control_token`` admits control requests from
+    other machines ("" admits none). ``save_dir``: the folder that control requests may write to, or None.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Simulation:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: venue, clock, faults, rate limit, and what was seen."""
+        """Start over with a new venue, clock, faults, rate limit and log of requests."""
         with self.lock:
             self.venue, self.clock = self._begin()
             self.faults = Faults(seed=self._seed)
@@ -111,23 +111,23 @@ class Simulation:
             self._request_ids = Random(f"{self._seed}/request ids")
 
     def next_request_id(self) -> str:
-        """Give the next ``X-Request-ID``: 32 hexadecimal digits, the same for the same seed."""
+        """Return the next ``X-Request-ID``: 32 hexadecimal digits, the same for the same seed."""
         return f"{self._request_ids.getrandbits(128):032x}"
 
     def disarm(self) -> None:
-        """Take every fault away, and what they left pending with it."""
+        """Remove every fault, and release the cancels and lookups that they held back."""
         with self.lock:
             self.faults.clear()
             self.hidden.clear()
             self.venue.release_cancels()
 
     def failed(self, what: str, error: Exception) -> None:
-        """Remember and log an exception that nobody expected."""
+        """Store and log an unexpected exception."""
         _LOG.error("simulator: %s failed; this is a defect of the simulator", what, exc_info=error)
         self.failures.append(f"{what}: {type(error).__name__}: {error}")
 
     def state(self) -> dict[str, Any]:
-        """Give the whole state: the venue's, every request seen, the faults and the unexpected failures."""
+        """Return the whole state: the venue, every request, the faults and the unexpected failures."""
         with self.lock:
             return {
                 **self.venue.state(),
@@ -155,7 +155,7 @@ def _json_or_text(body: bytes) -> object:
         return None
     try:
         value = orjson.loads(body)
-        orjson.dumps(value)  # what is nested too deeply can be read and not written
+        orjson.dumps(value)  # deeply nested values can be read but not written
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return body.decode("utf-8", "replace")
     return value

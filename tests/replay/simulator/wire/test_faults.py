@@ -408,8 +408,8 @@ def test_a_fault_is_made_for_the_requests_it_is_for() -> None:
         ({"fault": "fill_races_cancel", "qty": "x"}, "fault: qty is 'x'"),
         ({"fault": "fill_races_cancel", "qty": "NaN"}, "fault: qty is 'NaN'"),
         ({"fault": "fill_races_cancel", "moment": "during"}, "moment is 'during'; expected before or after"),
-        ({"fault": "lookup_lag"}, "fault: seconds is None; expected given, or else lookups"),
-        ({"fault": "lookup_lag", "seconds": 1, "lookups": 1}, "expected given, or else lookups"),
+        ({"fault": "lookup_lag"}, "fault: seconds is None; expected either seconds or lookups"),
+        ({"fault": "lookup_lag", "seconds": 1, "lookups": 1}, "expected either seconds or lookups"),
     ],
 )  # fmt: skip
 def test_a_wrong_fault_is_refused_with_what_to_write(document: Any, message: str) -> None:
