@@ -25,7 +25,7 @@ LARGEST_YAML = 1 << 26
 LARGEST_EXPANDED = 1 << 27
 """Characters and values of YAML with its aliases expanded; many aliases may name the same list."""
 LARGEST_BODY = 1 << 25
-_ZLIB_ANY = 32 + zlib.MAX_WBITS  # zlib or gzip, as its header says
+_ZLIB_ANY = 32 + zlib.MAX_WBITS  # zlib or gzip, detected by the header
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
 

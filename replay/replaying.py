@@ -65,22 +65,22 @@ def replay_each(
 
     Arguments and errors as of ``replay``, which joins the pieces.
     """
-    asked, chain = limits(config), Chain() if chained else None
+    requested, chain = limits(config), Chain() if chained else None
 
     def compared(recordings: Sequence[Recording]) -> Comparison:
         notes = list(dict.fromkeys(note for one in recordings for note in _notes(one, chained=chained)))
         if chain is None:
-            part = _independent(recordings, asked, decisions_only=decisions_only)
+            part = _independent(recordings, requested, decisions_only=decisions_only)
         else:
-            part = _chained(recordings, asked, chain, decisions_only=decisions_only)
+            part = _chained(recordings, requested, chain, decisions_only=decisions_only)
         return Comparison([part], notes)
 
     # Not a loop: its variable would keep a piece in memory while the next one is read.
     return map(compared, _pieces(_recordings(what, traffic=not decisions_only)))
 
 
-def _independent(recordings: Sequence[Recording], asked: Limits, *, decisions_only: bool) -> Part:
-    sides, own, cases = _prepared(recordings, asked)
+def _independent(recordings: Sequence[Recording], requested: Limits, *, decisions_only: bool) -> Part:
+    sides, own, cases = _prepared(recordings, requested)
     now = judge(cases)
     if not decisions_only and any(one.is_live for one in recordings):
         sides = [
@@ -90,8 +90,10 @@ def _independent(recordings: Sequence[Recording], asked: Limits, *, decisions_on
     return Part(sides=sides, now=now, reproduced=_reproduced(sides, own, now))
 
 
-def _chained(recordings: Sequence[Recording], asked: Limits, chain: Chain, *, decisions_only: bool) -> Part:
-    sides, own, cases = _prepared(recordings, asked)
+def _chained(
+    recordings: Sequence[Recording], requested: Limits, chain: Chain, *, decisions_only: bool
+) -> Part:
+    sides, own, cases = _prepared(recordings, requested)
     independent, decided = judge(cases), []
     for place, (case, alone) in enumerate(zip(cases, _split(independent, recordings), strict=True)):
         frames, matters = chain.frames(recordings[place])
@@ -112,12 +114,12 @@ def _chained(recordings: Sequence[Recording], asked: Limits, chain: Chain, *, de
 
 
 def _prepared(
-    recordings: Sequence[Recording], asked: Limits
+    recordings: Sequence[Recording], requested: Limits
 ) -> tuple[list[Side], list[RiskConfig], list[Case]]:
     """Return for each run its side of the comparison, its recorded limits, and the case to judge."""
     version = frozenset([code_version()])
     own = [recorded_config(one.start["config"])[0] for one in recordings]
-    configs = [asked.of(config) for config in own]
+    configs = [requested.of(config) for config in own]
     sides = [
         Side(recording=one, same_code=one.code_versions == version, same_limits=config == recorded)
         for one, config, recorded in zip(recordings, configs, own, strict=True)

@@ -58,7 +58,7 @@ class _Recorded:
 
     interactions: list[Interaction] = field(default_factory=list)
     jobs: list[int] = field(default_factory=list)
-    given: int = 0
+    used: int = 0
     was_sought: bool = False
 
     def next_of(self, job: int) -> Interaction | None:
@@ -67,17 +67,17 @@ class _Recorded:
         Unused interactions of earlier jobs are skipped where this job made the request too.
         """
         jobs = self.jobs
-        while self.given + 1 < len(jobs) and jobs[self.given] < job and jobs[self.given + 1] <= job:
-            self.given += 1
-        if self.given == len(jobs) or (self.given and jobs[self.given] > job):
+        while self.used + 1 < len(jobs) and jobs[self.used] < job and jobs[self.used + 1] <= job:
+            self.used += 1
+        if self.used == len(jobs) or (self.used and jobs[self.used] > job):
             return None
-        self.given += 1
-        return self.interactions[self.given - 1]
+        self.used += 1
+        return self.interactions[self.used - 1]
 
     @property
     def last(self) -> Interaction:
         """The interaction that was used last."""
-        return self.interactions[max(self.given, 1) - 1]
+        return self.interactions[max(self.used, 1) - 1]
 
 
 class CassetteSession(Session):
@@ -177,7 +177,7 @@ class CassetteAdapter(BaseAdapter):
         if key[:2] == ("POST", ORDERS) and not _same_order(body, recorded.interactions[0].body):
             self.book.forget(key[2])  # the new order would exist under this id, not the recorded one
             return None, ""
-        if recorded.was_sought and not recorded.given and recorded.interactions[0].job > job:
+        if recorded.was_sought and not recorded.used and recorded.interactions[0].job > job:
             raise RunStopped(f"The recorded job ended at order {key[2]}; the next job resumed there.")
         found = recorded.next_of(job)
         if found is not None:
@@ -191,11 +191,11 @@ class CassetteAdapter(BaseAdapter):
                 None,
                 "",
             )  # the job without a reply stopped there; later jobs did not repeat it
-        all_used = recorded.given == len(recorded.interactions)
+        all_used = recorded.used == len(recorded.interactions)
         was_sent = not last.error.startswith(_NEVER_LEFT)
         may_be_there = 200 <= last.status < 300 or key[2] in self.book.id_of
         if key[0] == "POST" and last.status == _TOO_MANY_REQUESTS:
-            if recorded.given < len(recorded.interactions):
+            if recorded.used < len(recorded.interactions):
                 raise RunStopped(f"The recorded job ended after {key[2]} was rate limited; the next resumed.")
             return None, ""  # a rate-limited request is retried
         if key[:2] == ("POST", ORDERS) and all_used and was_sent and may_be_there:
@@ -225,15 +225,15 @@ def _key(method: str, target: str, body: bytes) -> Key:
     return method, path + mark + ordered, body.decode("utf-8", "replace")
 
 
-def _same_order(asked: bytes, recorded: bytes) -> bool:
+def _same_order(sent: bytes, recorded: bytes) -> bool:
     """Return whether two bodies ask for the same order; only then does the recorded reply apply."""
     try:
-        ours, theirs = json.loads(asked), json.loads(recorded)
+        ours, theirs = json.loads(sent), json.loads(recorded)
         return all(_field(ours, name) == _field(theirs, name) for name in _SAME_FIELDS) and all(
             _amount(ours.get(name)) == _amount(theirs.get(name)) for name in _AMOUNTS
         )
     except (ValueError, TypeError, AttributeError):
-        return asked == recorded
+        return sent == recorded
 
 
 def _field(order: Mapping[str, object], name: str) -> object:

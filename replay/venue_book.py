@@ -75,19 +75,19 @@ class VenueBook:
 
     def answer(self, method: str, path: str, query: str, body: bytes) -> Reply:
         """Answer a request that was never recorded."""
-        asked = {name: values[-1] for name, values in parse_qs(query).items()}
+        parameters = {name: values[-1] for name, values in parse_qs(query).items()}
         if method == "POST" and path == ORDERS:
             return self._place(body)
         if method == "DELETE" and path.startswith(ORDERS + "/"):
             return self._cancel(unquote(path.rpartition("/")[2]))
         if method == "GET" and path == _BY_CLIENT_ID:
-            return self._one(self.id_of.get(asked.get("client_order_id", "")))
+            return self._one(self.id_of.get(parameters.get("client_order_id", "")))
         if method == "GET" and path.startswith(ORDERS + "/"):
             return self._one(unquote(path.rpartition("/")[2]))
         if method == "GET" and path == ORDERS:
-            return Reply(200, self._list_of_orders(asked), DERIVED)
+            return Reply(200, self._list_of_orders(parameters), DERIVED)
         if method == "GET" and path.startswith(_ACTIVITIES):
-            return Reply(200, self._page_of_fills(asked), DERIVED)
+            return Reply(200, self._page_of_fills(parameters), DERIVED)
         if method == "GET" and path == "/v2/positions":
             return Reply(200, self.positions, DERIVED)
         if method == "GET" and path == "/v2/clock":
@@ -113,12 +113,12 @@ class VenueBook:
         simulated = [fill for fill in self.fills.values() if fill["order_id"] in self.simulated]
         if not simulated or not path.startswith(_ACTIVITIES):
             return None
-        asked = {name: values[-1] for name, values in parse_qs(query).items()}
+        parameters = {name: values[-1] for name, values in parse_qs(query).items()}
         try:
             page = json.loads(content)
         except ValueError:
             return None
-        if not isinstance(page, list) or len(page) >= _size(asked, "page_size", _PAGE_OF_FILLS):
+        if not isinstance(page, list) or len(page) >= _size(parameters, "page_size", _PAGE_OF_FILLS):
             return None
         return json.dumps([*page, *simulated]).encode()
 
@@ -163,30 +163,30 @@ class VenueBook:
             return Reply(_NOT_FOUND, {"code": 40410000, "message": "order not found"}, DERIVED)
         return Reply(200, self.orders[order_id], SIMULATED if order_id in self.simulated else DERIVED)
 
-    def _list_of_orders(self, asked: Mapping[str, str]) -> list[Object]:
+    def _list_of_orders(self, parameters: Mapping[str, str]) -> list[Object]:
         """Return a page of orders, oldest first (``direction=asc``)."""
         legs = {leg.get("id") for order in self.orders.values() for leg in order.get("legs") or ()}
         found = [
             order
             for order in sorted(self.orders.values(), key=_submitted)
             if order["id"] not in legs
-            and (asked.get("status") != "open" or not _is_terminal(order))
-            and ("after" not in asked or _submitted(order) > _timestamp(asked["after"]))
+            and (parameters.get("status") != "open" or not _is_terminal(order))
+            and ("after" not in parameters or _submitted(order) > _timestamp(parameters["after"]))
         ]
-        if "after_order_id" in asked:
-            places = [place for place, one in enumerate(found) if one["id"] == asked["after_order_id"]]
+        if "after_order_id" in parameters:
+            places = [place for place, one in enumerate(found) if one["id"] == parameters["after_order_id"]]
             found = found[places[0] + 1 :] if places else []
-        return found[: _size(asked, "limit", _PAGE_OF_ORDERS)]
+        return found[: _size(parameters, "limit", _PAGE_OF_ORDERS)]
 
-    def _page_of_fills(self, asked: Mapping[str, str]) -> list[Object]:
-        after = _timestamp(asked["after"]) if "after" in asked else None
+    def _page_of_fills(self, parameters: Mapping[str, str]) -> list[Object]:
+        after = _timestamp(parameters["after"]) if "after" in parameters else None
         found = [
             fill
             for fill in sorted(self.fills.values(), key=lambda one: str(one["id"]))
             if (after is None or _timestamp(str(fill.get("transaction_time"))) > after)
-            and str(fill["id"]) > asked.get("page_token", "")
+            and str(fill["id"]) > parameters.get("page_token", "")
         ]
-        return found[: _size(asked, "page_size", _PAGE_OF_FILLS)]
+        return found[: _size(parameters, "page_size", _PAGE_OF_FILLS)]
 
     def _place(self, body: bytes) -> Reply:
         """Add a new order; a recorded order whose request has no recorded reply is ``LOST``."""
@@ -274,8 +274,8 @@ def _timestamp(text: str) -> datetime:
     return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
 
 
-def _size(asked: Mapping[str, str], name: str, default: int) -> int:
-    text = asked.get(name, "")
+def _size(parameters: Mapping[str, str], name: str, default: int) -> int:
+    text = parameters.get(name, "")
     return int(text) if text.isdecimal() else default
 
 

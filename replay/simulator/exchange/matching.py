@@ -118,12 +118,14 @@ class Matching:
 
     def cancel(self, order: Order, t_ns: int) -> list[Order]:
         """Request the cancel of an order and its group; return the orders concerned."""
-        asked = [member for member in _with_group(order) if member.open and member.status != "pending_cancel"]
-        for member in asked:
+        members = [
+            member for member in _with_group(order) if member.open and member.status != "pending_cancel"
+        ]
+        for member in members:
             member.status = "pending_cancel"
             member.updated_ns = t_ns
             self._schedule(t_ns + TO_EXCHANGE_NS, member, self._cancelled)
-        return asked
+        return members
 
     def reject(self, order: Order) -> None:
         """Schedule the rejection of an order before any other event."""

@@ -61,7 +61,7 @@ def session(day: date) -> Session:
     if at == len(table.days) or table.days[at] != day:
         raise ConfigurationError(
             f"the day is {day}; expected a session of New York, from {table.days[0]} to {table.days[-1]}. "
-            f"Give a trading day."
+            f"Name a trading day."
         )
     return _session(at)
 

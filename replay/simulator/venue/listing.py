@@ -106,7 +106,7 @@ def _candidates(index: OrderIndex, wanted: OrderFilter) -> Iterator[Order]:
         sign = -1 if wanted.newest_first else 1
         yield from merge(*ranges, key=lambda order: sign * order.sequence)
     elif wanted.status == "open" and not wanted.nested:
-        values = index.open.values()  # the oldest first, as they came
+        values = index.open.values()  # oldest first
         for order in reversed(values) if wanted.newest_first else values:
             if wanted.after_sequence < order.sequence < wanted.before_sequence:
                 yield order

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from replay.simulator.venue.venue import Venue
 
 
-class Asked:
+class Request:
     """A request as an endpoint receives it."""
 
     __slots__ = ("_body", "_parts", "_query")
@@ -52,34 +52,34 @@ class Asked:
         return body
 
 
-Action = Callable[["Venue", Asked], object]
+Action = Callable[["Venue", Request], object]
 
 ENDPOINTS: tuple[tuple[str, str, int, Action], ...] = (
-    ("POST", "/v2/orders", 200, lambda venue, asked: venue.place_order(asked.body)),
+    ("POST", "/v2/orders", 200, lambda venue, request: venue.place_order(request.body)),
     ("GET", "/v2/orders/{order_id}", 200,
-     lambda venue, asked: venue.get_order(asked["order_id"], asked.query)),
+     lambda venue, request: venue.get_order(request["order_id"], request.query)),
     ("GET", "/v2/orders:by_client_order_id", 200,
-     lambda venue, asked: venue.get_order_by_client_order_id(asked.query)),
-    ("GET", "/v2/orders", 200, lambda venue, asked: venue.list_orders(asked.query)),
-    ("DELETE", "/v2/orders/{order_id}", 204, lambda venue, asked: venue.cancel_order(asked["order_id"])),
+     lambda venue, request: venue.get_order_by_client_order_id(request.query)),
+    ("GET", "/v2/orders", 200, lambda venue, request: venue.list_orders(request.query)),
+    ("DELETE", "/v2/orders/{order_id}", 204, lambda venue, request: venue.cancel_order(request["order_id"])),
     ("PATCH", "/v2/orders/{order_id}", 200,
-     lambda venue, asked: venue.replace_order(asked["order_id"], asked.body)),
+     lambda venue, request: venue.replace_order(request["order_id"], request.body)),
     ("DELETE", "/v2/orders", 207, lambda venue, _: venue.cancel_all_orders()),
     ("GET", "/v2/positions", 200, lambda venue, _: venue.list_positions()),
-    ("DELETE", "/v2/positions", 207, lambda venue, asked: venue.close_all_positions(asked.query)),
-    ("GET", "/v2/positions/{key:path}", 200, lambda venue, asked: venue.get_position(asked["key"])),
+    ("DELETE", "/v2/positions", 207, lambda venue, request: venue.close_all_positions(request.query)),
+    ("GET", "/v2/positions/{key:path}", 200, lambda venue, request: venue.get_position(request["key"])),
     ("DELETE", "/v2/positions/{key:path}", 200,
-     lambda venue, asked: venue.close_position(asked["key"], asked.query)),
+     lambda venue, request: venue.close_position(request["key"], request.query)),
     ("GET", "/v2/account", 200, lambda venue, _: venue.account()),
     ("GET", "/v2/account/configurations", 200, lambda venue, _: venue.configurations()),
-    ("PATCH", "/v2/account/configurations", 200, lambda venue, asked: venue.configure(asked.body)),
-    ("GET", "/v2/account/activities", 200, lambda venue, asked: venue.activities(None, asked.query)),
+    ("PATCH", "/v2/account/configurations", 200, lambda venue, request: venue.configure(request.body)),
+    ("GET", "/v2/account/activities", 200, lambda venue, request: venue.activities(None, request.query)),
     ("GET", "/v2/account/activities/{kind}", 200,
-     lambda venue, asked: venue.activities(asked["kind"], asked.query)),
+     lambda venue, request: venue.activities(request["kind"], request.query)),
     ("GET", "/v2/clock", 200, lambda venue, _: venue.clock_body()),
-    ("GET", "/v2/calendar", 200, lambda venue, asked: venue.calendar(asked.query)),
-    ("GET", "/v2/assets", 200, lambda venue, asked: venue.list_assets(asked.query)),
-    ("GET", "/v2/assets/{key:path}", 200, lambda venue, asked: venue.get_asset(asked["key"])),
+    ("GET", "/v2/calendar", 200, lambda venue, request: venue.calendar(request.query)),
+    ("GET", "/v2/assets", 200, lambda venue, request: venue.list_assets(request.query)),
+    ("GET", "/v2/assets/{key:path}", 200, lambda venue, request: venue.get_asset(request["key"])),
 )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ class Endpoints:
             if (known := actions.get(scope["method"])) is None:
                 return _wrong_method(actions)
             status, action = known
-            answer = action(self._simulation.venue, Asked(parts, scope["query_string"], body))
+            answer = action(self._simulation.venue, Request(parts, scope["query_string"], body))
         except Refusal as refusal:
             return Reply.of(refusal.status, refusal.body)
         return Reply(status) if status == 204 else Reply.of(status, answer)

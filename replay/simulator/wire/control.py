@@ -72,7 +72,7 @@ def _save(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
     example = '"path": "state.json"'
     path = _text(body, "path", "the name of a JSON file to write", example)
     if simulation.save_dir is None:
-        raise ConfigurationError("The simulator has no folder to save to. Start it with --save-dir FOLDER.")
+        raise ConfigurationError("There is no folder to save to. Start the simulator with --save-dir FOLDER.")
     if not path.endswith(".json"):
         raise _wrong("path", path, "a path that ends in .json", example)
     try:
