@@ -46,7 +46,7 @@ def outcome_flips_schema() -> pd.DataFrame:
 
 
 def outcome_differs(results: pd.DataFrame) -> Mask:
-    """Mark the rows whose status, order status or filled quantity isn't what was recorded."""
+    """Return the rows whose status, order status or filled quantity isn't the recorded one."""
     differs = np.zeros(len(results), dtype=bool)
     for name in ("status", "order_status"):
         differs |= results[name].to_numpy() != results[f"recorded_{name}"].to_numpy()

@@ -30,7 +30,7 @@ ROWS_AT_ONCE = 131_072
 
 _ACCOUNT, _SYMBOL = "broker_account_id", "symbol"
 _MAY_BE_ABSENT = frozenset(one.name for one in INTENT_FIELDS if not one.required and one.default is None)
-_SYMBOL_MAY_BE_MISSING = frozenset({"positions", "unreconciled"})  # a row without one is of a whole account
+_SYMBOL_MAY_BE_MISSING = frozenset({"positions", "unreconciled"})  # without a symbol: the whole account
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -187,10 +187,7 @@ class CassetteAdapter(BaseAdapter):
         if key[0] == "GET" and self.book.knows_better(key[1], answered=was_answered):
             return None, ""
         if key[0] == "GET" and not was_answered and last.job < job:
-            return (
-                None,
-                "",
-            )  # the job without a reply stopped there; later jobs did not repeat it
+            return None, ""  # that job stopped without a reply, and later jobs did not repeat it
         all_used = recorded.used == len(recorded.interactions)
         was_sent = not last.error.startswith(_NEVER_LEFT)
         may_be_there = 200 <= last.status < 300 or key[2] in self.book.id_of

@@ -39,7 +39,7 @@ def why_unbounded(events: Iterable[Any], *, largest: int) -> str | None:
                 sizes[anchor] = size
         elif kind == "AliasEvent":
             if any(name == anchor for name, _ in open_nodes):
-                return f"the alias *{anchor} stands within what it names"
+                return f"the alias *{anchor} refers to a node that contains it"
             total += sizes.get(anchor, 0) + 1
         if total > largest:
             return f"more than {largest} characters with its aliases expanded"

@@ -259,8 +259,8 @@ def alias_bomb(first: str) -> bytes:
     [
         (alias_bomb("x"), "characters with its aliases expanded"),
         (alias_bomb("[]"), "characters with its aliases expanded"),
-        (b"interactions: &a [*a]", "the alias *a stands within what it names"),
-        (b"interactions: &a {b: [{c: *a}]}", "the alias *a stands within what it names"),
+        (b"interactions: &a [*a]", "the alias *a refers to a node that contains it"),
+        (b"interactions: &a {b: [{c: *a}]}", "the alias *a refers to a node that contains it"),
         (b"[" * 300_000, "more than 100 lists and mappings within each other"),
         (b"- " * 300_000, "more than 100 lists and mappings within each other"),
         (b"&a x: &b " + b"y" * 1_000_000 + b"\nz: [" + b"*b, " * 200 + b"]", "aliases expanded"),

@@ -62,7 +62,7 @@ class Matching:
         self._boundary_ns = self._boundary()
         self.held_cancels: set[str] = set()
         self._waiting = WaitingOrders(self.tape)
-        self._looked_ns = self._until_ns = self.cursor_ns
+        self._searched_ns = self._until_ns = self.cursor_ns
         self._crossings: list[Crossing] = []
         self._events: list[tuple[int, int, int | None, Event, Order]] = []
         self._scheduled = 0
@@ -179,11 +179,11 @@ class Matching:
 
     def _run(self, end_ns: int) -> None:
         self._until_ns = end_ns
-        if self._waiting and self._looked_ns < end_ns and self.phase is not Phase.CLOSED:
-            found = self._waiting.found(self._looked_ns, end_ns, regular=self.phase is Phase.REGULAR)
+        if self._waiting and self._searched_ns < end_ns and self.phase is not Phase.CLOSED:
+            found = self._waiting.found(self._searched_ns, end_ns, regular=self.phase is Phase.REGULAR)
             self._crossings = list(found)
             heapify(self._crossings)
-        self._looked_ns = end_ns
+        self._searched_ns = end_ns
         events, crossings = self._events, self._crossings
         while True:
             event_ns = events[0][0] if events and events[0][0] <= end_ns else None
@@ -211,7 +211,7 @@ class Matching:
                 return day.post_ns
 
     def _cross_boundary(self, t_ns: int) -> None:
-        self._looked_ns = t_ns - 1  # the first price of the new phase counts
+        self._searched_ns = t_ns - 1  # the first price of the new phase counts
         match self.phase:
             case Phase.CLOSED:
                 self.phase = Phase.EARLY

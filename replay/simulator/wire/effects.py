@@ -83,7 +83,7 @@ def _order_id(path: str) -> str:
 
 
 def _fill(order_id: str, qty: str | None, simulation: Simulation) -> None:
-    # Of an unknown or terminal order the reply to the request itself is the error.
+    # For an unknown or terminal order, the reply to the request itself is the error.
     with suppress(Refusal):
         simulation.venue.fill_now(order_id, None if qty is None else Decimal(qty))
 
