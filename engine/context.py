@@ -1,4 +1,4 @@
-"""What a run touches, handed in as one: places, stores, kill switch, clock and log."""
+"""The run context: places, stores, kill switch, clock and log, handed in together."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def _unseen(step: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """The edges of a run.
+    """Everything outside the code that a run reads or writes.
 
-    ``objects`` holds run folders, archive and quarantine. ``kill_switch`` is read anew whenever it matters.
-    What a store or the switch doesn't say in ``risk_data_timeout_s`` is unavailable, or on.
-    ``stopping`` says whether the job was asked to end between two steps; ``progress`` is told the step, and
-    how much of it is done. ``connections`` is where a live run sends its orders; None in a dry run.
-    ``closed_by``: the reason, and why, where the gate before live trading is closed: cancels are carried
-    out, and no order is sent.
+    ``objects`` holds run folders, archive and quarantine. ``kill_switch`` is read again at every check. A
+    store that doesn't answer within ``risk_data_timeout_s`` is unavailable; a switch that doesn't is on.
+    ``stopping`` returns whether the job was asked to stop; it is read between two steps. ``progress`` takes
+    the step, the part that is done and the total. ``connections``: those of a live run, None in a dry run.
+    ``closed_by``: reason and message where the gate before live trading is closed: cancels are carried out,
+    and no order is sent.
     """
 
     objects: Objects
@@ -50,5 +50,5 @@ class RunContext:
 
     @property
     def runs(self) -> RunFolders:
-        """The run folders."""
+        """Return the run folders."""
         return RunFolders(self.objects)

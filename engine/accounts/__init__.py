@@ -1,1 +1,1 @@
-"""Broker accounts: which there are, what they are called, and the connection of a live run to each."""
+"""Broker accounts: configuration, names, and the connections of a live run."""

@@ -1,14 +1,15 @@
-"""The broker accounts that may be traded: which there are, where they are, and where their keys are kept.
+"""The configured broker accounts: names, hosts and the places of their keys.
 
 One account is ``EXEC_BROKER_ACCOUNT_ID`` with ``ALPACA_API_KEY``, ``ALPACA_SECRET_KEY`` and
-``ALPACA_TRADING_HOST``. Several are a file, ``EXEC_ACCOUNTS_FILE``, which holds no secret itself::
+``ALPACA_TRADING_HOST``. Several accounts are listed in a file, ``EXEC_ACCOUNTS_FILE``, which holds
+no secret itself::
 
-    [accounts.main]                          # as intents call it: broker_account_id
-    paper = true                             # or false: money
+    [accounts.main]                          # the broker_account_id of intents
+    paper = true                             # false: a live account
     host = "https://paper-api.alpaca.markets"   # the default where paper is true
-    api_key_env = "MAIN_API_KEY"             # the environment variable that holds it,
-    secret_key_file = "/run/secrets/main"    # or the file; likewise for both keys
-    account_number = "PA3..."                # optional: refuse the keys of any other
+    api_key_env = "MAIN_API_KEY"             # the environment variable that holds the key,
+    secret_key_file = "/run/secrets/main"    # or the file; either form for either key
+    account_number = "PA3..."                # optional: refuse the keys of any other account
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from engine.text.masking import is_key
 
 _Part = TypeVar("_Part")
 _PAPER_KEY, _LIVE_KEY = "PK", "AK"
-"""What Alpaca's keys begin with (dashboard and support pages; not in its API documents)."""
+"""Prefixes of Alpaca's keys (source: dashboard and support pages; not in its API documents)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccountSettings:
-    """One account: ``name`` as intents call it, "" where nobody has named the one account of the keys.
+    """One account. ``name``: the ``broker_account_id`` of its intents, "" for a single account without one.
 
     ``api_key_source`` and ``secret_key_source`` name the variable or file of each key, for messages.
-    ``account_number`` is the one that is expected, None for any.
+    ``account_number`` is the expected number, None for any.
     """
 
     name: str
@@ -51,26 +52,26 @@ class AccountSettings:
 
     @property
     def shown_as(self) -> str:
-        """The account's name, for messages."""
+        """Return the account's name for messages."""
         return self.name or "the account of the keys"
 
 
 def read_accounts(env: Mapping[str, str] | None = None) -> tuple[AccountSettings, ...]:
-    """Read the accounts with their keys, in the order of their names.
+    """Return the accounts with their keys, sorted by name.
 
-    Raises ``ConfigurationError`` for a file that isn't as above, and for every key that is missing or not for
-    its host (``SeveralFaults`` where there are more).
+    Raises ``ConfigurationError`` for a malformed accounts file and for a key that is missing or of the wrong
+    kind for its host; ``SeveralFaults`` for more than one fault.
     """
     env = os.environ if env is None else env
     path = read_setting(FILE, env)
     if not path:
         return (_the_one(env),)
     accounts = sorted(listed_accounts(path).items())
-    return tuple(_all_of(*(partial(_account, name, said, env) for name, said in accounts)))
+    return tuple(_all_of(*(partial(_account, name, entry, env) for name, entry in accounts)))
 
 
 def _all_of(*parts: Callable[[], _Part]) -> list[_Part]:
-    """Return what all of these read. Raises ``ConfigurationError`` with the faults of all that can't be."""
+    """Return the results of all parts. Raises ``ConfigurationError`` with the faults of all that fail."""
     read: list[_Part] = []
     faults: list[str] = []
     for part in parts:
@@ -103,46 +104,48 @@ def _the_one(env: Mapping[str, str]) -> AccountSettings:
 def _key_of_environment(name: str, env: Mapping[str, str]) -> str:
     if not env.get(name, "").strip() and (other := _under_another_name(name, env)):
         raise ConfigurationError(
-            f"{name} is not set, and {other} is, which the engine doesn't read. Set {name} to the key that "
-            f"is meant for this engine."
+            f"{name} is not set. {other} is set, but the engine doesn't read it. Set {name} to the key "
+            f"for this engine."
         )
     return checked_key(name, env.get(name, ""))
 
 
 def _host(env: Mapping[str, str]) -> str:
-    """Return the host that is set; none is guessed where another program's variable names another one."""
+    """Return the configured host, which another program's variable never sets."""
     name = "ALPACA_TRADING_HOST"
     other = "" if env.get(name) else _under_another_name(name, env)
-    said = env[other].strip().rstrip("/").removesuffix("/v2") if other else PAPER_HOST
-    if said.startswith("http") and said != PAPER_HOST:
+    host = env[other].strip().rstrip("/").removesuffix("/v2") if other else PAPER_HOST
+    if host.startswith("http") and host != PAPER_HOST:
         raise ConfigurationError(
-            f"{name} is not set, and {other} is, which the engine doesn't read and which names another host "
-            f"than {PAPER_HOST}. Set {name} to the host that is meant for this engine."
+            f"{name} is not set. {other} is set to another host than {PAPER_HOST}, but the engine doesn't "
+            f"read it. Set {name} to the host for this engine."
         )
     return checked_host(read_setting(name, env))
 
 
 def _under_another_name(setting: str, env: Mapping[str, str]) -> str:
-    """Return the variable in which other programs keep what a setting says, "" where none is set."""
+    """Return the variable that other programs use for a setting, "" where none is set."""
     return next((name for name, meant in not_read(env).items() if meant == setting), "")
 
 
-def _account(name: str, said: Mapping[str, Any], env: Mapping[str, str]) -> AccountSettings:
+def _account(name: str, entry: Mapping[str, Any], env: Mapping[str, str]) -> AccountSettings:
     place = f"{env[FILE]}, account {name!r}"
-    if not said["paper"] and "host" not in said:
-        raise ConfigurationError(f"{place}: paper is false, and no host is named; a live host has to be.")
+    if not entry["paper"] and "host" not in entry:
+        raise ConfigurationError(
+            f"{place}: paper is false and host is missing. Name the host of the live account."
+        )
     try:
-        host = checked_host(said.get("host", PAPER_HOST))
+        host = checked_host(entry.get("host", PAPER_HOST))
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {str(error).replace('ALPACA_TRADING_HOST', 'host')}") from error
     on_loopback = host.startswith("http:")
-    if not on_loopback and said["paper"] != (host == PAPER_HOST):
-        kind = "paper is true" if said["paper"] else "paper is false"
+    if not on_loopback and entry["paper"] != (host == PAPER_HOST):
+        kind = "paper is true" if entry["paper"] else "paper is false"
         raise ConfigurationError(
             f"{place}: {kind}, and host is {host}; the paper host is {PAPER_HOST}. Correct one of them."
         )
     (key_source, key), (secret_source, secret) = _all_of(
-        *(partial(_key, place, what, said, env) for what in ("api_key", "secret_key"))
+        *(partial(_key, place, what, entry, env) for what in ("api_key", "secret_key"))
     )
     return _checked(
         AccountSettings(
@@ -152,22 +155,22 @@ def _account(name: str, said: Mapping[str, Any], env: Mapping[str, str]) -> Acco
             secret_key_source=secret_source,
             api_key=key,
             secret_key=secret,
-            account_number=said["account_number"].strip() if "account_number" in said else None,
+            account_number=entry["account_number"].strip() if "account_number" in entry else None,
         )
     )
 
 
-def _key(place: str, what: str, said: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, str]:
-    """Give where a key is kept and the key itself."""
-    variable, file = said.get(f"{what}_env"), said.get(f"{what}_file")
+def _key(place: str, what: str, entry: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, str]:
+    """Return the source of a key and the key itself."""
+    variable, file = entry.get(f"{what}_env"), entry.get(f"{what}_file")
     if (variable is None) == (file is None):
         raise ConfigurationError(
-            f"{place}: expected one of {what}_env, the name of an environment variable, and {what}_file."
+            f"{place}: expected either {what}_env (the name of an environment variable) or {what}_file."
         )
     if variable is not None:
         # The key itself may have been pasted.
         if is_key(variable) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
-            raise ConfigurationError(f"{place}: {what}_env is no name of an environment variable.")
+            raise ConfigurationError(f"{place}: {what}_env is not the name of an environment variable.")
         return variable, checked_key(variable, env.get(variable, ""))
     try:
         text = Path(as_path(f"{place}: {what}_file", str(file))).read_text(encoding="ascii", errors="replace")
@@ -179,7 +182,7 @@ def _key(place: str, what: str, said: Mapping[str, Any], env: Mapping[str, str])
 
 
 def _checked(account: AccountSettings) -> AccountSettings:
-    """Refuse keys that are of the other kind of account than the host; on loopback any will do."""
+    """Refuse paper keys at a live host and live keys at the paper host; loopback accepts any."""
     if account.trading_host.startswith("http:"):
         return account
     is_paper = account.trading_host == PAPER_HOST

@@ -1,4 +1,4 @@
-"""What a live run has beyond a dry one: for each account a broker, the right to send, and patience."""
+"""The connections of a live run: for each account a broker, a trading lease and a retry policy."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from engine.stores.protocols import AgentDocuments
 __all__ = ["Connection", "Connections", "Names", "Opening", "RetryPolicy", "account_key"]
 
 SEND_S = 20.0
-"""A request to place an order is over after this time: connecting and waiting for the reply."""
+"""The longest time that a request to place an order may take, from connecting to the reply; seconds."""
 _Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long the outcome of a request is sought; seconds.
+    """How often, and for how long, requests are retried; times in seconds.
 
-    ``lookups_s``: the waits between lookups of an order that isn't found. ``posts``: how often an order is
-    sent at most. ``down_after_s``: without a connection for so long, the broker counts as down; and so does
-    one that turns an order away for longer than ``broker_wait_s``, by what it asks for or by what it takes.
+    ``lookups_s``: the waits between lookups of an order that isn't found. ``posts``: the most times that an
+    order is sent. ``down_after_s``: after this time without a connection the broker counts as down; so does
+    one that refuses an order for longer than ``broker_wait_s``, by the wait it asks for or the time taken.
     """
 
     lookups_s: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -41,18 +41,18 @@ class RetryPolicy:
 
     @property
     def longest_hold_s(self) -> float:
-        """Return for how long the rate limit may keep one request from being sent."""
+        """Return the longest time that the rate limit may delay one request; seconds."""
         return self.broker_wait_s + AFTER_RESET_S if self.broker_wait_s else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """Where the orders of one account are sent.
+    """The connection to one account at its broker.
 
-    ``account``: what intents call it, "" as long as nobody has named it. ``key`` tells it from every other
-    account at every host. ``halted``: why a person has halted the agent, "" where nobody has; read before
-    every order. ``notes`` are kept with the ledger. ``settle_s``: seconds for which fills are waited for
-    after the last order has left.
+    ``account``: its ``broker_account_id``, "" until it has a name. ``key`` is unique across accounts and
+    hosts. ``halted`` returns why an operator has halted the agent, "" where it is not halted; read before
+    every order. ``notes``: documents in the store of the ledger. ``settle_s``: seconds to wait for
+    fills after the last order was sent.
     """
 
     account: str
@@ -66,20 +66,20 @@ class Connection:
     orders_at_once: int = SENDERS
 
     def recorded(self, recorder: Recorder) -> Connection:
-        """Give the same venue, with the broker's traffic recorded."""
+        """Return the same connection, with the broker's traffic recorded."""
         return replace(self, broker=self.broker.recorded(recorder, self.account))
 
     @property
     def shown_as(self) -> str:
-        """The account's name, for messages."""
+        """Return the account's name for messages."""
         return self.account or "the account"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connections:
-    """Where a live run sends its orders: a venue for each account that may trade.
+    """The connections of a live run, one for each account that may trade.
 
-    ``down``: why accounts that are configured can't be traded, by name. ``names`` keeps what each is called.
+    ``down``: why the other configured accounts can't be traded, by name. ``names``: the accounts' names.
     """
 
     at_work: tuple[Connection, ...]
@@ -88,17 +88,17 @@ class Connections:
 
     @cached_property
     def by_account(self) -> dict[str, Connection]:
-        """The venues by what intents call their accounts."""
+        """Return the connections by account name."""
         return {connection.account: connection for connection in self.at_work}
 
     def recorded(self, recorder: Recorder) -> Connections:
-        """Give the same venues, with their traffic recorded."""
+        """Return the same connections, with their traffic recorded."""
         return replace(self, at_work=tuple(connection.recorded(recorder) for connection in self.at_work))
 
     def named_by(self, accounts: Sequence[str]) -> Connections:
-        """Let a batch's only account give its name to the only one of the keys, where it has none yet.
+        """Name the only connection, where it has no name yet, after the only account of a batch.
 
-        Where that can't be, none of the batch's accounts can be traded.
+        Return the connections. If that is not possible, all accounts of the batch are ``down``.
         """
         nameless = self.by_account.get("")
         if nameless is None or not accounts:
@@ -106,7 +106,7 @@ class Connections:
         try:
             if len(accounts) > 1:
                 raise DataUnavailable(
-                    f"the keys are of one account, and the batch names {len(accounts)}: "
+                    f"the keys belong to one account, and the batch names {len(accounts)}: "
                     f"{', '.join(accounts[:5])}. Set EXEC_BROKER_ACCOUNT_ID to the name that intents give "
                     f"this account, and drop the files again."
                 )
@@ -116,17 +116,20 @@ class Connections:
         return replace(self, at_work=(replace(nameless, account=accounts[0]),))
 
     def why_down(self, account: str) -> str:
-        """Say why an account can't be traded; "" where it can."""
+        """Return why an account can't be traded, "" where it can."""
         if account in self.by_account:
             return ""
-        return self.down.get(account) or f"account {account} is none of those whose keys are here"
+        return (
+            self.down.get(account) or f"account {account} is not among the accounts whose keys are configured"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """How venues are opened; ``to_trade`` off: also those that may only be looked at, being blocked.
+    """How connections are opened.
 
-    ``broker_wait_s`` as in ``RetryPolicy``.
+    ``to_trade`` off: accounts that are blocked from trading are opened too, to read them. ``broker_wait_s``
+    as in ``RetryPolicy``.
     """
 
     agent: Agent
@@ -141,13 +144,13 @@ class Opening:
     def connections(
         self, accesses: Sequence[Access], *, left_out: Mapping[str, str] | None = None
     ) -> Iterator[Connections]:
-        """Give the venues of accounts for as long as this job holds the leases of all of them.
+        """Yield the connections of accounts while this job holds all their leases.
 
-        All are asked, and all leases waited for, at the same time; leases that are held already are renewed
-        meanwhile. Accounts that can't be asked, or may not trade, are ``down``, and so are those of
-        ``left_out``, which aren't asked: why, by name. Raises what is wrong with the first one
-        where all are: ``BrokerError``, ``LeaseHeld`` where another job trades on it, ``DataUnavailable``.
-        ``ConfigurationError`` and ``RunStopped`` are raised in any case.
+        Accounts are queried, and leases acquired, in parallel; leases that are held already are renewed
+        meanwhile. Accounts that can't be reached or may not trade are ``down``. So are those of ``left_out``
+        (reasons by name), which are not queried. Where all are down, raises the first account's error:
+        ``BrokerError``, ``LeaseHeld`` where another job trades on it, ``DataUnavailable``. Always raises
+        ``ConfigurationError`` and ``RunStopped``.
         """
         left_out = left_out or {}
         with ExitStack() as held:
@@ -185,16 +188,16 @@ class Opening:
 
     @property
     def names(self) -> Names:
-        """What the accounts are called."""
+        """Return the names of the accounts."""
         return Names(self.agent.store)
 
     def _each(
         self, accesses: Sequence[Access], work: Callable[[Access], _Done]
     ) -> dict[str, _Done | EngineError]:
-        """Do the work for all accounts at the same time, and return what it returned or raised, by account.
+        """Do the work for all accounts in parallel; return its result or its error, by account.
 
-        The leases that it acquires are held until all of it is done. A single account's is done by this
-        thread.
+        Leases that it acquires are renewed until all of it is done. The work of a single account is done in
+        this thread.
         """
 
         def one(access: Access) -> _Done | EngineError:
@@ -211,12 +214,12 @@ class Opening:
         return {account: done.result() for account, done in working.items()}
 
     def _key_of(self, access: Access) -> AccountKey:
-        """Ask for an account, and return its key."""
+        """Query an account at its broker and return its key."""
         broker = access.broker
         if broker.longest_request_s > SEND_S:
             raise ConfigurationError(
-                f"A request to {broker.trading_host} may take {broker.longest_request_s:g} s, and the right "
-                f"to send orders is held for {SEND_S:g} s at a time. Give the broker shorter timeouts."
+                f"A request to {broker.trading_host} may take {broker.longest_request_s:g} s, and the "
+                f"trading lease covers requests of at most {SEND_S:g} s. Give the broker shorter timeouts."
             )
         return AccountKey.of(broker.trading_host, access.asked(to_trade=self.to_trade))
 
@@ -259,7 +262,7 @@ def _or_raise(done: _Done | EngineError) -> _Done:
 
 
 def _why_halted(agent: Agent) -> str:
-    """Say why a person has halted the agent; a state that can't be read counts as halted."""
+    """Return why the agent is halted, "" where it isn't; a state that can't be read counts as halted."""
     try:
         kept = agent.state()
     except EngineError as error:

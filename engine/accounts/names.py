@@ -1,13 +1,14 @@
-"""What broker accounts are called: one name for each account, one account for each name, for ever.
+"""The names of broker accounts: one permanent name per account, and one account per name.
 
-Counts, limits and the book go by the name; under two names an account would have two of each, and a name that
-changed hands would be judged by another one's. Kept in the store of the ledger, as documents::
+Counts, limits and the book are kept by name. An account with two names would have two of each, and a name
+that moved to another account would be judged by the first one's. Kept in the store of the ledger, as
+documents::
 
-    identity-<hash>     of the account id that the broker gives: the account's key
-    account-<key>       of the account at one host: its name
-    named-<hash>        of the name: the account's key
+    identity-<hash of the broker's account id>    the account's key
+    account-<key of the account at one host>      its name
+    named-<hash of the name>                      the account's key
 
-No account number or id is kept, nor what one could be guessed from.
+No account number or id is kept, nor anything from which one could be guessed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _RENAME = "execution-engine stores rename-account"
 
 @dataclass(frozen=True)
 class AccountKey:
-    """An account's ``key`` at its host, its ``identity`` wherever it is, and how messages show it."""
+    """An account's ``key`` at one host, its ``identity`` at every host, and how messages show it."""
 
     key: str
     identity: str
@@ -39,24 +40,24 @@ class AccountKey:
 
     @classmethod
     def of(cls, host: str, account: BrokerAccount) -> AccountKey:
-        """Return an account's keys. Raises ``BrokerError`` where it has no number."""
+        """Return an account's key and identity. Raises ``BrokerError`` where it has no number."""
         return cls(account_key(host, account), _identity(host, account), account.shown_as)
 
 
 @dataclass(frozen=True)
 class Names:
-    """What accounts are called, as the store of the ledger keeps it."""
+    """The names of accounts in the store of the ledger."""
 
     documents: AgentDocuments
 
     def of(self, key: str) -> str:
-        """Return what an account is called, "" where nothing has named it."""
+        """Return the name of an account, "" where it has none."""
         return str((self.documents.agent_document(_of_account(key)) or {}).get("name", ""))
 
     def check_identity(self, name: str, account: AccountKey) -> None:
-        """Keep which account this is, at its first use.
+        """Record the account's identity at its first use.
 
-        Raises ``ConfigurationError`` where it has been traded at another host, and so under another key.
+        Raises ``ConfigurationError`` where it was traded at another host, and so under another key.
         """
         document = f"identity-{account.identity}"
         kept = self.documents.agent_document(document)
@@ -67,7 +68,9 @@ class Names:
         if before == account.key:
             return
         known_as = self.of(before)
-        if known_as and known_as == name and self._key_of(name) is None:  # it was renamed to go on elsewhere
+        if (
+            known_as and known_as == name and self._key_of(name) is None
+        ):  # it was renamed to move to another host
             self.documents.replace_agent_document(document, {"account_key": account.key}, replacing=kept)
             return
         if known_as and name and known_as != name:
@@ -75,29 +78,31 @@ class Names:
         raise ConfigurationError(self._elsewhere(name or known_as or "This"))
 
     def claim(self, name: str, key: str) -> None:
-        """Take a name for an account, as it is from now on. Raises ``ConfigurationError`` where it can't be.
+        """Record the permanent name of an account. Raises ``ConfigurationError`` for a conflict.
 
-        Both are looked at before either is kept: a name that is refused leaves nothing behind.
+        Name and account are checked before anything is written: a refused name leaves no document.
         """
         of_account, of_name = _of_account(key), _of_name(name)
         self._check(name, key)
         for document, wanted in ((of_name, {"name": name, "account_key": key}), (of_account, {"name": name})):
             if self.documents.agent_document(document) is None:
                 self.documents.replace_agent_document(document, wanted, replacing=None)
-        self._check(name, key)  # another job may have been faster
+        self._check(name, key)  # another job may have written first
 
     def key_to_rename(self, old: str, new: str) -> str:
-        """Return the key of an account that can be renamed. Raises ``UsageError`` where it can't be."""
+        """Return the key of the account to rename. Raises ``UsageError`` where it can't be renamed."""
         key = self._key_of(old)
         if key is None or self.of(key) != old:
-            called = f"it is called {self.of(key)} now" if key else "no account was traded under it"
-            raise UsageError(f"{old} is no account's name in {self.documents.place}: {called}.")
+            called = f"the account is named {self.of(key)} now" if key else "no account was traded under it"
+            raise UsageError(f"{old} is not the name of an account in {self.documents.place}: {called}.")
         if self._key_of(new) not in {None, key}:
-            raise UsageError(f"{new} is the name of another account ({self.documents.place}). Take another.")
+            raise UsageError(
+                f"{new} is the name of another account ({self.documents.place}). Choose another."
+            )
         return key
 
     def rename(self, old: str, new: str, *, by: str, why: str, at: datetime) -> None:
-        """Call an account by another name from now on. Raises as ``key_to_rename``."""
+        """Rename an account. Raises ``UsageError`` as ``key_to_rename``."""
         document = _of_account(self.key_to_rename(old, new))
         before = self.documents.agent_document(document) or {}
         change = {"from": old, "to": new, "by": by, "why": why, "at": at.isoformat()}
@@ -149,19 +154,19 @@ def check_one_name_each(keys: Mapping[str, AccountKey]) -> None:
 
 
 def account_key(host: str, account: BrokerAccount) -> str:
-    """Name an account for its lease, without telling its number. Raises ``BrokerError`` where it has none."""
+    """Return the key of an account, a hash of its number. Raises ``BrokerError`` where it has no number."""
     if not account.account_number:
         raise BrokerError(
-            f"{host} gave an account without a number, so no other job could be kept from trading on it. "
-            f"See that ALPACA_TRADING_HOST is a trading host."
+            f"{host} returned an account without a number, so the engine can't stop other jobs from trading "
+            f"on it. Check that ALPACA_TRADING_HOST is a trading host."
         )
     return _slow_hash(account.account_number, salt=host)
 
 
 def _identity(host: str, account: BrokerAccount) -> str:
-    """Hash the id that a broker gives an account: the same at each of its hosts.
+    """Return a hash of the broker's account id, which is the same at each of its hosts.
 
-    Simulators of this machine give the same ids at different ports.
+    On loopback the port is part of it: simulators at different ports use the same ids.
     """
     port = f" {urlsplit(host).port}" if host.startswith("http:") else ""
     return _slow_hash(account.account_id or account.account_number, salt=f"account id{port}")

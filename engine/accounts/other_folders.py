@@ -1,13 +1,13 @@
-"""What other data folders that trade the same account have to know: who is sending, and what rests.
+"""Orders of one account that several data folders share: the runs that are sending, and the open orders.
 
-A document in the store of the ledger, ``orders-<account key>``; changed under the account's lease::
+Kept in the store of the ledger, as document ``orders-<account key>``; changed under the account's lease::
 
-    sending     runs that may have sent orders which the ledger doesn't know of yet
+    sending     runs that may have sent orders which the ledger doesn't have yet
     open        client ids of the orders that finished runs left open, by run
-    forgotten   data folders that are lost, by identity: who said so, when and why
+    forgotten   lost data folders, by identity: the operator who reported it, when and why
 
 Runs are named ``<identity of the data folder>/runs/<session>/<run id>/``. The identity is kept in the folder
-(``folder/identity.json``), so that one that was moved, or mounted elsewhere, is still itself. Earlier
+(``folder/identity.json``), so it stays the same when the folder is moved or mounted elsewhere. Earlier
 versions of the engine named a folder by a hash of its path: such an entry is this folder's where its run is
 here, too.
 """
@@ -34,7 +34,7 @@ _FORGOTTEN_KEPT = 50
 
 @dataclass(frozen=True)
 class Entry:
-    """A run that is sending: its data folder's identity, its key there, and whether that is this folder."""
+    """A run that is sending: its data folder's identity, its key there, and whether it is this folder."""
 
     folder: str
     run_key: str
@@ -43,14 +43,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class SharedOrders:
-    """The document of one account."""
+    """The shared orders of one account."""
 
     connection: Connection
 
     def sending(self, objects: Objects) -> list[Entry]:
-        """Return the runs that are sending or died over it, this folder's among them.
+        """Return the runs that are sending, or ended while sending, of this and of other folders.
 
-        Of this folder, not those whose results are sealed: what they sent is in the ledger.
+        Runs of this folder whose results are sealed are left out: their orders are in the ledger.
         """
         entries = [_entry(run, objects) for run in self._of("sending")]
         return [one for one in entries if not (one.is_own and _has(objects, one.run_key, RESULTS))]
@@ -66,7 +66,7 @@ class SharedOrders:
         self._change(objects, lambda kept: kept["sending"].update({run: ""}))
 
     def end(self, objects: Objects, run_key: str, left_open: Collection[str] = ()) -> None:
-        """Record that the ledger has all that a run sent but what it left open. Raises ``EngineError``."""
+        """Record that the ledger has a run's orders except those left open. Raises ``EngineError``."""
         run = f"{folder_identity(objects)}/{run_key}"
 
         def ended(kept: dict[str, Any]) -> None:
@@ -78,10 +78,11 @@ class SharedOrders:
         self._change(objects, ended)
 
     def forget_folder(self, folder: str, objects: Objects, *, by: str, why: str, at: datetime) -> list[str]:
-        """Remove the entries of a data folder that is lost; return the keys of its runs.
+        """Remove the entries of a lost data folder; return the keys of its runs.
 
-        Of the folder at ``objects`` itself, those of runs that are gone. Who said so and why is kept. What
-        the orders became is found by the next comparison, as breaks to be accepted. Raises ``EngineError``.
+        For the folder at ``objects`` itself, only the entries of missing runs are removed. ``by`` and ``why``
+        are recorded. The next reconciliation reports the outcome of their orders as breaks, to be accepted.
+        Raises ``EngineError``.
         """
         removed: list[str] = []
 
@@ -110,12 +111,12 @@ class SharedOrders:
             kept = {kind: dict((before or {}).get(kind, {})) for kind in _KINDS}
             _adopt(kept, objects)
             change(kept)
-            kept = {kind: said for kind, said in kept.items() if said or kind != "forgotten"}
+            kept = {kind: entries for kind, entries in kept.items() if entries or kind != "forgotten"}
             if kept == before or self.connection.notes.replace_agent_document(
                 self._name, kept, replacing=before
             ):
                 return
-        raise EngineError(f"{self.connection.notes.place}: {self._name} changes with every look. Run again.")
+        raise EngineError(f"{self.connection.notes.place}: other jobs keep changing {self._name}. Run again.")
 
     def _read(self) -> dict[str, Any] | None:
         return self.connection.notes.agent_document(self._name)
@@ -126,11 +127,11 @@ class SharedOrders:
 
 
 def checked_folder(text: str) -> str:
-    """Return the identity of a data folder as it is kept. Raises ``UsageError`` for anything else."""
+    """Return the identity of a data folder, cleaned. Raises ``UsageError`` for any other text."""
     folder = text.strip().rstrip("/")
     if not folder or "/" in folder or not folder.isalnum():
         raise UsageError(
-            f"{text!r} is no identity of a data folder; copy it from the message of sync or run."
+            f"{text!r} is not the identity of a data folder. Copy it from the message of sync or run."
         )
     return folder
 
@@ -149,7 +150,7 @@ def _is_here(run: str, objects: Objects) -> bool:
 
 
 def _adopt(kept: dict[str, Any], objects: Objects) -> None:
-    """Name this folder's entries by its identity, and remove those of its runs that are finished."""
+    """Rename this folder's entries to its identity, and remove those of its finished runs."""
     for kind in ("sending", "open"):
         for run in list(kept[kind]):
             entry = _entry(run, objects)

@@ -1,1 +1,1 @@
-"""One intent at a time, and what became of intents: the engine for notebooks and services."""
+"""The Python API for notebooks and services: one intent at a time, and the outcomes of intents."""

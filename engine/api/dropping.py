@@ -34,14 +34,15 @@ def drop_intents(intents: Any, inbox: str | os.PathLike[str] | None = None, *, n
     ``intents``: a frame of pandas, polars or Arrow (whatever has Arrow's C stream interface) with the columns
     of an intent, written as Parquet; or mappings, ``OrderIntent`` or other dataclasses, one or any iterable
     of them, written as JSON Lines. Of a pandas frame's index only levels that are named like a field are
-    written. A missing value (NaN, NA, NaT, null) is a field that is left out. What can't be written exactly
-    is refused, and nothing is dropped then; whether the orders are good is judged by the run.
+    written. A missing value (NaN, NA, NaT, null) is a field that is left out. Values that can't be written
+    exactly are refused, and nothing is dropped then; the run checks the orders themselves.
 
     ``inbox``: the folder ``inbox`` of a data folder, or a folder below it; default: that of ``EXEC_DATA_DIR``
-    (``./data`` where it is unset), which is created where it is missing. ``name`` begins the file's name.
+    (``./data`` where it is unset), which is created where it is missing. The file's name begins with
+    ``name``.
 
-    The file appears whole, and the same content under the same name makes one file. Raises ``UsageError`` for
-    intents that can't be written and for a folder in which no run looks.
+    The file appears atomically; dropping the same content under the same name again is idempotent. Raises
+    ``UsageError`` for intents that can't be written and for a folder that no run reads.
     """
     folder = inbox_folder(inbox)
     ending, content = file_content(intents)
@@ -50,8 +51,8 @@ def drop_intents(intents: Any, inbox: str | os.PathLike[str] | None = None, *, n
 
 
 def file_content(intents: Any) -> tuple[str, bytes]:
-    """Return intents as a file: its ending, and its content. Raises ``UsageError``."""
-    pandas = sys.modules.get("pandas")  # without which nothing is a frame of it
+    """Return the suffix and the content of a file of intents. Raises ``UsageError``."""
+    pandas = sys.modules.get("pandas")  # not imported: no frame is of pandas
     if pandas is not None and isinstance(intents, pandas.DataFrame):
         return _of_pandas(intents)
     if hasattr(intents, _STREAM) or hasattr(intents, _ARRAY):
@@ -78,9 +79,9 @@ def intent_lines(intents: Any) -> bytes:
 
 
 def inbox_folder(inbox: str | os.PathLike[str] | None) -> Path:
-    """Return the folder that a file is to be dropped into; see ``drop_intents``.
+    """Return the folder to drop a file into; see ``drop_intents``.
 
-    Raises ``UsageError`` for one in which no run looks, and for one whose data folder doesn't exist.
+    Raises ``UsageError`` for a folder that no run reads, and for one whose data folder doesn't exist.
     """
     configured = Path(read_setting("EXEC_DATA_DIR", os.environ)) / _INBOX
     if inbox is None:
@@ -113,10 +114,10 @@ def _check_folder(folder: Path, configured: Path) -> None:
 
 
 def _check_is_looked_at(below: tuple[str, ...]) -> None:
-    """Refuse sub-folders of an inbox that runs leave alone."""
+    """Refuse subfolders of an inbox that runs skip."""
     for part in below:
         if part.startswith((".", "_")):
-            raise UsageError(f"the folder {part!r} begins with {part[0]}: the inbox leaves it alone.")
+            raise UsageError(f"the folder {part!r} begins with {part[0]}: runs skip such folders. Rename it.")
 
 
 def _meant(folder: Path, configured: Path) -> str:
@@ -138,7 +139,7 @@ def _of_pandas(frame: pd.DataFrame) -> tuple[str, bytes]:
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         if not frame.columns.is_unique or frame.columns.nlevels > 1:
             raise _unwritable(error) from None
-        return ".jsonl", intent_lines(frame.to_dict("records"))  # each row for itself, or refused by name
+        return ".jsonl", intent_lines(frame.to_dict("records"))  # row by row, so that an error names its row
     try:
         return ".parquet", _parquet(table)
     except (pa.ArrowException, TypeError, ValueError) as error:
@@ -146,7 +147,7 @@ def _of_pandas(frame: pd.DataFrame) -> tuple[str, bytes]:
 
 
 def _with_index_fields(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame in which the levels of the index that are named like a field are columns."""
+    """Return the frame with those index levels as columns that are named like a field."""
     levels = [name for name in frame.index.names if isinstance(name, str)]
     for term in filter(None, map(order_term, levels)):
         meant = f" Did you mean {term.meant}?" if term.meant else ""
@@ -171,7 +172,7 @@ def _parquet(table: pa.Table) -> bytes:
 
     twice = [name for name in table.schema.names if table.schema.names.count(name) > 1]
     if twice:
-        raise UsageError(f"column {twice[0]} stands twice in the frame; expected each name once. Rename one.")
+        raise UsageError(f"column {twice[0]} is twice in the frame; expected each name once. Rename one.")
     for field in table.schema:
         if not _is_said_exactly(field.type):
             raise UsageError(
@@ -185,7 +186,7 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def _is_said_exactly(kind: pa.DataType) -> bool:
-    """Return whether a reader of the file gets such values as they are, not as a description of them."""
+    """Return whether Parquet keeps values of a type exactly, not as a description of them."""
     import pyarrow as pa
 
     if isinstance(kind, pa.UuidType):
@@ -196,7 +197,7 @@ def _is_said_exactly(kind: pa.DataType) -> bool:
 
 
 def _of_common_types(table: pa.Table) -> pa.Table:
-    """Return a table whose texts are of the types that every reader and writer of Parquet knows."""
+    """Return the table with its texts in types that all Parquet readers and writers support."""
     import pyarrow as pa
 
     for i, field in enumerate(table.schema):

@@ -1,4 +1,4 @@
-"""The gate for one intent at a time: the same reader, the same rules, the same answers as a batch of one."""
+"""The engine for one intent at a time, with the same reader, rules and results as a batch of one."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
 
 @dataclass(frozen=True, kw_only=True)
 class RiskDecision:
-    """A verdict on one intent.
+    """The decision on one intent.
 
     ``reason`` is ``ok`` or the first failing rule; ``checks`` has every rule's verdict (pass, fail, off,
-    unavailable), ``figures`` what they were judged by (NaN where unavailable), ``messages`` what is wrong
-    with the intent itself, or why a store gave no answer.
+    unavailable), ``figures`` the numbers behind the verdicts (NaN where unavailable), ``messages`` what is
+    wrong with the intent itself, or why a store was unavailable.
     """
 
     allowed: bool
@@ -54,7 +54,7 @@ class RiskDecision:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionResult:
-    """What became of one intent; ``status`` is one of ``schema.RESULT_STATUSES``."""
+    """The outcome of one intent; ``status`` is one of ``schema.RESULT_STATUSES``."""
 
     status: str
     risk: RiskDecision
@@ -64,10 +64,10 @@ class ExecutionResult:
 
 
 class RiskManager:
-    """Judges intents by the limits, the stores and the kill switch that it was given.
+    """Judges intents by given limits, stores and kill switch.
 
-    What is left out comes from the environment, as for a run. Raises ``ConfigurationError`` for settings that
-    can't be read.
+    Arguments that are left out come from the environment, as for a run. Raises ``ConfigurationError`` for
+    settings that can't be read.
     """
 
     def __init__(
@@ -89,23 +89,23 @@ class RiskManager:
         self.stores = replace(stores, positions=positions or stores.positions, ledger=ledger or stores.ledger)
 
     def validate(self, *, intent: OrderIntent, working_orders: pd.DataFrame | None = None) -> RiskDecision:
-        """Judge one intent. ``working_orders`` are open orders to count in, as in ``RiskInputs``."""
+        """Return the decision on an intent. ``working_orders``: open orders to count (``RiskInputs``)."""
         return self.judge(self.read(intent), working_orders)
 
     def session(self) -> date:
-        """Give the session that it is now."""
+        """Return the current session."""
         return trading_date(self.clock(), self.settings.calendar)
 
     def read(self, intent: OrderIntent) -> IntentFile:
-        """Read an intent as a file with one row: trimmed, checked, given an id."""
+        """Return an intent as a file with one row, trimmed and checked, with an id."""
         part = unkeepable_metadata(intent.metadata)
         if part is not None:
             return refused_file(_FILE, part)
-        said = {name: value for name, value in asdict(intent).items() if value is not None}
+        fields = {name: value for name, value in asdict(intent).items() if value is not None}
         now = self.clock()
         return read_intent_file(
             _FILE,
-            json_line(said),
+            json_line(fields),
             file_time_us=round(now.timestamp() * 1e6),
             now_us=round(now.timestamp() * 1e6),
             trading_date=trading_date(now, self.settings.calendar),
@@ -117,7 +117,7 @@ class RiskManager:
         working_orders: pd.DataFrame | None,
         allowed_ids: frozenset[tuple[str, str]] = frozenset(),
     ) -> RiskDecision:
-        """Judge an intent that was read. ``allowed_ids``: as in ``RiskInputs``."""
+        """Return the decision on an intent that was read. ``allowed_ids``: as in ``RiskInputs``."""
         if row.refused:
             messages = tuple(problem.message for problem in row.refused[0].problems)
             halted = self.kill_switch().on
@@ -142,7 +142,7 @@ class RiskManager:
         working_orders: pd.DataFrame | None,
         allowed_ids: frozenset[tuple[str, str]],
     ) -> tuple[RiskInputs, tuple[str, ...]]:
-        """Read the stores as a run does; give also why something is unavailable."""
+        """Return the inputs, read from the stores as in a run, and why any of them are unavailable."""
         now = pd.Timestamp(self.clock())
         session = trading_date(now, self.settings.calendar)
         accounts = [str(intents["broker_account_id"].iloc[0])]
@@ -168,17 +168,17 @@ class RiskManager:
             kill_switch=read.switch.on,
             allowed_ids=allowed_ids,
         )
-        return inputs, tuple(f"{name} can't be had: {why}" for name, why in read.unavailable.items())
+        return inputs, tuple(f"{name} is unavailable: {why}" for name, why in read.unavailable.items())
 
 
 class ExecutionEngine:
-    """Judges intents one after the other; sends them in a live run, and in a dry run none.
+    """Judges intents one after the other, and sends them when live.
 
-    In a dry run the intents that one engine has allowed count as working orders for the ones after them, and
-    their ids as taken, so that a sequence of calls is judged as the batch of the same intents would be. Live,
-    each call is a run of its own, with its folder below ``EXEC_DATA_DIR`` (``engine.api.live_intent``): it
-    needs what a live run needs, ``EXEC_DRY_RUN=0`` included. Raises ``ConfigurationError`` where that or a
-    broker that orders can be routed to is missing.
+    In a dry run the intents that one engine has allowed count as working orders for the following ones, and
+    their ids as taken, so that a sequence of calls is judged like a batch of the same intents. Live, each
+    call is a run of its own, with its folder below ``EXEC_DATA_DIR`` (``engine.api.live_intent``); it needs
+    everything that a live run needs, ``EXEC_DRY_RUN=0`` included. Raises ``ConfigurationError`` where that
+    setting, or a broker that takes orders, is missing.
     """
 
     def __init__(
@@ -204,17 +204,18 @@ class ExecutionEngine:
         self._one_at_a_time = threading.Lock()
 
     def execute_intent(self, *, intent: OrderIntent) -> ExecutionResult:
-        """Judge one intent and say what became of it; ``status`` as in ``results.parquet``.
+        """Judge one intent, send it when live, and return its outcome; ``status`` as in ``results.parquet``.
 
-        Executing an intent again is idempotent: of one that was sent, or may have been (in a dry run: that
-        was allowed), the result is returned as it is now. One that was refused, halted or expired is judged
-        anew.
+        Idempotent: for an intent that was sent, or may have been (in a dry run: that was allowed), the
+        current result is returned. One that was refused, halted or expired is judged again.
 
-        Threads wait for one another: each intent is judged by what the ones before it have left. A live one
-        raises what ``engine.api.live_intent.execute_live`` does.
+        Calls of several threads run one at a time. A live engine raises what
+        ``engine.api.live_intent.execute_live`` raises.
         """
         with self._one_at_a_time:
-            is_refused = unkeepable_metadata(intent.metadata) is not None  # before a run, whose files lack it
+            is_refused = (
+                unkeepable_metadata(intent.metadata) is not None
+            )  # refused before a run: its files could not keep it
             return (
                 self._executed(intent) if self.dry_run is True or is_refused else self._executed_live(intent)
             )
@@ -257,34 +258,34 @@ class ExecutionEngine:
 
     def _executed(self, intent: OrderIntent) -> ExecutionResult:
         session = self.risk.session()
-        if session != self._session:  # yesterday's orders neither work nor count any more
+        if session != self._session:  # a new session: orders of the last one neither work nor count
             self._session, self._working = session, []
         row = self.risk.read(intent)
         decision = self.risk.judge(
             row, pd.DataFrame(self._working, columns=list(_WORKING)), frozenset(self._taken)
         )
-        said = {"client_intent_id": ""} if row.refused else row.table.slice(0, 1).to_pylist()[0]
-        own = (said.get("broker_account_id", ""), said["client_intent_id"])
+        fields = {"client_intent_id": ""} if row.refused else row.table.slice(0, 1).to_pylist()[0]
+        own = (fields.get("broker_account_id", ""), fields["client_intent_id"])
         if own in self._taken:
             earlier, result = self._taken[own]
             if earlier == intent:
                 return result
-        self._log_decision(intent, said["client_intent_id"], decision)
+        self._log_decision(intent, fields["client_intent_id"], decision)
         if not decision.allowed:
             return ExecutionResult(
                 status="rejected",
                 risk=decision,
-                client_intent_id=said["client_intent_id"],
+                client_intent_id=fields["client_intent_id"],
                 message=" ".join(decision.messages),
             )
-        if said["action"] != "cancel":
+        if fields["action"] != "cancel":
             self._working.append(
-                {name: said["qty" if name == "remaining_qty" else name] for name in _WORKING}
+                {name: fields["qty" if name == "remaining_qty" else name] for name in _WORKING}
             )
         result = ExecutionResult(
             status="dry_run",
             risk=decision,
-            client_intent_id=said["client_intent_id"],
+            client_intent_id=fields["client_intent_id"],
             broker_order=None,
             message="would be sent; this was a dry run",
         )
@@ -294,8 +295,8 @@ class ExecutionEngine:
     def _log_decision(self, intent: OrderIntent, intent_id: str, decision: RiskDecision) -> None:
         log = self._log.with_fields(intent_id=intent_id, strategy_id=intent.strategy_id)
         log.event("intent_received", f"{intent.broker_account_id} {intent.side} {intent.symbol}")
-        said = "allowed" if decision.allowed else f"refused: {decision.reason}"
-        message = " ".join([f"{intent_id or 'an intent'} {said}", *decision.messages])
+        outcome = "allowed" if decision.allowed else f"refused: {decision.reason}"
+        message = " ".join([f"{intent_id or 'an intent'} {outcome}", *decision.messages])
         log.event(
             "risk_decision",
             message,
@@ -310,13 +311,13 @@ class ExecutionEngine:
 def _check_live(settings: RunSettings, broker: Broker) -> None:
     if settings.dry_run:
         raise ConfigurationError(
-            "dry_run is off, which asks for live orders, and EXEC_DRY_RUN is on: both have to say so. Set "
-            "EXEC_DRY_RUN=0, or leave dry_run on."
+            "dry_run is off and EXEC_DRY_RUN is on; live orders need both off. Set EXEC_DRY_RUN=0, or leave "
+            "dry_run on."
         )
     if not hasattr(broker, "recorded"):
         raise ConfigurationError(
-            f"dry_run is off, and {type(broker).__name__} is no broker that orders can be routed to. "
-            f"Hand in an AlpacaBroker, or leave dry_run on."
+            f"dry_run is off, and orders can't be sent through {type(broker).__name__}. Pass an "
+            f"AlpacaBroker, or leave dry_run on."
         )
 
 
@@ -325,7 +326,7 @@ def _figure(recorded: float | None) -> float:
 
 
 def _order_of(result: Mapping[str, Any]) -> BrokerOrder | None:
-    """Give the order of a row of results, as the broker described it last."""
+    """Return the order of a row of results, as the broker last reported it."""
     if result["broker_order_id"] is None:
         return None
     return BrokerOrder(

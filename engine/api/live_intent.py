@@ -1,6 +1,6 @@
-"""One intent at a time, live: each is a run of its own, by the same stages as a batch.
+"""Live execution of one intent: a run of its own, with the same stages as a batch.
 
-So it passes the same gate, holds the same lease, is on disk before it is sent, and leaves the same record.
+It passes the same gate, holds the same lease, is on disk before it is sent, and leaves the same record.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SLOT = "engine"
 
 
 class _Risk(Protocol):
-    """What ``RiskManager`` was given."""
+    """The parts of ``RiskManager`` that a live run needs."""
 
     settings: RunSettings
     config: RiskConfig
@@ -55,7 +55,7 @@ class _Risk(Protocol):
 
 @dataclass(frozen=True)
 class LiveRun:
-    """What the run of one intent left: its row of decisions and results, or why it never came so far."""
+    """The run of one intent: its rows of decisions and results, or why there are none."""
 
     folder: RunFolder
     decision: dict[str, Any] | None
@@ -72,14 +72,14 @@ def execute_live(
     *,
     earlier: RunFolder | None = None,
 ) -> LiveRun:
-    """Do a run of this one intent, after what an earlier run left unfinished.
+    """Finish unfinished runs, execute one intent in a run of its own, and return that run.
 
-    Where the intent was sent before, or may have been, nothing is sent again: what became of it by now is
-    returned, whatever the gate says. It is looked for in the runs of the session, and in ``earlier``, the run
-    of an engine that executed the same object.
+    Where the intent was sent before, or may have been, it is not sent again: its current outcome is returned,
+    even with the gate closed. It is looked up in the runs of the session, and in ``earlier``, the run in
+    which this engine executed the same object.
 
-    Raises ``GateClosed``, ``RunInProgress``, ``LeaseHeld``, ``ConfigurationError`` and ``BrokerError``: the
-    intent was not sent then, or its run is resumed by the next one.
+    Raises ``GateClosed``, ``RunInProgress``, ``LeaseHeld``, ``ConfigurationError`` and ``BrokerError``: then
+    the intent was not sent, or the next run resumes its run.
     """
     settings = risk.settings
     check_start(settings, slot=SLOT)
@@ -87,8 +87,8 @@ def execute_live(
     if (found := sent.find(intent)) is not None:
         return _now(found, broker, intent)
     now = risk.clock()
-    said = {name: value for name, value in asdict(intent).items() if value is not None}
-    said.setdefault("created_at", now)  # the same intent said again is another one
+    fields = {name: value for name, value in asdict(intent).items() if value is not None}
+    fields.setdefault("created_at", now)  # the same intent executed again is another one
     modes = Modes.of(group_access=settings.stores.group_access)
     private = settings.data_dir / f".{SLOT}" / "inbox"
     objects = LocalObjects(settings.data_dir, modes)
@@ -118,11 +118,11 @@ def execute_live(
             return _now(found, broker, intent)
         shutil.rmtree(private, ignore_errors=True)
         modes.make_folder(private)
-        drop_file("intent.jsonl", intent_lines(said), private)
+        drop_file("intent.jsonl", intent_lines(fields), private)
         context = replace(context, inbox=Inbox(private))
         folder = start(settings, risk.config, context, slot=SLOT)
         finish(folder, context)
-    return _told(folder)
+    return _live_run(folder)
 
 
 def _opening(settings: RunSettings, agent: Agent) -> Opening:
@@ -153,12 +153,12 @@ def _gate(access: Access, risk: _Risk, agent: Agent, objects: Objects) -> Gate:
 
 
 def _now(found: Sent, broker: TradingBroker, intent: OrderIntent) -> LiveRun:
-    run = _told(found.folder, found.row)
+    run = _live_run(found.folder, found.row)
     assert run.result is not None
     return replace(run, result=current(run.result, broker, intent, run_id=found.folder.run_id))
 
 
-def _told(folder: RunFolder, row: int = 0) -> LiveRun:
+def _live_run(folder: RunFolder, row: int = 0) -> LiveRun:
     collected = folder.json(COLLECTED)
     problems = [record["message"] for record in (*collected["refused"], *collected["duplicates"])]
     decisions = folder.table(DECISIONS).slice(row, 1).to_pylist()
@@ -166,5 +166,5 @@ def _told(folder: RunFolder, row: int = 0) -> LiveRun:
     if not decisions:
         return LiveRun(folder, None, None, tuple(problems))
     unavailable = folder.json(INPUTS)["unavailable"].items()
-    why = tuple(f"{name} can't be had: {why}" for name, why in unavailable)
+    why = tuple(f"{name} is unavailable: {why}" for name, why in unavailable)
     return LiveRun(folder, decisions[0], results[0], tuple(problems), why)

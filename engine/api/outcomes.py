@@ -1,4 +1,4 @@
-"""What became of intents, as a frame for the strategies that dropped them."""
+"""The outcomes of intents, as a frame for the strategies that dropped them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ OUTCOME_COLUMNS = {
 _ELSE = {"is_open": False, "filled_qty": 0.0, "source_row": 0}
 _KEY = ["broker_account_id", "client_intent_id"]
 _SHORTEST_BEGINNING, _AS_TABLES_PRINT = 4, 12
-"""Characters of the beginning of an id: the fewest, and those by which one search ends."""
+"""Characters of an id's prefix: the fewest, and the number at which the search ends with the first match."""
 _IDS_SHOWN = 5
 _OF_BATCH = [
     *_KEY, "strategy_id", "symbol", "side", "qty", "action", "target_intent_id", "source_file", "source_row",
@@ -66,34 +66,33 @@ def outcomes(
     trading_date: date | str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> pd.DataFrame:
-    """Return what became of the intents that runs have taken in, as far as it is on record.
+    """Return the recorded outcomes of the intents that runs have read.
 
-    One row per intent (account, id and mode), the newest run's where one was dropped again; one per
-    quarantined row, and one per duplicate. Oldest run first, within it by file and row. Columns (text is
-    ``str``, missing is NaN):
+    One row per intent (account, id and mode), from the newest run that has it; one per quarantined row, and
+    one per duplicate. Sorted by run (oldest first), file and row. Columns (text is ``str``, missing is NaN):
 
     - ``client_intent_id``, ``strategy_id``, ``broker_account_id``, ``symbol``, ``side``, ``qty`` (float64,
-      shares; NaN for an order by notional): what was asked; of a quarantined row, what of it can be read. A
+      shares; NaN for an order by notional): the intent; for a quarantined row, as far as it can be read. A
       duplicate has the id of the order that it repeats.
     - ``status``: ``rejected``, ``dry_run``, ``placed``, ``broker_rejected``, ``halted``, ``expired``,
       ``unresolved``, ``canceled``, ``cancel_requested``, ``too_late`` as in ``results.parquet``; ``pending``
-      in a run that isn't over; ``quarantined``; ``duplicate``. ``reason``: ``ok``, or what refused it; of a
-      quarantined row the field that is wrong. ``message``: in words.
-    - ``is_open`` (bool): the next sync or live run still asks what becomes of the order. ``order_status``:
-      the broker's word for it when last asked.
+      in an unfinished run; ``quarantined``; ``duplicate``. ``reason``: ``ok``, or what refused it; for a
+      quarantined row the field at fault. ``message``: the explanation as text.
+    - ``is_open`` (bool): the next sync or live run looks the order up again. ``order_status``: the broker's
+      last reported status.
     - ``filled_qty`` (float64, shares, 0 until something fills), ``filled_avg_price`` (float64, NaN until
-      then): executions that came after the run included, those of exit legs not. ``broker_order_id``.
+      then): including executions after the run, without those of exit legs. ``broker_order_id``.
     - ``trading_date`` (ISO text), ``run_id`` and ``mode`` (``dry`` or ``live``) of the run;
-      ``source_file``, ``source_row`` (int64, 0 for a file as a whole): where the row stood.
+      ``source_file``, ``source_row`` (int64, 0 for a whole file): the place of the row.
 
-    ``strategy_id``: only of this strategy. ``ids``: only these, each looked for from the newest session back;
-    an id, or its first 4 characters or more, where no other id of that session begins with them.
-    ``trading_date``: of this session; default: the newest that has a run. ``data_dir``: default
-    ``EXEC_DATA_DIR``. What no run has taken yet has no row: ``execution-engine status`` names its file.
+    ``strategy_id``: only this strategy. ``ids``: only these, each searched from the newest session back; an
+    id, or at least its first 4 characters, where no other id of that session begins with them.
+    ``trading_date``: only this session; default: the newest with a run. ``data_dir``: default
+    ``EXEC_DATA_DIR``. Intents that no run has read yet have no row: ``execution-engine status`` names their
+    files.
 
-    Reads the data folder and nothing else, at any time, also while a run is at work. Raises ``UsageError``
-    for a data folder that isn't there, and for the beginning of several ids; ``RecordError`` for a damaged
-    record.
+    Reads the data folder only, and may be called during a run. Raises ``UsageError`` for a missing data
+    folder, and for a prefix of several ids; ``RecordError`` for a damaged record.
     """
     asked = None if ids is None else _AskedIds.of(ids)
     folders = RunFolders(LocalObjects(_data_dir(data_dir)))
@@ -119,10 +118,10 @@ def outcomes(
 
 @dataclass
 class _AskedIds:
-    """What is asked for: ``missing`` was not found yet.
+    """The ids of a query; ``missing``: those that were not found yet.
 
-    A beginning counts only where no session has it as a whole id, unless it is as long as tables print it.
-    ``whole``: ids that were found; ``begun``: by beginning, the ids of the newest session that has such.
+    A prefix counts only where no session has it as a whole id, unless it is as long as tables print it.
+    ``whole``: ids that were found; ``begun``: by prefix, its ids in the newest session that has any.
     """
 
     missing: set[str]
@@ -131,11 +130,11 @@ class _AskedIds:
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> _AskedIds:
-        """Return these ids as they are asked for, one or several."""
+        """Return a query for one id or several."""
         return cls({ids} if isinstance(ids, str) else {str(one) for one in ids})
 
     def found_among(self, ids: Iterable[object]) -> set[str]:
-        """Return which ids of a session may be meant, and take note of them."""
+        """Return the ids of a session that match, and record them."""
         known = {one for one in ids if isinstance(one, str)}
         whole = self.missing & known
         self.whole |= whole
@@ -152,9 +151,9 @@ class _AskedIds:
         return found
 
     def meant(self) -> set[str]:
-        """Return the ids that are meant, once all sessions are read.
+        """Return the matching ids, once all sessions are read.
 
-        Raises ``UsageError`` where several begin with what is asked for.
+        Raises ``UsageError`` for a prefix of several ids.
         """
         meant = set(self.whole)
         for start, ids in self.begun.items():
@@ -164,7 +163,7 @@ class _AskedIds:
                 more = "" if len(ids) <= _IDS_SHOWN else " …"
                 some = ", ".join(sorted(ids)[:_IDS_SHOWN])
                 raise UsageError(
-                    f"{start!r} is the beginning of {len(ids)} ids: {some}{more}. Write more of it."
+                    f"{start!r} is the beginning of {len(ids)} ids: {some}{more}. Give more characters."
                 )
             meant |= ids
         return meant
@@ -181,11 +180,11 @@ def _data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
     return place
 
 
-def _session(said: date | str) -> date:
+def _session(text: date | str) -> date:
     try:
-        return date.fromisoformat(str(said)[:10])
+        return date.fromisoformat(str(text)[:10])
     except ValueError:
-        raise UsageError(f"trading_date is {said!r}; expected a session such as 2026-03-02.") from None
+        raise UsageError(f"trading_date is {text!r}; expected a session such as 2026-03-02.") from None
 
 
 def _of_session(runs: Sequence[RunFolder], objects: Objects) -> pd.DataFrame:
@@ -203,7 +202,7 @@ def _of_session(runs: Sequence[RunFolder], objects: Objects) -> pd.DataFrame:
 
 
 def _of_run(run: RunFolder, names: set[str]) -> pd.DataFrame:
-    """Return a run's intents with their results, or as far as the run has come."""
+    """Return a run's intents with their results, or with what an unfinished run has recorded so far."""
     frame = run.table(BATCH, _OF_BATCH).to_pandas()
     if RESULTS in names:
         results = run.table(RESULTS, _OF_RESULTS).to_pandas()
@@ -211,7 +210,9 @@ def _of_run(run: RunFolder, names: set[str]) -> pd.DataFrame:
     elif DECISIONS in names:
         decisions = run.table(DECISIONS, ["allowed", "reason"]).to_pandas()
         status = np.where(decisions["allowed"], "pending", "rejected")
-        message = np.where(decisions["allowed"], "allowed; its run is not over", "refused; nothing is sent")
+        message = np.where(
+            decisions["allowed"], "allowed; its run is not finished", "refused; nothing is sent"
+        )
         frame = frame.assign(status=status, reason=decisions["reason"], message=message)
     else:
         frame = frame.assign(status="pending", message="not decided yet")
@@ -224,7 +225,7 @@ def _of_start(run: RunFolder) -> dict[str, str]:
 
 
 def _typed(frames: Sequence[pd.DataFrame], also: list[str]) -> pd.DataFrame:
-    """Return frames below each other, with the columns of the contract and ``also`` (text), typed."""
+    """Return the concatenated frames with the typed columns of the contract and ``also`` (text)."""
     types = {**OUTCOME_COLUMNS, **dict.fromkeys(also, "str")}
     typed = []
     for frame in frames:
@@ -241,7 +242,7 @@ def _empty(types: dict[str, str] | None = None) -> pd.DataFrame:
 
 
 def _as_of_now(intents: pd.DataFrame, objects: Objects) -> pd.DataFrame:
-    """Bring in what later syncs and cancels have found of orders that were open at the end of their run."""
+    """Return intents with what later syncs and cancels found for orders that their run left open."""
     was_open = (intents["status"] == "unresolved") | (
         (intents["status"] == "placed") & ~intents["order_status"].isin(FINAL_STATUSES)
     )
@@ -273,13 +274,13 @@ def _with_late_fills(intents: pd.DataFrame, was_open: pd.Series, objects: Object
     text = dict.fromkeys([*_KEY, "fill_id", "broker_order_id", "side", "run_id"], "str")
     fills = pd.concat([*own, *tables], ignore_index=True).astype(text).drop_duplicates("fill_id")
     orders = intents.loc[was_open, [*_KEY, "run_id", "side", "broker_order_id"]].reset_index(names="place")
-    told = fills.merge(orders, on=[*_KEY, "run_id", "side"], suffixes=("", "_known"))
-    told = told[
-        told["broker_order_id_known"].isna() | (told["broker_order_id_known"] == told["broker_order_id"])
+    late = fills.merge(orders, on=[*_KEY, "run_id", "side"], suffixes=("", "_known"))
+    late = late[
+        late["broker_order_id_known"].isna() | (late["broker_order_id_known"] == late["broker_order_id"])
     ]
-    told = told.assign(units=round_to_units(told["qty"].to_numpy()), paid=told["qty"] * told["price"])
+    late = late.assign(units=round_to_units(late["qty"].to_numpy()), paid=late["qty"] * late["price"])
     asked, recorded = (round_to_units(intents[name].to_numpy()) for name in ("qty", "filled_qty"))
-    for place, group in told.groupby("place"):
+    for place, group in late.groupby("place"):
         units = group["units"].sum()
         if units <= recorded[place]:
             continue
@@ -294,7 +295,7 @@ def _with_late_fills(intents: pd.DataFrame, was_open: pd.Series, objects: Object
 
 
 def _recorded_fills(objects: Objects, intents: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return the executions that the runs of some intents have recorded themselves."""
+    """Return the executions that the runs of these intents have recorded."""
     runs = intents[["trading_date", "run_id"]].drop_duplicates().itertuples(index=False)
     folders = [RunFolder(objects, date.fromisoformat(day), run_id) for day, run_id in runs]
     return [
@@ -320,12 +321,12 @@ def _set_aside(run: RunFolder, intents: pd.DataFrame) -> pd.DataFrame:
 
 def _quarantined(record: dict[str, Any]) -> dict[str, Any]:
     held = record["raw"]
-    said = {
+    fields = {
         name: None if held.get(name) is None else str(held[name])
         for name in ("client_intent_id", "strategy_id", "broker_account_id", "symbol", "side")
     }
     return {
-        **said,
+        **fields,
         "qty": pd.to_numeric(str(held.get("qty")), errors="coerce"),
         "status": "quarantined",
         "reason": record["field"],

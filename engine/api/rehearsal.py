@@ -1,7 +1,7 @@
 """A rehearsal: files go through the stages of a run whose record stays in memory.
 
-So what it shows is what the next run would do with these files, by the same code; nothing is written to the
-data folder, nothing is sent, and no broker is asked.
+It shows what the next run would do with these files, by the same code. Nothing is written to the data folder,
+nothing is sent, and no broker is queried.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from engine.stores.protocols import PositionStore, SyncMark
 
 _NAME = "check"
 _APART_NS = 1_000
-"""Between the times of two files, so that they come in the order in which they were given."""
+"""Between the modification times of two files, which keeps them in the given order."""
 
 
 @dataclass(frozen=True)
 class InMemory:
-    """Objects of a place, beside new ones that are kept in memory only."""
+    """The objects of a place, and new ones that are kept in memory only."""
 
     place: Objects
     new: dict[str, bytes] = field(default_factory=dict)
@@ -60,11 +60,11 @@ class InMemory:
         return sorted({*self.place.list(prefix), *(key for key in self.new if key.startswith(prefix))})
 
     def delete(self, key: str) -> None:
-        """Forget a new object; those of the place stay."""
+        """Remove a new object; those of the place stay."""
         self.new.pop(key, None)
 
     def folders(self, prefix: str) -> dict[str, str]:
-        """Return the folders right below a prefix, those of new objects without a stamp."""
+        """Return the folders directly below a prefix; those of new objects have no stamp."""
         below = (key.removeprefix(prefix) for key in self.new if key.startswith(prefix))
         new = {key.partition("/")[0]: "" for key in below if "/" in key}
         return {**self.place.folders(prefix), **new}
@@ -77,10 +77,10 @@ class InMemory:
 def rehearse_collecting(
     files: Sequence[tuple[str, bytes]], settings: RunSettings, config: RiskConfig, context: RunContext
 ) -> tuple[RunFolder, list[str]]:
-    """Collect files (name and content), dropped one after the other now, as the next run would.
+    """Collect files (name and content) as the next run would if they were dropped now, in this order.
 
-    Returns the run's folder, which is in memory, and by what name each file stands in it: its own, behind a
-    number where two have the same. Raises ``EngineError`` where the record of earlier runs can't be read.
+    Returns the run's folder, which is in memory, and the name of each file in it: its own, with a number
+    before it where two have the same. Raises ``EngineError`` where the record of earlier runs can't be read.
     """
     check_calendar(settings.calendar)
     as_of = context.clock()
@@ -103,9 +103,9 @@ def rehearse_collecting(
 def rehearse_deciding(folder: RunFolder, context: RunContext) -> None:
     """Judge a collected batch by the stores, the limits and the kill switch as of now.
 
-    Where live orders are asked for, what the broker would say is taken from the latest sync: an account that
-    was never synced is unavailable, working orders are those that earlier runs left open, at their full
-    quantity, and what a sync found to differ still differs. ``basis`` says so.
+    In live mode the latest sync stands in for the broker: an account that was never synced is unavailable,
+    working orders are those that earlier runs left open, at their full quantity, and breaks that a sync found
+    are still open. ``basis`` explains this.
     """
     context = replace(context, objects=folder.objects, log=EventLog(io.StringIO()), connections=None)
     record_inputs(folder, context)
@@ -115,20 +115,20 @@ def rehearse_deciding(folder: RunFolder, context: RunContext) -> None:
 
 
 def basis(folder: RunFolder, positions: PositionStore) -> list[str]:
-    """Return in sentences what the verdicts of a rehearsal rest on."""
+    """Return the basis of a rehearsal's verdicts, as sentences."""
     if folder.start["mode"] != "live":
         return ["As a dry run: positions and trades as the stores have them, no working orders."]
     asked = (
         "The broker was not asked. Working orders are those that earlier runs left open, at their full "
         "quantity; orders that were placed by other means are not among them."
     )
-    said = [asked]
+    sentences = [asked]
     for account, mark in _marks(positions, accounts_of(folder)).items():
         when = "never synced, so its position is unavailable"
         if mark is not None:
             when = f"positions and trades as of the sync of {mark.synced_at:%Y-%m-%d %H:%M:%S} UTC"
-        said.append(f"Account {account}: {when}.")
-    return said
+        sentences.append(f"Account {account}: {when}.")
+    return sentences
 
 
 def _written(files: Sequence[tuple[str, bytes]], place: Path, *, now_ns: int) -> list[str]:
@@ -145,7 +145,7 @@ def _written(files: Sequence[tuple[str, bytes]], place: Path, *, now_ns: int) ->
 
 
 def _as_last_synced(folder: RunFolder, context: RunContext) -> None:
-    """Put in place of what a dry run assumes of a broker what is on record about it."""
+    """Replace a dry run's assumptions about the broker by what is on record."""
     accounts = accounts_of(folder)
     marks = _marks(context.positions, accounts)
     _replace(folder, "working_orders", _left_open(context.objects, accounts))
@@ -164,7 +164,7 @@ def _replace(folder: RunFolder, name: str, frame: pd.DataFrame) -> None:
 
 
 def _marks(positions: PositionStore, accounts: Sequence[str]) -> dict[str, SyncMark | None]:
-    """Return the marks of the latest syncs; None where there is none, or none that can be read."""
+    """Return the mark of each account's latest sync; None where there is none or it can't be read."""
     marks: dict[str, SyncMark | None] = {}
     for account in accounts:
         try:
@@ -190,9 +190,9 @@ def _left_open(objects: Objects, accounts: Sequence[str]) -> pd.DataFrame:
 
 
 def _open_breaks(objects: Objects, marks: Mapping[str, SyncMark | None]) -> pd.DataFrame:
-    """Return the symbols that differ; no symbol, which is all of them, where not every break is on record.
+    """Return the symbols with open breaks; None, for all symbols, where not every break is on record.
 
-    An account whose books no sync has compared has a row that says so.
+    An account that no sync has reconciled has a row with ``compared`` False.
     """
     rows: list[tuple[str, str | None, bool]] = []
     for account, mark in marks.items():

@@ -1,4 +1,4 @@
-"""An intent that is executed again: whether it was sent, or may have been, and what became of it by now."""
+"""Repeated execution of an intent: whether it was sent or may have been, and its current outcome."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SENT = frozenset({"placed", "unresolved", "canceled", "cancel_requested", "too_
 
 
 class Reader(Protocol):
-    """What ``RiskManager`` reads intents with."""
+    """The parts of ``RiskManager`` that read intents."""
 
     def session(self) -> date:
-        """Return the present session."""
+        """Return the current session."""
         ...
 
     def read(self, intent: OrderIntent) -> IntentFile:
-        """Read an intent as a file with one row."""
+        """Return an intent as a file with one row."""
         ...
 
 
@@ -43,14 +43,14 @@ class Sent:
 
 @dataclass(frozen=True)
 class SentBefore:
-    """Where intents are looked for: in the live runs of the session, and in ``earlier``, a run of any day."""
+    """Looks intents up in the live runs of the session, and in ``earlier``, a run of any day."""
 
     runs: RunFolders
     reader: Reader
     earlier: RunFolder | None = None
 
     def find(self, intent: OrderIntent) -> Sent | None:
-        """Return where this intent, of the same id and content, was sent or may have been; None nowhere."""
+        """Return the row where an intent of this id and content was sent or may have been, None for none."""
         for folder in self._folders():
             if folder.start["mode"] != "live" or RESULTS not in folder.names():
                 continue
@@ -80,14 +80,14 @@ class SentBefore:
         return [row for row, is_it in enumerate(is_both) if is_it]
 
     def _is_same(self, folder: RunFolder, row: int, intent: OrderIntent) -> bool:
-        """Compare contents; an intent without ``created_at`` was given one when it was executed."""
+        """Return whether contents are equal; a missing ``created_at`` was set at the first execution."""
         kept = folder.table(BATCH, ["content_hash", "created_at"]).slice(row, 1).to_pylist()[0]
         read = self.reader.read(replace_created(intent, kept["created_at"]))
         return not read.refused and read.table["content_hash"].to_pylist() == [kept["content_hash"]]
 
 
 def replace_created(intent: OrderIntent, created_at: Any) -> OrderIntent:
-    """Return the intent with the timestamp that it was executed at, where it has none of its own."""
+    """Return the intent; where it has no ``created_at``, with the given one."""
     if intent.created_at is not None:
         return intent
     return replace(intent, created_at=created_at, client_intent_id=str(intent.client_intent_id))
@@ -96,17 +96,17 @@ def replace_created(intent: OrderIntent, created_at: Any) -> OrderIntent:
 def current(
     result: dict[str, Any], broker: TradingBroker, intent: OrderIntent, *, run_id: str
 ) -> dict[str, Any]:
-    """Return a recorded result as it is now: the order is looked up, where it was not terminal.
+    """Return a recorded result with the current state of its order, looked up at the broker.
 
-    Where the broker can't be asked, the record is returned, and the message says so.
+    Where the lookup fails, the record is returned, and its message explains it.
     """
     message = f"it was sent by run {run_id}, and nothing was sent again"
     recorded = result["message"] or ""
     try:
         order = _order(result, broker, intent)
     except BrokerError as error:
-        said = f"{message}; this is what was recorded, since the broker can't be asked: {error}"
-        return {**result, "message": "; ".join(filter(None, [recorded, said]))}
+        text = f"{message}; this is what was recorded, since the broker can't be asked: {error}"
+        return {**result, "message": "; ".join(filter(None, [recorded, text]))}
     if order is None:
         return {**result, "message": "; ".join(filter(None, [recorded, message]))}
     now = {"status": "placed", "reason": "ok"} if result["status"] == "unresolved" else {}

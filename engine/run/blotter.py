@@ -1,6 +1,6 @@
-"""A day's end: what the live runs of a session recorded, as frames to lay a broker's statement beside.
+"""End of day: the record of a session's live runs, as frames to compare with a broker's statement.
 
-Pure: run folders are read, nothing is asked of a broker or of a store.
+Pure: it reads run folders, and no broker or store.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ BLOTTER = (
 )  # fmt: skip
 """The columns of the trade blotter, one row per execution."""
 REJECTED = ("broker_account_id", "strategy_id", "client_intent_id", "action", "symbol", "reason", "message")
-"""The columns of what the broker turned away."""
+"""The columns of orders that the broker rejected."""
 SESSION = "session"
-"""Stands for a run in identities of the whole session."""
+"""The ``run_id`` of identities of the whole session."""
 ROWS_ADD_UP = "rows dropped = sum of what became of them"
 _KEYS = ["broker_account_id", "strategy_id"]
 
 
 @dataclass(frozen=True)
 class Day:
-    """A session as its runs recorded it.
+    """The record of a session.
 
     ``blotter``: see ``BLOTTER``; ``qty`` in shares, ``price`` and ``notional_usd`` in USD, ``slippage_bps``
-    against ``reference_price``, positive where it cost. ``summary``: a row per account and strategy.
-    ``refused``: account, strategy, reason and how many. ``rejected``: what the broker turned away, a row per
-    intent, see ``REJECTED``. ``rows``: what became of every row that was dropped, ``outcome`` (quarantined,
-    duplicate, a status of ``results.parquet``, not_withdrawn, unfinished) and how many.
-    ``identities``: of every run's manifest, by run, and that of ``rows``, of the session.
+    against ``reference_price``, positive for a cost. ``summary``: a row per account and strategy.
+    ``refused``: counts by account, strategy and reason. ``rejected``: what the broker rejected, a row per
+    intent, see ``REJECTED``. ``rows``: counts of all dropped rows by ``outcome`` (quarantined, duplicate, a
+    status of ``results.parquet``, not_withdrawn, unfinished). ``identities``: those of every run's manifest,
+    by run, and that of ``rows``, of the session.
     """
 
     runs: tuple[str, ...]
@@ -55,15 +55,15 @@ class Day:
 
     @property
     def adds_up(self) -> bool:
-        """Tell whether every identity of every run holds."""
+        """Return whether every identity of every run holds."""
         return bool(self.identities["holds"].all())
 
 
 def day_of(runs: Sequence[RunFolder], late_fills: Sequence[pa.Table] = ()) -> Day:
-    """Put the finished live runs of a session together.
+    """Return the record of a session from its live runs.
 
-    ``late_fills``: executions that later runs and syncs have brought, as ``fills.parquet`` has them; one that
-    is told of twice counts once.
+    ``late_fills``: executions that later runs and syncs found, with the columns of ``fills.parquet``; one
+    that is reported twice counts once.
     """
     of_day = [run for run in runs if run.start["mode"] == "live" and COLLECTED in run.names()]
     live = [run for run in of_day if MANIFEST in run.names()]
@@ -81,7 +81,7 @@ def day_of(runs: Sequence[RunFolder], late_fills: Sequence[pa.Table] = ()) -> Da
 
 
 def _rows(run: RunFolder) -> pd.DataFrame:
-    """Give a run's intents with what was decided and what became of them."""
+    """Return a run's intents with their decisions and results."""
     batch = run.table(BATCH, [*_KEYS, "action"]).to_pandas()
     decisions = run.table(DECISIONS, ["allowed", "reason"]).to_pandas()
     results = run.table(RESULTS, ["attempted"]).to_pandas()
@@ -98,12 +98,12 @@ def _no_rows() -> pd.DataFrame:
 
 
 def _blotter(runs: Sequence[RunFolder], late_fills: Sequence[pa.Table]) -> pd.DataFrame:
-    told = [run.table(FILLS).to_pandas().assign(run_id=run.run_id) for run in runs]
-    told += [table.to_pandas() for table in late_fills]
+    reported = [run.table(FILLS).to_pandas().assign(run_id=run.run_id) for run in runs]
+    reported += [table.to_pandas() for table in late_fills]
     texts = ["broker_account_id", "strategy_id", "symbol", "side", "trading_date"]
-    frame = pd.concat([_no_fills(), *told], ignore_index=True).drop_duplicates("fill_id")
+    frame = pd.concat([_no_fills(), *reported], ignore_index=True).drop_duplicates("fill_id")
     frame = frame.astype({**dict.fromkeys(texts, "str"), "reference_price": "float64"})
-    if runs:  # which may have seen what filled after their session
+    if runs:  # runs may have recorded executions after their session
         frame = frame[frame["trading_date"] == runs[0].trading_date.isoformat()]
     sign = np.where(frame["side"] == "buy", 1.0, -1.0)
     slippage = sign * (frame["price"] - frame["reference_price"]) / frame["reference_price"] * BASIS_POINTS
@@ -117,7 +117,7 @@ def _no_fills() -> pd.DataFrame:
 
 
 def _summary(rows: pd.DataFrame, blotter: pd.DataFrame) -> pd.DataFrame:
-    """Count and sum by account and strategy; slippage is weighted by what was traded."""
+    """Return counts and sums by account and strategy; slippage is weighted by notional."""
     counts = rows.groupby(_KEYS, as_index=False).agg(
         intents=("allowed", "size"),
         allowed=("allowed", "sum"),
@@ -150,7 +150,7 @@ def _refused(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rejected(run: RunFolder) -> pd.DataFrame:
-    """Return the intents that the broker turned away, or whose order it rejected afterwards, and why."""
+    """Return the intents whose order the broker rejected, at once or after acceptance, and why."""
     results = run.table(RESULTS, ["status", "reason", "message"])
     batch = run.table(BATCH, [*_KEYS, "client_intent_id", "action", "symbol"])
     is_rejected = pc.equal(results["status"].cast(pa.string()), "broker_rejected")
@@ -165,7 +165,7 @@ def _no_rejected() -> pd.DataFrame:
 
 
 def _came_of(runs: Sequence[RunFolder]) -> pd.DataFrame:
-    """Count what became of the rows that runs have collected, read where it is written down row by row."""
+    """Return counts of the outcomes of all collected rows, from the row-by-row record."""
     counts: dict[str, int] = {}
     for run in runs:
         rows = run.json(COLLECTED)["rows"]
@@ -176,18 +176,18 @@ def _came_of(runs: Sequence[RunFolder]) -> pd.DataFrame:
             found["unfinished"] = rows["batched"]
         for outcome, count in found.items():
             counts[outcome] = counts.get(outcome, 0) + count
-    told = [(outcome, count) for outcome, count in counts.items() if count]
-    return pd.DataFrame(told, columns=["outcome", "rows"]).astype({"outcome": "str", "rows": "int64"})
+    reported = [(outcome, count) for outcome, count in counts.items() if count]
+    return pd.DataFrame(reported, columns=["outcome", "rows"]).astype({"outcome": "str", "rows": "int64"})
 
 
 def _identities(
     runs: Sequence[RunFolder], of_day: Sequence[RunFolder], came_of: pd.DataFrame
 ) -> pd.DataFrame:
-    told: list[dict[str, Any]] = [
+    reported: list[dict[str, Any]] = [
         {"run_id": run.run_id, **identity} for run in runs for identity in run.json(MANIFEST)["identities"]
     ]
     dropped, accounted = sum(run.json(COLLECTED)["rows"]["dropped"] for run in of_day), came_of["rows"].sum()
-    told.append(
+    reported.append(
         {
             "run_id": SESSION,
             "name": ROWS_ADD_UP,
@@ -196,5 +196,5 @@ def _identities(
             "holds": bool(dropped == accounted),
         }
     )
-    frame = pd.DataFrame(told, columns=["run_id", "name", "left", "right", "holds"])
+    frame = pd.DataFrame(reported, columns=["run_id", "name", "left", "right", "holds"])
     return frame.astype({"holds": "bool"})

@@ -1,7 +1,7 @@
-"""What the brokers said before a live run began: where none of them answers, no run begins.
+"""The brokers' books, read before a live run begins; where no broker answers, no run begins.
 
-The books are read before a batch is sealed, so that a broker which doesn't answer leaves the inbox as it is.
-The run takes them into its record, and judges by them unless reading the inbox took longer than they last.
+The books are read before a batch is sealed, so that the inbox stays unchanged when no broker answers. The run
+records them and judges by them, unless they are too old once the inbox is read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LAST = timedelta(seconds=60)
 
 @dataclass(frozen=True, kw_only=True)
 class BooksRead:
-    """The answers of all accounts in one session, with the traffic in which they were given."""
+    """The books of all accounts in one session, with the recorded traffic."""
 
     answers: Mapping[str, Synced | EngineError]
     session: Session
@@ -30,7 +30,7 @@ class BooksRead:
     traffic: tuple[Interaction, ...]
 
     def are_of(self, session: Session, context: RunContext) -> bool:
-        """Return whether they are those of the session and of the venues' accounts, and recent enough."""
+        """Return whether the books are of this session and of these accounts, and recent enough."""
         accounts = set() if context.connections is None else set(context.connections.by_account)
         age = context.clock() - self.read_at
         is_recent = timedelta(0) <= age <= _LAST
@@ -38,7 +38,7 @@ class BooksRead:
 
 
 def read_books(context: RunContext, calendar: str) -> BooksRead:
-    """Read the books of all accounts. Raises the first account's error where no broker answers."""
+    """Return the books of all accounts. Raises the first account's error where no broker answers."""
     if context.connections is None:
         raise UsageError("a dry run has no brokers to read books at.")
     read_at, traffic = context.clock(), _Traffic()
@@ -49,9 +49,9 @@ def read_books(context: RunContext, calendar: str) -> BooksRead:
 
 
 def _check_any_answered(answers: Mapping[str, Synced | EngineError]) -> None:
-    """Raise the first account's error where no broker answered: a later run goes on as if this were not.
+    """Raise the first account's error where no broker answered.
 
-    A store that doesn't answer is another matter: what it keeps is unavailable to the rules.
+    A store that doesn't answer raises nothing here: its data is unavailable to the rules.
     """
     errors = [answer for answer in answers.values() if isinstance(answer, BrokerError | LeaseLost)]
     if errors and len(errors) == len(answers):
@@ -60,7 +60,7 @@ def _check_any_answered(answers: Mapping[str, Synced | EngineError]) -> None:
 
 @dataclass
 class _Traffic:
-    """Keeps requests and replies in memory until there is a run to keep them in."""
+    """Keeps requests and replies in memory until a run can record them."""
 
     interactions: list[Interaction] = field(default_factory=list)
     _numbers: int = 0

@@ -1,7 +1,7 @@
 """Stage: inbox to sealed batch, every row accounted for.
 
-Files are copied to the archive before the batch is sealed and leave the inbox after it: whenever the job
-dies, a file is in the inbox, or in the archive of a batch that knows it, or in both.
+Files are copied to the archive before the batch is sealed and removed from the inbox after it: if the job
+dies at any point, a file is in the inbox, or in the archive of a batch that lists it, or in both.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from engine.run.put_away import log_left, shortened
 from engine.stores.inbox.files import Left
 
 _DUPLICATES_LISTED = 10_000
-"""Beyond it, ``duplicates.parquet`` has them all."""
+"""The most duplicates in ``collected.json``; where there are more, ``duplicates.parquet`` has all."""
 
 
 def collect(folder: RunFolder, context: RunContext) -> None:
-    """Read what waits in the inbox, write ``collected.json`` and seal ``intents.parquet``."""
+    """Read the files of the inbox, write ``collected.json`` and seal ``intents.parquet``."""
     earlier = EarlierRuns(folder, context)
     intake = take_in(folder, context, previous=earlier.other_rules)
     known = dict(earlier.known) if any(file.table.num_rows for file in intake.files) else {}
@@ -65,7 +65,7 @@ def _counts(files: list[IntentFile], batch: Assembled) -> Iterable[dict[str, int
         numbers = np.bincount(sources.indices.to_numpy(), minlength=len(sources.dictionary))
         batched.update(dict(zip(sources.dictionary.to_pylist(), numbers.tolist(), strict=True)))
     counts = batch.duplicates["file"].cast(pa.string()).value_counts().to_pylist()
-    duplicates = {said["values"]: said["counts"] for said in counts}
+    duplicates = {pair["values"]: pair["counts"] for pair in counts}
     for file in files:
         yield {
             "batched": batched[file.name],

@@ -1,4 +1,4 @@
-"""Stage: the sealed batch is judged by the recorded inputs alone."""
+"""Stage: decisions on the sealed batch, from the recorded inputs alone."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def decide(folder: RunFolder, context: RunContext) -> None:
 
 
 def decisions_of(folder: RunFolder, config: RiskConfig, inputs: RiskInputs) -> pd.DataFrame:
-    """Judge a recorded batch; with the recorded inputs and limits this gives the recorded decisions."""
+    """Return the decisions on a recorded batch; recorded inputs and limits reproduce the recorded ones."""
     intents = folder.table(BATCH, list(DECISION_FIELDS)).to_pandas()
     return evaluate(intents, inputs, config)
 
 
 def config_of(folder: RunFolder) -> RiskConfig:
-    """Give the limits that a run was started with."""
+    """Return the limits that a run was started with."""
     recorded: dict[str, Any] = dict(folder.start["config"])
     return RiskConfig(**{**recorded, "accounts": frozenset(recorded["accounts"])})
 

@@ -1,7 +1,7 @@
-"""Reading what lies in the inbox: each file is its own failure, and all of them together are bounded.
+"""Reading the inbox: files fail one by one, and the total of a run is bounded.
 
-What is taken is copied to the archive, or where it can't be parsed to the quarantine, before the batch is
-sealed. What is left stays where it lies, with the reason.
+A file that is read is copied to the archive, or to the quarantine where it can't be parsed, before the batch
+is sealed. A file that is left stays in the inbox, with the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from engine.stores.inbox.reading import Reading
 from engine.text.printable import shown
 
 CLOCK_SKEW_S = 5.0
-"""How far ahead of ours the clock of another machine may be."""
+"""How far another machine's clock may be ahead of ours."""
 _CARRIES_A_HASH = re.compile(r"\.[0-9a-f]{16}(\.|$)")
 _NEXT_SESSION = "the session of this run is over, and the file belongs to the next one"
 _FULL = "this run has read as much as it may ({}); the next run takes it"
@@ -38,9 +38,9 @@ _FULL = "this run has read as much as it may ({}); the next run takes it"
 
 @dataclass
 class Intake:
-    """What a run takes in: files read, their entries of ``collected.json``, and what it leaves.
+    """The intake of a run: files read, their entries of ``collected.json``, and files left in the inbox.
 
-    ``held_bytes`` and ``rows`` are of all files so far.
+    ``held_bytes``, ``rows`` and ``refused`` are totals of all files so far.
     """
 
     files: list[IntentFile] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Intake:
     refused: int = 0
 
     def add(self, file: IntentFile, entry: dict[str, Any]) -> None:
-        """Take a file in."""
+        """Add a file."""
         self.files.append(file)
         self.entries.append(entry)
         self.held_bytes += max(entry["size"] if not entry["by_moving"] else 0, file.held_bytes)
@@ -75,10 +75,10 @@ class Intake:
 def take_in(
     folder: RunFolder, context: RunContext, *, previous: Callable[[], Collection[IdentityRules]] = tuple
 ) -> Intake:
-    """Read what may be read of the inbox, oldest files first, and keep a copy of each file that is taken.
+    """Read the inbox within the limits, oldest files first, and copy each file to archive or quarantine.
 
-    The rows' identity is worked out under the run's rules, and under the ``previous`` ones, which are asked
-    for where there is a file.
+    The identity of rows is computed under the run's rules, and under the ``previous`` ones, which are called
+    only where there is a file.
     """
     limits = IntakeLimits.of_record(folder.start["settings"])
     context.inbox.recover(max_depth=limits.max_depth)
@@ -98,7 +98,7 @@ def take_in(
 
 
 def _several(files: list[Dropped]) -> Iterator[list[Dropped]]:
-    """Yield the files in order, small ones that follow each other together."""
+    """Yield the files in order, consecutive small ones together."""
     together: list[Dropped] = []
     for dropped in files:
         if together and (dropped.size > SMALL_BYTES or len(together) == MOST_FILES):
@@ -113,19 +113,19 @@ def _several(files: list[Dropped]) -> Iterator[list[Dropped]]:
 
 
 def _zone(folder: RunFolder) -> InboxZone:
-    """Return the zone that a run began with. Raises ``ConfigurationError`` where this machine lacks it."""
+    """Return the time zone that a run began with. Raises ``ConfigurationError`` where it is not installed."""
     zone = folder.start["settings"].get("inbox_tz")
     if zone is not None and not has_zone(zone):
         raise ConfigurationError(
-            f"Run {folder.run_id} reads times without a zone in {shown(zone)} (EXEC_INBOX_TZ when it began), "
-            f"and this machine's time zone database lacks it. Install the package tzdata, and run again."
+            f"Run {folder.run_id} reads times without a zone as {shown(zone)} (EXEC_INBOX_TZ when it began), "
+            f"which this machine's time zone database lacks. Install the package tzdata, and run again."
         )
     return InboxZone(zone)
 
 
 @dataclass(frozen=True)
 class _Contents:
-    """What was read of a file, None where it is too large, the name that its copy gets, and when that was."""
+    """The content of a file (None where it is too large), the name of its copy, and the time of reading."""
 
     content: bytes | None
     kept_as: str
@@ -137,7 +137,7 @@ _Taken = tuple[IntentFile, dict[str, Any]]
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads the files of one run: their contents one by one, the rows of small ones together."""
+    """Reads the files of one run: contents one by one, the rows of small files together."""
 
     folder: RunFolder
     context: RunContext
@@ -146,7 +146,7 @@ class _Reader:
     zone: InboxZone
 
     def take(self, files: list[Dropped], intake: Intake) -> None:
-        """Take files in, a copy of each kept, or note why one is left."""
+        """Add files to the intake and copy each, or record why it is left."""
         found = [self._found(dropped, intake) for dropped in files]
         read = self._read_together(files, found)
         for place, (dropped, contents) in enumerate(zip(files, found, strict=True)):
@@ -163,7 +163,7 @@ class _Reader:
                 intake.add(*outcome)
 
     def _found(self, dropped: Dropped, intake: Intake) -> _Contents | Left:
-        """Return what a file holds, or why it is left."""
+        """Return a file's contents, or why it is left."""
         if (
             trading_date(self.context.clock(), self.folder.start["settings"]["calendar"])
             != self.folder.trading_date
@@ -192,7 +192,7 @@ class _Reader:
         return _Contents(content, kept_as, int(self.context.clock().timestamp() * 1e6))
 
     def _read_together(self, files: list[Dropped], found: list[_Contents | Left]) -> dict[int, IntentFile]:
-        """Return, by place in ``files``, those that could be read together with others."""
+        """Return the small files that could be read together, by position in ``files``."""
         small = {
             place: SmallFile(
                 dropped.name, contents.content, min(dropped.mtime_us, contents.now_us), contents.now_us
@@ -207,7 +207,7 @@ class _Reader:
         return {places[place]: file for place, file in read.items()}
 
     def _context(self) -> Context:
-        """Return what all files share; their times are their own."""
+        """Return the context that all files share; their times are set per file."""
         return Context(0, self.folder.trading_date, self.limits, self._rules, self.previous, None, self.zone)
 
     @property
@@ -215,7 +215,7 @@ class _Reader:
         return IdentityRules.of_record(self.folder.start)
 
     def _taken(self, dropped: Dropped, contents: _Contents, read: IntentFile | None) -> _Taken | Left:
-        """Return a file with its entry, a copy of it kept; or why it is left."""
+        """Copy a file and return it with its entry, or return why it is left."""
         try:
             return self._kept(dropped, contents, read)
         except Exception as error:
@@ -223,7 +223,7 @@ class _Reader:
 
     def _kept(self, dropped: Dropped, contents: _Contents, read: IntentFile | None) -> _Taken:
         content, now_us = contents.content, contents.now_us
-        if content is None:  # refused unread: it is moved to the quarantine, under a name of what is known
+        if content is None:  # refused unread; moved to the quarantine later
             file = refused_whole(dropped.name, beyond(dropped.name, self.limits, "max_file_bytes"))
             return file, _entry(dropped, file, contents.kept_as, by_moving=True)
         file = read or read_intent_file(
@@ -243,16 +243,16 @@ class _Reader:
         return file, _entry(dropped, file, contents.kept_as, by_moving=False)
 
     def _unsettled(self, dropped: Dropped, reading: Reading | None = None) -> Left | None:
-        """Return why a file may still be written, by its time; None where it has rested.
+        """Return why a file may still be being written, by its modification time; None where it has settled.
 
-        A time ahead of the clock says nothing: then the system's own record of the last change counts, and
-        where that is ahead as well, that no program has the file open.
+        Where that time is ahead of the clock, the system's time of the last change counts; where that is
+        ahead too, the file has settled if no program has it open for writing.
         """
         settle_s, now_s = self.folder.start["settings"]["inbox_settle_s"], self.context.clock().timestamp()
         age_s = now_s - dropped.mtime_ns / 1e9
         if age_s < -CLOCK_SKEW_S:
             if reading is None:
-                return None  # to be seen once it is open
+                return None  # checked again once it is open
             age_s = now_s - reading.ctime_ns / 1e9
             if age_s < -CLOCK_SKEW_S:
                 ahead = "its time is ahead of this machine's clock; set the clocks right, or touch the file"
@@ -265,17 +265,17 @@ class _Reader:
 
 
 def _blocked_by(error: Exception, dropped: Dropped) -> Left:
-    """Return why an error leaves a file where it lies. Raises what concerns all files."""
+    """Return why an error leaves a file in the inbox. Raises errors that concern all files."""
     if isinstance(error, UnusablePlace):
         raise error
     if isinstance(error, OSError | EngineError):
         return dropped.is_blocked(f"it can't be kept: {fault_of(error)}")
-    # Memory that ran out, a defect: one file never stops the others.
+    # Out of memory, or a defect: one file never stops the others.
     return dropped.is_blocked(f"the engine can't cope with it ({type(error).__name__}: {error})")
 
 
 def _entry(dropped: Dropped, file: IntentFile, kept_as: str, *, by_moving: bool) -> dict[str, Any]:
-    """Return what is recorded of a file; ``by_moving`` where it gets to the quarantine without being read."""
+    """Return the record of a file; ``by_moving``: it is moved to the quarantine unread."""
     return {
         "name": dropped.name,
         "kept_as": kept_as,
@@ -289,7 +289,7 @@ def _entry(dropped: Dropped, file: IntentFile, kept_as: str, *, by_moving: bool)
 
 
 def _keep(objects: Objects, key: str, content: bytes) -> None:
-    """Keep a copy; one that is there already has the same content. Raises ``EngineError`` where it hasn't."""
+    """Keep a copy; idempotent. Raises ``EngineError`` where another content has its key."""
     try:
         objects.put(key, content)
     except AlreadyWritten:

@@ -1,4 +1,4 @@
-"""What earlier runs of the session have sent, which is not to be sent again."""
+"""Rows that earlier runs of the session have sent, and which must not be sent again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EarlierRun:
 
     @property
     def rules(self) -> IdentityRules:
-        """The rules that its rows were identified by."""
+        """The identity rules of its rows."""
         return IdentityRules.of_record(self.folder.start)
 
     @cached_property
@@ -56,7 +56,7 @@ class EarlierRun:
 class EarlierRuns:
     """The earlier runs of a run's session and mode that have sent something, oldest first.
 
-    They are read once something came in: a run of an empty inbox costs the same however many there were.
+    They are read only where the inbox had rows, so that the cost of an empty run doesn't grow with them.
     """
 
     folder: RunFolder
@@ -69,19 +69,19 @@ class EarlierRuns:
 
     @cached_property
     def known(self) -> dict[IdentityRules, pa.Table]:
-        """What the runs have sent (``KNOWN_SCHEMA``), by the rules that it was identified by."""
+        """The rows that the runs have sent (``KNOWN_SCHEMA``), by their identity rules."""
         parts: dict[IdentityRules, list[pa.Table]] = {}
         for run in self.runs:
             parts.setdefault(run.rules, []).append(run.known())
         return {rules: pa.concat_tables(tables).combine_chunks() for rules, tables in parts.items()}
 
     def other_rules(self) -> list[IdentityRules]:
-        """Return the rules, other than the run's own, by which some of it was identified."""
+        """Return the identity rules of these rows other than the run's own."""
         own = IdentityRules.of_record(self.folder.start)
         return [rules for rules in self.known if rules != own]
 
     def near_repeats_of(self, batch: pa.Table, files: list[IntentFile]) -> Iterator[tuple[str, str]]:
-        """Yield file and message for rows of a batch that differ from what was sent in metadata only."""
+        """Yield file and message for rows of a batch that differ from sent rows in metadata only."""
         names = [file.name for file in files if not file.says_created_at]
         if not batch.num_rows or not names:
             return

@@ -1,8 +1,8 @@
 """The end of a run: its files counted, compared with each other and hashed, in ``manifest.json``.
 
-The exit code of the run follows from what they say: 0, or 3 where anything was halted or an account left out,
-or 4 where something has no known outcome, a count doesn't add up, broker and ledger disagree, the ledger has
-an order in part only, or a file of the inbox is blocked.
+The exit code of the run follows from them: 0; 3 where anything was halted or an account left out; 4 where
+an outcome is unknown, a count doesn't add up, broker and ledger disagree, the ledger has only a part of an
+order, or a file of the inbox is blocked.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EXIT_DONE, EXIT_HALTED, EXIT_UNRESOLVED = 0, 3, 4
 
 
 def write_manifest(folder: RunFolder, context: RunContext) -> None:
-    """Count what the sealed files say, compare it, and write ``manifest.json``, the end of the run."""
+    """Count and compare the rows of the sealed files and write ``manifest.json``, the last file of a run."""
     rows = folder.json(COLLECTED)["rows"]
     decisions = folder.table(DECISIONS, ["allowed", "reason"])
     columns = ["client_intent_id", "status", "reason", "order_status", "attempted", "adopted"]
@@ -110,14 +110,14 @@ def write_manifest(folder: RunFolder, context: RunContext) -> None:
 
 
 def _are_cancels(results: pa.Table, batch: pa.Table) -> pa.ChunkedArray:
-    """Return which rows of results are of cancels; by id, since rows may be missing on either side."""
+    """Return which rows of results are cancels; by id, since rows may be missing on either side."""
     ids = batch["client_intent_id"].filter(pc.equal(batch["action"].cast(pa.string()), "cancel"))
     return pc.is_in(results["client_intent_id"], ids.combine_chunks())
 
 
 @cache
 def code_version() -> str:
-    """Give the version and a hash of the engine's source, which tells any two states of the code apart."""
+    """Return the version and a hash of the engine's source, which identifies the exact code."""
     import hashlib
     from pathlib import Path
 
@@ -129,10 +129,10 @@ def code_version() -> str:
 
 
 def _identities_at_the_broker(folder: RunFolder) -> list[dict[str, Any]]:
-    """Compare what was allowed with what the broker says it took, and that with its executions; in units.
+    """Return identities of allowed and placed quantity, and of placed quantity and executions; in units.
 
-    An order that is still working may fill between a look at it and one at its executions: of those that are
-    over all is known, but where an account could not be asked any more.
+    Filled quantities are compared for terminal orders only, since a working one may fill between the requests
+    for the order and for its executions; and not for accounts that could no longer be queried.
     """
     from engine.model.orders import FINAL_STATUSES
 
@@ -154,10 +154,10 @@ def _identities_at_the_broker(folder: RunFolder) -> list[dict[str, Any]]:
 
 
 def _filled_within_ordered(folder: RunFolder, results: pa.Table) -> dict[str, Any]:
-    """Compare what filled of each order with what was ordered, in units: by the order or by its executions.
+    """Return the identity that no order filled beyond its quantity, by the order or its executions; in units.
 
-    What filled on one side of a group counts together. ``left`` and ``right`` are the sums of the orders that
-    filled beyond what was ordered, where there are any; else those of all orders.
+    Executions on one side of a group are added up. ``left`` and ``right`` are the sums over the overfilled
+    orders, where there are any; else over all orders.
     """
     fills = folder.table(FILLS, ["broker_account_id", "client_intent_id", "side", "qty"])
     executed: dict[tuple[str, str], dict[str, int]] = {}
@@ -203,13 +203,13 @@ def _keys_of_results(folder: RunFolder, results: pa.Table) -> list[tuple[str, st
 
 
 def _placed_and_not_known(results: pa.Table) -> bool:
-    """Tell whether an account could not be asked any more what became of orders that it had taken."""
+    """Return whether an account could no longer be queried for the outcome of orders that it had accepted."""
     placed = pc.equal(results["status"].cast(pa.string()), "placed")
     return bool(pc.any(pc.and_(placed, pc.equal(results["reason"].cast(pa.string()), ACCOUNT_DOWN))).as_py())
 
 
 def has_open_breaks(folder: RunFolder) -> bool:
-    """Return whether broker and ledger differed when the run began, and nothing explained it."""
+    """Return whether there were unexplained breaks between broker and ledger when the run began."""
     if RECONCILIATION not in folder.names():
         return False
     return False in folder.table(RECONCILIATION, ["is_repaired"])["is_repaired"].to_pylist()

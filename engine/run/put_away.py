@@ -1,7 +1,7 @@
-"""Taking consumed files out of the inbox, and remembering those that can't be.
+"""Removal of consumed files from the inbox, and the record of those that can't be removed.
 
-A consumed file that can't be removed is noted in ``unremoved/<run id>~<hash of its name>.json``: later runs
-know it by that, whatever the day, try again, and never take it a second time.
+A consumed file that can't be removed is noted in ``unremoved/<run id>~<hash of its name>.json``: later runs,
+of any day, retry its removal and never read it again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_NAMED = 1000
 
 @dataclass(frozen=True)
 class _Unremoved:
-    """A consumed file that still lies in the inbox, and why; ``place``: the key that it is to be moved to."""
+    """A consumed file that is still in the inbox, and why; ``place``: the key to move it to."""
 
     file: Dropped
     place: str | None
@@ -34,9 +34,9 @@ class _Unremoved:
 
 
 def put_away(folder: RunFolder, context: RunContext) -> None:
-    """Write the quarantine and take the consumed files out of the inbox; idempotent.
+    """Write the quarantine and remove the consumed files from the inbox; idempotent.
 
-    Never fails for one file: what still lies there is noted.
+    One file never fails the run: a file that can't be removed is noted.
     """
     collected = folder.json(COLLECTED)
     by_file: dict[str, list[dict[str, Any]]] = {}
@@ -54,7 +54,7 @@ def put_away(folder: RunFolder, context: RunContext) -> None:
 
 
 def taken_before(found: Found, context: RunContext) -> tuple[list[Dropped], list[Left]]:
-    """Return the files that no earlier run has taken in, and why those that one has still lie there."""
+    """Return the files that no earlier run has consumed, and why consumed ones are still in the inbox."""
     noted = {key: _noted(context.objects, key) for key in context.objects.list(_PLACE)}
     if not noted:
         return found.files, []
@@ -69,25 +69,25 @@ def taken_before(found: Found, context: RunContext) -> tuple[list[Dropped], list
                 left.append(still)
                 continue
         elif not found.is_complete or file.name in {one.name for one in found.left}:
-            continue  # it may lie where nothing could be seen
+            continue  # it may be in a folder that can't be listed
         context.objects.delete(key)
     return list(lying.values()), left
 
 
 def left_by(folder: RunFolder) -> list[dict[str, str]]:
-    """Return all that a run left in the inbox, ``{"name", "why", "kind"}`` each."""
+    """Return all files that a run left in the inbox, ``{"name", "why", "kind"}`` each."""
     keys = (key for key in folder.objects.list(_PLACE) if key.startswith(f"{_PLACE}{folder.run_id}~"))
     noted = [_noted(folder.objects, key).left.record() for key in keys]
     return [*folder.json(COLLECTED)["left"], *noted]
 
 
 def left_before(objects: Objects) -> list[Left]:
-    """Return what earlier runs have taken in and could not remove when they last tried."""
+    """Return the files that earlier runs have consumed and could not remove."""
     return [_noted(objects, key).left for key in objects.list(_PLACE)]
 
 
 def shortened(left: list[Left]) -> list[Left]:
-    """Return at most a thousand entries of a kind, in order; one more says how many there are beyond."""
+    """Return at most a thousand entries of a kind, sorted, and one more that counts the rest."""
     kinds: dict[Kind, list[Left]] = {"blocked": [], "waiting": []}
     for one in left:
         kinds[one.kind].append(one)
@@ -100,7 +100,7 @@ def shortened(left: list[Left]) -> list[Left]:
 
 
 def log_left(context: RunContext, left: Left) -> None:
-    """Log a file that is left: as an error where an operator has to do something."""
+    """Log a file that is left; as an error where an operator has to act."""
     severity: Severity = "ERROR" if left.kind == "blocked" else "INFO"
     context.log.event(
         "file_left", f"{left.name} is left in the inbox: {left.why}", severity=severity, file=left.name
@@ -108,7 +108,7 @@ def log_left(context: RunContext, left: Left) -> None:
 
 
 def _taken_away(context: RunContext, file: Dropped, place: str | None) -> Left | None:
-    """Remove a file, or move one that was too large to be read; return why it still lies there."""
+    """Remove a file, or move one that was too large to be read; return why that failed."""
     if place is None:
         return context.inbox.remove(file)
     if not isinstance(context.objects, LocalObjects):
@@ -138,8 +138,8 @@ def _keep_reasons(
             folder.objects.put(key, reasons)
     except (EngineError, OSError) as error:
         where = f"{folder.key}{COLLECTED}"
-        said = f"why rows of it were refused can't be written: {fault_of(error)}; {where} has it"
-        return file.is_blocked(said)
+        why = f"the reasons of its refused rows can't be written: {fault_of(error)}; {where} has them"
+        return file.is_blocked(why)
     return None
 
 
@@ -152,7 +152,7 @@ def _file(record: dict[str, Any]) -> Dropped:
 
 
 def _note(folder: RunFolder, one: _Unremoved) -> None:
-    """Note that a file of a run's batch still lies in the inbox."""
+    """Record that a consumed file is still in the inbox."""
     key = f"{_PLACE}{folder.run_id}~{hash_of(f'{one.file.name} {one.left.why}'.encode())}.json"
     with suppress(AlreadyWritten):
         folder.objects.put(key, json_bytes(asdict(one)))

@@ -1,4 +1,4 @@
-"""What is known of the accounts when intents are judged: read once from the stores, recorded, read back."""
+"""The risk inputs: a snapshot of the accounts, read once from the stores, recorded and read back."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _SWITCH = "the kill switch"
 
 @dataclass(frozen=True)
 class InputsRead:
-    """What the stores and the kill switch said.
+    """The inputs read from the stores and the kill switch.
 
-    ``tables``: by the name of an input frame, as the record keeps it. ``unavailable``: why a frame can't be
-    had, by its name; it is in one of the two.
+    ``tables``: the available input frames by name, in the schema of the record. ``unavailable``: why the
+    other frames are unavailable, by name.
     """
 
     tables: Mapping[str, pa.Table]
@@ -48,10 +48,10 @@ def read_inputs(
     *,
     timeout_s: float,
 ) -> InputsRead:
-    """Ask for every frame and for the kill switch at the same time, each for ``timeout_s`` seconds at most.
+    """Read all frames and the kill switch in parallel, each with a deadline of ``timeout_s`` seconds.
 
-    A source that raises, gives no answer in time, or a frame that the record can't keep is unavailable; a
-    kill switch that can't be read is on. Batches, ``ExecutionEngine`` and rehearsals all read through this.
+    A source is unavailable if it raises, misses the deadline, or returns a frame that can't be recorded; a
+    kill switch that can't be read is on. Batches, ``ExecutionEngine`` and rehearsals all use this function.
     """
     answers = at_once({**sources, _SWITCH: kill_switch}, timeout_s, bounded_within=True)
     switch = _switch(answers.pop(_SWITCH))
@@ -59,7 +59,7 @@ def read_inputs(
     for name, answer in answers.items():
         try:
             tables[name] = as_recorded(name, answer.get())
-        except Exception as error:  # whatever a store raised, or gave instead of a frame
+        except Exception as error:  # from a store, or from recording its frame
             is_ours = isinstance(error, DataUnavailable)
             unavailable[name] = str(error) if is_ours else f"{type(error).__name__}: {error}"
     return InputsRead(tables, unavailable, switch)
@@ -68,10 +68,9 @@ def read_inputs(
 def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | None = None) -> None:
     """Read the stores once for the accounts of the batch; ``inputs.json`` comes last and seals the snapshot.
 
-    All are asked at the same time. A store that fails, or gives no answer in time, leaves no file, and
-    ``inputs.json`` says why: that data is unavailable, not empty. A dry run has no working orders; a live one
-    brings positions and fills from the broker into the stores first, unless ``books`` are those that it would
-    read.
+    Stores are read in parallel. One that fails or misses the deadline leaves no file, and ``inputs.json`` has
+    the reason: its data is unavailable, not empty. A dry run has no working orders. A live one first syncs
+    positions and fills from the broker into the stores, unless ``books`` are current.
     """
     context.progress("reading positions and counts", 0, 1)
     synced = _synced(folder, context, books)
@@ -82,20 +81,20 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
         folder.write(f"{name}.parquet", table)
     for name, why in read.unavailable.items():
         context.log.event(
-            "risk_data_unavailable", f"{name} can't be had: {why}", severity="ERROR", source=name
+            "risk_data_unavailable", f"{name} is unavailable: {why}", severity="ERROR", source=name
         )
     switch = read.switch
     is_closed = bool(folder.start.get("closed_by"))  # then the gate halts every order, and cancels pass
     if switch.on:
         context.log.event("kill_switch_on", switch.why, severity="WARNING")
-    breaks = [one for said in synced.values() if not isinstance(said, EngineError) for one in said.breaks]
+    breaks = [one for book in synced.values() if not isinstance(book, EngineError) for one in book.breaks]
     if context.connections is not None:
         folder.write(RECONCILIATION, breaks_table(breaks))
     folder.write(
         INPUTS,
         {
             "read_at": context.clock().isoformat(),
-            **_told_by_brokers(context, synced, down),
+            **_record_of_brokers(context, synced, down),
             "kill_switch": switch.on and not is_closed,
             "kill_switch_why": switch.why,
             "unavailable": read.unavailable,
@@ -105,14 +104,14 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
 
 
 def stores_of(context: RunContext) -> dict[str, str]:
-    """Name the stores that a run begins with; one that is resumed must not be judged by other books."""
+    """Return the identity of each store, by which a resumed run must find the same books again."""
     return {"positions": identity_of(context.positions), "ledger": identity_of(context.ledger)}
 
 
 def _synced(
     folder: RunFolder, context: RunContext, books: BooksRead | None
 ) -> Mapping[str, Synced | EngineError]:
-    """Give what the brokers say, or why they say nothing, by account; a dry run doesn't ask."""
+    """Return the broker's books, or the error that replaced them, by account; empty in a dry run."""
     if context.connections is None:
         return {}
     from engine.reconciliation.sync import Session, sync_all
@@ -126,9 +125,9 @@ def _synced(
 def _down(
     folder: RunFolder, context: RunContext, synced: Mapping[str, Synced | EngineError]
 ) -> dict[str, EngineError]:
-    """Give the accounts of the batch whose broker said nothing, and why: all of them is unavailable.
+    """Return the accounts of the batch that could not be read at their broker, and why; they are unavailable.
 
-    What is not configured at all is refused by its own rule.
+    Accounts that are not configured have a rule of their own.
     """
     if context.connections is None:
         return {}
@@ -136,36 +135,39 @@ def _down(
     configured = folder.start["config"]["accounts"]
     concerned = [name for name in accounts_of(folder) if not configured or name in configured]
     why = {account: context.connections.why_down(account) for account in concerned}
-    absent: dict[str, EngineError] = {account: DataUnavailable(said) for account, said in why.items() if said}
+    absent: dict[str, EngineError] = {account: DataUnavailable(text) for account, text in why.items() if text}
     return {account: error for account, error in (failed | absent).items() if account in why}
 
 
-def _told_by_brokers(
+def _record_of_brokers(
     context: RunContext, synced: Mapping[str, Synced | EngineError], down: Mapping[str, EngineError]
 ) -> dict[str, Any]:
-    """Give by account the broker's own time, before which no order is of this run, and whose turn it was."""
+    """Return the brokers' part of ``inputs.json``.
+
+    For each account it has the broker's time, before which no order is of this run, and the lease epoch.
+    """
     if context.connections is None:
         return {}
     from engine.model.schema import CLOCK_SKEW_LIMIT_S
 
-    said = {}
+    brokers = {}
     for connection in context.connections.at_work:
-        told = synced[connection.account]
+        book = synced[connection.account]
         timestamp = context.clock() - timedelta(seconds=CLOCK_SKEW_LIMIT_S)
-        if not isinstance(told, EngineError):
-            timestamp = told.broker_time
-        said[connection.account] = {"time": timestamp.isoformat(), "tenure": connection.lease.lease_epoch}
+        if not isinstance(book, EngineError):
+            timestamp = book.broker_time
+        brokers[connection.account] = {"time": timestamp.isoformat(), "tenure": connection.lease.lease_epoch}
     compared = {
-        account: told.not_compared
-        for account, told in synced.items()
-        if account and not isinstance(told, EngineError) and told.not_compared
+        account: book.not_compared
+        for account, book in synced.items()
+        if account and not isinstance(book, EngineError) and book.not_compared
     }
     return {
-        "broker": said,
+        "broker": brokers,
         "down": {account: str(error) for account, error in down.items()},
         "not_compared": compared,
         "unkept": [
-            key for told in synced.values() if not isinstance(told, EngineError) for key in told.unkept
+            key for book in synced.values() if not isinstance(book, EngineError) for key in book.unkept
         ],
     }
 
@@ -176,7 +178,7 @@ def _sources(
     synced: Mapping[str, Synced | EngineError],
     down: Mapping[str, EngineError],
 ) -> dict[str, Callable[[], pd.DataFrame]]:
-    """Give what each frame of the inputs is read by."""
+    """Return the function that reads each frame of the inputs."""
     accounts, as_of = accounts_of(folder), as_of_of(folder)
     known = [account for account in accounts if account not in down]
     books = [synced_ for synced_ in synced.values() if not isinstance(synced_, EngineError)]
@@ -187,8 +189,8 @@ def _sources(
     def check_same(store: str) -> None:
         if begun_with[store] != now[store]:
             raise DataUnavailable(
-                f"this run began with {begun_with[store]}, and {now[store]} is set now. Its intents are "
-                f"refused; drop them again to have them judged by what is set now."
+                f"this run began with {begun_with[store]}, and {now[store]} is configured now. Its intents "
+                f"are refused; drop them again to have them judged by the current settings."
             )
 
     def check_synced() -> None:
@@ -235,7 +237,7 @@ def _sources(
 def _counted(
     context: RunContext, accounts: Sequence[str], trading_date: date
 ) -> tuple[pd.DataFrame, Sequence[str]]:
-    """Count the trades of a session; return the counts, and the accounts of which they can't be known.
+    """Return the trade counts of a session, and the accounts whose counts are unknown.
 
     Raises ``DataUnavailable`` where none is known.
     """
@@ -247,7 +249,7 @@ def _counted(
             raise
         context.log.event(
             "risk_data_unavailable",
-            f"daily_trades can't be had: {error}",
+            f"daily_trades is unavailable: {error}",
             severity="ERROR",
             source="daily_trades",
         )
@@ -255,16 +257,16 @@ def _counted(
 
 
 def _with_unknown(frame: pd.DataFrame, unknown: dict[str, Any]) -> pd.DataFrame:
-    """Add rows that make accounts unavailable."""
+    """Return the frame with rows added that make accounts unavailable."""
     if not unknown["broker_account_id"]:
         return frame
     return pd.concat([frame, pd.DataFrame(unknown)], ignore_index=True)
 
 
 def _each_once(counts: pd.DataFrame, synced: Synced) -> pd.DataFrame:
-    """Leave out of the counts what counts as working already, and add what no ledger has.
+    """Return the counts without orders that count as working, and with trades that no ledger has.
 
-    An order that is partly filled is one trade.
+    A partly filled order is one trade.
     """
     if synced.unbooked_trades and synced.account not in set(counts["broker_account_id"]):
         none = pd.DataFrame({"broker_account_id": [synced.account], "trades": [0.0]})
@@ -275,7 +277,7 @@ def _each_once(counts: pd.DataFrame, synced: Synced) -> pd.DataFrame:
 
 
 def _switch(answer: Answer) -> KillSwitchState:
-    """Take a switch that gives no answer for on."""
+    """Return the kill switch; one that can't be read is on."""
     if answer.error is None:
         state: KillSwitchState = answer.value
         return state
@@ -283,13 +285,13 @@ def _switch(answer: Answer) -> KillSwitchState:
 
 
 def as_recorded(name: str, frame: pd.DataFrame) -> pa.Table:
-    """Give what a store said, of ``positions`` say, as the record keeps it; raises where that can't be."""
+    """Return a store's frame, such as ``positions``, in the record's schema; raises where it doesn't fit."""
     table = pa.Table.from_pandas(frame, schema=inputs_schemas()[name], preserve_index=False)
     return table.replace_schema_metadata(None)
 
 
 def inputs_of(folder: RunFolder) -> RiskInputs:
-    """Give the recorded snapshot as the decision function takes it."""
+    """Return the recorded snapshot as inputs of the decision function."""
     sealed = folder.json(INPUTS)
     tables = {
         name: None if name in sealed["unavailable"] else folder.table(f"{name}.parquet")
@@ -305,11 +307,11 @@ def inputs_of(folder: RunFolder) -> RiskInputs:
 
 
 def as_of_of(folder: RunFolder) -> pd.Timestamp:
-    """Give the moment that a run judges by."""
+    """Return the timestamp at which a run judges."""
     return pd.Timestamp(folder.start["as_of"])
 
 
 def accounts_of(folder: RunFolder) -> list[str]:
-    """Give the accounts of a batch, in alphabetical order."""
+    """Return the accounts of a batch, in alphabetical order."""
     column = folder.table(BATCH, ["broker_account_id"])["broker_account_id"]
     return sorted(account for account in column.unique().to_pylist() if account)

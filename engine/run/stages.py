@@ -1,7 +1,7 @@
-"""A run: a folder, and the stages that fill it one file after the other.
+"""A run: a folder, and the stages that write its files one after the other.
 
-To resume a run is to look for the first missing file and to go on there. A stage that writes several files
-is sealed by its last one; what an interrupted one left behind is removed and made again.
+A run is resumed at its first missing file. A stage that writes several files is sealed by the last one; the
+files of an interrupted stage are removed and written again.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _SLOT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a run; ``seal`` is its last file, ``drafts`` the files that it writes before."""
+    """One step of a run; ``seal`` is its last file, ``drafts`` are the files before it."""
 
     seal: str
     do: Callable[[RunFolder, RunContext], None]
@@ -65,14 +65,14 @@ class Stage:
 def start(
     settings: RunSettings, config: RiskConfig, context: RunContext, *, slot: str = "adhoc"
 ) -> RunFolder:
-    """Begin a run: its folder with ``run.json``, which fixes what a resumed run must not change.
+    """Create a run's folder with ``run.json``, which fixes what a resumed run must not change; return it.
 
     Raises what ``check_start`` raises.
     """
     check_start(settings, slot=slot)
     connections = context.connections
     if settings.dry_run != (connections is None):
-        raise UsageError("a live run needs venues to send its orders to, and a dry run has none.")
+        raise UsageError("a live run needs connections to its brokers, and a dry run must have none.")
     as_of = context.clock()
     folder = context.runs.create(
         trading_date(as_of, settings.calendar),
@@ -92,7 +92,7 @@ def start(
 def sealed_start(
     settings: RunSettings, config: RiskConfig, context: RunContext, *, slot: str, as_of: datetime
 ) -> dict[str, Any]:
-    """Return what ``run.json`` says of a run besides its id."""
+    """Return the content of ``run.json`` without the run id."""
     connections = context.connections
     return {
         "mode": "dry" if settings.dry_run else "live",
@@ -120,10 +120,10 @@ def sealed_start(
 
 
 def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
-    """Refuse what can't run, before anything is touched.
+    """Check that a run can start, before anything is written.
 
-    Raises ``UsageError`` for a slot that is no name, ``ConfigurationError`` for an unknown calendar and for
-    a live run on stores that nobody named.
+    Raises ``UsageError`` for a malformed slot, ``ConfigurationError`` for an unknown calendar and for a live
+    run on stores that the settings don't name.
     """
     if not _SLOT.fullmatch(slot):
         raise UsageError(
@@ -137,28 +137,27 @@ def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
     if settings.disk_is_lost:
         raise ConfigurationError(
             f"EXEC_DRY_RUN is 0, CLOUD_RUN_JOB says that this is a Cloud Run job, and EXEC_DATA_DIR is "
-            f"the local folder {settings.data_dir}, which vanishes with it: what was sent would be "
-            f"forgotten. Run live where the disk stays; a dry run may run here."
+            f"the local folder {settings.data_dir}, which is lost when the job ends, and the record of sent "
+            f"orders with it. Run live on a machine with a permanent disk; a dry run may run here."
         )
     if settings.gate.heartbeat_document and settings.stores.firestore_project is None:
         raise ConfigurationError(
             f"EXEC_HEARTBEAT_DOC is {shown_text(settings.gate.heartbeat_document)}, a document in "
-            f"Firestore, and no "
-            f"project is set. Set FIREBASE_PROJECT_ID, or unset EXEC_HEARTBEAT_DOC."
+            f"Firestore, and no project is set. Set FIREBASE_PROJECT_ID, or unset EXEC_HEARTBEAT_DOC."
         )
 
 
 def to_finish(context: RunContext) -> list[RunFolder]:
-    """Give the unfinished runs that this job can go on with, oldest first.
+    """Return the unfinished runs that this job can resume, oldest first.
 
-    It leaves live runs where it is a dry one, which can't ask a broker, and those of accounts that are down.
+    A dry run can't resume live ones, which need a broker; no job can resume runs whose accounts are down.
     """
     found = []
     context.runs.keep_finished()
     for folder in context.runs.unfinished():
         if why := _why_left(folder, context.connections):
-            said = f"run {folder.run_id} {why}"
-            context.log.event("run_left", said, severity="WARNING", run_id=folder.run_id)
+            message = f"run {folder.run_id} {why}"
+            context.log.event("run_left", message, severity="WARNING", run_id=folder.run_id)
         else:
             found.append(folder)
     return found
@@ -177,22 +176,22 @@ def _why_left(folder: RunFolder, connections: Connections | None) -> str:
     if folder.start["mode"] == "dry":
         return ""
     if connections is None:
-        return "is a live one and not finished; the next live run goes on with it"
+        return "is live and not finished; the next live run resumes it"
     begun_with = {begun["account"] for begun in folder.start["venues"]}
     concerned = begun_with.intersection(accounts_of(folder)) if BATCH in folder.names() else begun_with
     if concerned and concerned <= connections.down.keys():
-        return "is not finished, and no account of it can be asked; a later run goes on with it"
+        return "is not finished, and none of its accounts can be reached; a later run resumes it"
     return ""
 
 
 def finish(
     folder: RunFolder, context: RunContext, *, until: str = MANIFEST, books: BooksRead | None = None
 ) -> None:
-    """Do what is missing of a run, up to and including the file ``until``.
+    """Do the missing stages of a run, up to and including the one that writes ``until``.
 
-    ``books`` are those that were read right before. Raises ``RunStopped`` where the job was asked to stop
-    between two stages, and ``ConfigurationError`` where a live run was begun for another account than those
-    of the venues, or at another host.
+    ``books``: those that were read just before. Raises ``RunStopped`` where the job was asked to stop between
+    two stages, and ``ConfigurationError`` where a live run was begun for an account or host without a
+    connection.
     """
     context = _as_its_own(context, folder, books)
     for stage in _stages(context, books):
@@ -208,7 +207,7 @@ def finish(
                     folder.remove(draft)
             stage.do(folder, context)
         elif stage.seal == CASSETTE:
-            stage.do(folder, context)  # whose pieces a killed job may have left
+            stage.do(folder, context)  # a killed job may have left its parts
         if stage.seal == BATCH:
             put_away(folder, context)
             if context.connections is not None:
@@ -224,7 +223,7 @@ def _stages(context: RunContext, books: BooksRead | None) -> list[Stage]:
 
 
 def route(folder: RunFolder, context: RunContext) -> None:
-    """Carry the decisions out, which in a dry run is to say so, and write ``results.parquet``."""
+    """Write the ``results.parquet`` of a dry run, which sends nothing."""
     now = context.clock()
     context.progress("writing results", 0, 1)
     decisions = folder.table(DECISIONS).to_pandas()
@@ -234,7 +233,7 @@ def route(folder: RunFolder, context: RunContext) -> None:
         decisions,
         lapsed=lapsed(intents, now, folder.start["config"]["intent_max_age_s"]),
         decision_expired=_decision_expired(folder, now),
-        kill_switch=_told(context),
+        kill_switch=_logged_switch(context),
     )
     folder.write(RESULTS, results)
     accepted = results.filter(pc.equal(results["status"].cast(pa.string()), "dry_run"))["client_intent_id"]
@@ -246,8 +245,8 @@ def route(folder: RunFolder, context: RunContext) -> None:
     context.progress("writing results", 1, 1)
 
 
-def _told(context: RunContext) -> Callable[[], KillSwitchState]:
-    """Give the kill switch, which tells the log when it is on."""
+def _logged_switch(context: RunContext) -> Callable[[], KillSwitchState]:
+    """Return a reader of the kill switch that logs when it is on."""
 
     def read() -> KillSwitchState:
         switch = context.kill_switch()
@@ -259,10 +258,10 @@ def _told(context: RunContext) -> Callable[[], KillSwitchState]:
 
 
 def trade(folder: RunFolder, context: RunContext) -> None:
-    """Send what was allowed, wait for what becomes of it, and write ``fills.parquet``, ledger and results.
+    """Send the allowed orders, wait for their outcomes, and write ``fills.parquet``, ledger and results.
 
-    The ledger is written before the results are sealed: whenever the job dies, the fills are in it, or the
-    resumed run asks for them again.
+    The ledger is written before the results are sealed: if the job dies at any point, the fills are in the
+    ledger, or the resumed run requests them again.
     """
     from engine.accounts.other_folders import SharedOrders
     from engine.record import open_orders
@@ -271,14 +270,14 @@ def trade(folder: RunFolder, context: RunContext) -> None:
     from engine.routing.booking import book
     from engine.routing.outcomes import live_results
 
-    traded = trade_accounts(folder, context, _venues(context))
+    traded = trade_accounts(folder, context, _connections(context))
     calendar = folder.start["settings"]["calendar"]
     fills = fills_table(traded.orders, traded.fills, calendar=calendar, run_session=folder.trading_date)
     folder.write(FILLS, fills)
     documents = ledger_documents(traded.orders, traded.fills, calendar=calendar, now=context.clock())
     booked = book(context, list(documents), trading_date=folder.trading_date, run_id=folder.run_id)
     traded.leave_open(booked.missing)
-    connections = _venues(context).by_account
+    connections = _connections(context).by_account
     for place, rows in traded.open_rows.items():
         open_orders.note(folder, place, traded.left_open(folder.run_id, rows), at=context.clock())
         if place.account in connections:
@@ -290,15 +289,15 @@ def trade(folder: RunFolder, context: RunContext) -> None:
 
 def _fill_events(fills: pa.Table) -> Iterator[tuple[str, dict[str, Any]]]:
     for fill in fills.to_pylist():
-        said = f"{fill['side']} {fill['qty']:g} {fill['symbol']} at {fill['price']:g}"
+        text = f"{fill['side']} {fill['qty']:g} {fill['symbol']} at {fill['price']:g}"
         yield (
-            f"{fill['client_intent_id']}: {said}",
+            f"{fill['client_intent_id']}: {text}",
             {"intent_id": fill["client_intent_id"], "broker_order_id": fill["broker_order_id"]},
         )
 
 
 def seal_cassette(folder: RunFolder, _: RunContext) -> None:
-    """Write the broker's traffic, all of which is in the journal by now, as ``cassette.json``."""
+    """Write the broker's traffic from the journal to ``cassette.json``."""
     from engine.record.journal import Journal
 
     Journal(folder).seal()
@@ -326,7 +325,7 @@ def _decision_expired(folder: RunFolder, now: datetime) -> bool:
 
 
 def _hold_leases(context: RunContext) -> None:
-    """Hold the leases of a live run's accounts: a stage may take longer than they last."""
+    """Renew the leases of a live run's accounts: a stage may take longer than they last."""
     if context.connections is None:
         return
     from engine.accounts.connection import SEND_S
@@ -336,7 +335,7 @@ def _hold_leases(context: RunContext) -> None:
 
 
 def _as_its_own(context: RunContext, folder: RunFolder, books: BooksRead | None) -> RunContext:
-    """Give the world as one run sees it: its id in the log, and in a live run its accounts and its record."""
+    """Return the context of one run: its id in the log, and when live its connections, recorded."""
     context = _with_run_id(context, folder)
     if folder.start["mode"] == "dry":
         return replace(context, connections=None)
@@ -345,11 +344,11 @@ def _as_its_own(context: RunContext, folder: RunFolder, books: BooksRead | None)
     journal = Journal(folder)
     if books is not None:
         journal.take_over(books.traffic)
-    return replace(context, connections=_sealed_with(_venues(context), folder).recorded(journal))
+    return replace(context, connections=_sealed_with(_connections(context), folder).recorded(journal))
 
 
 def _sealed_with(connections: Connections, folder: RunFolder) -> Connections:
-    """Give the venues that a run was begun with. Raises ``ConfigurationError`` where one is another now."""
+    """Return the connections that a run began with. Raises ``ConfigurationError`` where one has changed."""
     now = {connection.key: connection for connection in connections.at_work}
     own, down = [], dict(connections.down)
     for begun in folder.start["venues"]:
@@ -361,9 +360,9 @@ def _sealed_with(connections: Connections, folder: RunFolder) -> Connections:
             whose = f"{account or 'an account'} at {begun['host']}"
             is_now = ", ".join(f"{one.shown_as} at {one.broker.trading_host}" for one in connections.at_work)
             raise ConfigurationError(
-                f"Run {folder.run_id} was begun for {whose} and is not finished, and the settings are those "
-                f"of {is_now} now: its orders can only be looked up where they were sent. Set account, host "
-                f"and keys back and run once, then change them."
+                f"Run {folder.run_id} was begun for {whose} and is not finished, and the settings now name "
+                f"{is_now}: its orders can only be looked up where they were sent. Set account, host and "
+                f"keys back and run once, then change them."
             )
     for late in now.values():
         down[late.account] = f"{late.shown_as} could not be traded when the run began; drop its intents again"
@@ -378,7 +377,7 @@ def _as_sealed(connection: Connection) -> dict[str, str]:
     }
 
 
-def _venues(context: RunContext) -> Connections:
+def _connections(context: RunContext) -> Connections:
     if context.connections is None:
         raise UsageError("a live run can only be finished live: set EXEC_DRY_RUN=0 and run again.")
     return context.connections

@@ -336,5 +336,5 @@ def test_a_run_that_is_resumed_is_not_judged_by_another_book(desk: Desk, tmp_pat
     assert outcomes(folder) == [("rejected", "risk_data_unavailable")]
     why = folder.json("inputs.json")["unavailable"]["positions"]
     assert why.startswith(
-        "this run began with engine.db, and PostgreSQL database other at elsewhere is set now."
+        "this run began with engine.db, and PostgreSQL database other at elsewhere is configured now."
     )

@@ -86,4 +86,4 @@ def test_a_run_whose_books_were_not_compared_says_so_and_status_repeats_it(named
 def test_what_is_no_identity_is_refused(named: Live, folder: str) -> None:
     done = named("stores", "forget-folder", folder, "--by", "ann", "--why", "x")
     assert done.code == 2
-    assert "is no identity of a data folder" in one_line_error(done)
+    assert "is not the identity of a data folder" in one_line_error(done)

@@ -97,15 +97,15 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a secret in the file": (MAIN + 'secret = "abc"', "'secret' is no setting of an account"),
     "paper left out": (MAIN.replace("paper = true", ""), "paper is None; expected true, or false"),
     "paper as text": (MAIN.replace("true", '"yes"'), "paper is 'yes'; expected true, or false"),
-    "a live account without a host": (MAIN.replace("true", "false"), "a live host has to be"),
+    "a live account without a host": (MAIN.replace("true", "false"), "Name the host of the live account"),
     "paper, and a live host": (MAIN + 'host = "https://api.alpaca.markets"', "paper is true, and host is"),
     "live, and the paper host": (
         MAIN.replace("true", "false") + f'host = "{PAPER_HOST}"',
         "paper is false, and host is",
     ),
     "plain http elsewhere": (MAIN + 'host = "http://example.org"', "plain http would show the keys"),
-    "no key": (MAIN.replace('api_key_env = "MAIN_KEY"', ""), "expected one of api_key_env"),
-    "two keys": (MAIN + 'api_key_file = "x"', "expected one of api_key_env"),
+    "no key": (MAIN.replace('api_key_env = "MAIN_KEY"', ""), "expected either api_key_env"),
+    "two keys": (MAIN + 'api_key_file = "x"', "expected either api_key_env"),
     "a key instead of its name": (MAIN.replace("MAIN_KEY", "PK0/abc+"), "no name of an environment variable"),
     "a variable that is not set": (MAIN.replace("MAIN_KEY", "NO_KEY"), "NO_KEY is not set"),
     "a file that is not there": (

@@ -110,7 +110,7 @@ def test_a_renamed_account_may_go_on_at_another_host_once(names: Names) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"), [("none", "fund", "no account"), ("main", "other", "Take another")]
+    ("old", "new", "said"), [("none", "fund", "no account"), ("main", "other", "Choose another")]
 )
 def test_what_cannot_be_renamed_is_said_and_left(names: Names, old: str, new: str, said: str) -> None:
     use(names, "main", at())

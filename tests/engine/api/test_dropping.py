@@ -407,8 +407,8 @@ def test_an_inbox_of_the_configured_or_of_a_folder_that_is_there_is_made(data: P
         ("elsewhere", "is no inbox: no run looks there"),
         ("file/inbox", "of the data folder '.*file', which doesn't exist"),
         ("third/inbox", "is no folder"),
-        ("other/inbox/_drafts", "the inbox leaves it alone"),
-        ("other/inbox/.drafts/a", "the inbox leaves it alone"),
+        ("other/inbox/_drafts", "runs skip such folders"),
+        ("other/inbox/.drafts/a", "runs skip such folders"),
     ],
 )
 def test_a_folder_in_which_no_run_looks_is_a_usage_error_and_nothing_is_made(

@@ -407,7 +407,7 @@ def test_anything_but_a_dry_run_is_refused_while_the_environment_says_that_it_is
 def test_without_a_word_the_environment_says_whether_it_is_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ExecutionEngine(broker=DryRunBroker(), broker_name="alpaca").dry_run is True
     monkeypatch.setenv("EXEC_DRY_RUN", "0")
-    with pytest.raises(ConfigurationError, match="DryRunBroker is no broker that orders can be routed to"):
+    with pytest.raises(ConfigurationError, match="orders can't be sent through DryRunBroker"):
         ExecutionEngine(broker=DryRunBroker(), broker_name="alpaca")
 
 
@@ -485,7 +485,7 @@ def test_a_store_that_gives_no_answer_is_unavailable_in_time_and_says_so(
     assert time.monotonic() - begun_at < 30
     done.set()
     assert decision.reason == "risk_data_unavailable"
-    assert decision.messages[0].startswith("positions can't be had: positions: no answer within 0.1 s")
+    assert decision.messages[0].startswith("positions is unavailable: positions: no answer within 0.1 s")
 
 
 def test_the_switch_document_counts_for_one_intent_too(

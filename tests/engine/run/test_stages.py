@@ -497,7 +497,7 @@ def test_a_slot_that_is_no_name_is_refused(desk: Desk, slot: str) -> None:
     ("env", "why"),
     [
         ({}, "DATABASE_URL .* and FIREBASE_PROJECT_ID .* are not set"),
-        ({"EXEC_STORE": "embedded", "CLOUD_RUN_JOB": "engine"}, "which vanishes with it"),
+        ({"EXEC_STORE": "embedded", "CLOUD_RUN_JOB": "engine"}, "which is lost when the job ends"),
     ],
 )
 def test_a_live_run_is_refused_before_anything_is_touched(desk: Desk, env: dict[str, str], why: str) -> None:
@@ -508,7 +508,7 @@ def test_a_live_run_is_refused_before_anything_is_touched(desk: Desk, env: dict[
 
 
 def test_a_live_run_without_a_venue_is_a_mistake_of_the_caller(desk: Desk) -> None:
-    with pytest.raises(UsageError, match="needs venues"):
+    with pytest.raises(UsageError, match="needs connections to its brokers"):
         desk.begin(EXEC_DRY_RUN="0", EXEC_STORE="embedded")
     assert not desk.data.exists()
 
