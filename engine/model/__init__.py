@@ -1,1 +1,1 @@
-"""The words of trading: orders, quantities, symbols, sessions, and the columns of every frame."""
+"""The domain model: orders, quantities, symbols, sessions, and the columns of every frame."""

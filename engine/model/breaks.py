@@ -1,4 +1,4 @@
-"""What broker and ledger say of an account, and what differs: the words of reconciliation.
+"""The types of reconciliation: an account's books at broker and ledger, and the breaks between them.
 
 Quantities of breaks are int64 units of 1e-9 shares, those of the broker's own objects float64 shares.
 """
@@ -30,13 +30,13 @@ _WITHOUT_AN_ARRAY = 1e6
 
 @dataclass(frozen=True, kw_only=True)
 class CorporateAction:
-    """What changed a position, or may have, without a trade.
+    """An event that changed a position, or may have, without a trade.
 
     ``kind`` is the broker's own word (SPLIT), or ``unclear`` where its record couldn't be read. ``qty`` is
-    the signed change in shares, None where that isn't said; one action may come in parts (shares removed,
-    shares added). ``day`` is None where it isn't known. Activities with one ``group_id`` belong
-    together. ``is_known`` is false for a type that we know nothing of. ``is_cash_in_lieu``: money for the
-    fraction of a share that another action left over.
+    the signed change in shares, None where the broker reports none; one action may come in parts (shares
+    removed, shares added). ``day`` is None where unknown. Activities with one ``group_id`` belong together.
+    ``is_known`` is false for a type that is unknown to the engine. ``is_cash_in_lieu``: cash for the fraction
+    of a share that another action left over.
     """
 
     activity_id: str
@@ -52,12 +52,12 @@ class CorporateAction:
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerBook:
-    """What the broker says of an account.
+    """An account's book at the broker.
 
-    ``positions``: signed shares by symbol. ``recent_orders`` has every order that our record takes for open
-    and that the broker knows, and whatever else was read. ``fills``, oldest first, and ``corporate_actions``
-    are those since the last clean comparison; a few from before do no harm. ``asked_at``: a moment, by the
-    broker's clock, before positions were read; what filled since may be in them or not yet.
+    ``positions``: signed shares by symbol. ``recent_orders`` has every order that is open on our record and
+    known to the broker, and any others that were read. ``fills``, oldest first, and ``corporate_actions`` are
+    those since the last clean comparison; a few earlier ones do no harm. ``asked_at``: a timestamp, by the
+    broker's clock, before positions were read; later fills may be in them or not.
     """
 
     positions: Mapping[str, float]
@@ -70,11 +70,11 @@ class BrokerBook:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnOrder:
-    """An order as our results and the ledger have it, this sync's late fills included.
+    """An order in our results and the ledger, with this sync's late fills.
 
     ``qty`` and ``filled_qty`` in shares; ``qty`` is None for an order by notional. ``broker_order_id`` is ""
-    where the broker never gave one. ``is_open``: our record takes it for placed and not over. ``looked_up``:
-    what asking for it by its id gave, in words, where it was asked for.
+    where the broker never returned one. ``is_open``: placed and not terminal on our record. ``looked_up``:
+    the outcome of its lookup by id, as text, where there was one.
     """
 
     client_intent_id: str
@@ -90,9 +90,9 @@ class OwnOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class LateFill:
-    """What this sync has brought into the ledger of one order.
+    """The fills of one order that this sync wrote into the ledger.
 
-    ``units`` are signed; ``filled_at`` is the moment of the last of it.
+    ``units`` are signed; ``filled_at`` is the timestamp of the last fill.
     """
 
     broker_order_id: str
@@ -104,11 +104,11 @@ class LateFill:
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """What somebody has taken in before: it is no break any more.
+    """The differences that an operator has accepted before; they are no breaks any more.
 
     ``orders``: pairs of a break's kind and the id of its order (the intent's where the broker gave none).
-    ``activities``: ids of executions and corporate actions, and what an order or its price was corrected to.
-    ``filled``: what an order had filled, in units, by the latest acceptance of a ``quantity_differs`` of it.
+    ``activities``: ids of executions and corporate actions, and the corrected values of orders or prices.
+    ``filled``: the filled units of an order at the latest acceptance of a ``quantity_differs`` of it.
     """
 
     orders: frozenset[tuple[str, str]] = frozenset()
@@ -120,9 +120,9 @@ _FILLED = "@filled:"
 
 
 def filled_key(order_id: str, units: int) -> str:
-    """Return what an acceptance of a ``quantity_differs`` names: the order, and how much of it has filled.
+    """Return the key of an accepted ``quantity_differs``: the order, and how much of it has filled.
 
-    An order that is corrected once more is news again.
+    An order that is corrected again has another key, so it is a break again.
     """
     return f"{order_id}{_FILLED}{shares(units)}"
 
@@ -140,13 +140,12 @@ def filled_by(key: str) -> tuple[str, int] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnBook:
-    """What our own records say of an account.
+    """An account's book on our own records.
 
-    ``positions``: units by symbol, summed from the ledger as it was before this sync wrote ``late`` into it.
-    ``known_orders``: the broker's ids of all orders that are ours, in the ledger or not, those of ``orders``
-    not repeated. ``recorded``: of orders that the record has as sent, whatever the ledger has. ``unbooked``:
-    of orders that neither has and that may be ours, each with its client id
-    (``engine.reconciliation.unbooked``).
+    ``positions``: units by symbol, summed from the ledger before this sync wrote ``late`` into it.
+    ``known_orders``: the broker's ids of all our orders, in the ledger or not, without those of ``orders``.
+    ``recorded``: the ids of orders that are sent on record, in the ledger or not. ``unbooked``: the ids of
+    orders in neither that may be ours, each with its client id (``engine.reconciliation.unbooked``).
     """
 
     account: str
@@ -163,12 +162,12 @@ class OwnBook:
 class Break:
     """One difference between broker and ledger.
 
-    ``broker_qty`` and ``ledger_qty`` are the symbol's position, in units, at the broker and in the ledger as
-    it is now; ``difference_qty`` is the part of what lies between that this break explains, and what would
-    balance it: 0 where only the records of an order differ. ``broker_order_id`` is "" where it is about no
-    order, ``activity_id`` names the last execution, or the corporate actions, that it was concluded from.
-    Prices are averages per share. ``said`` and ``remedy`` are sentences for people. ``is_repaired``: the sync
-    has put it right already.
+    ``broker_qty`` and ``ledger_qty`` are the symbol's current position, in units, at the broker and in the
+    ledger; ``difference_qty`` is the part of their difference that this break explains, and that would
+    balance it: 0 where only the records of an order differ. ``broker_order_id`` is "" where no order is
+    concerned, ``activity_id`` names the last execution, or the corporate actions, behind the break. Prices
+    are averages per share. ``said`` and ``remedy`` are sentences for operators. ``is_repaired``: the sync has
+    repaired it.
     """
 
     kind: str
@@ -189,7 +188,7 @@ class Break:
 
 
 def breaks_table(breaks: Iterable[Break]) -> pa.Table:
-    """Give breaks as ``reconciliation.parquet`` keeps them: quantities in shares."""
+    """Return breaks as the table of ``reconciliation.parquet``, with quantities in shares."""
     import pyarrow as pa
 
     schema = reconciliation_schema()
@@ -204,7 +203,7 @@ def breaks_table(breaks: Iterable[Break]) -> pa.Table:
 
 
 def breaks_in(table: pa.Table) -> list[Break]:
-    """Give the breaks of a ``reconciliation.parquet``."""
+    """Return the breaks of a ``reconciliation.parquet``."""
     rows: list[dict[str, Any]] = table.to_pylist()
     for row in rows:
         row |= {name: units_of(row[name]) for name in _QUANTITIES}
@@ -212,9 +211,9 @@ def breaks_in(table: pa.Table) -> list[Break]:
 
 
 def unreconciled(breaks: Iterable[Break]) -> pd.DataFrame:
-    """Give where orders may only shrink a position: ``broker_account_id, symbol`` of the open breaks.
+    """Return ``broker_account_id, symbol`` of the open breaks, where orders may only shrink a position.
 
-    A symbol is there once; None stands for the whole account. As ``RiskInputs.unreconciled`` has it.
+    Each symbol is there once; None stands for the whole account. The form is ``RiskInputs.unreconciled``'s.
     """
     import pandas as pd
 
@@ -225,13 +224,13 @@ def unreconciled(breaks: Iterable[Break]) -> pd.DataFrame:
 
 
 def shares(units: int) -> str:
-    """Write units as shares, exactly: ``-1.5``."""
+    """Return units as shares, exactly: ``-1.5``."""
     text = f"{Decimal(units).scaleb(-9):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def units_of(qty: float) -> int:
-    """Give shares that a broker, or the ledger, has told of in units, as ``round_to_units`` does."""
+    """Return shares that a broker or the ledger reported in units, rounded as by ``round_to_units``."""
     product = qty * 1e9
     if abs(qty) < _WITHOUT_AN_ARRAY and product % 1 != 0.5:
         return round(product)
@@ -245,10 +244,10 @@ def units_of(qty: float) -> int:
 
 
 def counted(count: int, noun: str) -> str:
-    """Write a count with its noun: ``2 executions``."""
+    """Return a count with its noun: ``2 executions``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def in_utc(timestamp: datetime) -> str:
-    """Write a moment to the second, UTC."""
+    """Return a timestamp as text to the second, UTC."""
     return f"{timestamp.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

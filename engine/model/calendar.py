@@ -1,8 +1,8 @@
-"""Which session a moment belongs to.
+"""The session that a timestamp belongs to.
 
 XNYS comes from a shipped table of the weekdays on which New York does not trade (exchange_calendars takes
-0.25 s to say the same); every other calendar is asked of that library. ``tests/engine/make_calendar.py``
-writes the table anew, ``tests/engine/model/test_calendar.py`` compares it with the library day by day.
+0.25 s to load); every other calendar is read from that library. ``tests/engine/make_calendar.py`` writes
+the table again, ``tests/engine/model/test_calendar.py`` compares it with the library day by day.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _REASON_LENGTH = 200
 
 
 def trading_date(timestamp: datetime, calendar: str = _SHIPPED) -> date:
-    """Give the session that a moment (timezone-aware; a ``pd.Timestamp`` will do) belongs to.
+    """Return the session that a timestamp (timezone-aware, also a ``pd.Timestamp``) belongs to.
 
     The day is New York's and rolls at 20:00 there; 20:00:00 itself belongs to the next day. A day that is
     no session belongs to the next session. ``calendar`` is a name of exchange_calendars.
 
-    Raises ``ValueError`` for a moment without a zone, and ``ConfigurationError`` for an unknown calendar
-    and for a moment outside what the calendar covers (XNYS: 2010 to 2045): there it would be a guess.
+    Raises ``ValueError`` for a timestamp without a zone, and ``ConfigurationError`` for an unknown calendar
+    and for a timestamp outside the calendar's range (XNYS: 2010 to 2045).
     """
     if timestamp.tzinfo is None:
         raise ValueError(
-            f"the moment is {timestamp!s}, without a zone; expected one that says where its clock hangs. "
-            f"Give it one, such as tz_localize('UTC')."
+            f"the timestamp is {timestamp!s}, without a zone; expected one with a zone. "
+            f"Add it, such as with tz_localize('UTC')."
         )
     if not FIRST_DAY.year <= timestamp.year <= LAST_DAY.year:
         raise _not_covered(calendar, f"{timestamp:%Y-%m-%d}", "the calendars are read from 2010 to 2045")
@@ -51,9 +51,9 @@ def trading_date(timestamp: datetime, calendar: str = _SHIPPED) -> date:
 
 
 def session_if_covered(timestamp: datetime, calendar: str = _SHIPPED) -> date | None:
-    """Return the session of a moment, None for one outside what the calendar covers.
+    """Return the session of a timestamp, None for one outside the calendar's range.
 
-    Raises as ``trading_date`` does for an unknown calendar and a moment without a zone.
+    Raises as ``trading_date`` does for an unknown calendar and a timestamp without a zone.
     """
     check_calendar(calendar)
     try:
@@ -76,7 +76,7 @@ def regular_hours(session: date, calendar: str = _SHIPPED) -> tuple[datetime, da
 
 
 def queued_until(timestamp: datetime, calendar: str = _SHIPPED) -> datetime | None:
-    """Return the open for which an order waits that reaches the exchange after a session, or between two.
+    """Return the open until which an order is queued that arrives after a session or between two.
 
     None while a session trades, and before its open on its own day. Raises as ``trading_date``.
     """
@@ -89,7 +89,7 @@ def queued_until(timestamp: datetime, calendar: str = _SHIPPED) -> datetime | No
 
 
 def check_calendar(name: str) -> None:
-    """Refuse a name that is no calendar. Raises ``ConfigurationError``; costs nothing for XNYS."""
+    """Check that a calendar exists; free for XNYS. Raises ``ConfigurationError``."""
     if name == _SHIPPED:
         return
     from exchange_calendars import get_calendar_names
@@ -129,7 +129,7 @@ def _early_closes() -> frozenset[date]:
 
 @cache
 def _next_session(day: date, calendar: str) -> date:
-    """Ask the library, looking less far ahead where it knows no more: some calendars end this year."""
+    """Return the next session by the library; a shorter range is tried for calendars that end this year."""
     check_calendar(calendar)
     from exchange_calendars import get_calendar
     from exchange_calendars.errors import CalendarError
@@ -149,6 +149,6 @@ def _next_session(day: date, calendar: str) -> date:
 
 def _not_covered(calendar: str, day: str, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"EXEC_CALENDAR is {calendar}, which can't say what session {day} belongs to: {why}. "
+        f"EXEC_CALENDAR is {calendar}, which has no session for {day}: {why}. "
         f"Check the date; if it is right, update the engine or choose a calendar that covers it."
     )

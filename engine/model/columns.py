@@ -1,6 +1,6 @@
-"""A batch of intents as typed columns: the one edge where frames of any dtype become numpy arrays.
+"""A batch of intents as typed columns: the one place where frames of any dtype become numpy arrays.
 
-The gate and the reader of files both work on these, so that one contract, ``engine.model.contract``, serves
+The rule book and the reader of files both use them, so that one contract, ``engine.model.contract``, serves
 both.
 """
 
@@ -26,7 +26,7 @@ Codes = npt.NDArray[np.integer[Any]]
 
 
 class NotText:
-    """Stands among a text column's values for something that is no text."""
+    """Stands for a value of a text column that is not text."""
 
     def __repr__(self) -> str:
         return "something that is no text"
@@ -37,16 +37,16 @@ NOT_TEXT = NotText()
 
 @dataclass(frozen=True)
 class TextColumn:
-    """Text by code: ``values[codes[i]]`` is row i's text, code -1 a missing one.
+    """Text by code: ``values[codes[i]]`` is row i's text; code -1 is a missing one.
 
-    ``values`` holds each text once; a value that is not a ``str`` was no text in its source.
+    ``values`` holds each text once; a value that is not a ``str`` was not text in its source.
     """
 
     codes: Codes
     values: Sequence[object]
 
     def where(self, test: Callable[[str], bool]) -> Mask:
-        """Give the rows whose text passes ``test``, which is asked once per distinct text."""
+        """Return the mask of rows whose text passes ``test``, which is called once per distinct text."""
         answers = [isinstance(value, str) and test(value) for value in self.values]
         if all(answers):
             return self.given()
@@ -55,11 +55,11 @@ class TextColumn:
         return np.array([*answers, False])[self.codes]
 
     def given(self) -> Mask:
-        """Give the rows that have a value at all."""
+        """Return the mask of rows that have a value."""
         return np.asarray(self.codes >= 0)
 
     def mapped(self, form: Callable[[str], str]) -> TextColumn:
-        """Return the column with each text in another form, texts that come to be equal as one."""
+        """Return the column with ``form`` applied to each text; texts that become equal are merged."""
         values = [form(value) if isinstance(value, str) else value for value in self.values]
         if values == list(self.values):
             return self
@@ -68,27 +68,27 @@ class TextColumn:
         return TextColumn(np.array([*codes, MISSING])[self.codes], list(place))
 
     def text(self, row: int) -> str | None:
-        """Give one row's value as it would be shown, None where missing."""
+        """Return one row's value for messages, None where missing."""
         code = int(self.codes[row])
         return None if code < 0 else str(self.values[code])
 
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """float64 numbers, NaN where missing; ``bad`` marks the rows that held something else than a number."""
+    """float64 numbers, NaN where missing; ``bad`` marks the rows whose value is not a number."""
 
     numbers: Floats
     bad: Mask | None = None
 
     def given(self) -> Mask:
-        """Give the rows that have a value at all, be it a bad one."""
+        """Return the mask of rows that have a value, good or bad."""
         given = ~np.isnan(self.numbers)
         return given if self.bad is None else given | self.bad
 
 
 @dataclass(frozen=True)
 class TimeColumn:
-    """Moments as int64 microseconds since 1970 UTC; ``bad`` marks values that are no moment with a zone."""
+    """Timestamps as int64 microseconds since 1970 UTC; ``bad`` marks values that are none, or lack a zone."""
 
     us: npt.NDArray[np.int64]
     given: Mask
@@ -97,7 +97,7 @@ class TimeColumn:
 
 @dataclass(frozen=True)
 class FlagColumn:
-    """Yes or no; ``bad`` marks values that are neither."""
+    """True or false; ``bad`` marks values that are neither."""
 
     flags: Mask
     bad: Mask
@@ -105,7 +105,7 @@ class FlagColumn:
 
 @dataclass(frozen=True)
 class JsonColumn:
-    """Metadata; ``wrong`` marks the rows that hold no object, or one that can't be kept."""
+    """Metadata; ``wrong`` marks the rows without an object, or with one that can't be kept."""
 
     wrong: Mask
 
@@ -137,7 +137,7 @@ def text_column(series: pd.Series) -> TextColumn:
 
 
 def constant_text(value: str | None, rows: int) -> TextColumn:
-    """Give a column that says the same in every row, or nothing in any (None)."""
+    """Return a column with the same text in every row, or missing in every row (None)."""
     code = MISSING if value is None else 0
     return TextColumn(np.full(rows, code, dtype=np.int8), [] if value is None else [value])
 
@@ -163,13 +163,13 @@ def number_column(series: pd.Series) -> NumberColumn:
 
 
 def time_column(series: pd.Series) -> TimeColumn:
-    """Read a frame's column as moments. A moment without a zone is a bad one."""
+    """Read a frame's column as timestamps. A timestamp without a zone is bad."""
     dtype = series.dtype
     if isinstance(dtype, pd.DatetimeTZDtype):
         given = series.notna().to_numpy()
         try:
             us = series.dt.tz_convert("UTC").dt.as_unit("us").astype("int64").to_numpy()
-        except (OverflowError, ValueError):  # a moment too far away to be counted in microseconds
+        except (OverflowError, ValueError):  # a timestamp beyond the range of microseconds
             return TimeColumn(np.zeros(len(series), dtype=np.int64), given, given)
         return TimeColumn(us, given, np.zeros(len(series), dtype=bool))
     us = np.zeros(len(series), dtype=np.int64)
@@ -187,7 +187,7 @@ def time_column(series: pd.Series) -> TimeColumn:
 
 
 def flag_column(series: pd.Series) -> FlagColumn:
-    """Read a frame's column as yes or no; missing is no."""
+    """Read a frame's column as true or false; missing is false."""
     if series.dtype == np.dtype(bool):
         return FlagColumn(series.to_numpy(), np.zeros(len(series), dtype=bool))
     values = series.tolist()
@@ -204,12 +204,12 @@ def json_column(series: pd.Series) -> JsonColumn:
 
 
 def microseconds(timestamp: pd.Timestamp) -> int:
-    """Give a moment with a zone as microseconds since 1970 UTC (``.value`` would be nanoseconds)."""
+    """Return a timestamp with a zone as microseconds since 1970 UTC (``.value`` would be nanoseconds)."""
     return int(timestamp.tz_convert("UTC").as_unit("us").asm8.astype(np.int64))
 
 
 def is_missing(value: object) -> bool:
-    """Tell None, NaN, NaT and NA from values."""
+    """Return whether a value is None, NaN, NaT or NA."""
     if isinstance(value, float | np.floating):
         return isnan(value)
     return value is None or value is pd.NA or value is pd.NaT

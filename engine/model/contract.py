@@ -1,7 +1,7 @@
-"""What makes a row an intent: the rules of the contract, column by column.
+"""The contract of an intent: its rules, column by column.
 
-The reader of files asks them to quarantine bad rows with a reason, the gate asks them again before it
-decides (rule ``invalid_intent``): nothing relies on somebody else having looked.
+The reader of files checks them to quarantine bad rows with a reason; the rule book checks them again before
+it decides (rule ``invalid_intent``), so that neither relies on the other.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from engine.model.schema import (
 from engine.text.plain_text import NORMAL, VISIBLE, is_normal, is_visible
 
 AS_DIGITS = "Write digits with a decimal point, such as 1.5, and send the row again."
-"""The remedy for text that is no number."""
+"""The remedy for text that is not a number."""
 DIGITS = "at most 9 decimals and 15 significant digits"
 ID_RULE = "an id of 1 to 48 characters, each a letter of A-Z or a-z, a digit, _ or -"
 
 
 @dataclass(frozen=True)
 class _Text:
-    """What a text field may hold, as a test and in words."""
+    """The texts that a field may hold: the test, the rule in words, and the remedy."""
 
     holds: Callable[[str], bool]
     rule: str
@@ -69,12 +69,12 @@ _PLAIN_TEXT = (
     _Text(is_visible, VISIBLE, "Type it anew: what can't be seen in it is shown here as an escape."),
     _Text(is_normal, NORMAL, "Write plain letters: no ligature, no full-width one, an accent in its letter."),
 )
-"""What names something, where no pattern says more; each holds of what the ones before it hold of."""
+"""The rules of text fields without a pattern; each assumes the ones before it."""
 _ABOUT_TYPES = frozenset({"order_type", "limit_price", "stop_price", "trail_price", "trail_percent"})
 _ABOUT_CLASSES = frozenset(
     {"order_class", "take_profit_limit_price", "stop_loss_stop_price", "stop_loss_limit_price"}
 )
-"""Where none of these is given, the defaults of type and class ask for nothing."""
+"""Where none of these is given, the defaults of type and class need no price."""
 _UNNEEDED_BY_CANCELS = frozenset({"symbol", "side", "qty"})
 
 
@@ -96,7 +96,7 @@ def violations(columns: Columns, rows: int) -> Iterator[Violation]:
 
 
 def created_ahead(columns: Columns, now_us: int | npt.NDArray[np.int64]) -> Iterator[Violation]:
-    """Yield the rows created further after ``now_us`` (us since 1970 UTC, one or each) than clocks do."""
+    """Yield rows created after ``now_us`` (us since 1970 UTC, one or each) by more than clocks may differ."""
     created = columns.get("created_at")
     if not isinstance(created, TimeColumn):
         return
@@ -110,7 +110,7 @@ def created_ahead(columns: Columns, now_us: int | npt.NDArray[np.int64]) -> Iter
 
 
 def is_well_formed(field: str, value: object) -> bool:
-    """Tell whether a value is text that the named text field may hold."""
+    """Return whether a value is text that the named text field may hold."""
     return isinstance(value, str) and all(text.holds(value) for text in _texts_of(FIELD_BY_NAME[field]))
 
 
@@ -310,7 +310,7 @@ def _given(columns: Columns, rows: int, name: str) -> Mask:
 
 
 def _says(columns: Columns, rows: int, name: str, *words: str) -> Mask:
-    """Give the rows whose ``name`` is one of ``words``; an absent or missing one says its default."""
+    """Return the mask of rows whose ``name`` is one of ``words``; a missing one has its default."""
     column = columns.get(name)
     by_default = FIELD_BY_NAME[name].default in words
     if not isinstance(column, TextColumn):

@@ -1,8 +1,7 @@
-"""Which field of an intent a column name is.
+"""The field of an intent that a column name stands for.
 
-A name is a field's where the two are equal but for case, blanks, ``_`` and ``-``: ``Limit_Price``,
-``limitPrice`` and ``LIMIT PRICE`` are ``limit_price``. Only ASCII is folded: a Cyrillic letter is no way to
-write a Latin one.
+Names are compared without case, blanks, ``_`` and ``-``: ``Limit_Price``, ``limitPrice`` and ``LIMIT PRICE``
+are ``limit_price``. Only ASCII is folded: a Cyrillic letter doesn't equal a Latin one.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from functools import lru_cache
 from engine.model.schema import FIELD_BY_NAME
 
 _LONGEST = 64
-"""Characters of the longest name that is looked at; no field's is half as long."""
+"""The longest name that is compared; every field's is less than half as long."""
 
 _NOT_COUNTED = re.compile(r"[\s_-]+")
 
@@ -28,7 +27,7 @@ _FIELD_BY_FOLDED = {folded(name): name for name in FIELD_BY_NAME}
 
 @lru_cache(maxsize=10_000)
 def field_named(name: str) -> str | None:
-    """Return the field that a column name is, or None."""
+    """Return the field that a column name stands for, or None."""
     if name in FIELD_BY_NAME:
         return name
     return _FIELD_BY_FOLDED.get(folded(name)) if name.isascii() and len(name) <= _LONGEST else None

@@ -1,7 +1,7 @@
-"""What can be kept: one answer for files, the gate, ``execute_intent``, the ledger and every store.
+"""What can be kept: one set of rules for files, the rule book, ``execute_intent``, the ledger and all stores.
 
-Pure. A document moves from one store to another, so it holds what all of them keep: JSON, PostgreSQL's text
-and ``jsonb``, and Firestore, whose limits are the narrowest (https://cloud.google.com/firestore/quotas)::
+Pure. A document may move from one store to another, so it may hold only what all of them keep: JSON,
+PostgreSQL's text and ``jsonb``, and Firestore, whose limits are the narrowest (https://cloud.google.com/firestore/quotas)::
 
     field names       not empty, not __of this form__, valid UTF-8
     field path        at most 1,500 bytes (``PATH_BYTES`` leaves room for quoting)
@@ -11,9 +11,9 @@ and ``jsonb``, and Firestore, whose limits are the narrowest (https://cloud.goog
     numbers           integers of 64 bits; NaN and infinity aren't JSON
     text              valid Unicode; a NUL character is none to PostgreSQL
 
-Google's emulator accepts most of what production refuses, so these rules hold whatever a store answers. A
-document also has the intent's fields and the broker's own words on order and fill, so metadata may have only
-a part of it: ``METADATA``.
+Google's emulator accepts most of what production refuses, so these rules apply to every store. A document
+also has the intent's fields and the broker's reports of order and fill, so metadata may use only a part of
+it: ``METADATA``.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ _LEFT_OUT = object()
 
 @dataclass(frozen=True)
 class Limits:
-    """How much content may be: ``size`` as Firestore counts bytes, ``values`` of all maps and lists in it."""
+    """Limits of content: ``size`` in bytes as Firestore counts them, ``values`` in all its maps and lists."""
 
     size: int
     values: int
 
 
 DOCUMENT = Limits(size=2**20 - 2_000, values=10_000)
-"""What is left of 1 MiB is for the document's name."""
+"""The rest of 1 MiB is for the document's name."""
 METADATA = Limits(size=2**16, values=1_000)
 SURELY_WITHIN_METADATA = 2_000
-"""Characters of JSON that are within ``METADATA`` whatever they say: each counts for at most 32 bytes."""
+"""Characters of JSON that are always within ``METADATA``: each counts for at most 32 bytes."""
 
 KEY_RULE = (
     f"a key that is text, not empty nor __of this form__, at most {PATH_BYTES} bytes with those around it"
@@ -67,7 +67,7 @@ KEY_RULE = (
 class Unkeepable:
     """A part of some content that can't be kept.
 
-    ``path``: its keys, joined by dots; "" is the content as a whole. ``value``: what it holds, in short.
+    ``path``: its keys, joined by dots; "" is the whole content. ``value``: its value, shortened.
     ``rule`` ends the sentence "expected …", ``remedy`` is one.
     """
 
@@ -77,7 +77,7 @@ class Unkeepable:
     remedy: str
 
     def record(self) -> dict[str, str]:
-        """Return the part as it is written down."""
+        """Return the record of the part."""
         return {"path": self.path, "value": self.value, "rule": self.rule, "remedy": self.remedy}
 
 
@@ -88,7 +88,7 @@ def keepable(
 
     A part is a key with its value; a list with an item that can't be kept is left out whole. ``path`` are the
     keys around the content. ``others_as_text``: values that JSON doesn't hold, such as a date, count as their
-    text, which is how they are written into a file. The size is not looked at: see ``too_large``.
+    text, which is how they are written into a file. The size is not checked: see ``too_large``.
     """
     faults: list[Unkeepable] = []
     copy = _kept_map(content, _Place(path, int(bool(path))), others_as_text, faults)
@@ -96,7 +96,7 @@ def keepable(
 
 
 def too_large(content: Mapping[str, Any], limits: Limits, *, path: str = "") -> Unkeepable | None:
-    """Return why content that is keepable by its parts is more than ``limits``, None where it isn't."""
+    """Return why content with keepable parts exceeds ``limits``, None where it doesn't."""
     size = stored_size(content)
     if size > limits.size:
         shorten = "Shorten it, or keep it in a file and name that."
@@ -113,13 +113,13 @@ def unkeepable_metadata(metadata: object) -> Unkeepable | None:
 
     Paths begin with ``metadata``.
     """
-    said = _object_of(metadata)
-    if said is None:
+    content = _object_of(metadata)
+    if content is None:
         remedy = 'Write it as {"key": "value"}, or leave it out.'
         return Unkeepable(_METADATA, in_short(metadata), "a JSON object", remedy)
-    if is_simple(said):
+    if is_simple(content):
         return None
-    copy, faults = keepable(said, path=_METADATA, others_as_text=not isinstance(metadata, str))
+    copy, faults = keepable(content, path=_METADATA, others_as_text=not isinstance(metadata, str))
     return faults[0] if faults else too_large(copy, METADATA, path=_METADATA)
 
 
@@ -132,7 +132,7 @@ def unkeepable_value(name: Any, value: object) -> Unkeepable | None:
 
 
 def is_simple(metadata: Mapping[Any, Any]) -> bool:
-    """Return True for a small flat object that can surely be kept; False says nothing."""
+    """Return True for a small flat object that can surely be kept; False means unknown."""
     if len(metadata) > 50:
         return False
     for name, value in metadata.items():
@@ -156,7 +156,7 @@ def _is_simple_name(name: str) -> bool:
 
 
 def are_plain(values: Sequence[object]) -> bool:
-    """Return True for values of one type that can surely be kept, NaN counted as none; False says nothing."""
+    """Return True for values of one type that can surely be kept, NaN as missing; False means unknown."""
     kinds = set(map(type, values))
     if kinds == {float}:
         return math.inf not in values and -math.inf not in values
@@ -183,7 +183,7 @@ def stored_size(value: Any) -> int:
 
 
 def values_in(value: Any) -> int:
-    """Count the values of a map or list, with those of all maps and lists in it."""
+    """Return the number of values of a map or list, with those of all maps and lists in it."""
     if not isinstance(value, Mapping | list):
         return 0
     inner: Iterable[Any] = value.values() if isinstance(value, Mapping) else value
@@ -191,7 +191,7 @@ def values_in(value: Any) -> int:
 
 
 def is_kept_within_a_map(item: object) -> bool:
-    """Return whether an item of a list is put into a map: a list, or what looks like such a map."""
+    """Return whether an item of a list is wrapped in a map: a list, or a map that looks like a wrapper."""
     return isinstance(item, list | tuple) or (isinstance(item, Mapping) and list(item) == [INNER_LIST])
 
 
@@ -205,12 +205,12 @@ def is_unicode(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """Return whether Firestore takes a text for the name of a field or document, its length aside."""
+    """Return whether Firestore accepts a text as the name of a field or document, apart from its length."""
     return bool(text) and not _RESERVED.fullmatch(text) and is_unicode(text) and "\0" not in text
 
 
 def in_short(value: object) -> str:
-    """Return a value as it is shown in a message; of a map or list, which may be anything, only the kind."""
+    """Return a value for a message; for a map or list only its kind and length."""
     if isinstance(value, Mapping):
         return f"a map of {len(value)}"
     if isinstance(value, list | tuple):
@@ -219,7 +219,7 @@ def in_short(value: object) -> str:
         return f"an integer of {value.bit_length()} bits"
     try:
         text = repr(value)
-    except Exception:  # whatever a strategy hands in
+    except Exception:  # a strategy may pass any object
         text = type(value).__name__
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
@@ -265,7 +265,7 @@ def _kept(value: Any, place: _Place, others_as_text: bool, faults: list[Unkeepab
     is_other = not isinstance(value, str | int | float | Mapping | list | tuple)
     text = str(value) if is_other and others_as_text else value
     if isinstance(text, str) and is_unicode(text) and "\0" not in text:
-        return str.__str__(text)  # of an enum's member, what it says
+        return str.__str__(text)  # for an enum's member, its value
     rule, remedy = _why_not(text)
     faults.append(Unkeepable(place.path, in_short(text), rule, remedy))
     return _LEFT_OUT
@@ -289,7 +289,7 @@ def _kept_container(
 
 
 def _why_not(value: object) -> tuple[str, str]:
-    """Return the rule that a value breaks, and what to do about it."""
+    """Return the rule that a value breaks, and the remedy."""
     if isinstance(value, str):
         rule = "text that is Unicode, without halves of characters and NUL characters"
         return rule, "Write it as plain text, or leave it out."
@@ -303,7 +303,7 @@ def _why_not(value: object) -> tuple[str, str]:
 
 
 def _object_of(metadata: object) -> Mapping[Any, Any] | None:
-    """Return what metadata says, None where it is no object."""
+    """Return metadata as a mapping, None where it is not an object."""
     if isinstance(metadata, str):
         if not metadata.strip():
             return {}

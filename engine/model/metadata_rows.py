@@ -1,7 +1,7 @@
-"""Which rows of a batch have metadata that can't be kept: ``engine.model.keeping`` asked of a whole column.
+"""Rows of a batch with metadata that can't be kept: ``engine.model.keeping`` applied to a whole column.
 
-A million rows mostly say ``{}``, the same few objects, or small flat ones: these are told by Arrow at once,
-and only what remains is parsed, each distinct text once.
+Most rows have ``{}``, one of a few objects, or a small flat one: Arrow recognizes these in bulk, and only the
+rest is parsed, each distinct text once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FLAT = rf"^\{{{_KEY}:{_VALUE}(?:,{_KEY}:{_VALUE})*\}}$"
 
 
 def unkeepable_rows(metadata: pd.Series) -> Mask:
-    """Flag the rows whose metadata, objects or their JSON, can't be kept; a missing one is no fault."""
+    """Return the mask of rows whose metadata, objects or JSON, can't be kept; missing is fine."""
     if isinstance(metadata.dtype, pd.CategoricalDtype):
         wrong = _unkeepable(metadata.cat.categories.tolist())
         flagged: Mask = np.array([*wrong, False])[metadata.cat.codes.to_numpy()]

@@ -1,4 +1,4 @@
-"""The words of trading: what a strategy wants, and what a broker says of orders, fills and positions."""
+"""Order intents, and a broker's reports of orders, fills and positions."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from engine.model.symbols import canonical_symbol
 
 
 class OwnId(str):
-    """An id that an ``OrderIntent`` made for itself: a copy with other fields makes one of its own."""
+    """An id that an ``OrderIntent`` generated; a copy with other fields generates a new one."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderIntent:
-    """What a strategy wants; the fields, units and defaults of one row of an intent file.
+    """An order that a strategy wants, with the fields, units and defaults of one row of an intent file.
 
-    An intent has its id from construction: the ``client_intent_id`` that it is given, or one of its own.
-    Quantities are in shares or contracts, prices in the instrument's currency, ``notional`` in USD. The
-    values are judged by the gate, not by this class: a wrong one gives a refusal, not an exception.
+    An intent has its id from construction: the given ``client_intent_id``, or a generated one. Quantities are
+    in shares or contracts, prices in the instrument's currency, ``notional`` in USD. The rule book checks the
+    values, not this class: an invalid one leads to a refusal, not an exception.
     """
 
     strategy_id: str
@@ -61,20 +61,20 @@ class OrderIntent:
 
 
 FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
-"""The statuses after which nothing more becomes of an order."""
+"""The terminal statuses of an order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerOrder:
-    """An order as its broker describes it.
+    """An order as its broker reports it.
 
     ``order_status``, ``order_type``, ``time_in_force`` and ``order_class`` are the broker's own words. Of
     ``qty`` (shares) and ``notional`` (USD) an order has one. ``filled_qty`` (shares) is 0 until something
-    fills and ``filled_avg_price`` None until then. ``filled_at`` is that of an order that filled whole,
-    ``updated_at`` that of its last change. Moments are UTC, cut to the microsecond. ``legs`` are the
-    other orders of its group, where it heads one; ``replaced_by`` is the id of the order in its place. What
-    the broker didn't say, or not in a way that can be read, is None or ""; ``raw`` is its reply, the decimals
-    still text.
+    fills and ``filled_avg_price`` None until then. ``filled_at`` is set for a completely filled order,
+    ``updated_at`` is the time of its last change. Timestamps are UTC, cut to the microsecond. ``legs`` are
+    the other orders of its group, where it heads one; ``replaced_by`` is the id of the order in its place. A
+    value that the broker didn't report, or not readably, is None or ""; ``raw`` is its reply, with decimals
+    as text.
     """
 
     broker_order_id: str
@@ -101,17 +101,17 @@ class BrokerOrder:
 
     @property
     def is_final(self) -> bool:
-        """Tell whether nothing more becomes of it; an unknown status may be anything."""
+        """Return whether its status is terminal; an unknown status isn't."""
         return self.order_status in FINAL_STATUSES
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerFill:
-    """One execution as its broker tells of it.
+    """One execution as its broker reports it.
 
     ``qty`` (shares) and ``price`` (USD) are of this execution, ``cum_qty`` and ``leaves_qty`` of its order
-    after it, None where the broker doesn't say. ``side`` is buy or sell, ``filled_at`` UTC, cut to the
-    microsecond. ``fill_id`` is the broker's own and says nothing of order or time.
+    after it, None where the broker doesn't report them. ``side`` is buy or sell, ``filled_at`` UTC, cut to
+    the microsecond. ``fill_id`` is the broker's own, independent of order and time.
     """
 
     fill_id: str
@@ -129,10 +129,10 @@ class BrokerFill:
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerPosition:
-    """A position as its broker describes it.
+    """A position as its broker reports it.
 
     ``qty`` (shares) is negative for a short one; ``avg_price`` and ``market_value`` (USD) are None where the
-    broker gives none. ``asset_class`` is the broker's own word.
+    broker reports none. ``asset_class`` is the broker's own word.
     """
 
     symbol: str
@@ -147,17 +147,17 @@ INTENT_NAMES = tuple(field.name for field in fields(OrderIntent))
 
 
 def intent_of(row: Mapping[str, Any]) -> OrderIntent:
-    """Give a row of a sealed batch as an intent; what it doesn't say takes the contract's default.
+    """Return a row of a sealed batch as an intent; missing fields have the contract's defaults.
 
-    Metadata that can't be read, which the gate lets nothing pass with, is left out: orders sent with it, by a
-    version that did, must still be found.
+    Metadata that can't be read is left out. The rule book refuses such rows, but orders that an earlier
+    version sent with it must still be found.
     """
-    said = {name: row[name] for name in INTENT_NAMES if _is_said(row.get(name))}
-    if "metadata" in said:
-        said["metadata"] = _object(said["metadata"])
-    if "symbol" in said:
-        said["symbol"] = canonical_symbol(said["symbol"])
-    return OrderIntent(**{"symbol": "", "side": "", **said})  # a cancel needs neither
+    fields = {name: row[name] for name in INTENT_NAMES if _is_given(row.get(name))}
+    if "metadata" in fields:
+        fields["metadata"] = _object(fields["metadata"])
+    if "symbol" in fields:
+        fields["symbol"] = canonical_symbol(fields["symbol"])
+    return OrderIntent(**{"symbol": "", "side": "", **fields})  # a cancel needs neither
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -168,5 +168,5 @@ def _object(text: str) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _is_said(value: object) -> bool:
+def _is_given(value: object) -> bool:
     return value is not None and not (isinstance(value, float) and math.isnan(value))

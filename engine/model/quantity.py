@@ -22,9 +22,9 @@ Mask = npt.NDArray[np.bool_]
 
 
 def to_units(numbers: Floats) -> Ints:
-    """Convert float64 numbers, exactly, or to ``NOT_A_QUANTITY`` where that can't be done.
+    """Return float64 numbers in units, exactly, or ``NOT_A_QUANTITY`` where that is not possible.
 
-    That is for NaN, infinities, 1e9 and above in absolute value, and numbers that need more than 9
+    That is so for NaN, infinities, 1e9 and above in absolute value, and numbers that need more than 9
     decimals or more than 15 significant digits.
     """
     units, exact = _scaled(numbers)
@@ -33,7 +33,7 @@ def to_units(numbers: Floats) -> Ints:
 
 
 def round_to_units(numbers: Floats) -> Ints:
-    """Convert float64 numbers to the nearest number of 9 decimals and 15 significant digits, in units.
+    """Return float64 numbers in units, rounded to the nearest number of 9 decimals and 15 significant digits.
 
     ``NOT_A_QUANTITY`` for NaN and from 1e9 on. For figures that others computed (a broker's position), which
     may carry float noise; from 1e6 on that is in the ninth decimal and before. Nearest is judged by the
@@ -46,7 +46,7 @@ def round_to_units(numbers: Floats) -> Ints:
 
 
 def _settle_ties(units: Ints, numbers: Floats) -> None:
-    """Decide by exact fractions where a product, which may be rounded, fell half-way between two units."""
+    """Round by exact fractions where a product, which may be rounded, is half-way between two units."""
     product = np.where(np.abs(numbers) < 1e6, numbers, 0.0) * 1e9
     ties = np.flatnonzero(np.abs(product - np.floor(product)) == 0.5)
     for place in ties.tolist():
@@ -54,13 +54,13 @@ def _settle_ties(units: Ints, numbers: Floats) -> None:
 
 
 def total_shares(numbers: Floats) -> float:
-    """Return the sum of quantities in shares, added in units; NaN where one of them is none."""
+    """Return the sum of quantities in shares, added in units; NaN where one is not a quantity."""
     units = round_to_units(numbers)
     return float("nan") if (units == NOT_A_QUANTITY).any() else sum(units.tolist()) / UNITS
 
 
 def to_shares(units: Ints) -> Floats:
-    """Convert units back to float64 shares, the nearest float to the exact decimal."""
+    """Return units as float64 shares, the nearest float to the exact decimal."""
     shares = units / UNITS
     large = np.flatnonzero((units >= 2**53) | (units <= -(2**53)))
     if len(large):  # beyond what a float64 holds exactly, Python's division of integers still rounds once

@@ -1,6 +1,6 @@
-"""Columns, types, units and keys of every frame the engine reads or writes: the one place.
+"""Columns, types, units and keys of every frame that the engine reads or writes.
 
-``INTENT_FIELDS`` is the contract's list of what an intent may say, in the order in which problems are
+``INTENT_FIELDS`` is the contract's list of fields of an intent, in the order in which problems are
 reported and in which the sealed batch keeps its columns. The rules between fields are in ``contract``.
 """
 
@@ -26,10 +26,10 @@ SYMBOL_PATTERN = r"[A-Z0-9./-]{1,32}"
 TEXT_LENGTH = 128
 
 CLOCK_SKEW_LIMIT_S = 5.0
-"""How far two clocks may be apart: far below any age limit, far above what a kept clock drifts."""
+"""The largest difference of two clocks: far below any age limit, far above a synchronized clock's drift."""
 
 FILE_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
-"""What names of intent files end in; each may be followed by ``.gz``."""
+"""Suffixes of intent files; each may be followed by ``.gz``."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ INTENT_FIELDS = (
 FIELD_BY_NAME = {field.name: field for field in INTENT_FIELDS}
 
 DECISION_FIELDS = tuple(field.name for field in INTENT_FIELDS)
-"""What the decision function reads of a batch; of metadata only whether it can be kept."""
+"""The fields that the decision function reads; metadata only for whether it can be kept."""
 
 SOURCE_COLUMNS = ("source_file", "source_row", "content_hash")
 """Where a row came from: file name in the archive, 1-based row (line) in it, int64 hash of its content."""
@@ -99,7 +99,7 @@ RESULT_STATUSES = (
     "canceled",
     "too_late",
 )
-"""The last three are of intents that cancel."""
+"""The last three are for cancels."""
 
 BREAK_KINDS = (
     "late_fill",
@@ -113,12 +113,12 @@ BREAK_KINDS = (
     "price_differs",
     "position_unexplained",
 )
-"""What a difference between broker and ledger may be (``engine.reconciliation.breaks_found``)."""
+"""The kinds of breaks between broker and ledger (``engine.reconciliation.breaks_found``)."""
 
 
 @cache
 def intents_schema() -> pa.Schema:
-    """Give the Arrow schema of ``intents.parquet``, the sealed batch."""
+    """Return the Arrow schema of ``intents.parquet``, the sealed batch."""
     import pyarrow as pa
 
     text = pa.dictionary(pa.int32(), pa.string())
@@ -141,7 +141,7 @@ def intents_schema() -> pa.Schema:
 
 
 def inputs_schemas() -> dict[str, pa.Schema]:
-    """Give the Arrow schemas of the recorded risk inputs, by file stem."""
+    """Return the Arrow schemas of the recorded risk inputs, by file stem."""
     import pyarrow as pa
 
     key = ("broker_account_id", pa.string())
@@ -156,7 +156,7 @@ def inputs_schemas() -> dict[str, pa.Schema]:
 
 
 def results_schema() -> pa.Schema:
-    """Give the Arrow schema of ``results.parquet``: what became of each intent."""
+    """Return the Arrow schema of ``results.parquet``: the outcome of each intent."""
     import pyarrow as pa
 
     text = pa.dictionary(pa.int8(), pa.string())
@@ -178,7 +178,7 @@ def results_schema() -> pa.Schema:
 
 
 def fills_schema() -> pa.Schema:
-    """Give the Arrow schema of ``fills.parquet``: one row per execution, as the broker told of it.
+    """Return the Arrow schema of ``fills.parquet``: one row per execution, as the broker reported it.
 
     ``qty`` (shares) and ``price`` are of this execution, ``cum_qty`` and ``leaves_qty`` of its order after
     it. ``client_intent_id`` is the intent's whose order, or exit leg, was executed, ``reference_price`` the
@@ -208,10 +208,10 @@ def fills_schema() -> pa.Schema:
 
 
 def reconciliation_schema() -> pa.Schema:
-    """Give the Arrow schema of ``reconciliation.parquet``: one row per difference of broker and ledger.
+    """Return the Arrow schema of ``reconciliation.parquet``: one row per break between broker and ledger.
 
-    ``broker_qty`` and ``ledger_qty`` (shares) are the symbol's positions, ``difference_qty`` the part of what
-    lies between that the row explains; prices are averages in USD per share, null where it is about none.
+    ``broker_qty`` and ``ledger_qty`` (shares) are the symbol's positions, ``difference_qty`` the part of
+    their difference that the row explains; prices are averages in USD per share, null where there is none.
     """
     import pyarrow as pa
 

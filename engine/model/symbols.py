@@ -2,7 +2,7 @@
 
 Alpaca writes class shares with a dot (``BRK.B``), currency pairs with a slash in orders and executions
 (``BTC/USD``) and without one in positions (``BTCUSD``); other sources write ``BRK/B``, ``BRK-B`` and
-``BTC-USD``. Limits, working orders, positions and the ledger are all counted by the form given here, which is
+``BTC-USD``. Limits, working orders, positions and the ledger are all kept by the canonical form, which is
 also the one that is sent.
 
 A currency pair is a base and one of ``QUOTE_CURRENCIES`` with a slash or a hyphen between them, or with
@@ -26,7 +26,7 @@ QUOTE_CURRENCIES = (
     *("USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "NZD"),
     *("USDT", "USDC", "BTC", "ETH"),
 )
-"""What the second currency of a pair may be."""
+"""The currencies that may be second in a pair."""
 
 SHORTEST_PAIR = 6
 """Characters of a pair that is written without a separator."""
@@ -43,7 +43,7 @@ _MOST_SEPARATORS = 2
 def canonical_symbol(symbol: str) -> str:
     """Return the one form of a symbol: trimmed, in capitals, ``BRK.B`` and ``BTC/USD``.
 
-    Idempotent. Text that isn't ASCII is only trimmed: it is no symbol, and never equals one.
+    Idempotent. Text that isn't ASCII is only trimmed: it is not a symbol, and never equals one.
     """
     text = trimmed(symbol)
     if not text.isascii():

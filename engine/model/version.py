@@ -1,3 +1,3 @@
-"""The version of this engine, as manifests, the command line and the package tell it."""
+"""The version of this engine, for manifests, the command line and the package."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""The gate: what is allowed, by which rules, and why not.
+"""The rule book: which intents are allowed, and the reason for each refusal.
 
-``RULE_BOOK`` is the whole of it, in the order in which reasons are given. One name per rule: its file, its
+``RULE_BOOK`` is the complete list, in order of precedence of the reasons. One name per rule: its file, its
 function, its reason, its column ``check_<rule>``.
 """
 
@@ -31,7 +31,7 @@ RISK_DATA_UNAVAILABLE = "risk_data_unavailable"
 class Rule:
     """One rule of the book.
 
-    ``judge`` gives a verdict per row from that row alone; a rule without it depends on what was allowed
+    ``judge`` returns a verdict per row from that row alone; a rule without it depends on what was allowed
     before and is judged in ``engine.risk.scan``. ``faces_cancels``: the rule holds for cancels too.
     ``needs_data``: the rule reads a store, so ``fail_open`` may skip it while that store is unavailable.
     """
@@ -63,7 +63,7 @@ def evaluate(
     *,
     rule_book: tuple[Rule, ...] = RULE_BOOK,
 ) -> pd.DataFrame:
-    """Decide on every intent of a batch, in order. Pure: no clock, no I/O, inputs unchanged.
+    """Return the decision on every intent of a batch. Pure: no clock, no I/O, inputs unchanged.
 
     ``intents``: one row per intent with the columns of ``schema.INTENT_FIELDS``, optional ones may be absent.
 
@@ -72,7 +72,7 @@ def evaluate(
     pass, fail, off, unavailable) per rule, and the figures ``current_qty, projected_qty,
     position_limit_qty, trades_today, trades_limit`` (float64, NaN where the data is unavailable).
 
-    A rule that raises refuses all rows, ``fail_open`` or not; ``decisions.attrs["raised"]`` says what.
+    A rule that raises refuses all rows, ``fail_open`` or not; ``decisions.attrs["raised"]`` has the errors.
     """
     batch = Batch.of(intents)
     raised: dict[str, str] = {}
@@ -123,7 +123,7 @@ def evaluate(
 
 
 def _ids(intents: pd.DataFrame) -> object:
-    """Give the ids as they came; a missing one is empty text, since no cell of a decision is missing."""
+    """Return the ids unchanged; a missing one is empty text, since no cell of a decision is missing."""
     if "client_intent_id" not in intents.columns:
         return np.full(len(intents), "", dtype=object)
     ids = intents["client_intent_id"]
@@ -137,5 +137,5 @@ def _ids(intents: pd.DataFrame) -> object:
 
 def _of_right_size(verdicts: Verdicts, rows: int) -> Verdicts:
     if verdicts.shape != (rows,) or not ((verdicts >= 0) & (verdicts <= UNAVAILABLE)).all():
-        raise ValueError(f"a rule gave {verdicts.shape} verdicts for {rows} rows, or one that is none")
+        raise ValueError(f"a rule returned {verdicts.shape} verdicts for {rows} rows, or an invalid one")
     return verdicts

@@ -59,7 +59,7 @@ class Numbered:
 
 @dataclass(frozen=True)
 class Batch:
-    """Columns of a batch, and what several rules ask of them. Rows are by position, not by index."""
+    """Columns of a batch, and what several rules derive from them. Rows are by position, not by index."""
 
     rows: int
     columns: Columns
@@ -67,7 +67,7 @@ class Batch:
 
     @classmethod
     def of(cls, intents: pd.DataFrame) -> Batch:
-        """Read a frame; a column that is absent or a field's columns of any dtype are all allowed."""
+        """Read a frame; columns may be absent, and of any dtype."""
         columns = {
             name: _READERS[FIELD_BY_NAME[name].kind](intents[name])
             for name in DECISION_FIELDS
@@ -77,14 +77,14 @@ class Batch:
         return cls(len(intents), columns, ids)
 
     def text(self, name: str) -> TextColumn:
-        """Give a text column; an absent one says its default everywhere."""
+        """Return a text column; an absent one has its default in every row."""
         column = self.columns.get(name)
         if isinstance(column, TextColumn):
             return column
         return constant_text(FIELD_BY_NAME[name].default, self.rows)
 
     def time(self, name: str) -> TimeColumn | None:
-        """Give a column of moments, None where no row has it."""
+        """Return a column of timestamps, None where no row has one."""
         column = self.columns.get(name)
         return column if isinstance(column, TimeColumn) and column.given.any() else None
 
@@ -100,7 +100,7 @@ class Batch:
 
     @cached_property
     def is_cancel(self) -> Mask:
-        """Rows that withdraw an earlier order instead of placing one."""
+        """The rows that cancel an earlier order instead of placing one."""
         return self.text("action").where("cancel".__eq__)
 
     @cached_property
@@ -114,7 +114,7 @@ class Batch:
 
     @cached_property
     def qty_units(self) -> Ints:
-        """Quantity in units of 1e-9; negative where it isn't known: none, wrong, or by notional."""
+        """Quantity in units of 1e-9; negative where unknown: missing, invalid, or by notional."""
         column = self.columns.get("qty")
         if column is None or isinstance(column, TextColumn | TimeColumn):
             return np.full(self.rows, -1, dtype=np.int64)

@@ -1,8 +1,8 @@
-"""Numba, where it pays: functions that run as they are for small batches and compiled for large ones.
+"""Numba for large batches: functions that run as plain Python for small ones.
 
-Loading numba costs a quarter of a second, more than a small batch takes uncompiled, so it is loaded at
-the first large one; once it is there, it serves medium ones too. Both forms are the same function and tests
-hold them to the same answers.
+Loading numba takes a quarter of a second, more than a small batch takes uncompiled. So it is loaded for the
+first large batch; once loaded, it is used for medium ones too. Both forms are the same function, and tests
+compare their results.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ USE_COMPILED_FROM_ROWS = 2_000
 
 
 def use_compiled(rows: int) -> bool:
-    """Tell whether a batch of this many rows is worth compiled code."""
+    """Return whether to use compiled code for a batch of this many rows."""
     return rows >= (USE_COMPILED_FROM_ROWS if compiled.cache_info().currsize else COMPILE_FROM_ROWS)
 
 
 @cache
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Give the compiled form of a function over numpy arrays; kept on disk where that is possible.
+    """Return the compiled form of a function over numpy arrays, cached on disk where possible.
 
-    The function may call nothing of ours: the copy on disk is renewed when its own file changes only.
+    The function must not call our code: the copy on disk is renewed only when its own file changes.
     """
     import numba
 

@@ -1,7 +1,7 @@
 """Rule: an id that was allowed once, in a batch or before it, is not allowed again.
 
-Files are cleared of duplicates before a batch is sealed; the gate does not rely on it. The verdict depends
-on what was allowed before, so it is given by ``engine.risk.scan``. Source: SEC Rule 15c3-5(c)(1)(ii),
+Duplicates are removed before a batch is sealed; the rule does not rely on it. The verdict depends on what
+was allowed before, so ``engine.risk.scan`` returns it. Source: SEC Rule 15c3-5(c)(1)(ii),
 duplicative orders.
 """
 
@@ -16,7 +16,7 @@ from engine.risk.inputs import RiskInputs
 
 
 def first_rows(batch: Batch) -> npt.NDArray[np.int32]:
-    """Give, for each row, the first row of the batch with the same account and id."""
+    """Return, for each row, the first row of the batch with the same account and id."""
     return batch.identity.first_row
 
 

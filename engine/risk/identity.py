@@ -1,4 +1,4 @@
-"""Client intent ids: which are valid, and which rows of a batch carry the same one.
+"""Client intent ids: which are valid, and which rows of a batch have the same one.
 
 An id belongs to an account: the same text under two accounts is two ids.
 """
@@ -30,7 +30,7 @@ class Identity:
 
 
 def identify(ids: pd.Series | None, accounts: TextColumn) -> Identity:
-    """Compare the ids of all rows of a batch."""
+    """Return the compared ids of all rows of a batch."""
     rows = len(accounts.codes)
     first_row = np.arange(rows, dtype=np.int32)
     valid = np.zeros(rows, dtype=bool)
@@ -76,7 +76,7 @@ def _identify_compiled(
 
 
 def any_forbidden(content: Any) -> Any:
-    """Tell whether any character is not of ``A-Z a-z 0-9 _ -``; branch-free, so that it runs 32 at a time."""
+    """Return whether any character is not in ``A-Z a-z 0-9 _ -``; branch-free, so that it is vectorized."""
     wrong = np.uint8(0)
     for i in range(len(content)):
         c = content[i]

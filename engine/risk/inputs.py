@@ -1,4 +1,4 @@
-"""What the decision function knows about the world: a snapshot, taken once and handed in."""
+"""The inputs of the decision function besides the intents: a snapshot, taken once and handed in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _no_breaks() -> pd.DataFrame:
 class RiskInputs:
     """The state of the accounts when a batch is judged.
 
-    ``as_of``: timezone-aware moment of judgement (the only clock the rules know).
+    ``as_of``: timezone-aware timestamp of the decision (the only clock of the rules).
     ``trading_date``: the session that ``as_of`` belongs to.
     ``positions``: ``broker_account_id, symbol, qty`` (float64, signed shares); no row means flat.
     ``daily_trades``: ``broker_account_id, trades`` (of today, in the ledger); no row means none.
@@ -29,16 +29,16 @@ class RiskInputs:
     ``kill_switch``: True refuses every row that is not a cancel.
     ``read_at``: when the rest was read, where that is later than ``as_of`` (the run was resumed), else None.
     ``unreconciled``: ``broker_account_id, symbol``; a row is an open break between broker and ledger; one
-    without a symbol concerns its whole account, one without an account could be anybody's. Where there is a
-    column ``compared``, a row that isn't true in it says that the books of its account were not compared,
-    which makes the account unavailable but for its breaks.
+    without a symbol concerns its whole account, one without an account could concern any account. Where there
+    is a column ``compared``, a row that isn't true in it means that the books of its account were not
+    compared, which makes the account unavailable except for its breaks.
 
     ``allowed_ids``: accounts and client intent ids that were allowed before this batch, and are not allowed
-    again; a batch needs none, since its file is cleared of what earlier runs allowed.
+    again; a batch needs none, since rows that earlier runs allowed are removed from it.
 
-    A frame that is None is *unavailable*, which refuses the rows whose rules need it. So does a NaN, or
-    a second position row for the same key, for that key alone, and a position row that names no symbol for
-    its whole account; one that names no account could be anybody's.
+    A frame that is None is *unavailable*, which refuses the rows whose rules need it. A NaN, or a second
+    position row for the same key, makes that key unavailable; a position row without a symbol its whole
+    account; one without an account every account.
     """
 
     as_of: pd.Timestamp
@@ -61,9 +61,9 @@ class RiskInputs:
         kill_switch: bool,
         read_at: pd.Timestamp | None,
     ) -> RiskInputs:
-        """Return the inputs as a record has them: its tables by the name of the frame, None for unavailable.
+        """Return the recorded inputs. ``tables``: by the name of the frame, None for unavailable.
 
-        A frame that the record does not know, since the code that wrote it did not, says nothing.
+        A frame that the record lacks, since an earlier version wrote it, has its default.
         """
         frames: dict[str, Any] = {
             name: None if table is None else table.to_pandas() for name, table in tables.items()

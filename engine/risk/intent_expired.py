@@ -1,7 +1,7 @@
-"""Rule: an intent is not acted on after its time.
+"""Rule: an intent is not sent after it has expired.
 
-``valid_until`` is the strategy's own limit and holds to the microsecond it names; ``intent_max_age_s`` is
-the operator's. Source: FIA 2024 (stale orders and data block).
+``valid_until`` is the strategy's own limit, exact to the microsecond; ``intent_max_age_s`` is the
+operator's. Source: FIA 2024 (stale orders and data block).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from engine.settings.variables import RiskConfig
 def intent_expired(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verdicts:
     """Fail rows past ``valid_until``, or created more than ``config.intent_max_age_s`` before ``as_of``.
 
-    What can't be told is unavailable: a moment without a zone, with an age limit a row that doesn't say when
-    it was created, and every row where nobody says what time it is.
+    Unavailable are a timestamp without a zone, with an age limit a row without ``created_at``, and every row
+    where ``as_of`` is missing.
     """
     if is_missing(inputs.as_of):
         return everywhere(UNAVAILABLE, batch.rows)

@@ -1,4 +1,4 @@
-"""Rule: a row that breaks the intent contract is never sent, whoever built the frame.
+"""Rule: a row that breaks the intent contract is never sent, whatever the source of the frame.
 
 Source: DESIGN, contract of an intent; FIA 2024 (pre-trade controls apply to every order path).
 """

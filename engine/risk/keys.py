@@ -1,4 +1,4 @@
-"""Finding a batch's accounts and positions in the frames of the risk inputs."""
+"""Lookup of a batch's accounts and positions in the frames of the risk inputs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class AccountKeys:
 
     @classmethod
     def of(cls, batch: Batch) -> AccountKeys:
-        """Number the well-formed accounts of a batch; any other has code -1."""
+        """Return codes for the well-formed accounts of a batch; any other has code -1."""
         accounts = batch.accounts
         return cls(accounts.codes, accounts.code_of, len(accounts.code_of))
 
     def codes(self, frame: pd.DataFrame) -> Ints | None:
-        """Give a frame's rows as account codes, -1 for other accounts; None where a row names none."""
+        """Return a frame's rows as account codes, -1 for other accounts; None where a row has no account."""
         return _codes(frame, "broker_account_id", self.code_of)
 
 
@@ -48,7 +48,7 @@ class PositionKeys:
 
     @classmethod
     def of(cls, batch: Batch) -> PositionKeys:
-        """Number the pairs: densely while that is small, else only those that occur."""
+        """Return codes for the pairs: dense while they are few, else only for those that occur."""
         accounts, symbols = batch.accounts, batch.symbols
         pair = _pairs(accounts.codes, symbols.codes, len(symbols.code_of))
         possible = len(accounts.code_of) * len(symbols.code_of)
@@ -59,7 +59,7 @@ class PositionKeys:
         return cls(key - missing, accounts.code_of, symbols.code_of, pairs[missing:], len(pairs) - missing)
 
     def codes(self, frame: pd.DataFrame) -> Ints | None:
-        """Give a frame's rows as codes, -1 for pairs not in the batch; None where a row names no pair."""
+        """Return a frame's rows as codes, -1 for pairs not in the batch; None where a row has no pair."""
         account = _codes(frame, "broker_account_id", self.accounts)
         symbol = _codes(frame, "symbol", self.symbols, form=canonical_symbol)
         if account is None or symbol is None:
@@ -71,7 +71,7 @@ class PositionKeys:
         return np.where(self.pairs[place] == pair, place, -1) if len(self.pairs) else np.full(len(pair), -1)
 
     def of_accounts(self, accounts: Ints) -> Mask:
-        """Mark the pairs of some accounts, given as codes (-1: none of the batch's)."""
+        """Return the mask of the pairs of some accounts, given as codes (-1: not in the batch)."""
         pairs = np.arange(self.count) if self.pairs is None else self.pairs
         wanted = np.zeros(len(self.accounts) + 1, dtype=bool)
         wanted[accounts] = True
@@ -79,9 +79,9 @@ class PositionKeys:
         return np.asarray(wanted[pairs // max(len(self.symbols), 1)])
 
     def accounts_in_doubt(self, frame: pd.DataFrame) -> tuple[Ints | None, pd.DataFrame]:
-        """Give the accounts of the rows that name no symbol, as codes, and the other rows.
+        """Return the accounts of the rows without a symbol, as codes, and the other rows.
 
-        The codes are None where such a row names no account either.
+        The codes are None where such a row has no account either.
         """
         named = _named(frame, "symbol")
         if named.all():
@@ -90,13 +90,13 @@ class PositionKeys:
 
 
 def names_something(text: str) -> bool:
-    """Return whether a text of a frame is a key: not blank and, but for blanks around it, plain."""
+    """Return whether a text of a frame is a key: not blank, and plain once it is trimmed."""
     name = trimmed(text)
     return bool(name) and is_plain(name)
 
 
 def names_every_symbol(frame: pd.DataFrame) -> bool:
-    """Tell whether every row says what it is about; one that doesn't makes the whole frame doubtful."""
+    """Return whether every row has a symbol; one without it makes the whole frame unavailable."""
     return bool(_named(frame, "symbol").all())
 
 
@@ -107,7 +107,7 @@ def _pairs(account: Ints, symbol: Ints, symbols: int) -> Ints:
 def _codes(
     frame: pd.DataFrame, name: str, code_of: dict[str, int], *, form: Callable[[str], str] = trimmed
 ) -> Ints | None:
-    """Look a column up; a missing or malformed key could be anybody's, so then nothing is known."""
+    """Return a column as codes; None where a key is missing or malformed, since it could be any key."""
     if len(frame) == 0:
         return np.zeros(0, dtype=np.int64)
     if not _named(frame, name).all():
@@ -118,5 +118,5 @@ def _codes(
 
 
 def _named(frame: pd.DataFrame, name: str) -> Mask:
-    """Mark the rows that say something in a column of keys; what isn't plain could be any name."""
+    """Return the mask of the rows with a well-formed key; a text that isn't plain could be any name."""
     return text_column(frame[name]).where(names_something) if len(frame) else np.zeros(0, bool)

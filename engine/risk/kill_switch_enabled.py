@@ -1,4 +1,4 @@
-"""Rule: nothing new leaves while the kill switch is on.
+"""Rule: no order is sent while the kill switch is on.
 
 Source: SEED (kill switch); RTS 6 Art. 12 (kill functionality). Cancels are exempt: a switch that also
 stops cancels makes things worse (freqtrade #4837, vn.py #323).

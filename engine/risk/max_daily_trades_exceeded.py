@@ -1,8 +1,8 @@
-"""Rule: an account trades at most so many times a session.
+"""Rule: an account may not exceed its number of trades per session.
 
-Counted are today's ledger documents, working orders and the intents allowed before in the batch. Counting
+The count is today's ledger documents, working orders and the intents allowed before in the batch. Counting
 fills only would let any number of unfilled orders through (SEC 34-70694 on Knight Capital, ¶22); RTS 6
-Art. 15(2): sent orders count at once. The verdict is given by ``engine.risk.scan``.
+Art. 15(2): sent orders count at once. ``engine.risk.scan`` returns the verdict.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LARGEST = 2.0**53
 
 
 def trades_so_far(batch: Batch, inputs: RiskInputs) -> Ints:
-    """Give the trades counted before the batch, per account code; ``UNKNOWN`` where that can't be said."""
+    """Return the trades before the batch, per account code; ``UNKNOWN`` where they can't be counted."""
     keys = AccountKeys.of(batch)
     if inputs.daily_trades is None or inputs.working_orders is None:
         return np.full(keys.count, UNKNOWN, dtype=np.int64)

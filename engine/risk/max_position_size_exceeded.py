@@ -2,8 +2,8 @@
 
 Worst case (default): a buy is judged as if every working and allowed buy had filled and no sell, a sell the
 other way round, so no subset of fills breaches the limit, and a position that is over it may still shrink.
-Net: SEED's rule on the position that results if everything fills. The verdict is given by
-``engine.risk.scan``. Source: SEED (max position size); FIA 2024 (position limits include working orders).
+Net: SEED's rule on the position that results if everything fills. ``engine.risk.scan``
+returns the verdict. Source: SEED (max position size); FIA 2024 (position limits include working orders).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.risk.inputs import RiskInputs
 from engine.risk.keys import PositionKeys
 
 LARGEST_SUM = 4 * UNITS * UNITS
-"""Working orders beyond this sum are unavailable: far above any limit, far below where an int64 wraps."""
+"""Working orders beyond this sum are unavailable: far above any limit, far below int64 overflow."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Exposure:
 
 
 def exposure(batch: Batch, inputs: RiskInputs) -> Exposure:
-    """Lay positions and working orders out by the batch's keys."""
+    """Return positions and working orders by the batch's keys."""
     keys = PositionKeys.of(batch)
     position, position_known = _positions(keys, inputs.positions)
     buys, sells, working_known = _working(keys, inputs.working_orders)
@@ -49,7 +49,7 @@ def exposure(batch: Batch, inputs: RiskInputs) -> Exposure:
 
 
 def _positions(keys: PositionKeys, positions: pd.DataFrame | None) -> tuple[Ints, Mask]:
-    """Lay the positions out by key. A row without a symbol could be any: its account is then unknown."""
+    """Return the positions by key. A row without a symbol makes its whole account unknown."""
     held = np.zeros(keys.count, dtype=np.int64)
     doubtful: Ints | None = None
     codes: Ints | None = None
@@ -69,7 +69,7 @@ def _positions(keys: PositionKeys, positions: pd.DataFrame | None) -> tuple[Ints
 
 
 def _working(keys: PositionKeys, orders: pd.DataFrame | None) -> tuple[Ints, Ints, Mask]:
-    """Sum the open buys and sells per key."""
+    """Return the sums of open buys and sells per key."""
     nothing = np.zeros(keys.count, dtype=np.int64)
     codes = None if orders is None else keys.codes(orders)
     if codes is None or orders is None:
@@ -89,7 +89,7 @@ def _working(keys: PositionKeys, orders: pd.DataFrame | None) -> tuple[Ints, Int
 
 
 def _sums(codes: Ints, units: Ints, count: int) -> Ints:
-    """Sum per key; a sum that might come near to wrapping is cut off just above ``LARGEST_SUM``."""
+    """Return sums per key; a sum that might overflow is capped just above ``LARGEST_SUM``."""
     sums = np.zeros(count, dtype=np.int64)
     np.add.at(sums, codes, units)
     roughly = np.bincount(codes, weights=units, minlength=count)
@@ -98,5 +98,5 @@ def _sums(codes: Ints, units: Ints, count: int) -> Ints:
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> Floats:
-    """Give a column's numbers, NaN for what is none."""
+    """Return a column's numbers, NaN for values that are not numbers."""
     return number_column(frame[name]).numbers

@@ -1,10 +1,10 @@
-"""Rule: where ledger and broker disagree and nobody has explained why, a position may only shrink.
+"""Rule: while an unexplained break between ledger and broker is open, a position may only shrink.
 
 A symbol with an open break (``engine.reconciliation.breaks_found``), or any symbol of an account with one
 that names no symbol, takes no order but one that makes the position smaller whatever else fills: a sell of at
 most the position less working and allowed sells, a buy likewise of a short one. That holds under either
-projection. An account whose books were not compared (a row with ``compared`` false) is unavailable, but for
-the breaks that are known of it. The verdict is given by ``engine.risk.scan``. Source: DESIGN
+projection. An account whose books were not compared (a row with ``compared`` false) is unavailable, except
+for its known breaks. ``engine.risk.scan`` returns the verdict. Source: DESIGN
 (reconciliation); SEC 34-70694 on Knight Capital, ¶¶18-20 (positions that no book explained, while orders went
 on).
 """
@@ -23,15 +23,16 @@ from engine.risk.keys import PositionKeys
 from engine.risk.max_position_size_exceeded import Exposure
 
 EXPLAINED, BROKEN, UNKNOWN = 0, 1, 3
-"""Of a key: no break, an open one, or nobody can say."""
+"""States of a key: no break, an open break, or unknown."""
 
 
 @dataclass(frozen=True)
 class OpenBreaks:
-    """What the scan needs where there is any break at all (``watched``); else the arrays are empty.
+    """The open breaks for the scan; where there are none (``watched`` off), the arrays are empty.
 
-    ``state`` per key; ``buys`` and ``sells`` per key, in units: what works, to which the scan adds what it
-    allows. Where a break is, only orders that shrink the position are allowed, so these sums stay below it.
+    ``state`` per key; ``buys`` and ``sells`` per key, in units: working orders, to which the scan adds those
+    it allows. With an open break only orders that shrink the position are allowed, so these sums never exceed
+    it.
     """
 
     watched: bool
@@ -41,7 +42,7 @@ class OpenBreaks:
 
 
 def open_breaks(held: Exposure, inputs: RiskInputs) -> OpenBreaks:
-    """Lay the open breaks out by the batch's keys; a row that names no account could be anybody's."""
+    """Return the open breaks by the batch's keys; a row without an account makes all keys unknown."""
     if inputs.unreconciled is not None and len(inputs.unreconciled) == 0:
         nothing = np.zeros(0, dtype=np.int64)
         return OpenBreaks(watched=False, state=np.zeros(0, dtype=np.int8), buys=nothing, sells=nothing)
@@ -50,7 +51,7 @@ def open_breaks(held: Exposure, inputs: RiskInputs) -> OpenBreaks:
 
 
 def nothing_known_of_breaks(keys: int) -> OpenBreaks:
-    """Give what makes every order unavailable."""
+    """Return the breaks that make every order unavailable."""
     nothing = np.zeros(keys, dtype=np.int64)
     return OpenBreaks(
         watched=True, state=np.full(keys, UNKNOWN, dtype=np.int8), buys=nothing, sells=nothing.copy()
@@ -75,7 +76,7 @@ def _states(keys: PositionKeys, breaks: pd.DataFrame | None) -> npt.NDArray[np.i
 
 
 def _compared(breaks: pd.DataFrame) -> Mask:
-    """Return which rows are breaks; all others, whatever they hold, say that nothing was compared."""
+    """Return which rows are breaks; all others mean that the books were not compared."""
     if "compared" not in breaks:
         return np.ones(len(breaks), dtype=bool)
     return np.array([cell is True or cell is np.True_ for cell in breaks["compared"]], dtype=bool)

@@ -1,9 +1,9 @@
-"""The sequential rules, in one function: the definition of what the gate allows.
+"""The sequential rules, in one function: the definition of what the rule book allows.
 
-Intents are taken one after the other. Each is judged against the state left by the *allowed* intents
-before it; a refused one leaves no trace. Rules that look at one row only were judged before and come in as
-``open_row``. The function is plain Python over lists and, unchanged, numba over numpy arrays; so it calls
-nothing and uses no features that the two would read differently.
+Intents are judged one after the other, each against the state left by the *allowed* intents before it; a
+refused one changes nothing. Rules that depend on one row only were judged before and come in as ``open_row``.
+The function runs as plain Python over lists and, unchanged, compiled by numba over numpy arrays; so it calls
+no other function and uses only features that behave the same in both.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def scan(
     ``position``, ``buys``, ``sells`` (units; under the net projection ``buys`` holds buys less sells) and
     whether they are ``known``. Where any break is open (``watched``), per key also ``break_state`` (0 none,
     1 open, 3 unknown), and ``break_buys``, ``break_sells`` (units, under either projection). Verdicts: 0
-    pass, 1 fail, 2 off, 3 unavailable; those of ``unreconciled_out`` come in as 0. Figures that can't be had
-    stay as they came in. The state (``trades, buys, sells, break_buys, break_sells, known, id_taken``) is
-    changed in place.
+    pass, 1 fail, 2 off, 3 unavailable; those of ``unreconciled_out`` come in as 0. Figures that are
+    unavailable keep their initial value. The state (``trades, buys, sells, break_buys,
+    break_sells, known, id_taken``) is changed in place.
     """
     for row in range(len(open_row)):
         repeated = id_taken[first_row[row]]

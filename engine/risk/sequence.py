@@ -1,4 +1,4 @@
-"""Around the scan: its arrays laid out from batch, inputs and limits, its answers turned into columns."""
+"""The scan's arrays, built from batch, inputs and limits, and its results as columns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STATEFUL = (
 
 @dataclass(frozen=True)
 class Sequence:
-    """The scan's answers: a verdict per rule and row, the figures, and which rules raised."""
+    """The scan's results: a verdict per rule and row, the figures, and the errors of rules that raised."""
 
     allowed: Mask
     verdicts: Mapping[str, Verdicts]
@@ -41,7 +41,7 @@ class Sequence:
 
 
 def judge_in_sequence(batch: Batch, inputs: RiskInputs, config: RiskConfig, open_row: Mask) -> Sequence:
-    """Judge the rules that depend on what was allowed before. ``open_row``: no other rule refuses the row."""
+    """Return the verdicts of the sequential rules. ``open_row``: rows that no other rule refuses."""
     raised: dict[str, str] = {}
     worst_case = config.position_projection == "worst_case"
     accounts = AccountKeys.of(batch)
@@ -108,7 +108,7 @@ def _run_scan(columns: tuple[object, ...], out: tuple[np.ndarray, ...], rows: in
     if use_compiled(rows):
         compiled(scan)(*columns, *out)
         return True
-    # Plain Python reads and writes lists several times faster than numpy arrays, one item at a time.
+    # Item by item, plain Python reads and writes lists several times faster than numpy arrays.
     lists = [column.tolist() for column in out]
     scan(*(c.tolist() if isinstance(c, np.ndarray) else c for c in columns), *lists)
     for column, values in zip(out, lists, strict=True):

@@ -1,4 +1,4 @@
-"""The four answers a rule can give, as codes; ``schema.VERDICTS`` has their names in this order."""
+"""The four verdicts of a rule, as codes; ``schema.VERDICTS`` has their names in this order."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Verdicts = npt.NDArray[np.int8]
 
 
 def fail_where(breach: Mask) -> Verdicts:
-    """Give FAIL where ``breach`` is true and PASS elsewhere."""
+    """Return FAIL where ``breach`` is true and PASS elsewhere."""
     return breach.astype(np.int8)
 
 
 def everywhere(verdict: int, rows: int) -> Verdicts:
-    """Give the same verdict for every row."""
+    """Return the same verdict for every row."""
     return np.full(rows, verdict, dtype=np.int8)

@@ -1,6 +1,6 @@
-"""The accounts file, as far as its text goes: the accounts that it names, each a table of known settings.
+"""Parsing of the accounts file: the accounts that it names, each a table of known settings.
 
-Whether they make sense together, and where the keys are, is ``engine.accounts.configured``'.
+``engine.accounts.configured`` checks the settings against each other and reads the keys.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SETTINGS_OF_ACCOUNT = ("paper", *_TEXTS)
 
 
 def listed_accounts(path: str) -> dict[str, dict[str, Any]]:
-    """Give what the file says of each account, by name: ``SETTINGS_OF_ACCOUNT`` of the right types.
+    """Return the settings of each account in the file, by name: ``SETTINGS_OF_ACCOUNT``, of the right types.
 
     Raises ``ConfigurationError``.
     """
@@ -84,7 +84,7 @@ def _check_account(path: str, name: str, said: object) -> None:
 
 
 def _what_is_wrong(said: Mapping[str, Any]) -> str:
-    """Return what is wrong with the file as a whole, and what to write; empty where it holds accounts."""
+    """Return what is wrong with the file as a whole, and the remedy; empty where it holds accounts."""
     name = "NAME is what intents write as broker_account_id"
     expected = f"expected a table [accounts.NAME] for each account, where {name}"
     accounts = said.get("accounts")

@@ -1,4 +1,4 @@
-"""Keys and host of Alpaca, as they are set: refused before anything is asked of anybody, and never shown."""
+"""Checks of Alpaca's keys and host, before any request is sent; keys are never shown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_SHOWN = 16  # of a text without a dot, which no host's name is
 
 
 def checked_key(variable: str, given: str | None) -> str:
-    """Give a key, from the named environment variable where it isn't given. Raises ``ConfigurationError``."""
+    """Return a key; None for ``given`` reads the environment variable. Raises ``ConfigurationError``."""
     key = (os.environ.get(variable, "") if given is None else given).strip()
     if not key:
         raise ConfigurationError(
@@ -35,7 +35,7 @@ def checked_key(variable: str, given: str | None) -> str:
 
 
 def checked_host(text: str) -> str:
-    """Give a trading host as ``scheme://name[:port]``: https, or http on loopback, and nothing beside it.
+    """Return a trading host as ``scheme://name[:port]``, with https, or http on loopback.
 
     Raises ``ConfigurationError``.
     """
@@ -55,7 +55,7 @@ def checked_host(text: str) -> str:
 
 
 def _shown_host(text: str) -> str:
-    """Return a host as an error shows it, but nothing of what may be a secret or hold one."""
+    """Return a host for an error message, without anything that may be a secret."""
     has_more = re.search("[@?#]", text) is not None
     is_named = "." in text or len(text.strip()) <= _LONGEST_SHOWN
     return shown_text(text) if is_named and not has_more else "not a host"

@@ -1,8 +1,8 @@
-"""Names of environment variables that were probably meant for a setting and are none.
+"""Names of environment variables that look like a setting and are not one.
 
-A misspelt limit is wired to nothing. A name that can only be meant for this engine is an error; one that
-other programs use as well, such as ``APCA_API_KEY_ID``, is noticed, and becomes part of the error where the
-setting that was meant is missing.
+A misspelt limit has no effect. A name that can only be meant for this engine is an error. One that other
+programs use as well, such as ``APCA_API_KEY_ID``, is a remark, and part of the error where the setting that
+was meant is missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _OWN = ("EXEC_", "EXECUTION_")
 _BROKERS = ("ALPACA_", "APCA_")
 _CLOSE, _VERY_CLOSE = 0.85, 0.9
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
-"""Names that Kubernetes sets for every service, one called execution-engine, say."""
+"""Names that Kubernetes sets for every service, such as one called execution-engine."""
 
 _KEY, _SECRET, _HOST = "ALPACA_API_KEY", "ALPACA_SECRET_KEY", "ALPACA_TRADING_HOST"
 _OF_OTHERS = {
@@ -26,11 +26,11 @@ _OF_OTHERS = {
     "BASEURL": _HOST, "APIBASEURL": _HOST, "URL": _HOST, "APIURL": _HOST, "HOST": _HOST, "APIHOST": _HOST,
     "ENDPOINT": _HOST, "TRADINGURL": _HOST, "PAPER": _HOST, "ENV": _HOST,
 }  # fmt: skip
-"""What other programs call key, secret and host of Alpaca, without ``ALPACA_`` or ``APCA_``."""
+"""Other programs' names of Alpaca's key, secret and host, without ``ALPACA_`` or ``APCA_``."""
 
 
 def is_wrong(name: str, known: Collection[str]) -> bool:
-    """Return whether a name can only be meant for a setting of this engine, and is none."""
+    """Return whether a name can only be meant for a setting of this engine, and is not one."""
     if name in known or _SERVICE_LINK.search(name):
         return False
     if name.upper().startswith(_OWN):
@@ -40,7 +40,7 @@ def is_wrong(name: str, known: Collection[str]) -> bool:
 
 
 def why_wrong(name: str, known: Collection[str]) -> str:
-    """Return what is wrong with such a name, and what to do."""
+    """Return what is wrong with such a name, and the remedy."""
     meant = _meant(name, known, cutoff=_CLOSE)
     return f"{name} is no setting of the engine. {f'Did you mean {meant}?' if meant else 'Unset it.'}"
 
@@ -50,7 +50,7 @@ def unread_names(
 ) -> dict[str, str]:
     """Return the variables that may be meant for a setting and are not read, with the setting that is meant.
 
-    Names that are wrong aren't among them. "" where no setting is near. ``used`` are variables that the
+    The setting is "" where none is near. Names that are errors are left out. ``used``: variables that the
     accounts file names.
     """
     found = {}
@@ -80,7 +80,7 @@ def _meant(name: str, known: Collection[str], *, cutoff: float) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _nearest(name: str, known: tuple[str, ...], cutoff: float) -> str | None:
-    """Return the known name that is nearest, of those about as long; each question is asked several times."""
+    """Return the nearest known name of similar length; cached, since names are looked up several times."""
     by_fold = _by_fold(known)
     fold = _folded(name)
     if fold in by_fold:

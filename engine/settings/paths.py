@@ -1,8 +1,8 @@
-"""Paths of files and folders as a setting or an option names them.
+"""Paths of files and folders in settings and options.
 
-A shell expands ``~`` and variables and takes quotes away; systemd, cron, ``docker --env-file`` and Cloud Run
-don't. What such a text names is then a new, empty folder beside the one that was meant, so ``~`` is expanded
-here, and every other sign of a text that was not read as it was meant is refused.
+A shell expands ``~`` and variables and removes quotes; systemd, cron, ``docker --env-file`` and Cloud Run
+don't. Used as it is, such a text would name a new, empty folder instead of the intended one. So ``~`` is
+expanded here, and every other sign of unexpanded text is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COMMENT = re.compile(r"\s#")
 def as_path(name: str, text: str) -> str:
     """Return the path of a file or folder of this machine, with ``~`` expanded.
 
-    Raises ``ConfigurationError`` for text that was probably not read as it was meant.
+    Raises ``ConfigurationError`` for text that is probably not the intended path.
     """
     why = why_no_path(text)
     if why:
@@ -40,7 +40,7 @@ def expanded(text: str) -> str:
 
 
 def why_no_path(text: str) -> str | None:
-    """Return what was expected instead of a text and what to write, None where it can be meant as a path."""
+    """Return what was expected and the remedy, None where the text may be a path."""
     if not text.strip():
         return "expected a path. Write one, or unset it."
     if not is_visible(text):

@@ -1,7 +1,7 @@
-"""Which values of the environment are secrets, wherever they were pasted, and what keeps them out of sight.
+"""Detection and masking of secrets in the environment.
 
-Whatever is printed or logged passes ``hider``: of keys and passwords that the environment holds nothing is
-shown, not even where one was set under another name than the engine's, or as another setting's value.
+All printed and logged text passes ``hider``: no key or password of the environment is ever shown, even one
+that was set under another name than the engine's, or as another setting's value.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _SHORTEST_PASSWORD = 8
 
 
 def hider(env: Mapping[str, str]) -> Callable[[str], str]:
-    """Return a function that blots the secrets of an environment out of a text."""
+    """Return a function that masks the secrets of an environment in a text."""
     return _hider_of(tuple(dict.fromkeys(secrets_in(env))))
 
 
 def secrets_in(env: Mapping[str, str]) -> Iterator[str]:
-    """Return the secrets in an environment; shorter ones than no key has are none, and neither are paths."""
+    """Return the secrets in an environment; values too short for a key, and paths, are not secrets."""
     for name, given in env.items():
         text = given.strip()
         if name == "DATABASE_URL":
@@ -55,9 +55,9 @@ def _is_one_word(text: str) -> bool:
 
 
 def _passwords(url: str) -> Iterator[str]:
-    """Return the password of a database's address, as it is written and as it is meant.
+    """Return the password of a database's address, as written and decoded.
 
-    One that stands in the rest of the address too, as its user say, is no secret that could be hidden.
+    A password that is also in the rest of the address, such as the user's name, can't be hidden.
     """
     try:
         found = {urlsplit(url).password or ""}

@@ -1,6 +1,6 @@
-"""How the text of a setting becomes its value: strictly, one function for each kind of value.
+"""Strict parsing of settings, one function for each kind of value.
 
-Each takes the setting's name and its text and raises ``ConfigurationError`` for what it can't read.
+Each takes the setting's name and its text and raises ``ConfigurationError`` for text that it can't read.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ DECIMALS = 9
 _SHORTEST_TIMEOUT_S, _LONGEST_TIMEOUT_S = 0.1, 600
 _SIZE_DIGITS = 12
 LONGEST_S = 1e9
-"""About 31 years: as good as none, and far from where dates end."""
+"""About 31 years: in effect no limit, and far from the largest date."""
 
 _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
-"""Names in a time zone database that say another thing on each machine, or nothing."""
+"""Names in a time zone database that differ between machines, or have no meaning."""
 
 Projection = Literal["worst_case", "net"]
 PROJECTIONS = ("worst_case", "net")
@@ -61,7 +61,7 @@ def as_quantity(name: str, text: str) -> float:
 
 
 def _representable(number: Decimal) -> bool:
-    """Tell whether a float64 carries the number exactly: by its digits, less zeros that say nothing."""
+    """Return whether a float64 carries the number exactly, by its digits without outer zeros."""
     _, digits, exponent = number.as_tuple()
     significant = "".join(map(str, digits)).strip("0")
     behind_the_point = -int(exponent) - (len(digits) - len("".join(map(str, digits)).rstrip("0")))
@@ -136,19 +136,19 @@ def as_text(name: str, text: str) -> str:
 
 
 def as_name(name: str, text: str) -> str:
-    """Return a name, trimmed: what is seen of it is all of it."""
-    said = trimmed(text)
-    _refuse_key(name, said)
-    if not 0 < len(said) <= TEXT_LENGTH or not is_plain(said):
+    """Return a name, trimmed, of visible characters only."""
+    value = trimmed(text)
+    _refuse_key(name, value)
+    if not 0 < len(value) <= TEXT_LENGTH or not is_plain(value):
         raise ConfigurationError(
             f"{name} is {shown_text(text)}; expected 1 to {TEXT_LENGTH} characters, {VISIBLE}, "
             f"{NORMAL}. Type it anew, or unset it."
         )
-    return said
+    return value
 
 
 def as_timeout(name: str, text: str) -> float:
-    """Return the seconds after which a request is given up."""
+    """Return the timeout of a request in seconds."""
     seconds = as_seconds(name, text)
     if not _SHORTEST_TIMEOUT_S <= seconds <= _LONGEST_TIMEOUT_S:
         raise ConfigurationError(
@@ -191,7 +191,7 @@ def has_zone(zone: str) -> bool:
 
 
 def as_database_url(name: str, text: str) -> str:
-    """Return an address that libpq takes; its value is part of no message, since it may hold a password."""
+    """Return an address that libpq accepts; messages never show it, since it may hold a password."""
     url = text.strip()
     scheme, found, _ = url.partition("://")
     if (found and scheme not in {"postgres", "postgresql"}) or (not found and "=" not in url):
@@ -215,7 +215,7 @@ def as_store(name: str, text: str) -> str:
 
 
 def _refuse_key(name: str, text: str) -> None:
-    """Refuse a key or secret in place of a name, which would be recorded and shown everywhere."""
+    """Refuse a key or secret in place of a name, since names are recorded and shown."""
     if is_key(text):
         raise ConfigurationError(
             f"{name} is {shown_text(text)}: it looks like a key or secret; expected a name. Unset it, and "

@@ -44,7 +44,7 @@ PAPER_HOST = "https://paper-api.alpaca.markets"
 
 @dataclass(frozen=True)
 class Setting:
-    """One environment variable: how it is read, what it is when unset, and what it means.
+    """One environment variable: its parser, its default and its meaning.
 
     ``secret``: its value is never shown; of a URL, all but the password is.
     """
@@ -134,7 +134,7 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 def read_setting(name: str, env: Mapping[str, str]) -> Any:
-    """Give one setting's parsed value, its default where it is unset or empty, or None.
+    """Return one setting's parsed value, its default where it is unset or empty, or None.
 
     Raises ``ConfigurationError`` where the value can't be read.
     """
@@ -148,7 +148,7 @@ def read_setting(name: str, env: Mapping[str, str]) -> Any:
 
 
 def check_names(env: Mapping[str, str]) -> None:
-    """Refuse names that look like settings and are none.
+    """Check that no name looks like a setting without being one.
 
     Raises ``ConfigurationError``.
     """
@@ -157,7 +157,7 @@ def check_names(env: Mapping[str, str]) -> None:
 
 
 def wrong_names(env: Mapping[str, str]) -> dict[str, ConfigurationError]:
-    """Return what is wrong with names that look like settings and are none, by name."""
+    """Return the errors of names that look like settings and are not, by name."""
     wrong = [name for name in env if is_wrong(name, _BY_NAME)]
     return {name: ConfigurationError(why_wrong(name, _BY_NAME)) for name in wrong}
 
@@ -211,7 +211,7 @@ class RiskConfig:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> RiskConfig:
-        """Read the limits from environment variables (``os.environ`` by default).
+        """Return the limits from environment variables (``os.environ`` by default).
 
         Raises ``ConfigurationError``.
         """
@@ -227,7 +227,7 @@ class RiskConfig:
 
 
 def _account_names(env: Mapping[str, str]) -> frozenset[str]:
-    """Give the accounts that may trade, empty for any."""
+    """Return the accounts that may trade, empty for any."""
     account, path = read_setting("EXEC_BROKER_ACCOUNT_ID", env), read_setting("EXEC_ACCOUNTS_FILE", env)
     if not path:
         return frozenset([account] if account else [])
@@ -244,7 +244,7 @@ def _account_names(env: Mapping[str, str]) -> frozenset[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings:
-    """Where positions and ledger are kept, each chosen for itself; None: in the data folder's ``engine.db``.
+    """Where positions and ledger are kept, chosen independently; None: in the data folder's ``engine.db``.
 
     ``embedded_is_meant``: a live run may use that file as well. ``timeout_s``: bound of every answer.
     ``group_access``: the group of this user may read what is created in the data folder.
@@ -275,7 +275,7 @@ class StoreSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class GateSettings:
-    """What the live gate asks of the environment; ``heartbeat_document`` is None where there is none."""
+    """The settings of the gate before live trading; ``heartbeat_document`` is None where unset."""
 
     agent_mode: str
     heartbeat_document: str | None
@@ -293,16 +293,16 @@ class GateSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class IntakeLimits:
-    """The limits that a file of the inbox is read within; one beyond them is quarantined whole.
+    """The limits for files of the inbox; a file beyond them is quarantined whole.
 
-    ``max_file_bytes``: as it lies in the inbox. ``max_unpacked_bytes``: its content unpacked, and laid out
-    as columns. ``max_columns``: of JSON, different keys. ``max_keys``: of one row, those of nested objects
-    included. ``max_refused_rows``: refused rows beside which the good ones are taken. ``max_depth``: folders
-    below each other; what lies deeper is left.
+    ``max_file_bytes``: size in the inbox. ``max_unpacked_bytes``: size of the content when unpacked, and as
+    columns. ``max_columns``: for JSON, different keys. ``max_keys``: keys of one row, those of nested objects
+    included. ``max_refused_rows``: the most refused rows with which the good rows of a file are accepted.
+    ``max_depth``: levels of folders; files in deeper ones are left.
 
-    A run reads ``max_files`` files and ``max_total_bytes`` of them, as they lie in the inbox and laid out as
-    columns, and no further file once it has ``max_rows`` rows or ``max_refused_rows`` refused ones: the
-    next run takes the rest.
+    A run reads at most ``max_files`` files and ``max_total_bytes`` (the larger of file and columns), and no
+    further file once it has ``max_rows`` rows or ``max_refused_rows`` refused ones: the next run reads the
+    rest.
     """
 
     max_file_bytes: int = 1 << 28
@@ -338,10 +338,10 @@ DEFAULT_INTAKE = IntakeLimits()
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What a run needs to know besides its limits; ages and delays in seconds.
+    """The settings of a run besides its limits; ages and delays in seconds.
 
-    ``account``: the one that may trade, None for any, or where ``accounts_file`` names several.
-    ``disk_is_lost``: local folders vanish with the job, as those of a Cloud Run job do.
+    ``account``: the only one that may trade; None for any, or where ``accounts_file`` names several.
+    ``disk_is_lost``: local folders are lost when the job ends, as in a Cloud Run job.
     """
 
     data_dir: Path
@@ -363,7 +363,7 @@ class RunSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> RunSettings:
-        """Read the settings of a run from environment variables (``os.environ`` by default).
+        """Return the settings of a run from environment variables (``os.environ`` by default).
 
         Raises ``ConfigurationError``, also for unknown names.
         """
