@@ -1,4 +1,4 @@
-"""Several files to one batch: a fixed order, duplicates recognised, conflicts refused."""
+"""Assembly of files into one batch: rows in a fixed order, duplicates set aside, conflicts refused."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from engine.model.quantity import Mask
 from engine.model.schema import intents_schema
 
 MOST_CONFLICTS = 10_000
-"""Rows of a batch that are refused one by one since another order has their id; the others are counted."""
+"""The most rows that are refused one by one because another order has their id; the rest are counted."""
 _OWN_ID = "Give this order an id of its own, or leave the id out."
 DUPLICATE_REMEDY = "To mean it again, give it a client_intent_id or a created_at of its own."
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A row that says again what another row said: same account, id and content."""
+    """A row that repeats another row: same account, id and content."""
 
     file: str
     row: int
@@ -38,11 +38,11 @@ class Duplicate:
 
     @property
     def message(self) -> str:
-        """The finding in words, with what to do."""
+        """Return the finding as a sentence with the remedy."""
         return f"{self.file}:{self.row}: the same order as {self.said_in}. {DUPLICATE_REMEDY}"
 
     def record(self) -> dict[str, object]:
-        """Return the finding as it is written down."""
+        """Return the record of the finding."""
         return {
             "file": self.file,
             "row": self.row,
@@ -62,7 +62,7 @@ DUPLICATES_SCHEMA = pa.schema(
         ("said_in", pa.string()),
     ]
 )
-"""Rows that say again what another row said; a file twice as long as meant has a million of them."""
+"""Duplicates as a table; a large file that was written twice can have a million of them."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ def assemble(
     known: pa.Table,
     known_before: Mapping[IdentityRules, pa.Table] = _NOTHING_PREVIOUS,
 ) -> Assembled:
-    """Put files together in the order (created_at, file, row) and set repeated ids aside.
+    """Return the batch of some files, in the order (created_at, file, row), with repeated ids set aside.
 
-    Of two rows with the same account and id the one that comes first in that order stands; ``known`` rows
+    Of two rows with the same account and id the first in that order is kept; ``known`` rows
     (``KNOWN_SCHEMA``) come before all. Same content is a duplicate, other content a conflict. Rows that are
     ``known_before``, under other rules of identity, are recognised by the ids and contents under these.
     """
@@ -131,7 +131,7 @@ def assemble(
 
 
 def _kept(table: pa.Table, keep: Mask) -> pa.Table:
-    """Return the rows to keep; columns that say the same in every row are cut to length, uncopied."""
+    """Return the rows to keep; columns with one value in all rows are sliced, not copied."""
     rows, wanted = int(np.count_nonzero(keep)), pa.array(keep)
     columns = [
         column.slice(0, rows) if _is_constant(one_array(column)) else column.filter(wanted)
@@ -225,7 +225,7 @@ def _first_places(
 ) -> npt.NDArray[np.int64]:
     """Return, for each row, where its account and id come first: in ``known``, or behind it in the table.
 
-    Rows with one account and id share the place, also where only one of them had an id that is known under
+    Rows with one account and id share the place, even where only one of them has an id that is known under
     other rules. ``are_derived``: nothing is known, and all ids of the table are derived from the content.
     """
     rows = known.num_rows + table.num_rows
@@ -269,7 +269,7 @@ def _say_the_same(
 ) -> Mask:
     """Return which ``asked`` rows have the content of the row at their ``first`` place, under its rules.
 
-    Rows with a derived id do by the nature of it.
+    Rows with a derived id always do, since the id is derived from the content.
     """
     places, now = first[asked], table["content_hash"].to_numpy()
     is_known = places < known.num_rows
@@ -295,7 +295,7 @@ def _joined(accounts: pa.ChunkedArray, ids: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _origins(table: pa.Table, known: pa.Table, places: npt.NDArray[np.int64]) -> pa.Array:
-    """Return the places in words."""
+    """Return the places as text."""
     is_known = places < known.num_rows
     of_known = known["said_in"].take(pa.array(np.where(is_known, places, 0))) if known.num_rows else None
     rows = table.select(["source_file", "source_row"]).take(
@@ -309,9 +309,9 @@ def _origins(table: pa.Table, known: pa.Table, places: npt.NDArray[np.int64]) ->
 
 
 def _conflicts(aside: pa.Table, origins: pa.Array) -> tuple[list[RefusedRow], dict[str, int]]:
-    """Return the rows that say another thing under an id that is taken, and how many they are by file.
+    """Return the rows with another content under a used id, and their number by file.
 
-    Beyond ``MOST_CONFLICTS``, the rest of a file is one entry: a file of a million such rows is small.
+    Beyond ``MOST_CONFLICTS``, the rest of a file is one entry.
     """
     listed = aside.slice(0, MOST_CONFLICTS).to_pylist()
     said_in = origins.slice(0, MOST_CONFLICTS).to_pylist()
@@ -325,7 +325,7 @@ def _conflicts(aside: pa.Table, origins: pa.Array) -> tuple[list[RefusedRow], di
 
 def _rows_by_file(table: pa.Table) -> dict[str, int]:
     counts = table["source_file"].cast(pa.string()).value_counts().to_pylist()
-    return {said["values"]: said["counts"] for said in counts}
+    return {pair["values"]: pair["counts"] for pair in counts}
 
 
 def _conflict(said: Mapping[str, Any], origin: str) -> RefusedRow:

@@ -1,4 +1,4 @@
-"""Single characters in a file's bytes: how many there are, and where; three times as fast as ``bytes``."""
+"""Counts and positions of single characters in a file's bytes; three times as fast as ``bytes``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FEW_BYTES = 1 << 12
 
 
 def count_of(character: bytes, content: bytes) -> int:
-    """Return how often a single byte stands in some content."""
+    """Return the number of occurrences of a byte in some content."""
     if len(content) < _FEW_BYTES:
         return content.count(character)
     letters, wanted = np.frombuffer(content, dtype=np.uint8), ord(character)
@@ -21,7 +21,7 @@ def count_of(character: bytes, content: bytes) -> int:
 
 
 def places_of(character: bytes, content: bytes) -> npt.NDArray[np.int64]:
-    """Return where a single byte stands in some content."""
+    """Return the positions of a byte in some content."""
     letters, wanted = np.frombuffer(content, dtype=np.uint8), ord(character)
     found = [
         np.flatnonzero(letters[start : start + _PIECE_BYTES] == wanted) + start

@@ -1,10 +1,10 @@
-"""What a column's name says: a field, an order term under another name, an index, or metadata.
+"""Meaning of a column's name: a field, an order term under another name, an index, or metadata.
 
 An order term must never become metadata: a ``type`` of LIMIT that nothing reads is a market order. So a name
-that isn't a field's, but would change the order were it honoured, is refused with the field that was probably
-meant. Such are the names in ``order_terms``; a field in characters that look like its own (full-width,
-accented, Cyrillic); a field with something around it (``order.qty``, ``limit_price_usd``, ``qty_x`` of a
-merge); and a misspelt field, one letter off from six letters on, two from ten.
+that isn't a field's, but means something that would change the order, is refused with the field that was
+probably meant. Such are the names in ``order_terms``; a field in characters that look like its own
+(full-width, accented, Cyrillic); a field with something around it (``order.qty``, ``limit_price_usd``,
+``qty_x`` of a merge); and a misspelt field, one letter off from six letters on, two from ten.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from engine.model.schema import FIELD_BY_NAME
 from engine.text.printable import shown
 
 _LONGEST = 64
-"""Characters of the longest name that may be a term; in longer ones, terms are looked for."""
+"""Characters of the longest name that may be a term; longer ones are searched for terms."""
 _LOOKED_AT = 1_500
-"""Characters of a name that are looked at; the ledger keeps no longer ones."""
+"""Characters of a name that are examined; the ledger keeps no longer ones."""
 
 _INDEX = re.compile(r"unnamed: ?\d+([_.].*)?|__index_level_\d+__|index_level_\d+", re.IGNORECASE)
 _ONE_LETTER_OFF, _TWO_LETTERS_OFF = 6, 10
@@ -44,9 +44,9 @@ _OTHER_SCRIPT = "Latin letters"
 
 @dataclass(frozen=True)
 class OrderTerm:
-    """An order term under a name that is no field's. ``meant`` is a field, a choice of fields, or nothing.
+    """An order term under a name that is not a field's. ``meant``: a field, a choice of fields, or "".
 
-    ``usual``: values that say what holds anyway, in lower case; a row with one of them says nothing.
+    ``usual``: values that change nothing, in lower case; a row with one of them is accepted.
     """
 
     name: str
@@ -54,19 +54,19 @@ class OrderTerm:
     usual: frozenset[str] = frozenset()
 
     def is_said_by(self, value: object) -> bool:
-        """Return whether a value says anything of the order."""
+        """Return whether a value changes the order."""
         return not self.usual or str(value).strip().lower() not in self.usual
 
     @property
     def rule(self) -> str:
-        """What was expected, as the end of a sentence."""
+        """Return what was expected, as the end of a sentence."""
         if self.meant == _OTHER_SCRIPT:
             return "names in Latin letters, since an order term in other ones would not be recognised"
         return "every order term under the name of its field"
 
     @property
     def remedy(self) -> str:
-        """What to do, in sentences."""
+        """Return the remedy, as sentences."""
         free = "keep it in a metadata object if it is for information only"
         if self.meant == _OTHER_SCRIPT:
             return f"Rename it, or {free}."
@@ -82,7 +82,7 @@ def is_index_name(name: str) -> bool:
 
 @lru_cache(maxsize=10_000)
 def order_term(name: str) -> OrderTerm | None:
-    """Return what a column that is no field would say of the order, None where it is metadata."""
+    """Return the order term that a column without a field means, None where it is metadata."""
     if field_named(name) or is_index_name(name):
         return None
     meant = _meant(name[:_LOOKED_AT])
@@ -92,14 +92,14 @@ def order_term(name: str) -> OrderTerm | None:
 
 
 def _meant(name: str) -> str | None:
-    """Return the field, or the words for it, that a name means; empty where it is a term without a field."""
+    """Return the field, or the text for it, that a name means; "" for a term without a field."""
     spelt = plain(name)
     if spelt in _FREE:
         return None
     is_within_metadata = "." in name and plain(name.partition(".")[0]) == "metadata"
     meant = None if len(name) > _LONGEST else _MEANT.get(spelt)
     if meant is None and "." in name and not is_within_metadata:
-        inner = name.rpartition(".")[2]  # as json_normalize names what stood in an object
+        inner = name.rpartition(".")[2]  # the form of json_normalize for values of an object
         meant = field_named(inner) or _MEANT.get(plain(inner))
     if meant is None and len(name) <= _LONGEST:
         meant = next((said for said in map(_MEANT.get, _without_decoration(name)) if said is not None), None)
@@ -140,7 +140,7 @@ _PHRASES = {
 
 @cache
 def _long_synonyms() -> dict[str, list[str]]:
-    """Return the synonyms in which a letter may be wrong, by what they are less any one of their letters."""
+    """Return the synonyms that may have a wrong letter, by their text without any one letter."""
     found: dict[str, list[str]] = {}
     for names in SYNONYMS.values():
         for spelt in set(map(plain, names.split())):
@@ -155,7 +155,7 @@ def _shorter(spelt: str) -> set[str]:
 
 
 def _without_decoration(name: str) -> list[str]:
-    """Return a name less the words and numbers around it that change nothing, the longest rest first."""
+    """Return a name without the words and numbers around it that change nothing, the longest rest first."""
     said = words(name)
     front = next((i for i, word in enumerate(said) if word not in _IN_FRONT), len(said))
     behind = next(
@@ -166,7 +166,7 @@ def _without_decoration(name: str) -> list[str]:
 
 
 def _phrase_in(name: str) -> str | None:
-    """Return the field whose words stand in a name, None where the name speaks about that field."""
+    """Return the field whose words are in a name, None where the name is only about that field."""
     said = [_SAME_WORD.get(word, word) for word in words(name)]
     if not said or said[-1] in _ABOUT_A_TERM:
         return None
@@ -192,7 +192,7 @@ def _is_near(one: str, other: str, allowed: int) -> bool:
 
 
 def _distance(one: str, other: str) -> int:
-    """Return how many letters have to be changed, put in, left out or exchanged with their neighbour."""
+    """Return the edit distance: letters changed, inserted, deleted or swapped with their neighbour."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, start=1):

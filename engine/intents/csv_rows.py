@@ -1,7 +1,8 @@
-"""CSV to raw columns: every value stays the text that it is.
+"""CSV to raw columns: every value stays text.
 
-Arrow reads the records. What it would take in silence is looked at first: a quotation mark that is left
-open swallows the rest of a file, and a header of forty thousand names costs more than all rows below it.
+Arrow reads the records. Faults that Arrow accepts without an error are checked first: a quotation mark that
+is left open swallows the rest of a file, and a header of forty thousand names costs more than all rows below
+it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def read_csv(name: str, content: bytes, limits: IntakeLimits) -> RawTable:
     if b'"' in content and count_of(b'"', content) % 2:
         _check_quotes(name, content)
     if not content.endswith(_LINE_ENDS):
-        content += b"\n"  # without which Arrow takes a header alone for no file at all
+        content += b"\n"  # without it Arrow refuses a header without rows
         lines += 1
     table, ragged = _table(name, content, header, limits)
     if table.column_names != header:
@@ -69,7 +70,7 @@ def read_csv(name: str, content: bytes, limits: IntakeLimits) -> RawTable:
 def _table(
     name: str, content: bytes, header: list[str], limits: IntakeLimits
 ) -> tuple[pa.Table, list[csv.InvalidRow]]:
-    """Return the records that have as many fields as the header, and those that have not."""
+    """Return the records with as many fields as the header, and the other records."""
     from pyarrow import csv
 
     ragged: list[csv.InvalidRow] = []
@@ -97,7 +98,7 @@ def _table(
 
 
 def _type_of(column: str) -> pa.DataType:
-    """Return what a column is read as: fields as codes and their distinct texts, which are looked at once."""
+    """Return the type to read a column as: fields as codes and distinct texts, each checked once."""
     field = field_named(column)
     return _CODED if field is not None and field not in _EACH_ITS_OWN else pa.string()
 
@@ -184,7 +185,7 @@ def _line_starts(content: bytes) -> npt.NDArray[np.int64]:
 
 
 def _followed_lines(content: bytes) -> npt.NDArray[np.int64]:
-    """Return the lines on which records begin, as the standard library reads them; none where it can't."""
+    """Return the lines on which records begin by the standard library's reader; none where it can't read."""
     begins = list(_records(content, strict=False))
     return np.array([] if begins and begins[-1][1] else [line for line, _ in begins], dtype=np.int64)
 
@@ -206,7 +207,7 @@ def _records(content: bytes, *, strict: bool) -> Iterator[tuple[int, str]]:
 
 
 def _header(name: str, content: bytes, limits: IntakeLimits) -> list[str]:
-    """Return the names of the columns as they stand in the file. Raises ``UnreadableFile``."""
+    """Return the names of the columns as written in the file. Raises ``UnreadableFile``."""
     header, is_whole = _first_record(name, content)
     names = [column.strip() for column in header]
     if len(names) > limits.max_columns:
@@ -214,7 +215,7 @@ def _header(name: str, content: bytes, limits: IntakeLimits) -> list[str]:
     if not is_whole:
         raise record_too_large(name, "the header")
     _check_separator(name, names)
-    if not any(map(field_named, names)):  # then it is a row, which would be lost
+    if not any(map(field_named, names)):  # it is a row, which would be lost
         raise UnreadableFile(
             f"{name}: the first line names no field of an intent, but {shown(', '.join(names))}",
             remedy=f"Begin with a header: {_HEADER}.",
@@ -232,7 +233,7 @@ def _header(name: str, content: bytes, limits: IntakeLimits) -> list[str]:
 
 
 def _first_record(name: str, content: bytes) -> tuple[list[str], bool]:
-    """Return the first record, and whether it ends within what is looked at."""
+    """Return the first record, and whether it ends within the examined part."""
     import csv as standard_csv
 
     beginning = content[:_HEADER_BYTES]
@@ -252,8 +253,8 @@ def _first_record(name: str, content: bytes) -> tuple[list[str], bool]:
 def _check_separator(name: str, names: list[str]) -> None:
     """Raise ``UnreadableFile`` where columns aren't separated by commas.
 
-    Files with other separators come from places that write a comma, or a point, into numbers for something
-    else than we do: 1.000 is a thousand there. None of them is guessed at.
+    Files with other separators come from places where commas and points in numbers have another meaning:
+    1.000 is a thousand there. The reader never guesses.
     """
     if names[0].lower().startswith("sep="):
         remedy = "Delete that line, and separate columns by commas."

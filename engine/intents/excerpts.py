@@ -1,6 +1,6 @@
-"""What a record keeps of a refused row: as much as helps, never a hundred megabytes of one cell.
+"""Excerpts of refused rows for the record, of bounded size.
 
-The file itself is kept whole, byte for byte, so nothing is lost by it.
+The file itself is kept whole, byte for byte, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ _CELL = 8
 
 
 def room_for_each(rows: int) -> int:
-    """Return how many characters of each of so many refused rows are kept."""
+    """Return how many characters are kept of each refused row, by the number of such rows."""
     return max(_FEWEST, min(_MOST, _ALL_ROWS // max(1, rows)))
 
 
 def cells_for_each(rows: int) -> int:
-    """Return how many columns of each of so many refused rows can be kept at most."""
+    """Return the most columns that are kept of each refused row, by the number of such rows."""
     return room_for_each(rows) // _CELL + 1
 
 
@@ -29,7 +29,7 @@ def excerpt(value: Any, room: int) -> Any:
 
 
 def _excerpt(value: Any, room: int) -> tuple[Any, int]:
-    """Return what is kept of a value, and the room that is left."""
+    """Return the kept part of a value, and the remaining room."""
     if isinstance(value, str | bytes):
         longest = max(0, min(room, _LONGEST_TEXT))
         if len(value) <= longest:

@@ -64,7 +64,7 @@ def read_raw(name: str, content: bytes, limits: IntakeLimits = DEFAULT_INTAKE) -
 
 
 def _check_text(name: str, content: bytes) -> None:
-    """Raise ``UnreadableFile`` for text that is, at first sight, not UTF-8."""
+    """Raise ``UnreadableFile`` for text whose first bytes show that it is not UTF-8."""
     for mark, encoding in _OTHER_BOMS.items():
         if content.startswith(mark):
             raise UnreadableFile(f"{name}: {encoding} text", remedy=_AS_UTF8)

@@ -8,7 +8,7 @@ from engine.errors import UnreadableFile
 from engine.intents.limits import beyond
 from engine.settings.variables import IntakeLimits
 
-_GZIP = 31  # zlib's word for: a gzip header, the largest window
+_GZIP = 31  # zlib's code for a gzip header and the largest window
 _PIECE_BYTES = 1 << 14  # what is copied again for each member
 _MOST_MEMBERS = 100_000
 
@@ -24,7 +24,7 @@ def unpacked(name: str, content: bytes, limits: IntakeLimits) -> bytes:
         rest = content[start : start + _PIECE_BYTES]
         while rest:
             if member.eof:
-                rest = rest.lstrip(b"\0")  # with which some writers fill up the last block
+                rest = rest.lstrip(b"\0")  # some writers pad the last block with them
                 if not rest:
                     break
                 member = zlib.decompressobj(_GZIP)

@@ -1,4 +1,4 @@
-"""Which rows may have an account and id in common with another one: by hash, before any text is compared."""
+"""Rows that may share account and id with another row, found by hash before any text is compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 _WORD = 8
 _LONGEST = 48
-"""Characters of an id that are looked at; a well-formed one has no more."""
+"""Characters of an id that are hashed; a well-formed one has no more."""
 _ROWS_AT_ONCE = 16_384
 _PLACES_OF_EACH, _FEWEST_PLACES = 16, 1 << 16
 
@@ -37,7 +37,7 @@ def may_be_repeated(tables: list[pa.Table]) -> Mask:
 
 
 def among_repeated(hashes: Words) -> Mask:
-    """Return which hashes stand more than once; by chance some others are among them."""
+    """Return which hashes occur more than once; by chance some others are among them."""
     ordered = np.sort(hashes)
     shared = ordered[1:][ordered[1:] == ordered[:-1]]
     if not len(shared):

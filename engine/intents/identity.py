@@ -1,8 +1,8 @@
-"""What makes two rows the same order: content hashes and derived ids.
+"""Identity of rows: content hashes and derived ids, by which two rows are the same order.
 
-A row's content is hashed field by field in a fixed layout of eight bytes each, so that it depends on what
-the row says and on nothing else: not on the file's format or name, its other rows, or absent columns. So
-equal rows are one order, wherever they stand.
+A row's content is hashed field by field in a fixed layout of eight bytes each, so that the hash depends on
+the row's values only: not on the file's format or name, its other rows, or absent columns. So equal rows are
+one order, in whatever file they are.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ were metadata, and symbols counted as they were written."""
 
 @dataclass(frozen=True)
 class IdentityRules:
-    """What identifies a row: the version of the rules, and the names in metadata that don't count, folded."""
+    """The rules of identity: their version, and the names in metadata that don't count, folded."""
 
     version: int = IDENTITY_VERSION
     ignores: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, ignored_names: Iterable[str]) -> IdentityRules:
-        """Return today's rules with these names in metadata left out."""
+        """Return the current rules with these names in metadata left out."""
         return cls(IDENTITY_VERSION, frozenset(map(folded, ignored_names)))
 
     @classmethod
@@ -52,7 +52,7 @@ class IdentityRules:
         return cls(int(recorded["version"]), frozenset(map(folded, recorded["ignores"])))
 
     def record(self) -> dict[str, object]:
-        """Return the rules as ``run.json`` keeps them."""
+        """Return the record of the rules for ``run.json``."""
         return {"version": self.version, "ignores": sorted(self.ignores)}
 
 
@@ -72,7 +72,7 @@ def content_digests(
 
 
 def _few_hashes(words: Sequence[Word], rows: int) -> Words:
-    """Return what ``row_hashes`` does; faster for a few rows."""
+    """Return the same as ``row_hashes``; faster for a few rows."""
     layout = np.empty((rows, len(words)), dtype=np.uint64)
     for place, column in enumerate(words):
         layout[:, place] = column
@@ -96,7 +96,7 @@ def derived_ids(digests: Words) -> pa.Array:
 
 @cache
 def _hexadecimals() -> npt.NDArray[np.uint32]:
-    """Return the four characters that each pair of bytes is written as."""
+    """Return the four hexadecimal characters of each pair of bytes."""
     pairs = np.arange(1 << 16, dtype=np.uint16).tobytes()
     return np.frombuffer(pairs.hex().encode(), dtype=np.uint32)
 
@@ -108,7 +108,7 @@ def _column_words(name: str, default: str | None, column: Column | None) -> Word
         hashes = [_hash(str(value)) for value in column.values]
         return np.array([*hashes, _missing(name, default)], dtype=np.uint64)[column.codes]
     if isinstance(column, NumberColumn):
-        numbers = column.numbers + 0.0  # of two zeros one
+        numbers = column.numbers + 0.0  # -0.0 counts as 0.0
         return np.where(np.isnan(numbers), np.uint64(0), ~numbers.view(np.uint64))
     if isinstance(column, TimeColumn):
         return np.where(column.given, column.us.view(np.uint64) + np.uint64(1), np.uint64(0))

@@ -1,6 +1,6 @@
 """JSON objects to columns: of one type where all values of a key have it, else of text.
 
-A value then reads as it would in a column of its like: its neighbours don't matter.
+A value is read the same whatever its neighbours are.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from engine.settings.variables import IntakeLimits
 
 _NUMBERS = {"quantity", "number"}
 _SPARSE = 4
-"""Where less than one cell in so many has a value, columns are built from these alone."""
+"""Where fewer than one in this many cells have a value, columns are built from the values alone."""
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """A record in which keys stand more than once, each with the values that it was given."""
+    """A record with repeated keys, each with all its values."""
 
     record: dict[str, Any]
     values: dict[str, list[Any]]
@@ -52,7 +52,7 @@ class RecordColumns:
         self._refused: list[RefusedRow] = []
 
     def add(self, numbers: list[int], records: list[Any]) -> None:
-        """Take in records, with the number of each in its file. Raises ``UnreadableFile`` beyond a limit."""
+        """Add records, with the number of each in its file. Raises ``UnreadableFile`` beyond a limit."""
         if len(self._numbers) + len(self._refused) + len(records) > self._limits.max_rows:
             raise beyond(self._name, self._limits, "max_rows")
         if not set(map(type, records)) <= {dict}:
@@ -70,7 +70,7 @@ class RecordColumns:
             chunks.append(pa.nulls(len(self._numbers) - sum(map(len, chunks))))
 
     def table(self) -> RawTable:
-        """Return all that was taken in."""
+        """Return the table of all added records."""
         columns = {name: joined(name, chunks) for name, chunks in self._chunks.items()}
         numbers = np.array(self._numbers, dtype=np.int64)
         return RawTable(len(numbers), columns, numbers, self._refused, names_differ_by_row=True)
@@ -80,7 +80,7 @@ class RecordColumns:
             return {}
         names = tuple(records[0])
         if 1 < len(names) <= self._limits.max_columns and set(map(len, records)) == {len(names)}:
-            with suppress(KeyError):  # all have the same keys: taken row by row, in one go
+            with suppress(KeyError):  # all have the same keys: transposed at once
                 by_name = zip(*map(itemgetter(*names), records), strict=True)
                 return {name: _array(name, values) for name, values in zip(names, by_name, strict=True)}
         names = tuple(dict.fromkeys(name for record in records for name in record))
@@ -106,7 +106,9 @@ class RecordColumns:
     def _refusal(self, number: int, record: Any) -> RefusedRow:
         if isinstance(record, Repeats):
             rule, remedy = "one value", "Write each key once in an object."
-            problems = [Problem(self._name, number, *said, rule, remedy) for said in record.values.items()]
+            problems = [
+                Problem(self._name, number, *repeated, rule, remedy) for repeated in record.values.items()
+            ]
             return RefusedRow(tuple(problems), record.record)
         if isinstance(record, TooDeep):
             rule, remedy = "an object with few levels", "Write it flatter."
@@ -117,7 +119,7 @@ class RecordColumns:
 
 
 def _kind_of(name: str) -> str:
-    """Return the kind of the field that a key is; other keys hold any JSON."""
+    """Return the kind of a key's field; other keys hold any JSON."""
     field = field_named(name)
     return "json" if field is None else FIELD_BY_NAME[field].kind
 
@@ -183,7 +185,7 @@ def _text_array(name: str, values: Sequence[Any]) -> pa.Array:
 
 
 def _as_text(value: Any, kind: str) -> str | None:
-    """Return a value such that its neighbours don't matter: it reads as it would in a column of its like."""
+    """Return a value in the form in which it is read the same whatever its neighbours are."""
     if isinstance(value, str):
         return value if _is_unicode(value) else ODD + json.dumps(value)
     if kind != "json" and type(value) is int:

@@ -1,6 +1,6 @@
 """JSON and JSON Lines to raw columns.
 
-A record that says one thing twice, ``{"qty": 1, "qty": 100}``, is refused: readers take different ones.
+A record with a repeated key, ``{"qty": 1, "qty": 100}``, is refused: readers differ in which value they use.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _WHOLE_LISTS = {b"[", b"{"}
 
 
 def read_json(name: str, content: bytes, limits: IntakeLimits) -> RawTable:
-    """Read one object, a list of objects, or such a list within an object; rows are numbered by their place.
+    """Read one object, a list of objects, or such a list within an object; rows are numbered in order.
 
     Raises ``UnreadableFile`` where it can't be read, or is beyond a limit.
     """
@@ -69,7 +69,7 @@ def _records(name: str, content: bytes, limits: IntakeLimits) -> list[Any]:
 
 
 def _check_sizes(name: str, records: list[Any]) -> None:
-    """Raise ``UnreadableFile`` where a row takes more room than an order needs."""
+    """Raise ``UnreadableFile`` where a row is larger than any order needs to be."""
     import orjson
 
     for number, record in enumerate(records, start=1):
@@ -90,7 +90,7 @@ def _json_remedy(content: bytes) -> str:
 
 
 def read_json_lines(name: str, content: bytes, limits: IntakeLimits) -> RawTable:
-    """Read an object a line; rows are numbered by their lines, blank lines are passed over.
+    """Read an object a line; rows are numbered by their lines, blank lines are skipped.
 
     Raises ``UnreadableFile`` where it can't be read, or is beyond a limit.
     """
@@ -147,7 +147,7 @@ def _check_keys(name: str, records: list[Any], limits: IntakeLimits) -> None:
 
 
 def _in_file_order(first: RawTable, second: RawTable) -> RawTable:
-    """Put two parts of one file together."""
+    """Return two parts of one file as one table."""
     numbers = np.concatenate([first.row_numbers, second.row_numbers])
     order = pa.array(np.argsort(numbers, kind="stable"))
     columns = {}
@@ -161,7 +161,7 @@ def _in_file_order(first: RawTable, second: RawTable) -> RawTable:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Keep the collector from walking millions of fresh objects, none of which is garbage."""
+    """Pause the garbage collector, which would scan millions of new objects that are all in use."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -184,7 +184,7 @@ def _parsed_line(name: str, number: int, line: bytes) -> Any:
 
 
 def _parsed(content: bytes) -> Any:
-    """Parse JSON; NaN and Infinity, which some writers leave, become floats that no rule admits."""
+    """Return parsed JSON; NaN and Infinity, which some writers emit, become floats that no rule accepts."""
     import orjson
 
     try:
@@ -211,7 +211,7 @@ def _said(error: ValueError) -> str:
 
 
 class _Ambiguous(dict[str, Any]):
-    """An object in which a key stands more than once; such a key holds the list of its values."""
+    """An object with repeated keys; such a key holds the list of its values."""
 
     repeated: frozenset[str]
 
@@ -234,7 +234,7 @@ def _a_key_may_repeat(text: bytes | memoryview, keys: int) -> bool:
 
 
 def _each_key_once(lines: list[bytes], records: list[Any]) -> list[Any]:
-    """Return the records of some lines, those in which a key stands twice as ``Repeats``."""
+    """Return the records of some lines, those with repeated keys as ``Repeats``."""
     text = b"\n".join(lines)
     if not _a_key_may_repeat(text, sum(len(record) for record in records if type(record) is dict)):
         return records
@@ -254,7 +254,7 @@ def _looked_at_closely(line: bytes, record: Any) -> Any:
 
 
 def _keys(value: Any) -> int:
-    """Count the keys of an object and of all objects in it."""
+    """Return the number of keys of an object and of all objects in it."""
     if type(value) is dict:
         return len(value) + sum(_keys(held) for held in value.values() if type(held) in {dict, list})
     if type(value) is list:

@@ -1,4 +1,4 @@
-"""What a JSON file may be around its rows, and what it only looks like."""
+"""Accepted shapes of a JSON file around its rows, and shapes that are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _AS_RECORDS = 'Write it with orient="records", as in frame.to_json(path, orient=
 
 
 def records_of(name: str, value: Any) -> list[Any]:
-    """Return the rows of a JSON file: of a list, of a list that is all an object holds, or one object.
+    """Return the rows of a JSON file: of a list, of an object that holds only a list, or of one object.
 
     Raises ``UnreadableFile`` for a frame that was written another way than row by row.
     """
@@ -39,7 +39,7 @@ def records_of(name: str, value: Any) -> list[Any]:
 
 
 def _orient(value: dict[str, Any]) -> str:
-    """Return the name that pandas has for the way in which a frame was written, "" for none."""
+    """Return pandas' name of the orient with which a frame was written, "" for none."""
     if {"columns", "data"} <= value.keys() <= {"columns", "index", "data", "index_names", "column_names"}:
         return "split"
     if value.keys() == {"schema", "data"} and isinstance(value["schema"], dict):

@@ -1,4 +1,4 @@
-"""What a file may cost: the limits of intake, and how large its content is once it is laid out."""
+"""Checks of a file against the intake limits, by the size of its content as columns."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _UNITS = {
 
 
 def beyond(name: str, limits: IntakeLimits, limit: str, what: str = "") -> UnreadableFile:
-    """Return the error of a file that is beyond the limit of this name, with the setting that moves it."""
+    """Return the error of a file beyond the limit of this name, with the setting that changes it."""
     unit, instead = _UNITS[limit]
-    said = f"more than {getattr(limits, limit)} {unit}{what and f' {what}'}"
-    return UnreadableFile(f"{name}: {said}", remedy=f"{instead}, or raise {limits.setting_of(limit)}.")
+    text = f"more than {getattr(limits, limit)} {unit}{what and f' {what}'}"
+    return UnreadableFile(f"{name}: {text}", remedy=f"{instead}, or raise {limits.setting_of(limit)}.")
 
 
 def record_too_large(name: str, place: str) -> UnreadableFile:
-    """Return the error of a file with a record that no order needs the room of; ``place`` says where."""
+    """Return the error of a file with a record larger than any order needs; ``place`` names the record."""
     what = f"{place} is larger than {LARGEST_RECORD_BYTES >> 20} MiB"
     return UnreadableFile(f"{name}: {what}", remedy="Keep long texts elsewhere, and name the place.")
 
@@ -54,7 +54,7 @@ def check_cells(name: str, cells: int, limits: IntakeLimits) -> None:
 def check_values(name: str, content: bytes, limits: IntakeLimits) -> None:
     """Raise ``UnreadableFile`` where JSON has more values than memory should be filled with.
 
-    Every value but the first stands behind one of three characters; text that has them counts as more.
+    Every value but the first follows one of three characters; text with these characters counts as more.
     """
     values = 1 + sum(count_of(character, content) for character in (b",", b"[", b"{"))
     if values * JSON_VALUE_BYTES > limits.max_unpacked_bytes:

@@ -1,7 +1,7 @@
 """Times without a zone, read in the zone that ``EXEC_INBOX_TZ`` names.
 
-They are written out with their offset before anything else looks at them, so that a row has the same id as
-one that names its offset itself.
+They get their offset before any other step, so that a row has the same id as one that has the offset in the
+file.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _TIMES = {field.name for field in INTENT_FIELDS if field.kind == "time"}
 
 @dataclass(frozen=True)
 class InboxZone:
-    """What ``EXEC_INBOX_TZ`` says: the IANA name of the zone of times that name none, None for unset."""
+    """The value of ``EXEC_INBOX_TZ``: the IANA zone of times without a zone, None for unset."""
 
     name: str | None
 
     def remedied(self, found: Violation, column: pa.Array) -> Iterator[Violation]:
-        """Yield a violation with what to do about times that lack a zone, apart from other wrong ones."""
+        """Yield a violation as two, the times that lack a zone with their own remedy."""
         if not found.rows.any():
             return
         naive = found.rows.copy()
@@ -49,7 +49,7 @@ class InboxZone:
 def with_remedies(
     found: list[Violation], fields: Mapping[str, pa.Array], zone: InboxZone | None
 ) -> Iterator[Violation]:
-    """Yield the violations; where the setting is read, those of times say what to do about the zone."""
+    """Yield the violations; where the setting is read, those of times have a remedy for the zone."""
     for violation in found:
         if zone is not None and violation.field in _TIMES & fields.keys():
             yield from zone.remedied(violation, fields[violation.field])
@@ -127,7 +127,7 @@ def _offsets(minutes: pa.Array, zone: str) -> pa.Array:
 
 
 def _offset(ahead_s: float) -> str | None:
-    """Return an offset as ISO 8601 writes it; None for one of the nineteenth century, which has seconds."""
+    """Return an offset in ISO 8601; None for one with seconds, as in the nineteenth century."""
     if ahead_s % 60:
         return None
     minutes = int(ahead_s) // 60

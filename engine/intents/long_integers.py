@@ -1,4 +1,4 @@
-"""Integers of more than 64 bits in JSON: the fast parsers round them in silence, which makes another hash."""
+"""Integers of more than 64 bits in JSON, which the fast parsers round silently, so that hashes differ."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 _LONG = re.compile(rb"[0-9]{20}|-[0-9]{19}")
-"""What the fast parsers may round: 2**64 and beyond, and what is below -2**63."""
+"""Integers that the fast parsers may round: 2**64 and above, and below -2**63."""
 _LENGTH, _STEP = 20, 8
 _SHORT = 2_000
 _READ_AS_INFINITE = 400
@@ -49,5 +49,5 @@ def _of_19(letters: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) -> lis
 
 
 def integer(digits: str) -> int | float:
-    """Read an integer as it is written; one beyond all measure as infinity, which nothing admits."""
+    """Return an integer exactly; an excessively long one as infinity, which no rule accepts."""
     return int(digits) if len(digits) <= _READ_AS_INFINITE else float(digits)

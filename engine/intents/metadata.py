@@ -1,7 +1,7 @@
-"""Metadata: what a row says beyond the contract's fields, as JSON for people and as a hash for identity.
+"""Metadata: a row's values beyond the contract's fields, as JSON for people and as a hash for identity.
 
 The ``metadata`` column and all unknown columns are one object per row. It is kept as it was given; for
-identity it counts by what it says: 1, 1.0 and the text "1" are the same, nulls and the order of keys don't
+identity it counts by its values: 1, 1.0 and the text "1" are the same, nulls and the order of keys don't
 count. So a row keeps its id when its file is written in another format, or grows by a row that turns a
 column of integers into one of floats.
 """
@@ -47,9 +47,9 @@ _HASHED_FROM_LEVEL = 4
 
 @dataclass(frozen=True)
 class Metadata:
-    """``texts``: canonical JSON per row; ``words``: a hash per row of what it says, 0 for nothing.
+    """``texts``: canonical JSON per row; ``words``: a hash per row of its values, 0 for none.
 
-    ``bad`` marks rows whose metadata is no object, ``clashing`` those that say one thing in two places.
+    ``bad`` marks rows whose metadata is not an object, ``clashing`` those with one key in two places.
     ``unkeepable`` are those of which the ledger could not keep a part, with the first such part.
     """
 
@@ -202,7 +202,7 @@ def _objects(array: pa.Array) -> tuple[list[dict[str, Any]], Mask]:
 
 
 def _parsed(text: str) -> object:
-    """Parse text as JSON; text that is none stays text."""
+    """Return text parsed as JSON; other text unchanged."""
     try:
         return json.loads(text, object_pairs_hook=_each_key_once)
     except (ValueError, RecursionError):
@@ -223,7 +223,7 @@ def _member_hash(name: str, value: Any) -> int:
 
 
 def _said(value: Any, level: int = 0) -> str | None:
-    """Return what a value says as text that is the same in every format, None for nothing.
+    """Return a value as text that is the same in every format, None for no value.
 
     Text of an object within an object is quoted again on each level, which doubles it: from
     ``_HASHED_FROM_LEVEL`` on a hash stands for it.

@@ -1,4 +1,4 @@
-"""Content of another format than the name of its file says: what it is, and how to send it instead."""
+"""Content of another format than its file's suffix: what it is, and the remedy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BINARY = {
     b"SQLite format 3\0": ("an SQLite database", "Write its rows as CSV or Parquet."),
     b"%PDF-": ("a PDF", "Write its rows as CSV."),
 }
-"""By the first bytes; those that may begin a text count only where a byte of no text follows soon."""
+"""Formats by their first bytes; bytes that may begin a text count only before a byte that no text has."""
 _MAY_BE_TEXT = frozenset({b"PAR1", b"BZh", b"%PDF-"})
 _LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/")
 _MARKUP = re.compile(rb"\s*<(!doctype|!--|html|head|body|\?xml|error|soap)", re.IGNORECASE)
@@ -26,7 +26,7 @@ _SOON = 64
 
 
 def mistaken_format(content: bytes, *, read_as: str) -> tuple[str, str] | None:
-    """Return what content is and the remedy, None where it may well be what its name says.
+    """Return the format of content and the remedy, None where it may be the format of its suffix.
 
     ``read_as``: the ending that says what it should be, such as ``.csv`` or ``.parquet``.
     """

@@ -1,4 +1,4 @@
-"""Which column of a file is which field of an intent, and what the others are."""
+"""Assignment of a file's columns to fields of an intent, order terms, metadata and index."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NAMES_SHOWN = 20
 
 @dataclass(frozen=True)
 class NamedColumns:
-    """A file's columns by what they are.
+    """A file's columns by their meaning.
 
     ``fields``: by field, under ``names`` in the file. ``terms``: order terms under other names, with the rows
-    that have them. ``clashes``: rows that say a field under two names. ``extra``: columns that are metadata.
-    ``index``: names of columns that were the index of a frame, which say nothing.
+    that have them. ``clashes``: rows with a field under two names. ``extra``: columns that are metadata.
+    ``index``: names of columns that were the index of a frame, which are ignored.
     """
 
     fields: Mapping[str, pa.Array]
@@ -49,7 +49,7 @@ class NamedColumns:
             yield Violation(field, "one value", f"{spelt} are one field: write it once.", rows)
 
     def value(self, row: Mapping[str, Any], name: str) -> Any:
-        """Return what a raw row says under a field or another name; None where it is missing or blank.
+        """Return a raw row's value of a field or another name; None where it is missing or blank.
 
         An order term whose cell is empty is empty text: it is the column that is refused.
         """
@@ -60,7 +60,7 @@ class NamedColumns:
         return None if isinstance(value, str) and not value.strip() else value
 
     def notes(self) -> list[str]:
-        """Return what is worth a line about the file's columns."""
+        """Return the notes about the file's columns."""
         found = []
         if self.extra:
             found.append(f"kept as metadata, since no fields of an intent: {_listed(self.extra)}")
@@ -73,7 +73,7 @@ class NamedColumns:
 
 
 def named_columns(name: str, raw: RawTable) -> NamedColumns:
-    """Sort the columns of a file by what their names say.
+    """Return the columns of a file by the meaning of their names.
 
     Raises ``UnreadableFile`` where two columns are one field; in JSON that concerns the rows that have both.
     """
@@ -122,7 +122,7 @@ def _one_of(field: str, arrays: Sequence[pa.Array]) -> pa.Array:
 
 
 def _has_it(term: OrderTerm, array: pa.Array, raw: RawTable) -> Mask:
-    """Return the rows that say an order term: every row of a file of columns, unless usual values don't."""
+    """Return the rows with an order term: all rows of a file of columns, except those with usual values."""
     if not term.usual:
         return _given(array) if raw.names_differ_by_row else np.ones(raw.rows, dtype=bool)
     if pa.types.is_nested(array.type):

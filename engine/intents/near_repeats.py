@@ -1,4 +1,4 @@
-"""New orders that differ from ones sent before in their metadata only, and are perhaps not meant as new."""
+"""New orders that differ from sent ones in their metadata only, and may be repeats."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def near_repeats(
 ) -> Iterator[tuple[str, str]]:
     """Yield file and message for the files of a batch with rows that differ from sent ones in metadata only.
 
-    ``files`` are those whose rows say no ``created_at``; rows with an id of their own are left out. Colliding
-    hashes can only make a message too many.
+    ``files`` are those without ``created_at``; rows with an id of their own are left out. Colliding hashes
+    can only cause an extra message.
     """
     names = batch["source_file"].cast(pa.string())
     asked = batch.filter(pc.and_(pc.is_in(names, pa.array(list(files), pa.string())), _has_derived_id(batch)))
@@ -63,7 +63,7 @@ def _has_derived_id(batch: pa.Table) -> pa.Array:
 
 
 def _said(table: pa.Table) -> npt.NDArray[np.uint64]:
-    """Return a hash per row of all that it says but its id, its time and its metadata."""
+    """Return a hash per row of all its fields except id, time and metadata."""
     words = np.zeros(table.num_rows, dtype=np.uint64)
     for name in _COMPARED:
         words = (words ^ _words(table[name].combine_chunks())) * _PRIME

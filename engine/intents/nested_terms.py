@@ -1,7 +1,7 @@
 """Order terms inside the objects of columns that are no fields, such as ``{"params": {"limit_price": 4}}``.
 
-Nothing reads them there, so the limit order that was meant would leave as a market order. Only the keys of
-the field ``metadata`` are free. Objects are found in structs, maps, lists and text.
+They are not read there, so a limit order would be sent as a market order. Only the keys of the field
+``metadata`` are free. Objects are found in structs, maps, lists and text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PAIR = 2
 _SAYS_THE_NAME = ("key", "name", "field", "param", "parameter", "tag", "k")
 _SAYS_THE_VALUE = ("value", "val", "v")
 _ABOUT_THE_ROW = {"client_intent_id", "strategy_id", "estimated_slippage", "reference_price", "created_at"}
-"""Fields that may stand in any object: not honoured, they leave the order as it is."""
+"""Fields that any object may have: ignoring them doesn't change the order."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class NestedTerms:
 
 
 def nested_terms(column: str, array: pa.Array) -> NestedTerms | None:
-    """Return what a raw column holds of order terms inside objects, also those written as text; else None."""
+    """Return the order terms inside a raw column's objects, also objects written as text; None for none."""
     codes, values = _objects(array)
     found = [next(_terms(value), None) for value in values]
     first = next(filter(None, found), None)
@@ -122,7 +122,7 @@ def _pair(inside: Any) -> Any:
 
 @lru_cache(maxsize=10_000)
 def _term(key: str) -> OrderTerm | None:
-    """Return what a key would say of the order; a field's own name is an order term in an object as well."""
+    """Return the order term that a key means; inside an object a field's own name is one as well."""
     field = field_named(key)
     term = order_term(key) if field in {None, "metadata"} else OrderTerm(shown_name(key), str(field))
     return None if term is None or term.meant in _ABOUT_THE_ROW else term

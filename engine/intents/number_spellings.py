@@ -1,6 +1,6 @@
 """Numbers as people and spreadsheets write them (``1,000``, ``1.000,50``, ``$40``): refused, with the digits.
 
-They are not read, since ``1.000`` is a thousand to one author and one to another.
+They are not read, since ``1.000`` may be a thousand or one.
 """
 
 from __future__ import annotations

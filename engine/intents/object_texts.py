@@ -41,7 +41,7 @@ _PAIR = re.compile(r"([^\W=]{1,200}(?:[.-][^\W=]{1,200})?)=(?!$)[^=]*")
 
 
 def object_in(text: str) -> Any:
-    """Return what a text says as an object, or a list with objects; None where it is text that says none.
+    """Return the object, or the list with objects, that a text holds; None where it holds none.
 
     Of text that is nearly JSON, as Python prints a dict, the keys that have a value are found.
     """

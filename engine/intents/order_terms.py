@@ -1,10 +1,9 @@
-"""Order terms under other names: what people, brokers and venues call what an intent says in its own fields.
+"""Order terms under other names: the names of people, brokers and venues for the fields of an intent.
 
-A column of one of these names would change what the order is, were it honoured: so it is refused instead of
-kept as metadata. Names are written as their sources write them and compared without case and separators.
-Sources: FIX 4.4 field names; the order entry documents of Alpaca, Interactive Brokers, Schwab, Tradier,
-Tradovate, Oanda, MetaTrader, Binance and ccxt; QuantConnect, Zipline and Backtrader; what people write in
-spreadsheets.
+A column of one of these names is meant to change the order: so it is refused instead of kept as metadata.
+Names are written as their sources write them and compared without case and separators. Sources: FIX 4.4 field
+names; the order entry documents of Alpaca, Interactive Brokers, Schwab, Tradier, Tradovate, Oanda,
+MetaTrader, Binance and ccxt; QuantConnect, Zipline and Backtrader; what people write in spreadsheets.
 
 Not here, hence metadata: times of signals and bars, prices of the market (``last_price``, ``mid``,
 ``bid``),
@@ -262,13 +261,13 @@ WITHOUT_FIELD = """
     on_hold pending_approval approved work_price stp_mode self_trade_prevention selfTradePreventionMode
     stop_price_type trigger_method trigger_type working_type price_protect trigger_by trigger_condition
 """
-"""Order terms that no field of an intent says: the engine can't honour them."""
+"""Order terms without a field: the engine doesn't support them."""
 
 FREE = """
     trade_price trade_percent spot_price created_by order_time train_price national auction training
     contrast contacts severity mid_price quantile ex_date ex_dates shares_float
 """
-"""Names that look like misspelt fields and are none."""
+"""Names that look like misspelt fields and are not."""
 
 PHRASES = {
     "limit_price": "limit_price price_limit",
@@ -285,7 +284,7 @@ PHRASES = {
     "qty": "order_qty",
     "notional": "order_notional",
 }
-"""Words that are an order term wherever they stand in a name, as in ``params_limit_price_str``."""
+"""Words that are an order term anywhere in a name, as in ``params_limit_price_str``."""
 
 SAME_WORD = {
     "limit": "lmt lim",
@@ -316,11 +315,11 @@ BEHIND = """
     usd eur gbp dollars cents x y left right old new str string txt text code flag num int float dec decimal
     fmt enum rounded adj param
 """
-"""Words before and behind a name that change nothing of what it says."""
+"""Words before and after a name that don't change its meaning."""
 
 CURRENCY = """
     currency currencies ccy curr currency_code currency_iso order_currency trade_currency price_currency
     quote_currency settlement_currency base_currency waehrung wahrung devise moneda valuta moeda 15 tag15
 """
 DOLLARS = "usd us$ $ usdollar"
-"""Names of the currency that prices and amounts are in, and the one that they always are in."""
+"""Names for the currency of prices and amounts, and the only accepted one."""

@@ -1,7 +1,7 @@
-"""Parquet to raw columns, judged by its footer before anything of it is unpacked.
+"""Parquet to raw columns; the limits are checked by the footer before anything is unpacked.
 
 A page that repeats one long text a million times is small until its values are written out. So text is
-kept as codes and a dictionary wherever the file keeps it so, and its size is counted before it is decoded.
+kept as codes and a dictionary wherever the file does so, and its size is counted before it is decoded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DICTIONARIES = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 
 
 def read_parquet(name: str, content: bytes, limits: IntakeLimits) -> RawTable:
-    """Read a Parquet file; rows are numbered by their place.
+    """Read a Parquet file; rows are numbered in order.
 
     Raises ``UnreadableFile`` where it can't be read, or is beyond a limit.
     """
@@ -69,7 +69,7 @@ def _index_names(metadata: Mapping[bytes, bytes]) -> frozenset[str]:
 
 
 def _check_footer(name: str, footer: pq.FileMetaData, limits: IntakeLimits) -> None:
-    """Raise ``UnreadableFile`` where a file is, by its own account, beyond a limit."""
+    """Raise ``UnreadableFile`` where a file is, by its own footer, beyond a limit."""
     if footer.num_columns > limits.max_columns:
         raise beyond(name, limits, "max_columns")
     if footer.num_rows > limits.max_rows:
@@ -95,7 +95,7 @@ def _check_footer(name: str, footer: pq.FileMetaData, limits: IntakeLimits) -> N
 
 
 def _cells_of(leaf: pq.ColumnSchema) -> int:
-    """Return how many cells the room of one value is: a nested one becomes an object of its own."""
+    """Return how many cells a value counts as: a nested one becomes an object of its own."""
     if leaf.max_repetition_level:
         return NESTED_VALUE_BYTES // CELL_BYTES
     return max(1, int(leaf.length) // CELL_BYTES)
@@ -121,7 +121,7 @@ def _coded(footer: pq.FileMetaData) -> list[str]:
 
 
 def _of_common_type(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as an array of a type that Arrow's functions know, and that says the same."""
+    """Return a column with the same values in a type that Arrow's functions support."""
     array = one_array(column)
     if isinstance(array.type, pa.UuidType):
         return pa.array([None if value is None else str(value) for value in array.to_pylist()], pa.string())

@@ -1,4 +1,4 @@
-"""Python values of an intent as the plain values that JSON has, exactly, or refused with their place."""
+"""Exact conversion of an intent's Python values to JSON's; others are refused with their place."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def plain_intent(intent: Any, place: str) -> dict[str, Any]:
 
 
 def plain_value(value: Any, place: str, levels: int = 0) -> Any:
-    """Return a value as what JSON has: text, number, true, false, null, list or object.
+    """Return a value in a type of JSON: text, number, true, false, null, list or object.
 
-    Raises ``UsageError``, naming ``place``, for what it can't say exactly: NaN, infinity, bytes, sets, keys
-    that are no text, objects of other kinds, more than 100 levels.
+    Raises ``UsageError``, naming ``place``, for values without an exact form: NaN, infinity, bytes, sets,
+    keys that are no text, objects of other kinds, more than 100 levels.
     """
     if levels > _LEVELS_AT_MOST:
         raise UsageError(f"{place} has more than {_LEVELS_AT_MOST} levels; expected few. Make it flatter.")
@@ -83,7 +83,7 @@ def plain_value(value: Any, place: str, levels: int = 0) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value is what pandas and numpy write for a missing one: NaN, NA or NaT."""
+    """Return whether a value is a missing one of pandas or numpy: NaN, NA or NaT."""
     if isinstance(value, float):
         return math.isnan(value)
     if isinstance(value, Decimal):

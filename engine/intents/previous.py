@@ -1,7 +1,7 @@
 """The identity that rows had under other rules: those of an earlier version, or with other names ignored.
 
-Asked for only in a session in which a run under other rules has sent something: what it sent is recognised,
-and not sent again under another id. In version 1 each spelling of a symbol made another id, and the row may
+Needed only in a session in which a run under other rules has sent something: its orders are recognised, and
+not sent again under another id. In version 1 each spelling of a symbol made another id, and the row may
 be spelt differently by now: so a row has one identity per spelling of its symbol.
 """
 
@@ -26,7 +26,7 @@ from engine.model.schema import INTENT_FIELDS, Kind
 from engine.model.symbols import spellings
 
 _FIRST_KINDS: Mapping[str, Kind] = {"symbol": "upper"}
-"""Fields whose kind was another one in version 1."""
+"""Fields that had another kind in version 1."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is wrong with a row or a file: place, value, rule, remedy."""
+"""Problems of a row or a file: place, value, rule, remedy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Problem:
 
     @property
     def message(self) -> str:
-        """The problem in words, as in ``intents.csv:17: qty is '1,5'; expected a positive decimal …``."""
+        """Return the problem as text: ``intents.csv:17: qty is '1,5'; expected a positive decimal …``."""
         if self.row == WHOLE_FILE:
             return f"{self.file}: {self.rule}. {self.remedy}"
         said = "is missing" if self.value is None else f"is {shown(self.value)}"
@@ -41,7 +41,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class RefusedRow:
-    """A row that went into quarantine, with what is wrong with it and what it held.
+    """A quarantined row, with its problems and its values.
 
     ``more``: problems beyond those that are kept.
     """
@@ -52,11 +52,11 @@ class RefusedRow:
 
     @property
     def first(self) -> Problem:
-        """The problem that is shown where there is room for one."""
+        """Return the problem to show where there is room for one."""
         return self.problems[0]
 
     def record(self) -> dict[str, Any]:
-        """Return the row as it is written into the quarantine."""
+        """Return the record of the row for the quarantine."""
         first = self.first
         record = {
             "file": first.file,
@@ -73,7 +73,7 @@ class RefusedRow:
         return {**record, "also": also} if also else record
 
     def shortened(self, room: int) -> RefusedRow:
-        """Return the row with as much of what it held as goes into so many characters, and of each value."""
+        """Return the row with its values, and each value, shortened to this many characters."""
         problems = tuple(
             replace(problem, value=excerpt(problem.value, _VALUE_ROOM))
             if isinstance(problem.value, _LONG)
@@ -86,7 +86,7 @@ class RefusedRow:
 
 @dataclass(frozen=True)
 class Said:
-    """A value in words already, which stands in no quotes."""
+    """A value that is a description already, shown without quotes."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""What a file held, column by column, before anything is interpreted."""
+"""A file's raw content, column by column, before anything is interpreted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.intents.long_integers import may_have_long_integers
 from engine.intents.problems import RefusedRow
 
 ODD = "\x00"
-"""Marks a value in a column of text that is not of the column's kind, as JSON: no field's rule admits it."""
+"""Marks a value of another kind in a column of text, as JSON: no field's rule accepts it."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class RawTable:
         )
 
     def raw(self, rows: list[int], names: Collection[str] | None = None) -> list[dict[str, Any]]:
-        """Return some rows as they stood in the file, in all columns or ``names``; nulls are left out."""
+        """Return some rows as they were in the file, in all columns or ``names``; nulls are left out."""
         wanted = pa.array(rows, type=pa.int64())
         columns = {
             name: python_values(column.take(wanted))

@@ -1,4 +1,4 @@
-"""One intent file to rows: read, typed, checked against the contract, good rows apart from bad ones."""
+"""Reading of one intent file: rows are typed and checked, and good ones separated from bad ones."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from engine.text.printable import shown
 Moments = npt.NDArray[np.int64]
 _TODAYS_RULES = IdentityRules()
 _FEW = 16
-"""Rows of a file up to which arrays of fields that are left out are kept for the next file."""
+"""Up to this many rows, arrays of omitted fields are kept for the next file."""
 _TYPED = [field for field in INTENT_FIELDS if field.name not in {"client_intent_id", "metadata"}]
 
 
 @dataclass(frozen=True)
 class IntentFile:
-    """What a file held: ``rows`` dropped are the table's rows plus the refused ones.
+    """The rows of a file: ``rows`` dropped are the table's rows plus the refused ones.
 
     ``table`` has ``schema.intents_schema()`` in the order of the file. A file that can't be parsed at all
-    counts as one refused row; ``unreadable`` tells that case. ``notes`` are worth a line to the author of
+    counts as one refused row and is ``unreadable``. ``notes`` are worth a line to the author of
     the file. ``previous``: the identity of the table's rows under other rules; ``with_own_id`` marks those
     whose id is not derived. ``says_created_at``: there is such a column. ``held_bytes``: what the table takes
     in memory.
@@ -81,7 +81,7 @@ def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by na
     ``rules`` say what identifies a row; under the ``previous`` ones its identity is worked out as well.
     Where ``now_us`` is given, a ``created_at`` further ahead of it than clocks may differ is refused.
     ``zone``: the zone of times that name none, where that setting is read; without one they are refused.
-    Never raises for what a strategy wrote: that comes back as refused rows, each with its reasons.
+    Never raises for a file's content: bad rows are returned as refused rows, each with its reasons.
     """
     try:
         raw = raw_rows(name, content, limits)
@@ -89,7 +89,7 @@ def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by na
         return judged(name, raw, context)
     except UnreadableFile as error:
         return refused_whole(name, error)
-    except Exception as error:  # one strange file must not keep the others from being read, run after run
+    except Exception as error:  # one file must not stop the others from being read in every run
         what = f"the engine can't cope with it ({type(error).__name__}: {shown(error)})"
         return refused_whole(
             name, UnreadableFile(what, remedy="Write it in another format, and report this.")
@@ -97,7 +97,7 @@ def read_intent_file(  # noqa: PLR0913 - what a row's identity depends on, by na
 
 
 def raw_rows(name: str, content: bytes, limits: IntakeLimits) -> RawTable:
-    """Return what a file holds, within the limits. Raises ``UnreadableFile``."""
+    """Return a file's content, within the limits. Raises ``UnreadableFile``."""
     raw = read_raw(name, content, limits)
     check_laid_out(name, raw.columns, limits)
     return raw
@@ -118,7 +118,7 @@ def refused_file(name: str, part: Unkeepable) -> IntentFile:
 
 @dataclass(frozen=True)
 class Context:
-    """What a row's identity and times depend on besides the row; times are one for all rows, or one each."""
+    """The context of a row's identity and times; times are one for all rows, or one each."""
 
     file_time_us: int | Moments
     trading_date: date

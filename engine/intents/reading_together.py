@@ -1,7 +1,7 @@
-"""Many small files to rows in one pass: what typing and checking cost is paid once, not once a file.
+"""Reading of many small files in one pass: the cost of typing and checking is paid once, not once a file.
 
-Files with the same columns are read as if they were one. Whatever isn't good in all of its rows comes back as
-not read, and is read alone: each file stays its own failure, and its refusals are those of the file alone.
+Files with the same columns are read as if they were one. A file with any bad row is returned as not read, and
+is read alone: files fail one by one, and their refusals are the same as alone.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def read_together(files: Sequence[SmallFile], context: Context) -> dict[int, Int
         return {}
     alike: dict[Hashable, list[_Rows]] = {}
     for place, file in enumerate(files):
-        # A file that can't be read, or that runs into a defect, is read alone, which says so.
+        # A file that can't be read, or that hits a defect, is read alone, which reports it.
         with suppress(Exception):
             raw = raw_rows(file.name, file.content, context.limits)
             if 0 < raw.rows <= _MOST_ROWS and not raw.refused:

@@ -1,4 +1,4 @@
-"""Which rows of a file are refused, with what is wrong with each; a file with too many is refused whole."""
+"""The refused rows of a file with their problems; a file with too many is refused whole."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Findings:
     unkeepable: Mapping[int, Unkeepable]
 
     def bad(self) -> Mask:
-        """Return the rows with which something is wrong."""
+        """Return the rows with a problem."""
         bad: Mask = np.logical_or.reduce([violation.rows for violation in self.violations])
         bad[list(self.unkeepable)] = True
         return bad
 
     def of(self, row: int) -> Findings:
-        """Return what is wrong with one row."""
+        """Return the problems of one row."""
         only = np.arange(self.raw.rows) == row
         violations = [replace(violation, rows=violation.rows & only) for violation in self.violations]
         unkeepable = {place: part for place, part in self.unkeepable.items() if place == row}
@@ -60,7 +60,7 @@ def refused_rows(findings: Findings, bad: Mask, limits: IntakeLimits) -> list[Re
 
 
 def _refused(findings: Findings) -> Iterator[RefusedRow]:
-    """Yield each bad row with what is wrong with it, the first problems of many, and what it held."""
+    """Yield each bad row with its first problems and its values."""
     raw, named = findings.raw, findings.named
     times = np.zeros(raw.rows, dtype=np.int64)
     noted: list[tuple[Violation, list[int]]] = []
@@ -90,7 +90,7 @@ def _refused(findings: Findings) -> Iterator[RefusedRow]:
 
 
 def _remedy(violation: Violation, value: object) -> str:
-    """Return what to do, with the number that a text most likely means."""
+    """Return the remedy, with the number that a text most likely means."""
     digits = digits_of(value) if violation.remedy == AS_DIGITS and isinstance(value, str) else None
     if digits is None or (digits.startswith("-") and "positive" in violation.rule):
         return violation.remedy

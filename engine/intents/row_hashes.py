@@ -1,8 +1,8 @@
 """Hashes of many rows at once: XXH3-128 as the ``xxhash`` library computes it, column by column.
 
 A row is a fixed number of words of eight bytes. Called row by row, the library takes half a second for a
-million of them, most of it for making the bytes of each row; here a word that all rows share is worked with
-once. The layout of the algorithm (inputs of 129 to 240 bytes, seed 0) and its constants are those of its
+million of them, most of it to build the bytes of each row; here a word that all rows share is computed once.
+The layout of the algorithm (inputs of 129 to 240 bytes, seed 0) and its constants are those of its
 specification: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md.
 """
 
@@ -18,7 +18,7 @@ from xxhash import xxh3_64_intdigest
 
 Words = npt.NDArray[np.uint64]
 Word = Words | int
-"""A word of each row; an ``int`` where all rows have the same."""
+"""One word per row; an ``int`` where all rows share it."""
 
 FEWEST_WORDS, MOST_WORDS = 17, 30
 _ROWS_AT_ONCE = 16_384

@@ -1,6 +1,6 @@
 """Raw columns to typed ones: text trimmed, symbols canonical, enums lower-cased, text read as numbers.
 
-A value that can't be read becomes a *bad* one; ``engine.model.contract`` then says what was expected.
+A value that can't be read becomes a *bad* one; ``engine.model.contract`` reports the expected one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def typed_column(kind: Kind, array: pa.Array) -> Column:
 
 
 def trimmed_text(array: pa.Array) -> pa.Array:
-    """Return a text column trimmed, blank ones null; what is no text carries the mark ``ODD``."""
+    """Return a text column trimmed, blank texts null; other values have the mark ``ODD``."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_integer(array.type):
@@ -74,7 +74,7 @@ def _text(array: pa.Array, case: Callable[[str], str] = str) -> TextColumn:
 
 
 def _trimmed(text: str, case: Callable[[str], str]) -> str:
-    """Trim text and change its case, that of ASCII alone: the ligature "ﬁ" is no way to write FI."""
+    """Return text trimmed and in another case, for ASCII only: the ligature "ﬁ" is not FI."""
     name = trimmed(text)
     return case(name) if name.isascii() else name
 
@@ -83,7 +83,7 @@ def _number(array: pa.Array) -> NumberColumn:
     if pa.types.is_null(array.type):
         return NumberColumn(np.full(len(array), np.nan))
     if pa.types.is_decimal(array.type):
-        # By way of text: Arrow's own cast of 0.100000 gives 0.09999999999999999, not the nearest float.
+        # Through text: Arrow's own cast of 0.100000 returns 0.09999999999999999, not the nearest float.
         return NumberColumn(_floats(array.cast(pa.string()).cast(pa.float64())))
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
         return NumberColumn(_floats(array.cast(pa.float64(), safe=False)))
