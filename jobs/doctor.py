@@ -101,7 +101,7 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
     for finding in found.findings:
         if not finding.passed:
             is_fatal = finding.name == _DATA_FOLDER or (live and finding.name not in spared)
-            (found.fatal if is_fatal else found.others).append(f"{finding.name}: {finding.said}")
+            (found.fatal if is_fatal else found.others).append(f"{finding.name}: {finding.text}")
     found.others += setup.remarks
     if setup.config.fail_open:
         found.others.append(
@@ -193,7 +193,7 @@ def _print(found: Examination) -> None:
             finding.name,
             "ok" if finding.passed else "FAILED",
             f"{finding.took_s * 1e3:,.0f}",
-            finding.said if finding.passed else "see the problems below",
+            finding.text if finding.passed else "see the problems below",
         )
         for finding in found.findings
     ]

@@ -8,7 +8,7 @@ from engine.errors import ConfigurationError, DataUnavailable, EngineError, Usag
 from engine.log import EventLog
 from engine.record.modes import Modes
 from engine.record.objects import LocalObjects
-from engine.safety.agent_state import Agent, AgentState, State, whoever_acts
+from engine.safety.agent_state import Agent, AgentState, State, process_name
 from engine.safety.halt_mark import HaltMark
 from engine.settings.variables import StoreSettings
 from engine.stores.chosen import choose_stores
@@ -94,7 +94,7 @@ def _agent(by: str | None) -> Agent:
     settings = StoreSettings.from_env(os.environ)
     objects = LocalObjects(settings.data_dir, Modes.of(group_access=settings.group_access))
     agent = choose_stores(settings).agent
-    return Agent(agent, EventLog(), by or whoever_acts(), mark=HaltMark(objects))
+    return Agent(agent, EventLog(), by or process_name(), mark=HaltMark(objects))
 
 
 def _tell(kept: AgentState, text: str, agent: Agent, *, as_json: bool, was_halted: bool = False) -> int:

@@ -63,11 +63,11 @@ class Setup:
 
     def agent(self, *, by: str | None = None, log: EventLog | None = None) -> Agent:
         """Return the agent whose state store of the ledger and data folder keep; ``by`` is who acts."""
-        from engine.safety.agent_state import Agent, whoever_acts
+        from engine.safety.agent_state import Agent, process_name
         from engine.safety.halt_mark import HaltMark
 
         mark = HaltMark(self.objects)
-        return Agent(self.stores.agent, log or EventLog(), by or whoever_acts(), mark=mark)
+        return Agent(self.stores.agent, log or EventLog(), by or process_name(), mark=mark)
 
     @property
     def generations(self) -> Generations:

@@ -24,7 +24,7 @@ from engine.record.modes import Modes
 from engine.record.objects import LocalObjects, Objects
 from engine.record.run_folder import COLLECTED, DECISIONS, INPUTS, RESULTS, RunFolder, RunFolders
 from engine.run.stages import check_start, finish, start, to_finish
-from engine.safety.agent_state import Agent, whoever_acts
+from engine.safety.agent_state import Agent, process_name
 from engine.safety.generations import generations_of
 from engine.safety.halt_mark import HaltMark
 from engine.safety.kill_switch import KillSwitchState
@@ -92,7 +92,7 @@ def execute_live(
     modes = Modes.of(group_access=settings.stores.group_access)
     private = settings.data_dir / f".{SLOT}" / "inbox"
     objects = LocalObjects(settings.data_dir, modes)
-    agent = Agent(risk.stores.agent, log, whoever_acts(), clock=risk.clock, mark=HaltMark(objects))
+    agent = Agent(risk.stores.agent, log, process_name(), clock=risk.clock, mark=HaltMark(objects))
     access = Access(account=settings.account or intent.broker_account_id, broker=broker)
     check_emulator(settings.stores, broker.trading_host)
     with (

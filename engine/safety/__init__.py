@@ -1,1 +1,1 @@
-"""What has to hold before an order may leave: gate, agent state, lease, kill switch, lock, generations."""
+"""Conditions for sending an order: gate, agent state, lease, kill switch, lock, generations."""

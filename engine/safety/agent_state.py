@@ -1,17 +1,17 @@
-"""The agent's state: what it is, who changed it and why, kept in the store of the ledger between runs.
+"""The agent's state, who changed it and why; kept between runs in the store of the ledger.
 
 ::
 
-    INIT ──preflight holds──> READY        a live run starts in INIT and earns READY
-      └────preflight fails──> DEGRADED     kept for ``status``; the next run examines anew
+    INIT ──preflight passes─> READY        a live run starts in INIT and becomes READY
+      └────preflight fails──> DEGRADED     kept for ``status``; the next run checks again
     any ──unexpected end────> ERROR        likewise
-    any ──halt──> HALTED ──recover──> INIT only a person leads out of HALTED
+    any ──halt──> HALTED ──recover──> INIT only an operator ends HALTED
 
-Several jobs, and a person who halts them, may change it at the same time: each change names the state that
-it was made upon, and is made again upon the new one where that is no longer the state. So a run that is
-still examining itself can't overwrite a halt.
+Several jobs, and an operator who halts them, may change it at the same time. Each change is conditional on
+the state that it was based on, and is retried on the new state where that has changed. So a run in its
+preflight can't overwrite a halt.
 
-A halt is marked in the data folder, too (``engine.safety.halt_mark``); either one halts.
+A halt is also marked in the data folder (``engine.safety.halt_mark``); either one halts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _ATTEMPTS = 50
 
 
 class State(StrEnum):
-    """What a live run asks the agent to be: READY, and nothing else."""
+    """The states of the agent; live trading requires READY."""
 
     INIT = "INIT"
     READY = "READY"
@@ -57,7 +57,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Transition:
-    """One change of state; ``at`` is ISO text in UTC, ``before`` is empty for the first one."""
+    """One change of state; ``at`` is ISO text in UTC, ``before`` is "" for the first one."""
 
     at: str
     before: str
@@ -75,19 +75,22 @@ class AgentState:
 
     @property
     def why(self) -> str:
-        """Why it is in this state, who brought it there, and when."""
+        """The reason of the latest change, who made it, and when."""
         if not self.transitions:
             return "no live run has been started yet"
         last = self.transitions[-1]
         return f"{last.why} ({last.by}, {datetime.fromisoformat(last.at):%Y-%m-%d %H:%M:%S} UTC)"
 
     def to_document(self) -> dict[str, Any]:
-        """Give what a store keeps."""
+        """Return the state as a store keeps it."""
         return {"state": str(self.state), "transitions": [asdict(change) for change in self.transitions]}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any] | None) -> AgentState:
-        """Read what a store keeps; nothing is INIT. Raises ``ValueError`` where it makes no sense."""
+        """Return the state in a store's document; None is INIT.
+
+        Raises ``ValueError``, ``TypeError`` or ``KeyError`` where the document is invalid.
+        """
         if document is None:
             return cls(State.INIT)
         changes = tuple(Transition(**change) for change in document["transitions"])
@@ -98,7 +101,7 @@ class AgentState:
 
 @dataclass(frozen=True)
 class Agent:
-    """The agent as a command sees it: where its state is kept, who acts, and the log of every change."""
+    """The agent, for one command: the store of its state, who acts, and the log of every change."""
 
     store: AgentDocuments
     log: EventLog
@@ -107,7 +110,7 @@ class Agent:
     mark: HaltMark | None = None
 
     def state(self) -> AgentState:
-        """Return the state that is kept: HALTED where store or data folder say so.
+        """Return the current state: HALTED where the store or the data folder has a halt.
 
         Raises ``DataUnavailable`` where the store can't be read and the folder has no mark of a halt.
         """
@@ -120,31 +123,31 @@ class Agent:
             return self._halted(AgentState(State.INIT), marked)
 
     def to(self, after: State, *, why: str) -> AgentState:
-        """Change the state, but not out of HALTED; gives what it is then.
+        """Change the state, unless it is HALTED, and return the new state.
 
-        Raises ``DataUnavailable`` where it can't be read and ``EngineError`` where it can't be kept.
+        Raises ``DataUnavailable`` where it can't be read and ``EngineError`` where it can't be written.
         """
         return self._change(after, why, applies=lambda before: before is not State.HALTED)
 
     def halt(self, *, why: str) -> AgentState:
-        """Change to HALTED; where it is HALTED, the first reason stays. Raises as ``to`` does.
+        """Change to HALTED; where it is HALTED already, the first reason stays. Raises as ``to`` does.
 
-        The mark in the data folder comes first, and stays where the store can't be reached.
+        The mark in the data folder is written first, and stays where the store can't be reached.
         """
         if self.mark is not None:
             try:
                 self.mark.leave(by=self.by, why=why, at=self.clock())
             except EngineError as unmarked:
-                said = f"the halt is not marked in the data folder: {unmarked}"
-                self.log.event("state_transition", said, severity="ERROR")
+                message = f"the halt is not marked in the data folder: {unmarked}"
+                self.log.event("state_transition", message, severity="ERROR")
         return self._change(
             State.HALTED, why, applies=lambda before: before is not State.HALTED, marks_count=False
         )
 
     def recover(self, *, why: str) -> AgentState:
-        """Lead out of HALTED, to INIT; any other state stays. Raises as ``to`` does.
+        """Change from HALTED to INIT; any other state stays. Raises as ``to`` does.
 
-        The mark in the data folder is cleared last: where the store can't be reached, the halt stands.
+        The mark in the data folder is cleared last: where the store can't be reached, the halt remains.
         """
         recovered = self._change(State.INIT, why, applies=lambda before: before is State.HALTED)
         if self.mark is not None:
@@ -152,7 +155,7 @@ class Agent:
         return recovered
 
     def begin(self) -> AgentState:
-        """Change to INIT, for a live run begins; a run before it that never ended is kept as ERROR first.
+        """Change to INIT as a live run begins; first to ERROR where the previous run never ended.
 
         Raises as ``to`` does.
         """
@@ -163,19 +166,23 @@ class Agent:
         return self.to(State.INIT, why="a live run begins")
 
     def note_turned_away(self, refusals: Sequence[tuple[str, str]]) -> None:
-        """Keep that a live run was turned away, for ``status``; where that can't be kept, the log has it."""
-        said: dict[str, Any] = {"at": self.clock().isoformat(), "by": self.by}
-        said |= {"reasons": [reason for reason, _ in refusals], "why": " ".join(why for _, why in refusals)}
+        """Record for ``status`` that a live run was turned away; where that fails, log it."""
+        document: dict[str, Any] = {"at": self.clock().isoformat(), "by": self.by}
+        document |= {
+            "reasons": [reason for reason, _ in refusals],
+            "why": " ".join(why for _, why in refusals),
+        }
         try:
             for _ in range(_ATTEMPTS):
                 before = self.store.agent_document(TURNED_AWAY_DOCUMENT)
-                if self.store.replace_agent_document(TURNED_AWAY_DOCUMENT, said, replacing=before):
+                if self.store.replace_agent_document(TURNED_AWAY_DOCUMENT, document, replacing=before):
                     return
         except EngineError as error:
-            self.log.event("turned_away", f"that this can't be kept: {error}", severity="WARNING")
+            message = f"that the live run was turned away can't be recorded: {error}"
+            self.log.event("turned_away", message, severity="WARNING")
 
     def turned_away(self) -> dict[str, Any] | None:
-        """Return when and why a live run was last turned away; None where none was, or it can't be read."""
+        """Return when and why a live run was last turned away; None where none was, or where unreadable."""
         try:
             return self.store.agent_document(TURNED_AWAY_DOCUMENT)
         except EngineError:
@@ -183,7 +190,7 @@ class Agent:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Keep ERROR as the state where the work inside ends unexpectedly; lets the exception pass."""
+        """Set the state to ERROR where the enclosed work ends unexpectedly; the exception is raised again."""
         try:
             yield
         except (RunStopped, ConfigurationError, GateClosed, LeaseHeld):
@@ -193,11 +200,12 @@ class Agent:
             try:
                 self.to(State.ERROR, why=f"a run ended unexpectedly: {what.removesuffix(': ')}")
             except EngineError as unkept:
-                self.log.event("state_transition", f"ERROR can't be kept: {unkept}", severity="ERROR")
+                message = f"the state ERROR can't be written: {unkept}"
+                self.log.event("state_transition", message, severity="ERROR")
             raise
 
     def _halted(self, stored: AgentState, marked: HaltedBy) -> AgentState:
-        """Return a state as the folder's mark of a halt makes it."""
+        """Return a stored state, as HALTED by the mark in the data folder."""
         if stored.state is State.HALTED:
             return stored
         at = marked.at or self.clock().isoformat()
@@ -210,8 +218,8 @@ class Agent:
             return document, AgentState.from_document(document)
         except (ValueError, TypeError, KeyError) as error:
             raise DataUnavailable(
-                f"{self.store.place}: the agent's state makes no sense ({type(error).__name__}: {error}). "
-                f"Look at what wrote there; nothing trades until it is repaired or removed."
+                f"{self.store.place}: the agent's state is invalid ({type(error).__name__}: {error}). "
+                f"Find out what wrote it; nothing trades until it is repaired or removed."
             ) from error
 
     def _change(
@@ -238,8 +246,8 @@ class Agent:
                 )
                 return new
         raise EngineError(
-            f"{self.store.place}: the agent's state could not be changed to {after}: others changed it "
-            f"at the same time, {_ATTEMPTS} times over. Nothing was changed; run again."
+            f"{self.store.place}: the agent's state could not be changed to {after}: other jobs changed it "
+            f"at the same time, {_ATTEMPTS} times in a row. Nothing was changed; run again."
         )
 
 
@@ -251,8 +259,8 @@ def _shown(error: BaseException) -> str:
     )
 
 
-def whoever_acts() -> str:
-    """Name who runs this process: user, machine, process."""
+def process_name() -> str:
+    """Return user, machine and id of this process."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):

@@ -1,20 +1,19 @@
-"""Whether the stores are those that the live runs of this data folder used, and have come as far.
+"""Checks that the stores are those that the live runs of this data folder used, and are up to date.
 
-A data folder and its stores keep the same two things: which stores they are, and a generation, a number that
-grows when a live command begins, and when it has booked what it had to. So a store that was lost, swapped or
-restored from a backup is recognised, and so is a copy of the folder that stayed behind. Nothing may be
-decided on either: daily counts would be lower, fills would look like another trader's, and a halt would be
-gone.
+A data folder and its stores both record the identity of the stores, and a generation: a number that grows
+when a live command begins, and again when it has booked its orders. So a store that was lost, replaced or
+restored from a backup is detected, and so is an outdated copy of the folder. Nothing may be decided on
+either: daily counts would be too low, fills would look like another trader's, and a halt would be lost.
 
-In the folder ``folder/generations/`` has, of a generation::
+For each generation, ``folder/generations/`` in the data folder has::
 
     <number>-<token>.begun.json    written first: stores, who and when
-    <number>-<token>.kept.json     written last: every store has it, and whether a command has ended with it
+    <number>-<token>.kept.json     written last: every store has it; and whether a command ended with it
 
-and each store the documents ``store`` (its identity, made at first use) and ``folder-<identity of the
-folder>`` (number and token). A job that is killed in between leaves stores with the generation before or with
-the one that was begun; both are as far as the folder. A store that was restored from a backup of such a
-moment would be, too: where the latest command has not ended, the ledger is compared with the record.
+and each store has the documents ``store`` (its identity, created at first use) and ``folder-<identity of the
+folder>`` (number and token). A job that is killed in between leaves stores with the previous generation or
+with the one that was begun; both are up to date. So would be a store restored from a backup of that time:
+where the latest command has not ended, the ledger is compared with the record.
 """
 
 from __future__ import annotations
@@ -50,9 +49,9 @@ _ADOPT = "`execution-engine stores adopt --by NAME --why TEXT`"
 
 @dataclass(frozen=True)
 class Store:
-    """One store as a folder knows it: what it keeps, the name of its place, and its documents.
+    """One store as a folder records it: what it keeps, the name of its place, and its documents.
 
-    ``place`` tells it from stores at other places; that of the embedded store goes with the data folder.
+    ``place`` distinguishes it from stores elsewhere; that of the embedded store moves with the data folder.
     """
 
     keeps: str
@@ -61,7 +60,7 @@ class Store:
 
     @property
     def shown(self) -> str:
-        """Its place, for people."""
+        """Its place, for messages."""
         return self.documents.place
 
 
@@ -74,7 +73,7 @@ class _Generation:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a store says: its own identity, "" where it has none, and this folder's mark in it."""
+    """A store's own identity, "" where it has none, and this folder's mark in it."""
 
     identity: str
     mark: dict[str, Any] | None
@@ -91,9 +90,9 @@ class _Looked:
 class Generations:
     """The generations of the data folder at ``objects``.
 
-    ``unbooked`` returns the broker's ids of orders whose fills the record has and the ledger lacks: it is
-    asked where a folder has no generation yet, and where the latest command did not end. ``carry_over``
-    brings into a folder without generations what only the ledger had.
+    ``unbooked`` returns the broker's ids of orders whose fills the record has and the ledger lacks; it is
+    called where a folder has no generation yet, and where the latest command did not end. ``carry_over``
+    copies what only the ledger has into a folder without generations.
     """
 
     objects: Objects
@@ -102,17 +101,17 @@ class Generations:
     carry_over: Callable[[], None] = lambda: None
 
     def verify(self) -> None:
-        """Check that every store is the one that was used, and neither it nor the folder is behind.
+        """Check that every store is the one used before, and that neither it nor the folder is behind.
 
-        Changes nothing. Raises ``StoreChanged`` with what is wrong and its one remedy, ``DataUnavailable``
-        where a store can't be asked now, and ``RecordError``.
+        Changes nothing. Raises ``StoreChanged`` with the faults and their remedies, ``DataUnavailable``
+        where a store can't be reached now, and ``RecordError``.
         """
         self._verified()
 
     def advance(self, *, by: str, at: datetime) -> None:
-        """Begin the next generation, in the folder and in every store, once ``verify`` holds.
+        """Verify, then begin the next generation in the folder and in every store.
 
-        Raises as ``verify`` does, and ``EngineError`` where a store can't be written: running again is safe.
+        Raises as ``verify`` does, and ``EngineError`` where a store can't be written; idempotent.
         """
         looked = self._verified()
         if looked.kept is None:
@@ -120,20 +119,20 @@ class Generations:
         self._advance(looked, {"by": by, "at": at.isoformat()}, has_ended=False)
 
     def end(self, *, by: str, at: datetime, log: EventLog) -> None:
-        """Begin the next generation once a command has booked what it had to.
+        """Begin the next generation once a command has booked its orders.
 
-        A backup of a store that was made while the command worked is behind then, as it lacks what was booked
-        later. Where the stores can't be written the log says so: all that is decided is kept by then.
+        A backup of a store made while the command was running is then behind: it lacks what was booked later.
+        Where the stores can't be written, that is only logged: all decisions have been recorded by then.
         """
         try:
             looked = self._verified(is_at_work=True)
             self._advance(looked, {"by": by, "at": at.isoformat()}, has_ended=True)
         except EngineError as error:
-            said = f"that this command has ended can't be kept in every store: {error}"
-            log.event("generation_not_kept", said, severity="WARNING")
+            message = f"that this command has ended can't be recorded in every store: {error}"
+            log.event("generation_not_kept", message, severity="WARNING")
 
     def adopt(self, *, by: str, why: str, at: datetime) -> None:
-        """Take the stores that the settings name for those of this folder from now on, whatever they hold.
+        """Record the stores that the settings name as those of this folder, whatever they contain.
 
         Raises ``StoreChanged`` for a store that is damaged, ``DataUnavailable`` and ``EngineError``.
         """
@@ -144,7 +143,7 @@ class Generations:
         return bool(_generations(self.objects))
 
     def faults(self) -> list[str]:
-        """Return what is wrong with each store, as ``verify`` says it; empty where nothing is."""
+        """Return what is wrong with each store, as ``verify`` reports it; empty where nothing is."""
         try:
             self._verified()
         except StoreChanged as changed:
@@ -195,7 +194,7 @@ class Generations:
             return False
 
     def _faults_by_the_record(self) -> list[str]:
-        """Return what is wrong where no generation says so: what the ledger lacks of the record."""
+        """Return a fault where the ledger lacks fills of the record; used where no generation decides."""
         unbooked = self.unbooked()
         if not unbooked:
             return []
@@ -213,11 +212,11 @@ class Generations:
             stores = read_json(name, self.objects.read(name)).get("stores")
         except RecordError as error:
             raise StoreChanged([_unknown_stores(str(error).removesuffix("."))]) from error
-        if not isinstance(stores, dict) or not all(isinstance(said, dict) for said in stores.values()):
+        if not isinstance(stores, dict) or not all(isinstance(one, dict) for one in stores.values()):
             raise StoreChanged([_unknown_stores(f"{name} is damaged")])
         return stores
 
-    def _advance(self, looked: _Looked, said: Mapping[str, str], *, has_ended: bool) -> None:
+    def _advance(self, looked: _Looked, origin: Mapping[str, str], *, has_ended: bool) -> None:
         identity = folder_identity(self.objects)
         identities = [
             seen.identity or _identify(store) for store, seen in zip(self.stores, looked.seen, strict=True)
@@ -229,15 +228,15 @@ class Generations:
             store.keeps: {"place": store.place, "identity": identity_of_store}
             for store, identity_of_store in zip(self.stores, identities, strict=True)
         }
-        self.objects.put(_key(new, "begun"), json_bytes({**said, "stores": stores}))
-        mark = {"generation": new.number, "token": new.token, **said}
+        self.objects.put(_key(new, "begun"), json_bytes({**origin, "stores": stores}))
+        mark = {"generation": new.number, "token": new.token, **origin}
         for store, seen in zip(self.stores, looked.seen, strict=True):
             if not store.documents.replace_agent_document(f"folder-{identity}", mark, replacing=seen.mark):
                 raise EngineError(
-                    f"{store.keeps}: {store.shown} was changed at the same time for this data folder: a copy "
-                    f"of the folder is at work, too. Nothing was sent; leave one of the two."
+                    f"{store.keeps}: {store.shown} was changed for this data folder at the same time: a copy "
+                    f"of the folder is in use as well. Nothing was sent; use only one of the two."
                 )
-        self.objects.put(_key(new, "kept"), json_bytes({**said, _ENDED: has_ended}))
+        self.objects.put(_key(new, "kept"), json_bytes({**origin, _ENDED: has_ended}))
         for old in _generations(self.objects):
             if old.number <= new.number - _KEPT_BEHIND:
                 self.objects.delete(_key(old, "kept" if old.is_kept else "begun"))
@@ -253,7 +252,7 @@ def generations_of(objects: Objects, stores: Stores, clock: Callable[[], datetim
         found = (
             one
             for one in lacking(documents, stores.ledger)
-            if one.get("client_intent_id") not in open_ids  # the next sync books it, or tells why it can't
+            if one.get("client_intent_id") not in open_ids  # the next sync books it, or reports why it can't
         )
         return sorted(str(one["broker_order_id"]) for one in found)
 
@@ -272,23 +271,23 @@ def generations_of(objects: Objects, stores: Stores, clock: Callable[[], datetim
 
 
 def _generations(objects: Objects) -> list[_Generation]:
-    """Return the generations that a folder knows of; one that was kept was begun as well."""
+    """Return the generations that a folder records; one that was kept was begun as well."""
     found: dict[tuple[int, str], bool] = {}
     for key in objects.list(_PLACE):
-        said = _FILE.fullmatch(key)
-        if said is None:
+        name = _FILE.fullmatch(key)
+        if name is None:
             raise RecordError(
-                f"{key} is no file of the engine's. Nothing was sent; move it away, and run again."
+                f"{key} is not a file of the engine. Nothing was sent; move it away, and run again."
             )
-        of = (int(said[1]), said[2])
-        found[of] = found.get(of, False) or said[3] == "kept"
+        of = (int(name[1]), name[2])
+        found[of] = found.get(of, False) or name[3] == "kept"
     return [_Generation(number, token, is_kept) for (number, token), is_kept in found.items()]
 
 
 def _fault(store: Store, seen: _Seen, was: Mapping[str, Mapping[str, str]], looked: _Looked) -> str:
     """Return what is wrong with a store that a folder has used before, "" where nothing is."""
-    known = was.get(store.keeps) or next((said for keeps, said in was.items() if store.keeps in keeps), {})
-    before = known.get("place") or " and ".join(str(said.get("place")) for said in was.values())
+    known = was.get(store.keeps) or next((one for keeps, one in was.items() if store.keeps in keeps), {})
+    before = known.get("place") or " and ".join(str(one.get("place")) for one in was.values())
     if before != store.place:
         return (
             f"{store.keeps}: the settings name {store.shown}, and the last live run used {before}. Set "
@@ -350,7 +349,7 @@ def _is_one_of(mark: Mapping[str, Any], generations: Iterable[_Generation]) -> b
 
 
 def _identify(store: Store) -> str:
-    """Return a store's identity, which it is given where it has none."""
+    """Return a store's identity; assigns one where it has none."""
     new = {"identity": secrets.token_hex(16)}
     store.documents.replace_agent_document(_STORE, new, replacing=None)
     kept = store.documents.agent_document(_STORE)

@@ -1,7 +1,7 @@
-"""The mark of a halt in the data folder itself: it halts whatever becomes of the store that keeps the state.
+"""The mark of a halt in the data folder: it halts even where the store of the agent's state fails.
 
-``folder/halted/mark.json``: who halted, why and when. A store that is lost, or restored from a backup of
-before the halt, lifts none.
+``folder/halted/mark.json``: who halted, why and when. A store that is lost, or restored from a backup made
+before the halt, does not end the halt.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class HaltMark:
     objects: Objects
 
     def read(self) -> HaltedBy | None:
-        """Return what the mark says, None where there is none. One that can't be read halts all the same."""
+        """Return the mark, None where there is none. An unreadable mark halts all the same."""
         try:
             if MARK not in self.objects.list(_PLACE) and not self.objects.has(MARK):
                 return None
@@ -46,13 +46,13 @@ class HaltMark:
         return HaltedBy(str(kept.get("by")), str(kept.get("why")), at)
 
     def leave(self, *, by: str, why: str, at: datetime) -> None:
-        """Leave the mark; where there is one, it stays as it is. Raises ``EngineError``."""
+        """Write the mark; an existing one stays unchanged. Raises ``EngineError``."""
         with suppress(AlreadyWritten):
             try:
                 self.objects.put(MARK, json_bytes({"by": by, "why": why, "at": at.isoformat()}))
             except OSError as error:
                 raise UnusablePlace(
-                    f"the mark of a halt can't be left in the data folder: {fault_of(error)}."
+                    f"the mark of a halt can't be written to the data folder: {fault_of(error)}."
                 ) from error
 
     def clear(self) -> None:
@@ -62,5 +62,5 @@ class HaltMark:
         except OSError as error:
             raise UnusablePlace(
                 f"the mark of a halt, {MARK}, can't be removed: {fault_of(error)}. Live runs of this data "
-                f"folder stay halted; run recover again then."
+                f"folder stay halted; fix that, then run recover again."
             ) from error

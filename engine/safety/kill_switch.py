@@ -1,8 +1,8 @@
-"""The kill switch: on where any source says so, and on where a source can't be understood.
+"""The kill switch: on where any source is on, or can't be read or parsed.
 
-Sources are the environment (``EXECUTION_HALTED``), a file (``EXECUTION_HALTED_FILE``, a mounted ConfigMap
-key, say) and a Firestore document (``EXECUTION_HALTED_DOC``, its field ``enabled``), each also under its
-deprecated name. Every one that is set counts.
+Sources are the environment (``EXECUTION_HALTED``), a file (``EXECUTION_HALTED_FILE``, for example a mounted
+ConfigMap key) and a Firestore document (``EXECUTION_HALTED_DOC``, its field ``enabled``), each also under its
+deprecated name. Every source that is set counts.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Document = Mapping[str, Any]
 _WORD_SETTINGS = ("EXECUTION_HALTED", "EXEC_KILL_SWITCH")
 _FILE_SETTINGS = ("EXECUTION_HALTED_FILE", "EXEC_KILL_SWITCH_FILE")
 _DOCUMENT_SETTINGS = ("EXECUTION_HALTED_DOC", "EXEC_KILL_SWITCH_DOC")
-# Neither waits for the writer of a FIFO nor makes a terminal ours.
+# Opening must not wait for the writer of a FIFO, nor acquire a controlling terminal.
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 @dataclass(frozen=True)
 class KillSwitchState:
-    """What the switch says now; ``why`` is fit for an operator: source, value and how to switch it off."""
+    """The switch's current state; ``why`` is for the operator: source, value and how to switch it off."""
 
     on: bool
     why: str
@@ -41,9 +41,9 @@ class KillSwitchState:
 class KillSwitch:
     """All sources of the kill switch that are set.
 
-    ``fixed`` holds a sentence for each source that is on for as long as this process lives (environment
-    variables), ``files`` and ``documents`` the setting and path of each file and document to be read.
-    ``read_document`` gives a document, None where there is none, and may raise; it is bounded in time.
+    ``fixed``: a sentence for each source that stays on as long as this process runs (environment variables).
+    ``files`` and ``documents``: setting and path of each file and document to read. ``read_document``
+    returns a document, None where there is none, and may raise; it must have a timeout of its own.
     """
 
     fixed: tuple[str, ...]
@@ -58,7 +58,7 @@ class KillSwitch:
         *,
         read_document: Callable[[str], Document | None] | None = None,
     ) -> KillSwitch:
-        """Find the sources in environment variables (``os.environ`` by default); an empty one is unset."""
+        """Return the switch of environment variables (``os.environ`` by default); an empty one is unset."""
         env = os.environ if env is None else env
         words = [_why_word_is_on(name, env[name]) for name in _WORD_SETTINGS if env.get(name)]
         paths = [(name, env[name]) for name in _FILE_SETTINGS if env.get(name)]
@@ -73,9 +73,9 @@ class KillSwitch:
         )
 
     def read(self) -> KillSwitchState:
-        """Say whether the switch is on now. Reads files and documents anew and never raises."""
+        """Return whether the switch is on now. Reads files and documents at each call and never raises."""
         reasons = [*self.fixed, *filter(None, (_why_file_is_on(*source) for source in self.files))]
-        if not reasons:  # a document takes a request: not asked where the answer is known
+        if not reasons:  # a document takes a request: not read where the switch is known to be on
             reasons = [why for why in (self._why_document_is_on(*d) for d in self.documents) if why]
         if reasons:
             return KillSwitchState(on=True, why=" ".join(reasons))
@@ -136,7 +136,7 @@ def _why_file_is_on(name: str, path: str) -> str | None:
         why = f"can't be read ({error.strerror or error})"
     except UnicodeDecodeError:
         why = "is not UTF-8 text"
-    except Exception as error:  # a fault in here must never let an order pass
+    except Exception as error:  # a defect here must never let an order pass
         why = f"can't be read ({error})"
     if why is None:
         return None
@@ -147,7 +147,7 @@ def _why_file_is_on(name: str, path: str) -> str | None:
 
 
 def _contents(path: str) -> bytes:
-    """Read a regular file, one byte further than it may be long; anything else raises ``OSError``."""
+    """Return a regular file's content, up to ``FILE_SIZE_LIMIT`` and one byte; else raises ``OSError``."""
     descriptor = os.open(path, _OPEN_FLAGS)
     try:
         mode = os.fstat(descriptor).st_mode

@@ -1,19 +1,18 @@
-"""The right to send orders for one broker account: one holder at a time, across data folders and machines.
+"""The trading lease of a broker account: one holder at a time, across data folders and machines.
 
-It is a document in the store of the ledger, ``lease-<account key>``, replaced only on the condition that it
-is still what was read::
+It is a document in the store of the ledger, ``lease-<account key>``, written by compare-and-set::
 
-    holder       who has it, for people
-    identity     the holder's data folder, in this boot of its machine; empty where nobody can tell
-    nonce        another one for each acquisition
-    tenure       the same for as long as jobs of one data folder are the only holders
+    holder       who holds it, for messages
+    identity     the holder's data folder, in this boot of its machine; empty where unknown
+    nonce        a new one for each acquisition
+    tenure       the lease epoch: unchanged while jobs of one data folder are the only holders
     expires_at   ISO text in UTC; null once it was released
 
-Why no two hold it at once, as long as each job's clock is within ``CLOCK_SKEW_LIMIT_S`` of the true time when
-it begins: the holder counts ``TTL_S`` from before it asked for the renewal, by its wall clock and by its
-monotonic one, whichever leaves less, and stops that limit early; whoever waits begins that limit late.
-Neither believes a wall clock that jumps in its favour. And a lease that stayed the same for ``TTL_S`` under
-somebody's eyes has run out, whatever any wall clock says.
+At most one job holds it at a time, as long as each job's clock is within ``CLOCK_SKEW_LIMIT_S`` of the true
+time when it begins. The holder counts ``TTL_S`` from before its request for renewal, by wall clock and by
+monotonic clock, uses the smaller remainder, and stops ``CLOCK_SKEW_LIMIT_S`` early. A waiting job starts
+``CLOCK_SKEW_LIMIT_S`` late. Neither trusts a wall clock that jumps in its favour. A lease that a waiting job
+has seen unchanged for ``TTL_S`` has expired, whatever any wall clock says.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ from typing import Any
 from engine.errors import DataUnavailable, EngineError, LeaseHeld, LeaseLost, RunStopped
 from engine.log import EventLog, wall_clock
 from engine.model.schema import CLOCK_SKEW_LIMIT_S
-from engine.safety.agent_state import whoever_acts
+from engine.safety.agent_state import process_name
 from engine.stores.protocols import AgentDocuments
 
 TTL_S = 60.0
 RESERVE_S = 15.0
-"""A lease is renewed while it still has this much to spare: a store may need 10 s to say that it is down."""
+"""A lease is renewed this long before it is needed: a store may take 10 s to report that it is down."""
 LONGEST_HOLD_S = TTL_S - CLOCK_SKEW_LIMIT_S - RESERVE_S
 PATIENCE_S = TTL_S + 2 * CLOCK_SKEW_LIMIT_S
-"""Outlasts every holder that has died."""
+"""Long enough for the lease of a dead holder to expire."""
 POLL_S = 1.0
 
 _ACCOUNT_KEY = re.compile(r"[a-z0-9]{1,48}")
@@ -55,20 +54,20 @@ def _token() -> str:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease: ``name`` for people, ``identity`` of the data folder, empty where there is none."""
+    """The holder of a lease: ``name`` for messages, ``identity`` of the data folder, "" where unknown."""
 
     name: str
     identity: str = ""
 
     @classmethod
     def of(cls, data_dir: Path, *, boot_id: Path = _BOOT_ID) -> Holder:
-        """Name this process and the data folder whose exclusive lock it holds.
+        """Return this process as holder, with the data folder whose exclusive lock it holds.
 
-        The identity is the lock file's inode in this boot of this machine: a copy of the folder has another
-        one, and so has the folder after a restart. Who holds the lock knows that a holder of the same
-        identity is dead.
+        The identity is the lock file's inode in this boot of the machine: a copy of the folder has another
+        one, and so has the folder after a restart. A job that holds the lock knows that any other holder with
+        the same identity is dead.
         """
-        name = f"{whoever_acts()}, data folder {data_dir.absolute()}"
+        name = f"{process_name()}, data folder {data_dir.absolute()}"
         try:
             boot = boot_id.read_text(encoding="ascii").strip()
             lock = (data_dir / ".lock").stat()
@@ -81,10 +80,10 @@ class Holder:
 
 @dataclass(frozen=True, kw_only=True)
 class Leasing:
-    """What leases are taken with: where they are kept, who takes them, how to wait, and by which clocks.
+    """How leases are acquired: the store, the holder, the waiting time and the clocks.
 
-    ``patience_s`` is how long to wait for another holder, ``stopping`` tells whether the job is to end.
-    ``token`` gives a text that never comes again.
+    ``patience_s``: how long to wait for another holder. ``stopping`` returns whether the job is to end.
+    ``token`` returns a unique text.
     """
 
     documents: AgentDocuments
@@ -98,13 +97,13 @@ class Leasing:
     token: Callable[[], str] = _token
 
     def acquire(self, account_key: str) -> Lease:
-        """Take the lease of an account (``[a-z0-9]{1,48}``), once nobody else can be sending for it.
+        """Return the lease of an account (``[a-z0-9]{1,48}``), once no other job can be sending for it.
 
-        To be called under the data folder's exclusive lock, once per account: what an earlier job of the same
-        folder held is taken over at once, what others hold when it is released or has run out.
+        Call it under the data folder's exclusive lock, once per account: the lease of an earlier job of the
+        same folder is taken over at once, any other one when it is released or has expired.
 
-        Raises ``LeaseHeld`` where another one still has it after ``patience_s``, ``RunStopped`` where the job
-        is to end, and ``EngineError`` where the store can't be read or written.
+        Raises ``LeaseHeld`` where another job still holds it after ``patience_s``, ``RunStopped`` where the
+        job is to end, and ``EngineError`` where the store can't be read or written.
         """
         if not _ACCOUNT_KEY.fullmatch(account_key):
             raise ValueError(f"the account key is {account_key!r}; expected [a-z0-9]{{1,48}}.")
@@ -113,7 +112,7 @@ class Leasing:
 
 @dataclass(frozen=True)
 class _Origin:
-    """A moment by both clocks; from here on neither may be moved to our favour by the wall clock's jumps."""
+    """A timestamp by both clocks; jumps of the wall clock after it are never used in our favour."""
 
     leasing: Leasing
     wall: datetime
@@ -141,7 +140,7 @@ class _Kept:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> _Kept:
-        """Read a document. Raises ``ValueError``, ``TypeError`` or ``KeyError`` where it makes no sense."""
+        """Return the lease in a document. Raises ``ValueError``, ``TypeError`` or ``KeyError`` if invalid."""
         texts = [document[name] for name in ("holder", "identity", "nonce", "tenure")]
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("holder, identity, nonce and tenure are not all text")
@@ -186,18 +185,18 @@ class _Acquisition:
                 lease = Lease(leasing, self._account_key, self._origin, lease_epoch=self._epoch_after(kept))
                 if lease.begin(replacing=document, why=why):
                     return lease
-                continue  # somebody else was faster
+                continue  # another job was faster
             if leasing.monotonic() - self._origin.monotonic_s >= leasing.patience_s:
                 raise LeaseHeld(
-                    f"Account {self._account_key} is in use: {kept.holder} has the right to send its orders "
-                    f"until {kept.until()}, and waiting for {leasing.patience_s:g} s did not change that "
+                    f"Account {self._account_key} is in use: {kept.holder} holds its trading lease "
+                    f"until {kept.until()}, and still did after {leasing.patience_s:g} s of waiting "
                     f"({leasing.documents.place}). Nothing was sent. Wait for the end of that job and run "
-                    f"again; if it has died, its right runs out by itself."
+                    f"again; if it has died, its lease expires by itself."
                 )
             if leasing.stopping():
                 raise RunStopped(
-                    f"Stopped while waiting for account {self._account_key}, which {kept.holder} has. "
-                    f"Nothing was sent; the next run goes on there."
+                    f"Stopped while waiting for the trading lease of account {self._account_key}, which "
+                    f"{kept.holder} holds. Nothing was sent; the next run goes on there."
                 )
             if not is_waiting:
                 is_waiting = True
@@ -220,43 +219,43 @@ class _Acquisition:
             return document, _Kept.read(document)
         except (ValueError, TypeError, KeyError) as error:
             raise DataUnavailable(
-                f"{self._leasing.documents.place}: the lease of account {self._account_key} makes no sense "
-                f"({type(error).__name__}: {error}). Look at what wrote there; nothing is sent for the "
+                f"{self._leasing.documents.place}: the lease of account {self._account_key} is invalid "
+                f"({type(error).__name__}: {error}). Find out what wrote it; nothing is sent for the "
                 f"account until it is repaired or removed."
             ) from error
 
     def _epoch_after(self, kept: _Kept) -> str:
-        """Go on with the tenure of an earlier job of the same data folder; anybody else's ends with them."""
+        """Return the lease epoch of an earlier job of the same data folder, else a new one."""
         is_ours = kept.identity and kept.identity == self._leasing.holder.identity
         return kept.lease_epoch if is_ours else self._leasing.token()
 
     def _why_free(self, kept: _Kept) -> str:
-        """Say why the lease may be taken; empty where its holder could still be sending."""
+        """Return why the lease may be taken, "" where its holder could still be sending."""
         if kept.expires_at is None:
-            return "nobody held it"
+            return "it was free"
         if kept.identity and kept.identity == self._leasing.holder.identity:
             return f"an earlier job of this data folder has died: {kept.holder}"
         if (self._origin.earliest() - kept.expires_at).total_seconds() >= CLOCK_SKEW_LIMIT_S:
-            return f"it ran out at {kept.until()}: {kept.holder}"
+            return f"it expired at {kept.until()}: {kept.holder}"
         if self._leasing.monotonic() - self._watched_since_s >= TTL_S:
-            return f"nobody renewed it for {TTL_S:g} s: {kept.holder}"
+            return f"it was not renewed for {TTL_S:g} s: {kept.holder}"
         return ""
 
 
 @dataclass(frozen=True)
 class _Term:
-    """What was last written, and when asking for it began, by the monotonic clock."""
+    """What was last written, and when that request began, by the monotonic clock."""
 
     kept: _Kept
     began_s: float
 
 
 class Lease:
-    """The right to send orders for an account; ``Leasing.acquire`` gives it. May be shared by threads.
+    """The trading lease of an account, from ``Leasing.acquire``; may be shared by threads.
 
-    As a context manager it is released at the end of the work inside, also where an ``EngineError`` ends it.
-    After any other exception it is left to run out, for something here may still be sending.
-    ``lease_epoch`` is the same as an earlier job's where nobody else can have sent anything since.
+    As a context manager it is released at the end of the enclosed work, also where an ``EngineError`` ends
+    it. After any other exception it is left to expire, since some thread may still be sending.
+    ``lease_epoch`` is that of an earlier job where no other holder can have sent anything since.
     """
 
     def __init__(self, leasing: Leasing, account_key: str, origin: _Origin, *, lease_epoch: str) -> None:
@@ -280,21 +279,21 @@ class Lease:
             self.release()
 
     def begin(self, *, replacing: Mapping[str, Any] | None, why: str) -> bool:
-        """Write the first term over ``replacing``; tell whether nobody else was faster."""
+        """Write the first term over ``replacing``; return False where another job was faster."""
         term = self._next_term()
         if not self._replace(term, replacing):
             return False
         self._term = term
         self._leasing.log.event(
             "lease_acquired",
-            f"the orders of account {self._account_key} are sent from here: {why}",
+            f"the trading lease of account {self._account_key} was acquired: {why}",
             account_key=self._account_key,
             why=why,
         )
         return True
 
     def left_s(self) -> float:
-        """Give the seconds for which nobody else can send; 0 or less once they are over."""
+        """Return the seconds for which no other job can send; 0 or less once the lease has expired."""
         term = self._term
         if term.kept.expires_at is None:
             return 0.0
@@ -303,11 +302,11 @@ class Lease:
         return min(by_monotonic_s, by_wall_s) - CLOCK_SKEW_LIMIT_S
 
     def hold_for(self, seconds: float) -> None:
-        """Return only if nobody else can send for so many seconds from now, at most ``LONGEST_HOLD_S``.
+        """Return only if no other job can send for ``seconds`` from now, at most ``LONGEST_HOLD_S``.
 
-        Asks the store only when the lease comes to its end; one thread does, and others don't wait for it
-        while there is enough left for them. Raises ``LeaseLost`` where another holder has it or it can't be
-        renewed in time, and ever after.
+        Renews the lease in the store only near its end. One thread does so; others don't wait for it while
+        the lease lasts long enough for them. Raises ``LeaseLost`` where another job holds it or it can't be
+        renewed in time, and at each call after that.
         """
         if not seconds <= LONGEST_HOLD_S:
             raise ValueError(f"a lease is held for {seconds} s; expected at most {LONGEST_HOLD_S:g}.")
@@ -323,7 +322,7 @@ class Lease:
             self._renewing.release()
 
     def release(self) -> None:
-        """Let go, so that the next holder need not wait; where that fails, the lease runs out by itself."""
+        """Release the lease, so that the next holder need not wait; if that fails, it expires by itself."""
         with self._renewing:
             if self._ended:
                 return
@@ -332,11 +331,11 @@ class Lease:
             try:
                 self._write(self._released_term)
             except LeaseLost:
-                return  # it had run out, and somebody else was waiting
+                return  # it had expired, and another job took it
             except EngineError as error:
                 self._leasing.log.event(
                     "lease_not_released",
-                    f"the lease of account {self._account_key} could not be released and runs out at "
+                    f"the lease of account {self._account_key} could not be released and expires at "
                     f"{expiring.until()}: {error}",
                     severity="WARNING",
                     account_key=self._account_key,
@@ -360,12 +359,12 @@ class Lease:
             self._fault = None
             if self.left_s() >= seconds:
                 return
-        raise self._lost("to renew it takes longer than it lasts.")
+        raise self._lost("renewing it takes longer than it lasts.")
 
     def _write(self, new: Callable[[], _Term]) -> _Term:
-        """Keep a new term in place of our own one, which may be one whose write was never answered.
+        """Write a new term over our own one, which may be one whose write was never acknowledged.
 
-        Raises ``LeaseLost`` where somebody else's is kept: nonces don't come again.
+        Raises ``LeaseLost`` where the store has another holder's: nonces are unique.
         """
         replacing: dict[str, Any] | None = self._term.kept.document()
         for _ in range(_ATTEMPTS):
@@ -374,9 +373,10 @@ class Lease:
                 return term
             replacing = self._leasing.documents.agent_document(_name(self._account_key))
             if replacing is None or replacing.get("nonce") != self._nonce:
-                who = "somebody" if replacing is None else replacing.get("holder")
-                raise self._lost(f"{who} {'removed it' if replacing is None else 'took it over'}.")
-        raise EngineError(f"{self._leasing.documents.place}: its document changes with every look.")
+                raise self._lost(
+                    "it was removed." if replacing is None else f"{replacing.get('holder')} took it over."
+                )
+        raise EngineError(f"{self._leasing.documents.place}: its document changes with every read.")
 
     def _replace(self, term: _Term, replacing: Mapping[str, Any] | None) -> bool:
         return self._leasing.documents.replace_agent_document(
@@ -399,10 +399,10 @@ class Lease:
             raise LeaseLost(self._ended)
 
     def _lost(self, why: str) -> LeaseLost:
-        """Give the error, and give it to whoever asks from now on."""
+        """Return the error, which every later use of the lease raises too."""
         self._ended = (
-            f"The right to send orders for account {self._account_key} is lost: {why} Nothing more is sent "
-            f"here; run again, and what is unfinished is resumed."
+            f"The trading lease of account {self._account_key} is lost: {why} Nothing more is sent "
+            f"here; run again, and unfinished work is resumed."
         )
         return LeaseLost(self._ended)
 

@@ -1,4 +1,4 @@
-"""Holding leases while something else is waited for: they last a minute, and waits may take longer."""
+"""Holds leases during long waits: a lease lasts a minute, and waits may take longer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _LOOKED_EVERY_S = 0.5
 
 
 def hold_all(leases: Iterable[Lease], *, seconds: float) -> None:
-    """Hold leases for so many seconds from now, as ``Lease.hold_for`` does.
+    """Hold leases for ``seconds`` from now, as ``Lease.hold_for`` does.
 
-    One that is lost stays so: the next work that needs it raises ``LeaseLost``, and other accounts go on.
+    A lost lease raises nothing here: the next work that needs it raises ``LeaseLost``, and other accounts
+    continue.
     """
     for lease in leases:
         with suppress(LeaseLost):
@@ -26,9 +27,9 @@ def hold_all(leases: Iterable[Lease], *, seconds: float) -> None:
 def hold_until_done(
     working: Collection[Future[Any]], leases: Callable[[], Iterable[Lease]], *, seconds: float
 ) -> None:
-    """Return once all of ``working`` is done, however it ended; until then ``leases`` are held.
+    """Return once all of ``working`` is done, also with errors; hold ``leases`` until then.
 
-    ``leases`` is called twice a second, so that those which are acquired meanwhile are held as well.
+    ``leases`` is called twice a second, so that newly acquired ones are held as well.
     """
     while wait(working, timeout=_LOOKED_EVERY_S).not_done:
         hold_all(leases(), seconds=seconds)

@@ -1,4 +1,4 @@
-"""One job at a time per data folder."""
+"""The exclusive lock of a data folder: one job at a time."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _TRIES, _BETWEEN_TRIES_S = 50, 0.002
 
 @contextmanager
 def exclusive(data_dir: Path, *, since: str, modes: Modes = OWNER_ONLY) -> Iterator[None]:
-    """Hold a data folder; the system lets go of it when the process ends, however it ends.
+    """Hold the lock of a data folder; the system releases it when the process ends, in any way.
 
-    ``since`` is told to whoever comes meanwhile. Raises ``RunInProgress`` where another job holds it, and
-    ``UnusablePlace`` where its file system has no locks, or grants one twice.
+    ``since`` is shown to other jobs that try meanwhile. Raises ``RunInProgress`` where another job holds it,
+    and ``UnusablePlace`` where its file system has no locks, or grants one twice.
     """
     note = data_dir / ".lock.holder"
     with ExitStack() as held:
@@ -43,9 +43,9 @@ def exclusive(data_dir: Path, *, since: str, modes: Modes = OWNER_ONLY) -> Itera
 
 
 def check_locks(lock: Path) -> None:
-    """Check that a file that this process has locked can't be locked a second time. Raises ``UnusablePlace``.
+    """Check that a file locked by this process can't be locked a second time. Raises ``UnusablePlace``.
 
-    A file system whose locks are of one machine alone (NFS with ``nolock``) can't be told apart here.
+    A file system whose locks apply to one machine only (NFS with ``nolock``) can't be detected here.
     """
     with lock.open("rb") as again:
         try:
@@ -68,7 +68,7 @@ def _lock(held: ExitStack, data_dir: Path, modes: Modes) -> None:
         held.enter_context(FileLock(lock, timeout=0, mode=modes.file, fallback_to_soft=False))
     except Timeout:
         raise RunInProgress(
-            f"{data_dir} is in use by {_who(data_dir)}. Nothing was done; wait for its end, then run again."
+            f"{data_dir} is in use by {_who(data_dir)}. Nothing was done; wait until it ends, then run again."
         ) from None
     except OSError as error:
         if error.errno in NO_SUPPORT:
@@ -86,10 +86,10 @@ def no_locks(folder: Path) -> UnusablePlace:
 
 
 def holder(data_dir: Path) -> str | None:
-    """Return which process is at work in a data folder, None where none is.
+    """Return which process holds a data folder, None where none does.
 
-    The lock itself is left alone: a run that begins at the same time finds it free. What is looked at is
-    the note beside it, which the holder has locked as well. Without locks it is unknown, and said so.
+    Tries the lock of the note beside it, which the holder has locked as well: a run that begins at the same
+    time finds the lock itself free. Without locks, the text reports that the process is unknown.
     """
     try:
         with (data_dir / ".lock.holder").open() as note:
@@ -101,18 +101,18 @@ def holder(data_dir: Path) -> str | None:
         return _who(data_dir)
     except OSError as error:
         if error.errno in NO_SUPPORT:
-            return "a process that can't be told, since the file system has no locks"
+            return "an unknown process, since the file system has no locks"
         raise
 
 
 def _mark(note: int) -> None:
-    """Lock the holder's note; who looks at it holds it for an instant, and is waited for."""
+    """Lock the holder's note; a reader holds it for an instant, so a few tries are made."""
     for _ in range(_TRIES):
         try:
             fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(_BETWEEN_TRIES_S)
-        except OSError:  # a file system without such locks: nothing depends on the mark but what is shown
+        except OSError:  # a file system without such locks: the note is only for display
             return
         else:
             return

@@ -1,6 +1,6 @@
-"""Trying what a data folder asks of the disk where it lies, and of the disks that places below it are on.
+"""Tests whether the disk of a data folder, and disks mounted below it, have the required features.
 
-Each promise is tried with files of the trial's own, in a hidden folder that is removed again.
+Each feature is tested with temporary files in a hidden folder, which is removed afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OPEN_FILE_LOCK = "hhqqi4x"  # struct flock: type, whence, start, length, proces
 
 @dataclass(frozen=True)
 class Unkept:
-    """A promise that can't be kept at a place; ``why`` says what is wrong there, and what to do."""
+    """A guarantee that a place can't give; ``why``: what is wrong there, and what to do."""
 
     place: Path
     promise: str
@@ -37,12 +37,12 @@ class Unkept:
 
 
 def try_places(data_dir: Path) -> list[Unkept]:
-    """Return the promises that can't be kept in a data folder, or on a disk that a place below it is on."""
+    """Return the guarantees that a data folder, or a disk mounted below it, can't give."""
     return [one for place in _on_disks_of_their_own(data_dir) for one in try_place(place)]
 
 
 def try_place(place: Path) -> list[Unkept]:
-    """Return the promises that can't be kept in a folder, which is there; nothing of the trial stays."""
+    """Return the guarantees that an existing folder can't give; removes its temporary files."""
     folder = place / f".trial-{os.urandom(8).hex()}"
     try:
         with naming(place):
@@ -55,7 +55,7 @@ def try_place(place: Path) -> list[Unkept]:
 
 
 def inbox_remarks(data_dir: Path) -> list[str]:
-    """Return a sentence on what can't be done with files of an inbox on another disk than the rest."""
+    """Return a sentence on the limits of an inbox that is on another disk than the rest."""
     inbox, quarantine = data_dir / "inbox", data_dir / "quarantine"
     if not inbox.is_dir():
         return []
@@ -79,7 +79,7 @@ def _unkept(place: Path, folder: Path) -> Iterator[Unkept]:
         except OSError as error:
             yield Unkept(place, promise, f"{place} can't be used: {fault_of(error)}.")
             if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
-                return  # nothing else can be tried
+                return  # nothing else can be tested
 
 
 def _write(folder: Path) -> None:
@@ -119,7 +119,7 @@ def _lock(folder: Path) -> None:
 
 
 def _lock_range(folder: Path) -> None:
-    """Lock as SQLite does, but by open file, which can be held against this process itself."""
+    """Lock a range as SQLite does, but per open file, which also excludes this process itself."""
     command = getattr(fcntl, "F_OFD_SETLK", None)
     if command is None:
         return
@@ -129,7 +129,7 @@ def _lock_range(folder: Path) -> None:
             fcntl.fcntl(held, command, wanted)
         except OSError as error:
             if error.errno == errno.EINVAL:
-                return  # the system has no locks by open file
+                return  # the system has no locks per open file
             if error.errno in NO_SUPPORT:
                 raise no_locks(folder) from error
             raise
@@ -155,7 +155,7 @@ _TRIALS: tuple[tuple[str, Callable[[Path], None]], ...] = (
 
 
 def _on_disks_of_their_own(data_dir: Path) -> list[Path]:
-    """Return a data folder, and those folders right below it, but for the inbox, that are on other disks."""
+    """Return a data folder, and the folders directly below it, except the inbox, that are on other disks."""
     disks = {data_dir.stat().st_dev: data_dir}
     for place in sorted(data_dir.iterdir()):
         if place.name != "inbox" and not place.name.startswith(".") and place.is_dir():

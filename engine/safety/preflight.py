@@ -1,7 +1,6 @@
-"""What a live run examines before it trades, and ``doctor`` whenever it is asked.
+"""The preflight checks of a live run, which ``doctor`` runs as well.
 
-Each check gives a sentence that says what it found, or raises an ``EngineError`` that says what is wrong and
-what to do about it.
+Each check returns a sentence with its finding, or raises an ``EngineError`` with the fault and the remedy.
 """
 
 from __future__ import annotations
@@ -28,28 +27,28 @@ HEARTBEAT_FIELD = "ts"
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found; ``said`` is fit for an operator, and where it failed says what to do."""
+    """The result of a check; ``text`` is for the operator, and has the remedy where the check failed."""
 
     name: str
     passed: bool
-    said: str
+    text: str
     took_s: float
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A check that may take ``longer_s`` seconds more than others, since a broker may ask for a wait."""
+    """A check that may take ``longer_s`` seconds more than others, as a broker may ask for a wait."""
 
     check: Check
     longer_s: float
 
     def __call__(self) -> str:
-        """Do the check."""
+        """Run the check."""
         return self.check()
 
 
 def examine(checks: Mapping[str, Check], timeout_s: float) -> list[Finding]:
-    """Do all checks at the same time, in ``timeout_s`` seconds and a little; ``Waiting`` ones take longer.
+    """Return the findings of all checks, run in parallel within about ``timeout_s``; ``Waiting`` adds to it.
 
     Raises ``RunStopped`` where the job was asked to end meanwhile.
     """
@@ -59,20 +58,20 @@ def examine(checks: Mapping[str, Check], timeout_s: float) -> list[Finding]:
         if isinstance(answer.error, RunStopped):
             raise answer.error
     return [
-        Finding(name, answer.error is None, _said(name, answer), answer.took_s)
+        Finding(name, answer.error is None, _text_of(name, answer), answer.took_s)
         for name, answer in answers.items()
     ]
 
 
 def store_checks(stores: Stores) -> dict[str, Check]:
-    """Give the checks of the stores: that each can be read."""
+    """Return the checks that each store can be read."""
     return {"positions": stores.positions.check, "ledger": stores.ledger.check}
 
 
 def market_data_check(
     settings: GateSettings, documents: DocumentStore | None, clock: Callable[[], datetime]
 ) -> dict[str, Check]:
-    """Give the check of the market data's heartbeat, where a document is named."""
+    """Return the check of the market data's heartbeat, where a document is set."""
     path = settings.heartbeat_document
     if path is None:
         return {}
@@ -92,9 +91,9 @@ def market_data_check(
 def broker_checks(
     accesses: Sequence[Access], clock: Callable[[], datetime], *, broker_wait_s: float = 0.0
 ) -> dict[str, Check]:
-    """Return the checks of the brokers: that each account may trade, and that their clocks and ours agree.
+    """Return the checks that each account may trade, and that the brokers' clocks agree with ours.
 
-    ``broker_wait_s``: how long each may take beyond what a check may, where its broker asks for a wait.
+    ``broker_wait_s``: how much longer than other checks each may take, where its broker asks for a wait.
     """
     if len(accesses) == 1:
         (only,) = accesses
@@ -111,29 +110,29 @@ def broker_checks(
 
 
 def account_check(account: str) -> str:
-    """Return what the check of one of several accounts is called."""
+    """Return the name of the check of one of several accounts."""
     return f"account {account}"
 
 
 def one_of(
     checks: Mapping[str, Check], timeout_s: float, failed: MutableMapping[str, str] | None = None
 ) -> Check:
-    """Return a check that holds where one of these does: an account that fails leaves the others alone.
+    """Return a check that passes where at least one of these does: a failed account does not stop the others.
 
-    What is wrong with those that fail is put into ``failed``, by the check's name.
+    The texts of the failed ones are put into ``failed``, by the check's name.
     """
 
     def check() -> str:
         findings = examine(checks, timeout_s)
         if failed is not None:
-            failed.update((finding.name, finding.said) for finding in findings if not finding.passed)
-        said = "; ".join(f"{finding.name}: {finding.said.rstrip('.')}" for finding in findings) + "."
+            failed.update((finding.name, finding.text) for finding in findings if not finding.passed)
+        text = "; ".join(f"{finding.name}: {finding.text.rstrip('.')}" for finding in findings) + "."
         if not any(finding.passed for finding in findings):
-            raise DataUnavailable(said)
-        return said
+            raise DataUnavailable(text)
+        return text
 
     longest_s = max((one.longer_s for one in checks.values() if isinstance(one, Waiting)), default=0.0)
-    return Waiting(check, longest_s + 1.0)  # the words of the checks themselves say more than a timeout
+    return Waiting(check, longest_s + 1.0)  # the checks' own messages are more useful than a timeout
 
 
 def _can_trade(access: Access) -> str:
@@ -145,35 +144,35 @@ def _clocks_agree(access: Access, clock: Callable[[], datetime]) -> str:
     if not skew.worst_s <= CLOCK_SKEW_LIMIT_S:
         raise DataUnavailable(
             f"this machine's clock is {skew}, the limit {CLOCK_SKEW_LIMIT_S:g} s. Let NTP set it "
-            f"(chrony, systemd-timesyncd); where only the reply was slow, look at the network."
+            f"(chrony, systemd-timesyncd); where only the reply was slow, check the network."
         )
     return str(skew)
 
 
 def heartbeat(path: str, document: Mapping[str, Any] | None, now: datetime, threshold_s: float) -> str:
-    """Say how old the market data is. Raises ``DataUnavailable`` where it is stale or can't be told.
+    """Return the age of the market data as text. Raises ``DataUnavailable`` where it is stale or unknown.
 
-    ``document`` holds the moment of the latest data as ``ts``: a timestamp, or ISO text with a zone.
+    ``document`` has the timestamp of the latest data as ``ts``: a timestamp, or ISO text with a zone.
     """
     if document is None:
-        raise DataUnavailable(f"the heartbeat {path} does not exist. See that market data is coming in.")
-    said = document.get(HEARTBEAT_FIELD)
-    timestamp = _timestamp(said)
+        raise DataUnavailable(f"the heartbeat {path} does not exist. Check that market data is coming in.")
+    value = document.get(HEARTBEAT_FIELD)
+    timestamp = _timestamp(value)
     if HEARTBEAT_FIELD not in document:
         raise DataUnavailable(
-            f"the heartbeat {path} has no field {HEARTBEAT_FIELD}, the moment of the latest market data. "
+            f"the heartbeat {path} has no field {HEARTBEAT_FIELD}, the timestamp of the latest market data. "
             f"Correct what writes it."
         )
     if timestamp is None:
         raise DataUnavailable(
-            f"the heartbeat {path} has {HEARTBEAT_FIELD} {said!r}; expected a timestamp, or "
+            f"the heartbeat {path} has {HEARTBEAT_FIELD} {value!r}; expected a timestamp, or "
             f"ISO text with a zone. Correct what writes it."
         )
     age_s = (now - timestamp).total_seconds()
     if not -CLOCK_SKEW_LIMIT_S <= age_s <= threshold_s:
         raise DataUnavailable(
             f"the heartbeat {path} is {_age(age_s)}, the limit {threshold_s:g} s "
-            f"(MARKETDATA_STALE_THRESHOLD_S). See that market data is coming in."
+            f"(MARKETDATA_STALE_THRESHOLD_S). Check that market data is coming in."
         )
     return f"{path} is {_age(age_s)}"
 
@@ -188,7 +187,7 @@ def _timestamp(value: object) -> datetime | None:
         return None
     try:
         return value.astimezone(UTC)
-    except OverflowError:  # a moment at either end of time
+    except OverflowError:  # beyond the first or last datetime
         return None
 
 
@@ -196,12 +195,12 @@ def _age(age_s: float) -> str:
     return f"{age_s:.1f} s old" if age_s >= 0 else f"{-age_s:.1f} s ahead of this machine's clock"
 
 
-def _said(name: str, answer: Answer) -> str:
+def _text_of(name: str, answer: Answer) -> str:
     error = answer.error
     if error is None:
         return str(answer.value)
     if isinstance(error, OSError) and is_of_a_place(error):
         error = unusable(error)
     if isinstance(error, EngineError):
-        return str(error).removeprefix(f"{name}: ")  # where there was no answer, its name is in it already
+        return str(error).removeprefix(f"{name}: ")  # the error of a timeout begins with the name
     return f"{type(error).__name__}: {error}. This is a defect of the check itself."

@@ -1,7 +1,7 @@
-"""Which ledger documents the record of a data folder's live runs calls for, and which a ledger lacks.
+"""The ledger documents that the record of a data folder's live runs implies, and those that a ledger lacks.
 
-From each run's batch, results and fills, and from ``late_fills/``. What an unfinished run has sent is not in
-here: the next run finishes it, and books it then.
+Sources are each run's batch, results and fills, and ``late_fills/``. Orders of an unfinished run are not
+included: the next run finishes it and books them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _OF_RESULTS = ["client_intent_id", "broker_order_id", "order_status", "filled_qt
 
 
 def recorded_documents(objects: Objects, *, now: datetime) -> list[dict[str, Any]]:
-    """Return a document for each order, or leg of one, that filled, without the broker's own words.
+    """Return a document for each order, or leg, that filled, without the broker's raw fields.
 
-    Raises ``RecordError`` where a run can't be read: what it sent is unknown, not nothing.
+    Raises ``RecordError`` where a run can't be read: its orders are unknown then, not absent.
     """
     runs = [
         folder
@@ -45,7 +45,7 @@ def recorded_documents(objects: Objects, *, now: datetime) -> list[dict[str, Any
 def recorded_order_ids(objects: Objects, *, newest: date, since: date) -> set[str]:
     """Return the broker's ids of orders, and legs that filled, of the live runs of recent sessions.
 
-    Of sessions from ``since`` on; ``newest`` is about today. Raises ``RecordError``.
+    Sessions from ``since`` on count; ``newest`` is about today. Raises ``RecordError``.
     """
     found: set[str] = set()
     for runs in RunFolders(objects).by_session(newest):
@@ -64,7 +64,7 @@ def _order_ids(run: RunFolder) -> set[str]:
 
 
 def lacking(documents: Iterable[Mapping[str, Any]], ledger: LedgerStore) -> list[Mapping[str, Any]]:
-    """Return those documents that a ledger has not, or with less filled. Raises ``DataUnavailable``."""
+    """Return the documents that a ledger lacks or has with less filled. Raises ``DataUnavailable``."""
     by_account: dict[str, list[Mapping[str, Any]]] = {}
     for document in documents:
         by_account.setdefault(document["broker_account_id"], []).append(document)
@@ -110,7 +110,7 @@ def _of_run(run: RunFolder, late: list[pa.Table], now: datetime) -> Iterator[dic
     calendar = run.start["settings"]["calendar"]
     for document in ledger_documents(pairs, executed, calendar=calendar, now=now):
         if "exit_of" in document:
-            document.pop("order_type", None)  # a leg's own kind is not in the record
+            document.pop("order_type", None)  # a leg's own type is not in the record
         yield document
 
 
@@ -125,9 +125,9 @@ def _entry(
     ids = [*dict.fromkeys(filter(None, [result.get("broker_order_id"), *order_ids]))]
     orders = [_order(order_id, fills.get(order_id, [])) for order_id in ids]
     first, *legs = orders
-    said = result.get("filled_qty") or 0.0
-    if units_of(said) > units_of(first.filled_qty):  # the broker had not told of every execution
-        first = replace(first, filled_qty=said, filled_avg_price=result["filled_avg_price"])
+    reported = result.get("filled_qty") or 0.0
+    if units_of(reported) > units_of(first.filled_qty):  # not every execution was reported yet
+        first = replace(first, filled_qty=reported, filled_avg_price=result["filled_avg_price"])
     return replace(first, client_order_id=str(result.get("client_intent_id") or ""), legs=tuple(legs))
 
 

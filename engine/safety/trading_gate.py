@@ -1,17 +1,17 @@
-"""The gate before live trading: closed unless everything says that it is open.
+"""The gate before live trading: open only where every condition holds.
 
 A live run is refused, in this order, where
 
 1. the kill switch is on: ``kill_switch_enabled``;
 2. ``AGENT_MODE`` is not LIVE: ``agent_mode_not_live``;
-3. the agent is not READY: ``agent_state_not_ready:<STATE>``. A run starts in INIT and earns READY by its
-   preflight; what a person has HALTED is not examined at all.
+3. the agent is not READY: ``agent_state_not_ready:<STATE>``. A run starts in INIT and becomes READY by its
+   preflight; a HALTED agent has no preflight.
 
 Stores that are not those of this data folder's live runs, or are behind, are a configuration error: nothing
-trades on them, and nothing is examined (``engine.safety.generations``).
+trades on them, and no preflight runs (``engine.safety.generations``).
 
-Cancels pass a gate that switch, mode or a halt keep closed: a run collects then, carries cancels out, and
-halts everything else. Where the preflight fails nothing is touched.
+Cancels pass a gate that switch, mode or a halt keep closed: a run then collects the inbox, carries out the
+cancels, and halts everything else. Where the preflight fails, nothing is changed.
 
 Source: SEED (execution agent safety gate). A dry run has no gate.
 """
@@ -32,40 +32,40 @@ from engine.text.masking import shown_word
 LIVE_MODE = "LIVE"
 STORES_CHANGED = "stores_changed"
 NOT_EXAMINED = f"agent_state_not_ready:{State.DEGRADED}"
-"""The preflight failed, or the state can't be read or kept: nothing can be told from stores or broker."""
+"""The preflight failed, or the state can't be read or written: stores and broker can't be relied on."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One thing that keeps the gate closed; ``why`` is fit for an operator."""
+    """One reason why the gate is closed; ``why`` is for the operator."""
 
     reason: str
     why: str
 
 
 def refusals(switch: KillSwitchState, agent_mode: str, agent: AgentState, *, why: str = "") -> list[Refusal]:
-    """Give all that keeps the gate closed, in order; empty where it is open.
+    """Return every reason why the gate is closed, in order; empty where it is open.
 
-    ``why`` says more about the agent's state than the state itself does.
+    ``why`` explains the agent's state in more detail than the state itself.
     """
     found = []
     if switch.on:
         found.append(Refusal("kill_switch_enabled", switch.why))
     if agent_mode != LIVE_MODE:
-        said = f"AGENT_MODE is {shown_word(agent_mode)}" if agent_mode else "AGENT_MODE is not set"
+        mode = f"AGENT_MODE is {shown_word(agent_mode)}" if agent_mode else "AGENT_MODE is not set"
         found.append(
-            Refusal("agent_mode_not_live", f"{said}; set it to {LIVE_MODE}, in capitals, to trade live.")
+            Refusal("agent_mode_not_live", f"{mode}; set it to {LIVE_MODE}, in capitals, to trade live.")
         )
     if agent.state is not State.READY:
         is_halted = agent.state is State.HALTED
-        said = _why_not_ready(agent) if is_halted else why or _why_not_ready(agent)
-        found.append(Refusal(f"agent_state_not_ready:{agent.state}", said))
+        why_not_ready = _why_not_ready(agent) if is_halted else why or _why_not_ready(agent)
+        found.append(Refusal(f"agent_state_not_ready:{agent.state}", why_not_ready))
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What stands before a live run; ``checks`` are its preflight, each bounded by ``timeout_s`` seconds."""
+    """The gate of a live run; ``checks`` are its preflight, each bounded by ``timeout_s`` seconds."""
 
     agent: Agent
     generations: Generations
@@ -76,9 +76,9 @@ class Gate:
 
     @contextmanager
     def opened(self, *, cancels_pass: bool = False) -> Iterator[list[Refusal]]:
-        """Pass through, then let the work inside be done; an unexpected end of either is kept as ERROR.
+        """Pass the gate, then run the enclosed work; an unexpected end of either sets the state ERROR.
 
-        Yields what ``pass_through`` returns. The work ends in a generation of its own, unless it is killed.
+        Yields what ``pass_through`` returns. The work ends with a new generation, unless it is killed.
         """
         with self.agent.at_work():
             try:
@@ -89,7 +89,7 @@ class Gate:
                 raise
             try:
                 yield found
-            except EngineError:  # whatever was booked by then
+            except EngineError:  # the work may have booked orders by then
                 self._end()
                 raise
             self._end()
@@ -98,11 +98,11 @@ class Gate:
         self.generations.end(by=self.agent.by, at=self.agent.clock(), log=self.agent.log)
 
     def pass_through(self, *, cancels_pass: bool = False) -> list[Refusal]:
-        """Earn READY, or raise ``GateClosed`` with every refusal; nothing but the state is touched by then.
+        """Become READY, or raise ``GateClosed`` with every refusal; changes nothing but the state.
 
-        What is certain before the preflight is refused without one. ``cancels_pass``: for work that sends
-        cancels only while switch, mode or a halt keep the gate closed; these refusals are returned, and the
-        preflight has to hold all the same.
+        Refusals that are certain before the preflight are raised without one. ``cancels_pass``: for work that
+        sends only cancels while switch, mode or a halt keep the gate closed; these refusals are returned, and
+        the preflight must pass all the same.
 
         Raises ``StoreChanged`` where the gate isn't closed anyway.
         """
@@ -122,25 +122,25 @@ class Gate:
         return found
 
     def kept(self) -> tuple[AgentState | None, str]:
-        """Give the state that is kept; None, and why, where it can't be read."""
+        """Return the stored state; None, and why, where it can't be read."""
         try:
             return self.agent.state(), ""
         except DataUnavailable as error:
             return None, f"The agent's state can't be read: {error}"
 
     def standing(self, switch: KillSwitchState, kept: tuple[AgentState | None, str]) -> list[Refusal]:
-        """Say what keeps the gate closed whatever a preflight would find; changes nothing."""
+        """Return the refusals that hold whatever a preflight would find; changes nothing."""
         agent, why = kept
         if agent is None:
             agent = AgentState(State.DEGRADED)
         elif agent.state is not State.HALTED:
-            agent = AgentState(State.READY)  # any other is examined anew
+            agent = AgentState(State.READY)  # the preflight decides on any other state
         return refusals(switch, self.agent_mode, agent, why=why)
 
     def _verify_stores(self, standing: list[Refusal]) -> None:
         """Raise ``StoreChanged``, or ``GateClosed`` where something else keeps the gate closed as well.
 
-        A store that can't be asked now fails the preflight, which comes next.
+        A store that can't be reached now fails the preflight, which comes next.
         """
         try:
             self.generations.verify()
@@ -152,9 +152,9 @@ class Gate:
             pass
 
     def _examined(self) -> tuple[KillSwitchState, AgentState, str, bool]:
-        """Do the preflight and keep what comes of it, with all that is wrong, and whether it failed.
+        """Run the preflight and store the new state; return switch, state, faults and whether it failed.
 
-        The state comes last: reading the switch may take a request, and a halt meanwhile has to win as well.
+        The state is written last: reading the switch may take a request, and a halt meanwhile must prevail.
         """
         try:
             self.agent.begin()
@@ -163,12 +163,12 @@ class Gate:
             if not failed:
                 self.generations.advance(by=self.agent.by, at=self.agent.clock())
                 return switch, self.agent.to(State.READY, why="the preflight holds"), "", False
-            why = " ".join(f"{finding.name}: {finding.said}" for finding in failed)
+            why = " ".join(f"{finding.name}: {finding.text}" for finding in failed)
             agent = self.agent.to(State.DEGRADED, why=f"the preflight failed: {why}")
         except (RunStopped, StoreChanged, UnusablePlace):
             raise
         except EngineError as error:
-            unkept = f"The agent's state can't be kept: {error}"
+            unkept = f"The agent's state can't be updated: {error}"
             return self.kill_switch(), AgentState(State.DEGRADED), unkept, True
         return switch, agent, f"The preflight failed. {why}", True
 
@@ -179,7 +179,7 @@ class Gate:
 
 
 def closed_by(found: list[Refusal]) -> tuple[str, str] | None:
-    """Return the first reason for which the gate is closed, and why, with the others; None: it is open."""
+    """Return the first reason why the gate is closed, and all explanations; None where it is open."""
     if not found:
         return None
     (first, *others) = found
@@ -190,5 +190,5 @@ def _why_not_ready(agent: AgentState) -> str:
     if agent.state is State.HALTED:
         remedy = "`execution-engine recover` ends that."
     else:
-        remedy = "The next live run examines it anew."
+        remedy = "The next live run checks again."
     return f"The agent is {agent.state}: {agent.why}. {remedy}"

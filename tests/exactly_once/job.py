@@ -29,7 +29,7 @@ from engine.brokers.interaction import Interaction
 from engine.context import RunContext
 from engine.errors import ConfigurationError, EngineError
 from engine.log import EventLog, wall_clock
-from engine.safety.agent_state import Agent, whoever_acts
+from engine.safety.agent_state import Agent, process_name
 from engine.safety.halt_mark import HaltMark
 from engine.stores.chosen import Stores
 from jobs.run import work
@@ -80,7 +80,7 @@ class MortalSetup(Setup):
 
     def agent(self, *, by: str | None = None, log: EventLog | None = None) -> Agent:
         clock, mark = self.manner.lease_clock, HaltMark(self.objects)
-        return Agent(self.stores.agent, log or EventLog(), by or whoever_acts(), clock=clock, mark=mark)
+        return Agent(self.stores.agent, log or EventLog(), by or process_name(), clock=clock, mark=mark)
 
     def accesses(self, *, only: str | None = None, **patience: Unpack[PatienceSettings]) -> list[Access]:
         stopping = patience.get("stopping", lambda: False)

@@ -415,7 +415,7 @@ def test_a_kept_state_that_makes_no_sense_closes_the_gate(live: Live) -> None:
     EmbeddedStore(live.data / "engine.db").replace_agent_document("state", {"state": "GO"}, replacing=None)
     done = live("run")
     assert (done.code, last_event(done)["reasons"]) == (3, [DEGRADED])
-    assert "the agent's state makes no sense" in last_event(done)["message"]
+    assert "the agent's state is invalid" in last_event(done)["message"]
 
 
 # --- the gate, open

@@ -148,7 +148,7 @@ def test_status_says_that_without_locks_it_is_unknown_who_is_at_work(
         no_locks(patch)
         done = cli("status")
     assert done.code == 0
-    assert "can't be told" in done.told
+    assert "an unknown process, since the file system has no locks" in done.told
 
 
 def test_an_inbox_on_another_disk_trades_and_doctor_says_what_can_not_be_done_there(

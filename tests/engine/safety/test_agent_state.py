@@ -20,7 +20,7 @@ from engine.errors import (
     RunStopped,
 )
 from engine.log import EventLog
-from engine.safety.agent_state import TRANSITIONS_KEPT, Agent, AgentState, State, Transition, whoever_acts
+from engine.safety.agent_state import TRANSITIONS_KEPT, Agent, AgentState, State, Transition, process_name
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.protocols import AgentDocuments
 
@@ -236,7 +236,7 @@ def test_a_kept_state_that_makes_no_sense_is_unavailable_and_stays_as_it_is(
         "halt": lambda: agent.halt(why="so"),
         "recover": lambda: agent.recover(why="so"),
     }
-    with pytest.raises(DataUnavailable, match="the agent's state makes no sense"):
+    with pytest.raises(DataUnavailable, match="the agent's state is invalid"):
         asked[ask]()
     assert store.agent_document("state") == kept
 
@@ -403,7 +403,7 @@ def test_whoever_acts_is_named_by_user_machine_and_process(monkeypatch: pytest.M
     monkeypatch.setattr("getpass.getuser", lambda: "alice")
     monkeypatch.setattr("socket.gethostname", lambda: "desk-1")
     monkeypatch.setattr("os.getpid", lambda: 42)
-    assert whoever_acts() == "alice@desk-1, process 42"
+    assert process_name() == "alice@desk-1, process 42"
 
 
 def test_a_user_without_a_name_is_named_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,4 +412,4 @@ def test_a_user_without_a_name_is_named_by_number(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("getpass.getuser", nameless)
     monkeypatch.setattr("os.getuid", lambda: 1234)
-    assert whoever_acts().startswith("uid 1234@")
+    assert process_name().startswith("uid 1234@")

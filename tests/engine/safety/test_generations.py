@@ -257,7 +257,7 @@ def test_a_copy_that_is_at_work_at_the_same_time_is_noticed(desk: Desk) -> None:
 
     raced: Any = Faster()
     generations = replace(desk.generations, stores=(positions, replace(ledger, documents=raced)))
-    with pytest.raises(EngineError, match="a copy of the folder is at work, too"):
+    with pytest.raises(EngineError, match="a copy of the folder is in use as well"):
         generations.advance(by="alice", at=NOON)
 
 
@@ -288,7 +288,7 @@ def test_a_mark_that_makes_no_sense_is_refused(desk: Desk, mark: dict[str, Any])
 def test_a_file_of_another_name_among_the_generations_is_an_error(desk: Desk) -> None:
     desk.live_run()
     (desk.root / "data/folder/generations/notes.txt").write_text("mine")
-    with pytest.raises(RecordError, match=r"notes\.txt is no file of the engine's"):
+    with pytest.raises(RecordError, match=r"notes\.txt is not a file of the engine"):
         desk.generations.verify()
 
 

@@ -174,9 +174,9 @@ def test_another_holder_is_waited_for_as_long_as_patience_lasts(desk: Desk) -> N
         desk.leasing(BOB, patience_s=30).acquire("paper")
     assert desk.time.now_s == pytest.approx(30)
     assert str(held.value) == (
-        "Account paper is in use: alice@one, process 1 has the right to send its orders until "
-        "2026-03-02 17:01:00 UTC, and waiting for 30 s did not change that (the store of a test). Nothing "
-        "was sent. Wait for the end of that job and run again; if it has died, its right runs out by itself."
+        "Account paper is in use: alice@one, process 1 holds its trading lease until "
+        "2026-03-02 17:01:00 UTC, and still did after 30 s of waiting (the store of a test). Nothing "
+        "was sent. Wait for the end of that job and run again; if it has died, its lease expires by itself."
     )
     assert held.value.exit_code == 1
     assert desk.kept() == before
@@ -249,7 +249,9 @@ def test_holders_without_an_identity_wait_for_each_other(desk: Desk) -> None:
 
 def test_who_is_asked_to_stop_waits_no_longer(desk: Desk) -> None:
     desk.acquired(ALICE)
-    with pytest.raises(RunStopped, match="while waiting for account paper, which alice@one"):
+    with pytest.raises(
+        RunStopped, match="while waiting for the trading lease of account paper, which alice@one"
+    ):
         desk.leasing(BOB, stopping=lambda: desk.time.now_s >= 3).acquire("paper")
     assert desk.time.now_s == 3
 
@@ -293,7 +295,7 @@ def test_a_lease_that_makes_no_sense_is_left_for_whoever_repairs_it(
     desk: Desk, document: dict[str, Any]
 ) -> None:
     desk.documents.inner.replace_agent_document(DOCUMENT, document, replacing=None)
-    with pytest.raises(DataUnavailable, match="the lease of account paper makes no sense"):
+    with pytest.raises(DataUnavailable, match="the lease of account paper is invalid"):
         desk.acquired()
     assert desk.kept() == document
 
@@ -346,8 +348,8 @@ def test_a_lease_that_somebody_took_over_is_lost_for_good(desk: Desk) -> None:
         with pytest.raises(LeaseLost) as lost:
             alice.hold_for(SEND_S)
         assert str(lost.value) == (
-            "The right to send orders for account paper is lost: bob@two, process 2 took it over. Nothing "
-            "more is sent here; run again, and what is unfinished is resumed."
+            "The trading lease of account paper is lost: bob@two, process 2 took it over. Nothing "
+            "more is sent here; run again, and unfinished work is resumed."
         )
         bob.release()
     assert lost.value.exit_code == 1
@@ -375,7 +377,7 @@ def test_a_lease_whose_document_was_removed_is_lost(tmp_path: Path, desk: Desk) 
     lease = desk.acquired()
     desk.documents.inner = EmbeddedStore(tmp_path / "another.db")
     desk.time.pass_s(TTL_S)
-    with pytest.raises(LeaseLost, match=r"somebody removed it\."):
+    with pytest.raises(LeaseLost, match=r"it was removed\."):
         lease.hold_for(SEND_S)
 
 
@@ -434,7 +436,7 @@ def test_a_store_that_needs_longer_than_the_lease_lasts_loses_it(desk: Desk) -> 
     lease = desk.acquired()
     desk.documents.after_write = lambda: desk.time.pass_s(50)
     desk.time.pass_s(50)
-    with pytest.raises(LeaseLost, match="to renew it takes longer than it lasts"):
+    with pytest.raises(LeaseLost, match="renewing it takes longer than it lasts"):
         lease.hold_for(SEND_S)
 
 
@@ -573,7 +575,7 @@ def test_a_release_that_fails_is_told_and_ends_no_run(desk: Desk) -> None:
     desk.documents.before_write = fail(DOWN)
     lease.release()
     assert desk.events() == ["lease_acquired", "lease_not_released"]
-    assert "runs out at 2026-03-02 17:01:00 UTC: the store can't be written." in desk.logged.getvalue()
+    assert "expires at 2026-03-02 17:01:00 UTC: the store can't be written." in desk.logged.getvalue()
 
 
 def test_a_release_after_a_renewal_without_an_answer_lets_go(desk: Desk) -> None:

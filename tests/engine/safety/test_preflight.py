@@ -63,7 +63,7 @@ def test_market_data_no_older_than_the_threshold_passes_and_its_age_is_told(age_
 def test_market_data_older_than_the_threshold_fails(age_s: float) -> None:
     assert what_fails(lambda: beat(ts=seconds_ago(age_s))) == (
         f"the heartbeat {DOC} is {age_s:.1f} s old, the limit 120 s (MARKETDATA_STALE_THRESHOLD_S). "
-        f"See that market data is coming in."
+        f"Check that market data is coming in."
     )
 
 
@@ -139,7 +139,7 @@ def test_a_document_without_the_field_fails(document: dict[str, Any]) -> None:
 
 def test_a_document_that_does_not_exist_fails() -> None:
     said = what_fails(lambda: heartbeat(DOC, None, NOON, 120))
-    assert said == f"the heartbeat {DOC} does not exist. See that market data is coming in."
+    assert said == f"the heartbeat {DOC} does not exist. Check that market data is coming in."
 
 
 @dataclass
@@ -330,13 +330,13 @@ def says(fault: Exception) -> Callable[[], str]:
 
 def test_findings_come_in_the_order_of_the_checks_with_what_each_said() -> None:
     checks = {"b": lambda: "fine", "a": says(DataUnavailable("down. Start it.")), "c": lambda: "well"}
-    found = [(each.name, each.passed, each.said) for each in examine(checks, 5)]
+    found = [(each.name, each.passed, each.text) for each in examine(checks, 5)]
     assert found == [("b", True, "fine"), ("a", False, "down. Start it."), ("c", True, "well")]
 
 
 def test_a_check_that_raises_what_nobody_foresaw_fails_with_its_kind() -> None:
     (finding,) = examine({"ledger": says(KeyError("ts"))}, 5)
-    assert (finding.passed, finding.said) == (False, "KeyError: 'ts'. This is a defect of the check itself.")
+    assert (finding.passed, finding.text) == (False, "KeyError: 'ts'. This is a defect of the check itself.")
 
 
 def test_checks_are_done_at_the_same_time() -> None:
@@ -365,7 +365,7 @@ def test_a_check_that_hangs_is_named_once(hangs: Callable[[], str]) -> None:
     assert finding == Finding(
         "broker account",
         passed=False,
-        said="no answer within 0.1 s. See that it is up and can be reached; where it is only slow, raise "
+        text="no answer within 0.1 s. See that it is up and can be reached; where it is only slow, raise "
         "EXEC_RISK_DATA_TIMEOUT_S.",
         took_s=0.1,
     )

@@ -393,7 +393,7 @@ def test_a_state_that_cannot_be_kept_refuses_at_whichever_change(
     faulty.writes_left = writes
     closed = LiveDesk(faulty, LocalObjects(tmp_path)).refused()
     assert reasons(closed) == ["agent_state_not_ready:DEGRADED"]
-    assert "The agent's state can't be kept: the store can't be written. Make room." in str(closed)
+    assert "The agent's state can't be updated: the store can't be written. Make room." in str(closed)
 
 
 def test_where_the_state_cannot_be_read_at_first_nothing_is_examined(
@@ -431,7 +431,7 @@ def test_a_kept_state_that_makes_no_sense_refuses_and_is_left_for_whoever_repair
     live.store.replace_agent_document("state", kept, replacing=None)
     closed = live.refused()
     assert reasons(closed) == ["agent_state_not_ready:DEGRADED"]
-    assert "the agent's state makes no sense" in str(closed)
+    assert "the agent's state is invalid" in str(closed)
     assert live.store.agent_document("state") == kept
 
 
