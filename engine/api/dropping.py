@@ -172,7 +172,7 @@ def _parquet(table: pa.Table) -> bytes:
 
     twice = [name for name in table.schema.names if table.schema.names.count(name) > 1]
     if twice:
-        raise UsageError(f"column {twice[0]} is twice in the frame; expected each name once. Rename one.")
+        raise UsageError(f"column {twice[0]} stands twice in the frame; expected each name once. Rename one.")
     for field in table.schema:
         if not _is_said_exactly(field.type):
             raise UsageError(

@@ -106,7 +106,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "plain http elsewhere": (MAIN + 'host = "http://example.org"', "plain http would show the keys"),
     "no key": (MAIN.replace('api_key_env = "MAIN_KEY"', ""), "expected either api_key_env"),
     "two keys": (MAIN + 'api_key_file = "x"', "expected either api_key_env"),
-    "a key instead of its name": (MAIN.replace("MAIN_KEY", "PK0/abc+"), "no name of an environment variable"),
+    "a key instead of its name": (
+        MAIN.replace("MAIN_KEY", "PK0/abc+"),
+        "not the name of an environment variable",
+    ),
     "a variable that is not set": (MAIN.replace("MAIN_KEY", "NO_KEY"), "NO_KEY is not set"),
     "a file that is not there": (
         MAIN.replace('api_key_env = "MAIN_KEY"', 'api_key_file = "/nowhere/key"'),
