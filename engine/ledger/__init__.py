@@ -1,1 +1,1 @@
-"""Fills as ledger documents, one per order, and what they sum to."""
+"""Fills as ledger documents, one per order, and their sums."""

@@ -1,7 +1,8 @@
-"""Fills become ledger documents: one per order, cumulative, indifferent to repetition; and what they sum to.
+"""Fills as ledger documents, one per order, cumulative and idempotent; and their sums.
 
-Pure: what is stored and what a broker said go in, what is to be stored comes out. What a document may hold
-is the same for every store, so that a ledger can move from one to another: what JSON and Firestore both keep.
+Pure: stored documents and the broker's reports go in, the documents to store come out. A document may hold
+what both JSON and Firestore keep. That is the same for every store, so that a ledger can move from one to
+another.
 """
 
 from __future__ import annotations
@@ -24,27 +25,27 @@ from engine.model.schema import INTENT_FIELDS
 from engine.model.symbols import canonical_symbol
 
 FILL_FIELDS = frozenset({"filled_qty", "filled_avg_price", "filled_at", "raw_broker_order", "raw_fill"})
-"""What a reply says of an order's fills; of two replies, the one with the higher ``filled_qty`` counts."""
+"""A reply's fields about an order's fills; of two replies, the one with the larger ``filled_qty`` wins."""
 
 COUNTS_AS_TRADE = "counts_as_trade"
-"""False in a document whose group of orders is a trade by another one's; a document without it counts."""
+"""False in a document whose group of orders another document counts as a trade; without it one counts."""
 
 ADJUSTMENT = "adjustment"
-"""The field that only a document has which is no order's and balances the ledger: it says what kind of
-difference was balanced. Such a document is kept as it was first written, for ever."""
+"""The field of a document that balances the ledger and belongs to no order: the kind of difference that it
+balances. Such a document is kept for ever as it was first written."""
 
 SESSION_IS_ESTIMATED = "session_is_estimated"
-"""True while ``trading_date`` is not that of an execution that the broker reports, but of the order's own
-times: the only ``trading_date`` that is written anew, once the executions are known."""
+"""True while ``trading_date`` comes from the order's own times and not from a reported execution. Only such a
+``trading_date`` is replaced, once the executions are known."""
 
 NO_SESSION = "times_without_session"
 """The times of executions that lie outside the years of the calendars."""
 
 ADJUSTMENT_ID = "adjustment-"
-"""How the id of every adjustment begins, and none of an order's."""
+"""The prefix of every adjustment's id, and of no order's."""
 
 ADJUSTMENT_IDS = (ADJUSTMENT_ID, "adjustment.")
-"""The first text that begins so, and the first that follows all of them."""
+"""The first text with that prefix, and the first text after all of them."""
 
 ID_BYTES = 1500
 
@@ -68,19 +69,19 @@ def ledger_document(
     filled_at: datetime,
     raw_fill: Mapping[str, Any],
 ) -> dict[str, Any] | None:
-    """Give the document of an order as the broker describes it now, None where nothing of it has filled.
+    """Return the document of an order as the broker reports it now, None where nothing of it has filled.
 
-    It holds every field of the intent that is set, and of the fills so far the sums (``order``), the moment
-    of the last one (``filled_at``, timezone-aware) and the broker's own words (``order.raw`` and
-    ``raw_fill``, decimals still text). ``trading_date`` is the session of the order's *first* fill.
-    Moments are text in UTC. Raises ``EngineError`` for a moment without a zone.
+    It holds every field of the intent that is set, the sums of the fills so far (``order``), the time of the
+    last fill (``filled_at``, timezone-aware) and the broker's raw replies (``order.raw`` and ``raw_fill``,
+    decimals still text). ``trading_date`` is the session of the order's *first* fill. Timestamps are text in
+    UTC. Raises ``EngineError`` for a timestamp without a zone.
     """
     if not order.filled_qty > 0:
         return None
     whose = f"ledger document {order.broker_order_id}"
-    said = {field.name: getattr(intent, field.name) for field in INTENT_FIELDS}
+    intended = {field.name: getattr(intent, field.name) for field in INTENT_FIELDS}
     known = {
-        "client_intent_id": said["client_intent_id"] or order.client_order_id,
+        "client_intent_id": intended["client_intent_id"] or order.client_order_id,
         "broker_order_id": order.broker_order_id,
         "trading_date": trading_date.isoformat(),
         "filled_qty": float(order.filled_qty),
@@ -89,7 +90,7 @@ def ledger_document(
         "raw_broker_order": dict(order.raw),
         "raw_fill": dict(raw_fill),
     }
-    document = {name: value for name, value in {**said, **known}.items() if _is_set(value)}
+    document = {name: value for name, value in {**intended, **known}.items() if _is_set(value)}
     return {
         name: _utc_text(value, f"{whose}: {name}") if isinstance(value, datetime) else value
         for name, value in document.items()
@@ -97,10 +98,10 @@ def ledger_document(
 
 
 class Adjustment(TypedDict):
-    """What somebody takes into the ledger so that it agrees with the broker again.
+    """A change that an operator accepts into the ledger so that it agrees with the broker again.
 
-    ``qty``: the signed shares that the ledger lacks, rounded to units of 1e-9; 0 only acknowledges what
-    ``evidence`` says. ``kind``: what the difference was. ``by`` and ``why``: who took it in, and the reason;
+    ``qty``: the signed shares that the ledger lacks, rounded to units of 1e-9; 0 only acknowledges the
+    ``evidence``. ``kind``: the kind of difference. ``by`` and ``why``: who accepted it, and the reason;
     ``at``: when, timezone-aware. ``trading_date``: the session that it belongs to.
     """
 
@@ -116,18 +117,18 @@ class Adjustment(TypedDict):
 
 
 def adjustment_document(**said: Unpack[Adjustment]) -> dict[str, Any]:
-    """Give the document of an adjustment, which is no order's and no trade.
+    """Return the document of an adjustment, which belongs to no order and is no trade.
 
-    Account, symbol, quantity, kind and evidence make its id, so that one difference is balanced once, however
-    often it is accepted, and the first acceptance stays. Raises ``EngineError`` for an empty text, a quantity
-    that is none, a moment without a zone, and evidence that JSON doesn't hold.
+    Account, symbol, quantity, kind and evidence make its id. So accepting is idempotent: a difference is
+    balanced once, and the first acceptance stays. Raises ``EngineError`` for an empty text, a value that is
+    no quantity, a timestamp without a zone, and evidence that JSON can't hold.
     """
     account, symbol, kind, qty = said["account"], said["symbol"], said["kind"], said["qty"]
     whose = f"the adjustment of {symbol!r} in account {account!r}"
     texts = {"account": account, "symbol": symbol, "kind": kind, "by": said["by"], "why": said["why"]}
     for name, text in texts.items():
         if not text.strip():
-            raise EngineError(f"{whose}: {name} is {text!r}; expected text. Nothing was written; say it.")
+            raise EngineError(f"{whose}: {name} is {text!r}; expected text. Nothing was written; add it.")
     (units,) = _units([qty])
     if units == NOT_A_QUANTITY:
         raise EngineError(
@@ -155,9 +156,9 @@ def adjustment_document(**said: Unpack[Adjustment]) -> dict[str, Any]:
 def signed_units(documents: Iterable[tuple[str, Any, Any, Any]]) -> list[tuple[str, int]]:
     """Return the canonical symbol and the units of 1e-9 shares of each of ``(id, symbol, side, filled_qty)``.
 
-    What was bought is above 0, what was sold below. What was filled is the broker's figure, rounded to the
-    unit as its positions are. Raises ``EngineError`` for a document that can't be summed: none may be left
-    out without a word.
+    Bought units are positive, sold units negative. Filled quantities are the broker's, rounded to the unit as
+    its positions are. Raises ``EngineError`` for a document that can't be summed: none may be left out
+    silently.
     """
     rows = list(documents)
     signed = []
@@ -175,7 +176,7 @@ def signed_units(documents: Iterable[tuple[str, Any, Any, Any]]) -> list[tuple[s
 
 
 def net_units(documents: Iterable[tuple[str, Any, Any, Any]]) -> dict[str, int]:
-    """Sum documents by symbol as ``signed_units`` has them; symbols that come to 0 are left out.
+    """Return the sum of documents by symbol, signed as in ``signed_units``; symbols with 0 are left out.
 
     Raises ``EngineError`` for a document that can't be summed.
     """
@@ -186,10 +187,10 @@ def net_units(documents: Iterable[tuple[str, Any, Any, Any]]) -> dict[str, int]:
 
 
 def checked_ledger_document(new: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a copy of what is to be merged into the ledger, of plain maps, lists and values.
+    """Return a copy of a document to merge into the ledger, of plain maps, lists and values.
 
     It must name its ``broker_order_id``; where it has ``broker_account_id``, ``trading_date`` (ISO text) and
-    ``filled_qty``, they must be good ones. Raises ``EngineError``.
+    ``filled_qty``, they must be valid. Raises ``EngineError``.
     """
     whose = f"ledger document {new.get('broker_order_id', '')}"
     document = checked_document(new, whose)
@@ -203,7 +204,7 @@ def checked_ledger_document(new: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def document_name(order_id: str) -> str:
-    """Return the name that an order's document has in a store: its id, escaped where it can't name one.
+    """Return the name of an order's document in a store: its id, escaped where it can't be a name.
 
     Two ids never have the same name: names that begin with ``%`` are escaped ones.
     """
@@ -217,17 +218,17 @@ def document_name(order_id: str) -> str:
 
 
 def ledger_keys(document: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Give ``broker_order_id``, ``broker_account_id`` and ``trading_date``, by which a document is counted.
+    """Return ``broker_order_id``, ``broker_account_id`` and ``trading_date``, by which a document is counted.
 
-    Raises ``EngineError`` where one is missing or not what it should be.
+    Raises ``EngineError`` where one is missing or invalid.
     """
     return _order_id(document), _text(document, "broker_account_id"), _session(document)
 
 
 def checked_document(document: Mapping[str, Any], whose: str) -> dict[str, Any]:
-    """Return a copy of a document, of plain maps, lists and values, as ``engine.model.keeping`` says.
+    """Return a copy of a document, of plain maps, lists and values, as ``engine.model.keeping`` defines them.
 
-    ``whose`` begins the message. Raises ``DocumentRefused`` for what no store would keep.
+    ``whose`` begins the message. Raises ``DocumentRefused`` for content that no store keeps.
     """
     copy, faults = keepable(document)
     fault = faults[0] if faults else too_large(copy, DOCUMENT)
@@ -241,9 +242,9 @@ def checked_document(document: Mapping[str, Any], whose: str) -> dict[str, Any]:
 
 
 def bookable(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unkeepable]]:
-    """Return what can be kept of an order's ledger document, and each part that can't.
+    """Return the part of an order's ledger document that can be kept, and each part that can't.
 
-    Where it is too large, ``_SPARE`` are left out, the largest first.
+    Where it is too large, the ``_SPARE`` fields are left out, the largest first.
     """
     copy, faults = keepable(document)
     for name in sorted(_SPARE & copy.keys(), key=lambda name: -stored_size(copy[name])):
@@ -256,20 +257,19 @@ def bookable(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unkeepab
 
 
 def essential(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return of an order's ledger document what it is counted and summed by, and nothing else."""
+    """Return only the fields by which an order's ledger document is counted and summed."""
     return {name: value for name, value in document.items() if name in _ESSENTIAL}
 
 
 def merge_ledger_document(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the document that is stored after ``new`` is written over ``old`` (None: there is none yet).
+    """Return the document to store after ``new`` is written over ``old`` (None: there is none yet).
 
-    As Firestore's ``set(new, merge=True)``: maps are merged, at every depth, anything else replaces what
-    was there (an empty map too); fields that ``new`` lacks stay. And two rules on top: ``trading_date``
-    once written stays, being the session of the first fill, unless it was an estimate; and where ``new``
-    doesn't reach the ``filled_qty`` that is known, or has none, it is a late reply, and its ``FILL_FIELDS``
-    are passed over.
-    An adjustment stays as it is, whatever is written over it: who accepted it first, when and why is kept for
-    ever. Merging twice changes nothing, and neither argument is changed.
+    As Firestore's ``set(new, merge=True)``: maps are merged, at every depth, any other value replaces the
+    old one (an empty map too), and fields that ``new`` lacks stay. Two rules are added. ``trading_date``,
+    the session of the first fill, stays once written, unless it was an estimate. Where the ``filled_qty``
+    of ``new`` is missing or below the known one, it is a late reply, and its ``FILL_FIELDS`` are ignored.
+    An adjustment never changes: who accepted it first, when and why is kept for ever. The merge is
+    idempotent, and neither argument is changed.
 
     Raises ``EngineError`` where ``new`` has a ``filled_qty`` that is no finite number from 0 on.
     """
@@ -307,12 +307,12 @@ def _copied(value: Any) -> Any:
 
 
 def _is_adjustment(document: Mapping[str, Any]) -> bool:
-    """Tell an adjustment from an order's document into which somebody put a field of that name."""
+    """Return whether a document is an adjustment; an order's document may have a field of that name, too."""
     return ADJUSTMENT in document and str(document.get("broker_order_id")).startswith(ADJUSTMENT_ID)
 
 
 def _units(quantities: Iterable[Any]) -> list[int]:
-    """Give each in units of 1e-9, ``NOT_A_QUANTITY`` for whatever is no number of shares."""
+    """Return each in units of 1e-9, ``NOT_A_QUANTITY`` for anything that is no number of shares."""
     numbers = [
         qty if isinstance(qty, int | float) and not isinstance(qty, bool) and abs(qty) < BOUND else math.nan
         for qty in quantities

@@ -1,8 +1,8 @@
-"""The fields by which ledger documents are counted, judged wherever they are read: account and session.
+"""Account and session, the fields by which ledger documents are counted; checked wherever they are read.
 
-Others write into the ledger too. A document whose account or ``trading_date`` is written in another way would
-not be found by the queries that count, and a limit would loosen without a word. So the documents that such a
-query passes over are looked for, and an account that one of them may belong to is in doubt.
+Other programs also write into the ledger. A document whose account or ``trading_date`` is written in another
+form is not found by the queries that count, and a limit would loosen silently. So the documents that such a
+query misses are searched for, and an account that one of them may belong to is in doubt.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FAULTS_SHOWN = 3
 
 @dataclass(frozen=True)
 class DocumentKeys:
-    """What a stored document has in the fields that it is counted by, whatever type that is."""
+    """The values of a stored document, of any type, in the fields by which it is counted."""
 
     order_id: str
     account: Any
@@ -35,7 +35,7 @@ class DocumentKeys:
 
 
 def is_session(value: object) -> bool:
-    """Return whether a ``trading_date`` is an ISO date (``2026-03-02``), as text and in no other way."""
+    """Return whether a ``trading_date`` is an ISO date (``2026-03-02``) as text."""
     if not isinstance(value, str):
         return False
     try:
@@ -45,12 +45,12 @@ def is_session(value: object) -> bool:
 
 
 def ranges_without_sessions(session: date) -> list[tuple[str | None, str | None]]:
-    """Return ranges of values that hold no ISO date, and in which a session written otherwise would be.
+    """Return the ranges of values that hold no ISO date and that would hold this session in another form.
 
     Each is ``(first, end)``, the end excluded, None without a bound. Values are ordered as Firestore and
     SQLite order them: numbers and timestamps, then text by its bytes in UTF-8, then maps, lists, bytes and
-    references. Not covered is what can't be taken for that session, such as text that begins with another
-    year.
+    references. Values that can't mean that session, such as text that begins with another year, are not
+    covered.
     """
     day, year, month = session.isoformat(), f"{session.year:04}", f"{session.isoformat()[:8]}"
     around = [(session + timedelta(days=days)).isoformat() for days in DAYS_AROUND]
@@ -71,9 +71,9 @@ def ranges_without_sessions(session: date) -> list[tuple[str | None, str | None]
 
 
 def faults(documents: Iterable[DocumentKeys], accounts: Collection[str]) -> dict[str, list[str]]:
-    """Return by account why documents that may be its own can't be counted; without a fault it isn't there.
+    """Return by account why documents that may be its own can't be counted; only accounts with a fault.
 
-    ``documents`` are of any account. One with a session and the exact account of another is left out.
+    ``documents`` are of any account. A document with a session and the exact account of another is ignored.
     """
     found: dict[str, list[str]] = {}
     alike: dict[str, list[str]] = {}
@@ -94,15 +94,15 @@ def faults(documents: Iterable[DocumentKeys], accounts: Collection[str]) -> dict
 def check_countable(documents: Iterable[DocumentKeys], accounts: Collection[str], place: str) -> None:
     """Raise ``AccountsInDoubt`` where documents that may be an account's can't be counted.
 
-    ``place``, the store's, begins the message, which names documents, fields, values and the remedy. Of
-    unusual ones no more than ``MOST_IN_DOUBT`` are read: with so many, all accounts are in doubt.
+    ``place``, the store's, begins the message, which names documents, fields, values and the remedy. At most
+    ``MOST_IN_DOUBT`` unusual documents are read: with that many, all accounts are in doubt.
     """
     read = list(documents)
     _raise_faults(faults(read, accounts), place)
     unusual = [keys for keys in read if not is_session(keys.trading_date)]
     if len(unusual) >= MOST_IN_DOUBT:
-        said = [_wrong_session(keys) for keys in unusual]
-        _raise_faults(dict.fromkeys(accounts, said), place)
+        texts = [_wrong_session(keys) for keys in unusual]
+        _raise_faults(dict.fromkeys(accounts, texts), place)
 
 
 def check_own(documents: Iterable[DocumentKeys], account: str, place: str) -> None:
@@ -118,12 +118,14 @@ def check_own(documents: Iterable[DocumentKeys], account: str, place: str) -> No
 
 def _raise_faults(found: Mapping[str, list[str]], place: str) -> None:
     """Raise ``AccountsInDoubt`` where there is any of ``faults``."""
-    said = list(dict.fromkeys(fault for account in found.values() for fault in account))
-    if not said:
+    texts = list(dict.fromkeys(fault for account in found.values() for fault in account))
+    if not texts:
         return
-    more = f" {len(said) - _FAULTS_SHOWN} more documents are like that." if len(said) > _FAULTS_SHOWN else ""
+    more = (
+        f" {len(texts) - _FAULTS_SHOWN} more documents are like that." if len(texts) > _FAULTS_SHOWN else ""
+    )
     raise AccountsInDoubt(
-        f"{place}: {' '.join(said[:_FAULTS_SHOWN])}{more} Nothing is known of the trades of "
+        f"{place}: {' '.join(texts[:_FAULTS_SHOWN])}{more} Nothing is known of the trades of "
         f"{', '.join(map(shown, sorted(found)))}: correct them there, and run again.",
         accounts=sorted(found),
     )

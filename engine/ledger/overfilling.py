@@ -1,7 +1,7 @@
-"""More filled than was ordered: found in what a broker reports of an order and of its group.
+"""Overfills: an order, or its group, that filled more than was ordered, by the broker's report.
 
-Pure. Nothing that we send can cause it, and no limit was checked for it: the broker has to explain it. A
-group may fill what its first order asks for once on each side: two exits that both fill are too much.
+Pure. Nothing that we send can cause an overfill, and no limit was checked for it: the broker has to explain
+it. A group may fill its first order's quantity once on each side: two exits that both fill are too much.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Fills = Mapping[str, Sequence[BrokerFill]]
 
 @dataclass(frozen=True)
 class Overfill:
-    """What of an order, or of a side of its group, has filled beyond what was ordered; in units."""
+    """The ordered and filled units of an order, or of a side of its group, that filled too much."""
 
     side: str
     ordered: int
@@ -27,7 +27,7 @@ class Overfill:
 
     @property
     def said(self) -> str:
-        """The figures in words: ``bought 15 of 10 ordered, 5 too many``."""
+        """The figures as a phrase: ``bought 15 of 10 ordered, 5 too many``."""
         traded = "sold" if self.side == "sell" else "bought"
         beyond = shares(self.filled - self.ordered)
         return f"{traded} {shares(self.filled)} of {shares(self.ordered)} ordered, {beyond} too many"
@@ -36,8 +36,8 @@ class Overfill:
 def overfill_of(entry: BrokerOrder, fills: Fills) -> Overfill | None:
     """Return the largest overfill of an order and its legs; None where no more filled than was ordered.
 
-    By the orders or by ``fills``, whichever has more. An order by notional orders what it buys at the price
-    that it filled at, and one percent for what is rounded.
+    Filled quantities are those of the orders or of ``fills``, whichever are larger. An order by notional
+    orders what its notional buys at the price of its fills, plus one percent for rounding.
     """
     group = (entry, *entry.legs)
     filled = {order.broker_order_id: _filled(order, fills) for order in group}
@@ -55,15 +55,15 @@ def overfill_of(entry: BrokerOrder, fills: Fills) -> Overfill | None:
 
 
 def overfill_key(entry: BrokerOrder, overfill: Overfill) -> str:
-    """Return what an acceptance of an overfill names: the order and how much of it has filled.
+    """Return the key of an acceptance of an overfill: the order and its filled quantity.
 
-    An order that fills still more is news again.
+    An order that fills further has another key, and has to be accepted again.
     """
     return f"{entry.broker_order_id}@{overfill.side}:{shares(overfill.filled)}"
 
 
 def _ordered(order: BrokerOrder) -> int | None:
-    """Return what an order asks for, in units; None where that is unknown."""
+    """Return the ordered units; None where they are unknown."""
     if order.qty is not None:
         return units_of(order.qty)
     if order.notional is None or not order.filled_avg_price:

@@ -1,16 +1,16 @@
-"""What an account's ledger documents sum to, kept as a checkpoint, so that no sync reads all of them.
+"""The sum of an account's ledger documents, kept as a checkpoint, so that no sync reads all of them.
 
-A checkpoint has the sum of the account's documents up to a session, ``through``. Whoever needs the whole adds
-the documents of later sessions, which are few. A sum knows how many documents it is of, and a digest of what
-was summed of each, in no order, so that a document can be taken out as well as put in::
+A checkpoint has the sum of the account's documents up to a session, ``through``. The whole sum adds the
+documents of later sessions, which are few. A sum has the number of its documents and a digest of what was
+summed of each, independent of order, so that a document can be removed as well as added::
 
     total     the documents of sessions up to ``through``; None while it is unknown, which is never 0
-    walked    the same of those documents that a walk through the ledger has met so far
+    walked    the same, of the documents that a walk through the ledger has met so far
     after     the last document that the walk has met
 
-The walk makes the total where there is none, page by page, and goes on where it was stopped. Once there is
-a total, each sync walks one page further. What the walk has found at its end replaces the total, so that what
-others changed in old sessions is found.
+Where there is no total the walk makes it, page by page, and resumes where it was stopped. Once there is a
+total, each sync walks one page further. At its end the walk's sum replaces the total, so that changes by
+other programs in old sessions are found.
 
 An engine that writes a document of a session up to ``through`` changes its checkpoint by the difference, in
 the same transaction (``written``).
@@ -31,16 +31,16 @@ from engine.ledger.keys import is_session
 
 VERSION = 1
 LAG = timedelta(days=2)
-"""So far behind the session ends what a checkpoint has: documents of these days are read at every sync."""
+"""A checkpoint ends this long before the session: later documents are read at every sync."""
 NEWER_AT_MOST = 1_000
-"""Where there are more documents of these days, the checkpoint takes in the older ones of them."""
+"""Where there are more later documents, the checkpoint includes the older ones of them."""
 _DIGESTS = 2**256
 
 
 class Summand(NamedTuple):
-    """What is read of a stored document to sum it; each field has whatever the document has there.
+    """The fields that are read of a stored document to sum it, each with the document's own value.
 
-    ``at`` is where a walk through the ledger meets it: walks go by ``at`` in rising order.
+    ``at`` is its position in a walk through the ledger: walks go by ``at`` in ascending order.
     """
 
     at: tuple[str, ...]
@@ -55,7 +55,7 @@ class Summand(NamedTuple):
 
 @dataclass(frozen=True)
 class LedgerSum:
-    """A sum over documents: how many, a digest, and units of 1e-9 shares by symbol and strategy.
+    """A sum over documents: their number, a digest, and units of 1e-9 shares by symbol and strategy.
 
     ``units`` has no 0. Documents without a strategy are under the strategy "".
     """
@@ -65,7 +65,7 @@ class LedgerSum:
     units: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def changed(self, *, added: Iterable[Summand] = (), removed: Iterable[Summand] = ()) -> LedgerSum:
-        """Return the sum with some documents more and some less.
+        """Return the sum with documents added and removed.
 
         Raises ``EngineError`` for a document that can't be summed.
         """
@@ -82,14 +82,14 @@ class LedgerSum:
         return LedgerSum(count, digest % _DIGESTS, {key: value for key, value in units.items() if value})
 
     def by_symbol(self) -> dict[str, int]:
-        """Return the account's units by symbol, those of all strategies and of none; without 0."""
+        """Return the account's units by symbol, over all strategies and none; without 0."""
         net: dict[str, int] = {}
         for (symbol, _), units in self.units.items():
             net[symbol] = net.get(symbol, 0) + units
         return {symbol: units for symbol, units in net.items() if units}
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of it."""
+        """Return the sum as a checkpoint keeps it."""
         units: dict[str, dict[str, int]] = {}
         for (symbol, strategy), value in sorted(self.units.items()):
             units.setdefault(symbol, {})[strategy] = value
@@ -97,7 +97,7 @@ class LedgerSum:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> LedgerSum:
-        """Return the sum that ``to_json`` made this of."""
+        """Return the sum that ``to_json`` wrote."""
         units = {
             (symbol, strategy): int(value)
             for symbol, of_symbol in kept["units"].items()
@@ -112,7 +112,7 @@ class Checkpoint:
 
     ``documents`` is how many the account had when the walk for its first total began. ``counted_on`` is the
     session in which the store last counted them. ``changes`` grows with each change, so that no two states
-    are alike.
+    are equal.
     """
 
     account: str
@@ -126,19 +126,19 @@ class Checkpoint:
 
     @classmethod
     def begun(cls, account: str, *, today: date, documents: int = 0) -> Checkpoint:
-        """Return the checkpoint of an account whose sum is unknown; ``today`` is the session that it is."""
+        """Return the checkpoint of an account whose sum is unknown; ``today`` is the current session."""
         return cls(account=account, through=_behind(today), documents=documents)
 
     def begun_again(self, *, documents: int = 0) -> Checkpoint:
-        """Return the checkpoint with its sum unknown, and a walk that begins."""
+        """Return the checkpoint with an unknown sum and a new walk."""
         return Checkpoint(
             account=self.account, through=self.through, documents=documents, changes=self.changes + 1
         )
 
     def written(self, pairs: Iterable[tuple[Summand | None, Summand | None]]) -> Checkpoint:
-        """Return the checkpoint after documents were changed: each as it was and as it is, None for absent.
+        """Return the checkpoint after changes of documents: each before and after, None for absent.
 
-        Where one of them can't be summed, the sum is unknown.
+        Where one of them can't be summed, the sum becomes unknown.
         """
         pairs = list(pairs)
         try:
@@ -151,9 +151,9 @@ class Checkpoint:
         return replace(self, total=total, walked=walked, changes=self.changes + 1)
 
     def walked_on(self, page: Sequence[Summand], *, to_the_end: bool) -> Checkpoint:
-        """Return the checkpoint once its walk has met ``page``, the documents that come next.
+        """Return the checkpoint once its walk has met ``page``, the next documents.
 
-        Documents of later sessions are passed over. Raises ``EngineError`` for one that can't be summed.
+        Documents of later sessions are ignored. Raises ``EngineError`` for one that can't be summed.
         """
         walked = self.walked.changed(added=[one for one in page if one.trading_date <= self.through])
         if to_the_end:
@@ -161,9 +161,9 @@ class Checkpoint:
         return replace(self, after=page[-1].at, walked=walked, changes=self.changes + 1)
 
     def folded(self, newer: Sequence[Summand], *, today: date) -> Checkpoint:
-        """Return the checkpoint with as many of ``newer``, all documents of later sessions, as it may have.
+        """Return the checkpoint with as many of ``newer``, all later sessions' documents, as it may include.
 
-        Those of the latest days stay out, unless they are more than ``NEWER_AT_MOST``.
+        Those of the latest days are left out, unless they are more than ``NEWER_AT_MOST``.
         """
         days = sorted((one.trading_date for one in newer), reverse=True)
         through = max(self.through, _behind(today), *days[NEWER_AT_MOST : NEWER_AT_MOST + 1])
@@ -174,7 +174,7 @@ class Checkpoint:
 
     def text(self) -> str:
         """Return the text that a store keeps: JSON, with a hash of itself."""
-        said = {
+        fields = {
             "account": self.account,
             "through": self.through,
             "total": None if self.total is None else self.total.to_json(),
@@ -184,10 +184,10 @@ class Checkpoint:
             "counted_on": self.counted_on,
             "changes": self.changes,
         }
-        return _canonical({"version": VERSION, "hash": _hash(VERSION, said), "checkpoint": said})
+        return _canonical({"version": VERSION, "hash": _hash(VERSION, fields), "checkpoint": fields})
 
     def _has(self, one: Summand) -> bool:
-        """Return whether the total has a document. Raises ``EngineError`` where it can't be told."""
+        """Return whether the total has a document. Raises ``EngineError`` where that is unknown."""
         if one.account != self.account:
             return False
         if not is_session(one.trading_date):
@@ -196,29 +196,26 @@ class Checkpoint:
         return in_total
 
     def _met(self, documents: Iterable[Summand]) -> list[Summand]:
-        """Return those of some documents that the walk has met."""
+        """Return the documents that the walk has already met."""
         return [one for one in documents if one.at <= self.after]
 
 
 def checkpoint_of(text: str, account: str) -> Checkpoint | None:
-    """Return the checkpoint that a store keeps of an account, None for one that does not hold.
-
-    That is one which is damaged, another account's, or of another version.
-    """
+    """Return the checkpoint in a store's text; None if it is damaged, or of another account or version."""
     if version_of(text) != VERSION:
         return None
-    said = json.loads(text)["checkpoint"]
+    fields = json.loads(text)["checkpoint"]
     try:
-        total = said["total"]
+        total = fields["total"]
         checkpoint = Checkpoint(
-            account=said["account"],
-            through=said["through"],
+            account=fields["account"],
+            through=fields["through"],
             total=None if total is None else LedgerSum.from_json(total),
-            after=tuple(said["after"]),
-            walked=LedgerSum.from_json(said["walked"]),
-            documents=said["documents"],
-            counted_on=said["counted_on"],
-            changes=said["changes"],
+            after=tuple(fields["after"]),
+            walked=LedgerSum.from_json(fields["walked"]),
+            documents=fields["documents"],
+            counted_on=fields["counted_on"],
+            changes=fields["changes"],
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
@@ -226,7 +223,7 @@ def checkpoint_of(text: str, account: str) -> Checkpoint | None:
 
 
 def version_of(text: str) -> int | None:
-    """Return the version of a checkpoint's text, None where its hash is not its own."""
+    """Return the version of a checkpoint's text, None where its hash does not match."""
     try:
         kept = json.loads(text)
         version = kept["version"]
@@ -241,12 +238,12 @@ def _behind(today: date) -> str:
 
 
 def _digest(one: Summand, symbol: str, strategy: str, units: int) -> int:
-    said = json.dumps([one.document_id, one.account, one.trading_date, symbol, strategy, units])
-    return int.from_bytes(hashlib.sha256(said.encode()).digest())
+    text = json.dumps([one.document_id, one.account, one.trading_date, symbol, strategy, units])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest())
 
 
-def _hash(version: object, said: object) -> str:
-    return hashlib.sha256(_canonical([version, said]).encode()).hexdigest()
+def _hash(version: object, fields: object) -> str:
+    return hashlib.sha256(_canonical([version, fields]).encode()).hexdigest()
 
 
 def _canonical(value: object) -> str:

@@ -1,8 +1,7 @@
-"""An account's two books as a sync has them: what the broker says, and what our ledger and records say.
+"""An account's two books in a sync: the broker's, and that of our ledger and records.
 
-The comparison itself is ``engine.reconciliation.breaks_found``'s. The first sync of an account that the
-ledger knows nothing of takes the broker's positions over as the opening balance: there is nothing to compare
-them with.
+``engine.reconciliation.breaks_found`` compares them. The first sync of an account without ledger documents
+books the broker's positions as the opening balance: there is nothing to compare them with.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ from engine.stores.protocols import SyncMark
 
 OPENING = "opening_balance"
 _MARGIN = timedelta(seconds=2)
-"""Executions count from so long before the moment at which both books told the same: it is one of many."""
+"""Executions are read from this long before the time at which both books last agreed."""
 _LOOKED_BACK = timedelta(days=7)
 _LOOKED_ON = "finished_orders_on"
-"""Of the note of a clean comparison: the session in which orders that were over were looked at."""
+"""Field in the note of a clean comparison: the session in which terminal orders were compared."""
 _RECORD_LOOKED_BACK = timedelta(days=14)
 _FOREIGN = frozenset({"manual_trade", "unbooked_order", "unknown_order"})
 _NOT_YET = "is not finished, and what it sent is not in the ledger yet"
@@ -47,7 +46,7 @@ _NOT_YET = "is not finished, and what it sent is not in the ledger yet"
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerSnapshot:
-    """What the broker said of an account; ``asked_at``, by its own clock, is before anything was asked."""
+    """What the broker reports of an account; ``asked_at``, by its clock, is before the first request."""
 
     open_orders: Sequence[BrokerOrder]
     positions: Sequence[BrokerPosition]
@@ -56,9 +55,10 @@ class BrokerSnapshot:
 
 @dataclass(frozen=True)
 class Compared:
-    """What comparing the books gave, and the mark to keep with the broker's; ``why_not`` it was not done.
+    """The result of comparing the books, and the mark to keep with the broker's book.
 
-    ``unbooked_trades``: how many orders that may be ours have filled in this session, and are in no ledger.
+    ``why_not``: why they were not compared, "" where they were. ``unbooked_trades``: how many orders that may
+    be ours have filled in this session and are in no ledger.
     """
 
     breaks: list[Break]
@@ -69,9 +69,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a sync has of the broker's side, and what earlier runs left; ``recent``: None if not asked for."""
+    """The broker's side in a sync, and the orders that earlier runs left; ``recent``: None if not read."""
 
-    told: BrokerSnapshot
+    snapshot: BrokerSnapshot
     left: OpenOrderRecovery
     news: Activities
     recent: RecentOrders | None = None
@@ -86,7 +86,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class Books:
-    """Our own book of an account as it was before a sync wrote anything."""
+    """Our own book of an account before a sync wrote anything."""
 
     context: RunContext
     connection: Connection
@@ -100,57 +100,57 @@ class Books:
     def before(cls, context: RunContext, connection: Connection, trading_date: date) -> Books:
         """Read the ledger's positions and the mark of the last sync. Raises ``DataUnavailable``."""
         if not connection.account:
-            return cls(
-                context, connection, trading_date, None, {}, why_not="nobody has named the account yet"
-            )
+            why_not = "the settings do not name the account"
+            return cls(context, connection, trading_date, None, {}, why_not=why_not)
         mark = context.positions.sync_mark(connection.account)
         why_not = _why_not(context, connection)
         positions = {} if why_not else context.ledger.net_positions(connection.account, today=trading_date)
         clean_since = connection.notes.agent_document(f"reconciled-{connection.key}")
         return cls(context, connection, trading_date, mark, positions, clean_since, why_not)
 
-    def compared(self, told: BrokerSnapshot, left: OpenOrderRecovery, *, at: datetime) -> Compared:
-        """Compare the broker's book with the ledger; ``left`` has looked after what earlier runs left."""
+    def compared(self, snapshot: BrokerSnapshot, left: OpenOrderRecovery, *, at: datetime) -> Compared:
+        """Compare the broker's book with the ledger; ``left`` has recovered the orders of earlier runs."""
         if self.why_not:
             return self._not_compared(at)
-        is_opened = self.mark is None and self._is_opened(told, at)
-        found = _Found(told, left, self._news(told))
+        is_opened = self.mark is None and self._is_opened(snapshot, at)
+        found = _Found(snapshot, left, self._news(snapshot))
         strangers = self._strangers(found)
         if strangers or found.news.corrected or not (is_opened or self._has_looked_at_finished):
             recent = self._recent(found, strangers)
             found = replace(found, recent=recent, unbooked=unbooked_among(strangers, recent.heads))
         trades = self._trades(found)
         if is_opened:
-            return self._opened(told, trades, at)
-        self._name_unknown(found.news)
-        compared = self._laid_beside(found, at=at)
+            return self._opened(snapshot, trades, at)
+        self._log_unknown_activities(found.news)
+        compared = self._reconciled(found, at=at)
         if found.recent is None and compared.mark.open_breaks:
             recent = self._recent(found, strangers)
             if recent.changed:
-                compared = self._laid_beside(replace(found, recent=recent), at=at)
+                compared = self._reconciled(replace(found, recent=recent), at=at)
         if compared.mark.open_breaks:
             self._check_sum()
         if not compared.mark.open_breaks and not trades:
-            self._note_clean(told)
+            self._note_clean(snapshot)
         return replace(compared, unbooked_trades=trades)
 
     def _check_sum(self) -> None:
-        """Check that a difference is not of documents which another program put or deleted unnoticed.
+        """Check that the difference does not come from documents that another program wrote or deleted.
 
-        What is summed by a checkpoint is counted then. Raises ``DataUnavailable``.
+        The documents that a checkpoint sums are counted for it. Raises ``DataUnavailable``.
         """
         account, ledger = self.connection.account, self.context.ledger
         summed = ledger.net_positions(account, today=self.trading_date)
         if ledger.net_positions(account, today=self.trading_date, counting=True) != summed:
             raise DataUnavailable(
-                f"{ledger.place}: another program has put or deleted ledger documents of account {account} "
-                f"in old sessions. They are summed up anew now, and nothing was compared: sync again."
+                f"{ledger.place}: another program has written or deleted ledger documents of account "
+                f"{account} in old sessions. They are summed up anew now, and nothing was compared: "
+                f"sync again."
             )
 
-    def _opened(self, told: BrokerSnapshot, trades: int, at: datetime) -> Compared:
-        """Return the comparison of an account whose opening balance was just taken over."""
+    def _opened(self, snapshot: BrokerSnapshot, trades: int, at: datetime) -> Compared:
+        """Return the comparison of an account whose opening balance was just booked."""
         if not trades:
-            self._note_clean(told)
+            self._note_clean(snapshot)
             return Compared([], self._mark(at, 0))
         self.context.log.event(
             "unbooked_trades",
@@ -162,39 +162,39 @@ class Books:
         return Compared([], self._mark(at, 0), unbooked_trades=trades)
 
     def _strangers(self, found: _Found) -> frozenset[str]:
-        """Return which of the orders that filled are in no ledger and among none that is looked after."""
+        """Return the filled orders that are neither in the ledger nor among those of earlier runs."""
         filled = {fill.broker_order_id for fill in found.news.fills} - found.looked_after
         known = self.context.ledger.ledger_documents(filled) if filled else {}
         return frozenset(filled - known.keys())
 
     def _trades(self, found: _Found) -> int:
-        """Count this session's trades of orders that may be ours and are in no ledger, nor accepted."""
+        """Count this session's trades of orders that may be ours and are neither booked nor accepted."""
         if not found.unbooked.heads:
             return 0
         accepted = found.left.accepted.activities
-        taken_in = {fill.broker_order_id for fill in found.news.fills if fill.fill_id in accepted}
-        groups = {one: head for one, head in found.unbooked.heads.items() if one not in taken_in}
+        accepted_ids = {fill.broker_order_id for fill in found.news.fills if fill.fill_id in accepted}
+        groups = {one: head for one, head in found.unbooked.heads.items() if one not in accepted_ids}
         heads = {head.broker_order_id for head in groups.values()}
-        booked = self.context.ledger.ledger_documents(heads).keys()  # of a group, another order may be
-        at_work = {head.broker_order_id for head in found.told.open_orders if active(head)}
+        booked = self.context.ledger.ledger_documents(heads).keys()  # another order of the group may be
+        at_work = {head.broker_order_id for head in found.snapshot.open_orders if active(head)}
         return Unbooked(groups).trades_of(
             self.trading_date, found.news.fills, found.left.calendar, besides=at_work | booked
         )
 
-    def _laid_beside(self, found: _Found, *, at: datetime) -> Compared:
+    def _reconciled(self, found: _Found, *, at: datetime) -> Compared:
         """Compare both books."""
-        told, left, news = found.told, found.left, found.news
+        snapshot, left, news = found.snapshot, found.left, found.news
         changed = found.recent.changed if found.recent else []
         theirs = BrokerBook(
-            positions={position.symbol: position.qty for position in told.positions},
-            open_orders=told.open_orders,
+            positions={position.symbol: position.qty for position in snapshot.positions},
+            open_orders=snapshot.open_orders,
             recent_orders=[
                 *(order for order in left.seen.values() if order is not None),
                 *(order for _, order in changed),
             ],
             fills=news.fills,
             corporate_actions=news.corporate_actions,
-            asked_at=told.asked_at,
+            asked_at=snapshot.asked_at,
         )
         ours = OwnBook(
             account=self.connection.account,
@@ -209,21 +209,22 @@ class Books:
         )
         breaks = reconcile(theirs, ours, at=at)
         if any(not found.is_repaired for found in breaks):
-            open_ones = {head.broker_order_id: head for head in told.open_orders}
+            open_ones = {head.broker_order_id: head for head in snapshot.open_orders}
             ours = replace(
                 ours,
                 orders=[_as_accepted(one, left.accepted) for one in ours.orders],
-                known_orders=ours.known_orders | self._ours_of(told.open_orders),
+                known_orders=ours.known_orders | self._ours_of(snapshot.open_orders),
                 accepted=left.accepted,
                 recorded=self._recorded(breaks),
-                unbooked=unbooked_among(open_ones, told.open_orders).client_ids | found.unbooked.client_ids,
+                unbooked=unbooked_among(open_ones, snapshot.open_orders).client_ids
+                | found.unbooked.client_ids,
             )
             breaks = reconcile(theirs, ours, at=at)
         open_breaks = sum(not found.is_repaired for found in breaks)
         return Compared(breaks, self._mark(at, open_breaks))
 
-    def _is_opened(self, told: BrokerSnapshot, at: datetime) -> bool:
-        """Take the broker's positions over as the opening balance, where the ledger knows nothing."""
+    def _is_opened(self, snapshot: BrokerSnapshot, at: datetime) -> bool:
+        """Book the opening balance if the ledger has no document of the account; return whether so."""
         if self.positions or self.context.ledger.has_documents(self.connection.account):
             return False
         documents = [
@@ -238,18 +239,18 @@ class Books:
                 trading_date=self.trading_date,
                 evidence={"account_key": self.connection.key},
             )
-            for position in told.positions
+            for position in snapshot.positions
         ]
         if documents:
             self.connection.lease.hold_for(SEND_S)  # or another job may have opened it, and traded, meanwhile
             keep_adjustments(self.context.objects, documents)
             self.context.ledger.write_ledger(documents)
-            held = ", ".join(f"{position.qty:g} {position.symbol}" for position in told.positions[:5])
+            held = ", ".join(f"{position.qty:g} {position.symbol}" for position in snapshot.positions[:5])
             more = ", …" if len(documents) > 5 else ""
             self.context.log.event(
                 OPENING,
-                f"account {self.connection.account} is new here and holds {held}{more} already: taken "
-                f"over as its opening balance",
+                f"account {self.connection.account} is new here and already holds {held}{more}: booked "
+                f"as its opening balance",
                 severity="WARNING",
                 account=self.connection.account,
             )
@@ -268,9 +269,9 @@ class Books:
             open_breaks=open_breaks,
         )
 
-    def _news(self, told: BrokerSnapshot) -> Activities:
-        """Give what came since the last comparison that found nothing: both books have what was before."""
-        since = told.asked_at - _LOOKED_BACK
+    def _news(self, snapshot: BrokerSnapshot) -> Activities:
+        """Return the activities since the last clean comparison: both books have the earlier ones."""
+        since = snapshot.asked_at - _LOOKED_BACK
         if self.clean_since is not None:
             since = datetime.fromisoformat(self.clean_since["broker_time"]) - _MARGIN
         found = self.connection.broker.activities(after=since)
@@ -279,40 +280,40 @@ class Books:
 
     @property
     def _has_looked_at_finished(self) -> bool:
-        """Whether a clean comparison of this session has looked at the orders that were over."""
+        """Whether a clean comparison of this session has compared the terminal orders."""
         return (self.clean_since or {}).get(_LOOKED_ON) == self.trading_date.isoformat()
 
     def _recent(self, found: _Found, strangers: frozenset[str]) -> RecentOrders:
-        """Return the orders of the last sessions, and those that the broker changed after they were over."""
+        """Return the orders of the last sessions, and the terminal ones that the broker changed."""
         elsewhere = {own.client_intent_id for own in self._elsewhere()}
         return recent_orders(
             self.context,
             self.connection,
-            since=found.told.asked_at - _LOOKED_BACK,
+            since=found.snapshot.asked_at - _LOOKED_BACK,
             named=(found.news.corrected | strangers) - found.looked_after,
             besides=found.looked_after | elsewhere,
         )
 
-    def _name_unknown(self, news: Activities) -> None:
-        """Log the activities of types that we know nothing of: they may have changed a position."""
+    def _log_unknown_activities(self, news: Activities) -> None:
+        """Log the activities of unknown types: they may have changed a position."""
         for one in news.corporate_actions:
             if not one.is_known:
                 of_symbol = f" of {one.symbol}" if one.symbol else ""
                 self.context.log.event(
                     "activity_unknown",
                     f"account {self.connection.account}: the broker lists an activity {one.kind}{of_symbol} "
-                    f"({one.activity_id}), a type that is not known here. Where it changed a position the "
-                    f"comparison says so; look it up on the broker's dashboard.",
+                    f"({one.activity_id}), a type that is not known here. If it changed a position, the "
+                    f"comparison reports a break; look it up on the broker's dashboard.",
                     severity="WARNING",
                     account=self.connection.account,
                     symbol=one.symbol,
                 )
 
-    def _note_clean(self, told: BrokerSnapshot) -> None:
-        """Keep the moment, by the broker's clock, up to which both books tell the same."""
+    def _note_clean(self, snapshot: BrokerSnapshot) -> None:
+        """Keep the time, by the broker's clock, up to which both books agree."""
         self.connection.notes.replace_agent_document(
             self._note,
-            {"broker_time": told.asked_at.isoformat(), _LOOKED_ON: self.trading_date.isoformat()},
+            {"broker_time": snapshot.asked_at.isoformat(), _LOOKED_ON: self.trading_date.isoformat()},
             replacing=self.clean_since,
         )
 
@@ -321,21 +322,21 @@ class Books:
         return f"reconciled-{self.connection.key}"
 
     def _known(self, fills: Sequence[BrokerFill], left: OpenOrderRecovery) -> frozenset[str]:
-        """Give which of the orders that filled are ours, by the ledger."""
+        """Return the filled orders that the ledger has as ours."""
         seen = {order.broker_order_id for order in left.seen.values() if order is not None}
         return frozenset(
             self.context.ledger.ledger_documents({fill.broker_order_id for fill in fills} - seen)
         )
 
     def _ours_of(self, open_orders: Sequence[BrokerOrder]) -> set[str]:
-        """Return which open orders, and legs of them, the ledger has as this account's."""
+        """Return the open orders and legs that the ledger has as this account's."""
         ids = {order.broker_order_id for head in open_orders for order in (head, *head.legs)}
         documents = self.context.ledger.ledger_documents(ids)
         account = self.connection.account
         return {id_ for id_, one in documents.items() if one.get("broker_account_id") == account}
 
     def _recorded(self, breaks: Sequence[Break]) -> frozenset[str]:
-        """Return which orders that look like another's the record of recent sessions has as sent."""
+        """Return the seemingly foreign orders that the record of recent sessions has as sent."""
         foreign = {found.broker_order_id for found in breaks if found.kind in _FOREIGN}
         if not foreign:
             return frozenset()
@@ -344,7 +345,7 @@ class Books:
         return frozenset(foreign & recorded)
 
     def _elsewhere(self) -> list[OwnOrder]:
-        """Give the orders that runs of other data folders have left open: they are ours as well."""
+        """Return the orders that runs of other data folders left open: they are ours, too."""
         ids = SharedOrders(self.connection).resting_elsewhere(self.context.objects)
         return [
             OwnOrder(client_intent_id=one, broker_order_id="", symbol="", side="", qty=None) for one in ids
@@ -352,7 +353,7 @@ class Books:
 
 
 def _why_not(context: RunContext, connection: Connection) -> str:
-    """Return which run has sent orders of the account that the ledger doesn't know yet, and what to do."""
+    """Return which run sent orders of the account that are not in the ledger yet, and what to do; else ""."""
     for run in context.runs.unfinished():
         if RESULTS not in run.names() and connection.account in _accounts_attempted(run):
             return f"run {run.run_id} {_NOT_YET}. The next live run finishes it, once the account answers"
@@ -382,7 +383,7 @@ def _accounts_attempted(run: RunFolder) -> set[str]:
 
 
 def _as_accepted(order: OwnOrder, accepted: Accepted) -> OwnOrder:
-    """Return an order of ours as it was last accepted to have filled; its price is unknown then."""
+    """Return our order with the filled quantity that was last accepted; its price is then unknown."""
     filled = accepted.filled.get(order.broker_order_id or order.client_intent_id)
     if filled is None or filled == units_of(order.filled_qty):
         return order
@@ -390,7 +391,7 @@ def _as_accepted(order: OwnOrder, accepted: Accepted) -> OwnOrder:
 
 
 def _own_order(one: OpenOrder, order: BrokerOrder | None, left: OpenOrderRecovery) -> OwnOrder:
-    """Say what our records have of an order that an earlier run left."""
+    """Return our record of an order that an earlier run left."""
     filled = left.document(order) if order else {}
     return OwnOrder(
         client_intent_id=str(one.intent.client_intent_id),
@@ -401,5 +402,5 @@ def _own_order(one: OpenOrder, order: BrokerOrder | None, left: OpenOrderRecover
         filled_qty=float(filled.get("filled_qty", 0.0)),
         filled_avg_price=filled.get("filled_avg_price"),
         is_open=one in left.missing or (order is not None and not order.is_final),
-        looked_up="asked for by its id, it knows none" if one in left.missing else "",
+        looked_up="a request for its id finds no order" if one in left.missing else "",
     )

@@ -1,7 +1,7 @@
-"""Proposals to balance the ledger: what somebody reads, and gives back to be taken in.
+"""Proposals to balance the ledger: an operator reads them and accepts them.
 
-Pure. A proposal is CSV text, one line for each open break; what is accepted of it becomes ledger documents
-(``engine.ledger.documents.adjustment_document``), from which later comparisons know what is no news any more.
+Pure. A proposal is CSV text, one line for each open break. Accepted lines become ledger documents
+(``engine.ledger.documents.adjustment_document``), from which later comparisons know what was accepted.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _OF_ORDERS_ALONE = ("unknown_order", "missing_order", "overfilled", "price_diffe
 _OF_POSITIONS = ("manual_trade", "corporate_action", "position_unexplained")
 _OF_AN_ORDER = (*_OF_ORDERS_ALONE, "manual_trade", "unbooked_order", "quantity_differs")
 _CORRECTED_AGAIN = ("price_differs", "quantity_differs")
-"""An acceptance names what they were corrected to; of earlier versions it names the order alone."""
+"""An acceptance names the corrected value; acceptances of earlier versions name the order alone."""
 _MAY_BE_OURS = "unbooked_order"
 _QTY = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?", re.ASCII)
 _EVIDENCE = ("broker_order_id", "client_intent_id", "activity_id", "found_at", "said")
-_REMEDY = "Nothing was taken in; sync again, and accept the file that it proposes."
+_REMEDY = "Nothing was accepted; sync again, and accept the file that it proposes."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +75,10 @@ class Proposed:
 
 
 def proposal(breaks: Iterable[Break]) -> str:
-    """Give the file that takes every open break in: CSV with ``PROPOSAL_COLUMNS``, quantities in shares.
+    """Return the file that accepts every open break: CSV with ``PROPOSAL_COLUMNS``, quantities in shares.
 
     A line may be dropped before the file is accepted, but not changed. The lines of one symbol come together.
-    No cell is a formula to a spreadsheet (``printable.csv_cell``); all are read back as they were.
+    No cell is a formula to a spreadsheet (``printable.csv_cell``); all cells are read back unchanged.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -91,7 +91,7 @@ def proposal(breaks: Iterable[Break]) -> str:
                     csv_cell(found.broker_account_id),
                     csv_cell(found.symbol),
                     found.kind,
-                    *quantities,  # digits, of which a negative one stays a number
+                    *quantities,  # digits: a negative quantity stays a number
                     csv_cell(found.broker_order_id),
                     csv_cell(found.client_intent_id),
                     csv_cell(found.activity_id),
@@ -131,19 +131,19 @@ def read_proposal(text: str, name: str) -> list[Proposed]:
 
 
 def check_against_ledger(
-    rows: Iterable[Proposed], ledger: Mapping[tuple[str, str], int], taken_in: Iterable[Proposed], name: str
+    rows: Iterable[Proposed], ledger: Mapping[tuple[str, str], int], accepted: Iterable[Proposed], name: str
 ) -> None:
-    """Refuse a proposal whose lines aren't of the ledger as it is.
+    """Refuse a proposal whose lines don't match the ledger as it is now.
 
-    ``ledger``: units by account and symbol, as they are now; nothing is 0. ``taken_in``: the lines that an
-    earlier try has taken in already. Raises ``UnreadableFile``.
+    ``ledger``: current units by account and symbol; absent is 0. ``accepted``: the lines that an earlier
+    attempt has accepted already. Raises ``UnreadableFile``.
     """
     done: dict[tuple[str, str], int] = {}
-    for row in taken_in:
+    for row in accepted:
         done[row.key] = done.get(row.key, 0) + row.adjustment_qty
     problems = [
         f"{name}:{row.line}: ledger_qty is {shares(row.ledger_qty)}; expected {shares(now)}, what account "
-        f"{row.broker_account_id} has in {row.symbol}: the ledger has moved since"
+        f"{row.broker_account_id} has in {row.symbol}: the ledger has changed since"
         for row in rows
         if (now := ledger.get(row.key, 0) - done.get(row.key, 0)) != row.ledger_qty
     ]
@@ -152,19 +152,19 @@ def check_against_ledger(
 
 
 def check_said(*, by: str, why: str) -> None:
-    """Refuse an acceptance by nobody, or for no reason. Raises ``UsageError``."""
-    for option, said in (("--by", by), ("--why", why)):
-        if not said.strip():
-            raise UsageError(f"{option} is {said!r}; expected text, which is kept for ever. Say it.")
+    """Refuse an acceptance without a name or a reason. Raises ``UsageError``."""
+    for option, text in (("--by", by), ("--why", why)):
+        if not text.strip():
+            raise UsageError(f"{option} is {text!r}; expected text, which is kept for ever. Write it.")
 
 
 def adjustments(
     rows: Iterable[Proposed], *, by: str, why: str, at: datetime, trading_date: date
 ) -> list[dict[str, Any]]:
-    """Give the ledger documents of accepted lines, in their order; the same line always has the same id.
+    """Return the ledger documents of accepted lines, in their order; the same line always has the same id.
 
-    What filled of an order that may be ours counts as a trade of the session in which it is accepted: the
-    limit is not loosened by it.
+    A fill of an order that may be ours counts as a trade of the session in which it is accepted, so that the
+    limit is not loosened.
 
     ``by`` and ``why``: who accepts them, and the reason. ``at``: now, with a zone, in the session
     ``trading_date``. Raises ``UsageError`` where one of the texts is empty.
@@ -176,7 +176,7 @@ def adjustments(
 
 
 def accepted_in(documents: Iterable[Mapping[str, Any]]) -> Accepted:
-    """Give what was accepted, of an account's ledger documents; those of orders are passed over."""
+    """Return what the adjustments among an account's ledger documents accept; orders are ignored."""
     orders, activities = set(), set()
     filled: dict[str, int] = {}
     for document in sorted(documents, key=lambda one: str(one.get("accepted_at", ""))):
@@ -207,7 +207,7 @@ def _adjustment(row: Proposed, *, by: str, why: str, at: datetime, trading_date:
         evidence={
             "ledger_qty": row.ledger_qty / UNITS,
             "broker_qty": row.broker_qty / UNITS,
-            **{name: said for name in _EVIDENCE if (said := _evidence(row, name))},
+            **{name: value for name in _EVIDENCE if (value := _evidence(row, name))},
         },
     )
     if row.kind == _MAY_BE_OURS and row.adjustment_qty:
@@ -216,19 +216,19 @@ def _adjustment(row: Proposed, *, by: str, why: str, at: datetime, trading_date:
 
 
 def _evidence(row: Proposed, name: str) -> str:
-    said = getattr(row, name)
-    return said.isoformat() if isinstance(said, datetime) else str(said)
+    value = getattr(row, name)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _read_row(line: int, cells: list[str]) -> Proposed | str:
-    """Read a line, or say what is wrong with it."""
+    """Return a line as it was read, or what is wrong with it."""
     if len(cells) != len(PROPOSAL_COLUMNS):
         return f"it has {len(cells)} cells; expected {len(PROPOSAL_COLUMNS)}"
-    said = {
+    values = {
         name: cell if name.endswith("_qty") else csv_value(cell)
         for name, cell in zip(PROPOSAL_COLUMNS, cells, strict=True)
     }
-    account, symbol, kind = said["broker_account_id"], said["symbol"], said["kind"]
+    account, symbol, kind = values["broker_account_id"], values["symbol"], values["kind"]
     if not (0 < len(account) <= TEXT_LENGTH and account == account.strip() and is_plain(account)):
         return f"broker_account_id is {account!r:.80}; expected the account's name"
     if not re.fullmatch(SYMBOL_PATTERN, symbol, re.ASCII):
@@ -237,16 +237,16 @@ def _read_row(line: int, cells: list[str]) -> Proposed | str:
         return f"kind is {kind!r:.80}; expected one of {', '.join(_OPEN_KINDS)}"
     units = {}
     for field in ("ledger_qty", "broker_qty", "adjustment_qty"):
-        if not _QTY.fullmatch(said[field]):
-            return f"{field} is {said[field]!r:.80}; expected shares below 1e9 with at most 9 decimals"
-        units[field] = int(Decimal(said[field]).scaleb(9))
+        if not _QTY.fullmatch(values[field]):
+            return f"{field} is {values[field]!r:.80}; expected shares below 1e9 with at most 9 decimals"
+        units[field] = int(Decimal(values[field]).scaleb(9))
     try:
-        found_at = datetime.fromisoformat(said["found_at"])
+        found_at = datetime.fromisoformat(values["found_at"])
     except ValueError:
         found_at = None
     if found_at is None or found_at.tzinfo is None:
-        return f"found_at is {said['found_at']!r:.80}; expected a moment with a zone"
-    if wrong := _contradiction(kind, units["adjustment_qty"], said):
+        return f"found_at is {values['found_at']!r:.80}; expected a timestamp with a zone"
+    if wrong := _contradiction(kind, units["adjustment_qty"], values):
         return wrong
     return Proposed(
         line=line,
@@ -256,27 +256,27 @@ def _read_row(line: int, cells: list[str]) -> Proposed | str:
         ledger_qty=units["ledger_qty"],
         broker_qty=units["broker_qty"],
         adjustment_qty=units["adjustment_qty"],
-        broker_order_id=said["broker_order_id"],
-        client_intent_id=said["client_intent_id"],
-        activity_id=said["activity_id"],
+        broker_order_id=values["broker_order_id"],
+        client_intent_id=values["client_intent_id"],
+        activity_id=values["activity_id"],
         found_at=found_at,
-        said=said["said"],
+        said=values["said"],
     )
 
 
-def _contradiction(kind: str, adjustment_qty: int, said: Mapping[str, str]) -> str:
-    """Say what of a line can't be of its kind, "" where nothing is."""
+def _contradiction(kind: str, adjustment_qty: int, values: Mapping[str, str]) -> str:
+    """Return what in a line contradicts its kind, "" where nothing does."""
     if kind in _OF_ORDERS_ALONE and adjustment_qty:
-        return f"adjustment_qty is {said['adjustment_qty']!r}; expected 0 where an order alone is accepted"
+        return f"adjustment_qty is {values['adjustment_qty']!r}; expected 0 where an order alone is accepted"
     if kind in _OF_POSITIONS and not adjustment_qty:
-        return f"adjustment_qty is {said['adjustment_qty']!r}; expected what balances a {kind}"
-    if kind in _OF_AN_ORDER and not (said["broker_order_id"] or said["client_intent_id"]):
+        return f"adjustment_qty is {values['adjustment_qty']!r}; expected what balances a {kind}"
+    if kind in _OF_AN_ORDER and not (values["broker_order_id"] or values["client_intent_id"]):
         return f"broker_order_id is ''; expected the order of a {kind}"
     return ""
 
 
 def _repetitions(rows: list[Proposed]) -> list[tuple[int, str]]:
-    """Find lines that are there twice, and those of one symbol that aren't of the same books."""
+    """Return the repeated lines, and the lines of one symbol whose books differ."""
     found: list[tuple[int, str]] = []
     first: dict[tuple[str, str], Proposed] = {}
     seen: dict[tuple[object, ...], int] = {}
@@ -284,7 +284,7 @@ def _repetitions(rows: list[Proposed]) -> list[tuple[int, str]]:
         same = (*row.key, row.kind, row.adjustment_qty, *(_evidence(row, name) for name in _EVIDENCE))
         earlier = seen.setdefault(same, row.line)
         if earlier != row.line:
-            found.append((row.line, f"it says the same as line {earlier}; drop one of the two"))
+            found.append((row.line, f"it repeats line {earlier}; drop one of the two"))
         begun = first.setdefault(row.key, row)
         if (begun.ledger_qty, begun.broker_qty) != (row.ledger_qty, row.broker_qty):
             why = f"ledger_qty and broker_qty of {row.symbol} aren't those of line {begun.line}"

@@ -1,6 +1,6 @@
-"""Breaks as they are kept: ``syncs/<session>/<moment>/reconciliation.parquet``, and what is proposed of them.
+"""Breaks on disk: ``syncs/<session>/<timestamp>/reconciliation.parquet``, and the proposal to accept them.
 
-Nothing is kept of a sync that found nothing.
+A sync without breaks keeps nothing.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _PLACE = "syncs/"
 
 
 def keep_breaks(context: RunContext, trading_date: date, breaks: Sequence[Break]) -> None:
-    """Keep what a sync found, all accounts together, and tell the log."""
+    """Keep the breaks that a sync found in all accounts, and log them."""
     if not breaks:
         return
     key = f"{_PLACE}{trading_date.isoformat()}/{context.clock():%Y%m%dT%H%M%SZ}/"
-    with suppress(AlreadyWritten):  # of another sync in the same second, which found the same
+    with suppress(AlreadyWritten):  # by another sync in the same second, which found the same
         if any(not found.is_repaired for found in breaks):
             context.objects.put(key + PROPOSAL, proposal(breaks).encode())
         context.objects.put(key + RECONCILIATION, table_bytes(breaks_table(breaks)))
@@ -41,13 +41,13 @@ def keep_breaks(context: RunContext, trading_date: date, breaks: Sequence[Break]
 
 
 def latest_proposal(objects: Objects) -> str | None:
-    """Give the key of the latest file that proposes what to take in, None where there never was a break."""
+    """Return the key of the latest proposal, None where there never was a break."""
     found = [key for key in objects.list(_PLACE) if key.endswith(f"/{PROPOSAL}")]
     return max(found, default=None)
 
 
 def latest_breaks(objects: Objects, account: str) -> list[Break]:
-    """Return the open breaks of an account as the last sync that found any kept them; none where none did."""
+    """Return the open breaks of an account from the last sync that found any; an empty list without one."""
     keys = (key for key in reversed(objects.list(_PLACE)) if key.endswith(f"/{RECONCILIATION}"))
     for key in keys:
         breaks = breaks_in(read_table(key, objects.read(key)))
@@ -58,7 +58,7 @@ def latest_breaks(objects: Objects, account: str) -> list[Break]:
 
 
 def breaks_found(objects: Objects, trading_date: date) -> list[Break]:
-    """Give the breaks that the syncs of a session found: each once, as the last of them told it."""
+    """Return the breaks that the syncs of a session found: each once, as the last sync reported it."""
     keys = objects.list(f"{_PLACE}{trading_date.isoformat()}/")
     tables = (read_table(key, objects.read(key)) for key in sorted(keys) if key.endswith(RECONCILIATION))
     found: dict[tuple[str, ...], Break] = {}

@@ -1,11 +1,11 @@
-"""Broker against ledger: every difference found once, and called what it is.
+"""Broker against ledger: find every difference once and classify it.
 
-Pure: what the broker said of an account and what our own records say go in, breaks come out. A symbol's
-difference is explained piece by piece, by late fills, trades that aren't ours, corporate actions and orders
-whose records differ; only a rest is *unexplained*.
+Pure: the broker's book of an account and our own records go in, breaks come out. A symbol's difference is
+explained piece by piece: by late fills, trades that aren't ours, corporate actions and orders whose records
+differ. Only the rest is *unexplained*.
 
-Where the books agree nothing is reported, however they came to agree: the broker tells of trades and splits
-again, which somebody has taken in before.
+Where the books agree no break is reported, for whatever reason they agree: the broker reports trades and
+splits again that an operator has already accepted.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from engine.model.symbols import canonical_symbol
 from engine.reconciliation.compared_books import SideBySide, grouped, signed
 
 LARGEST_SPLIT = 100
-"""Ratios beyond 1:100 are no longer taken for a split."""
+"""A ratio beyond 1:100 does not count as a split."""
 PRICE_TOLERANCE = 1e-6
-"""Relative: what two averages of the same executions may differ by."""
+"""Relative difference allowed between two averages of the same executions."""
 
 _ACTIONS = {
     "SPLIT": "split",
@@ -65,9 +65,9 @@ _ACCEPT = '`execution-engine positions accept FILE --by NAME --why "…"`'
 
 
 def reconcile(theirs: BrokerBook, ours: OwnBook, *, at: datetime) -> list[Break]:
-    """Compare what the broker says of an account with our own records; ``at`` is now, with a zone.
+    """Compare the broker's book of an account with our own records; ``at`` is now, with a zone.
 
-    Gives every difference once, by symbol. Raises ``EngineError`` for a position that is none.
+    Return every difference once, by symbol. Raises ``EngineError`` for a position that is no quantity.
     """
     compared = _Comparison(SideBySide(theirs, ours), at.astimezone(UTC))
     breaks = [found for symbol in compared.books.symbols for found in compared.breaks_of(symbol)]
@@ -76,13 +76,13 @@ def reconcile(theirs: BrokerBook, ours: OwnBook, *, at: datetime) -> list[Break]
 
 @dataclass(frozen=True)
 class _Comparison:
-    """What differs between both books of an account, symbol by symbol, as of ``at``."""
+    """The differences between both books of an account, symbol by symbol, as of ``at``."""
 
     books: SideBySide
     at: datetime
 
     def breaks_of(self, symbol: str) -> Iterator[Break]:
-        """Give the breaks of a symbol."""
+        """Yield the breaks of a symbol."""
         yield from map(self._late_fill, self.books.late.get(symbol, ()))
         yield from self._unknown_orders(symbol)
         yield from self._missing_orders(symbol)
@@ -96,10 +96,10 @@ class _Comparison:
         if gap == 0 != total:
             pieces, total = [], 0
         yield from pieces
-        yield from self._of_the_rest(symbol, gap - total)
+        yield from self._rest_breaks(symbol, gap - total)
 
-    def _of_the_rest(self, symbol: str, rest: int) -> Iterator[Break]:
-        """Explain what trades and actions of known size leave; the last resort is *unexplained*."""
+    def _rest_breaks(self, symbol: str, rest: int) -> Iterator[Break]:
+        """Explain the rest after trades and actions of known size; the last resort is *unexplained*."""
         actions = self.books.actions.get(symbol, ())
         is_sized = any(one.qty for one in actions)
         unclear = [one for one in actions if one.qty is None and not (one.is_cash_in_lieu and is_sized)]
@@ -107,18 +107,18 @@ class _Comparison:
             yield self._action(symbol, unclear, rest)
             rest = 0
         for order in self.books.orders.get(symbol, ()):
-            filled = self.books.filled_there(order, rest)
-            differing, is_on_its_way = self.books.filled_differently(order, filled)
+            filled = self.books.filled_at_broker(order, rest)
+            differing, is_in_flight_now = self.books.filled_differently(order, filled)
             part = _part_of(rest, differing)
             rest -= part
-            if not is_on_its_way and self.books.is_news("quantity_differs", order):
+            if not is_in_flight_now and self.books.is_unaccepted("quantity_differs", order):
                 yield from self._quantity_differs(order, part, filled)
         if not rest or self.books.is_in_flight(symbol, rest):
             return
         ratio = self._split_ratio(symbol, rest)
         yield self._split(symbol, rest, ratio) if ratio else self._unexplained(symbol, rest)
 
-    # what only the records of orders say
+    # breaks of orders alone
 
     def _late_fill(self, late: LateFill) -> Break:
         timestamp = f", the last of it at {in_utc(late.filled_at)}" if late.filled_at else ""
@@ -127,7 +127,7 @@ class _Comparison:
             late.symbol,
             late.units,
             f"order {late.broker_order_id} (intent {late.client_intent_id}) {_traded(late.units)} after its "
-            f"run had looked last{timestamp}; the ledger has it now.",
+            f"run had polled it last{timestamp}; the ledger has it now.",
             "Nothing to do.",
             broker_order_id=late.broker_order_id,
             client_intent_id=late.client_intent_id,
@@ -143,9 +143,7 @@ class _Comparison:
             since = order.created_at or order.submitted_at
             timestamp = f", entered {in_utc(since)}" if since else ""
             replaced = str(order.raw.get("replaces") or "")
-            instead = (
-                f" It stands in the place of our order {replaced}." if replaced in self.books.known else ""
-            )
+            instead = f" It replaces our order {replaced}." if replaced in self.books.known else ""
             whose = "not in the record of this folder, and may be ours" if may_be_ours else "none of ours"
             yield self._break(
                 kind,
@@ -153,8 +151,8 @@ class _Comparison:
                 0,
                 f"order {order.broker_order_id} is open at the broker and {whose}: {_asked_for(order)}"
                 f"{timestamp} (client id {order.client_order_id or 'none'}).{instead}",
-                f"Withdraw everything that is open in {symbol} with `execution-engine cancel-all --symbol "
-                f"{symbol} --account {self.books.ours.account}`, or let this order stand: {_ACCEPT}.",
+                f"Cancel every open order in {symbol} with `execution-engine cancel-all --symbol "
+                f"{symbol} --account {self.books.ours.account}`, or accept this order: {_ACCEPT}.",
                 broker_order_id=order.broker_order_id,
             )
 
@@ -163,7 +161,7 @@ class _Comparison:
             is_listed = (
                 order.broker_order_id in self.books.listed or order.client_intent_id in self.books.by_client
             )
-            if not order.is_open or is_listed or not self.books.is_news("missing_order", order):
+            if not order.is_open or is_listed or not self.books.is_unaccepted("missing_order", order):
                 continue
             looked_up = order.looked_up or f"it is in none of its lists of {in_utc(self.at)}"
             yield self._break(
@@ -173,7 +171,7 @@ class _Comparison:
                 f"order {_named(order)} ({order.side} {_qty(order.qty)}, {_qty(order.filled_qty)} filled) is "
                 f"open by our record, and the broker doesn't know it: {looked_up.rstrip('.')}.",
                 f"Look for it on the broker's dashboard, by {order.client_intent_id}; if it isn't there, "
-                f"take that in: {_ACCEPT}.",
+                f"accept the break: {_ACCEPT}.",
                 broker_order_id=order.broker_order_id,
                 client_intent_id=order.client_intent_id,
             )
@@ -196,25 +194,25 @@ class _Comparison:
 
     def _price_differences(self, symbol: str) -> Iterator[Break]:
         for order in self.books.orders.get(symbol, ()):
-            told = self.books.as_told(order)
-            ours, theirs = order.filled_avg_price, None if told is None else told.filled_avg_price
-            if told is None or ours is None or theirs is None or told.filled_qty <= 0:
+            reported = self.books.at_broker(order)
+            ours, theirs = order.filled_avg_price, None if reported is None else reported.filled_avg_price
+            if reported is None or ours is None or theirs is None or reported.filled_qty <= 0:
                 continue
-            same_qty = units_of(told.filled_qty) == units_of(order.filled_qty)
+            same_qty = units_of(reported.filled_qty) == units_of(order.filled_qty)
             if not same_qty or abs(ours - theirs) <= PRICE_TOLERANCE * abs(theirs):
                 continue
-            corrected = _PRICE_OF.format(told.broker_order_id, theirs)
+            corrected = _PRICE_OF.format(reported.broker_order_id, theirs)
             is_accepted = corrected in self.books.ours.accepted.activities
-            if self.books.is_news("price_differs", order) and not is_accepted:
+            if self.books.is_unaccepted("price_differs", order) and not is_accepted:
                 yield self._break(
                     "price_differs",
                     symbol,
                     0,
                     f"order {_named(order)} filled {_qty(order.filled_qty)} at {theirs:.10g} by the broker's "
-                    f"word, at {ours:.10g} by our record.",
-                    f"Look the order up on the broker's dashboard; if its price was corrected, take that in: "
-                    f"{_ACCEPT}.",
-                    broker_order_id=told.broker_order_id,
+                    f"report, at {ours:.10g} by our record.",
+                    f"Look the order up on the broker's dashboard; if its price was corrected, accept the "
+                    f"correction: {_ACCEPT}.",
+                    broker_order_id=reported.broker_order_id,
                     client_intent_id=order.client_intent_id,
                     activity_id=corrected,
                     broker_price=theirs,
@@ -222,8 +220,8 @@ class _Comparison:
                 )
 
     def _quantity_differs(self, order: OwnOrder, part: int, filled: int) -> Iterator[Break]:
-        told = self.books.as_told(order)
-        theirs = order.qty if told is None or told.qty is None else told.qty
+        reported = self.books.at_broker(order)
+        theirs = order.qty if reported is None or reported.qty is None else reported.qty
         same_size = order.qty is None or theirs is None or units_of(order.qty) == units_of(theirs)
         if same_size and filled == units_of(order.filled_qty):
             return
@@ -237,18 +235,18 @@ class _Comparison:
             part,
             f"order {_named(order)} is a {order.side} of {_qty(theirs)} with {shares(filled)} filled at the "
             f"broker, of {_qty(order.qty)} with {_qty(order.filled_qty)} filled by our record.",
-            f"Look at its executions on the broker's dashboard, and take the difference in: {_ACCEPT}.",
+            f"Look at its executions on the broker's dashboard, and accept the difference: {_ACCEPT}.",
             broker_order_id=order.broker_order_id,
             client_intent_id=order.client_intent_id,
             activity_id=differing,
         )
 
-    # what changes a position
+    # breaks of positions
 
     def _manual_trades(self, symbol: str) -> Iterator[Break]:
         by_order = grouped((fill.broker_order_id, fill) for fill in self.books.fills.get(symbol, ()))
-        for order_id, told in by_order.items():
-            fills = [] if order_id in self.books.known else self.books.not_accepted(told)
+        for order_id, reported in by_order.items():
+            fills = [] if order_id in self.books.known else self.books.not_accepted(reported)
             units = sum(signed(fill.side, units_of(fill.qty)) for fill in fills)
             if not fills:
                 continue
@@ -281,12 +279,12 @@ class _Comparison:
 
     def _if_meant(self) -> str:
         return (
-            f"If the trade was meant, take it in: {_ACCEPT}; if it was not, `execution-engine halt "
+            f"If the trade was intended, accept it: {_ACCEPT}; if it was not, `execution-engine halt "
             f'--why "…"` and change the keys of account {self.books.ours.account}.'
         )
 
     def _actions_of_known_size(self, symbol: str, untraded: int) -> Iterator[Break]:
-        """Yield a break for each kind of action; ``untraded`` is what no trade explains of the difference.
+        """Yield a break for each kind of action; ``untraded`` is the difference that no trade explains.
 
         Cash in lieu belongs to the action whose fraction of a share it pays for.
         """
@@ -315,7 +313,7 @@ class _Comparison:
             symbol,
             units,
             f"{kinds}{of_day} ({ids}) {how} {_plus(units)}; {self.books.both(symbol)}.",
-            f"Compare it with the broker's notice, and take it in: {_ACCEPT}.",
+            f"Compare it with the broker's notice, and accept it: {_ACCEPT}.",
             activity_id=ids,
         )
 
@@ -326,7 +324,7 @@ class _Comparison:
             rest,
             f"split or other corporate action, looks like {ratio}: {self.books.both(symbol)}, and nothing "
             f"was traded.",
-            f"Look for the broker's notice of a split of {symbol}, and take it in: {_ACCEPT}.",
+            f"Look for the broker's notice of a split of {symbol}, and accept it: {_ACCEPT}.",
         )
 
     def _unexplained(self, symbol: str, rest: int) -> Break:
@@ -340,11 +338,11 @@ class _Comparison:
             rest,
             f"at {in_utc(self.at)} {self.books.both(symbol)}; nothing explains {_plus(rest)} of it.{also}",
             f"Look at the orders and activities of {symbol} on the broker's dashboard; once you know what it "
-            f"is, take it in: {_ACCEPT}.",
+            f"is, accept it: {_ACCEPT}.",
         )
 
     def _split_ratio(self, symbol: str, rest: int) -> str:
-        """Tell how the broker's position is a plain multiple or fraction of ours; "" where it is none."""
+        """Return the ratio of the broker's position to ours, such as ``2:1``; "" where it is no whole one."""
         theirs = self.books.broker.get(symbol, 0)
         before = theirs - rest
         if self.books.fills.get(symbol) or not before or not theirs or (theirs > 0) != (before > 0):
@@ -355,9 +353,7 @@ class _Comparison:
             return ""
         return f"{times}:1" if abs(theirs) == larger else f"1:{times}"
 
-    # words
-
-    def _break(self, kind: str, symbol: str, units: int, said: str, remedy: str, **others: Any) -> Break:
+    def _break(self, kind: str, symbol: str, units: int, text: str, remedy: str, **others: Any) -> Break:
         symbol = canonical_symbol(symbol)
         return replace(
             Break(
@@ -368,7 +364,7 @@ class _Comparison:
                 ledger_qty=self.books.ledger.get(symbol, 0),
                 difference_qty=units,
                 found_at=self.at,
-                said=f"{symbol}: {said}",
+                said=f"{symbol}: {text}",
                 remedy=remedy,
             ),
             **others,
@@ -388,7 +384,7 @@ def _paid_for(lieu: CorporateAction, kinds: Mapping[str, list[CorporateAction]])
 
 
 def _part_of(rest: int, units: int) -> int:
-    """Give the part of a rest that a difference of so many units explains: none of the other direction."""
+    """Return the part of a rest that a difference of ``units`` explains; 0 where their signs differ."""
     if (rest > 0) != (units > 0):
         return 0
     return min(rest, units, key=abs)
@@ -407,15 +403,15 @@ def _traded(units: int) -> str:
 
 
 def _named(order: OwnOrder) -> str:
-    """Name an order of ours by both ids, as far as it has them."""
+    """Return both ids of our order, as far as it has them."""
     if not order.broker_order_id:
         return f"of intent {order.client_intent_id}"
     return f"{order.broker_order_id} (intent {order.client_intent_id})"
 
 
 def _asked_for(order: BrokerOrder) -> str:
-    """Say what an order of the broker's asks for: ``buy 5, limit 12.3, 2 filled``."""
-    much = (
+    """Return the terms of an order at the broker: ``buy 5, limit 12.3, 2 filled``."""
+    amount = (
         f"{order.notional:.10g} USD" if order.qty is None and order.notional is not None else _qty(order.qty)
     )
     prices = [
@@ -424,4 +420,4 @@ def _asked_for(order: BrokerOrder) -> str:
         if price is not None
     ]
     filled = [f"{_qty(order.filled_qty)} filled"] if order.filled_qty else []
-    return ", ".join([f"{order.side} {much}", *(prices or [order.order_type or "order"]), *filled])
+    return ", ".join([f"{order.side} {amount}", *(prices or [order.order_type or "order"]), *filled])

@@ -1,7 +1,7 @@
-"""Orders of the last sessions that were over: what a broker changed of them since they were booked.
+"""Terminal orders of the last sessions: find what a broker changed since they were booked.
 
-A broker takes executions back (a bust) or corrects their price days after an order has ended, when no run
-looks for that order any more. The order as it is now is compared with the ledger's document of it.
+A broker cancels executions (a bust) or corrects their price days after an order has become terminal, when no
+run polls that order any more. The order as it is now is compared with its ledger document.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Changed = list[tuple[OwnOrder, BrokerOrder]]
 
 @dataclass(frozen=True)
 class RecentOrders:
-    """Orders of the last sessions, heads of groups, as the broker has them, and which of them it changed."""
+    """The broker's orders of the last sessions, heads of groups, and those that it changed."""
 
     heads: list[BrokerOrder]
     changed: Changed
@@ -38,10 +38,10 @@ def recent_orders(
     named: Collection[str],
     besides: Collection[str],
 ) -> RecentOrders:
-    """Return the recent orders, and those that are over and that the ledger has otherwise.
+    """Return the recent orders, and the terminal ones among them that differ from the ledger.
 
     Recent are those submitted since ``since``, and those ``named`` by the broker's ids. ``besides``: ids, the
-    broker's and ours, of orders that are looked after anyway. Raises ``BrokerError`` and ``DataUnavailable``.
+    broker's and ours, of orders that are polled anyway. Raises ``BrokerError`` and ``DataUnavailable``.
     """
     heads = list(connection.broker.orders_since(since))
     listed = {order.broker_order_id: order for head in heads for order in (head, *head.legs)}
@@ -53,21 +53,21 @@ def recent_orders(
 def _changed(
     listed: Mapping[str, BrokerOrder], context: RunContext, connection: Connection, besides: Collection[str]
 ) -> Changed:
-    over = {
+    terminal = {
         id_: order
         for id_, order in listed.items()
         if order.is_final and id_ not in besides and order.client_order_id not in besides
     }
-    documents = context.ledger.ledger_documents(over) if over else {}
+    documents = context.ledger.ledger_documents(terminal) if terminal else {}
     return [
-        (_own_order(document), over[id_])
+        (_own_order(document), terminal[id_])
         for id_, document in documents.items()
-        if document.get("broker_account_id") == connection.account and _is_changed(over[id_], document)
+        if document.get("broker_account_id") == connection.account and _is_changed(terminal[id_], document)
     ]
 
 
 def _order(connection: Connection, broker_order_id: str) -> BrokerOrder | None:
-    """Return an order by the broker's id, None where the broker doesn't know it any more."""
+    """Return an order by the broker's id, None where the broker no longer knows it."""
     try:
         return connection.broker.get_order_status(broker_order_id=broker_order_id)
     except BrokerRejected as error:
@@ -77,7 +77,7 @@ def _order(connection: Connection, broker_order_id: str) -> BrokerOrder | None:
 
 
 def _is_changed(order: BrokerOrder, document: Mapping[str, Any]) -> bool:
-    """Return whether an order has filled otherwise, or at another price, than its document has it."""
+    """Return whether an order's filled quantity or price differs from its document."""
     if units_of(order.filled_qty) != units_of(float(document.get("filled_qty", 0.0))):
         return True
     ours, theirs = document.get("filled_avg_price"), order.filled_avg_price

@@ -1,6 +1,6 @@
-"""What earlier runs left open at a broker: looked up, brought into the ledger, and counted as working.
+"""Orders that earlier runs left open at a broker: look them up, book their fills, count them as working.
 
-An order whose outcome is unknown counts at its full quantity until somebody knows.
+An order whose outcome is unknown counts at its full quantity until its outcome is known.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ Working = tuple[str, str, str, float]
 _LAG, _LONGEST_LAG = timedelta(minutes=1), timedelta(hours=1)
 _ASKED_ONE_BY_ONE = 3
 ACCEPTED_SINCE = timedelta(days=90)
-"""How far back it is looked for what somebody has taken in."""
+"""How far back an operator's acceptances are read."""
 
 
 @dataclass(frozen=True)
 class OpenOrderRecovery:
-    """Looks after what earlier runs left open of an account.
+    """Recovers the orders of an account that earlier runs left open.
 
     ``found``: orders whose outcome was unknown, by run and client id; None where the broker knows none.
-    ``missing``: orders that the broker once gave an id of its own, and doesn't know any more. ``seen``: the
-    orders as the broker has them now. ``late``: what came into the ledger of them by this. ``unkept``: files
-    with what the ledger refused of them (``engine.routing.booking``).
+    ``missing``: orders that once had a broker's id and that the broker no longer knows. ``seen``: the
+    orders as the broker has them now. ``late``: the fills that were booked. ``unkept``: files with the
+    fills that the ledger refused (``engine.routing.booking``).
     """
 
     context: RunContext
@@ -59,19 +59,19 @@ class OpenOrderRecovery:
     late: list[LateFill] = field(default_factory=list)
     unkept: list[str] = field(default_factory=list)
     _documents: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What the ledger has of orders, read before it was written and again after that; {} is nothing."""
+    """The ledger's documents of orders, read before and again after a write; {} where there is none."""
 
-    def look_for_unknown(self) -> None:
-        """Ask for orders whose outcome is unknown, before the book is read: what comes later is in it."""
+    def look_up_unknown(self) -> None:
+        """Look up orders whose outcome is unknown, before the book is read: it then has what comes later."""
         for left in self._own:
             for one in left.orders:
                 if one.broker_order_id is None:
                     self.found[left.run_id, one.intent.client_intent_id] = self._found(left, one)
 
-    def look_after(self, open_orders: Iterable[BrokerOrder]) -> list[Working]:
-        """Bring what filled meanwhile into the ledger; gives what is still unknown, as working orders.
+    def recover(self, open_orders: Iterable[BrokerOrder]) -> list[Working]:
+        """Book the new fills; return the orders that are unknown or unlisted, as working orders.
 
-        A run with nothing open any more is forgotten.
+        The marker of a run without open orders is removed.
         """
         listed = {order.broker_order_id: order for order in open_orders}
         now = [(left, self._as_they_are_now(left, listed)) for left in self._own]
@@ -79,7 +79,7 @@ class OpenOrderRecovery:
         return [row for left, orders in now for row in self._of_one_run(left, orders, listed)]
 
     def document(self, order: BrokerOrder) -> dict[str, Any]:
-        """Return what the ledger has of an order, {} where it has nothing."""
+        """Return the ledger's document of an order, {} where it has none."""
         if order.broker_order_id not in self._documents:
             self._read([order])
         return self._documents[order.broker_order_id]
@@ -91,14 +91,14 @@ class OpenOrderRecovery:
         return accepted_in(self.context.ledger.adjustments(self.connection.account, since=since))
 
     def _read(self, orders: Iterable[BrokerOrder]) -> None:
-        """Read the ledger's documents of orders and their legs, all at once."""
+        """Read the ledger's documents of orders and their legs in one request."""
         ids = {order.broker_order_id for head in orders for order in (head, *head.legs)}
         found = self.context.ledger.ledger_documents(ids)
         self._documents.update({order_id: found.get(order_id, {}) for order_id in ids})
 
     @cached_property
     def _own(self) -> list[LeftOpen]:
-        """What earlier runs left of this account; read once, since nobody else changes it meanwhile."""
+        """The orders that earlier runs left of this account; read once, since only this job changes them."""
         key = self.connection.key
         return [left for left in left_open(self.context.objects, of_account=key) if left.account_key == key]
 
@@ -109,12 +109,12 @@ class OpenOrderRecovery:
         listed: Mapping[str, BrokerOrder],
     ) -> list[Working]:
         found = {one: order for one, order in now.items() if order is not None}
-        telling = {one: order for one, order in found.items() if self._may_tell(order)}
-        fills = executions(telling.values(), self.connection.broker)
-        self._keep_executions(left, telling, fills)
+        queried = {one: order for one, order in found.items() if self._needs_executions(order)}
+        fills = executions(queried.values(), self.connection.broker)
+        self._keep_executions(left, queried, fills)
         documents = list(
             ledger_documents(
-                [(one.intent, order) for one, order in telling.items()],
+                [(one.intent, order) for one, order in queried.items()],
                 fills,
                 calendar=self.calendar,
                 now=self.context.clock(),
@@ -123,7 +123,7 @@ class OpenOrderRecovery:
         late = [late for document in documents if (late := self._came_late(document))]
         booked = book(self.context, documents, trading_date=left.trading_date, run_id=left.run_id)
         if documents:
-            self._read(telling.values())
+            self._read(queried.values())
         self.unkept.extend(booked.unkept)
         self.late.extend(one for one in late if one.broker_order_id not in booked.missing)
         self.seen.update(now)
@@ -138,20 +138,22 @@ class OpenOrderRecovery:
         ]
 
     def _forget(self, left: LeftOpen, over: list[OpenOrder]) -> None:
-        """Look no more for orders that are over, nor for a run of which nothing is open."""
+        """Stop polling settled orders, and a run whose orders are all settled."""
         if len(over) == len(left.orders):
             run_key = f"runs/{left.trading_date.isoformat()}/{left.run_id}/"
             SharedOrders(self.connection).end(self.context.objects, run_key)
             forget(self.context.objects, left)
-            self.context.log.event("run_settled", f"every order of {left.run_id} is over, and in the ledger")
+            self.context.log.event(
+                "run_settled", f"every order of {left.run_id} is terminal and booked in the ledger"
+            )
         elif over:
             note_over(self.context.objects, left, over)
 
     def _is_settled(self, order: BrokerOrder | None, fills: Mapping[str, list[BrokerFill]]) -> bool:
-        """Tell whether nobody has to look for an order any more; None is one that never came.
+        """Return whether an order needs no more polls; None is an order that never reached the broker.
 
-        Where order, executions and ledger differ, it is looked for until somebody has taken that in: the
-        break would have another name without it.
+        An order whose executions or ledger document differ is polled until an operator accepts the break:
+        without the order the break would get another name.
         """
         if order is None:
             return True
@@ -163,8 +165,8 @@ class OpenOrderRecovery:
         is_kept = units_of(self.document(order).get("filled_qty", 0.0)) == units_of(order.filled_qty)
         if is_kept and is_over(order, fills):
             return True
-        taken_in = self.accepted.filled.get(order.broker_order_id) if self.connection.account else None
-        return taken_in == units_of(order.filled_qty) or self._is_accepted(
+        accepted = self.accepted.filled.get(order.broker_order_id) if self.connection.account else None
+        return accepted == units_of(order.filled_qty) or self._is_accepted(
             "quantity_differs", order.broker_order_id
         )
 
@@ -173,11 +175,11 @@ class OpenOrderRecovery:
         return self.accepted.activities if self.connection.account else frozenset()
 
     def _is_accepted(self, kind: str, broker_order_id: str | None) -> bool:
-        """Tell whether somebody has taken in a break of an order."""
+        """Return whether an operator has accepted a break of an order."""
         return bool(self.connection.account) and (kind, broker_order_id) in self.accepted.orders
 
     def _came_late(self, document: Mapping[str, Any]) -> LateFill | None:
-        """Give what a document has that the ledger lacks."""
+        """Return the fill in a document that the ledger lacks, None where there is none."""
         before = self._documents[document["broker_order_id"]]
         units = units_of(document["filled_qty"]) - units_of(before.get("filled_qty", 0.0))
         if units <= 0:
@@ -190,8 +192,8 @@ class OpenOrderRecovery:
             filled_at=datetime.fromisoformat(document["filled_at"]),
         )
 
-    def _may_tell(self, order: BrokerOrder) -> bool:
-        """Tell whether an order's executions are asked for: not where it works, and all of them are known.
+    def _needs_executions(self, order: BrokerOrder) -> bool:
+        """Return whether to request an order's executions: not while it works and all of them are known.
 
         A group works for as long as any of its orders does.
         """
@@ -207,7 +209,7 @@ class OpenOrderRecovery:
     def _keep_executions(
         self, left: LeftOpen, found: Mapping[OpenOrder, BrokerOrder], fills: Mapping[str, list[BrokerFill]]
     ) -> None:
-        """Keep the executions, those that the run has recorded among them, by the sessions they were in."""
+        """Keep the executions by session, including those that the run has recorded."""
         orders = [(one.intent, order) for one, order in found.items()]
         table = fills_table(orders, fills, calendar=self.calendar, run_session=left.trading_date)
         keep_by_session(self.context.objects, left.run_id, table)
@@ -215,7 +217,10 @@ class OpenOrderRecovery:
     def _as_they_are_now(
         self, left: LeftOpen, listed: Mapping[str, BrokerOrder]
     ) -> dict[OpenOrder, BrokerOrder | None]:
-        """Give the orders as they are; None where the broker knows none. A few are asked for, many listed."""
+        """Return the orders as they are now; None where the broker knows none.
+
+        Few orders are looked up one by one; many are listed.
+        """
         ids = {one: self._id_of(left, one) for one in left.orders}
         unlisted = [order_id for order_id in ids.values() if order_id is not None and order_id not in listed]
         known = dict(listed)
@@ -234,7 +239,7 @@ class OpenOrderRecovery:
         return None if found is None else found.broker_order_id
 
     def _looked_up(self, one: OpenOrder, order_id: str) -> BrokerOrder | None:
-        """Ask for one order, which the broker once knew."""
+        """Look up one order that the broker once knew."""
         try:
             return self.connection.broker.get_order_status(broker_order_id=order_id)
         except BrokerRejected as error:
@@ -244,8 +249,8 @@ class OpenOrderRecovery:
         intent_id = str(one.intent.client_intent_id)
         self.context.log.event(
             "order_missing",
-            f"the broker doesn't know order {order_id} of intent {intent_id} any more, which it gave that "
-            f"id. It counts as working until it is found.",
+            f"the broker no longer knows order {order_id} of intent {intent_id}, to which it gave that id. "
+            f"It counts as working until it is found, or until the missing_order break is accepted.",
             severity="CRITICAL",
             intent_id=intent_id,
             broker_order_id=order_id,
@@ -254,18 +259,19 @@ class OpenOrderRecovery:
 
     def _found(self, left: LeftOpen, one: OpenOrder) -> BrokerOrder | None:
         found = self.connection.broker.find_order(client_order_id=str(one.intent.client_intent_id))
-        return None if found is None or self._is_anothers(left, one, found) else found
+        return None if found is None or self._is_another(left, one, found) else found
 
-    def _is_anothers(self, left: LeftOpen, one: OpenOrder, found: BrokerOrder) -> bool:
-        """Tell whether an order under the id of one whose outcome is unknown isn't that one, and say so."""
-        taken_in = found.created_at or found.submitted_at
+    def _is_another(self, left: LeftOpen, one: OpenOrder, found: BrokerOrder) -> bool:
+        """Return whether the order found under an unknown order's id is another one; log it if so."""
+        created_at = found.created_at or found.submitted_at
         wrong = differences(one.intent, found)
-        if taken_in is None or taken_in < left.begun_at - CLOCK_MARGIN:
-            wrong = f"it is of {taken_in}, and the run of {left.begun_at}"
+        if created_at is None or created_at < left.begun_at - CLOCK_MARGIN:
+            wrong = f"it was created at {created_at}, and the run began at {left.begun_at}"
         if wrong:
             intent_id = str(one.intent.client_intent_id)
             message = (
-                f"order {found.broker_order_id} has the id of intent {intent_id} and is another: {wrong}"
+                f"order {found.broker_order_id} has the id of intent {intent_id} "
+                f"but is another order: {wrong}"
             )
             self.context.log.event(
                 "order_mismatch",
@@ -276,10 +282,10 @@ class OpenOrderRecovery:
         return bool(wrong)
 
     def _never_came(self, left: LeftOpen, one: OpenOrder) -> bool:
-        """Tell whether an order that isn't found will never be, and say so: no lookup lags for so long.
+        """Return whether an order that isn't found never reached the broker; log it if so.
 
-        One that was only in doubt was looked for with patience before; one that the broker once knew is
-        looked for until somebody says that it isn't there.
+        No lookup lags that long. An order whose outcome was only in doubt was looked up with retries before.
+        An order that the broker once knew is polled until an operator accepts that it is missing.
         """
         if one in self.missing:
             return self._is_accepted("missing_order", one.broker_order_id)
@@ -289,25 +295,25 @@ class OpenOrderRecovery:
         if left.trading_date >= self.trading_date or age < _LONGEST_LAG:
             return False
         intent_id = str(one.intent.client_intent_id)
-        message = f"{intent_id} of run {left.run_id} never came to the broker"
+        message = f"{intent_id} of run {left.run_id} never reached the broker"
         self.context.log.event("order_never_came", message, severity="WARNING", intent_id=intent_id)
         return True
 
     def _as_working(self, unknown: OpenOrder) -> Working:
-        """Give an order whose outcome is unknown at its full quantity, for as long as it may be there."""
+        """Return an order whose outcome is unknown as a working order of its full quantity."""
         intent = unknown.intent
         qty = math.nan if intent.qty is None else intent.qty
         return self.connection.account or intent.broker_account_id, intent.symbol, intent.side, qty
 
 
 def working(account: str, orders: Iterable[BrokerOrder]) -> list[Working]:
-    """Give what may still fill, one row a group: the entry, or once that has filled the larger exit."""
+    """Return what may still fill, one row per group: the entry, or once that has filled the larger exit."""
     at_work = filter(None, map(active, orders))
     return [(account, order.symbol, order.side, _remaining(order)) for order in at_work]
 
 
 def active(entry: BrokerOrder) -> BrokerOrder | None:
-    """Give the order of a group that may fill: a bracket's entry before its exits, of exits the larger."""
+    """Return the order of a group that may fill: a bracket's entry before its exits, of exits the larger."""
     exits = [leg for leg in entry.legs if not leg.is_final]
     if not entry.is_final:
         exits = [entry, *(leg for leg in exits if leg.side == entry.side)]
@@ -322,7 +328,7 @@ def _size(order: BrokerOrder) -> float:
 def _remaining(order: BrokerOrder) -> float:
     """Return the shares that may still fill; NaN, which makes the symbol unavailable, where that is unknown.
 
-    Of an order that filled beyond what was ordered nothing is left: it is a break, which closes the symbol.
+    An order that filled more than was ordered has none left: it is a break, which closes the symbol.
     """
     if order.qty is None:
         return math.nan

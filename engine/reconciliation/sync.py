@@ -1,7 +1,7 @@
-"""Before a live run decides: what the broker says, brought into the stores.
+"""Sync before a live run decides: bring the broker's orders, positions and fills into the stores.
 
-Read in this order: open orders, positions, fills. What fills in between is then counted twice, as working and
-as held, rather than missed.
+They are read in this order: open orders, positions, fills. What fills in between is counted twice, as working
+and as held, rather than missed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
 
 @dataclass(frozen=True)
 class Session:
-    """The session that it is now, of the calendar that says so."""
+    """The current session and the calendar that defines it."""
 
     trading_date: date
     calendar: str
@@ -41,15 +41,15 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True)
 class Synced:
-    """What the broker said.
+    """The result of a sync.
 
-    ``account`` is the name of the keys' account, "" where nobody named it, and ``positions`` how many it has.
-    ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them the ledger counts in this
-    session already: each is one trade, not two. ``unbooked_trades`` is how many trades of this session may be
-    ours and are in no ledger. ``broker_time`` is the broker's own. ``breaks`` are the
-    differences between broker and ledger; ``not_compared`` says why the two were not compared, "" where they
-    were. ``breaks`` are those of the last comparison then. ``unkept`` are files with what the ledger refused
-    of late fills (``engine.routing.booking``).
+    ``account`` is the name of the keys' account, "" where it has none, and ``positions`` how many it has.
+    ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them the ledger already counts
+    in this session: each is one trade, not two. ``unbooked_trades`` is how many trades of this session may
+    be ours and are in no ledger. ``broker_time`` is the time of the broker's clock. ``breaks`` are the
+    differences between broker and ledger. ``not_compared`` says why the two were not compared, "" where
+    they were; if they were not, ``breaks`` are those of the last comparison. ``unkept`` are the files with
+    the late fills that the ledger refused (``engine.routing.booking``).
     """
 
     account: str
@@ -64,19 +64,19 @@ class Synced:
 
     @property
     def open_breaks(self) -> list[Break]:
-        """The breaks that somebody has to look at."""
+        """The breaks that an operator has to resolve."""
         return [found for found in self.breaks if not found.is_repaired]
 
 
 def sync_all(
     context: RunContext, connections: Connections, session: Session
 ) -> dict[str, Synced | EngineError]:
-    """Sync every account at the same time; gives by account what works there, or why nothing is known.
+    """Sync every account at the same time; return the result or the error of each account.
 
-    Each waits for its broker, where that asks for it, for as long as a single question does. The leases of
-    all are held meanwhile.
+    An account whose broker asks for a wait waits as long as a single request does. The leases of all accounts
+    are held meanwhile.
     """
-    _tell_of_others(context, connections)
+    _log_orders_left_elsewhere(context, connections)
 
     def one(connection: Connection) -> Synced | EngineError:
         try:
@@ -104,19 +104,19 @@ def sync_all(
 def sync(context: RunContext, connection: Connection, session: Session) -> Synced:
     """Bring positions and late fills from the broker into the stores, and compare them with the ledger.
 
-    Raises ``EngineError`` where any of it fails: nothing of the account is known then.
+    Raises ``EngineError`` where any step fails: the account is then unknown.
     """
     account, synced_at = connection.account, context.clock()
     broker_time = connection.broker.get_clock().timestamp
     left = OpenOrderRecovery(context, connection, session.calendar, session.trading_date)
-    left.look_for_unknown()
+    left.look_up_unknown()
     books = Books.before(context, connection, session.trading_date)
     open_orders = connection.broker.open_orders()
     positions = one_per_instrument(connection.broker.positions())
-    unlisted = left.look_after(open_orders)
-    told = BrokerSnapshot(open_orders=open_orders, positions=positions, asked_at=broker_time)
-    compared = books.compared(told, left, at=synced_at)
-    connection.lease.hold_for(SEND_S)  # somebody else's book may be newer by now
+    unlisted = left.recover(open_orders)
+    snapshot = BrokerSnapshot(open_orders=open_orders, positions=positions, asked_at=broker_time)
+    compared = books.compared(snapshot, left, at=synced_at)
+    connection.lease.hold_for(SEND_S)  # another job's book may be newer by now
     if account:
         context.positions.keep_book(account, _book(positions), mark=compared.mark)
     context.log.event(
@@ -149,9 +149,9 @@ def sync(context: RunContext, connection: Connection, session: Session) -> Synce
 
 
 def one_per_instrument(positions: Iterable[BrokerPosition]) -> list[BrokerPosition]:
-    """Return one position for each instrument: what the broker reports under several spellings is summed.
+    """Return one position for each instrument: positions reported under several spellings are summed.
 
-    The same spelling twice may be one position or two: raises ``EngineError``.
+    Raises ``EngineError`` for the same spelling twice, which may be one position or two.
     """
     spelt: dict[str, list[BrokerPosition]] = {}
     for position in positions:
@@ -164,7 +164,7 @@ def _summed(symbol: str, same: list[BrokerPosition]) -> BrokerPosition:
     if len(set(spellings)) < len(same):
         raise EngineError(
             f"the broker reports the position in {symbol} {len(same)} times; expected one of each symbol. "
-            f"Nothing of the account is known by it; look at the broker's dashboard."
+            f"The account's positions are therefore unknown; look at the broker's dashboard."
         )
     values = [position.market_value for position in same]
     known = [value for value in values if value is not None]
@@ -183,15 +183,16 @@ def _book(positions: Iterable[BrokerPosition]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:], "float64"))
 
 
-def _tell_of_others(context: RunContext, connections: Connections) -> None:
-    """Say which orders nobody looks after here: those of accounts that aren't in the settings any more."""
+def _log_orders_left_elsewhere(context: RunContext, connections: Connections) -> None:
+    """Log the open orders of accounts that are no longer in the settings: this folder doesn't poll them."""
     here = {connection.key for connection in connections.at_work}
     for left in left_open(context.objects, not_of=here):
         if left.account_key not in here and left.account not in connections.down:
             context.log.event(
                 "orders_left_elsewhere",
                 f"{len(left.orders)} orders of run {left.run_id} were left open for account {left.account} "
-                f"at {left.host}, which is not in the settings; nobody looks here what becomes of them",
+                f"at {left.host}, which is not in the settings: they are not polled here. Add the account to "
+                f"the settings, or check the orders on the broker's dashboard",
                 severity="WARNING",
                 run_id=left.run_id,
                 account=left.account,
@@ -201,7 +202,7 @@ def _tell_of_others(context: RunContext, connections: Connections) -> None:
 def _counted_there(
     context: RunContext, connection: Connection, session: Session, open_orders: Iterable[BrokerOrder]
 ) -> int:
-    """Count the account's trades of this session in the ledger whose order, or group, still works."""
+    """Count the account's trades of this session in the ledger whose order, or group, is still working."""
     at_work = [entry for entry in open_orders if active(entry)]
     filled = [order for entry in at_work for order in (entry, *entry.legs) if order.filled_qty > 0]
     documents = context.ledger.ledger_documents({order.broker_order_id for order in filled}) if filled else {}

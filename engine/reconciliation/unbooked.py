@@ -1,9 +1,9 @@
-"""Orders of ours that filled at the broker, and that neither our ledger nor this folder's record has.
+"""Our orders that filled at the broker and are in neither the ledger nor this folder's record.
 
-A data folder and its store that were restored from a backup together agree with each other, and lack what
-was sent since; of two copies of a folder that trade one account, each lacks what the other sends. All that is
-left of such an order is its client id. The broker gives an order that has none a UUID, so any other id that
-an intent could have may be ours: it counts for the daily limit, and is never called another trader's.
+A data folder and its store that were restored from one backup agree with each other and lack the orders sent
+since. Of two copies of a folder that trade one account, each lacks the orders that the other sends. Such an
+order can be recognized by its client id alone. The broker gives a UUID to an order without one, so any other
+id that an intent could have may be ours: it counts for the daily limit, and is never reported as foreign.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.record.fills import ledger_documents
 from engine.routing.fills import executions
 
 LOOKED_BACK = timedelta(days=14)
-"""Of so many days the broker's orders are asked for: longer than a backup is left unrestored."""
+"""How far back the broker's orders are read: longer than a backup is left unrestored."""
 _OURS = re.compile(r"[A-Za-z0-9_-]{1,48}", re.ASCII)
 _GIVEN_BY_THE_BROKER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
@@ -34,7 +34,7 @@ def may_be_ours(order: BrokerOrder) -> bool:
 
 @dataclass(frozen=True)
 class Unbooked:
-    """Orders, and legs of them, by the broker's id, each with the head of its group, which may be ours."""
+    """Orders and legs that may be ours: by the broker's id, each with the head of its group."""
 
     heads: Mapping[str, BrokerOrder]
 
@@ -46,9 +46,9 @@ class Unbooked:
     def trades_of(
         self, session: date, fills: Iterable[BrokerFill], calendar: str, *, besides: Collection[str]
     ) -> int:
-        """Count the groups of which something filled in a session; those that still work count as working.
+        """Count the groups with a fill in a session; those that still work count as working orders instead.
 
-        ``besides``: the broker's ids of the heads that do.
+        ``besides``: the broker's ids of the heads that still work.
         """
         traded = {
             self.heads[fill.broker_order_id].broker_order_id
@@ -60,7 +60,7 @@ class Unbooked:
 
 
 def unbooked_among(order_ids: Collection[str], orders: Iterable[BrokerOrder]) -> Unbooked:
-    """Return which of these orders, or legs, may be ours; ``orders`` are heads as the broker has them."""
+    """Return the orders or legs among ``order_ids`` that may be ours; ``orders`` are the broker's heads."""
     heads = {order.broker_order_id: head for head in orders for order in (head, *head.legs)}
     return Unbooked(
         {one: heads[one] for one in sorted(order_ids) if one in heads and may_be_ours(heads[one])}
@@ -70,10 +70,10 @@ def unbooked_among(order_ids: Collection[str], orders: Iterable[BrokerOrder]) ->
 def executed_documents(
     broker: TradingBroker, account: str, *, besides: Collection[str], calendar: str, now: datetime
 ) -> list[dict[str, Any]]:
-    """Return the ledger documents of what filled of recent orders that may be ours.
+    """Return the ledger documents of recent fills of orders that may be ours.
 
-    By the broker's orders and executions alone: of what the intent said, the strategy among it, only the
-    terms of the order are known. ``besides``: ids, the broker's and ours, of orders to leave out. Raises
+    They are made from the broker's orders and executions alone: of the intent only the terms of the order are
+    known, not its strategy. ``besides``: ids, the broker's and ours, of orders to leave out. Raises
     ``BrokerError``.
     """
     filled = [

@@ -1,4 +1,4 @@
-"""What filled, as it is recorded: ``fills.parquet``, and the ledger documents of orders with their legs."""
+"""Recorded fills: ``fills.parquet``, and the ledger documents of orders with their legs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _OTHER_SIDE = {"buy": "sell", "sell": "buy"}
 
 
 def filled_units(fills: Iterable[BrokerFill]) -> int:
-    """Return what executions add up to, in units of 1e-9 shares."""
+    """Return the sum of executions, in units of 1e-9 shares."""
     return sum(units_of(fill.qty) for fill in fills)
 
 
 def is_over(entry: BrokerOrder, fills: Mapping[str, list[BrokerFill]]) -> bool:
-    """Tell whether an order and its legs are over, with every execution told of."""
+    """Return whether an order and its legs are terminal, and all their executions are reported."""
     return all(
         order.is_final and filled_units(fills.get(order.broker_order_id, [])) == units_of(order.filled_qty)
         for order in (entry, *entry.legs)
@@ -40,7 +40,7 @@ def fills_table(
 ) -> pa.Table:
     """Return ``fills.parquet``: the executions of orders and legs, in the order of their times.
 
-    One whose time is outside the years of the calendar is laid to ``run_session``, that of the run.
+    An execution whose time is outside the years of the calendar belongs to ``run_session``, that of the run.
     """
     rows = [
         {
@@ -76,25 +76,25 @@ def ledger_documents(
 ) -> Iterator[dict[str, Any]]:
     """Return the ledger documents of all orders and legs that have filled, wholly or in part.
 
-    The trade counts on the session of its first fill. Where the broker reports that an order has filled and
-    not all of its executions yet, the order's own times stand in, and the session is marked as estimated.
+    The trade counts in the session of its first fill. Where the broker reports an order as filled but not yet
+    all of its executions, the order's own times are used, and the session is marked as estimated.
 
     A leg's document names the group's first order as ``exit_of``. A group is one trade: that of its first
-    order, and of the leg that filled only where the first order did not (an ``oco``'s may be cancelled for
-    it). The other documents say false in ``COUNTS_AS_TRADE``, so that an exit which fills in a later session
+    order, or of the leg that filled where the first order did not (the other leg of an ``oco`` cancels it).
+    The other documents have false in ``COUNTS_AS_TRADE``, so that an exit that fills in a later session
     than its entry is no trade of that session.
     """
     for intent, entry in orders:
         filled = [order for order in (entry, *entry.legs) if order.filled_qty > 0]
         for order in filled:
-            told = sorted(fills.get(order.broker_order_id, []), key=lambda fill: fill.filled_at)
-            times = _Times.of(order, told, calendar=calendar, now=now)
+            reported = sorted(fills.get(order.broker_order_id, []), key=lambda fill: fill.filled_at)
+            times = _Times.of(order, reported, calendar=calendar, now=now)
             document = ledger_document(
                 intent if order is entry else _as_leg(intent, order),
                 order,
                 trading_date=times.session,
                 filled_at=times.last,
-                raw_fill=dict(told[-1].raw) if told else {},
+                raw_fill=dict(reported[-1].raw) if reported else {},
             )
             if document is None:
                 continue
@@ -111,7 +111,7 @@ def ledger_documents(
 
 @dataclass(frozen=True)
 class _Times:
-    """When an order filled: the session of its first fill, and the time of its last one."""
+    """The times of an order's fills: the session of the first, and the time of the last."""
 
     session: date
     last: datetime
@@ -119,9 +119,9 @@ class _Times:
     without_session: list[str]
 
     @classmethod
-    def of(cls, order: BrokerOrder, told: list[BrokerFill], *, calendar: str, now: datetime) -> _Times:
-        """Return the times by the executions, oldest first; else by the order's own times, else ``now``."""
-        sessions = [(fill.filled_at, session_if_covered(fill.filled_at, calendar)) for fill in told]
+    def of(cls, order: BrokerOrder, reported: list[BrokerFill], *, calendar: str, now: datetime) -> _Times:
+        """Return the times of the executions, oldest first; else the order's own times, else ``now``."""
+        sessions = [(fill.filled_at, session_if_covered(fill.filled_at, calendar)) for fill in reported]
         known = [(at, session) for at, session in sessions if session is not None]
         if not known:
             own = [at for at in (order.filled_at, order.updated_at) if at]
@@ -130,13 +130,13 @@ class _Times:
         return cls(
             session=known[0][1],
             last=known[-1][0],
-            is_estimated=filled_units(told) < units_of(order.filled_qty),
+            is_estimated=filled_units(reported) < units_of(order.filled_qty),
             without_session=[at.isoformat() for at, session in sessions if session is None],
         )
 
 
 def _as_leg(intent: OrderIntent, leg: BrokerOrder) -> OrderIntent:
-    """Give an exit leg in the words of an intent: of the same strategy, on the other side."""
+    """Return an exit leg as an intent: of the same strategy, on the other side."""
     return replace(
         intent,
         side=leg.side or _OTHER_SIDE[intent.side],

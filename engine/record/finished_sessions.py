@@ -1,8 +1,8 @@
-"""Which sessions have finished runs alone, kept beside the runs, so that old sessions need not be looked at.
+"""The sessions that have only finished runs, kept beside the runs, so that old sessions need not be read.
 
-``finished/<hash>.txt`` has a line for each such session: its date and the stamp of its folder, which changes
-when a run is added to it, moved or put back. It is derived and may be removed at any time. A run that was
-finished stays so: that its manifest is removed later is for ``verify`` to see.
+``finished/<hash>.txt`` has a line for each such session: its date and the stamp of its folder, which
+changes when a run is added, moved or put back. The file is derived and may be removed at any time. A
+finished run stays finished: ``verify`` finds a manifest that is removed later.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _PLACE = "finished/"
 
 
 def finished_sessions(objects: Objects) -> frozenset[str]:
-    """Return the lines that are kept; none where what is kept is damaged, or can't be read."""
+    """Return the kept lines; none where the file is damaged or can't be read."""
     found: frozenset[str] = frozenset()
     for key in _keys(objects):
-        with suppress(RecordError):  # it may be replaced just now
+        with suppress(RecordError):  # another job may be replacing it
             content = objects.read(key)
             if _key(content) == key:
                 found |= frozenset(content.decode().split("\n"))
@@ -30,7 +30,7 @@ def finished_sessions(objects: Objects) -> frozenset[str]:
 
 
 def keep_finished_sessions(objects: Objects, lines: Collection[str]) -> None:
-    """Keep these lines in place of what was kept; where that can't be, leave it."""
+    """Keep these lines in place of the old ones; do nothing where the write fails."""
     content = "\n".join(sorted(lines)).encode()
     with suppress(EngineError, OSError):
         stale = _keys(objects)

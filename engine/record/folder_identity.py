@@ -1,4 +1,4 @@
-"""The identity of a data folder, kept inside it: a folder that was moved or renamed is still itself."""
+"""The identity of a data folder, kept inside it, so that it survives a move or a new name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORM = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 def folder_identity(objects: Objects) -> str:
-    """Return the identity of the data folder at ``objects``, 32 hexadecimal digits; made at first use.
+    """Return the identity of the data folder at ``objects``, 32 hexadecimal digits; make it at first use.
 
     Raises ``RecordError`` where the file that keeps it can't be read.
     """
@@ -23,7 +23,7 @@ def folder_identity(objects: Objects) -> str:
 
 
 def known_identity(objects: Objects) -> str | None:
-    """Return the identity of the data folder at ``objects``, None where it has none yet; makes none.
+    """Return the identity of the data folder at ``objects``, None where it has none yet; make none.
 
     Raises ``RecordError`` as ``folder_identity`` does.
     """
@@ -31,7 +31,7 @@ def known_identity(objects: Objects) -> str | None:
 
 
 def make_identity(objects: Objects, identity: str) -> str:
-    """Give a data folder its identity, where it has none yet; return the one that it has then."""
+    """Write the identity of a data folder where it has none yet; return the one that it has afterwards."""
     try:
         objects.put(IDENTITY, json_bytes({"folder": identity}))
     except AlreadyWritten:
@@ -44,6 +44,6 @@ def _read(objects: Objects) -> str:
     if not isinstance(kept, str) or not _FORM.fullmatch(kept):
         raise RecordError(
             f"{IDENTITY} is damaged: it holds no identity of a data folder. Restore it from a backup; "
-            f"without it the orders of this folder's runs can't be told from those of another one."
+            f"without it the orders of this folder's runs can't be distinguished from those of another one."
         )
     return kept

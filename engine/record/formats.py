@@ -1,4 +1,4 @@
-"""The form of what is kept: Parquet and JSON, and the hash that says whether content is the same."""
+"""The formats of the record: Parquet and JSON, and the hash by which content is compared."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _COUNTED = {"source_row"}
 
 
 def table_bytes(table: pa.Table) -> pa.Buffer:
-    """Return a table as Parquet. Ids and hashes, which no compression shortens, are stored plainly.
+    """Return a table as Parquet. Ids and hashes, which don't compress, are stored uncompressed.
 
-    Numbers that count up are stored as differences, in a sixth of the time.
+    Ascending numbers are stored as differences, in a sixth of the time.
     """
     import pyarrow.parquet as pq
 
@@ -35,7 +35,7 @@ def table_bytes(table: pa.Table) -> pa.Buffer:
         compression={name: "none" if name in _UNCOMPRESSED else "zstd" for name in names},
         use_dictionary=[name for name in names if name not in _UNCOMPRESSED | _COUNTED],
         column_encoding={name: "DELTA_BINARY_PACKED" for name in names if name in _COUNTED},
-        write_statistics=False,  # a third of the time, and nothing here looks for ranges
+        write_statistics=False,  # they take a third of the time, and no reader here uses them
     )
     return sink.getvalue()
 
@@ -54,12 +54,12 @@ def read_table(name: str, content: bytes, columns: list[str] | None = None) -> p
 
 
 def json_bytes(value: dict[str, Any]) -> bytes:
-    """Give a JSON object as text that people can read, and can print: see ``printable_json``."""
+    """Return a JSON object as indented, printable text: see ``printable_json``."""
     return _json(value, orjson.OPT_INDENT_2, indent=2)
 
 
 def json_line(value: dict[str, Any]) -> bytes:
-    """Give a JSON object as one line, which people can print."""
+    """Return a JSON object as one printable line."""
     return _json(value, orjson.OPT_SERIALIZE_NUMPY, indent=None)
 
 
@@ -85,7 +85,7 @@ def _json_text(value: dict[str, Any], indent: int | None) -> str:
 
 
 def _cut(value: Any, levels: int) -> Any:
-    """Return maps and lists down to so many levels, with a remark in place of what lies deeper."""
+    """Return maps and lists down to ``levels``, with a remark in place of deeper ones."""
     if not isinstance(value, dict | list | tuple):
         return value
     if not levels:
@@ -107,16 +107,16 @@ def read_json(name: str, content: bytes) -> dict[str, Any]:
 
 
 def file_hash(name: str, content: bytes) -> str:
-    """Give the hash of a recorded file: of the values of a table, of the bytes of anything else."""
+    """Return the hash of a recorded file: of the values of a table, of the bytes of anything else."""
     if name.endswith(".parquet"):
         return content_hash(read_table(name, content))
     return hashlib.sha256(content).hexdigest()
 
 
 def content_hash(table: pa.Table) -> str:
-    """Give the SHA-256 of a table's names, types and values: the same whoever wrote the file, and how.
+    """Return the SHA-256 of a table's names, types and values, independent of how the file was written.
 
-    Dictionary-coded text counts as the text it stands for; what lies below nulls does not count.
+    Dictionary-coded text counts as plain text; memory below nulls does not count.
     """
     digest = hashlib.sha256()
     for field, column in zip(table.schema, table.columns, strict=True):
@@ -150,7 +150,7 @@ def _plain(array: pa.Array) -> pa.Array:
 
 
 def _characters(array: pa.Array) -> memoryview:
-    """Give the concatenated text of a string array, without what lies below nulls and outside slices."""
+    """Return the concatenated text of a string array, without memory below nulls and outside slices."""
     joined = pa.concat_arrays([pc.fill_null(array, "")])
     _, starts, characters = joined.buffers()
     if characters is None or len(joined) == 0:

@@ -1,14 +1,14 @@
-"""The journal of a live run: what it is about to do at the broker, and what was asked and answered.
+"""The journal of a live run: its order attempts, and its recorded interactions with the broker.
 
 ::
 
-    attempts/000001.json    orders that may leave from now on; on disk before the first of them does
-    traffic/000001.jsonl    requests with their replies; on disk before anybody acts upon a reply
+    attempts/000001.json    orders that may be sent from now on; on disk before the first of them is sent
+    traffic/000001.jsonl    requests with their replies; on disk before any reply is used
 
-Both are put whole, in chunks: a few dozen attempts at a time, and as many exchanges as came in while the
-chunk before was written, or within a moment where other requests are still on their way: to put a file costs
-as much as a third of an order. From them a run that was killed knows what it had done, and
-``cassette.json`` is made; then the traffic's chunks are removed.
+Both are written whole, in chunks: a few dozen attempts at a time, and as many interactions as arrive while
+the previous chunk is written, or within ``gather_s`` while other requests are in flight. To write a file
+costs as much as a third of an order. A resumed run reads from them what a killed job had done, and
+``cassette.json`` is made from them; then the traffic's chunks are removed.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from engine.record.run_folder import ATTEMPTS, CASSETTE, TRAFFIC, RunFolder
 GATHER_S = 0.05
 
 
-def _shut() -> threading.Lock:
-    gate = threading.Lock()
-    gate.acquire()
-    return gate
+def _locked() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 @dataclass
 class _Chunk:
-    """Exchanges that are written together.
+    """Interactions that are written together.
 
-    ``written`` is shut until they are; whoever comes through lets the next one in. Were all of them woken at
-    once, they would spend their time on waiting for the interpreter.
+    ``written`` is locked until they are written; then each waiting thread lets the next one pass. If all were
+    woken at once, they would spend their time waiting for the interpreter.
     """
 
     interactions: list[Interaction] = field(default_factory=list)
-    written: threading.Lock = field(default_factory=_shut)
+    written: threading.Lock = field(default_factory=_locked)
     error: BaseException | None = None
 
 
 class Journal:
     """The journal in a run's folder; may be used by many threads at once.
 
-    ``gather_s``: so long a chunk waits at most for the replies of other requests that have begun.
+    ``gather_s``: the longest time that a chunk waits for the replies of other requests in flight.
     """
 
     def __init__(self, folder: RunFolder, *, gather_s: float = GATHER_S) -> None:
         self.folder = folder
         self._gather_s = gather_s
-        self._on_their_way = 0
+        self._in_flight = 0
         self._read: dict[str, list[Interaction]] = {}
         names = folder.names()
         self._attempts = _highest(names, ATTEMPTS)
@@ -63,41 +63,41 @@ class Journal:
         self._requests = max((interaction.number for interaction in kept), default=0)
         self._job = max((interaction.job for interaction in kept), default=0) + 1
         self._lock = threading.Lock()
-        self._came_in = threading.Condition(self._lock)
+        self._arrived = threading.Condition(self._lock)
         self._noting = threading.Lock()
         self._writing = threading.Lock()
         self._open = _Chunk()
 
     def attempt(self, orders: Iterable[dict[str, Any]], *, at: str) -> None:
-        """Keep that these orders may be sent from now on; each is what leaves, with its row in the batch."""
+        """Record that these orders may be sent from now on, each as it is sent, with its row in the batch."""
         with self._noting:
             self._attempts += 1
             self.folder.write(f"{ATTEMPTS}{self._attempts:06}.json", {"at": at, "orders": list(orders)})
 
     def attempted(self) -> set[int]:
-        """Give the rows of the batch whose orders may have been sent."""
+        """Return the rows of the batch whose orders may have been sent."""
         names = sorted(name for name in self.folder.names() if name.startswith(ATTEMPTS))
         return {int(order["row"]) for name in names for order in self.folder.json(name)["orders"]}
 
     def next_number(self) -> int:
-        """Give a request its number; numbers go on where those of a killed job ended.
+        """Return a new request's number; numbers continue those of a killed job.
 
-        Whoever takes one hands an exchange to ``keep`` in the end.
+        The caller must pass the request's interaction to ``keep``.
         """
         with self._lock:
             self._requests += 1
-            self._on_their_way += 1
+            self._in_flight += 1
             return self._requests
 
     def keep(self, interaction: Interaction) -> None:
-        """Keep a request and its reply; returns once they are on disk.
+        """Keep a request and its reply; return once they are on disk.
 
-        Whoever comes while a chunk is being written, or is about to be, shares it or the next one.
+        Calls that arrive while a chunk is gathered share it; while one is written, they share the next one.
         """
         with self._lock:
-            self._on_their_way -= 1
-            if self._on_their_way <= 0:
-                self._came_in.notify()
+            self._in_flight -= 1
+            if self._in_flight <= 0:
+                self._arrived.notify()
             chunk = self._open
             leads = not chunk.interactions
             chunk.interactions.append(replace(interaction, job=self._job))
@@ -112,14 +112,14 @@ class Journal:
             raise RecordError(f"the record of a request can't be kept: {chunk.error}") from chunk.error
 
     def _gather_and_write(self, chunk: _Chunk) -> None:
-        """Wait for the writer before, and a moment for others that are on their way; then write the chunk."""
+        """Wait for the previous writer and, briefly, for requests in flight; then write the chunk."""
         try:
             with self._writing:
                 with self._lock:
-                    self._came_in.wait_for(lambda: self._on_their_way <= 0, self._gather_s)
+                    self._arrived.wait_for(lambda: self._in_flight <= 0, self._gather_s)
                     self._open = _Chunk()
                 self._write(chunk)
-        except BaseException as error:  # nobody else writes it, and others wait for it
+        except BaseException as error:  # no other thread writes it, and others wait for it
             chunk.error = error
             with self._lock:
                 if self._open is chunk:
@@ -133,7 +133,7 @@ class Journal:
         self.folder.objects.put(f"{self.folder.key}{TRAFFIC}{self._pieces:06}.jsonl", lines)
 
     def take_over(self, interactions: Sequence[Interaction]) -> None:
-        """Keep requests that were made before there was a journal; their numbers follow those it has."""
+        """Keep requests that were made before the journal existed; their numbers follow its last one."""
         if not interactions:
             return
         with self._lock:
@@ -148,7 +148,7 @@ class Journal:
             self._write(_Chunk(numbered))
 
     def interactions(self) -> list[Interaction]:
-        """Give what was asked and answered so far, in the order in which the requests began."""
+        """Return the interactions so far, in the order in which the requests began."""
         keys = [self.folder.key + name for name in self.folder.names() if name.startswith(TRAFFIC)]
         try:
             kept = [interaction for key in keys for interaction in self._in_piece(key)]
@@ -157,14 +157,14 @@ class Journal:
         return sorted(kept, key=lambda interaction: interaction.number)
 
     def _in_piece(self, key: str) -> list[Interaction]:
-        """Give the exchanges of a chunk, which never changes and is read once."""
+        """Return the interactions of a chunk, which never changes and is read once."""
         if key not in self._read:
             lines = self.folder.objects.read(key).splitlines()
             self._read[key] = [Interaction.from_json(line) for line in lines]
         return self._read[key]
 
     def seal(self) -> None:
-        """Write ``cassette.json`` and remove the chunks that went into it; may be done again."""
+        """Write ``cassette.json`` and remove its chunks of traffic; idempotent."""
         if CASSETTE not in self.folder.names():
             self.folder.objects.put(self.folder.key + CASSETTE, cassette_bytes(self.interactions()))
         for name in self.folder.names():
@@ -173,6 +173,6 @@ class Journal:
 
 
 def _highest(names: Iterable[str], place: str) -> int:
-    """Give the highest number among a place's files; one that could not be written leaves a gap."""
+    """Return the highest number among a place's files; a failed write leaves a gap."""
     numbers = (name.removeprefix(place).partition(".")[0] for name in names if name.startswith(place))
     return max(map(int, numbers), default=0)

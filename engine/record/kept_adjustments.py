@@ -1,6 +1,6 @@
-"""Adjustments in the data folder as well: a ledger that is lost can be made again with what was accepted.
+"""A copy of adjustments in the data folder, so that a lost ledger can be rebuilt with all that was accepted.
 
-``adjustments/<session>/<id of the ledger document>.json`` is the document, as the ledger has it.
+``adjustments/<session>/<id of the ledger document>.json`` is the document as the ledger has it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PLACE = "adjustments/"
 
 
 def keep_adjustments(objects: Objects, documents: Iterable[Mapping[str, Any]]) -> None:
-    """Keep ledger documents of adjustments; one that is kept stays as it is. Raises ``RecordError``."""
+    """Keep ledger documents of adjustments; one already kept stays as it is. Raises ``RecordError``."""
     for document in documents:
         key = f"{_PLACE}{document['trading_date']}/{document['broker_order_id']}.json"
         with suppress(AlreadyWritten):
@@ -25,5 +25,5 @@ def keep_adjustments(objects: Objects, documents: Iterable[Mapping[str, Any]]) -
 
 
 def kept_adjustments(objects: Objects) -> list[dict[str, Any]]:
-    """Return the documents that were kept, by session. Raises ``RecordError`` for one that is damaged."""
+    """Return the kept documents by session. Raises ``RecordError`` for one that is damaged."""
     return [read_json(key, objects.read(key)) for key in objects.list(_PLACE)]

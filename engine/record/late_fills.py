@@ -1,7 +1,7 @@
-"""Executions that came after their run had ended, or its session: kept beside the runs.
+"""Executions that came after their run, or its session, had ended: kept beside the runs.
 
-``late_fills/<session of the execution>/<run id>-<hash>.parquet`` has all that was known of a run's open
-orders when somebody asked; the same executions are written once, and may be told of by several files.
+``late_fills/<session of the execution>/<run id>-<hash>.parquet`` has all executions of a run's open orders
+that were known at a poll. The same executions are written once; several files may contain one execution.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HASH_LETTERS = 16
 
 
 def keep(objects: Objects, trading_date: date, run_id: str, fills: pa.Table) -> None:
-    """Keep executions of a run's orders; nothing is written where there are none, or none that are new."""
+    """Keep executions of a run's orders; write nothing where there are none, or none are new."""
     if not fills.num_rows:
         return
     name = f"{run_id}-{content_hash(fills)[:_HASH_LETTERS]}.parquet"
@@ -31,14 +31,14 @@ def keep(objects: Objects, trading_date: date, run_id: str, fills: pa.Table) -> 
 
 
 def keep_by_session(objects: Objects, run_id: str, fills: pa.Table) -> None:
-    """Keep executions of a run's orders (``fills.parquet``'s columns) by the sessions that they were in."""
+    """Keep executions of a run's orders (``fills.parquet``'s columns) by session."""
     sessions = fills["trading_date"].cast(pa.string())
     for session in sessions.unique().to_pylist():
         keep(objects, date.fromisoformat(session), run_id, fills.filter(pc.equal(sessions, session)))
 
 
 def late_fills(objects: Objects, trading_date: date) -> Sequence[pa.Table]:
-    """Give the executions of a session that were kept, with the ``run_id`` of their orders.
+    """Return the executions of a session that were kept, with the ``run_id`` of their orders.
 
     One execution may be in several tables.
     """
@@ -46,7 +46,7 @@ def late_fills(objects: Objects, trading_date: date) -> Sequence[pa.Table]:
 
 
 def late_fills_of(objects: Objects, run_ids: Collection[str]) -> Sequence[pa.Table]:
-    """Return the executions of the orders of some runs, of whatever session, as ``late_fills`` does."""
+    """Return the executions of the orders of some runs, of any session, as ``late_fills`` does."""
     return [_read(objects, key) for key in objects.list(_PLACE) if _run_id(key) in run_ids]
 
 

@@ -1,7 +1,7 @@
-"""Modes of what the engine creates: its user's alone, and where it is so set its group may read.
+"""Modes of the files and folders that the engine creates: for its user alone, or also readable by its group.
 
-The umask makes no difference, and is left as it is: the engine is a library, too. What exists keeps its mode.
-The inbox is no business of these functions, since strategies of other users write into it.
+The umask has no effect and is left as it is: the engine is also a library. Existing files keep their mode.
+These functions leave the inbox alone, since strategies of other users write into it.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class Modes:
 
     @classmethod
     def of(cls, *, group_access: bool) -> Modes:
-        """Return the modes where the group has access, and where it has none."""
+        """Return the modes with or without access for the group."""
         return WITH_GROUP if group_access else OWNER_ONLY
 
     def make_folder(self, folder: Path) -> None:
-        """Make a folder, and those above it that are missing; one that exists stays as it is."""
+        """Make a folder and its missing parents; existing folders stay as they are."""
         for missing in reversed([folder, *folder.parents]):
             if not missing.is_dir():
                 self.make_one_folder(missing)
 
     def make_one_folder(self, folder: Path) -> None:
-        """Make a folder in one that exists, unless it is there."""
+        """Make a folder in an existing one, unless it is there."""
         try:
             folder.mkdir(self.folder)
         except FileExistsError:
@@ -43,7 +43,7 @@ class Modes:
                 raise
             return
         found = folder.stat().st_mode
-        # A folder's group may be passed on to what is created in it: that bit stays.
+        # Keep the bit that passes a folder's group on to new files in it.
         _set(folder, found, self.folder | (found & stat.S_ISGID))
 
     @property
@@ -60,9 +60,9 @@ class Modes:
         return os.open(path, flags, self.file)
 
     def take_over(self, file: Path) -> bool:
-        """Return whether a file that came from elsewhere is open to no more users than one that is created.
+        """Set the mode of a file from elsewhere; return whether it is open to no more users than a new one.
 
-        Its mode is set where that is allowed: the system forbids it for another user's file.
+        The system forbids to set the mode of another user's file.
         """
         found = stat.S_IMODE(file.stat(follow_symlinks=False).st_mode)
         if found & _PERMISSIONS & ~self.file and not file.is_symlink():
@@ -71,10 +71,10 @@ class Modes:
         return not found & _PERMISSIONS & ~self.file
 
     def wider(self, data_dir: Path, *, at_most: int) -> Iterator[tuple[Path, int]]:
-        """Return what is open to more users than it should be, below a data folder, each with its mode.
+        """Yield the files and folders below a data folder that are open to too many users, with their modes.
 
-        The inbox is left out. Looks at no more than ``at_most`` files and folders, the upper ones first, and
-        follows no link.
+        The inbox is left out. At most ``at_most`` files and folders are checked, the upper ones first, and no
+        link is followed.
         """
         folders = [data_dir]
         looked_at = 0
@@ -100,7 +100,7 @@ WITH_GROUP = Modes(folder=0o750, file=0o640)
 
 
 def _set(place: Path | int, found: int, mode: int) -> None:
-    """Set a mode where it is another one; a file system without modes keeps what it has."""
+    """Set a mode where it differs; ignore a file system without modes."""
     if stat.S_IMODE(found) != mode:
         with suppress(OSError):
             os.chmod(place, mode)  # noqa: PTH101 - of a descriptor, too

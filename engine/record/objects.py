@@ -1,6 +1,6 @@
-"""Where files of record live: written once, whole, never changed.
+"""The place of the files of record, which are written once, whole, and never changed.
 
-Little is asked of such a place, so that it can be a local disk or an object store alike.
+The protocol is small, so that a local disk or an object store can implement it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Objects(Protocol):
         ...
 
     def read(self, key: str) -> bytes:
-        """Give an object's content. Raises ``RecordError`` where there is none."""
+        """Return an object's content. Raises ``RecordError`` where there is none."""
         ...
 
     def list(self, prefix: str) -> list[str]:
-        """Give the keys below a prefix that ends in ``/``, in order. Raises ``RecordError``."""
+        """Return the keys below a prefix that ends in ``/``, in order. Raises ``RecordError``."""
         ...
 
     def delete(self, key: str) -> None:
@@ -55,7 +55,7 @@ class LocalObjects:
     """Objects as files below a folder.
 
     A file is written under a hidden name, flushed to the disk and linked to its own name, which fails where
-    that exists: after a crash at any instant it is there whole or not at all. The root and the places right
+    that exists: after a crash at any time it is there whole or not at all. The root and the places right
     below it (``archive``, say) may be links to another disk; below these no link is followed.
     """
 
@@ -68,7 +68,7 @@ class LocalObjects:
         path = self.root / key
         with naming(path):
             self._make_folders(key)
-            # A new name each time: the draft of a killed job may be a sealed object's second name.
+            # A new name each time: the draft of a killed job may be a hard link to a sealed object.
             draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
             try:
                 with open(draft, "xb", opener=self.modes.opener) as file:
@@ -83,7 +83,7 @@ class LocalObjects:
             self._flush(path.parent)
 
     def read(self, key: str) -> bytes:
-        """Give an object's content; see ``Objects``."""
+        """Return an object's content; see ``Objects``."""
         try:
             return (self.root / key).read_bytes()
         except OSError as error:
@@ -130,15 +130,15 @@ class LocalObjects:
     def has(self, key: str) -> bool:
         """Return whether there is an object; see ``Objects``."""
         try:
-            os.stat(f"{self.root}/{key}")  # noqa: PTH116 - making a path takes longer than the look
+            os.stat(f"{self.root}/{key}")  # noqa: PTH116 - to make a path takes longer than the call
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            raise RecordError(f"{self.root / key} can't be looked at: {fault_of(error)}.") from None
+            raise RecordError(f"{self.root / key} can't be checked: {fault_of(error)}.") from None
         return True
 
     def place_for(self, key: str) -> Path:
-        """Return the path of a file that is to be moved to a key; its folders are made."""
+        """Make the folders of a key, and return the path to which a file can be moved."""
         self._make_folders(key)
         return self.root / key
 
@@ -158,7 +158,7 @@ class LocalObjects:
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 raise RecordError(
-                    f"{folder} is no folder, or a link to one, and nothing is written below it."
+                    f"{folder} is not a folder but a file or a link, and nothing is written below it."
                 )
 
     def _make_folder(self, folder: Path) -> None:
@@ -181,7 +181,7 @@ class _FlushedLater(LocalObjects):
 
 @contextmanager
 def many_puts(objects: Objects) -> Iterator[Objects]:
-    """Hand out the same objects for many puts, all of which are durable once the block has ended.
+    """Yield the same objects for many puts, all of which are durable once the block has ended.
 
     Each file is flushed when it is put, and each folder once, at the end.
     """
@@ -195,7 +195,7 @@ def many_puts(objects: Objects) -> Iterator[Objects]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what a folder holds, nothing where it was never made or is gone."""
+    """Return the entries of a folder, none where it doesn't exist."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -204,7 +204,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return []
         raise RecordError(
             f"{folder} can't be listed, so what is recorded there is unknown: {fault_of(error)}. Nothing was "
-            f"done; run again then."
+            f"done; then run again."
         ) from None
 
 
@@ -216,9 +216,9 @@ def _link(path: Path) -> RecordError:
 
 
 def link_new(draft: Path, path: Path) -> None:
-    """Give a whole draft its own name, which is free.
+    """Link a complete draft to its final name.
 
-    Raises ``FileExistsError`` where it is taken, and ``UnusablePlace`` where there are no hard links.
+    Raises ``FileExistsError`` where the name is taken, and ``UnusablePlace`` where there are no hard links.
     """
     try:
         os.link(draft, path)
@@ -233,7 +233,7 @@ def link_new(draft: Path, path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring a folder's list of names to the disk, so that it outlives a power cut."""
+    """Flush a folder's list of names to the disk, so that it survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

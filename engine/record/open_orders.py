@@ -1,11 +1,11 @@
-"""Orders that were not over at the end of their run: where later runs find them.
+"""Orders that were not terminal at the end of their run, kept so that later runs can poll them.
 
-``open/<trading date>/<run id>~<account>.json`` holds those of one account, whole, so that the run's folder
-may be archived; it is removed once each of them is over and every fill of it is in the ledger. Only the
-account that they were sent for can tell.
+``open/<trading date>/<run id>~<account>.json``, the marker, holds those of one account, whole, so that the
+run's folder may be archived. It is removed once each of them is terminal and every fill is in the ledger.
+Only the account for which they were sent can report that.
 
-``over/<trading date>/<run id>~<account>/<how many>.json`` lists those of them that are over already while
-others work on: nobody asks for these any more.
+``over/<trading date>/<run id>~<account>/<count>.json`` lists the orders of a marker that are closed while
+others still work: these are no longer polled.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TIMES = frozenset({"created_at", "valid_until"})
 
 @dataclass(frozen=True, eq=False)
 class OpenOrder:
-    """An order of an earlier run that was not over: its intent, and the broker's id where it is known.
+    """An order of an earlier run that was not terminal: its intent, and the broker's id where it is known.
 
     ``row`` is its place in the run's batch.
     """
@@ -45,10 +45,10 @@ class OpenOrder:
 
 @dataclass(frozen=True)
 class LeftOpen:
-    """What one run left open of one account.
+    """The orders that one run left open in one account.
 
-    ``account_key`` tells the account from any other, ``host`` is where it is. ``begun_at`` is a moment of the
-    broker's own, before the run's first order; ``noted_at`` one of ours, after its last look.
+    ``account_key`` identifies the account, ``host`` is its broker's. ``begun_at`` is a time of the broker's
+    clock, before the run's first order; ``noted_at`` is a time of our clock, after its last poll.
     """
 
     trading_date: date
@@ -63,7 +63,7 @@ class LeftOpen:
 
 @dataclass(frozen=True)
 class Place:
-    """Which account at which host orders were sent for; ``key`` tells it from any other."""
+    """The account and host for which orders were sent; ``key`` identifies the account."""
 
     account: str
     key: str
@@ -71,9 +71,9 @@ class Place:
 
 
 def note(folder: RunFolder, place: Place, orders: Collection[OpenOrder], *, at: datetime) -> None:
-    """Keep the orders of a run that are not over at ``at``, instead of what was kept of it before.
+    """Keep the orders of a run that are not terminal at ``at``, in place of those kept before.
 
-    To be done before ``results.parquet`` is sealed, so that no sealed result lacks its marker.
+    Call it before ``results.parquet`` is sealed, so that no sealed result lacks its marker.
     """
     key = _key(folder.trading_date, folder.run_id, place.key)
     folder.objects.delete(key)
@@ -93,11 +93,11 @@ def note(folder: RunFolder, place: Place, orders: Collection[OpenOrder], *, at: 
 def left_open(
     objects: Objects, *, of_account: str | None = None, not_of: Collection[str] = ()
 ) -> list[LeftOpen]:
-    """Give what all earlier runs left open, oldest first. Raises ``RecordError`` where it can't be read.
+    """Return the orders that all earlier runs left open, oldest first. Raises ``RecordError``.
 
-    Only of the account with the key ``of_account``, where one is given, and of none with a key of ``not_of``:
-    the files of others aren't read. A run that was killed before its results were sealed has left nothing
-    yet: it is to be finished first. One whose folder was archived is known by its marker alone.
+    Only those of the account with the key ``of_account``, where it is set, and none of accounts with a key in
+    ``not_of``: the files of others aren't read. A run that was killed before its results were sealed is left
+    out: it is to be finished first. A run whose folder was archived is known by its marker alone.
     """
     wanted = None if of_account is None else of_account[:_KEY_LETTERS]
     others = {key[:_KEY_LETTERS] for key in not_of}
@@ -108,12 +108,12 @@ def left_open(
 
 
 def _is_sealed(names: set[str]) -> bool:
-    """Return whether a run's results are sealed, or its folder has been archived; by the files it has."""
+    """Return whether a run with files of these names has sealed results, or its folder was archived."""
     return RESULTS in names or START not in names
 
 
 def forget(objects: Objects, left: LeftOpen) -> None:
-    """Forget what a run left of an account that has nothing open any more."""
+    """Remove the marker of a run in an account that has no open orders any more."""
     key = _key(left.trading_date, left.run_id, left.account_key)
     objects.delete(key)
     for noted in objects.list(_over(key)):
@@ -121,7 +121,7 @@ def forget(objects: Objects, left: LeftOpen) -> None:
 
 
 def note_over(objects: Objects, left: LeftOpen, over: Collection[OpenOrder]) -> None:
-    """Keep that some of a run's orders are over, while others aren't: ``left_open`` gives them no more."""
+    """Record that some of a run's open orders are closed: ``left_open`` no longer returns them."""
     place = _over(_key(left.trading_date, left.run_id, left.account_key))
     before = objects.list(place)
     rows = sorted({*_rows_over(objects, place), *(one.row for one in over)})
@@ -131,7 +131,7 @@ def note_over(objects: Objects, left: LeftOpen, over: Collection[OpenOrder]) -> 
 
 
 def _over(key: str) -> str:
-    """Give where it is kept which orders of a marker are over."""
+    """Return the key prefix of a marker's list of closed orders."""
     return _OVER + key.removeprefix(_PLACE).removesuffix(".json") + "/"
 
 
@@ -152,7 +152,7 @@ def _folder(objects: Objects, key: str) -> RunFolder:
 def _read(folder: RunFolder, key: str, names: set[str]) -> LeftOpen:
     marker = read_json(key, folder.objects.read(key))
     over = _rows_over(folder.objects, _over(key))
-    if "orders" not in marker:  # of the engine's versions that kept the rows alone
+    if "orders" not in marker:  # written by a version that kept the rows alone
         marker |= _from_run(folder, key, marker, names)
     return LeftOpen(
         folder.trading_date,
@@ -186,11 +186,11 @@ def _from_kept(kept: dict[str, Any], run_id: str) -> OpenOrder:
 
 
 def _from_run(folder: RunFolder, key: str, marker: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    """Return what a marker of rows alone lacks, from the run's folder. Raises ``RecordError`` without one."""
+    """Return the fields that a marker of rows lacks. Raises ``RecordError`` without the run's folder."""
     if RESULTS not in names:
         raise RecordError(
-            f"{key} says that orders of run {folder.run_id} are still open, and {folder.key} is gone, which "
-            f"says which ones. Put that folder back from where it was archived until these orders are closed."
+            f"{key} says that orders of run {folder.run_id} are still open, and {folder.key}, which lists "
+            f"them, is gone. Put that folder back from where it was archived until these orders are closed."
         )
     rows = pa.array(marker["rows"], pa.int64())
     intents: list[dict[str, Any]] = folder.table(BATCH).take(rows).to_pylist()
@@ -200,8 +200,8 @@ def _from_run(folder: RunFolder, key: str, marker: dict[str, Any], names: set[st
     return {
         "begun_at": _begun_at(folder, marker["account"]),
         "orders": [
-            _as_kept(OpenOrder(intent_of(intent), id_, said, folder.run_id, row))
-            for intent, id_, said, row in orders
+            _as_kept(OpenOrder(intent_of(intent), id_, state, folder.run_id, row))
+            for intent, id_, state, row in orders
         ],
     }
 

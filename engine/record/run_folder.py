@@ -1,4 +1,4 @@
-"""Run folders: the files of one run, and finding runs again."""
+"""Run folders: the files of one run, and how runs are found."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ CASSETTE = "cassette.json"
 MANIFEST = "manifest.json"
 _DAYS_AHEAD, _DAYS_BACK = 4, 10
 _ALWAYS_LOOKED_AT = 10
-"""The newest sessions are always looked at, whatever is kept of them."""
+"""The newest sessions are always read, whether they are kept as finished or not."""
 _KEPT_AT_ONCE = 5
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's files. What exists in the folder is the state of the run; no file is ever changed."""
+    """One run's files. The files that exist are the state of the run; no file is ever changed."""
 
     objects: Objects
     trading_date: date
@@ -50,7 +50,7 @@ class RunFolder:
         return f"runs/{self.trading_date.isoformat()}/{self.run_id}/"
 
     def names(self) -> set[str]:
-        """Give the names of the files that exist."""
+        """Return the names of the files that exist."""
         return {key.removeprefix(self.key) for key in self.objects.list(self.key)}
 
     def write(self, name: str, content: dict[str, Any] | pa.Table) -> None:
@@ -72,17 +72,17 @@ class RunFolder:
             return form(self.key + name, self.objects.read(self.key + name))
         except RecordError as error:
             raise RecordError(
-                f"{error} Move the folder {self.key} out of runs/ and run again; the files it had taken in "
+                f"{error} Move the folder {self.key} out of runs/ and run again; the files that it had taken "
                 f"are in archive/{self.trading_date}/ or still in the inbox: drop them again."
             ) from None
 
     def remove(self, name: str) -> None:
-        """Remove what a stage wrote before the file that would have sealed it."""
+        """Remove a file that a stage wrote before the file that seals it."""
         self.objects.delete(self.key + name)
 
     @cached_property
     def start(self) -> dict[str, Any]:
-        """What a resumed run must not change: ``run.json``."""
+        """``run.json``, which a resumed run must not change."""
         return self.json(START)
 
 
@@ -106,7 +106,7 @@ class RunFolders:
             return folder
 
     def at(self, run_key: str) -> RunFolder:
-        """Return the run folder at a key. Raises ``RecordError`` where the key is none of a run folder."""
+        """Return the run folder at a key. Raises ``RecordError`` where it is no key of a run folder."""
         try:
             _, day, run_id, _ = run_key.split("/")
             return RunFolder(self.objects, date.fromisoformat(day), run_id)
@@ -116,18 +116,18 @@ class RunFolders:
             ) from None
 
     def all(self) -> list[RunFolder]:
-        """Give every run, oldest first."""
+        """Return every run, oldest first."""
         return self._below("runs/")
 
     def of_day(self, trading_date: date) -> list[RunFolder]:
-        """Give a session's runs, oldest first."""
+        """Return a session's runs, oldest first."""
         return self._below(f"runs/{trading_date.isoformat()}/")
 
     def by_session(self, newest: date) -> Iterator[list[RunFolder]]:
         """Yield the runs of each session, oldest first, the newest session first; ``newest`` is about today.
 
-        A session is listed when it is asked for: what is asked of a recent one costs the same however many
-        there are.
+        Each session is listed only when it is reached: the cost of a recent one does not grow with the number
+        of sessions.
         """
         for day in self.sessions(newest):
             if runs := self.of_day(day):
@@ -146,26 +146,26 @@ class RunFolders:
     def unfinished(self) -> list[RunFolder]:
         """Return the runs that have begun and lack their manifest, oldest first.
 
-        Of a run that is finished only the manifest is looked for, not what else it holds; and an older
-        session that is kept as finished (``keep_finished``) is passed over.
+        Of a finished run only the manifest is looked up. Older sessions that are kept as finished
+        (``keep_finished``) are skipped.
         """
         sessions = self._sessions()
         looked_at = [*self._older_not_kept(sessions), *list(sessions)[-_ALWAYS_LOOKED_AT:]]
         return sorted((run for day in looked_at for run in self._unfinished_of(day)), key=_age)
 
     def keep_finished(self) -> None:
-        """Keep which older sessions have finished runs alone, once there are some that are not kept yet."""
+        """Keep the older sessions that have only finished runs, once enough of them are not kept yet."""
         sessions = self._sessions()
         older = self._older_not_kept(sessions)
         if len(older) < _KEPT_AT_ONCE:
             return
         done = {_line(day, sessions[day]) for day in older if sessions[day] and not self._unfinished_of(day)}
         lines = {_line(day, stamp) for day, stamp in self._sessions().items()}
-        if done & lines:  # where a session was changed meanwhile, its line is another one
+        if done & lines:  # a session that was changed meanwhile has another line
             keep_finished_sessions(self.objects, lines & (done | finished_sessions(self.objects)))
 
     def _older_not_kept(self, sessions: Mapping[date, str]) -> list[date]:
-        """Return the sessions, but for the newest, of which it isn't kept that their runs are finished."""
+        """Return the sessions, without the newest ones, that are not kept as finished."""
         older = list(sessions.items())[:-_ALWAYS_LOOKED_AT]
         kept = finished_sessions(self.objects) if older else frozenset()
         return [day for day, stamp in older if _line(day, stamp) not in kept]
@@ -226,6 +226,6 @@ def _misplaced(key: str) -> RecordError:
 
 
 def _age(folder: RunFolder) -> tuple[date, list[str | int]]:
-    """Order runs by day and moment; of one moment, ``…-open`` before ``…-open-2`` before ``…-open-10``."""
+    """Return the sort key of a run: day and time; then ``…-open``, ``…-open-2``, ``…-open-10``."""
     parts = re.split(r"(\d+)", folder.run_id)
     return folder.trading_date, [int(part) if part.isdecimal() else part for part in parts]

@@ -1,6 +1,6 @@
-"""What the operating system says of a place, in words for an operator: what is wrong there, and what to do.
+"""Errors of the operating system about a place, worded for an operator: what is wrong there, and what to do.
 
-The system's own words ("No space left on device") name neither the rule nor the remedy.
+The system's own messages ("No space left on device") name neither the rule nor the remedy.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ _CAUSES = {
 
 
 def unusable(error: OSError, place: Path | str | None = None) -> UnusablePlace:
-    """Return the error of a place that the system refused to use: place, what is wrong there, the remedy.
+    """Return the error for a place that the system refused to use: place, fault and remedy.
 
-    ``place``: what was used; default is what ``error`` names.
+    ``place``: the place that was used; the default is the one that ``error`` names.
     """
     what, remedy = _cause(error)
     where = _shown(place if place is not None else error.filename)
@@ -66,9 +66,9 @@ def unusable(error: OSError, place: Path | str | None = None) -> UnusablePlace:
 
 
 def fault_of(error: Exception) -> str:
-    """Return what is wrong with the place of an error, and its remedy, for a sentence that names the place.
+    """Return the fault and the remedy of a system error, for a sentence that names the place.
 
-    Of an error that is not the system's its own text.
+    Any other error is returned as its own text.
     """
     if not isinstance(error, OSError):
         return str(error).removesuffix(".")
@@ -77,13 +77,13 @@ def fault_of(error: Exception) -> str:
 
 
 def is_of_a_place(error: OSError) -> bool:
-    """Return whether the system refused to use a place in a way that running again does not mend."""
-    return error.errno in _CAUSES and error.errno != errno.ENOENT  # gone meanwhile, perhaps
+    """Return whether the system refused to use a place in a way that another run does not solve."""
+    return error.errno in _CAUSES and error.errno != errno.ENOENT  # it may have been removed meanwhile
 
 
 @contextmanager
 def naming(place: Path) -> Iterator[None]:
-    """Let an ``OSError`` of the block name this place, where the system names a draft of it or nothing."""
+    """Make an ``OSError`` of the block name this place; the system may name a draft of it, or nothing."""
     try:
         yield
     except OSError as error:
@@ -94,8 +94,8 @@ def naming(place: Path) -> Iterator[None]:
 def _cause(error: OSError) -> tuple[str, str]:
     if error.errno in _CAUSES:
         return _CAUSES[error.errno]
-    said = error.strerror or (os.strerror(error.errno) if error.errno else str(error)) or type(error).__name__
-    return f"the system refuses it ({shown(said)})", "See that it is there, whole and yours to use"
+    text = error.strerror or (os.strerror(error.errno) if error.errno else str(error)) or type(error).__name__
+    return f"the system refuses it ({shown(text)})", "See that it is there, whole and yours to use"
 
 
 def _shown(place: object) -> str:

@@ -1,1 +1,1 @@
-"""The places where things are kept: run folders, inbox, embedded store, kill switch, lock."""
+"""Stores of positions, ledger and the agent's documents (embedded, PostgreSQL, Firestore), and the inbox."""

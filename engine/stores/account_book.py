@@ -1,4 +1,4 @@
-"""A book of an account as it is to be kept, checked before a store writes any of it."""
+"""An account's book, checked before a store writes any of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUMBERS = ("qty", "avg_price", "market_value")
 
 
 def checked_book(book: pd.DataFrame, *, account: str, place: str) -> pd.DataFrame:
-    """Give a book's ``symbol`` (str) and ``qty, avg_price, market_value`` (float64), one row per symbol.
+    """Return a book's ``symbol`` (str) and ``qty, avg_price, market_value`` (float64), one row per symbol.
 
     Raises ``EngineError`` for a row without a symbol or a quantity, and for a symbol that has two rows.
     ``place`` is the store's, for the message.
@@ -36,7 +36,7 @@ def checked_book(book: pd.DataFrame, *, account: str, place: str) -> pd.DataFram
 
 
 def check_each_once(frame: pd.DataFrame) -> None:
-    """Refuse positions to be loaded that have two rows for one account and symbol, in whatever form."""
+    """Refuse positions with two rows for one account and symbol, in any form of the symbol."""
     keys = frame[["broker_account_id", "symbol"]].assign(symbol=frame["symbol"].map(canonical_symbol))
     repeated = keys.duplicated()
     if repeated.any():
@@ -48,13 +48,13 @@ def check_each_once(frame: pd.DataFrame) -> None:
 
 
 def other_forms(kept: Iterable[str | None], book: Iterable[str]) -> list[str]:
-    """Return the symbols of ``kept`` that are another form of one in ``book``: its row takes their place."""
+    """Return the symbols of ``kept`` that are another form of one in ``book``, whose row replaces theirs."""
     canonical = {canonical_symbol(symbol) for symbol in book}
     return [symbol for symbol in kept if symbol is not None and canonical_symbol(symbol) in canonical]
 
 
 def why_older(account: str, synced_at: datetime, kept: datetime) -> str:
-    """Say that a newer book is kept already."""
+    """Return the reason to refuse a book: a newer one is already kept."""
     return (
         f"the book of {account} was read at {synced_at.isoformat()}, and one that is newer is kept, of "
         f"{kept.isoformat()}"

@@ -1,4 +1,4 @@
-"""Which stores are used: each chosen for itself by the settings, the embedded one where nothing is set."""
+"""The choice of stores: each by its own settings, the embedded store where nothing is set."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:  # no library of a store is loaded before use
 class Stores:
     """The stores of a command.
 
-    The agent's documents, its state and leases, are kept with the ledger; those of others are Firestore's.
-    ``with_positions`` are the engine's own documents that are kept with the positions: the same as ``agent``
-    where both are in one store.
+    The agent's documents, its state and leases, are kept with the ledger; documents of others are in
+    Firestore. ``with_positions`` holds the engine's own documents that are kept with the positions: the
+    same store as ``agent`` where positions and ledger are in one store.
     """
 
     positions: PositionStore
@@ -33,12 +33,12 @@ class Stores:
 
 
 def identity_of(store: PositionStore | LedgerStore) -> str:
-    """Name a store so that a resumed run knows it again; the embedded one goes with its data folder."""
+    """Return the name by which a resumed run recognizes a store; the embedded one's holds no folder."""
     return store.path.name if isinstance(store, EmbeddedStore) else store.place
 
 
 def choose_stores(settings: StoreSettings) -> Stores:
-    """Give the stores that the settings name. Nothing is connected to, and no library loaded, before use."""
+    """Return the stores that the settings name. No connection is made and no library loaded before use."""
     embedded = EmbeddedStore(settings.data_dir / "engine.db", Modes.of(group_access=settings.group_access))
     positions: EmbeddedStore | PostgresStore = embedded
     if settings.database_url is not None:
@@ -64,7 +64,7 @@ def check_addresses(settings: StoreSettings) -> None:
 
 
 def check_emulator(settings: StoreSettings, trading_host: str) -> None:
-    """Refuse to trade at a real broker on the ledger of an emulator, which is empty at every start.
+    """Refuse to trade at a real broker with the ledger of an emulator, which is empty at every start.
 
     Raises ``ConfigurationError``.
     """
@@ -79,10 +79,10 @@ def check_emulator(settings: StoreSettings, trading_host: str) -> None:
 
 
 def check_stores_are_named(settings: StoreSettings) -> None:
-    """Refuse to trade live on a book that nobody named: an empty one would let everything pass.
+    """Refuse to trade live with stores that are not set: an empty book would let every order pass.
 
-    Raises ``ConfigurationError`` where PostgreSQL or Firestore is missing and ``EXEC_STORE`` doesn't say
-    that the embedded store is meant.
+    Raises ``ConfigurationError`` where PostgreSQL or Firestore is not set and ``EXEC_STORE`` doesn't name the
+    embedded store.
     """
     missing = [
         name

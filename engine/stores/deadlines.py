@@ -1,7 +1,7 @@
-"""Work that must not keep a job waiting: each piece in a thread of its own, each for so many seconds.
+"""Calls with a deadline, each in a thread of its own, so that none keeps a job waiting.
 
-A server that hangs can hold a library for longer than the library was told. What is not done in time is
-given up: its thread is left behind as a daemon, which ends with the process and keeps nothing from ending.
+A server that hangs can hold a library for longer than the library's own timeout. A call that misses its
+deadline is abandoned: its thread is a daemon, which ends with the process and does not block its end.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ from typing import Any, TypeVar
 from engine.errors import DataUnavailable
 
 T = TypeVar("T")
-_GRACE_S = 1.0  # for work that has the same bound within itself: its own words say more
+_GRACE_S = 1.0  # for work with the same bound of its own: its own error says more
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a piece of work: a value or an error, and the seconds it took."""
+    """The outcome of a call: a value or an error, and the seconds it took."""
 
     value: Any
     error: Exception | None
     took_s: float
 
     def get(self) -> Any:
-        """Give the value, or raise the error."""
+        """Return the value, or raise the error."""
         if self.error is not None:
             raise self.error
         return self.value
 
 
 def within(timeout_s: float, work: Callable[[], T], *, whose: str) -> T:
-    """Give what ``work`` gives; raises what it raises, or ``DataUnavailable`` after ``timeout_s`` seconds.
+    """Return the result of ``work``.
 
-    ``whose`` names what was asked, for the message.
+    Raises what it raises, or ``DataUnavailable`` after ``timeout_s`` seconds. ``whose`` names the place that
+    was called, for the message.
     """
     value: T = at_once({whose: work}, timeout_s)[whose].get()
     return value
@@ -49,10 +50,10 @@ def at_once(
     bounded_within: bool = False,
     longer_s: Mapping[str, float] | None = None,
 ) -> dict[str, Answer]:
-    """Do all ``works`` at the same time; what is not done after ``timeout_s`` seconds is unavailable.
+    """Do all ``works`` at the same time; those not done after ``timeout_s`` seconds are unavailable.
 
-    ``bounded_within``: each has that bound within itself as well, and gets a moment more to say so.
-    ``longer_s``: the seconds that some may take beyond that, by name.
+    ``bounded_within``: each also has that bound of its own, and gets a second more to report it.
+    ``longer_s``: additional seconds for some works, by name.
     """
     begun_at = time.monotonic()
     bounds_s = {name: timeout_s + (longer_s or {}).get(name, 0.0) for name in works}

@@ -1,11 +1,11 @@
-"""The sum of an account's ledger by its checkpoint: what is read, in which order, and what is kept of it.
+"""The sum of an account's ledger by its checkpoint: what is read, in which order, and what is kept.
 
-A sum reads the checkpoint, the documents of sessions after it, and one page of the walk by which the older
-ones are verified (``engine.ledger.sums``): so many documents, however many the ledger has. What came of it is
-kept only where no document of the account was written meanwhile; else everything is read again.
+A sum reads the checkpoint, the documents of sessions after it, and one page of the walk that verifies the
+older ones (``engine.ledger.sums``). That number does not grow with the ledger. The result is kept only
+where no document of the account was written meanwhile; else everything is read again.
 
-Without a checkpoint that holds, the documents are read page by page, each with a deadline of its own. What
-was read is kept after each, so that a later sync goes on where this one had to stop.
+Without a valid checkpoint the documents are read page by page, each page with a deadline of its own. The
+progress is kept after each page, so that a later sync resumes there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.ledger.keys import DocumentKeys, check_own
 from engine.ledger.sums import VERSION, Checkpoint, Summand, checkpoint_of, version_of
 
 BUILD_S = 60.0
-"""For so long a sync sums up an account without a checkpoint; the next one goes on."""
+"""The time that a sync takes to sum up an account without a checkpoint; the next sync resumes."""
 PAGE_OF_A_BUILD = 2_000
 PAGE_OF_A_WALK = 500
 _ATTEMPTS = 20
@@ -30,14 +30,14 @@ _PAUSE_S = 0.02
 
 @dataclass(frozen=True)
 class Kept:
-    """What a store keeps of a checkpoint, None where nothing, and by what a change of it is noticed."""
+    """A checkpoint's text in a store, None where there is none, and a token that changes with it."""
 
     text: str | None
     token: Any = None
 
 
 class SummedLedger(Protocol):
-    """What a store must offer so that its documents can be summed by a checkpoint."""
+    """The calls of a store by which its documents are summed with a checkpoint."""
 
     @property
     def place(self) -> str:
@@ -58,16 +58,16 @@ class SummedLedger(Protocol):
     def page(self, known: Checkpoint, limit: int) -> list[Summand]:
         """Return the next documents of a checkpoint's walk; fewer than ``limit`` only at its end.
 
-        Those of later sessions than it has may be left out. Raises ``DataUnavailable``.
+        Those of sessions after the checkpoint's may be left out. Raises ``DataUnavailable``.
         """
         ...
 
     def newer(self, known: Checkpoint) -> list[Summand]:
-        """Return all documents of later sessions than a checkpoint has. Raises ``DataUnavailable``."""
+        """Return all documents of sessions after a checkpoint's. Raises ``DataUnavailable``."""
         ...
 
     def count(self, account: str) -> int:
-        """Return how many documents an account has, of whatever session. Raises ``DataUnavailable``."""
+        """Return how many documents an account has, of any session. Raises ``DataUnavailable``."""
         ...
 
 
@@ -106,7 +106,7 @@ class _Summing:
             elif net is not None:
                 return net
             elif new.total is None and new.after and time.monotonic() > ends_at:
-                raise DataUnavailable(f"{self._progress(new)} Sync again: it goes on there.")
+                raise DataUnavailable(f"{self._progress(new)} Sync again: it resumes there.")
 
     def _check_version(self, text: str) -> None:
         if (version_of(text) or 0) > VERSION:
@@ -146,7 +146,7 @@ class _Summing:
         return replace(new, counted_on=self.today.isoformat()), net
 
     def _count_next(self, known: Checkpoint, kept: Kept) -> None:
-        """Let the next sum count the documents: one that is corrected meanwhile may be new to the total."""
+        """Make the next sum count the documents: a corrected one may be new to the total."""
         if known.counted_on:
             again = replace(known, counted_on="", changes=known.changes + 1)
             self.ledger.keep(again, replacing=kept)
@@ -180,18 +180,18 @@ class _Summing:
 def net_units_of(
     ledger: SummedLedger, account: str, *, today: date, counting: bool = False
 ) -> dict[str, int]:
-    """Return what an account's documents sum to, in units of 1e-9 shares by symbol, without 0.
+    """Return the sum of an account's documents, in units of 1e-9 shares by symbol, without 0.
 
-    ``today`` is the session that it is: it decides how much is read, never what the sum is. ``counting``:
-    the documents are counted as well, and all read again where there are more, or fewer, than were summed.
-    Raises ``DataUnavailable``, also for a document that can't be summed, or counted on a session, and
-    while an account's first sum is not finished.
+    ``today`` is the current session: it decides how much is read, never the sum. ``counting``: the documents
+    are counted as well, and all are read again where their number differs from that of the sum. Raises
+    ``DataUnavailable``, also for a document that can't be summed or counted in a session, and while an
+    account's first sum is not finished.
     """
     try:
         return _Summing(ledger, account, today).net_units(counting=counting)
     except DataUnavailable:
         raise
     except EngineError as error:
-        said = str(error)
-        place = "" if said.startswith(ledger.place) else f"{ledger.place}: "
-        raise DataUnavailable(f"{place}{said}") from error
+        text = str(error)
+        place = "" if text.startswith(ledger.place) else f"{ledger.place}: "
+        raise DataUnavailable(f"{place}{text}") from error

@@ -1,7 +1,7 @@
-"""Positions under a name that looks like one that was asked for: what is held under that one is unknown.
+"""Positions under a name that looks like a requested one: they make the requested account unavailable.
 
-A row of ``Paper``, or of ``paper`` with a no-break space, is not found where ``paper`` is looked for, which
-would then pass for flat. Only a name that was asked for itself is an account of its own.
+A query for ``paper`` does not find a row of ``Paper``, or of ``paper`` with a no-break space, and the account
+would pass for flat. Only a name that was itself requested is an account of its own.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Row = tuple[Any, Any, Any]
 
 
 def alike_in_ascii(wanted: Iterable[str]) -> list[str]:
-    """Return the names, folded and without blanks, by which a query looks for others that are alike.
+    """Return the names, folded and without blanks, by which a query finds similar names.
 
-    It compares them with its own names in small letters and without blanks; of names that aren't ASCII
-    it returns all, since no server folds them as we do. ``judged_rows`` judges what it returns.
+    The query compares them with its own names in small letters and without blanks; it returns all names that
+    aren't ASCII, since no server folds them as we do. ``judged_rows`` judges its rows.
     """
     return sorted({folded(name).replace(" ", "") for name in wanted})
 
@@ -27,10 +27,10 @@ def alike_in_ascii(wanted: Iterable[str]) -> list[str]:
 def judged_rows(rows: Iterable[Row], wanted: Collection[str]) -> list[Row]:
     """Return position rows as the risk rules can judge them: ``(account, symbol, qty)``.
 
-    Rows of accounts in ``wanted`` stay as they are; where a symbol isn't plain text, and could be any, the
-    account gets a row without a symbol, which makes all of it unavailable. So does one that another
-    name looks like. A row without an account stays, and so does one whose name could be any; others are left
-    out.
+    Rows of accounts in ``wanted`` stay as they are. Where a symbol isn't plain text, and could be any, the
+    account gets a row without a symbol, which makes all of it unavailable. So does an account that another
+    name looks like. A row without an account stays, and so does one whose name could mean any account; others
+    are left out.
     """
     alike: dict[str, list[str]] = {}
     for name in wanted:

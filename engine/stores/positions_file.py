@@ -1,4 +1,4 @@
-"""Positions that a person or another system hands over as a file: read whole, or not at all."""
+"""Positions in a file from a person or another system: read whole or not at all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROBLEMS_SHOWN = 10
 REQUIRED = ("broker_account_id", "symbol", "qty")
 OPTIONAL = ("avg_price", "market_value")
 PASSED_OVER = ("updated_at", "raw")
-"""Columns of the table that a file may have and that loading decides anew."""
+"""Columns that a file may have and that loading ignores and sets itself."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _SYMBOL = re.compile(SYMBOL_PATTERN)
@@ -38,7 +38,7 @@ _SHOWN_LENGTH = 60
 
 @dataclass(frozen=True)
 class _Table:
-    """What a file says, column by column: text, numbers (``Decimal``), None for nothing, as it was found.
+    """A file's content by column, as found: text, numbers (``Decimal``), None for nothing.
 
     ``rows`` are the lines of a CSV or JSON Lines file, the 1-based rows of any other.
     """
@@ -57,17 +57,17 @@ class _Table:
 def read_positions_file(path: Path) -> pd.DataFrame:
     """Read positions from CSV, JSON, JSON Lines or Parquet, by the file's extension, in UTF-8.
 
-    Gives ``broker_account_id, symbol`` (text), ``qty`` (float64, signed shares, 0 for flat), ``avg_price``
-    and ``market_value`` (float64, NaN where not given), in the file's order, with one row per account and
+    Return ``broker_account_id, symbol`` (text), ``qty`` (float64, signed shares, 0 for flat), ``avg_price``
+    and ``market_value`` (float64, NaN where missing), in the file's order, with one row per account and
     symbol. Text is trimmed, symbols are in their canonical form.
 
-    Raises ``UnreadableFile``, with every problem up to ``PROBLEMS_SHOWN``, if there is any.
+    Raises ``UnreadableFile`` with the problems, up to ``PROBLEMS_SHOWN``.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise UnreadableFile(
             f"{path.name}: the extension is {path.suffix!r}; expected .csv, .json, .jsonl or .parquet",
-            remedy="Rename the file to say what it is, or convert it.",
+            remedy="Give the file the extension of its format, or convert it.",
         )
     try:
         table = reader(path)
@@ -83,7 +83,7 @@ def read_positions_file(path: Path) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> _Table:
-    # The standard library's reader knows lines and is strict: pandas completes short rows in silence.
+    # The standard library's reader knows lines and is strict: pandas completes short rows silently.
     reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     header = next(reader, [])
     lines, cells = [], []
@@ -176,7 +176,7 @@ def _named(names: Sequence[str], columns: list[list[Any]]) -> dict[str, list[Any
 
 
 def _number_or_same(value: Any) -> Any:
-    if isinstance(value, float):  # NaN is how frames leave out
+    if isinstance(value, float):  # frames have NaN for a missing value
         return None if isnan(value) else Decimal(repr(value))
     return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -196,7 +196,7 @@ def _check_columns(table: _Table) -> None:
     if not table.rows:
         raise UnreadableFile(
             f"{table.name}: it holds no positions",
-            remedy="To say that an account is flat, write a row for it with qty 0 and load the file again.",
+            remedy="If the account is flat, write a row for it with qty 0 and load the file again.",
         )
 
 
@@ -273,7 +273,7 @@ def _decimal(value: object) -> Decimal | None:
 
 
 def _quantities(cells: Sequence[object]) -> list[float | None]:
-    """Give the numbers that a float64 carries exactly and that have a size in units; None for the others."""
+    """Return the numbers that are exact in float64 and in units; None for the others."""
     numbers = [_decimal(cell) for cell in cells]
     floats = [math.nan if number is None else float(number) + 0.0 for number in numbers]
     exact = to_units(np.array(floats)) != NOT_A_QUANTITY

@@ -1,4 +1,4 @@
-"""What the engine asks of its stores, whichever they are; ``tests/engine/stores/contract`` holds them to it.
+"""The protocols of the stores; ``tests/engine/stores/contract`` tests every store against them.
 
 Each call is bounded in time. Reading raises ``DataUnavailable``, writing ``EngineError``; both say which
 store, why, and what to do.
@@ -19,7 +19,7 @@ AGENT_DOCUMENT_NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
 
 def checked_agent_document_name(name: str) -> str:
-    """Give a name back that a document of the agent may have. Raises ``ValueError`` for any other."""
+    """Return the name of an agent's document if it is valid. Raises ``ValueError`` for any other."""
     if not AGENT_DOCUMENT_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name of an agent's document; expected [a-z0-9-]{{1,64}}.")
     return name
@@ -27,11 +27,11 @@ def checked_agent_document_name(name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncMark:
-    """When an account's book was last brought from the broker, and whether the ledger agreed with it.
+    """The mark of an account's last sync: its time, and whether the ledger agreed with the broker.
 
-    ``synced_at`` is in UTC, ``trading_date`` the session that it was in. ``reconciled_on`` is the session of
-    the last complete comparison with the ledger that found nothing wrong, None where there was none since the
-    last break; ``open_breaks`` is how many there are.
+    ``synced_at`` is in UTC, ``trading_date`` its session. ``reconciled_on`` is the session of the last
+    complete comparison with the ledger that found no break, None where there was none since the last break;
+    ``open_breaks`` is how many breaks are open.
     """
 
     synced_at: datetime
@@ -55,18 +55,18 @@ class PositionStore(Protocol):
     def positions(
         self, accounts: Sequence[str], *, as_of: pd.Timestamp, max_age_s: float | None = None
     ) -> pd.DataFrame:
-        """Give ``broker_account_id, symbol, qty`` (float64, signed shares) of these accounts, in one query.
+        """Return ``broker_account_id, symbol, qty`` (float64, signed shares) of these accounts, in one query.
 
         ``qty`` is NaN, which is unavailable, where the row was updated more than ``max_age_s`` away from
-        ``as_of`` (timezone-aware; None: any age will do). An account that the store knows to be unknown or
-        ambiguous has one row without a symbol, which makes all of it unavailable. So has one whose book was
-        synced (``sync_mark``) that far away, since a symbol that such a book lacks need not be flat; without
-        a mark, each row speaks for itself.
+        ``as_of`` (timezone-aware; None: any age is accepted). An account that is unknown or ambiguous in
+        the store has one row without a symbol, which makes all of it unavailable. So has one whose book was
+        synced (``sync_mark``) that far away, since a symbol that such a book lacks need not be flat.
+        Without a mark, only the age of each row counts.
         """
         ...
 
     def all_positions(self) -> pd.DataFrame:
-        """Give every position: ``POSITION_COLUMNS``, by account and symbol.
+        """Return every position: ``POSITION_COLUMNS``, by account and symbol.
 
         ``avg_price`` and ``market_value`` are NaN where unknown, ``updated_at`` is in UTC.
         """
@@ -75,26 +75,26 @@ class PositionStore(Protocol):
     def load_positions(
         self, frame: pd.DataFrame, *, updated_at: datetime, replace_accounts: bool = True
     ) -> int:
-        """Write positions, all or none, and give how many.
+        """Write positions, all or none, and return how many.
 
         ``frame``: ``broker_account_id, symbol, qty`` and, where known, ``avg_price, market_value``; one row
-        per account and symbol. It is the whole book of every account that it names, so that symbols which
-        it doesn't name are removed; ``replace_accounts`` off keeps them. Marks of syncs stay as they are.
+        per account and symbol. It is the whole book of every account that it names, so that other symbols of
+        theirs are removed; ``replace_accounts=False`` keeps them. Marks of syncs stay as they are.
         """
         ...
 
     def keep_book(self, account: str, book: pd.DataFrame, *, mark: SyncMark) -> int:
-        """Make ``book`` the account's whole book and keep the mark, both or neither; give the rows written.
+        """Make ``book`` the account's whole book and keep the mark, both or neither; return the rows written.
 
         ``book``: ``symbol`` (text), ``qty``, ``avg_price``, ``market_value`` (float64; NaN is unknown, which
-        ``qty`` may not be), one row per symbol. A symbol that is kept and that the book lacks becomes 0,
-        without prices, and its row stays. All rows of the account are of ``mark.synced_at`` then. Of two
-        syncs the newer one is kept, whichever comes first: a mark older than the one kept is refused.
+        ``qty`` may not be), one row per symbol. A kept symbol that the book lacks becomes 0, without prices,
+        and its row stays. All rows of the account then have ``mark.synced_at``. Of two syncs the newer one is
+        kept, whichever comes first: a mark older than the one kept is refused.
         """
         ...
 
     def sync_mark(self, account: str) -> SyncMark | None:
-        """Give the mark of the account's newest sync, None where there never was one."""
+        """Return the mark of the account's newest sync, None where there never was one."""
         ...
 
 
@@ -113,19 +113,19 @@ class LedgerStore(Protocol):
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
         """Count the trades of a session, which are its documents: ``broker_account_id, trades`` (int64).
 
-        A document that says false in ``counts_as_trade`` is left out: an exit of a group that is a trade by
-        its entry's document, or another exit's. Without the field, or with anything else in it, a document
-        counts, whoever wrote it. An exit that fills in a later session than its entry is no trade of that
-        session. Of ``accounts``, those without a trade may be left out.
+        A document with false in ``counts_as_trade`` is left out: an exit of a group that its entry's
+        document, or another exit's, counts as a trade. Without the field, or with any other value in it, a
+        document counts, whichever program wrote it. An exit that fills in a later session than its entry is
+        no trade of that session. Of ``accounts``, those without a trade may be left out.
         """
         ...
 
     def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
-        """Give an order's document, None where it has none."""
+        """Return an order's document, None where it has none."""
         ...
 
     def ledger_documents(self, broker_order_ids: Collection[str]) -> dict[str, dict[str, Any]]:
-        """Return the documents of some orders by id, without the orders that have none; read at once."""
+        """Return the documents of some orders by id, without the orders that have none; read together."""
         ...
 
     def has_documents(self, account: str) -> bool:
@@ -140,7 +140,7 @@ class LedgerStore(Protocol):
         ...
 
     def account_documents(self, account: str, *, since: date) -> list[dict[str, Any]]:
-        """Give an account's documents whose ``trading_date`` is ``since`` or later, whole.
+        """Return an account's documents whose ``trading_date`` is ``since`` or later, whole.
 
         They come by session, within it by order id.
         """
@@ -149,28 +149,28 @@ class LedgerStore(Protocol):
     def net_positions(
         self, account: str, *, today: date | None = None, counting: bool = False
     ) -> dict[str, int]:
-        """Sum an account's documents by symbol, in units of 1e-9 shares.
+        """Return the sum of an account's documents by symbol, in units of 1e-9 shares.
 
-        What was bought counts up, what was sold counts down. Symbols that come to 0 are left out; documents
-        never are: where one can't be summed, nothing is known. The documents of old sessions are summed by a
-        checkpoint (``engine.ledger.sums``). ``today`` is the session that it is (None: this machine's date);
-        it decides how much is read, never what the sum is. ``counting``: the documents are counted, too, and
-        where there are more or fewer than were summed all are read again.
+        Bought shares are added, sold shares subtracted. Symbols with 0 are left out; documents never are:
+        if one can't be summed, the positions are unknown. The documents of old sessions are summed by a
+        checkpoint (``engine.ledger.sums``). ``today`` is the current session (None: this machine's date);
+        it decides how much is read, never the sum. ``counting``: the documents are counted as well, and all
+        are read again where their number differs from that of the sum.
         """
         ...
 
     def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:
-        """Merge documents into the ledger (``merge_ledger_document``); give how many stored ones changed.
+        """Merge documents into the ledger (``merge_ledger_document``); return how many stored ones changed.
 
         Each names its ``broker_order_id``; the merged one must have ``broker_account_id`` and
-        ``trading_date`` (ISO text), and hold nothing but what JSON can (no NaN). A document that can't be
-        kept is refused before anything is written. A write that fails half-way may be repeated.
+        ``trading_date`` (ISO text), and hold only what JSON can (no NaN). A document that can't be kept is
+        refused before anything is written. The write is idempotent: one that fails half-way may be repeated.
         """
         ...
 
 
 class AgentDocuments(Protocol):
-    """Where the agent keeps documents of its own: its state and leases (``engine.safety``).
+    """Where the agent's own documents are kept: its state and leases (``engine.safety``).
 
     A name is ``[a-z0-9-]{1,64}``; any other is a ``ValueError``.
     """
@@ -181,24 +181,24 @@ class AgentDocuments(Protocol):
         ...
 
     def agent_document(self, name: str) -> dict[str, Any] | None:
-        """Give what is kept by that name, None where nothing ever was."""
+        """Return the document of that name, None where none was ever kept."""
         ...
 
     def replace_agent_document(
         self, name: str, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None
     ) -> bool:
-        """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); tell whether it was.
+        """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); return whether it was.
 
-        ``new`` holds nothing but what JSON can. Of several that try at the same time, one succeeds.
+        ``new`` holds only what JSON can. Of several concurrent calls, one succeeds.
         """
         ...
 
 
 class DocumentStore(Protocol):
-    """Where documents of others are read: the kill switch's and the market data's heartbeat."""
+    """Where documents of other programs are read: the kill switch and the heartbeat of the market data."""
 
     def document(self, path: str) -> dict[str, Any] | None:
-        """Give the document at ``collection/document``, None where there is none.
+        """Return the document at ``collection/document``, None where there is none.
 
         Raises ``DataUnavailable``, also for a path that names no document.
         """

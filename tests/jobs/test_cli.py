@@ -202,7 +202,7 @@ def test_what_is_blocked_in_the_inbox_is_named_by_runs_and_the_status_and_ends_w
     assert done.code == 4
     assert "LEFT IN THE INBOX until it is put right: 2" in done.told
     assert f"b.csv: {why}" in done.told
-    assert "a.csv.crdownload: its name is one of files that are still written" in done.told
+    assert "a.csv.crdownload: its name is that of a file that is still being written" in done.told
     said = cli("run", "--json")
     left = {one["name"]: one["kind"] for one in said.json["left"]}
     assert said.code == 4

@@ -1,10 +1,10 @@
 """The SQLite file of the embedded store: its layout, how it is opened, read and written.
 
-The file keeps SQLite's rollback journal, not its write-ahead log, and is written with ``synchronous=EXTRA``:
-a job that is killed, or a machine that loses its power, leaves the book before or after a write, never
-between. Both modes would give that to a killed job; this one keeps everything in a single file at rest (a
-copy of ``engine.db`` is a copy of the book), needs no shared memory, and is durable at every commit. What
-it costs, a reader that waits while a write commits, is nothing in a job that runs alone.
+The file keeps SQLite's rollback journal, not its write-ahead log, and is written with
+``synchronous=EXTRA``: a job that is killed, or a machine that loses its power, leaves the book before or
+after a write, never between. Both modes give that to a killed job; this one keeps everything in a single
+file at rest (a copy of ``engine.db`` is a copy of the book), needs no shared memory, and is durable at
+every commit. Its cost, a reader that waits while a write commits, does not matter in a job that runs alone.
 """
 
 from __future__ import annotations
@@ -86,8 +86,9 @@ CREATE TRIGGER ledger_checkpoint_before_insert BEFORE INSERT ON ledger_trades BE
 END
 """,
 )
-"""The checkpoints of the ledger, and what keeps them right whoever writes a document: one of a session that
-a checkpoint has empties it. An INSERT may be one OR REPLACE, which tells no trigger of the row that goes."""
+"""The checkpoints of the ledger, and the triggers that keep them right when any program writes a document:
+a write in a session that a checkpoint includes empties it. An INSERT may be an INSERT OR REPLACE, which
+fires no trigger for the replaced row."""
 _SCHEMA = f"""
 BEGIN;
 CREATE TABLE broker_positions (
@@ -119,8 +120,8 @@ COMMIT;
 class EmbeddedFile:
     """The file at ``path``, which the first write makes; may be used by many threads at once.
 
-    Whoever has read leaves the connection to those after, for as long as the file is the same: to open it
-    takes several times as long as to read a row, and one is read before every order.
+    A connection is reused by later reads as long as the file is the same: to open it takes several times as
+    long as to read a row, and one is read before every order.
     """
 
     path: Path
@@ -130,7 +131,7 @@ class EmbeddedFile:
     )
 
     def read(self, query: str | Mapping[int, str], values: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
-        """Give the rows; none where there is no file, or one of a layout that has no ``query``.
+        """Return the rows; none where there is no file, or its layout has no ``query``.
 
         Raises ``DataUnavailable``.
         """
@@ -148,9 +149,9 @@ class EmbeddedFile:
             raise self.unavailable(error) from error
 
     def _identity(self) -> _Identity | None:
-        """Tell which file it is, and which process asks; None where there is no file.
+        """Return the identity of the file and of this process; None where there is no file.
 
-        An absent one is told from one that can't be reached, which must not pass for an empty book.
+        Raises ``OSError`` for a file that can't be reached, which must not pass for an empty book.
         """
         try:
             found = self.path.stat()
@@ -163,7 +164,7 @@ class EmbeddedFile:
         return os.getpid(), found.st_dev, found.st_ino
 
     def exists(self) -> bool:
-        """Tell whether there is a file. Raises ``DataUnavailable`` where nobody can tell."""
+        """Return whether there is a file. Raises ``DataUnavailable`` where that is unknown."""
         return self._looked_for() is not None
 
     def _looked_for(self) -> _Identity | None:
@@ -174,11 +175,11 @@ class EmbeddedFile:
 
     @contextmanager
     def _reading(self, identity: _Identity) -> Iterator[sqlite3.Connection]:
-        """Give a connection that sees the book of one moment: a write between two reads may renew the file.
+        """Yield a connection with one snapshot of the book: a write between two reads may renew the file.
 
-        One in which something failed is closed; nobody is to meet what is left of a transaction.
+        A connection with a failure is closed, so that no later read meets the rest of its transaction.
         """
-        connection = self._left_behind(identity) or self._connect()
+        connection = self._idle_connection(identity) or self._connect()
         try:
             connection.execute("BEGIN")
             yield connection
@@ -188,9 +189,9 @@ class EmbeddedFile:
             raise
         self._idle.append((identity, connection))
 
-    def _left_behind(self, identity: _Identity) -> sqlite3.Connection | None:
-        """Give the connection of somebody who has read before; those to another file are closed."""
-        with suppress(IndexError):  # there is none, or another thread was faster
+    def _idle_connection(self, identity: _Identity) -> sqlite3.Connection | None:
+        """Return an idle connection of an earlier read; close those to another file."""
+        with suppress(IndexError):  # there is none, or another thread took it
             while True:
                 theirs, connection = self._idle.pop()
                 if theirs == identity:
@@ -199,7 +200,7 @@ class EmbeddedFile:
         return None
 
     def _connect(self) -> sqlite3.Connection:
-        """Open the file for reading and writing (to read may mean to roll back), never making one."""
+        """Open the file for reading and writing (a read may have to roll back); never create it."""
         import sqlite3
 
         return sqlite3.connect(
@@ -209,10 +210,10 @@ class EmbeddedFile:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection inside a transaction, which is kept only where the block ends well.
+        """Yield a connection inside a transaction, which is committed only where the block raises no error.
 
-        Raises ``EngineError``: ``DocumentRefused`` where the file would never take it, ``UnusablePlace``
-        where its place takes no write.
+        Raises ``EngineError``: ``DocumentRefused`` for a write that the file would never accept,
+        ``UnusablePlace`` where its place can't be written to.
         """
         import sqlite3
 
@@ -234,7 +235,7 @@ class EmbeddedFile:
             ) from error
 
     def _make(self) -> None:
-        """Make an empty book whole, or not at all: one cut off half-way would read as damaged."""
+        """Make an empty book whole or not at all: a partial one would read as damaged."""
         import sqlite3
 
         self.modes.make_folder(self.path.parent)
@@ -251,7 +252,7 @@ class EmbeddedFile:
             draft.unlink(missing_ok=True)
 
     def _renew(self, connection: sqlite3.Connection) -> None:
-        """Bring an older layout to the present one, with all that it keeps."""
+        """Migrate an older layout to the current one, with all its content."""
         version = self._version(connection)
         if version == SCHEMA_VERSION:
             return
@@ -267,7 +268,7 @@ class EmbeddedFile:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _version(self, connection: sqlite3.Connection) -> int:
-        """Give the layout of the file, which is one that this engine knows."""
+        """Return the layout of the file. Raises ``_UnknownLayout`` for one that this engine doesn't read."""
         version: int
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if not 1 <= version <= SCHEMA_VERSION:
@@ -275,7 +276,7 @@ class EmbeddedFile:
         return version
 
     def unavailable(self, error: Exception) -> DataUnavailable:
-        """Give the error of a file that can't be read."""
+        """Return the error for a file that can't be read."""
         if _is_damaged(error):
             return StoreDamaged(f"{self.path}: can't be read ({error}). {_as_sentence(_remedy(error))}")
         if (refused := _refused_by_the_place(error)) is not None:
@@ -284,7 +285,7 @@ class EmbeddedFile:
 
 
 class _NoDatabase(OSError):
-    """Something else is where the file should be."""
+    """The path holds something that is no database file."""
 
 
 class _UnknownLayout(_NoDatabase):
@@ -305,9 +306,9 @@ def _is_damaged(error: Exception) -> bool:
 
 
 def _refused_by_the_place(error: Exception) -> OSError | None:
-    """Return what the system said of the place of the file, None where the file itself is at fault.
+    """Return the system's error about the place of the file, None where the file itself is at fault.
 
-    SQLite has codes of its own for it, and keeps the system's word to itself.
+    SQLite reports it by codes of its own and hides the system's error.
     """
     import sqlite3
 
@@ -325,8 +326,8 @@ def _refused_by_the_place(error: Exception) -> OSError | None:
     }
     if code in {sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_IOERR_RDLOCK, sqlite3.SQLITE_IOERR_UNLOCK}:
         return OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-    said = meant.get(code & 0xFF)
-    return OSError(said, os.strerror(said)) if said else None
+    number = meant.get(code & 0xFF)
+    return OSError(number, os.strerror(number)) if number else None
 
 
 def _as_sentence(remedy: str) -> str:

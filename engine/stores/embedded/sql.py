@@ -18,7 +18,7 @@ SELECT * FROM (
 )
 """
 FRESH_POSITIONS = {1: FRESH, 2: FRESH, 3: FRESH, 4: FRESH_AND_SYNCED, 5: FRESH_AND_SYNCED}
-"""How to read positions that are no older than they may be, by layout."""
+"""The query for positions that are fresh enough, by layout."""
 VANISHED = """
 UPDATE broker_positions SET qty = 0.0, avg_price = NULL, market_value = NULL, updated_at = ?2, raw = NULL
 WHERE broker_account_id = ?1 AND symbol NOT IN (SELECT value FROM json_each(?3))
@@ -32,7 +32,7 @@ WHERE (
     OR lower(replace(broker_account_id, ' ', '')) IN (SELECT value FROM json_each(?))
 ) AND broker_account_id NOT IN (SELECT value FROM json_each(?))
 """
-"""The accounts that weren't asked for and whose names may look like one that was."""
+"""The accounts that were not requested and whose names may look like a requested one."""
 SYNC_MARK = """
 SELECT synced_at, trading_date, reconciled_on, open_breaks FROM broker_position_syncs
 WHERE broker_account_id = ?
@@ -60,7 +60,7 @@ AGENT_DOCUMENT = {
     4: "SELECT document FROM agent_documents WHERE name = ?",
     5: "SELECT document FROM agent_documents WHERE name = ?",
 }
-"""How to read a document of the agent, by layout."""
+"""The query for a document of the agent, by layout."""
 WRITE_AGENT_DOCUMENT = """
 INSERT INTO agent_documents VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET document = excluded.document
 """

@@ -49,9 +49,9 @@ SELECT min(broker_order_id), broker_account_id, trading_date FROM ledger_trades
 WHERE trading_date = ? AND broker_account_id NOT IN (SELECT value FROM json_each(?))
 GROUP BY broker_account_id
 """
-# Beyond so many accounts everything is read and sifted here: SQLite limits the variables of a query.
+# Beyond this number of accounts all rows are read and filtered here: SQLite limits the variables of a query.
 _ACCOUNTS_PER_QUERY = 500
-_LONGEST_AGE_S = 1e9  # 31 years: as good as none, and far from where the calendar ends
+_LONGEST_AGE_S = 1e9  # 31 years: practically no limit, and far from the end of the calendar
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class EmbeddedStore:
         return EmbeddedFile(self.path, self.modes)
 
     def check(self) -> str:
-        """Read something cheap and say what was found. Raises ``DataUnavailable``."""
+        """Make a cheap read and return a phrase about what was found. Raises ``DataUnavailable``."""
         if not self._file.exists():
             return "no file yet: positions and ledger are empty; the first write makes it"
         ((positions, trades),) = self._file.read(
@@ -86,12 +86,13 @@ class EmbeddedStore:
     def positions(
         self, accounts: Sequence[str], *, as_of: pd.Timestamp, max_age_s: float | None = None
     ) -> pd.DataFrame:
-        """Give the positions of ``accounts``: ``broker_account_id, symbol, qty`` (float64, signed shares).
+        """Return the positions of ``accounts``: ``broker_account_id, symbol, qty`` (float64, signed shares).
 
         ``qty`` is NaN, which is unavailable, where the row was updated more than ``max_age_s`` away from
-        ``as_of`` (timezone-aware; None: any age will do). An account whose latest sync was that far away has
-        one row without a symbol. So has one that the name of an account with positions, which wasn't asked
-        for, looks like, and one with a symbol that isn't plain text. Raises ``DataUnavailable``.
+        ``as_of`` (timezone-aware; None: any age is accepted). An account whose latest sync was that far away
+        has one row without a symbol. So has an account whose name looks like that of another account with
+        positions that was not requested, and one with a symbol that isn't plain text. Raises
+        ``DataUnavailable``.
         """
         if max_age_s is None:
             rows = self._read_for_accounts(sql.POSITIONS, accounts, then=sql.OTHERS_ALIKE)
@@ -106,9 +107,9 @@ class EmbeddedStore:
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
         """Count the ledger documents of a session: ``broker_account_id, trades`` (int64).
 
-        Those that say false in ``counts_as_trade`` are left out. Of ``accounts``, those without a trade have
-        no row. Raises ``DataUnavailable``, and ``AccountsInDoubt`` for documents that may be of this session
-        and of an account and are written in another way.
+        Those with false in ``counts_as_trade`` are left out. Of ``accounts``, those without a trade have no
+        row. Raises ``DataUnavailable``, and ``AccountsInDoubt`` for documents that may be of this session and
+        of an account but are written in another form.
         """
         self._check_countable(accounts, trading_date)
         rows = self._read_for_accounts(
@@ -121,7 +122,7 @@ class EmbeddedStore:
         return self._frame(rows, {"broker_account_id": "str", "trades": "int64"})
 
     def all_positions(self) -> pd.DataFrame:
-        """Give every position: ``POSITION_COLUMNS``, by account and symbol.
+        """Return every position: ``POSITION_COLUMNS``, by account and symbol.
 
         ``avg_price`` and ``market_value`` are NaN where unknown, ``updated_at`` is in UTC. Raises
         ``DataUnavailable``.
@@ -137,7 +138,7 @@ class EmbeddedStore:
         return frame.assign(updated_at=timestamps.dt.as_unit("us"))
 
     def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
-        """Give an order's ledger document, None where it has none. Raises ``DataUnavailable``."""
+        """Return an order's ledger document, None where it has none. Raises ``DataUnavailable``."""
         query = "SELECT document FROM ledger_trades WHERE broker_order_id = ?"
         rows = self._file.read(query, (broker_order_id,))
         return self._document(rows[0][0]) if rows else None
@@ -145,11 +146,11 @@ class EmbeddedStore:
     def load_positions(
         self, frame: pd.DataFrame, *, updated_at: datetime, replace_accounts: bool = True
     ) -> int:
-        """Write positions, all or none, and give how many.
+        """Write positions, all or none, and return how many.
 
         ``frame``: ``broker_account_id, symbol, qty`` and, where known, ``avg_price, market_value``; one row
-        per account and symbol. It is the whole book of every account that it names, so that symbols which
-        it doesn't name vanish; with ``replace_accounts=False`` they stay. ``updated_at`` is timezone-aware.
+        per account and symbol. It is the whole book of every account that it names, so that other symbols of
+        theirs are removed; with ``replace_accounts=False`` they stay. ``updated_at`` is timezone-aware.
         Raises ``EngineError``.
         """
         check_each_once(frame)
@@ -168,12 +169,12 @@ class EmbeddedStore:
         return len(rows)
 
     def keep_book(self, account: str, book: pd.DataFrame, *, mark: SyncMark) -> int:
-        """Make ``book`` the account's whole book and keep the mark, both or neither; give the rows written.
+        """Make ``book`` the account's whole book and keep the mark, both or neither; return the rows written.
 
         ``book``: ``symbol`` (text), ``qty``, ``avg_price``, ``market_value`` (float64; NaN is unknown, which
-        ``qty`` may not be), one row per symbol. A symbol that is kept and that the book lacks becomes 0,
-        without prices, and its row stays. All rows of the account are of ``mark.synced_at`` then. Raises
-        ``EngineError``, also for a mark older than the one kept.
+        ``qty`` may not be), one row per symbol. A kept symbol that the book lacks becomes 0, without prices,
+        and its row stays. All rows of the account then have ``mark.synced_at``. Raises ``EngineError``, also
+        for a mark older than the one kept.
         """
         checked = checked_book(book, account=account, place=self.place)
         timestamp, symbols = _utc_text(mark.synced_at), checked["symbol"].tolist()
@@ -196,7 +197,7 @@ class EmbeddedStore:
         return len(rows) + len(vanished) - len(others)
 
     def sync_mark(self, account: str) -> SyncMark | None:
-        """Give the mark of the account's newest sync, None where there never was one.
+        """Return the mark of the account's newest sync, None where there never was one.
 
         Raises ``DataUnavailable``.
         """
@@ -236,7 +237,7 @@ class EmbeddedStore:
         return [self._document(text) for (text,) in rows]
 
     def account_documents(self, account: str, *, since: date) -> list[dict[str, Any]]:
-        """Give an account's documents whose ``trading_date`` is ``since`` or later, whole.
+        """Return an account's documents whose ``trading_date`` is ``since`` or later, whole.
 
         They come by session, within it by order id. Raises ``DataUnavailable``.
         """
@@ -250,21 +251,20 @@ class EmbeddedStore:
     def net_positions(
         self, account: str, *, today: date | None = None, counting: bool = False
     ) -> dict[str, int]:
-        """Sum an account's documents by symbol, in units of 1e-9 shares; those that come to 0 are left out.
+        """Return an account's sum by symbol, in units of 1e-9 shares; symbols with 0 are left out.
 
-        By a checkpoint, as ``LedgerStore`` says. Raises ``DataUnavailable``, also for a document that can't
-        be summed, or counted on a session: one whose fields differ from the columns that it is found by among
-        them.
+        It uses a checkpoint, as ``LedgerStore`` describes. Raises ``DataUnavailable``, also for a document
+        that can't be summed or counted in a session, such as one whose fields differ from its columns.
         """
         sums = EmbeddedSums(self._file)
         return net_units_of(sums, account, today=today or datetime.now(UTC).date(), counting=counting)
 
     def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:
-        """Merge documents into the ledger, all or none, and give how many of the stored ones changed.
+        """Merge documents into the ledger, all or none, and return how many of the stored ones changed.
 
         Each names its ``broker_order_id``; the merged one must have ``broker_account_id`` and
-        ``trading_date`` (ISO text), by which it is counted, and hold nothing but what JSON can (no NaN).
-        Raises ``EngineError``.
+        ``trading_date`` (ISO text), by which it is counted, and hold only what JSON can (no NaN). Raises
+        ``EngineError``.
         """
         checked = [checked_ledger_document(new) for new in documents]
         changed: set[str] = set()
@@ -285,7 +285,7 @@ class EmbeddedStore:
         return len(changed)
 
     def agent_document(self, name: str) -> dict[str, Any] | None:
-        """Give a document of the agent's own, None where none was ever kept by that name.
+        """Return a document of the agent, None where none was ever kept under that name.
 
         Raises ``DataUnavailable``, and ``ValueError`` for a name that is not ``[a-z0-9-]{1,64}``.
         """
@@ -295,9 +295,9 @@ class EmbeddedStore:
     def replace_agent_document(
         self, name: str, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None
     ) -> bool:
-        """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); tell whether it was.
+        """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); return whether it was.
 
-        ``new`` holds nothing but what JSON can. Raises ``EngineError``, and ``ValueError`` as
+        ``new`` holds only what JSON can. Raises ``EngineError``, and ``ValueError`` as
         ``agent_document`` does.
         """
         checked_agent_document_name(name)
@@ -310,7 +310,7 @@ class EmbeddedStore:
         return is_as_expected
 
     def _check_countable(self, accounts: Sequence[str], session: date) -> None:
-        """Look for documents that a count of ``session`` would pass over. Raises ``AccountsInDoubt``."""
+        """Search for documents that a count of ``session`` would miss. Raises ``AccountsInDoubt``."""
         queries, values = [_OTHERS_OF_SESSION], [session.isoformat(), json.dumps(list(accounts))]
         for first, end in ranges_without_sessions(session):
             bounds = [("trading_date >= ?", first), ("trading_date < ?", end)]
@@ -333,7 +333,7 @@ class EmbeddedStore:
         values: tuple[str, ...] = (),
         then: str = "",
     ) -> list[tuple[Any, ...]]:
-        """Read the rows of ``accounts``; ``then`` groups them, or adds who may be one of them."""
+        """Return the rows of ``accounts``; ``then`` groups them, or adds accounts with similar names."""
         wanted = list(dict.fromkeys(accounts))
         if not wanted:
             return []
@@ -382,7 +382,7 @@ def _mark(synced_at: str, trading_date: str, reconciled_on: str | None, open_bre
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> list[float]:
-    """Give a column as floats; SQLite keeps NaN as NULL, which a quantity may not be."""
+    """Return a column as floats; SQLite keeps NaN as NULL, which a quantity may not be."""
     if name not in frame and name != "qty":
         return [math.nan] * len(frame)
     numbers: list[float] = frame[name].to_numpy(dtype="float64", na_value=math.nan).tolist()
@@ -392,7 +392,7 @@ def _numbers(frame: pd.DataFrame, name: str) -> list[float]:
 def _utc_text(timestamp: datetime) -> str:
     if timestamp.tzinfo is None:
         raise ValueError(
-            f"the moment is {timestamp!s}, without a zone. Give it one, such as tz_localize('UTC')."
+            f"the timestamp is {timestamp!s}, without a zone. Add one, such as tz_localize('UTC')."
         )
     return timestamp.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 

@@ -1,8 +1,8 @@
-"""The embedded store's part of ``ledger_checkpoints``: what is read to sum an account's documents, and kept.
+"""The embedded store's part of ``ledger_checkpoints``: reading the documents to sum, keeping the checkpoint.
 
-Triggers in the file notice every write of a document, whichever program makes it: one of a session that a
-checkpoint has empties the checkpoint, and any other counts up its ``writes``, so that a checkpoint which was
-made meanwhile is not kept.
+Triggers in the file act on every write of a document, by any program. A write in a session that a checkpoint
+includes empties the checkpoint. Any other write increments its ``writes``, so that a checkpoint that was made
+meanwhile is not kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Keys = tuple[str, str, Any]
 
 @dataclass(frozen=True)
 class EmbeddedSums:
-    """The ledger in a file, as ``ledger_checkpoints`` asks for it."""
+    """The ledger in a file as a ``SummedLedger``."""
 
     file: EmbeddedFile
 
@@ -56,14 +56,14 @@ class EmbeddedSums:
     def page(self, known: Checkpoint, limit: int) -> list[Summand]:
         """Return the next documents of a walk by session and id; fewer than ``limit`` only at its end.
 
-        Those of later sessions than the checkpoint has are left out. Raises ``DataUnavailable``.
+        Those of sessions after the checkpoint's are left out. Raises ``DataUnavailable``.
         """
         after = known.after or ("", "")
         rows = self.file.read(sql.NEXT_SUMMED, (known.account, known.through, *after, limit))
         return [self._summand(*row) for row in rows]
 
     def newer(self, known: Checkpoint) -> list[Summand]:
-        """Return all documents of later sessions than a checkpoint has. Raises ``DataUnavailable``."""
+        """Return all documents of sessions after a checkpoint's. Raises ``DataUnavailable``."""
         rows = self.file.read(sql.NEWER_SUMMED, (known.account, known.through))
         return [self._summand(*row) for row in rows]
 
@@ -78,22 +78,22 @@ class EmbeddedSums:
                 f"{self.place}: the id of ledger document {order_id!r:.80} is no text. Nothing is known of "
                 f"the trades of {account}: correct it there, and run again."
             )
-        said = dict(zip(sql.SUMMED_FIELDS, json.loads(text), strict=True))
-        return _summand_of((order_id, account, day), said)
+        fields = dict(zip(sql.SUMMED_FIELDS, json.loads(text), strict=True))
+        return _summand_of((order_id, account, day), fields)
 
 
 @dataclass
 class ChangedSums:
-    """The checkpoints that a transaction changes, since it writes documents that they have."""
+    """The checkpoints that a transaction changes because it writes documents that they include."""
 
     connection: sqlite3.Connection
     _before: dict[str, str | None] = field(default_factory=dict)
     _pairs: list[tuple[Summand | None, Summand | None]] = field(default_factory=list)
 
     def note(self, old: tuple[Keys, Mapping[str, Any]] | None, new: tuple[Keys, Mapping[str, Any]]) -> None:
-        """Note that a document is about to be written, as it is (None: absent) and as it will be.
+        """Note that a document is about to be written: before (None: absent) and after.
 
-        Each by the columns that it is found by, and its fields.
+        Each is given by its columns and its fields.
         """
         rows = [None if row is None else _summand_of(*row) for row in (old, new)]
         self._pairs.append((rows[0], rows[1]))
@@ -102,7 +102,7 @@ class ChangedSums:
             self._before[account] = found[0] if found else None
 
     def keep(self) -> None:
-        """Change each checkpoint that a trigger has emptied, which had one of them, by the difference."""
+        """Write each checkpoint that a trigger emptied for these documents, changed by the difference."""
         for account, text in self._before.items():
             known = checkpoint_of(text or "", account)
             if known is None:
@@ -112,19 +112,19 @@ class ChangedSums:
                 _keep(self.connection, known.written(self._pairs))
 
 
-def _summand_of(keys: Keys, said: Mapping[str, Any]) -> Summand:
+def _summand_of(keys: Keys, fields: Mapping[str, Any]) -> Summand:
     """Return a row as it is summed; where its columns differ from its fields, its session is not text."""
     order_id, account, day = keys
-    is_found_by_them = (account, day) == (said.get("broker_account_id"), said.get("trading_date"))
+    is_consistent = (account, day) == (fields.get("broker_account_id"), fields.get("trading_date"))
     return Summand(
         at=(day, order_id),
         document_id=order_id,
-        account=said.get("broker_account_id"),
-        trading_date=day if is_found_by_them else (day, said.get("trading_date")),
-        strategy_id=said.get("strategy_id"),
-        symbol=said.get("symbol"),
-        side=said.get("side"),
-        filled_qty=said.get("filled_qty"),
+        account=fields.get("broker_account_id"),
+        trading_date=day if is_consistent else (day, fields.get("trading_date")),
+        strategy_id=fields.get("strategy_id"),
+        symbol=fields.get("symbol"),
+        side=fields.get("side"),
+        filled_qty=fields.get("filled_qty"),
     )
 
 

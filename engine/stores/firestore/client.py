@@ -1,8 +1,8 @@
-"""Firestore's client library, held to our rules: loaded late, never waiting longer than it may, in words.
+"""Firestore's client library under our rules: loaded late, bounded by deadlines, with worded errors.
 
-Left alone the library retries for a minute and more, also where the connection is refused, and looks for
-credentials on the network. Here every request gets ``retry=NEVER`` and the seconds that are left; ``asked``
-repeats it for a short while where the fault is of the kind that passes.
+By default the library retries for a minute and more, also where the connection is refused, and looks for
+credentials on the network. Here every request gets ``never()`` as its retry and the seconds that are left;
+``asked`` retries it for a short while where the fault is transient.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 T = TypeVar("T")
 
-_PATIENCE = 0.3  # of the time that is left: for faults that pass, such as a connection that was reset
-_CREDENTIALS_SHARE = 0.6  # of the time that is left: to find credentials, so that their absence can be told
+_RETRY_SHARE = 0.3  # of the time that is left: to retry transient faults, such as a reset connection
+_CREDENTIALS_SHARE = 0.6  # of the time that is left: to find credentials, so that their absence is reported
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _CAUSE_LENGTH = 200
 _CREDENTIALS_REMEDY = (
     "Set GOOGLE_APPLICATION_CREDENTIALS to a key file, run `gcloud auth application-default login`, or give "
     "the job a service account (workload identity)."
 )
-# The same words as those of ``deadlines``: which of the two is first is a matter of luck.
+# The same text as in ``deadlines``: either of the two may come first.
 _SLOW_REMEDY = "See that it is up and can be reached; where it is only slow, raise EXEC_RISK_DATA_TIMEOUT_S."
 _REPEAT = "Some of this write may have been kept; repeating it is safe."
 _WHAT_GRPC_MEANS = {
@@ -56,7 +56,7 @@ _WHAT_GRPC_MEANS = {
 
 
 class NoCredentials(Exception):
-    """Nothing says who we are."""
+    """No credentials were found."""
 
 
 @dataclass
@@ -74,43 +74,43 @@ _counting = threading.Lock()
 
 @dataclass(frozen=True)
 class Deadline:
-    """The moment, of the monotonic clock, by which an answer is of use."""
+    """The time, by the monotonic clock, by which an answer must have come."""
 
     at_s: float
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """Give the deadline that is so many seconds away."""
+        """Return the deadline that is ``seconds`` away."""
         return cls(time.monotonic() + seconds)
 
     def left_s(self) -> float:
-        """Give the seconds that are left; never quite none, so that a request ends with its own error."""
+        """Return the seconds that are left, at least 0.001, so that a request ends with its own error."""
         return max(0.001, self.at_s - time.monotonic())
 
     def is_over(self) -> bool:
-        """Tell whether it is too late."""
+        """Return whether the deadline has passed."""
         return time.monotonic() >= self.at_s
 
 
 def load_library() -> None:
-    """Import the library, a quarter of a second, before any deadline runs."""
-    # C code of gRPC and its helpers would otherwise speak on stderr, past our log, of connections it lost.
+    """Import the library, which takes a quarter of a second, before any deadline begins."""
+    # Otherwise gRPC's C code would write about lost connections to stderr, past our log.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ.setdefault("GLOG_minloglevel", "3")
     import_module("google.cloud.firestore")
 
 
 def emulator_host() -> str | None:
-    """Give the address of the emulator that is to be used, None for the real Firestore."""
+    """Return the address of the emulator to use, None for the real Firestore."""
     return os.environ.get(EMULATOR, "").strip() or None
 
 
 @contextmanager
 def connected(project: str, deadline: Deadline) -> Iterator[Client]:
-    """Hand out this process's client for a project, which is shared by all threads.
+    """Yield this process's client for a project, which is shared by all threads.
 
-    One that failed is let go, and closed once nobody uses it, so that the next call connects anew: gRPC would
-    wait for a connection that hangs for 20 s. Raises ``NoCredentials``, and what the library does.
+    A client that failed is dropped, and closed once it is unused, so that the next call connects again: gRPC
+    would wait 20 s for a connection that hangs. Raises ``NoCredentials``, and the library's errors.
     """
     key = (project, emulator_host())
     connection = _joined(key) or _connection_made(key, deadline)
@@ -137,7 +137,7 @@ def _connection_made(key: _Key, deadline: Deadline) -> _Connection:
     if not _making.acquire(timeout=deadline.left_s()):
         raise TimeoutError
     try:
-        connection = _joined(key)  # somebody else was faster
+        connection = _joined(key)  # another thread was faster
         if connection is None:
             connection = _Connection(_new_client(*key, deadline))
             with _counting:
@@ -159,37 +159,37 @@ def _leave(key: _Key, connection: _Connection) -> None:
 
 
 def never() -> Retry:
-    """Give the ``retry=`` of every request: not at all; of None the library makes errors of its own."""
+    """Return the ``retry=`` of every request, which never retries; None would cause errors in the library."""
     from google.api_core.retry import Retry
 
     return Retry(predicate=lambda _: False)
 
 
 def asked(ask: Callable[[float], T], deadline: Deadline) -> T:
-    """Give what ``ask`` gives within the seconds that it is handed; again where the fault may pass.
+    """Return the result of ``ask``, which gets the seconds that are left; retry it on transient faults.
 
-    Only for what may be done twice: reading.
+    Only for idempotent requests: reads.
     """
-    patience = Deadline.after(_PATIENCE * deadline.left_s())
+    retries = Deadline.after(_RETRY_SHARE * deadline.left_s())
     attempt = 0
     while True:
         try:
             return ask(deadline.left_s())
         except Exception as error:
-            if not may_pass(error) or patience.is_over():
+            if not may_pass(error) or retries.is_over():
                 raise
-        pause(attempt, patience)
+        pause(attempt, retries)
         attempt += 1
 
 
 def pause(attempt: int, deadline: Deadline) -> None:
-    """Wait before the next attempt, longer each time, and never in step with others."""
+    """Wait before the next attempt, longer each time, with jitter."""
     longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(attempt, 10))
     time.sleep(min(random.uniform(longest_s / 2, longest_s), deadline.left_s()))
 
 
 def may_pass(error: Exception) -> bool:
-    """Tell whether the fault is of the kind that passes by itself; of a write it says that nobody knows."""
+    """Return whether a fault is transient; a write with such a fault has an unknown outcome."""
     from google.api_core import exceptions as api
 
     passing = (
@@ -204,26 +204,26 @@ def may_pass(error: Exception) -> bool:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Tell whether a write failed for what is to be written, and would again."""
+    """Return whether a write was refused for its content, and would be again."""
     from google.api_core import exceptions as api
 
     return isinstance(error, api.InvalidArgument)
 
 
 def is_contention(error: Exception) -> bool:
-    """Tell whether a write failed because somebody else's came first."""
+    """Return whether a write failed because another writer came first."""
     from google.api_core import exceptions as api
 
     return isinstance(error, api.AlreadyExists | api.FailedPrecondition | api.NotFound | api.Aborted)
 
 
 def in_threads(works: Sequence[Callable[[], T]], threads: int, deadline: Deadline) -> list[T]:
-    """Give what each of ``works`` gives, done by so many threads; raises the first error of one."""
+    """Return the results of ``works``, done by up to ``threads`` threads; raises the first error."""
     if len(works) <= 1:
         return [work() for work in works]
     shares = {f"part {start + 1}": works[start::threads] for start in range(min(threads, len(works)))}
     works_of = {name: partial(_one_by_one, share) for name, share in shares.items()}
-    answers = at_once(works_of, 2 * deadline.left_s())  # each request has a deadline, and better words
+    answers = at_once(works_of, 2 * deadline.left_s())  # each request has a deadline and a better message
     results: list[Any] = [None] * len(works)
     for start, answer in enumerate(answers[name] for name in shares):
         results[start::threads] = answer.get()
@@ -235,7 +235,7 @@ def _one_by_one(works: Sequence[Callable[[], T]]) -> list[T]:
 
 
 def read_within(timeout_s: float, place: str, read: Callable[[Deadline], T]) -> T:
-    """Give what ``read`` gives; what goes wrong is ``DataUnavailable``, after ``timeout_s`` at the latest."""
+    """Return the result of ``read``. Raises ``DataUnavailable`` for any failure, within ``timeout_s``."""
     load_library()
     deadline = _own_deadline(timeout_s)
     try:
@@ -247,9 +247,9 @@ def read_within(timeout_s: float, place: str, read: Callable[[Deadline], T]) -> 
 
 
 def write_within(timeout_s: float, place: str, write: Callable[[Deadline], T], *, times: int = 1) -> T:
-    """Give what ``write`` gives; what goes wrong is ``EngineError``, after ``timeout_s`` at the latest.
+    """Return the result of ``write``. Raises ``EngineError`` for any failure, within ``timeout_s``.
 
-    A long write may take ``times`` as long, where a single request may not.
+    A long write may take ``times`` as long; each of its requests may not.
     """
     load_library()
     deadline = _own_deadline(times * timeout_s)
@@ -264,12 +264,12 @@ def write_within(timeout_s: float, place: str, write: Callable[[Deadline], T], *
 
 
 def in_words(error: Exception, what: str, timeout_s: float) -> str:
-    """Say what a fault is, and what to do about it; ``what`` couldn't be done: read, or written."""
+    """Return a fault and its remedy in words; ``what`` is what failed: ``read`` or ``written``."""
     from google.api_core import exceptions as api
 
     if isinstance(error, api.DeadlineExceeded | TimeoutError):
         return f"no answer within {timeout_s:g} s. {_SLOW_REMEDY}"
-    return f"can't be {what} ({_said(error)}). {_remedy(error)}"
+    return f"can't be {what} ({_cause(error)}). {_remedy(error)}"
 
 
 def _remedy(error: Exception) -> str:
@@ -292,17 +292,17 @@ def _remedy(error: Exception) -> str:
     return "See that it is a Firestore in native mode, and that nothing on the way alters its answers."
 
 
-def _said(error: Exception) -> str:
-    """Give what happened; what gRPC says around it is for its own developers."""
-    said = " ".join(str(getattr(error, "message", "") or error).split())
+def _cause(error: Exception) -> str:
+    """Return the cause of an error, without gRPC's details for its own developers."""
+    text = " ".join(str(getattr(error, "message", "") or error).split())
     for sign, words in _WHAT_GRPC_MEANS.items():
-        if sign in said:
+        if sign in text:
             return words
-    return said[:_CAUSE_LENGTH].rstrip(". ") or type(error).__name__
+    return text[:_CAUSE_LENGTH].rstrip(". ") or type(error).__name__
 
 
 def _own_deadline(timeout_s: float) -> Deadline:
-    """End a little before the thread is given up: the library knows better what it was waiting for."""
+    """Return a deadline a little before the thread is abandoned: the library's own error says more."""
     return Deadline.after(0.95 * timeout_s)
 
 
@@ -311,7 +311,7 @@ def _new_client(project: str, emulator: str | None, deadline: Deadline) -> Clien
 
     if emulator is not None:
         return Client(project=project)
-    os.environ.pop(EMULATOR, None)  # empty is unset for us, and an address without a host for the library
+    os.environ.pop(EMULATOR, None)  # the library takes an empty value for an address without a host
     timeout_s = _CREDENTIALS_SHARE * deadline.left_s()
     try:
         credentials = within(timeout_s, _credentials, whose="credentials")
@@ -321,13 +321,13 @@ def _new_client(project: str, emulator: str | None, deadline: Deadline) -> Clien
 
 
 def _credentials() -> Credentials:
-    """Look for credentials as the library would. The last place is a server of Google's own machines."""
+    """Return credentials, found as the library does; the last place is a server of Google's own machines."""
     import google.auth
     from google.auth.exceptions import DefaultCredentialsError
 
     try:
         found: tuple[Any, Any] = google.auth.default(scopes=list(_scopes()))
-    except DefaultCredentialsError:  # its words may hold the key, where that was pasted in place of a path
+    except DefaultCredentialsError:  # its message may hold the key, where that was pasted in place of a path
         named = os.environ.get(KEY_FILE)
         why = f"{KEY_FILE} names no key file that can be read" if named else "no credentials were found"
         raise NoCredentials(why) from None

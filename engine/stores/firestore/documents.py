@@ -1,4 +1,4 @@
-"""One document in Firestore: as it is kept there, read, and replaced where it is still as it was."""
+"""One document in Firestore: its encoding, reading it, and replacing it where it is unchanged."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def replaced(
 ) -> bool:
     """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); return whether it was.
 
-    Where the answer to a write is lost, what is kept then says whether it was made.
+    Where the answer to a write is lost, the stored document shows whether it was made.
     """
     from google.cloud.firestore import DELETE_FIELD, LastUpdateOption
 
-    patience = Deadline.after(0.3 * deadline.left_s())
+    retries = Deadline.after(0.3 * deadline.left_s())
     is_unclear = False
     attempt = 0
     while True:
@@ -47,7 +47,7 @@ def replaced(
                 reference.update(fields, option=option, retry=never(), timeout=deadline.left_s())
         except Exception as error:
             is_unclear |= may_pass(error)
-            if not (is_contention(error) or may_pass(error)) or patience.is_over():
+            if not (is_contention(error) or may_pass(error)) or retries.is_over():
                 raise
         else:
             return True
@@ -61,9 +61,9 @@ def snapshot_of(reference: DocumentReference, deadline: Deadline) -> Snapshot:
 
 
 def encoded(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a document as Firestore keeps it: it has no lists in lists, so the inner one is put into a map.
+    """Return a document as Firestore keeps it: it has no lists in lists, so an inner list is put into a map.
 
-    That map has the one field ``[]``; a map in a list that is like it by itself is put into another one.
+    That map has the single field ``[]``; a map in a list that already has this form is put into another one.
     """
     return {name: _encoded(value) for name, value in document.items()}
 
@@ -79,7 +79,7 @@ def _encoded(value: Any) -> Any:
 
 
 def decoded(snapshot: Snapshot) -> dict[str, Any]:
-    """Give a document that was kept by ``encoded``."""
+    """Return a document as it was before ``encoded``."""
     document: dict[str, Any] = _decoded(snapshot.to_dict() or {})
     return document
 
@@ -93,7 +93,7 @@ def _decoded(value: Any) -> Any:
 
 
 def _wraps_one(item: Any) -> bool:
-    """Tell our own maps from one that others wrote, with any value in it."""
+    """Return whether a map is one of ``encoded``; other programs' maps may have any value in it."""
     return _is_wrapped(item) and (isinstance(item[INNER_LIST], list) or _is_wrapped(item[INNER_LIST]))
 
 

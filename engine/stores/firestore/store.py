@@ -2,12 +2,12 @@
 
 Where things are, below ``tenants/<tenant_id>/`` where there is a tenant::
 
-    ledger_trades/<broker_order_id>    one document per order (the id escaped where it names none)
-    execution_agent/<name>             documents of the agent's own: state, lease-<account>,
+    ledger_trades/<broker_order_id>    one document per order (the id escaped where it can't be a name)
+    execution_agent/<name>             the agent's own documents: state, lease-<account>,
                                        ledger-sum-<hash of an account>
 
-Documents of others (kill switch, heartbeat) are at the path that their setting names, from the root on.
-The library is imported when it is first needed, and connected to once per process and project.
+Documents of others (kill switch, heartbeat) are at the path in their setting, from the root.
+The library is imported at first use, and there is one client per process and project.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ _RESERVED = re.compile(r"__.*__", re.DOTALL)
 class FirestoreStore:
     """Ledger, the agent's documents and others' in the Firestore of ``project``, or in the emulator's.
 
-    The emulator is what ``FIRESTORE_EMULATOR_HOST`` names; otherwise Application Default Credentials say who
-    we are. A call takes at most ``timeout_s`` seconds, and the import of the library. Reading raises
-    ``DataUnavailable``, writing ``EngineError``. A store may be shared by threads. Raises
+    ``FIRESTORE_EMULATOR_HOST`` names the emulator; otherwise Application Default Credentials are used. A call
+    takes at most ``timeout_s`` seconds plus the import of the library. Reading raises ``DataUnavailable``,
+    writing ``EngineError``. A store may be shared by threads. Raises
     ``ConfigurationError`` for a tenant that can't be part of a path.
     """
 
@@ -106,7 +106,7 @@ class FirestoreStore:
         return f"Firestore project {self.project}{tenant}{where}"
 
     def check(self) -> str:
-        """Read something cheap, at most one document, and say what was read. Raises ``DataUnavailable``."""
+        """Read at most one document; return a phrase about what was read. Raises ``DataUnavailable``."""
 
         def read(client: Client, deadline: Deadline) -> None:
             query = self._ledger(client).limit(1)
@@ -118,12 +118,12 @@ class FirestoreStore:
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
         """Count the ledger documents of a session: ``broker_account_id, trades`` (int64).
 
-        Firestore counts, for all accounts at the same time; one count that fails fails the call. Of each
-        account it counts all documents and those that say false in ``counts_as_trade``, and the difference is
-        its trades: filters for equality need no index but the ones that Firestore makes for every field by
-        itself, and "not false" would pass over the documents without the field. Of ``accounts``, those
-        without a trade have no row. Raises ``DataUnavailable``, and ``AccountsInDoubt`` for documents that
-        may be of this session and of an account and are written in another way.
+        Firestore counts all accounts at the same time; one failed count fails the call. Of each account it
+        counts all documents and those with false in ``counts_as_trade``, and the difference is its trades:
+        filters for equality need only the indexes that Firestore makes for every field, and "not false"
+        would miss the documents without the field. Of ``accounts``, those without a trade have no row.
+        Raises ``DataUnavailable``, and ``AccountsInDoubt`` for documents that may be of this session and of
+        an account but are written in another form.
         """
         wanted = list(dict.fromkeys(accounts))
         trades = self._reading(partial(self._counts, wanted, trading_date)) if wanted else []
@@ -136,7 +136,7 @@ class FirestoreStore:
         )
 
     def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
-        """Give an order's ledger document, None where it has none. Raises ``DataUnavailable``."""
+        """Return an order's ledger document, None where it has none. Raises ``DataUnavailable``."""
         name = document_name(broker_order_id)
 
         def read(client: Client, deadline: Deadline) -> dict[str, Any] | None:
@@ -157,8 +157,8 @@ class FirestoreStore:
         def read(client: Client, deadline: Deadline) -> dict[str, dict[str, Any]]:
             names = [self._ledger(client).document(name) for name in sorted(ids)]
             chunks = [names[at : at + _DOCUMENTS_AT_ONCE] for at in range(0, len(names), _DOCUMENTS_AT_ONCE)]
-            told = [one for chunk in chunks for one in _snapshots(client, chunk, deadline)]
-            return {ids[one.id]: decoded(one) for one in told if one.exists}
+            snapshots = [one for chunk in chunks for one in _snapshots(client, chunk, deadline)]
+            return {ids[one.id]: decoded(one) for one in snapshots if one.exists}
 
         return self._reading(read)
 
@@ -177,8 +177,8 @@ class FirestoreStore:
     def adjustments(self, account: str, *, since: date) -> list[dict[str, Any]]:
         """Return an account's adjustments whose ``trading_date`` is ``since`` or later.
 
-        They come by session, within it by id. Their ids tell them from orders: equality in one field and a
-        range of ids need no index but the field's own. Raises ``DataUnavailable``.
+        They come by session, within it by id. Their ids distinguish them from orders: equality in one field
+        and a range of ids need only the field's own index. Raises ``DataUnavailable``.
         """
 
         def read(client: Client, deadline: Deadline) -> list[dict[str, Any]]:
@@ -194,10 +194,10 @@ class FirestoreStore:
         return self._reading(read)
 
     def account_documents(self, account: str, *, since: date) -> list[dict[str, Any]]:
-        """Give an account's documents whose ``trading_date`` is ``since`` or later, whole.
+        """Return an account's documents whose ``trading_date`` is ``since`` or later, whole.
 
-        They come by session, within it by order id. The sessions are asked for and the account is sifted out
-        here: both in one query would need an index that somebody has to make first. Raises
+        They come by session, within it by order id. The query selects the sessions, and the account is
+        filtered here: both in one query would need an index that an operator has to create. Raises
         ``DataUnavailable``.
         """
 
@@ -215,27 +215,27 @@ class FirestoreStore:
     def net_positions(
         self, account: str, *, today: date | None = None, counting: bool = False
     ) -> dict[str, int]:
-        """Sum an account's documents by symbol, in units of 1e-9 shares; those that come to 0 are left out.
+        """Return an account's sum by symbol, in units of 1e-9 shares; symbols with 0 are left out.
 
-        By a checkpoint, as ``LedgerStore`` says. Of each document nothing is read but what is summed and what
-        it is counted by. Raises ``DataUnavailable``, also for a document that can't be summed, or counted on
-        a session.
+        It uses a checkpoint, as ``LedgerStore`` describes. Of each document only the fields by which it is
+        summed and counted are read. Raises ``DataUnavailable``, also for a document that can't be summed or
+        counted in a session.
         """
         session = today or datetime.now(UTC).date()
         return net_units_of(self.sums(session), account, today=session, counting=counting)
 
     def sums(self, today: date) -> FirestoreSums:
-        """Return the ledger as it is summed; ``today`` is the session that it is."""
+        """Return the ledger as a ``SummedLedger``; ``today`` is the current session."""
         ledger, agent = ((*self._tenant(), name) for name in (LEDGER, AGENT))
         return FirestoreSums(self.project, self.place, self.timeout_s, ledger, agent, today)
 
     def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:
-        """Merge documents into the ledger and give how many of the stored ones changed.
+        """Merge documents into the ledger and return how many of the stored ones changed.
 
-        As ``set(…, merge=True)`` with the rules of ``merge_ledger_document``, and safe against others who
-        write at the same time. What can't be kept is refused before anything is written. Above 1,000 orders
-        the time that it may take grows with their number. Raises ``EngineError``: some of the documents may
-        have been kept then, and writing them again is safe.
+        As ``set(…, merge=True)`` with the rules of ``merge_ledger_document``, and safe against concurrent
+        writers. A document that can't be kept is refused before anything is written. Above 1,000 orders the
+        time limit grows with their number. Raises ``EngineError``: some of the documents may then have been
+        kept, and writing them again is idempotent.
         """
         news: dict[str, list[dict[str, Any]]] = {}
         for new in documents:
@@ -252,7 +252,7 @@ class FirestoreStore:
         return self._writing(write, times=math.ceil(len(news) / _DOCUMENTS_PER_TIMEOUT))
 
     def agent_document(self, name: str) -> dict[str, Any] | None:
-        """Give a document of the agent's own, None where none was ever kept by that name.
+        """Return a document of the agent, None where none was ever kept under that name.
 
         Raises ``DataUnavailable``, and ``ValueError`` for a name that is not ``[a-z0-9-]{1,64}``.
         """
@@ -267,9 +267,9 @@ class FirestoreStore:
     def replace_agent_document(
         self, name: str, new: Mapping[str, Any], *, replacing: Mapping[str, Any] | None
     ) -> bool:
-        """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); tell whether it was.
+        """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); return whether it was.
 
-        ``new`` holds nothing but what JSON can. Where the answer to a write is lost, what is kept then tells
+        ``new`` holds only what JSON can. Where the answer to a write is lost, the stored document shows
         whether it was made. Raises ``EngineError``, and ``ValueError`` as ``agent_document`` does.
         """
         checked_agent_document_name(name)
@@ -282,9 +282,9 @@ class FirestoreStore:
         return self._writing(write)
 
     def document(self, path: str) -> dict[str, Any] | None:
-        """Give the document at ``path``, such as ``ops/kill_switch``, from the root on.
+        """Return the document at ``path`` from the root, such as ``ops/kill_switch``, None if it is missing.
 
-        None where it is missing. Its moments are timezone-aware. Raises ``DataUnavailable``.
+        Its timestamps are timezone-aware. Raises ``DataUnavailable``.
         """
         segments = path.split("/")
         if len(segments) % 2 or not all(map(_is_segment, segments)):
@@ -348,7 +348,7 @@ class FirestoreStore:
             if out > there:
                 raise DataUnavailable(
                     f"{self.place}: of {there} documents of account {account}, {out} are no trades of their "
-                    f"own; expected no more than there are. Another writes its ledger now; run again."
+                    f"own; expected no more than there are. Another program is writing its ledger; run again."
                 )
         return [there - out for there, out in zip(documents, left_out, strict=True)]
 
@@ -377,14 +377,14 @@ def _keys(order_id: str, document: Mapping[str, Any]) -> DocumentKeys:
 def _snapshots(
     client: Client, references: list[DocumentReference], deadline: Deadline
 ) -> list[DocumentSnapshot[DocumentReference]]:
-    """Return documents, those that don't exist among them, by one request."""
-    told = asked(lambda left_s: list(client.get_all(references, retry=never(), timeout=left_s)), deadline)
-    if len(told) != len(references):
+    """Return documents, including those that don't exist, by one request."""
+    found = asked(lambda left_s: list(client.get_all(references, retry=never(), timeout=left_s)), deadline)
+    if len(found) != len(references):
         raise DataUnavailable(
-            f"of {len(references)} ledger documents that were asked for, the answer has {len(told)}. See "
+            f"of {len(references)} ledger documents that were requested, the answer has {len(found)}. See "
             f"that nothing on the way alters Firestore's answers."
         )
-    return told
+    return found
 
 
 def _is_segment(text: str) -> bool:

@@ -1,9 +1,9 @@
-"""Firestore's part of ``ledger_checkpoints``: what is read to sum an account's documents, and kept.
+"""Firestore's part of ``ledger_checkpoints``: reading the documents to sum, keeping the checkpoint.
 
 A checkpoint is the agent's document ``ledger-sum-<hash of the account>``. Each batch that writes documents of
-an account writes its checkpoint as well, on the condition that it is still as it was read: so no document of
-ours changes unseen while a checkpoint is made, and a document that a checkpoint has changes it in the same
-commit. Other programs don't: what they change in old sessions is found by counting and by the walk.
+an account also writes its checkpoint, on the condition that it is still as it was read. So none of our writes
+goes unnoticed while a checkpoint is made, and a document that a checkpoint includes changes it in the same
+commit. Other programs don't do so: their changes in old sessions are found by counting and by the walk.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class FirestoreSums:
-    """The ledger in a Firestore, as ``ledger_checkpoints`` asks for it.
+    """The ledger in a Firestore as a ``SummedLedger``.
 
     Each call takes ``timeout_s`` at most. ``ledger`` and ``agent`` are the paths of the collections, and
-    ``today`` is the session that it is.
+    ``today`` is the current session.
     """
 
     project: str
@@ -93,8 +93,8 @@ class FirestoreSums:
     def page(self, known: Checkpoint, limit: int) -> list[Summand]:
         """Return the next documents of a walk by id; fewer than ``limit`` only at its end.
 
-        They are of whatever session. Equality in one field and a range of ids need no index but the field's
-        own. Raises ``DataUnavailable``.
+        They are of any session. Equality in one field and a range of ids need only the field's own index.
+        Raises ``DataUnavailable``.
         """
 
         def read(client: Client, deadline: Deadline) -> list[Summand]:
@@ -107,10 +107,10 @@ class FirestoreSums:
         return self._reading(read)
 
     def newer(self, known: Checkpoint) -> list[Summand]:
-        """Return all documents of later sessions than a checkpoint has. Raises ``DataUnavailable``.
+        """Return all documents of sessions after a checkpoint's. Raises ``DataUnavailable``.
 
-        Up to tomorrow the account's are asked for day by day: equality in two fields needs no index but the
-        fields' own. Later ones, which there should be none of, are asked for of all accounts.
+        Up to tomorrow the account's documents are read day by day: equality in two fields needs only the
+        fields' own indexes. Later ones, of which there should be none, are read for all accounts.
         """
         first = date.fromisoformat(known.through) + _ONE_DAY
         days = [first + day * _ONE_DAY for day in range((self.today - first).days + 2)]
@@ -129,7 +129,7 @@ class FirestoreSums:
         return self._reading(read)
 
     def count(self, account: str) -> int:
-        """Return how many documents an account has, of whatever session. Raises ``DataUnavailable``."""
+        """Return how many documents an account has, of any session. Raises ``DataUnavailable``."""
 
         def read(client: Client, deadline: Deadline) -> int:
             return counted(client.collection(*self.ledger), {_ACCOUNT: account}, deadline, self.place)
@@ -149,26 +149,26 @@ class FirestoreSums:
 
 @dataclass
 class ChangedSums:
-    """The checkpoints of the accounts whose documents a write changes, as its commits leave them."""
+    """The checkpoints of the accounts whose documents a write changes, as of its last commit."""
 
     client: Client
     agent: CollectionReference
     _kept: dict[str, tuple[dict[str, Any], Any]] = field(default_factory=dict)
 
     def read(self, accounts: Iterable[str], deadline: Deadline) -> None:
-        """Read the checkpoints of some accounts. Raises what the library does."""
+        """Read the checkpoints of some accounts. Raises the library's errors."""
         names = {_name(account): account for account in accounts}
         references = [self.agent.document(name) for name in names]
-        told = asked(
+        snapshots = asked(
             lambda left_s: list(self.client.get_all(references, retry=never(), timeout=left_s)), deadline
         )
-        for one in told:
+        for one in snapshots:
             self._kept[names[one.id]] = (decoded(one) if one.exists else {}, one.update_time)
 
     def put(self, batch: WriteBatch, pairs: Sequence[Pair]) -> dict[str, dict[str, Any]]:
-        """Put into a batch what it makes of the checkpoints, and return that by account.
+        """Add the changed checkpoints to a batch, and return them by account.
 
-        Where one isn't known, or can't be any more, it is emptied; the next sum makes it again.
+        A checkpoint that is unknown, or becomes so, is emptied; the next sum makes it again.
         """
         from google.cloud.firestore import LastUpdateOption
 
@@ -187,20 +187,20 @@ class ChangedSums:
         return changed
 
     def committed(self, changed: Mapping[str, dict[str, Any]], update_times: Sequence[Any]) -> None:
-        """Note that a batch with what ``put`` has returned was committed, and when each was."""
+        """Record that a batch with the checkpoints of ``put`` was committed, with their update times."""
         for (account, new), update_time in zip(changed.items(), update_times, strict=True):
             self._kept[account] = (new, update_time)
 
 
-def summand_of(document_id: str, said: Mapping[str, Any]) -> Summand:
-    """Return a document, or the fields of it that are summed, as it is summed."""
-    account, day, *others = (said.get(name) for name in _SUMMED)
+def summand_of(document_id: str, fields: Mapping[str, Any]) -> Summand:
+    """Return the summand of a document, or of its summed fields."""
+    account, day, *others = (fields.get(name) for name in _SUMMED)
     return Summand((document_id,), document_id, account, day, *others)
 
 
 def counted(ledger: CollectionReference, fields: Mapping[str, Any], deadline: Deadline, place: str) -> int:
     """Count the documents with these values in these fields. Raises ``DataUnavailable``."""
-    # Its types say that get is called on the class, and that rows are results.
+    # The library's types wrongly have get on the class, and rows as results.
     count: Any = _equal(ledger, fields).count(alias="trades")
     answer = asked(lambda left_s: list(count.get(retry=never(), timeout=left_s)), deadline)
     values = [result.value for row in answer for result in row if result.alias == "trades"]
@@ -213,7 +213,7 @@ def counted(ledger: CollectionReference, fields: Mapping[str, Any], deadline: De
 
 
 def streamed(query: Query, deadline: Deadline) -> list[DocumentSnapshot[DocumentReference]]:
-    """Return every document of a query, all of one moment: its answer is one stream, however long it is."""
+    """Return every document of a query, in one snapshot: the answer is a single stream."""
     return asked(lambda left_s: list(query.stream(retry=never(), timeout=left_s)), deadline)
 
 
@@ -238,7 +238,7 @@ def _text(document: Mapping[str, Any]) -> str:
 
 
 def _next(document: Mapping[str, Any] | None) -> int:
-    """Return the number of a write, so that no two states of a checkpoint's document are alike."""
+    """Return the next number of a write, so that no two states of a checkpoint's document are equal."""
     writes = (document or {}).get(_WRITES)
     return writes + 1 if isinstance(writes, int) else 0
 

@@ -1,8 +1,8 @@
-"""Merging documents into Firestore's ledger, safe against others who write it at the same time.
+"""Merging documents into Firestore's ledger, safe against concurrent writers.
 
-A round reads what is kept, merges, and writes what has changed: a new document by ``create()``, an old one on
-the condition that it is still as it was read. What somebody else has changed meanwhile is read, merged and
-written again in the next round, so that no write is ever lost.
+A round reads the stored documents, merges, and writes the changes: a new document by ``create()``, an old
+one on the condition that it is still as it was read. A document that another writer has changed meanwhile
+is read, merged and written again in the next round, so that no write is ever lost.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ T = TypeVar("T")
 WRITES_PER_REQUEST = 500
 """Firestore refuses more."""
 BYTES_PER_REQUEST = 2 * 2**20
-"""As documents are counted; the request, which may not be above 10 MiB, is at most 5 times as long."""
+"""Counted as documents are; the request, which is limited to 10 MiB, is at most 5 times as long."""
 THREADS = 4
 
 
 @dataclass(frozen=True)
 class Change:
-    """A document as it is to be: new, or in place of what ``read`` says."""
+    """A document to write: new, or in place of the one in ``read``."""
 
     order_id: str
     document: dict[str, Any]
@@ -55,21 +55,21 @@ class Change:
 
     @property
     def pair(self) -> Pair:
-        """The document as it was and as it is to be, as each is summed; None for absent."""
+        """The summands of the document before and after the change; None for absent."""
         old = None if self.read is None else summand_of(self.order_id, self.read.to_dict() or {})
         return old, summand_of(self.order_id, self.document)
 
     @property
     def accounts(self) -> set[str]:
-        """The accounts that it was and is to be of."""
+        """The accounts of the document before and after the change."""
         return {one.account for one in self.pair if one is not None and isinstance(one.account, str)}
 
 
 @dataclass(frozen=True)
 class LedgerWriting:
-    """One write into the ``ledger`` collection, each request of it bounded by ``timeout_s`` seconds.
+    """One write into the ``ledger`` collection, each of its requests bounded by ``timeout_s`` seconds.
 
-    Its batches follow one another: each changes the checkpoints (``sums``) that the one before it has left.
+    Its batches follow one another: each changes the checkpoints (``sums``) of the previous one.
     """
 
     client: Client
@@ -80,10 +80,10 @@ class LedgerWriting:
     timeout_s: float
 
     def merge(self, news: Mapping[str, Sequence[Mapping[str, Any]]]) -> int:
-        """Merge ``news``, the documents of each order in their order; give how many stored ones changed."""
+        """Merge ``news``, the documents of each order in their order; return how many stored ones changed."""
         pending = dict(news)
         unclear: dict[str, dict[str, Any]] = {}
-        patience: Deadline | None = None
+        retries: Deadline | None = None
         changed = attempt = 0
         while True:
             changes, done = self._changes(pending, unclear)
@@ -103,17 +103,17 @@ class LedgerWriting:
                 return changed
             pending = {order_id: news[order_id] for order_id in failed}
             if fault is not None:
-                patience = patience or self._request_deadline(0.3)
+                retries = retries or self._request_deadline(0.3)
                 if is_refusal(fault):
                     raise DocumentRefused(
                         f"{self.place}: {in_words(fault, 'written', self.timeout_s)}"
                     ) from fault
-                if not may_pass(fault) or patience.is_over():
+                if not may_pass(fault) or retries.is_over():
                     raise fault
             if self.deadline.is_over():
                 raise EngineError(
                     f"{self.place}: {len(pending)} documents could not be written, such as {min(pending)}: "
-                    f"others kept changing them. What else was to be written is kept; write again."
+                    f"others kept changing them. All other documents of this write are kept; write again."
                 )
             pause(attempt, self.deadline)
             attempt += 1
@@ -121,7 +121,7 @@ class LedgerWriting:
     def _changes(
         self, pending: Mapping[str, Sequence[Mapping[str, Any]]], unclear: Mapping[str, Any]
     ) -> tuple[list[Change], int]:
-        """Give what is to be written, and how many of ``unclear`` turn out to have been written."""
+        """Return the changes to write, and how many of ``unclear`` turn out to have been written."""
         changes, done = [], 0
         read = self._read(list(pending))
         for order_id, news in pending.items():
@@ -135,7 +135,7 @@ class LedgerWriting:
             fault = too_large(document, DOCUMENT)
             if fault is not None:
                 raise DocumentRefused(
-                    f"ledger document {order_id} can't be kept: with what is kept of it already it has "
+                    f"ledger document {order_id} can't be kept: merged with its stored fields it has "
                     f"{fault.value}; expected {fault.rule}. Nothing of this write was kept. {fault.remedy}"
                 )
             size = stored_size(document)
@@ -170,7 +170,7 @@ class LedgerWriting:
         return [self._write(chunk) for chunk in chunks]
 
     def _write(self, chunk: Sequence[Change]) -> Exception | None:
-        """Write a chunk, all or nothing; give the error."""
+        """Write a chunk, all or nothing; return the error, None where it was written."""
         from google.cloud.firestore import LastUpdateOption
 
         batch = self.client.batch()
@@ -205,7 +205,7 @@ def _merged(old: dict[str, Any] | None, news: Sequence[Mapping[str, Any]]) -> di
 
 
 def _chunks(changes: Sequence[Change]) -> list[list[Change]]:
-    """Return the changes in parts that one request takes, with a checkpoint for each of their accounts."""
+    """Return the changes in parts that fit into one request, with a checkpoint for each account."""
     chunks: list[list[Change]] = []
     size, accounts = math.inf, set[str]()
     for change in changes:

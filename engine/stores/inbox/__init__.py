@@ -1,1 +1,1 @@
-"""The inbox: where strategies drop files, and how files leave it without one ever being lost."""
+"""The inbox: where strategies drop files, and how files are removed without losing any."""

@@ -1,4 +1,4 @@
-"""Files of the inbox: those that a run may take, those that it leaves with the reason, and their names."""
+"""Files of the inbox: those that a run may take, those that it leaves and why, and their names."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from engine.model.schema import FILE_ENDINGS
 from engine.text.printable import printable
 
 Kind = Literal["waiting", "blocked"]
-"""``waiting``: a later run takes the file by itself. ``blocked``: an operator has to do something."""
+"""``waiting``: a later run takes the file by itself. ``blocked``: an operator has to act."""
 
 LONGEST_NAME = 180
 """In bytes; file systems take 255, and kept files get hashes and endings on top."""
 ASIDE = ".consumed-"
-"""What a name begins with while its file is being removed."""
+"""The prefix of a name while its file is being removed."""
 
 HASH_CHARACTERS = 16
 _UNFINISHED_BEGINNINGS = ("~$", ".~", "#")
@@ -28,7 +28,7 @@ _UNFINISHED_ENDINGS = (
     ".copying", ".aria2", ".!ut", ".!qb", ".lftp-pget-status", ".swp", ".swx", ".lock", ".lck", "~",
 )  # fmt: skip
 UPLOAD_RESTS_S = 3600.0
-"""For how long a file must have rested whose name may be one that an upload renames at its end."""
+"""How long a file must be unchanged whose name may be that of an unfinished upload."""
 
 _OF_AN_UPLOAD = re.compile(r"[^.]*(part|te?mp|upload|download|progress|incomplete|transfer|chunk)[^.]*")
 _LITTER = frozenset(
@@ -41,20 +41,20 @@ _LITTER = frozenset(
 
 @dataclass(frozen=True)
 class Left:
-    """A file or folder that is left where it lies: its printable ``name`` below the inbox, and why."""
+    """A file or folder that is left in place: its printable ``name`` below the inbox, and why."""
 
     name: str
     why: str
     kind: Kind
 
     def record(self) -> dict[str, str]:
-        """Return it as it is written down."""
+        """Return the fields as they are recorded."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """A file as it was found: ``name`` below the inbox with ``/``, and what tells it from a later one."""
+    """A file as it was found: ``name`` below the inbox with ``/``, and what identifies this version of it."""
 
     name: str
     size: int
@@ -63,7 +63,7 @@ class Dropped:
 
     @classmethod
     def of(cls, name: str, status: os.stat_result) -> Dropped:
-        """Return the file that the system describes."""
+        """Return the file with the system's status."""
         return cls(name, status.st_size, status.st_mtime_ns, status.st_ino)
 
     @property
@@ -78,9 +78,9 @@ class Dropped:
 
     @property
     def is_perhaps_an_upload(self) -> bool:
-        """Whether its name is of no known kind and may be one that an upload renames at its end.
+        """Whether its name is of no known kind and may be that of an unfinished upload.
 
-        Such as ``a.csv.part1``: a known ending with another one behind it, or an ending that speaks of it.
+        Such as ``a.csv.part1``: a known ending followed by another one, or an ending that suggests an upload.
         """
         lower = self.last_name.lower().removesuffix(".gz")
         if lower.endswith(FILE_ENDINGS):
@@ -95,47 +95,47 @@ class Dropped:
 
     @property
     def identity(self) -> str:
-        """A short hash of what is known without reading, for files that are too large to be read."""
+        """A short hash of the name and status, for files that are too large to read."""
         return hash_of(
             repr((self.name, self.size, self.mtime_ns, self.inode)).encode(errors="backslashreplace")
         )
 
     def left_for_its_name(self) -> Left | None:
-        """Return why the file is not taken, as far as its name tells; None where nothing is wrong with it."""
+        """Return why the file is left because of its name; None where its name is fine."""
         if why := why_not_kept(self.name):
             return self.is_blocked(why)
         return self.waits_as_an_upload() if self.is_perhaps_an_upload else None
 
     def waits_as_an_upload(self) -> Left:
-        """Return that the file is left since it may still be uploaded."""
+        """Return the file as left because its upload may be unfinished."""
         return self.waits(
-            f"its ending may be one of an upload that is not at its end; rename it once it is whole, or "
+            f"its ending may be that of an unfinished upload; rename it once it is whole, or "
             f"remove it: after {UPLOAD_RESTS_S / 3600:g} h without a change it is quarantined"
         )
 
     def waits(self, why: str) -> Left:
-        """Return that a later run takes the file, and why."""
+        """Return the file as left for a later run, and why."""
         return Left(self.printable_name, why, "waiting")
 
     def is_blocked(self, why: str) -> Left:
-        """Return that no run can take the file until something is done, and why."""
+        """Return the file as left until an operator acts, and why."""
         return Left(self.printable_name, why, "blocked")
 
 
 def why_passed_over(name: str) -> str | None:
-    """Return why a file or folder of this name (without a path) is not looked at, None where it is."""
+    """Return why a file or folder of this name (without a path) is ignored, None where it is not."""
     lower = name.lower()
     if lower in _LITTER:
-        return "the operating system's, no intents"
+        return "it belongs to the operating system and holds no intents"
     if name.startswith((".", "_")):
-        return "a name that starts with . or _ says that it is not to be taken"
+        return "a name that starts with . or _ marks a file that is not to be taken"
     if lower.endswith(_UNFINISHED_ENDINGS) or name.startswith(_UNFINISHED_BEGINNINGS):
-        return "its name is one of files that are still written; rename it once it is whole"
+        return "its name is that of a file that is still being written; rename it once it is whole"
     return None
 
 
 def why_not_kept(name: str) -> str | None:
-    """Return why a file of this name (with its path) can't be kept as it is named, None where it can."""
+    """Return why a file can't be kept under this name (with its path), None where it can."""
     try:
         last = name.rpartition("/")[2].encode()
         name.encode()
@@ -147,12 +147,12 @@ def why_not_kept(name: str) -> str | None:
 
 
 def hash_of(content: bytes) -> str:
-    """Return the short content hash that names of kept files carry."""
+    """Return the short content hash for names of kept files."""
     return hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]
 
 
 def name_with_hash(name: str, digest: str) -> str:
-    """Put a content hash into a file name, before its endings, unless it is there: ``a.<hash>.csv.gz``."""
+    """Return a file name with a content hash before its endings, added once: ``a.<hash>.csv.gz``."""
     path = PurePosixPath(name)
     if f".{digest}." in f"{path.name}.":
         return name

@@ -1,4 +1,4 @@
-"""Finding what lies in the inbox: files that may be taken, and everything else with the reason."""
+"""Finding the files in the inbox that may be taken, and everything else with the reason to leave it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Found:
-    """Regular files by name, and what is left; ``is_complete`` where every folder could be listed."""
+    """Regular files by name, and what is left; ``is_complete``: every folder could be listed."""
 
     files: list[Dropped]
     left: list[Left]
@@ -32,9 +32,9 @@ class Found:
 
 
 def find(root: Path, *, max_depth: int) -> Found:
-    """Return what lies in an inbox, down to ``max_depth`` folders below it. Never raises ``OSError``.
+    """Return the content of an inbox, down to ``max_depth`` folders below it. Never raises ``OSError``.
 
-    An inbox that isn't there yet is empty; anything that can't be listed or looked at is named.
+    An inbox that doesn't exist yet is empty; anything that can't be listed or read is reported.
     """
     search = _Search(min(max_depth, DEEPEST))
     try:
@@ -57,7 +57,7 @@ class _Search:
     is_complete: bool = True
 
     def found(self) -> Found:
-        """Return what was found, less files that have a name elsewhere, too."""
+        """Return what was found, without files that also have a name elsewhere."""
         files = []
         for file, status in self.files:
             if status.st_nlink > self.names_of[status.st_dev, status.st_ino]:
@@ -72,7 +72,7 @@ class _Search:
         )
 
     def look_into(self, folder: int, below: str, depth: int) -> None:
-        """Look at everything in an open folder, and close it."""
+        """Collect everything in an open folder, and close it."""
         try:
             with os.scandir(folder) as entries:
                 found = list(entries)
@@ -84,7 +84,7 @@ class _Search:
             os.close(folder)
 
     def cannot_be_listed(self, name: str, error: OSError) -> None:
-        """Name a folder of which it is unknown what it holds."""
+        """Report a folder whose content is unknown."""
         self.is_complete = False
         self._leave(
             name,

@@ -1,7 +1,7 @@
-"""Opening what lies in the inbox: by descriptor, folder by folder, so that no link is ever followed.
+"""Opening files in the inbox by descriptor, folder by folder, so that no link is ever followed.
 
-Strategies of other users write into the inbox. A name that is looked at and then used can be something else
-by then, so each step names one entry of a folder that is open already. The inbox itself may be a link.
+Strategies of other users write into the inbox. A name that is checked and then used may have been replaced in
+between, so each step names one entry of a folder that is already open. The inbox itself may be a link.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 DEEPEST = 200
-"""Folders below each other that are open at the same time, whatever the setting says."""
+"""The most nested folders that are open at the same time, whatever the setting."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-"""No link is followed, and a pipe or device that was put in a file's place is not waited for."""
+"""No link is followed, and a pipe or device in a file's place does not block."""
 
 
 @contextmanager
 def folder_of(root: Path, name: str) -> Iterator[int]:
-    """Open the folder that a file lies in. Raises ``OSError`` where a part of the way is a link."""
+    """Yield the open folder of a file. Raises ``OSError`` where a part of the path is a link."""
     descriptor = os.open(root, _FOLDER)
     try:
         for part in name.split("/")[:-1]:
@@ -43,7 +43,7 @@ def open_folder(name: str, *, within: int) -> int:
 
 @contextmanager
 def opened_file(name: str, *, within: int) -> Iterator[int]:
-    """Open a file of an open folder for reading. Raises ``OSError``, also for a link."""
+    """Yield a file of an open folder, opened for reading. Raises ``OSError``, also for a link."""
     descriptor = os.open(name, _FILE, dir_fd=within)
     try:
         yield descriptor
@@ -52,12 +52,12 @@ def opened_file(name: str, *, within: int) -> Iterator[int]:
 
 
 def status_of(name: str, *, within: int) -> os.stat_result:
-    """Return what an entry of an open folder is, of a link the link itself. Raises ``OSError``."""
+    """Return the status of an entry of an open folder, for a link that of the link. Raises ``OSError``."""
     return os.stat(name, dir_fd=within, follow_symlinks=False)
 
 
 def can_be_removed(status: os.stat_result, *, within: int) -> bool:
-    """Return whether this process may remove a file from an open folder, as far as permissions tell."""
+    """Return whether this process may remove a file from an open folder, by its permissions."""
     if not os.access(".", os.W_OK | os.X_OK, dir_fd=within, effective_ids=True):
         return False
     folder = os.fstat(within)
@@ -67,11 +67,11 @@ def can_be_removed(status: os.stat_result, *, within: int) -> bool:
 
 @contextmanager
 def without_writers(descriptor: int) -> Iterator[bool | None]:
-    """Keep new writers of an open file waiting until the block ends; hand out whether there is none.
+    """Hold off new writers of an open file until the block ends; yield whether it has no writer.
 
-    None where the system can't tell: it does where this process owns the file or may take a lease on it,
-    and the file system knows leases. A writer that comes meanwhile is held up by the kernel. Its signal is
-    made one that is ignored by default: SIGIO would end the process.
+    Yield None where that is unknown: the system reports it only where this process owns the file or may
+    take a lease on it, and the file system has leases. The kernel blocks a writer that comes meanwhile. Its
+    signal is set to one that is ignored by default: SIGIO would end the process.
     """
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)

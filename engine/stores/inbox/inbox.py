@@ -1,4 +1,4 @@
-"""The inbox: where strategies drop files, and how files leave it without one ever being lost."""
+"""The inbox: where strategies drop files, and how files are removed without losing any."""
 
 from __future__ import annotations
 
@@ -32,47 +32,47 @@ __all__ = ["Dropped", "Found", "Inbox", "Left", "Reading", "check_name", "drop_f
 
 @dataclass(frozen=True)
 class Inbox:
-    """A folder with any sub-folders, into which strategies write, also those of other users.
+    """A folder with sub-folders, into which strategies write, also those of other users.
 
-    No link in it is followed, and no file that can't be listed, read or removed stops anything: it is named.
+    No link in it is followed. A file that can't be listed, read or removed is reported and stops nothing.
     """
 
     root: Path
 
     def find(self, *, max_depth: int = DEFAULT_INTAKE.max_depth) -> Found:
-        """Return the regular files that are there, by name, and what is left alone with the reason."""
+        """Return the regular files by name, and everything that is left with the reason."""
         return inbox_finding.find(self.root, max_depth=max_depth)
 
     def read(self, file: Dropped, *, max_bytes: int) -> Reading | Left:
-        """Return a file's content as it was found, or why it is left."""
+        """Return the content of a file that was found, or why the file is left."""
         return inbox_reading.read(self.root, file, max_bytes=max_bytes)
 
     def remove(self, file: Dropped) -> Left | None:
-        """Remove a file that was consumed; return why it still lies there.
+        """Remove a consumed file; return why it is still there, None where it is removed.
 
         A file that was put in its place meanwhile stays. Call ``flush`` before anything depends on it.
         """
         return inbox_removing.take_away(self.root, file)
 
     def move(self, file: Dropped, place: Path) -> Left | None:
-        """Move a file that was consumed unread to a place on its disk; return why it still lies there."""
+        """Move a file that was consumed unread to a place on its disk; return why it is still there."""
         return inbox_removing.take_away(self.root, file, place)
 
     def flush(self, files: Iterable[Dropped]) -> None:
-        """Bring to the disk that files are no longer there."""
+        """Flush the removal of files to the disk."""
         inbox_removing.flush(self.root, files)
 
     def recover(self, *, max_depth: int = DEFAULT_INTAKE.max_depth) -> None:
-        """Put back what a job that died while removing it had moved aside."""
+        """Put back the files that a killed job had moved aside for removal."""
         inbox_removing.recover(self.root, max_depth=max_depth)
 
 
 def drop_file(name: str, content: bytes, inbox: Path, *, modes: Modes = OWNER_ONLY) -> Path:
-    """Put a file into the inbox, whole, under a name that carries its hash, so that it needs no settling.
+    """Put a file into the inbox, whole, under a name with its hash, so that a run takes it without waiting.
 
-    The same content under the same name is one file. What is created of the inbox and in it has the modes
-    that the umask says, since strategies of other users write there; the folder around it has ``modes``.
-    Raises ``UsageError`` for a name that isn't looked at.
+    The same content under the same name is one file. New folders and files of the inbox have the modes of
+    the umask, since strategies of other users write there; the folder around it has ``modes``. Raises
+    ``UsageError`` for a name that the inbox ignores.
     """
     check_name(name)
     path = inbox / name_with_hash(name, hash_of(content))
@@ -81,7 +81,7 @@ def drop_file(name: str, content: bytes, inbox: Path, *, modes: Modes = OWNER_ON
         modes.make_folder(_around(inbox))
         inbox.mkdir(parents=True, exist_ok=True)
         try:
-            with hidden.open("xb") as file:  # never through a link that lies there
+            with hidden.open("xb") as file:  # never through an existing link
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

@@ -18,8 +18,8 @@ CHANGED = "it changed while it was read"
 class Reading:
     """A file's content, None where it is larger than may be read.
 
-    ``has_no_writer``: the system vouches for it that no program has it open for writing. ``ctime_ns``: when
-    the system last changed the file in any way, by its own clock.
+    ``has_no_writer``: the system guarantees that no program has it open for writing. ``ctime_ns``: when the
+    file or its status last changed, by the system's clock.
     """
 
     content: bytes | None
@@ -36,13 +36,13 @@ def read(root: Path, file: Dropped, *, max_bytes: int) -> Reading | Left:
                 return file.waits(CHANGED)
             if not can_be_removed(status, within=folder):
                 return file.is_blocked(
-                    "it could not be removed once it is taken, so it isn't; give this user the right to "
-                    "write to its folder"
+                    "it could not be removed once it is taken, so it is not taken; give this user the right "
+                    "to write to its folder"
                 )
             return _read(file, opened, max_bytes)
     except FileNotFoundError:
-        return file.waits("it went away while it was read")
-    except BlockingIOError:  # by a lease of the writer's, such as a file server takes
+        return file.waits("it was removed while it was read")
+    except BlockingIOError:  # the writer holds a lease, as a file server does
         return file.waits(STILL_WRITTEN)
     except OSError as error:
         return file.is_blocked(f"it can't be read ({error.strerror}); mend its permissions, or its disk")

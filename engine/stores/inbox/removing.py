@@ -1,7 +1,7 @@
-"""Removing consumed files from the inbox, so that a file that comes meanwhile is never lost.
+"""Removing consumed files from the inbox, so that a file that arrives meanwhile is never lost.
 
-A file is moved aside first and looked at then: one that was put in its place meanwhile is put back. A job
-that dies in between leaves it aside, and the next one puts it back or ends the removal.
+A file is first moved aside and then checked: a file that has replaced it meanwhile is put back. A job that is
+killed in between leaves the file aside, and the next job puts it back or completes the removal.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _RENAME_NOREPLACE = 1
 
 
 def take_away(root: Path, file: Dropped, place: Path | None = None) -> Left | None:
-    """Remove a consumed file, or move it to ``place``, which is free; return why it still lies there.
+    """Remove a consumed file, or move it to ``place``, which is free; return why it is still there.
 
-    None also where it is gone, or where another file has taken its place. Never raises ``OSError``.
+    Return None where it is removed or gone, or where another file has replaced it. Never raises ``OSError``.
     """
     try:
         with folder_of(root, file.name) as folder:
@@ -42,13 +42,13 @@ def take_away(root: Path, file: Dropped, place: Path | None = None) -> Left | No
 
 
 def recover(root: Path, *, max_depth: int) -> None:
-    """Put back what a job that died while removing it had moved aside; what can't be, stays aside."""
+    """Put back the files that a killed job had moved aside for removal; those that can't be stay aside."""
     with suppress(OSError):
         _recover(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), min(max_depth, DEEPEST))
 
 
 def flush(root: Path, files: Iterable[Dropped]) -> None:
-    """Bring the removal of files to the disk, each folder once; to be done before the run goes on."""
+    """Flush the removal of files to the disk, each folder once; call it before the run continues."""
     one_of_each_folder = {file.name.rpartition("/")[0]: file for file in files}
     for file in one_of_each_folder.values():
         with suppress(OSError), folder_of(root, file.name) as folder:
@@ -57,7 +57,7 @@ def flush(root: Path, files: Iterable[Dropped]) -> None:
 
 def _take_away(folder: int, file: Dropped, place: Path | None) -> Left | None:
     aside = ASIDE + file.last_name
-    # A job that died in here has left it aside: it must neither come back nor be written over.
+    # A job that was killed here has left the file aside: it must neither return nor be overwritten.
     if _exists(aside, folder):
         is_over, left = _end(folder, file, aside, place)
         if is_over:
@@ -67,13 +67,13 @@ def _take_away(folder: int, file: Dropped, place: Path | None) -> Left | None:
 
 
 def _end(folder: int, file: Dropped, aside: str, place: Path | None) -> tuple[bool, Left | None]:
-    """End the removal of what was moved aside; return whether it was the file, and why it still lies."""
+    """Complete the removal of a file moved aside; return whether it was the file, and why it remains."""
     if Dropped.of(file.name, status_of(aside, within=folder)) != file:
         _put_back(folder, aside)
         return False, None
     if _has_writer(folder, aside):
         _put_back(folder, aside)
-        return True, file.waits(f"{STILL_WRITTEN}; its rows were taken in as they were")
+        return True, file.waits(f"{STILL_WRITTEN}; its rows were taken as they were")
     try:
         if place is None:
             os.unlink(aside, dir_fd=folder)
@@ -89,7 +89,7 @@ def _end(folder: int, file: Dropped, aside: str, place: Path | None) -> tuple[bo
 
 def _why(error: OSError, place: Path | None) -> str:
     if place is None:
-        return f"its rows were taken in and it can't be removed ({error.strerror}); remove it"
+        return f"its rows were taken and it can't be removed ({error.strerror}); remove it"
     if error.errno == errno.EXDEV:
         return f"it can't be moved to {place}, which is another disk; move it there"
     return f"it can't be moved to {place} ({error.strerror}); move it there"
@@ -118,7 +118,7 @@ def _recover(folder: int, levels: int) -> None:
 
 
 def _put_back(folder: int, aside: str) -> None:
-    """Rename a file to its own name, or where that is taken to one like it. Raises ``OSError``."""
+    """Rename a file to its own name, or to that name with a number if it is taken. Raises ``OSError``."""
     name, attempt = aside.removeprefix(ASIDE), 1
     stem, dot, endings = name.partition(".")
     while True:
@@ -132,21 +132,21 @@ def _put_back(folder: int, aside: str) -> None:
 
 
 def _rename_new(folder: int, old: str, new: str) -> None:
-    """Rename a file; raises ``FileExistsError`` where the new name is taken by another one."""
+    """Rename a file. Raises ``FileExistsError`` where another file has the new name."""
     try:
         os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
-        # The same file: put back by a job that died before the next step.
+        # The same file: put back by a job that was killed before the next step.
         if not os.path.samestat(status_of(old, within=folder), status_of(new, within=folder)):
             raise
-    except OSError:  # a second name of another user's file is forbidden, or the file system has none
+    except OSError:  # hard links to another user's file are forbidden, or the file system has none
         _rename_exclusively(folder, old, new)
         return
     os.unlink(old, dir_fd=folder)
 
 
 def _rename_exclusively(folder: int, old: str, new: str) -> None:
-    """Rename by the system's call that never replaces. Raises ``OSError``."""
+    """Rename by the system call that never replaces a file. Raises ``OSError``."""
     call: Callable[..., int] | None = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), old)

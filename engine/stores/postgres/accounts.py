@@ -1,4 +1,4 @@
-"""Which account a name means where accounts are uuids that refer to ``public.broker_accounts``."""
+"""The account that a name means where accounts are uuids that refer to ``public.broker_accounts``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import psycopg
 
 SHOWN_ACCOUNT = "coalesce(nullif(a.label::text, ''), nullif(a.external_account_id::text, ''), {id}::text)"
-"""How an account is shown, whose uuid is ``{id}`` and whose row is ``a``."""
+"""The name to show for an account whose uuid is ``{id}`` and whose row is ``a``."""
 
 MATCHED = """
 WITH wanted AS (SELECT name FROM unnest(%(accounts)s::text[]) AS given (name)),
@@ -31,7 +31,7 @@ _LABELS_SHOWN = 20
 
 
 def account_ids(cursor: psycopg.Cursor[Any], names: Sequence[str]) -> dict[str, str]:
-    """Give the uuid, as text, that each name means. Raises ``Unusable`` for one of no account or several."""
+    """Return the uuid, as text, of each name. Raises ``Unusable`` for a name of no account or of several."""
     query = f"{MATCHED} SELECT name, count(*), min(id::text) FROM named GROUP BY name"
     found = cursor.execute(query, {"accounts": list(names)})
     meant: dict[str, tuple[int, str]] = {name: (accounts, id_) for name, accounts, id_ in found}

@@ -1,6 +1,6 @@
-"""Documents of the engine's own in PostgreSQL: ``public.execution_engine_documents (name, document)``.
+"""The engine's own documents in PostgreSQL: ``public.execution_engine_documents (name, document)``.
 
-What positions are kept in has to know which data folders trade on it, and how far they have come
+The store of positions records which data folders trade on it, and their generation
 (``engine.safety.generations``). The first write makes the table where the role may, as ``init-db`` does.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TABLE = "public.execution_engine_documents"
 CREATE = f"CREATE TABLE IF NOT EXISTS {TABLE} (name text PRIMARY KEY, document text NOT NULL)"
-# Of two that make it at the same time, PostgreSQL refuses one in spite of IF NOT EXISTS.
+# Of two sessions that create the table at once, PostgreSQL refuses one in spite of IF NOT EXISTS.
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('execution-engine init-db'))"
 _IS_THERE = "SELECT to_regclass(%s) IS NOT NULL"
 _READ = f"SELECT document FROM {TABLE} WHERE name = %s"
@@ -32,7 +32,7 @@ def documents_exist(cursor: psycopg.Cursor[Any]) -> bool:
 
 
 def read_document(cursor: psycopg.Cursor[Any], name: str) -> dict[str, Any] | None:
-    """Return the document by that name, None where nothing was ever kept.
+    """Return the document of that name, None where none was ever kept.
 
     Raises ``Unusable`` for one that is no JSON object.
     """

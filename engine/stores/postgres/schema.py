@@ -1,9 +1,9 @@
-"""The tables in PostgreSQL: which of two forms is there, whether it can be used, and making what is missing.
+"""The tables in PostgreSQL: detect which of two forms exists, check it, and create what is missing.
 
-Positions are kept in ``public.broker_positions``, under the accounts' own names (text), or under a uuid that
-refers to ``public.broker_accounts (id, broker, external_account_id, label)``. When an account was last synced
-is kept in ``public.broker_position_syncs``, under the same name or uuid. Documents of the engine's own:
-``engine.stores.postgres.documents``.
+Positions are kept in ``public.broker_positions``, under the accounts' own names (text), or under a uuid
+that refers to ``public.broker_accounts (id, broker, external_account_id, label)``. The mark of an account's
+last sync is kept in ``public.broker_position_syncs``, under the same name or uuid. The engine's own
+documents are those of ``engine.stores.postgres.documents``.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ LEFT JOIN pg_catalog.pg_type AS base ON base.oid = CASE t.typbasetype WHEN 0 THE
 WHERE c.relname IN ('broker_positions', 'broker_accounts', 'broker_position_syncs')
     AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
-# Half of each page is left free: a sync writes all rows anew, and one that finds its place beside its
-# predecessor needs no new entry in the index, which halves what a sync takes.
+# Half of each page is left free: a sync writes all rows anew, and a row that fits beside its predecessor
+# needs no new entry in the index, which halves the time of a sync.
 _CREATE = """
 CREATE TABLE public.broker_positions (
     broker_account_id text NOT NULL,
@@ -60,7 +60,7 @@ CREATE TABLE public.broker_position_syncs (
     open_breaks int NOT NULL
 )
 """
-# What lets ON CONFLICT find a row: unique, over these columns and nothing else, for all rows; none deferred.
+# The index that ON CONFLICT needs: unique, over exactly these columns, for all rows, not deferrable.
 _KEY = """
 SELECT bool_and(i.indimmediate)
 FROM pg_catalog.pg_index AS i
@@ -74,7 +74,7 @@ WHERE i.indrelid = %(table)s::regclass AND i.indisunique AND i.indisvalid
 """
 _ADD_MARKS_KEY = "ALTER TABLE public.broker_position_syncs ADD PRIMARY KEY (broker_account_id)"
 _ADD_KEY = "ALTER TABLE public.broker_positions ADD UNIQUE (broker_account_id, symbol)"
-# Rows that are there already get no updated_at: nobody knows theirs, and now() would pass old ones for fresh.
+# Existing rows get no updated_at: theirs is unknown, and now() would pass old ones off as fresh.
 _ADD_COLUMN = {
     "avg_price": ("ALTER TABLE public.broker_positions ADD COLUMN avg_price numeric",),
     "market_value": ("ALTER TABLE public.broker_positions ADD COLUMN market_value numeric",),
@@ -106,7 +106,7 @@ _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
 @dataclass(frozen=True)
 class Tables:
-    """What is there: the kind of ``broker_positions`` (``pg_class.relkind``, None: absent), and columns.
+    """The existing tables: the kind of ``broker_positions`` (``pg_class.relkind``, None: absent); columns.
 
     ``positions``, ``accounts`` and ``marks`` give each column's type: ``text``, ``uuid``, ``number``,
     ``date``, ``timestamp``, ``timestamptz``, or the name of any other. ``accounts`` is empty where
@@ -125,12 +125,12 @@ class Tables:
 
     @property
     def account_type(self) -> str:
-        """As what an account is kept: ``uuid`` or ``text``."""
+        """The type of an account's column: ``uuid`` or ``text``."""
         return "uuid" if self.by_uuid else "text"
 
 
 def look_up(cursor: psycopg.Cursor[Any]) -> Tables:
-    """Look the tables up in the server's catalog, whatever they are."""
+    """Return the tables from the server's catalog, unchecked."""
     kind: str | None = None
     tables = ("broker_positions", "broker_accounts", "broker_position_syncs")
     columns: dict[str, dict[str, str]] = {table: {} for table in tables}
@@ -143,7 +143,7 @@ def look_up(cursor: psycopg.Cursor[Any]) -> Tables:
 
 
 def usable_tables(cursor: psycopg.Cursor[Any]) -> Tables:
-    """Look the tables up. Raises ``Unusable`` where the engine can't work with them."""
+    """Return the tables. Raises ``Unusable`` where the engine can't use them."""
     tables = look_up(cursor)
     if tables.kind is None:
         raise Unusable(
@@ -155,7 +155,7 @@ def usable_tables(cursor: psycopg.Cursor[Any]) -> Tables:
 
 
 def check_marks(tables: Tables) -> None:
-    """Raise ``Unusable`` where marks of syncs can't be kept as the accounts are."""
+    """Raise ``Unusable`` where the table of sync marks is missing or doesn't fit the accounts."""
     if not tables.marks:
         raise Unusable(
             "there is no table public.broker_position_syncs",
@@ -166,10 +166,10 @@ def check_marks(tables: Tables) -> None:
 
 
 def init_db(server: Server) -> list[str]:
-    """Make what is missing, and give a sentence for each thing done: none where nothing was missing.
+    """Create what is missing, and return a sentence for each change: none where nothing was missing.
 
-    Drops and changes nothing that is there, and does all of it or nothing. Raises ``ConfigurationError``
-    where there is a table that the engine can't use, ``EngineError`` for whatever else goes wrong.
+    Nothing that exists is dropped or changed, and all changes are made or none. Raises ``ConfigurationError``
+    for a table that the engine can't use, ``EngineError`` for any other failure.
     """
 
     def make(cursor: psycopg.Cursor[Any]) -> list[str]:
@@ -239,13 +239,13 @@ def _complete(cursor: psycopg.Cursor[Any], tables: Tables) -> list[str]:
 
 
 def _is_unique(cursor: psycopg.Cursor[Any], table: str, columns: list[str]) -> bool:
-    """Tell whether rows are unique by these columns, which are in order. Raises ``Unusable`` if deferred."""
+    """Return whether rows are unique by these sorted columns. Raises ``Unusable`` if that is deferrable."""
     values = {"table": f"public.{table}", "columns": columns}
     ((immediate,),) = cursor.execute(_KEY, values).fetchall()
     if immediate is False:
         raise Unusable(
             f"the unique constraint ({', '.join(columns)}) of public.{table} is deferrable",
-            remedy="drop it, since no load can work with it, and run init-db again, which adds a plain one.",
+            remedy="drop it, since no load can use it, and run init-db again, which adds a plain one.",
         )
     return bool(immediate)
 
@@ -259,7 +259,7 @@ def _check_kind(tables: Tables) -> None:
 
 
 def _check(tables: Tables) -> None:
-    """Raise ``Unusable`` where the columns that are there can't be worked with."""
+    """Raise ``Unusable`` where the existing columns can't be used."""
     _check_columns("broker_positions", tables.positions, _TYPES, required=_REQUIRED)
     if not tables.by_uuid:
         return

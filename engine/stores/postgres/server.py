@@ -1,7 +1,7 @@
-"""One PostgreSQL server: transactions that are bounded in time, and its errors in words for an operator.
+"""One PostgreSQL server: transactions with a deadline, and its errors worded for an operator.
 
-psycopg is loaded at first use, since a run is short. Nothing that psycopg says about an address is passed on:
-it repeats parts of it, and a part may be the password.
+psycopg is loaded at first use, since a run is short. Its messages about an address are never passed on: they
+repeat parts of it, and a part may be the password.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 APPLICATION = "execution-engine"
 HIDDEN = "****"
-# The server gives up before we do, so that its reason arrives and it doesn't go on working for nobody.
+# The server times out before we do, so that its reason arrives and it doesn't continue abandoned work.
 _STATEMENT_SHARE, _LOCK_SHARE = 0.8, 0.5
 # row_security off: a policy that would hide rows, and make an account look flat, is an error instead.
-# extra_float_digits 3: a double precision column is given to its last digit by any version of the server.
+# extra_float_digits 3: any version of the server returns a double precision column to its last digit.
 _SETTINGS = """
 SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true),
     set_config('row_security', 'off', true), set_config('extra_float_digits', '3', true)
@@ -35,7 +35,7 @@ SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s,
 
 
 class Unusable(Exception):
-    """What the server holds can't be used: why, and in ``remedy`` what to do about it."""
+    """The server's content can't be used: why, and in ``remedy`` what to do."""
 
     def __init__(self, why: str, *, remedy: str) -> None:
         super().__init__(why)
@@ -51,7 +51,7 @@ class Server:
 
     @property
     def place(self) -> str:
-        """Where this is, for people. Holds no secret and never raises."""
+        """Where the server is, for people. Holds no secret and never raises."""
         try:
             known = self.parameters()
         except Exception:
@@ -66,9 +66,9 @@ class Server:
 
     @property
     def address(self) -> str:
-        """What ``url`` says, as key=value and with every secret hidden; nothing of it where it is no address.
+        """``url`` as key=value with every secret hidden; ``****`` where it is no address.
 
-        libpq itself says which of its parameters are secrets, and ``_is_secret`` adds what it forgets.
+        libpq itself marks which of its parameters are secrets, and ``_is_secret`` adds those that it omits.
         """
         from psycopg import pq
         from psycopg.conninfo import make_conninfo
@@ -84,10 +84,10 @@ class Server:
         )
 
     def parameters(self) -> dict[str, str]:
-        """Give the parameters of the connection, with libpq's own defaults and ``PG…`` variables.
+        """Return the parameters of the connection, with libpq's own defaults and ``PG…`` variables.
 
-        Raises ``ConfigurationError`` for an address that libpq can't read, or reads as something that was
-        hardly meant: a password with an unescaped @ or / in it ends up as host, port or database.
+        Raises ``ConfigurationError`` for an address that libpq can't read, or misreads: a password with an
+        unescaped @ or / in it ends up as host, port or database.
         """
         import psycopg
         from psycopg.conninfo import conninfo_to_dict
@@ -105,9 +105,9 @@ class Server:
         return usual | given
 
     def read(self, work: Callable[[psycopg.Cursor[Any]], T]) -> T:
-        """Give what ``work`` gives, in a transaction that writes nothing.
+        """Return the result of ``work`` in a read-only transaction.
 
-        Raises ``DataUnavailable`` for whatever goes wrong, and within ``timeout_s``.
+        Raises ``DataUnavailable`` for any failure, within ``timeout_s``.
         """
 
         def attempt() -> T:
@@ -127,10 +127,10 @@ class Server:
         return within(self.timeout_s, attempt, whose=self.place)
 
     def write(self, work: Callable[[psycopg.Cursor[Any]], T]) -> T:
-        """Give what ``work`` gives, in a transaction that is kept as a whole or not at all.
+        """Return the result of ``work`` in a transaction that is committed as a whole or not at all.
 
-        Raises ``EngineError`` for whatever goes wrong, and within ``timeout_s``; it says whether nothing was
-        kept or nobody knows, which is so where the answer to the commit was lost.
+        Raises ``EngineError`` for any failure, within ``timeout_s``. It says whether nothing was kept or the
+        outcome is unknown, which is so where the answer to the commit was lost.
         """
         commit = _Commit()
 
@@ -145,7 +145,7 @@ class Server:
                     try:
                         connection.commit()
                     except Exception as error:
-                        # On a connection that still stands it is the server's no; else there was no answer.
+                        # On an open connection the server refused; otherwise there was no answer.
                         refused = getattr(error, "sqlstate", None) is not None and not connection.closed
                         raise self._unwritten(
                             self._why(error), self._remedy(error), lost=not refused
@@ -171,7 +171,7 @@ class Server:
         given = self.parameters().get("connect_timeout")
         return psycopg.connect(
             self.url,
-            # libpq's rules: whole seconds, no fewer than 2. What keeps to the bound exactly is within().
+            # libpq's rules: whole seconds, at least 2. The exact bound is that of within().
             connect_timeout=None if given else max(2, math.ceil(self.timeout_s)),
             fallback_application_name=APPLICATION,
             client_encoding="UTF8",
@@ -187,7 +187,7 @@ class Server:
         if lost:
             return EngineError(
                 f"{self.place}: the answer to a commit was lost ({why}). Whether this write was kept isn't "
-                f"known; look, or repeat it, which is safe: {remedy}"
+                f"known; check it, or repeat it, which is safe: {remedy}"
             )
         return EngineError(
             f"{self.place}: can't be written ({why}). Nothing of this write was kept; {remedy}"
@@ -198,8 +198,8 @@ class Server:
 
         text = str(error)
         if isinstance(error, psycopg.Error):
-            said = (error.diag.message_primary, error.diag.message_detail)
-            text = ": ".join(part.rstrip(".") for part in said if part) or _cause(text)
+            parts = (error.diag.message_primary, error.diag.message_detail)
+            text = ": ".join(part.rstrip(".") for part in parts if part) or _cause(text)
         elif not isinstance(error, Unusable):
             text = f"{type(error).__name__}: {text}"
         known = self.parameters()
@@ -221,37 +221,37 @@ class Server:
 
 
 class _Commit:
-    """Settles between a writer that comes to its commit and a caller that gives it up which was first."""
+    """Decides which came first: the writer's commit, or the caller's abandoning of the write."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._begun = self._given_up = False
 
     def begin(self) -> None:
-        """Go ahead with the commit; raises ``EngineError`` where the write was given up."""
+        """Begin the commit. Raises ``EngineError`` where the write was abandoned."""
         with self._lock:
             if self._given_up:
-                raise EngineError("given up before its commit")
+                raise EngineError("abandoned before its commit")
             self._begun = True
 
     def give_up(self) -> bool:
-        """Keep the write from being committed; tell whether it is too late for that."""
+        """Abandon the write; return whether its commit has already begun."""
         with self._lock:
             self._given_up = True
             return self._begun
 
 
 def _cause(text: str) -> str:
-    """Give what libpq found, without the address that it repeats and the question that it asks.
+    """Return the cause in libpq's message, without the address that it repeats.
 
-    It says ``connection to server at …, port … failed: `` and the cause, of each address that a name has.
+    libpq writes ``connection to server at …, port … failed: `` and the cause, for each address of a name.
     """
     causes = re.findall(r"^.*connection to server .* failed: (.*)$", text, re.MULTILINE)
     return "; ".join(dict.fromkeys(causes)) or text
 
 
 def _is_secret(option: Any) -> bool:
-    """Tell whether a parameter may not be shown; libpq itself forgets the keys that SCRAM passes on."""
+    """Return whether a parameter is secret; libpq itself does not mark the keys that SCRAM passes on."""
     return b"*" in option.dispchar or option.keyword.endswith((b"password", b"_key", b"secret"))
 
 
@@ -292,7 +292,7 @@ _POOLER = (
     "transaction (pool_mode in pgbouncer.ini), not by statement."
 )
 _STANDBY = "name the primary in DATABASE_URL, or add target_session_attrs=read-write to it."
-# By SQLSTATE, or by words where there is none: libpq gives none for a connection that was refused.
+# By SQLSTATE, or by text where there is none, as for a connection that libpq could not make.
 _REMEDIES = (
     ("42P01", _INIT),
     ("42703", _INIT),
@@ -300,7 +300,7 @@ _REMEDIES = (
     ("57014", _SLOW),
     ("55P03", _LOCKED),
     ("53300", _TOO_MANY),
-    ("40P01", "run again: two writers had got in each other's way."),
+    ("40P01", "run again: two writers were deadlocked."),
     ("25006", _STANDBY),
     ("too many", _TOO_MANY),
     ("remaining connection slots", _TOO_MANY),
@@ -311,7 +311,7 @@ _REMEDIES = (
     ("no password supplied", "write the password into DATABASE_URL, or keep it in a passfile."),
     (
         "pg_hba.conf",
-        "let the server's pg_hba.conf admit this user, host and database, with the TLS that it asks for.",
+        "let the server's pg_hba.conf admit this user, host and database, with the TLS that it requires.",
     ),
     ("the database system is", "the server is starting, stopping or recovering: wait, and run again."),
     ('database "', "name a database in DATABASE_URL that exists, or create this one."),

@@ -1,9 +1,9 @@
 """Positions in PostgreSQL: ``public.broker_positions``, in either of the two forms of ``schema``.
 
-Rows leave the server as one piece of CSV and enter a frame through pyarrow, without becoming Python objects.
-An account is never pasted into a query. Where accounts are uuids, the name that an intent uses is looked for
-among ids, external ids and labels of ``public.broker_accounts``; one that means no account there, or several,
-is unavailable and never flat. So are two names of one account: each would have the limits to itself.
+Rows leave the server as one CSV value and enter a frame through pyarrow, without becoming Python objects.
+An account is never formatted into a query. Where accounts are uuids, an intent's name is looked up among ids,
+external ids and labels of ``public.broker_accounts``. A name of no account, or of several, is unavailable and
+never flat. So are two names of one account: each would have separate limits.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from engine.text.plain_text import is_plain
 if TYPE_CHECKING:
     import psycopg
 
-# Types of the frames: text (str), number (float64), moment (UTC; on its way as microseconds since 1970).
+# Types of the frames: text (str), number (float64), timestamp (UTC; in transit as microseconds since 1970).
 _POSITIONS = {"broker_account_id": "text", "symbol": "text", "qty": "number"}
-_BOOK = {**_POSITIONS, "avg_price": "number", "market_value": "number", "updated_at": "moment"}
+_BOOK = {**_POSITIONS, "avg_price": "number", "market_value": "number", "updated_at": "timestamp"}
 _BOOK_ORDER = 'ORDER BY broker_account_id COLLATE "C", symbol COLLATE "C"'
 
-_LONGEST_AGE_S = 1e9  # 31 years: as good as none, and far from where the calendar ends
+_LONGEST_AGE_S = 1e9  # 31 years: practically no limit, and far from the end of the calendar
 
-# The rows are given under the name that was asked for, whatever the column's own idea of equality is. A row
-# without an account could be anybody's: it is handed on as it is, and so is each name that wasn't asked for
-# and may look like one that was (``names_alike``). Of an account whose sync is stale, no row
-# is given but the one that says so: which symbols it holds by now, nobody knows.
+# Rows are returned under the requested name, whatever the column's collation calls equal. A row without an
+# account could be any account's: it is returned as it is, and so is each name that was not requested and may
+# look like one that was (``names_alike``). An account whose sync is stale has only the row that marks it so:
+# the symbols that it holds by now are unknown.
 _BY_TEXT = """
 WITH wanted AS (SELECT name FROM unnest(%(accounts)s::text[]) AS given (name)),
 stale AS ({stale})
@@ -105,11 +105,11 @@ _ACCOUNT_OF_ROW = SHOWN_ACCOUNT.format(id="held.broker_account_id")
 
 @dataclass(frozen=True)
 class PostgresStore:
-    """Positions in the PostgreSQL database at ``url`` (libpq's URL or key=value form, taken as it is).
+    """Positions in the PostgreSQL database at ``url`` (libpq's URL or key=value form, used unchanged).
 
     Each call makes a connection of its own, so that a store may be shared by threads, and ends within
     ``timeout_s``, whatever the server does. Raises ``DataUnavailable`` for reading, ``EngineError`` for
-    writing, and ``ConfigurationError`` for a ``url`` that isn't one.
+    writing, and ``ConfigurationError`` for an invalid ``url``.
     """
 
     url: str = field(repr=False)
@@ -122,18 +122,18 @@ class PostgresStore:
 
     @property
     def server(self) -> Server:
-        """The server, for what isn't about positions."""
+        """The server, for calls that are not about positions."""
         return Server(self.url, self.timeout_s)
 
     def positions(
         self, accounts: Sequence[str], *, as_of: pd.Timestamp, max_age_s: float | None = None
     ) -> pd.DataFrame:
-        """Give the positions of ``accounts``: ``broker_account_id, symbol, qty`` (float64, signed shares).
+        """Return the positions of ``accounts``: ``broker_account_id, symbol, qty`` (float64, signed shares).
 
         ``qty`` is NaN, which is unavailable, where the row was updated at an unknown time, or more than
-        ``max_age_s`` away from ``as_of`` (timezone-aware; None: any age will do). An account that
-        ``broker_accounts`` doesn't know, or knows several of, has one row without a symbol; so has one whose
-        latest sync was more than ``max_age_s`` away. Without the table of syncs each row speaks for itself.
+        ``max_age_s`` away from ``as_of`` (timezone-aware; None: any age is accepted). An account of which
+        ``broker_accounts`` has none or several has one row without a symbol; so has one whose latest sync was
+        more than ``max_age_s`` away. Without the table of syncs only the age of each row counts.
         """
         age = timedelta(seconds=_LONGEST_AGE_S if max_age_s is None else min(max_age_s, _LONGEST_AGE_S))
         bounds = {"first": utc_text(as_of - age), "last": utc_text(as_of + age)}
@@ -154,7 +154,7 @@ class PostgresStore:
         return self.server.read(read)
 
     def all_positions(self) -> pd.DataFrame:
-        """Give every position: ``POSITION_COLUMNS``, by account and symbol.
+        """Return every position: ``POSITION_COLUMNS``, by account and symbol.
 
         ``avg_price`` and ``market_value`` are NaN where unknown, ``updated_at`` is in UTC. An account that
         is a uuid is shown by its label, else its external id, else its uuid.
@@ -169,11 +169,11 @@ class PostgresStore:
     def load_positions(
         self, frame: pd.DataFrame, *, updated_at: datetime, replace_accounts: bool = True
     ) -> int:
-        """Write positions, all or none, and give how many.
+        """Write positions, all or none, and return how many.
 
         ``frame``: ``broker_account_id, symbol, qty`` and, where known, ``avg_price, market_value``; one row
-        per account and symbol. It is the whole book of every account that it names, so that symbols which
-        it doesn't name vanish; with ``replace_accounts=False`` they stay. ``updated_at`` is timezone-aware.
+        per account and symbol. It is the whole book of every account that it names, so that other symbols of
+        theirs are removed; with ``replace_accounts=False`` they stay. ``updated_at`` is timezone-aware.
         """
         timestamp = utc_text(updated_at)
         rows = self._rows(frame)
@@ -182,26 +182,26 @@ class PostgresStore:
         )
 
     def keep_book(self, account: str, book: pd.DataFrame, *, mark: SyncMark) -> int:
-        """Make ``book`` the account's whole book and keep the mark, both or neither; give the rows written.
+        """Make ``book`` the account's whole book and keep the mark, both or neither; return the rows written.
 
-        ``book``: ``symbol`` (text), ``qty``, ``avg_price``, ``market_value`` (float64; NaN is unknown, which
-        ``qty`` may not be), one row per symbol. A symbol that is kept and that the book lacks becomes 0,
-        without prices, and its row stays. All rows of the account are of ``mark.synced_at`` then; a mark
-        older than the one kept is refused.
+        ``book``: ``symbol`` (text), ``qty``, ``avg_price``, ``market_value`` (float64; NaN is unknown,
+        which ``qty`` may not be), one row per symbol. A kept symbol that the book lacks becomes 0, without
+        prices, and its row stays. All rows of the account then have ``mark.synced_at``; a mark older than
+        the one kept is refused.
         """
         checked = checked_book(book, account=account, place=self.place)
         utc_text(mark.synced_at)
         return self.server.write(lambda cursor: write_book(cursor, account, checked, mark=mark))
 
     def sync_mark(self, account: str) -> SyncMark | None:
-        """Give the mark of the account's newest sync, None where there never was one.
+        """Return the mark of the account's newest sync, None where there never was one.
 
-        That is so too where the table of syncs is missing, since nothing can have been kept there.
+        It is also None where the table of syncs is missing, since no mark can have been kept.
         """
         return self.server.read(lambda cursor: read_mark(cursor, account))
 
     def agent_document(self, name: str) -> dict[str, Any] | None:
-        """Return a document of the engine's own, None where none was ever kept by that name.
+        """Return a document of the engine, None where none was ever kept under that name.
 
         Raises ``DataUnavailable``, and ``ValueError`` for a name that is not ``[a-z0-9-]{1,64}``.
         """
@@ -213,7 +213,7 @@ class PostgresStore:
     ) -> bool:
         """Keep ``new`` if what is kept is still ``replacing`` (None: nothing); return whether it was.
 
-        ``new`` holds nothing but what JSON can. Raises ``EngineError``, and ``ValueError`` as
+        ``new`` holds only what JSON can. Raises ``EngineError``, and ``ValueError`` as
         ``agent_document`` does.
         """
         checked_agent_document_name(name)
@@ -221,7 +221,7 @@ class PostgresStore:
         return self.server.write(lambda cursor: replace_document(cursor, name, document, replacing=replacing))
 
     def check(self) -> str:
-        """Try the connection and the table, and say in a phrase what is there. Raises ``DataUnavailable``."""
+        """Try connection and table; return a phrase about what was found. Raises ``DataUnavailable``."""
 
         def read(cursor: psycopg.Cursor[Any]) -> str:
             tables = usable_tables(cursor)
@@ -249,13 +249,13 @@ class PostgresStore:
             if qty is None:
                 raise EngineError(
                     f"{self.place}: can't be written (the position of {account} in {symbol} has no qty). "
-                    f"Nothing of this write was kept; give it one, 0 for flat, and load again."
+                    f"Nothing of this write was kept; add one, 0 for flat, and load again."
                 )
         return rows
 
 
 def _judged(found: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
-    """Return the rows as ``judged_rows`` does, which looks only at those that may have to change."""
+    """Return the rows as ``judged_rows`` does, calling it only for those that may have to change."""
     names = found["broker_account_id"]
     plain = {symbol: is_plain(symbol) for symbol in found["symbol"].dropna().unique()}
     is_odd = (names.notna() & ~names.isin(wanted)) | found["symbol"].isin([s for s in plain if not plain[s]])
@@ -272,14 +272,14 @@ def _fresh_qty(tables: Tables) -> str:
     if "updated_at" not in tables.positions:
         raise Unusable(
             "EXEC_POSITIONS_MAX_AGE_S is set and public.broker_positions has no column updated_at",
-            remedy="run `execution-engine init-db`, which adds it, and load the positions anew.",
+            remedy="run `execution-engine init-db`, which adds it, and load the positions again.",
         )
     first, last = (as_kept(tables, f"%({name})s") for name in ("first", "last"))
     return f"CASE WHEN held.updated_at BETWEEN {first} AND {last} THEN held.qty END"
 
 
 def _stale(tables: Tables) -> str:
-    """Give the query for the names of accounts whose sync is stale; none is where no mark can be kept."""
+    """Return the query for the names of accounts whose sync is stale; none is without a table of marks."""
     if not tables.marks:
         return _NONE_STALE
     check_marks(tables)
@@ -306,10 +306,10 @@ def _all_positions_query(tables: Tables) -> str:
 def _queried(
     cursor: psycopg.Cursor[Any], query: str, values: dict[str, Any], types: dict[str, str], *, order: str = ""
 ) -> pd.DataFrame:
-    """Give a query's rows as a frame.
+    """Return a query's rows as a frame.
 
-    The server makes one value of CSV of them: COPY, which hands them on one by one, takes twice the time.
-    Text is quoted and NULL is not, so that an empty text and none stay apart.
+    The server makes one CSV value of them: COPY, which sends them one by one, takes twice the time. Text is
+    quoted and NULL is not, so that empty text differs from NULL.
     """
     cells = [
         f"""coalesce('"' || replace({name}, '"', '""') || '"', '')"""
@@ -318,7 +318,7 @@ def _queried(
         for name, kind in types.items()
     ]
     line = " || ',' || ".join(cells)
-    # The last line too ends with a newline: without one pyarrow 26 takes an empty last cell for a quoted one.
+    # The last line needs a newline as well: without one pyarrow 26 reads an empty last cell as a quoted one.
     cursor.execute(f"SELECT string_agg({line} || E'\\n', '' {order}) FROM ({query}) AS found", values)
     reply = cursor.pgresult
     if reply is None:
@@ -330,10 +330,10 @@ def _frame(rows: bytes, types: dict[str, str]) -> pd.DataFrame:
     import pyarrow as pa
     from pyarrow import csv
 
-    kinds = {"text": pa.string(), "number": pa.float64(), "moment": pa.int64()}
+    kinds = {"text": pa.string(), "number": pa.float64(), "timestamp": pa.int64()}
     schema = pa.schema([(name, kinds[kind]) for name, kind in types.items()])
     table = schema.empty_table()
-    if rows:  # pyarrow takes no columns from an empty file, be they named or not
+    if rows:  # pyarrow reads no columns from an empty file, even where they are named
         table = csv.read_csv(
             pa.BufferReader(rows),
             read_options=csv.ReadOptions(column_names=schema.names, use_threads=False),
@@ -345,7 +345,7 @@ def _frame(rows: bytes, types: dict[str, str]) -> pd.DataFrame:
                 quoted_strings_can_be_null=False,
             ),
         )
-    kinds["moment"] = pa.timestamp("us", tz="UTC")
+    kinds["timestamp"] = pa.timestamp("us", tz="UTC")
     frame: pd.DataFrame = table.cast(pa.schema([(n, kinds[kind]) for n, kind in types.items()])).to_pandas()
     return frame
 

@@ -1,7 +1,7 @@
 """Writing positions into PostgreSQL: a file's, or the whole book of an account with the mark of its sync.
 
 Rows go to the server by COPY into a temporary table and from there into ``public.broker_positions``, within
-the transaction of the cursor that is handed in; what came of it is read back.
+the transaction of the cursor that is passed in; then they are read back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CREATE TEMPORARY TABLE loading (
     avg_price numeric, market_value numeric
 ) ON COMMIT DROP
 """
-# Two loads of one account, each blind to what the other hasn't committed, would leave a mixture of both.
+# Two loads of one account that don't see each other's uncommitted rows would leave a mixture of both.
 _ONE_LOAD_AT_A_TIME = "LOCK TABLE public.broker_positions IN SHARE ROW EXCLUSIVE MODE"
 _DELETE = """
 DELETE FROM public.broker_positions AS held
@@ -46,8 +46,8 @@ ON CONFLICT (broker_account_id, symbol) DO UPDATE SET
     qty = excluded.qty, avg_price = excluded.avg_price, market_value = excluded.market_value,
     updated_at = excluded.updated_at, raw = excluded.raw
 """
-# Nearly all rows of a sync are there already: to update them takes half the time of INSERT … ON CONFLICT.
-# What is missing, if anything is, is inserted then.
+# Nearly all rows of a sync exist already: to update them takes half the time of INSERT … ON CONFLICT.
+# Missing rows are inserted afterwards.
 _UPDATE = """
 UPDATE public.broker_positions AS held SET
     qty = new.qty, avg_price = new.avg_price, market_value = new.market_value,
@@ -69,8 +69,8 @@ LEFT JOIN public.broker_positions AS held USING (broker_account_id, symbol)
 WHERE held.qty::text::numeric IS DISTINCT FROM new.qty
 """
 
-# The row of the mark is what syncs of one account wait for each other at; other accounts go on. A load of a
-# file waits too: its lock on the table and the rows that are written here exclude each other.
+# Syncs of one account wait for each other at the row of the mark; other accounts continue. A load of a file
+# waits, too: its lock on the table and the rows written here exclude each other.
 _MARK = """
 INSERT INTO public.broker_position_syncs AS kept
     (broker_account_id, synced_at, trading_date, reconciled_on, open_breaks)
@@ -88,7 +88,7 @@ _OWN_ROWS = {
     "text": "btrim(held.broker_account_id::text, E' \\t\\r\\n') = %(account)s",
     "uuid": "held.broker_account_id = %(account)s",
 }
-"""Which rows are the account's, in the same words as where they are read."""
+"""The condition for the account's rows, the same as where they are read."""
 _VANISHED = """
 UPDATE public.broker_positions AS held
 SET qty = 0, avg_price = NULL, market_value = NULL, updated_at = {timestamp}, raw = NULL
@@ -103,22 +103,22 @@ _NAMELESS = "DELETE FROM public.broker_positions AS held WHERE {own} AND held.sy
 
 
 def utc_text(timestamp: datetime) -> str:
-    """Give a moment as the server reads it, in UTC. Raises ``ValueError`` for one without a zone."""
+    """Return a timestamp as the server reads it, in UTC. Raises ``ValueError`` for one without a zone."""
     if timestamp.tzinfo is None:
         raise ValueError(
-            f"the moment is {timestamp!s}, without a zone. Give it one, such as tz_localize('UTC')."
+            f"the timestamp is {timestamp!s}, without a zone. Add one, such as tz_localize('UTC')."
         )
     return timestamp.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def as_kept(tables: Tables, timestamp: str) -> str:
-    """Give a moment as the table keeps it; a column without a zone is taken to be in UTC."""
+    """Return a timestamp as the table keeps it; a column without a zone counts as UTC."""
     zone = " AT TIME ZONE 'UTC'" if tables.positions.get("updated_at") == "timestamp" else ""
     return f"({timestamp}::timestamptz{zone})"
 
 
 def csv_rows(id_: str, book: pd.DataFrame) -> bytes:
-    """Give a book as CSV: text quoted, also where it is empty, and what is unknown left empty."""
+    """Return a book as CSV: text is quoted, also where it is empty; unknown values are left empty."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -134,7 +134,7 @@ def csv_rows(id_: str, book: pd.DataFrame) -> bytes:
 def load_rows(
     cursor: psycopg.Cursor[Any], rows: Sequence[tuple[Any, ...]], *, timestamp: str, replace_accounts: bool
 ) -> int:
-    """Write rows of ``broker_account_id, symbol, qty, avg_price, market_value``, and give how many."""
+    """Write rows of ``broker_account_id, symbol, qty, avg_price, market_value``, and return how many."""
     tables = usable_tables(cursor)
     written = _under_uuids(cursor, rows) if tables.by_uuid else rows
     cursor.execute(_ONE_LOAD_AT_A_TIME)
@@ -150,7 +150,7 @@ def load_rows(
 
 
 def write_book(cursor: psycopg.Cursor[Any], account: str, book: pd.DataFrame, *, mark: SyncMark) -> int:
-    """Make a checked ``book`` the account's, and keep the mark; give how many rows were written."""
+    """Make a checked ``book`` the account's, and keep the mark; return how many rows were written."""
     tables = usable_tables(cursor)
     check_marks(tables)
     id_ = account_ids(cursor, [account])[account] if tables.by_uuid else account
@@ -166,14 +166,14 @@ def write_book(cursor: psycopg.Cursor[Any], account: str, book: pd.DataFrame, *,
     others = other_forms((symbol for (symbol,) in vanished), book["symbol"].tolist())
     if others:
         cursor.execute(_OTHER_FORMS.format(**formats), own | {"symbols": others})
-    if (None,) in vanished:  # no position has no symbol, and the account would never be available again
+    if (None,) in vanished:  # a row without a symbol would keep the account unavailable for ever
         cursor.execute(_NAMELESS.format(**formats), own)
     _check_kept(cursor)
     return len(book) + len(vanished) - len(others)
 
 
 def read_mark(cursor: psycopg.Cursor[Any], account: str) -> SyncMark | None:
-    """Give the mark of an account, None where there is none or nowhere to keep one."""
+    """Return the mark of an account, None where there is none, or no table for it."""
     tables = usable_tables(cursor)
     if not tables.marks:
         return None
@@ -210,7 +210,7 @@ def _kept_mark(cursor: psycopg.Cursor[Any], id_: str) -> SyncMark | None:
 
 
 def _under_uuids(cursor: psycopg.Cursor[Any], rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Give the rows with each account's uuid in place of its name, which must mean one account."""
+    """Return the rows with each account's uuid in place of its name. Raises ``Unusable``."""
     ids = account_ids(cursor, list(dict.fromkeys(row[0] for row in rows)))
     written: dict[tuple[str, str], tuple[Any, ...]] = {}
     for name, symbol, *numbers in rows:
@@ -225,7 +225,7 @@ def _under_uuids(cursor: psycopg.Cursor[Any], rows: Sequence[tuple[Any, ...]]) -
 
 
 def _check_kept(cursor: psycopg.Cursor[Any]) -> None:
-    """Read back: a column of few decimals rounds without a word, and a trigger may do anything."""
+    """Read the rows back: a column with few decimals rounds silently, and a trigger may do anything."""
     lost = cursor.execute(_NOT_KEPT).fetchone()
     if lost is not None:
         account, symbol, sent, kept = lost

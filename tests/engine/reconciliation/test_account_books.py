@@ -114,7 +114,7 @@ def test_a_difference_of_documents_that_another_program_changed_unnoticed_is_no_
     with desk.connections() as connections:
         answer = sync_all(desk.context(connections=connections), connections, SESSION)["paper"]
     assert isinstance(answer, EngineError)
-    assert "another program has put or deleted ledger documents of account paper" in str(answer)
+    assert "another program has written or deleted ledger documents of account paper" in str(answer)
 
 
 # --- each kind

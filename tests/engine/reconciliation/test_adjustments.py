@@ -124,7 +124,7 @@ def test_lines_may_be_dropped_and_a_spreadsheet_may_have_saved_the_file() -> Non
         ("adjustment_qty", "\u0661", "adjustment_qty is '\u0661'"),
         ("adjustment_qty", "0", "adjustment_qty is '0'; expected what balances a manual_trade"),
         ("broker_order_id", "", "broker_order_id is ''; expected the order of a manual_trade"),
-        ("found_at", "2026-03-16", "found_at is '2026-03-16'; expected a moment with a zone"),
+        ("found_at", "2026-03-16", "found_at is '2026-03-16'; expected a timestamp with a zone"),
         ("found_at", "today", "found_at is 'today'"),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_line_that_says_what_cannot_be_is_refused_with_its_place(
     cells[PROPOSAL_COLUMNS.index(column)] = f'"{value}"'
     said = refused("\n".join([",".join(PROPOSAL_COLUMNS), ",".join(cells)]))
     assert f"breaks.csv:2: {message}" in said
-    assert said.endswith("Nothing was taken in; sync again, and accept the file that it proposes.")
+    assert said.endswith("Nothing was accepted; sync again, and accept the file that it proposes.")
 
 
 @pytest.mark.parametrize("kind", ["unknown_order", "missing_order", "overfilled", "price_differs"])
@@ -159,7 +159,7 @@ def test_a_missing_order_may_be_named_by_its_intent() -> None:
         (proposal([]), "breaks.csv: it proposes nothing"),
         (proposal([found()]) + "paper,SPY\n", "breaks.csv:3: it has 2 cells; expected 11"),
         (proposal([found()]) + 'paper,"SPY\n', "breaks.csv: can't be read as csv"),
-        (proposal([found(), found()]), "breaks.csv:3: it says the same as line 2; drop one of the two"),
+        (proposal([found(), found()]), "breaks.csv:3: it repeats line 2; drop one of the two"),
         (
             proposal([found(), unexplained(ledger_qty=units(11))]),
             "breaks.csv:3: ledger_qty and broker_qty of SPY aren't those of line 2; expected the lines of",
@@ -190,7 +190,7 @@ def test_lines_of_a_ledger_that_has_moved_since_are_refused(now: int) -> None:
         check_against_ledger(read(found()), {("paper", "SPY"): now}, [], "breaks.csv")
     assert str(error.value) == (
         f"breaks.csv: 1 problem:\n  breaks.csv:2: ledger_qty is 10; expected {now // UNITS}, what account "
-        f"paper has in SPY: the ledger has moved since. Nothing was taken in; sync again, and accept the "
+        f"paper has in SPY: the ledger has changed since. Nothing was accepted; sync again, and accept the "
         f"file that it proposes."
     )
 

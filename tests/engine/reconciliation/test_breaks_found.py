@@ -126,8 +126,8 @@ def test_a_late_fill_is_told_of_and_repaired() -> None:
     assert (found.kind, found.is_repaired, found.difference_qty) == ("late_fill", True, units(3))
     assert (found.broker_qty, found.ledger_qty) == (units(13), units(13))
     assert found.said == (
-        "SPY: order own-1 (intent i-1) bought 3 after its run had looked last, the last of it at 2026-03-16 "
-        "12:29:00 UTC; the ledger has it now."
+        "SPY: order own-1 (intent i-1) bought 3 after its run had polled it last, the last of it at "
+        "2026-03-16 12:29:00 UTC; the ledger has it now."
     )
     assert unreconciled([found]).empty
 
@@ -251,7 +251,7 @@ def test_an_order_that_stands_in_the_place_of_ours_is_named_so() -> None:
     stranger = listed("hand-1", order_status="new", raw={"replaces": "own-1"})
     theirs = BrokerBook(positions={}, open_orders=[stranger])
     found = only(compared(theirs, {}, known_orders=frozenset({"own-1"})))
-    assert found.said.endswith("It stands in the place of our order own-1.")
+    assert found.said.endswith("It replaces our order own-1.")
 
 
 def test_an_unknown_order_says_when_it_was_submitted_where_that_alone_is_known() -> None:
@@ -370,7 +370,7 @@ def test_an_average_price_that_differs_is_told_of_with_both() -> None:
     orders = [own(filled_qty=10.0, filled_avg_price=101.2)]
     found = only(compared(theirs, ledger(SPY=10), orders=orders))
     assert (found.kind, found.broker_price, found.ledger_price) == ("price_differs", 101.5, 101.2)
-    assert "filled 10 at 101.5 by the broker's word, at 101.2 by our record" in found.said
+    assert "filled 10 at 101.5 by the broker's report, at 101.2 by our record" in found.said
 
 
 @pytest.mark.parametrize(("ours", "expected"), [(100.00009, []), (100.00011, ["price_differs"])])

@@ -193,7 +193,7 @@ def test_a_job_that_dies_while_it_gathers_tells_nobody_that_it_has_kept_anything
             failed.append(type(error))
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "_came_in", Interrupted(journal._lock))
+        patch.setattr(journal, "_arrived", Interrupted(journal._lock))
         at_once(4, keep)
     assert sorted(kind.__name__ for kind in failed) == ["Killed"] * 4
     journal.keep(interaction(journal.next_number()))

@@ -283,4 +283,4 @@ def test_a_file_without_positions_is_refused_with_the_way_to_say_flat(
     tmp_path: Path, name: str, contents: str
 ) -> None:
     text = refusal(written(tmp_path, name, contents))
-    assert text.startswith(f"{name}: it holds no positions. To say that an account is flat, write a row")
+    assert text.startswith(f"{name}: it holds no positions. If the account is flat, write a row")
