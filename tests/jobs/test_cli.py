@@ -216,7 +216,7 @@ def test_what_is_blocked_in_the_inbox_is_named_by_runs_and_the_status_and_ends_w
     assert status.code == 0
     assert f"b.csv: {why}" in status.told
     assert "Inbox: no file that a run would read" in status.told
-    assert "a.csv.part1: its ending may be one of an upload" in status.told
+    assert "a.csv.part1: its ending may be that of an unfinished upload" in status.told
     assert "done, 2 blocked in the inbox" in status.told
     assert sorted(map(str, cli("status", "--json").json["left"])) == sorted(map(str, said.json["left"]))
 
