@@ -64,7 +64,7 @@ def test_a_key_that_is_missing_is_named_with_the_variable_that_has_it(
     with pytest.raises(ConfigurationError) as error:
         read_accounts(env)
     assert str(error.value).startswith(
-        f"{missing} is not set, and {other} is, which the engine doesn't read."
+        f"{missing} is not set. {other} is set, but the engine doesn't read it."
     )
 
 
@@ -73,7 +73,7 @@ KEYS = {"ALPACA_API_KEY": "PKA", "ALPACA_SECRET_KEY": "s"}
 
 @pytest.mark.parametrize("name", ["APCA_API_BASE_URL", "ALPACA_BASE_URL"])
 def test_another_program_s_host_is_not_overlooked(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"ALPACA_TRADING_HOST is not set, and {name} is"):
+    with pytest.raises(ConfigurationError, match=f"ALPACA_TRADING_HOST is not set. {name} is"):
         read_accounts({**KEYS, name: "https://api.alpaca.markets"})
 
 
