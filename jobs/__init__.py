@@ -1,1 +1,1 @@
-"""The commands: each a thin outside of what the engine does."""
+"""The commands: each a thin layer over the engine."""

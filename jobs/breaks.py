@@ -1,4 +1,4 @@
-"""Breaks between broker and ledger, for a person: what happened, what to do, which file takes it in."""
+"""Breaks between broker and ledger for an operator: what happened, what to do, which file accepts it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.tables import say
 
 
 def print_breaks(breaks: Sequence[Break], proposal: str | None) -> None:
-    """Print what differs between broker and ledger, account by account; ``proposal`` is the file's path."""
+    """Print the differences between broker and ledger; ``proposal`` is the path of the proposal file."""
     for found in breaks:
         if found.is_repaired:
             say(f"Late: {found.said}")
@@ -29,7 +29,7 @@ def print_breaks(breaks: Sequence[Break], proposal: str | None) -> None:
 
 
 def proposed(objects: Objects, still_open: Sequence[Break]) -> str | None:
-    """Give the path of the file that takes the open breaks in; None where there are none."""
+    """Return the path of the file that accepts the open breaks; None without open breaks."""
     key = latest_proposal(objects) if still_open else None
     if key is None:
         return None

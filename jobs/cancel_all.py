@@ -1,4 +1,4 @@
-"""``cancel-all``: withdraw what is open at the broker, wait for the outcome, say what filled on the way."""
+"""``cancel-all``: cancel open orders at the broker, wait for the outcome, report what filled meanwhile."""
 
 from __future__ import annotations
 
@@ -28,27 +28,28 @@ EXIT_OPEN = 4
 _SHOWN = 10
 _AGAIN = "Run `execution-engine cancel-all` again."
 
-_Told = tuple[str, str, str]
+_Strategy = tuple[str, str, str]
+"""Account, client id and strategy of an order."""
 
 
 @dataclass
 class Outcome:
-    """What became of the open orders of all accounts.
+    """The outcomes of the open orders of all accounts.
 
-    ``nobodys``: client ids of open orders that were left, since nobody knows of which strategy they are.
+    ``unknown``: client ids of orders that were left open because their strategy is unknown.
     ``failed``: why accounts could not be asked, by name.
     """
 
     orders: list[Withdrawal] = field(default_factory=list)
     unsure: list[str] = field(default_factory=list)
-    nobodys: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     failed: dict[str, EngineError] = field(default_factory=dict)
 
     def add(self, other: Outcome) -> None:
-        """Take in what became of those of another account."""
+        """Add the outcomes of another account."""
         self.orders += other.orders
         self.unsure += other.unsure
-        self.nobodys += other.nobodys
+        self.unknown += other.unknown
 
     @property
     def exit_code(self) -> int:
@@ -56,14 +57,14 @@ class Outcome:
         if self.failed:
             return 1
         is_open = any(not one.is_over for one in self.orders)
-        return EXIT_OPEN if is_open or self.unsure or self.nobodys else 0
+        return EXIT_OPEN if is_open or self.unsure or self.unknown else 0
 
 
 def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None, as_json: bool) -> int:
-    """Withdraw the open orders that are asked for; gives the exit code: 4 where one isn't over yet.
+    """Cancel the open orders that match; return the exit code: 4 where one is not terminal yet.
 
-    SIGTERM and the first Ctrl-C end the wait; what is known by then is told. Raises what is wrong with the
-    only account; with several, the others are withdrawn all the same.
+    SIGTERM and the first Ctrl-C end the wait; what is known by then is printed. Raises the error of the only
+    account; with several accounts, one that fails does not stop the others.
     """
     setup = read_setup()
     stopping = termination_asked(also_ctrl_c=True)
@@ -73,14 +74,14 @@ def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None,
     if as_json:
         print_json(_record(outcome))
     else:
-        tell(outcome)
+        _print(outcome)
     return outcome.exit_code
 
 
 def _withdrawn_everywhere(wanted: _Wanted, accesses: Sequence[Access]) -> Outcome:
-    """Withdraw at all accounts at the same time: one that hangs must not leave others open meanwhile.
+    """Cancel at all accounts at the same time: one that hangs must not keep the others open.
 
-    Raises what is wrong with the only account, and ``ConfigurationError``.
+    Raises the error of the only account, and ``ConfigurationError``.
     """
     if len(accesses) == 1:
         return wanted.withdrawn(accesses[0])
@@ -99,7 +100,7 @@ def _withdrawn_everywhere(wanted: _Wanted, accesses: Sequence[Access]) -> Outcom
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Which orders are to be withdrawn: of a symbol, of a strategy, or all; of a filled entry, its exits."""
+    """Which orders to cancel: of a symbol, of a strategy, or all; of a filled entry, its exits."""
 
     setup: Setup
     symbol: str | None
@@ -107,32 +108,34 @@ class _Wanted:
     stopping: Callable[[], bool]
 
     def withdrawn(self, access: Access) -> Outcome:
-        """Withdraw those of an account; gives what became of them."""
+        """Cancel those of an account; return their outcomes."""
         log = EventLog()
-        whose = _Whose(self.setup.objects, access.account, log)
+        strategies = _Strategies(self.setup.objects, access.account, log)
         done = Withdrawing(
             broker=access.broker,
-            choose=lambda entries: self._chosen(entries, whose),
+            choose=lambda entries: self._chosen(entries, strategies),
             stopping=self.stopping,
             asking=lambda order: _log_asking(log, order),
             patience=RetryPolicy(broker_wait_s=self.setup.settings.broker_wait_s),
         ).withdraw(wait_s=self.setup.settings.settle_s)
         _log_outcome(log, done)
         return Outcome(
-            orders=list(done.orders), unsure=[*filter(None, [done.unsure])], nobodys=sorted(whose.unknown)
+            orders=list(done.orders),
+            unsure=[*filter(None, [done.unsure])],
+            unknown=sorted(strategies.unknown),
         )
 
-    def _chosen(self, entries: Sequence[BrokerOrder], whose: _Whose) -> list[BrokerOrder]:
+    def _chosen(self, entries: Sequence[BrokerOrder], strategies: _Strategies) -> list[BrokerOrder]:
         if self.symbol is not None:
             entries = [entry for entry in entries if canonical_symbol(entry.symbol) == self.symbol]
         if self.strategy is not None:
-            whose.learn(entries)
-            entries = [entry for entry in entries if whose.known.get(entry.client_order_id) == self.strategy]
+            strategies.learn(entries)
+            entries = [one for one in entries if strategies.known.get(one.client_order_id) == self.strategy]
         return [order for entry in entries for order in _to_withdraw(entry)]
 
 
-class _Whose:
-    """Of which strategies an account's open orders are, as far as the data folder knows: by client id."""
+class _Strategies:
+    """The strategies of an account's open orders by client id, as far as the data folder knows them."""
 
     def __init__(self, objects: Objects, account: str, log: EventLog) -> None:
         self._objects, self._account, self._log = objects, account, log
@@ -140,27 +143,29 @@ class _Whose:
         self.unknown: set[str] = set()
 
     def learn(self, entries: Sequence[BrokerOrder]) -> None:
-        """Look for the strategies of open orders: in the runs that are not over, and in what others left."""
+        """Look up the strategies of open orders in unfinished runs, and in what other runs left open."""
         listed = {entry.client_order_id for entry in entries}
         new = listed - self.known.keys()
         if new:
-            for account, client_id, strategy in self._told(new):
+            for account, client_id, strategy in self._strategies(new):
                 if self._account in {"", account}:
                     self.known.setdefault(client_id, strategy)
         self.unknown = listed - self.known.keys()
 
-    def _told(self, ids: Collection[str]) -> Iterator[_Told]:
-        """Give account, client id and strategy of orders; what can't be read prevents no cancel."""
+    def _strategies(self, ids: Collection[str]) -> Iterator[_Strategy]:
+        """Yield the strategies of orders; a record that can't be read prevents no cancel."""
         try:
-            for folder in RunFolders(self._objects).unfinished():  # first: when it ends, it is in the others
+            for folder in RunFolders(
+                self._objects
+            ).unfinished():  # first: a run that ends meanwhile is found below
                 yield from _in_batch(folder, ids)
             yield from _left_by_runs(self._objects)
         except EngineError as error:
-            message = f"of which strategies orders are can't be told: {error}"
+            message = f"the strategies of open orders can't be read from the record: {error}"
             self._log.event("record_unreadable", message, severity="ERROR")
 
 
-def _in_batch(folder: RunFolder, ids: Collection[str]) -> Iterator[_Told]:
+def _in_batch(folder: RunFolder, ids: Collection[str]) -> Iterator[_Strategy]:
     if folder.start["mode"] != "live" or BATCH not in folder.names():
         return
     batch = folder.table(BATCH, ["broker_account_id", "client_intent_id", "strategy_id"])
@@ -169,7 +174,7 @@ def _in_batch(folder: RunFolder, ids: Collection[str]) -> Iterator[_Told]:
         yield row["broker_account_id"], row["client_intent_id"], row["strategy_id"]
 
 
-def _left_by_runs(objects: Objects) -> Iterator[_Told]:
+def _left_by_runs(objects: Objects) -> Iterator[_Strategy]:
     for left in left_open(objects):
         for one in left.orders:
             yield left.account, str(one.intent.client_intent_id), one.intent.strategy_id
@@ -178,7 +183,7 @@ def _left_by_runs(objects: Objects) -> Iterator[_Told]:
 def _log_asking(log: EventLog, order: BrokerOrder) -> None:
     log.event(
         "cancel_requested",
-        f"{order.side} {order.symbol}, order {order.broker_order_id}, is withdrawn",
+        f"{order.side} {order.symbol}, order {order.broker_order_id}: cancel requested",
         intent_id=order.client_order_id,
         broker_order_id=order.broker_order_id,
     )
@@ -194,8 +199,7 @@ def _log_outcome(log: EventLog, done: Withdrawals) -> None:
         )
 
 
-def tell(outcome: Outcome) -> None:
-    """Print what became of the orders that were to be withdrawn."""
+def _print(outcome: Outcome) -> None:
     rows = [(one.before.client_order_id, _order(one.before), _outcome(one)) for one in outcome.orders]
     if rows:
         print_table("Withdrawn", ("intent", "order", "outcome"), rows)
@@ -205,27 +209,30 @@ def tell(outcome: Outcome) -> None:
         say(f"{len(still)} of {len(rows)} ARE STILL OPEN. {_AGAIN}", color="red")
     elif rows:
         closed = "The order is closed" if len(rows) == 1 else f"All {len(rows)} orders are closed"
-        say(f"{closed}. What filled is booked by the next `execution-engine sync` or live run.")
-    elif not (outcome.unsure or outcome.nobodys or outcome.failed):
+        say(f"{closed}. The next `execution-engine sync` or live run books what filled.")
+    elif not (outcome.unsure or outcome.unknown or outcome.failed):
         say("No such order is open at the broker.")
     for why in outcome.unsure:
         say(f"There may be more: {why}. {_AGAIN}", color="red")
-    if outcome.nobodys:
-        say(_about_nobodys(outcome.nobodys), color="red")
+    if outcome.unknown:
+        say(_strategy_unknown(outcome.unknown), color="red")
     for account, error in outcome.failed.items():
-        say(f"Account {account} WAS NOT ASKED to the end: {error} {_AGAIN}", color="red")
+        say(
+            f"Account {account} WAS NOT ASKED TO THE END, and orders may be open: {error} {_AGAIN}",
+            color="red",
+        )
 
 
-def _about_nobodys(ids: Sequence[str]) -> str:
+def _strategy_unknown(ids: Sequence[str]) -> str:
     shown = ", ".join(ids[:_SHOWN]) + (" …" if len(ids) > _SHOWN else "")
     return (
-        f"{len(ids)} STAYED OPEN, because nobody here knows of which strategy: {shown}. Look whose they are; "
-        f"`execution-engine cancel-all --symbol …` withdraws them, whoever sent them."
+        f"{len(ids)} STAYED OPEN, because their strategy is not in this data folder: {shown}. Find out who "
+        f"sent them; `execution-engine cancel-all --symbol …` withdraws them, whatever their strategy."
     )
 
 
 def _to_withdraw(entry: BrokerOrder) -> list[BrokerOrder]:
-    """Give what is to be cancelled of a group: the entry, which takes its exits along, or else the exits."""
+    """Return what to cancel of a group: the entry, which cancels its exits too, or else the open exits."""
     return [leg for leg in entry.legs if not leg.is_final] if entry.is_final else [entry]
 
 
@@ -241,8 +248,8 @@ def _order(order: BrokerOrder) -> str:
 
 def _outcome(one: Withdrawal) -> str:
     filled = one.filled_meanwhile_qty
-    told = one.why or one.after.order_status
-    return f"{told}; {number(filled)} filled on the way" if filled > 0 else told
+    status = one.why or one.after.order_status
+    return f"{status}; {number(filled)} filled on the way" if filled > 0 else status
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:
@@ -250,7 +257,7 @@ def _record(outcome: Outcome) -> dict[str, Any]:
         "exit_code": outcome.exit_code,
         "orders": [_order_record(one) for one in outcome.orders],
         "unsure": outcome.unsure,
-        "strategy_unknown": outcome.nobodys,
+        "strategy_unknown": outcome.unknown,
         "failed": {account: str(error) for account, error in outcome.failed.items()},
     }
 

@@ -1,4 +1,4 @@
-"""``check``: what `drop` and the next run would make of files, row by row; nothing is written or sent."""
+"""``check``: how `drop` and the next run would read files, row by row; nothing is written or sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from engine.api.rehearsal import basis, rehearse_collecting, rehearse_deciding
-from engine.context import RunContext
 from engine.errors import UsageError
 from engine.model.schema import FIGURES, INTENT_FIELDS
 from engine.record.run_folder import BATCH, COLLECTED, DECISIONS, INPUTS, RunFolder
@@ -27,20 +26,20 @@ _FIELDS = tuple(field.name for field in INTENT_FIELDS)
 
 @dataclass(frozen=True)
 class Checked:
-    """What a rehearsal found: its folder, and the files that are not in it, each with the reason.
+    """The result of a rehearsal: its folder, and the files that are not in it, each with the reason.
 
-    ``said_as``: how the command line calls a file, by its name in the record. ``basis``: what the verdicts
-    rest on, empty where none were asked for.
+    ``shown_as``: a file's name on the command line, by its name in the record. ``basis``: what the verdicts
+    rest on; empty without verdicts.
     """
 
     folder: RunFolder
-    said_as: Mapping[str, str]
+    shown_as: Mapping[str, str]
     failed: list[dict[str, str]]
     basis: list[str]
 
     @property
     def exit_code(self) -> int:
-        """2 where a file could not be looked at, 4 where a row would be refused, else 0."""
+        """2 where a file could not be read, 4 where a row would be refused, else 0."""
         if self.failed:
             return EXIT_USAGE
         is_refused = self.folder.json(COLLECTED)["rows"]["quarantined"] > 0
@@ -52,7 +51,7 @@ class Checked:
 
 
 def check(files: Sequence[str], *, kind: str, against_limits: bool, as_json: bool) -> int:
-    """Print what would become of the rows of files; return the exit code."""
+    """Print what a run would do with each row; return the exit code."""
     setup = read_setup()
     checked = _checked(setup, files, kind=kind, against_limits=against_limits)
     if as_json:
@@ -66,18 +65,18 @@ def check(files: Sequence[str], *, kind: str, against_limits: bool, as_json: boo
 
 def _checked(setup: Setup, files: Sequence[str], *, kind: str, against_limits: bool) -> Checked:
     given, failed = _read(setup, files, kind=kind)
-    context = _world(setup)
+    context = setup.context(progress=lambda *_: None, stopping=lambda: False)
     contents = [(one.name, one.content) for one in given]
     folder, names = rehearse_collecting(contents, setup.settings, setup.config, context)
-    said_as = dict(zip(names, (one.said for one in given), strict=True))
+    shown_as = dict(zip(names, (one.shown_as for one in given), strict=True))
     failed += [
-        {"file": said_as.get(left["name"], left["name"]), "why": left["why"]}
+        {"file": shown_as.get(left["name"], left["name"]), "why": left["why"]}
         for left in folder.json(COLLECTED)["left"]
     ]
     if against_limits:
         rehearse_deciding(folder, context)
     rests_on = basis(folder, setup.stores.positions) if against_limits else []
-    return Checked(folder, said_as, failed, rests_on)
+    return Checked(folder, shown_as, failed, rests_on)
 
 
 def _read(setup: Setup, files: Sequence[str], *, kind: str) -> tuple[list[Given], list[dict[str, str]]]:
@@ -90,17 +89,13 @@ def _read(setup: Setup, files: Sequence[str], *, kind: str) -> tuple[list[Given]
     return given, failed
 
 
-def _world(setup: Setup) -> RunContext:
-    return setup.context(progress=lambda *_: None, stopping=lambda: False)
-
-
 def _record(checked: Checked) -> dict[str, Any]:
     folder, collected = checked.folder, checked.folder.json(COLLECTED)
     body = {
         "exit_code": checked.exit_code,
         "trading_date": folder.trading_date.isoformat(),
         "files": [
-            {"file": checked.said_as[file["name"]], "name": file["name"], **{n: file[n] for n in _COUNTS}}
+            {"file": checked.shown_as[file["name"]], "name": file["name"], **{n: file[n] for n in _COUNTS}}
             for file in collected["files"]
         ],
         "rows": collected["rows"],
@@ -114,14 +109,14 @@ def _record(checked: Checked) -> dict[str, Any]:
 
 
 def _rows(folder: RunFolder, *, at_most: int | None) -> list[dict[str, Any]]:
-    """Return the intents that would be batched, in their order, with their verdicts where there are any."""
+    """Return the intents that would be batched, in order, with any verdicts."""
     places = range(folder.table(BATCH, ["source_row"]).num_rows)
     return recorded.rows_so_far(folder, places[:at_most])
 
 
 def _intent(row: Mapping[str, Any]) -> dict[str, Any]:
-    said = {name: row[name] for name in _FIELDS if row[name] is not None}
-    return {"file": row["source_file"], "row": row["source_row"], **said}
+    fields = {name: row[name] for name in _FIELDS if row[name] is not None}
+    return {"file": row["source_file"], "row": row["source_row"], **fields}
 
 
 def _limits(checked: Checked) -> dict[str, Any]:
@@ -152,7 +147,7 @@ def _print(checked: Checked) -> None:
     say()
     say(f"Check · session {folder.trading_date} · nothing is written, nothing is sent", bold=True)
     if collected["files"]:
-        rows = [(checked.said_as[file["name"]], *(file[n] for n in _COUNTS)) for file in collected["files"]]
+        rows = [(checked.shown_as[file["name"]], *(file[n] for n in _COUNTS)) for file in collected["files"]]
         print_table("What would come in", ("file", *_COUNTS), rows, right=_COUNTS)
     if collected["rows"]["batched"]:
         _print_intents(checked)
@@ -200,7 +195,7 @@ def _print_end(checked: Checked, rows: Mapping[str, int]) -> None:
     if checked.basis:
         inputs = checked.folder.json(INPUTS)
         as_of = recorded.context(checked.folder)["as_of"]
-        say(f"The verdicts are of {timestamp(as_of)}, not of the next run.")
+        say(f"The verdicts are as of {timestamp(as_of)}; the next run may decide otherwise.")
         for line in checked.basis:
             say(line)
         if inputs["kill_switch"]:

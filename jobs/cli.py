@@ -1,4 +1,4 @@
-"""The command line. Each command is imported when it is called: the job is short, and so is its start."""
+"""The command line. Each command is imported when it is called, which keeps the start short."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobs.cli_books import JSON as _JSON
 from jobs.ending import as_a_process
 from jobs.options import Folder
 
-_SLOT = click.option("--slot", default="adhoc", show_default=True, help="The scheduled time's name.")
+_SLOT = click.option("--slot", default="adhoc", show_default=True, help="The name of the scheduled time.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,8 +42,8 @@ def cli() -> None:
 def drop(files: tuple[str, ...], kind: str, *, as_json: bool) -> None:
     """Put intent FILES, or standard input (-), into the inbox, whole.
 
-    A file that can't be dropped is named with the reason, and the others are dropped all the same. Exits with
-    2 where one was refused, with 1 where the inbox could not be written.
+    A file that can't be dropped is named with the reason; the others are dropped. Exits with 2 where one was
+    refused, with 1 where the inbox could not be written.
     """
     from jobs.drop import drop as command
 
@@ -57,7 +57,7 @@ def drop(files: tuple[str, ...], kind: str, *, as_json: bool) -> None:
 @click.option("--against-limits", is_flag=True, help="Also judge the rows, as of now; no broker is asked.")
 @_JSON
 def check(files: tuple[str, ...], kind: str, *, against_limits: bool, as_json: bool) -> None:
-    """Show what `drop` and the next run would make of FILES, or of standard input (-), row by row.
+    """Show how `drop` and the next run would read FILES, or standard input (-), row by row.
 
     Nothing is written and nothing is sent. Exits with 0 where every row would be taken (a known one counts as
     taken), with 4 where one would be quarantined or, with --against-limits, refused, with 2 where a file
@@ -72,7 +72,7 @@ def check(files: tuple[str, ...], kind: str, *, against_limits: bool, as_json: b
 @_SLOT
 @_JSON
 def collect(*, slot: str, as_json: bool) -> None:
-    """Seal what waits in the inbox into a batch; the next `run` decides on it."""
+    """Seal the inbox's files into a batch; the next `run` decides on it."""
     signal.signal(signal.SIGTERM, _ended_before_it_began)
     from jobs.run import collect as command
 
@@ -83,7 +83,7 @@ def collect(*, slot: str, as_json: bool) -> None:
 @_SLOT
 @_JSON
 def run(*, slot: str, as_json: bool) -> None:
-    """Finish what is unfinished, then collect, decide and record a batch of its own."""
+    """Finish unfinished runs, then collect a batch, decide on it, send what is allowed, and record it."""
     signal.signal(signal.SIGTERM, _ended_before_it_began)
     from jobs.run import run as command
 
@@ -93,7 +93,7 @@ def run(*, slot: str, as_json: bool) -> None:
 @cli.command()
 @_JSON
 def sync(*, as_json: bool) -> None:
-    """Bring the broker's positions, and what filled of earlier runs, into the stores; sends nothing."""
+    """Bring the broker's positions and late fills into the stores, and compare; sends nothing."""
     from jobs.sync import sync_stores as command
 
     sys.exit(command(as_json=as_json))
@@ -111,12 +111,12 @@ def status(*, count: int, as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--why", required=True, help="What happened; shown to whoever asks until `recover`.")
+@click.option("--why", required=True, help="What happened; shown by `status` until `recover`.")
 @click.option("--by", help="Who halts; default: user, machine and process.")
-@click.option("--cancel", is_flag=True, help="Withdraw everything that is open at the broker, too.")
+@click.option("--cancel", is_flag=True, help="Also cancel every open order at the broker.")
 @_JSON
 def halt(*, why: str, by: str | None, cancel: bool, as_json: bool) -> None:
-    """Refuse every live run from now on, until `recover`; one at work stops before its next order."""
+    """Refuse every live run until `recover`; a run at work stops before its next order."""
     from jobs.halt import halt as command
 
     sys.exit(command(why=why, by=by, cancel=cancel, as_json=as_json))
@@ -134,14 +134,14 @@ def halt(*, why: str, by: str | None, cancel: bool, as_json: bool) -> None:
     "--account",
     type=trimmed,
     metavar="TEXT",
-    help="Only of this account: the one of the keys, or nothing is done.",
+    help="Only orders of this account; an unknown name is an error.",
 )
 @_JSON
 def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None, as_json: bool) -> None:
-    """Withdraw what is open at the broker, wait for the outcome, say what filled on the way.
+    """Cancel the open orders at the broker, wait for the outcome, and report what filled meanwhile.
 
-    Always possible: neither the kill switch nor the gate stands in its way. Exits with 4 where an order is
-    not over yet.
+    Always possible: neither the kill switch nor the gate prevents it. Exits with 4 where an order is not
+    terminal yet.
     """
     from jobs.cancel_all import cancel_all as command
 
@@ -149,11 +149,11 @@ def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None,
 
 
 @cli.command()
-@click.option("--why", default="recovered by hand", show_default=True, help="What was mended.")
+@click.option("--why", default="recovered by hand", show_default=True, help="What was corrected.")
 @click.option("--by", help="Who recovers; default: user, machine and process.")
 @_JSON
 def recover(*, why: str, by: str | None, as_json: bool) -> None:
-    """End what `halt` began; the next live run still has to earn READY."""
+    """End a halt; the next live run still has to pass its preflight."""
     from jobs.halt import recover as command
 
     sys.exit(command(why=why, by=by, as_json=as_json))
@@ -163,7 +163,7 @@ def recover(*, why: str, by: str | None, as_json: bool) -> None:
 @click.argument("session")
 @_JSON
 def day(session: str, *, as_json: bool) -> None:
-    """Print and write a SESSION (2026-03-02) as its live runs recorded it: figures, blotter, identities.
+    """Print a SESSION (2026-03-02) as its live runs recorded it, and write its blotter.
 
     Exits with 4 where something does not add up, or a run isn't finished.
     """
@@ -181,13 +181,15 @@ def day(session: str, *, as_json: bool) -> None:
 @click.option("--set", multiple=True, metavar="NAME=VALUE",
               help="One limit, as EXEC_MAX_POSITION_QTY=50; may be repeated.")  # fmt: skip
 @click.option("--chained", is_flag=True, help="Later runs start from what earlier ones would have done.")
-@click.option("--decisions-only", is_flag=True, help="Leave the broker's recorded traffic out; quicker.")
+@click.option(
+    "--decisions-only", is_flag=True, help="Decide only, without the broker's recorded traffic; quicker."
+)
 @_JSON
 def replay(what: str, **options: Any) -> None:
     """Decide on recorded intents again, under the recorded limits or others, and show what differs.
 
     DATE (2026-03-02), RANGE (2026-03-02..2026-03-06), RUN (its name, or its folder's path). Reads recorded
-    files only, each held to its hash; no request leaves. Exits with 1 where one is missing or has changed.
+    files only, and verifies the hash of each. Sends nothing. Exits with 1 where one is missing or changed.
     """
     from jobs.replay import Options
     from jobs.replay import replay as command
@@ -196,29 +198,33 @@ def replay(what: str, **options: Any) -> None:
 
 
 @cli.command()
-@click.option("--days", type=click.IntRange(1, 252), default=5, show_default=True, help="How many sessions.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of prices, strategies and faults.")
+@click.option(
+    "--days", type=click.IntRange(1, 252), default=5, show_default=True, help="The number of sessions."
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="The seed of prices, strategies and faults."
+)
 @click.option("--out", required=True, type=Folder(), help="An empty or new folder.")
 @click.option("--start", "first_day", default="2026-03-02", show_default=True, help="The first session.")
-@click.option("--faults", is_flag=True, help="With trouble at the broker.")
+@click.option("--faults", is_flag=True, help="With faults at the broker.")
 @_JSON
-def simulate(*, out: str, as_json: bool, **said: Any) -> None:
+def simulate(*, out: str, as_json: bool, **options: Any) -> None:
     """Simulate days: strategies drop files, scheduled runs trade at a simulated Alpaca whose prices move.
 
-    What is left in --out is a data folder like any other, the same for the same seed. Limits are those of the
+    --out becomes a data folder like any other, the same for the same seed. Limits are those of the
     environment (EXEC_MAX_POSITION_QTY, ...).
     """
     from pathlib import Path
 
     from jobs.simulate import parsed, simulate_days
 
-    sys.exit(simulate_days(parsed(**said), Path(out), as_json=as_json))
+    sys.exit(simulate_days(parsed(**options), Path(out), as_json=as_json))
 
 
 @cli.command("init-db")
 @_JSON
 def init_db(*, as_json: bool) -> None:
-    """Create what is missing in the database of DATABASE_URL, and say what was done."""
+    """Create what is missing in the database of DATABASE_URL, and print what was done."""
     from jobs.init_db import init_db as command
 
     sys.exit(command(as_json=as_json))
@@ -227,7 +233,7 @@ def init_db(*, as_json: bool) -> None:
 @cli.command()
 @_JSON
 def doctor(*, as_json: bool) -> None:
-    """Show every setting, try every dependency, and say what to do about each problem.
+    """Show every setting, test every dependency, and print what to do about each problem.
 
     Exits with 2 where a run could not start.
     """
@@ -238,14 +244,14 @@ def doctor(*, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("what", metavar="INTENT|FILE:ROW|STRATEGY|SYMBOL")
-@click.option("--day", help="Look only in this session (2026-03-02); default: the newest that has it.")
+@click.option("--day", help="Search only this session (2026-03-02); default: the newest with a match.")
 @_JSON
 def explain(what: str, *, day: str | None, as_json: bool) -> None:
-    """Show the whole story of an intent: its source, every rule's verdict, what became of it.
+    """Show the whole story of an intent: its source, every rule's verdict, its outcome.
 
     INTENT may be shortened to its first characters, as tables print it. FILE:ROW is a row as tables and
-    messages print it, momentum.csv:6: also one that was quarantined, or recognised as a duplicate. Of a
-    STRATEGY or a SYMBOL the intents are listed, of the newest session that has any.
+    messages print it (momentum.csv:6), also one that was quarantined or recognised as a duplicate. For a
+    STRATEGY or a SYMBOL the intents of the newest session that has any are listed.
     """
     from jobs.explain import explain as command
 
@@ -254,15 +260,15 @@ def explain(what: str, *, day: str | None, as_json: bool) -> None:
 
 _CONTROL = """
 \b
-From this machine without keys, else with the token that is printed at the start:
+From this machine without keys; from others with the token that is printed at the start:
   POST /simulator/clock       {"advance_s": 60} {"set": "2026-11-25T15:59-05:00"} {"speed": 20}
                               {"speed": 0} stops it
   POST /simulator/faults      {"fault": "error_before", "status": 503, "times": 3}
   GET, DELETE /simulator/faults, DELETE /simulator/faults/1
   POST /simulator/fill        {"order_id": "...", "qty": "1"}   without qty: all of it;
-                              "beyond": true fills more than is left
+                              "beyond": true fills more than was ordered
   POST /simulator/split       {"symbol": "AAPL", "ratio": "4"}
-  POST /simulator/reset       begin anew
+  POST /simulator/reset       start again
   POST /simulator/save        {"path": "state.json"}   below --save-dir
   GET /simulator/state        orders, fills, positions, every request seen, faults
 
@@ -284,26 +290,26 @@ Faults, each also with method, path, times (null: always), probability:
 
 
 @cli.command("serve-simulator", epilog=_CONTROL)
-@click.option("--port", default=8199, show_default=True, help="0 is a free one.")
+@click.option("--port", default=8199, show_default=True, help="0 picks a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="By default, this machine only.")
 @click.option("--host-name", multiple=True, metavar="NAME",
-              help="A further name by which it is asked; may be repeated.")  # fmt: skip
+              help="A further host name that requests may use; may be repeated.")  # fmt: skip
 @click.option("--save-dir", type=Folder(exists=True), help="Where POST /simulator/save may write.")
 @click.option("--key", default="test-key", show_default=True, help="The valid APCA-API-KEY-ID.")
 @click.option("--secret", default="test-secret", show_default=True, help="The valid APCA-API-SECRET-KEY.")
 @click.option("--cash", default="100000", show_default=True, help="The account's dollars at the start.")
-@click.option("--rate-limit", type=click.IntRange(min=1), help="Requests a minute; default: no limit.")
-@click.option("--seed", default=0, show_default=True, help="Of prices, partial fills and faults.")
+@click.option("--rate-limit", type=click.IntRange(min=1), help="Requests per minute; default: no limit.")
+@click.option("--seed", default=0, show_default=True, help="The seed of prices, partial fills and faults.")
 @click.option("--prices", type=click.Path(exists=True, dir_okay=False),
               help="Bars, CSV or Parquet, with the columns symbol, timestamp, open, high, low, close; "
               "default: a random walk.")  # fmt: skip
 @click.option("--clock", type=click.Choice(["running", "manual"]), default="running", show_default=True,
-              help="manual: time stands still but for POST /simulator/clock.")  # fmt: skip
-@click.option("--start", help="The first moment, as 2026-11-25T09:30-05:00; "
+              help="manual: only POST /simulator/clock moves time.")  # fmt: skip
+@click.option("--start", help="The first timestamp, as 2026-11-25T09:30-05:00; "
               "default: the first bar, or mid-session.")  # fmt: skip
-@click.option("--speed", default=1.0, show_default=True, help="Simulated seconds a second.")
-@click.option("--wall-clock", is_flag=True, help="Follow the real time, so that the market closes, too.")
-@click.option("--partial-fills", default=0.1, show_default=True, help="The chance of a fill in parts.")
+@click.option("--speed", default=1.0, show_default=True, help="Simulated seconds per second.")
+@click.option("--wall-clock", is_flag=True, help="Follow real time, so that the market also closes.")
+@click.option("--partial-fills", default=0.1, show_default=True, help="The probability of a fill in parts.")
 def serve_simulator(**options: Any) -> None:
     """Serve an Alpaca on this machine, for any Alpaca client, until Ctrl-C."""
     from jobs.serve_simulator import Options
@@ -317,25 +323,25 @@ for group in GROUPS:
 
 
 def _ended_before_it_began(*_: object) -> None:
-    """End at once on a SIGTERM that comes while the job still loads; later ones wait for a step's end."""
+    """End at once on a SIGTERM during the job's imports; later ones wait for the end of a step."""
     _fail("Stopped before anything began; run again.", exit_code=1, wants_json="--json" in sys.argv)
 
 
 def main() -> NoReturn:
-    """Be the command ``execution-engine``: end the process with the code that ``command_line`` says."""
+    """Run the command ``execution-engine``: end the process with the exit code of ``command_line``."""
     as_a_process(command_line)
 
 
 def command_line() -> None:
     """Run the command line; every expected failure is one line on stderr and an exit code.
 
-    Raises ``SystemExit`` with it, where it isn't 0 or a command says it.
+    Raises ``SystemExit`` with the code where it isn't 0 or a command sets it.
     """
     wants_json = "--json" in sys.argv
     try:
         cli(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail("Interrupted. Nothing is lost; run again and it goes on.", exit_code=1, wants_json=wants_json)
+        _fail("Interrupted. Nothing is lost; run it again to go on.", exit_code=1, wants_json=wants_json)
     except click.ClickException as error:
         _refuse(error, wants_json=wants_json)
     except GateClosed as error:
@@ -361,7 +367,7 @@ def command_line() -> None:
 
 
 def _refuse(error: click.ClickException, *, wants_json: bool) -> NoReturn:
-    """Say what is wrong with the command line, and how to get help."""
+    """Print what is wrong with the command line, and how to get help."""
     from jobs.tables import print_json, say
 
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and not wants_json:

@@ -1,4 +1,4 @@
-"""The commands of what is kept beside the runs: ``stores``, ``ledger`` and ``positions``."""
+"""The commands ``stores``, ``ledger`` and ``positions``."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obje
 
 @click.group()
 def stores() -> None:
-    """What data folders and stores know of each other."""
+    """Which stores a data folder's live runs use, lost folders, and names of accounts."""
 
 
 @stores.command("adopt")
-@click.option("--by", required=True, help="Who says so.")
-@click.option("--why", required=True, help="Why live runs go on with these stores.")
+@click.option("--by", required=True, help="Who decides it.")
+@click.option("--why", required=True, help="Why live runs should use these stores.")
 @JSON
 def adopt_stores(*, by: str, why: str, as_json: bool) -> None:
-    """Go on with the stores that the settings name, where live runs refuse them: a change that is meant."""
+    """Accept the stores that the settings name, where live runs refuse them because they changed."""
     from jobs.stores import adopt as command
 
     sys.exit(command(by=by, why=why, as_json=as_json))
@@ -29,14 +29,13 @@ def adopt_stores(*, by: str, why: str, as_json: bool) -> None:
 
 @stores.command("forget-folder")
 @click.argument("folder")
-@click.option("--by", required=True, help="Who says so.")
+@click.option("--by", required=True, help="Who decides it.")
 @click.option("--why", required=True, help="Why that data folder is lost for good.")
 @JSON
 def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> None:
-    """Give up a data folder that is lost: no longer wait for what its runs may have sent.
+    """Give up a data folder that is lost: stop waiting for what its runs may have sent.
 
-    FOLDER is its identity, as sync and run name it. What its orders became is found by the next sync, as
-    breaks to be accepted.
+    FOLDER is its identity, as sync and run print it. The next sync reports what its orders did as breaks.
     """
     from jobs.stores import forget_folder as command
 
@@ -46,14 +45,14 @@ def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> None:
 @stores.command("rename-account")
 @click.argument("old")
 @click.argument("new")
-@click.option("--by", required=True, help="Who says so.")
+@click.option("--by", required=True, help="Who decides it.")
 @click.option("--why", required=True, help="Why the account gets another name.")
 @JSON
 def rename_account(old: str, new: str, *, by: str, why: str, as_json: bool) -> None:
-    """Go on with a broker account under another name, or at another host; OLD and NEW as intents call it.
+    """Give a broker account another name, or move it to another host; OLD and NEW are names as in intents.
 
-    Possible while none of its orders is open, it has no trade in this session, and broker and ledger agree:
-    limits count by name.
+    Possible only while none of its orders is open, it has no trade in this session, and broker and ledger
+    agree: limits count by name.
     """
     from jobs.renaming import rename_account as command
 
@@ -80,21 +79,21 @@ def load_positions(file: str, *, as_json: bool) -> None:
 
 @positions.command("accept")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--by", required=True, help="Who accepts it; kept for ever.")
-@click.option("--why", required=True, help="What it was; kept for ever.")
+@click.option("--by", required=True, help="Who accepts it; kept permanently.")
+@click.option("--why", required=True, help="What happened; kept permanently.")
 @JSON
 def accept_positions(file: str, *, by: str, why: str, as_json: bool) -> None:
-    """Take FILE, which a sync proposed, into the ledger; the next sync compares again."""
+    """Book FILE, a proposal of a sync, in the ledger; the next sync compares again."""
     from jobs.positions import accept
 
     sys.exit(accept(file, by=by, why=why, as_json=as_json))
 
 
 @positions.command("pull")
-@click.option("--account", type=trimmed, metavar="TEXT", help="Show only this account; all are brought.")
+@click.option("--account", type=trimmed, metavar="TEXT", help="Show only this account; all are read.")
 @JSON
 def pull_positions(*, account: str | None, as_json: bool) -> None:
-    """Bring the brokers' positions into the book, as `sync` does, and show it."""
+    """Read the brokers' positions into the book, as `sync` does, and show it."""
     from jobs.positions import pull
 
     sys.exit(pull(account, as_json=as_json))
@@ -116,14 +115,14 @@ def ledger() -> None:
 
 
 @ledger.command("rebuild")
-@click.option("--by", help="Who says so; with --why, what is lacking is booked.")
+@click.option("--by", help="Who decides it; with --why, what is missing is booked.")
 @click.option("--why", help="What happened to the ledger.")
 @JSON
 def rebuild_ledger(*, by: str | None, why: str | None, as_json: bool) -> None:
-    """Make a ledger that was lost, or restored from a backup, again from this data folder's record.
+    """Rebuild a ledger that was lost, or restored from a backup, from this data folder's record.
 
-    Shows what the ledger lacks of it. With --by and --why that is booked, and live runs go on with the stores
-    that the settings name.
+    Shows what the ledger lacks. With --by and --why that is booked, and live runs use the stores that the
+    settings name.
     """
     from jobs.ledger import rebuild as command
 

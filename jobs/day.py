@@ -1,4 +1,4 @@
-"""``day``: a session as its runs recorded it, on one screen and as a blotter to lay a statement beside."""
+"""``day``: a session as its runs recorded it, on one screen, and as a blotter to compare with a statement."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REJECTED_SHOWN, _ID_SHOWN = 20, 12
 
 
 def day(text: str, *, as_json: bool) -> int:
-    """Print a session and write its blotter; gives the exit code: 4 where something does not add up."""
+    """Print a session and write its blotter; return the exit code: 4 where something does not add up."""
     session = session_named(text)
     setup = read_setup()
     runs = RunFolders(setup.objects).of_day(session)
@@ -40,13 +40,13 @@ def day(text: str, *, as_json: bool) -> int:
         raise UsageError(
             f"no run of the session {session} is in {setup.data_dir}; `status` shows those that are."
         )
-    told = day_of(runs, late)
+    recorded = day_of(runs, late)
     place = setup.data_dir / "days" / session.isoformat()
     setup.modes.make_folder(place)
     for name, content in (
-        ("blotter.csv", _csv(told.blotter)),
-        ("blotter.parquet", told.blotter.to_parquet(index=False)),
-        ("summary.csv", _csv(told.summary)),
+        ("blotter.csv", _csv(recorded.blotter)),
+        ("blotter.parquet", recorded.blotter.to_parquet(index=False)),
+        ("summary.csv", _csv(recorded.summary)),
     ):
         with open(place / name, "wb", opener=setup.modes.opener) as file:
             file.write(content)
@@ -54,28 +54,28 @@ def day(text: str, *, as_json: bool) -> int:
     breaks = breaks_found(setup.objects, session)
     documents = _documents(setup, breaks, session)
     still_open = [one for one in breaks if not one.is_repaired and not _is_accepted(one, documents)]
-    adds_up = told.adds_up and not unfinished and not still_open
+    adds_up = recorded.adds_up and not unfinished and not still_open
     exit_code = 0 if adds_up else EXIT_DOES_NOT_ADD_UP
     if as_json:
         body = {"breaks": breaks_table(breaks).to_pylist(), "open_breaks": len(still_open)}
-        body |= {"exit_code": exit_code, **_record(told, session), "unfinished": unfinished}
+        body |= {"exit_code": exit_code, **_record(recorded, session), "unfinished": unfinished}
         print_json(body)
         return exit_code
-    _print(told, session, unfinished)
+    _print(recorded, session, unfinished)
     _print_breaks(breaks, still_open)
     say(f"Blotter: {place}/blotter.csv and .parquet; the table above: {place}/summary.csv")
     return exit_code
 
 
 def _documents(setup: Setup, breaks: list[Break], session: date) -> list[dict[str, Any]]:
-    """Give what the ledger has of the accounts with breaks, from the session on."""
+    """Return the ledger's documents of the accounts with breaks, from the session on."""
     accounts = {one.broker_account_id for one in breaks if not one.is_repaired}
     ledger = setup.stores.ledger
     return [one for account in accounts for one in ledger.account_documents(account, since=session)]
 
 
 def _is_accepted(found: Break, documents: list[dict[str, Any]]) -> bool:
-    """Tell whether somebody has taken a break in: by its order or activities, else by kind and symbol."""
+    """Return whether a break was accepted: by its order or activities, else by kind and symbol."""
     about = found.broker_order_id or found.client_intent_id
     activities = set(found.activity_id.split())
     if not about and not activities:
@@ -84,12 +84,12 @@ def _is_accepted(found: Break, documents: list[dict[str, Any]]) -> bool:
             (one["broker_account_id"], canonical_symbol(str(one.get("symbol"))), one.get(ADJUSTMENT)) == key
             for one in documents
         )
-    taken_in = accepted_in(documents)
-    return (found.kind, about) in taken_in.orders or bool(activities and activities <= taken_in.activities)
+    accepted = accepted_in(documents)
+    return (found.kind, about) in accepted.orders or bool(activities and activities <= accepted.activities)
 
 
 def _print_breaks(breaks: list[Break], still_open: list[Break]) -> None:
-    """Print what differed between broker and ledger in the session, and what of it is still open."""
+    """Print the session's differences between broker and ledger, and which are still open."""
     if not breaks:
         say("Broker and ledger agreed whenever they were compared.")
         return
@@ -110,39 +110,39 @@ def _print_breaks(breaks: list[Break], still_open: list[Break]) -> None:
         say(f"OPEN: {len(still_open)}; `execution-engine sync` says what to do.", color="red")
 
 
-def _print(told: Day, session: date, unfinished: list[str]) -> None:
+def _print(recorded: Day, session: date, unfinished: list[str]) -> None:
     say()
     say(
-        f"Session {session}: {counted(len(told.runs), 'live run')}, "
-        f"{counted(len(told.blotter), 'execution')}",
+        f"Session {session}: {counted(len(recorded.runs), 'live run')}, "
+        f"{counted(len(recorded.blotter), 'execution')}",
         bold=True,
     )
-    if len(told.summary):
-        columns = list(told.summary.columns)
-        rows = [[_cell(value) for value in row] for row in told.summary.itertuples(index=False)]
+    if len(recorded.summary):
+        columns = list(recorded.summary.columns)
+        rows = [[_cell(value) for value in row] for row in recorded.summary.itertuples(index=False)]
         print_table("By account and strategy", columns, rows, right=columns[2:])
-    if len(told.refused):
-        rows = [[_cell(value) for value in row] for row in told.refused.itertuples(index=False)]
-        print_table("Refused", list(told.refused.columns), rows, right=["intents"])
-    _print_rejected(told)
-    _print_rows(told)
+    if len(recorded.refused):
+        rows = [[_cell(value) for value in row] for row in recorded.refused.itertuples(index=False)]
+        print_table("Refused", list(recorded.refused.columns), rows, right=["intents"])
+    _print_rejected(recorded)
+    _print_rows(recorded)
     say()
-    broken = told.identities.loc[~told.identities["holds"]]
+    broken = recorded.identities.loc[~recorded.identities["holds"]]
     for run_id, name, left, right, _ in broken.itertuples(index=False):
         where = "" if run_id == SESSION else f"run {run_id}: "
         say(f"DOES NOT ADD UP: {where}{name}: {left} and {right}", color="red")
     for run_id in unfinished:
         say(f"NOT FINISHED: run {run_id}; the next run ends it.", color="red")
     if not len(broken) and not unfinished:
-        say(f"Every identity of every run holds ({len(told.identities)}).")
+        say(f"Every identity of every run holds ({len(recorded.identities)}).")
 
 
-def _print_rejected(told: Day) -> None:
-    """Print what the broker turned away, and cancels without an order to withdraw, each with its reason."""
-    is_cancel_of_nothing = told.rejected["reason"].isin(NOT_WITHDRAWN)
+def _print_rejected(recorded: Day) -> None:
+    """Print the orders that the broker refused, and cancels of no known order, each with its reason."""
+    is_cancel_of_nothing = recorded.rejected["reason"].isin(NOT_WITHDRAWN)
     for title, found in (
-        ("Refused by the broker", told.rejected[~is_cancel_of_nothing]),
-        ("Cancels of no known order", told.rejected[is_cancel_of_nothing]),
+        ("Refused by the broker", recorded.rejected[~is_cancel_of_nothing]),
+        ("Cancels of no known order", recorded.rejected[is_cancel_of_nothing]),
     ):
         rows = [
             (account, strategy, intent_id[:_ID_SHOWN], symbol if action == "new" else action, why)
@@ -155,10 +155,10 @@ def _print_rejected(told: Day) -> None:
             print_table(title + more, columns, rows[:_REJECTED_SHOWN])
 
 
-def _print_rows(told: Day) -> None:
-    """Print what became of the rows that were dropped, as a sum."""
-    (dropped,) = told.identities.loc[told.identities["run_id"] == SESSION, "left"]
-    rows = [(_in_words(outcome), count) for outcome, count in told.rows.itertuples(index=False)]
+def _print_rows(recorded: Day) -> None:
+    """Print the counts of the dropped rows by outcome, and their sum."""
+    (dropped,) = recorded.identities.loc[recorded.identities["run_id"] == SESSION, "left"]
+    rows = [(_in_words(outcome), count) for outcome, count in recorded.rows.itertuples(index=False)]
     rows.append(("all that were dropped", dropped))
     print_table("What became of the rows", ("rows that are", "rows"), rows, right=["rows"])
 
@@ -179,21 +179,21 @@ def _cell(value: Any) -> str:
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
-    """Return a frame as CSV whose text a spreadsheet takes for text; numbers and times stay as they are."""
+    """Return a frame as CSV in which no text is a formula; numbers and times are unchanged."""
     texts = frame.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz"])
     safe = frame.assign(**{name: column.map(csv_cell) for name, column in texts.items()})
     content: str = safe.to_csv(index=False)
     return content.encode()
 
 
-def _record(told: Day, session: date) -> dict[str, Any]:
+def _record(recorded: Day, session: date) -> dict[str, Any]:
     return {
         "trading_date": session.isoformat(),
-        "runs": list(told.runs),
-        "executions": len(told.blotter),
-        "summary": json.loads(told.summary.to_json(orient="records")),
-        "refused": json.loads(told.refused.to_json(orient="records")),
-        "rejected": json.loads(told.rejected.to_json(orient="records")),
-        "rows": dict(zip(told.rows["outcome"], told.rows["rows"].tolist(), strict=True)),
-        "identities": json.loads(told.identities.to_json(orient="records")),
+        "runs": list(recorded.runs),
+        "executions": len(recorded.blotter),
+        "summary": json.loads(recorded.summary.to_json(orient="records")),
+        "refused": json.loads(recorded.refused.to_json(orient="records")),
+        "rejected": json.loads(recorded.rejected.to_json(orient="records")),
+        "rows": dict(zip(recorded.rows["outcome"], recorded.rows["rows"].tolist(), strict=True)),
+        "identities": json.loads(recorded.identities.to_json(orient="records")),
     }

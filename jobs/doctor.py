@@ -1,4 +1,4 @@
-"""``doctor``: every setting and where it comes from, every dependency and whether it answers, what to do."""
+"""``doctor``: every setting and its source, every dependency and whether it answers, and what to do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DATA_FOLDER = "data folder"
 
 @dataclass(frozen=True)
 class Shown:
-    """A setting as it is shown; ``wrong`` says what is wrong with it."""
+    """A setting as it is shown; ``wrong`` is the error in its value, "" without one."""
 
     name: str
     value: str
@@ -39,7 +39,7 @@ class Shown:
 
 @dataclass
 class Examination:
-    """What was found; ``fatal`` are the problems because of which a run could not start."""
+    """What was found; ``fatal`` are the problems that prevent a run."""
 
     settings: list[Shown]
     findings: list[Finding] = field(default_factory=list)
@@ -48,9 +48,11 @@ class Examination:
 
 
 def doctor(*, as_json: bool) -> int:
-    """Examine everything and print it; gives the exit code: 2 where a run could not start."""
+    """Examine everything and print it; return the exit code: 2 where a run could not start."""
     found = _examine(dict(os.environ))
-    found.fatal = list(dict.fromkeys(found.fatal))  # a missing key fails the start, and the account
+    found.fatal = list(
+        dict.fromkeys(found.fatal)
+    )  # a missing key is reported by the start and by the account
     exit_code = 2 if found.fatal else 0
     if as_json:
         body: dict[str, Any] = {"exit_code": exit_code, "settings": [asdict(s) for s in found.settings]}
@@ -62,7 +64,7 @@ def doctor(*, as_json: bool) -> int:
 
 
 def _examine(env: dict[str, str]) -> Examination:
-    """Look at everything, also behind a wrong setting: it is left out for the rest."""
+    """Examine everything; a wrong setting is reported and then treated as unset."""
     shown = [_shown(setting, env) for setting in SETTINGS]
     found = Examination(shown + [_as_is(name, env) for name in _FOR_LIBRARIES if env.get(name)])
     wrong = {each.name: each.wrong for each in shown if each.wrong}
@@ -95,7 +97,7 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
     found.findings = examine(checks, setup.settings.stores.timeout_s)
     spared: Collection[str] = ()
     if any(each.passed for each in found.findings if each.name in brokers) and len(setup.accounts) > 1:
-        spared = brokers.keys()  # a run leaves an account out that fails, and trades the others
+        spared = brokers.keys()  # a run trades the other accounts
     found.others += who_can_reach(setup.data_dir, setup.modes)
     found.others += inbox_remarks(setup.data_dir)
     for finding in found.findings:
@@ -105,8 +107,8 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
     found.others += setup.remarks
     if setup.config.fail_open:
         found.others.append(
-            "EXEC_RISK_FAIL_OPEN is on: a rule whose data is unavailable lets everything pass. Unset it, "
-            "unless that is meant."
+            "EXEC_RISK_FAIL_OPEN is on: a rule whose data is unavailable lets everything pass. Unset it "
+            "unless you want that."
         )
     if not live:
         return
@@ -131,7 +133,10 @@ def _kill_switch(setup: Setup) -> str:
 
 
 def _data_folder(setup: Setup) -> str:
-    """Return whether a run can work below the data folder; nothing that is made for that stays."""
+    """Return the state of the data folder; whatever is created to test it is removed.
+
+    Raises ``EngineError`` where a run can't work in it.
+    """
     folder = setup.data_dir.absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if at_work := holder(folder) if folder.exists() else None:
@@ -162,16 +167,16 @@ def _shown(setting: Setting, env: Mapping[str, str]) -> Shown:
 
 
 def _as_is(name: str, env: Mapping[str, str]) -> Shown:
-    is_shown = name != KEY_FILE or Path(env[name]).is_file()  # else the key itself may have been pasted
+    is_shown = name != KEY_FILE or Path(env[name]).is_file()  # else it may hold the key itself
     value = env[name] if is_shown else f"{HIDDEN} (no such file)"
     return Shown(name, value, "environment", "", "read by Google's library")
 
 
 def _masked(setting: Setting, text: str, wrong: str) -> str:
-    """Hide a secret, and what may be one: all of it, or of a database's address the password."""
+    """Return the value with secrets hidden, and whatever may be one; of a database's address the password."""
     if not setting.secret or not text:
         is_shown = shown_word(text) == shown(text) if wrong else not looks_secret(text)
-        return text if is_shown else HIDDEN  # which may have been pasted into the wrong setting
+        return text if is_shown else HIDDEN  # it may be in the wrong setting
     return Server(text, 1).address if setting.name == "DATABASE_URL" else HIDDEN
 
 

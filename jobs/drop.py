@@ -18,10 +18,10 @@ EXIT_NOT_WRITTEN, EXIT_NOT_TAKEN = 1, 2
 
 @dataclass
 class Dropping:
-    """What became of the files of one command.
+    """The outcome of each file of one command.
 
-    ``already_there`` are those of ``dropped`` that the inbox had. ``failed``: file and why it was not
-    dropped. ``exit_code``: 2 where one was refused, 1 where all that failed could not be written.
+    ``already_there`` are those of ``dropped`` that the inbox had. ``failed``: each file with the reason.
+    ``exit_code``: 2 where one was refused, 1 where all that failed could not be written.
     """
 
     dropped: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Dropping:
 def drop(files: Sequence[str], *, kind: str, as_json: bool) -> int:
     """Copy each file into the inbox under a name that carries its hash; return the exit code.
 
-    A file that can't be dropped is named with the reason, and the others are dropped all the same.
+    A file that can't be dropped is named with the reason; the others are dropped.
     """
     done = drop_all(read_setup(), files, kind=kind)
     if as_json:
@@ -75,5 +75,5 @@ def drop_all(setup: Setup, files: Sequence[str], *, kind: str) -> Dropping:
 
 def _why_not_written(error: Exception, inbox: Path) -> str:
     if isinstance(error, OSError):
-        return f"{error.filename or inbox} can't be written: {fault_of(error)}. Then drop it again."
+        return f"{error.filename or inbox} can't be written: {fault_of(error)}. Then drop the file again."
     return str(error)

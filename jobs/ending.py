@@ -1,8 +1,8 @@
-"""The end of every command: its code is said, what was printed is flushed, and the process is gone.
+"""The end of every command: flush what was printed, and end the process with the exit code at once.
 
-The interpreter's own end waits for threads, and libraries tear down theirs while others still run: Arrow ends
-one process in a hundred by SIGABRT after all its work was done (apache/arrow #34314, #39862), or hangs for
-ever (#50482). Everything that matters is on disk by then, so none of that is waited for.
+The interpreter's own shutdown waits for threads while libraries tear down theirs: Arrow ends one process in a
+hundred by SIGABRT after all work is done (apache/arrow #34314, #39862), or hangs (#50482). Everything that
+matters is on disk by then, so the shutdown is skipped.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _FAILED = 1
 
 
 def as_a_process(command: Callable[[], object]) -> NoReturn:
-    """Run a command, and end this process with the code that it exits with (``SystemExit``); 0 without one.
+    """Run a command, and end this process with the code of its ``SystemExit``; 0 without one.
 
-    An exception that nobody expected is shown, and the code is 1: safe to run again.
+    An unexpected exception is shown, and the code is 1: safe to run again.
     """
     make_patient()
     code = _FAILED

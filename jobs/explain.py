@@ -40,10 +40,10 @@ _CANDIDATES_SHOWN = 20
 
 @dataclass(frozen=True)
 class Story:
-    """One intent in one run: ``row`` has its batch, decision and result columns, as far as there are any.
+    """One intent in one run: ``row`` has its batch, decision and result columns, as far as they exist.
 
-    ``state`` says how it stands where the run is not over, and is "" where it is. ``life`` is what happened,
-    and ``later`` what became of it after the end of its run.
+    ``state`` is its state in an unfinished run, "" in a finished one. ``life`` is what happened during the
+    run, ``later`` after it.
     """
 
     folder: RunFolder
@@ -58,14 +58,14 @@ class Story:
 
     @property
     def is_decided(self) -> bool:
-        """Tell whether the gate has judged it."""
+        """Return whether the intent is decided."""
         return "allowed" in self.row
 
 
 def explain(what: str, *, day: str | None, as_json: bool) -> int:
     """Print the story of an id, or of a row of a file; list the intents of a strategy or a symbol.
 
-    Returns the exit code. Raises ``UsageError`` where no run answers to it, or several ids begin with it.
+    Returns the exit code. Raises ``UsageError`` where no run has it, or several ids begin with it.
     """
     setup = read_setup()
     only = None if day is None else session_named(day)
@@ -85,7 +85,7 @@ def explain(what: str, *, day: str | None, as_json: bool) -> int:
         more = "" if len(ids) <= _CANDIDATES_SHOWN else " …"
         raise UsageError(
             f"{what!r} is the beginning of {len(ids)} ids: {', '.join(ids[:_CANDIDATES_SHOWN])}{more}. "
-            f"Write more of it."
+            f"Write more characters."
         )
     if as_json:
         records = [_record(story) for story in stories]
@@ -102,16 +102,16 @@ def _unknown(what: str, missed: str, setup: Setup, only: date | None) -> UsageEr
     file_name = what if what.lower().removesuffix(".gz").endswith(FILE_ENDINGS) else what.rpartition(":")[0]
     waiting = [file.name for file in setup.inbox.find().files if is_named(file_name, file.name)]
     if waiting:
-        return UsageError(f"{waiting[0]} still waits in the inbox: no run has taken it yet.")
+        return UsageError(f"{waiting[0]} still waits in the inbox: no run has collected it yet.")
     if missed:
         return UsageError(f"{what!r}: {missed}.")
     if file_name == what:
         return UsageError(f"{what!r} is a file's name; name one of its rows, too, as in {what}:6.")
     where = "no run" if only is None else f"no run of session {only}"
     return UsageError(
-        f"{where} has an intent {what!r} (the first {SHORTEST} characters of an id will do), nor a row of a "
-        f"file (momentum.csv:6), a strategy or a symbol of that name. `execution-engine status` shows the "
-        f"runs; their ids are in results.parquet, what is wrong with rows without one is below quarantine/."
+        f"{where} has an intent {what!r} (the first {SHORTEST} characters of an id are enough), nor a row of "
+        f"a file (momentum.csv:6), a strategy or a symbol of that name. `execution-engine status` shows the "
+        f"runs; ids are in their results.parquet, and refused rows below quarantine/."
     )
 
 
@@ -119,7 +119,7 @@ def _stories(folder: RunFolder, places: list[int], ledger: LedgerStore) -> list[
     names = folder.names()
     collected = folder.json(COLLECTED)
     files = {file["name"]: file for file in collected["files"]}
-    is_over, is_live = MANIFEST in names, folder.start["mode"] == "live"
+    is_finished, is_live = MANIFEST in names, folder.start["mode"] == "live"
     return [
         Story(
             folder,
@@ -128,9 +128,9 @@ def _stories(folder: RunFolder, places: list[int], ledger: LedgerStore) -> list[
             files[row["source_file"]],
             [again for again in collected["duplicates"] if _same_intent(again, row)],
             recorded.context(folder) if DECISIONS in names else {},
-            state="" if is_over else state_of(folder, row),
+            state="" if is_finished else state_of(folder, row),
             life=life_of(folder, row) if is_live else [],
-            later=later_of(folder, row, ledger) if is_over and is_live else [],
+            later=later_of(folder, row, ledger) if is_finished and is_live else [],
         )
         for place, row in zip(places, recorded.rows_so_far(folder, places), strict=True)
     ]
@@ -151,16 +151,18 @@ def _print(story: Story) -> None:
     say(f"  Row {row['source_row']} of {row['source_file']}, created {timestamp(row['created_at'])}.")
     say(f"  The file is kept as {root}/archive/{folder.trading_date}/{story.file['kept_as']}.")
     batched = len(folder.table(BATCH, ["client_intent_id"]))
-    told = f"Number {story.place + 1} of {batched} in run {folder.run_id}"
-    say(f"  {told}, session {folder.trading_date}.")
+    position = f"Number {story.place + 1} of {batched} in run {folder.run_id}"
+    say(f"  {position}, session {folder.trading_date}.")
     for again in story.duplicates:
-        say(f"  Said again and not taken twice: {again['file']}:{again['row']}.")
+        say(f"  Dropped again and not taken twice: {again['file']}:{again['row']}.")
     if story.is_decided:
         _print_verdicts(story)
     say()
     say("What became of it", bold=True)
     if story.state:
-        say(f"  The run is not over; if none is at work, the next one goes on. So far {story.state}.")
+        say(
+            f"  The run is not finished; unless it is at work, the next run resumes it. So far {story.state}."
+        )
     elif row["allowed"]:
         say(f"  Allowed: {outcome(row)}.")
     else:
@@ -175,13 +177,13 @@ def _print(story: Story) -> None:
 
 def _print_verdicts(story: Story) -> None:
     say()
-    say(f"What the gate found, as of {timestamp(story.context['as_of'])}", bold=True)
+    say(f"What each rule found, as of {timestamp(story.context['as_of'])}", bold=True)
     width = max(len(rule.name) for rule in RULE_BOOK)
     for rule in RULE_BOOK:
         answer = story.row[f"check_{rule.name}"]
         color = {"fail": "red", "unavailable": "yellow"}.get(answer)
-        said = verdict(rule.name, story.row, story.context)
-        say(f"  {answer:<11} {rule.name:<{width}}  {said}", color=color)
+        sentence = verdict(rule.name, story.row, story.context)
+        say(f"  {answer:<11} {rule.name:<{width}}  {sentence}", color=color)
 
 
 def _record(story: Story) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Finding rows of recorded runs: by id or its beginning, by file and row, by strategy or symbol.
 
-Sessions are looked through newest first, and the search ends at the first that has what is asked for: a
-question about the newest session costs the same however many there are.
+Sessions are searched newest first, and the search ends at the first match: the cost of finding something in
+the newest session does not grow with their number.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ class Aside:
 
 @dataclass
 class Found:
-    """The rows that answer a question: intents by run and place in its batch, and rows set aside.
+    """The rows found: intents by run and place in its batch, and rows set aside.
 
-    ``is_list`` where the question was about a strategy or a symbol; ``missed`` says where a file was found
-    that has no such row.
+    ``is_list`` for a strategy or a symbol; ``missed`` names a file that was found without the row.
     """
 
     intents: list[tuple[RunFolder, int]] = field(default_factory=list)
@@ -53,11 +52,11 @@ class Found:
 
 
 def find(text: str, folders: RunFolders, *, newest: date, symbol: str, only: date | None = None) -> Found:
-    """Return what the newest session that knows a text has of it.
+    """Return what the newest session with a match has.
 
-    ``text`` is an id, the first 4 characters of one or more, ``file:row`` as tables print it, a strategy or a
-    symbol (``symbol``: the text as batches write it). ``newest``: the present session. ``only``: look nowhere
-    else. The beginning of an id counts only where no session has a whole one, unless it is as long as tables
+    ``text`` is an id, its first 4 or more characters, ``file:row`` as tables print it, a strategy or a symbol
+    (``symbol``: the text as batches write it). ``newest``: the present session. ``only``: search only this
+    one. The beginning of an id counts only where no session has a whole match, unless it is as long as tables
     print it.
     """
     begins, missed = Found(), ""
@@ -87,33 +86,33 @@ def find(text: str, folders: RunFolders, *, newest: date, symbol: str, only: dat
 
 
 def is_named(asked: str, name: str) -> bool:
-    """Return whether a file of the inbox is the one asked for: with or without its folder and its hash."""
-    return asked in _called(name)
+    """Return whether a file of the inbox has a name, with or without its folder and its hash."""
+    return asked in _names_of(name)
 
 
-def _called(name: str) -> set[str]:
+def _names_of(name: str) -> set[str]:
     names = {name, _HASH.sub("", name)}
     return names | {one.rpartition("/")[2] for one in names}
 
 
 def _names(one: _Collected) -> Iterator[str]:
-    """Yield all that ``find`` may find something of a run by."""
+    """Yield every name by which ``find`` may find something of a run."""
     batch = one.run.table(BATCH, ["client_intent_id", "strategy_id", "symbol"])
     for column in batch.columns:
         yield from filter(None, column.unique().to_pylist())
     collected = one.collected()
     for file in [*collected["files"], *collected["left"]]:
-        yield from _called(file["name"])
+        yield from _names_of(file["name"])
     yield from (file["kept_as"] for file in collected["files"])
     for _, record in _set_aside(collected):
         yield _id_of(record)
-        yield _said(record, "strategy_id")
-        yield canonical_symbol(_said(record, "symbol"))
+        yield _raw_text(record, "strategy_id")
+        yield canonical_symbol(_raw_text(record, "symbol"))
 
 
 @dataclass(frozen=True)
 class _Collected:
-    """A run that has sealed a batch; its ``collected.json`` is read when it is asked for."""
+    """A run that has sealed a batch; ``collected.json`` is read on demand."""
 
     run: RunFolder
 
@@ -126,7 +125,7 @@ class _Collected:
 
 
 def _at(runs: Iterable[_Collected], name: str, row: int) -> Found:
-    """Return what the newest run that took a file has of one of its rows."""
+    """Return a row of a file from the newest run that has it."""
     missed = ""
     for one in runs:
         collected = one.collected()
@@ -157,7 +156,7 @@ def _at(runs: Iterable[_Collected], name: str, row: int) -> Found:
 def _with_ids(
     runs: Iterable[_Collected], is_meant: Callable[[str], bool], of_column: Callable[[pa.Array], pa.Array]
 ) -> Found:
-    """Return the rows whose id is meant; those set aside only where there is no intent."""
+    """Return the rows with a matching id; rows set aside only where there is no intent."""
     runs = list(runs)
     intents = [
         (one.run, place) for one in runs for place in _places(of_column(one.column("client_intent_id")))
@@ -179,8 +178,8 @@ def _about(runs: Iterable[_Collected], text: str, symbol: str) -> Found:
         runs,
         lambda record: (
             record.get("client_intent_id") in ids
-            or _said(record, "strategy_id") == text
-            or canonical_symbol(_said(record, "symbol")) == symbol
+            or _raw_text(record, "strategy_id") == text
+            or canonical_symbol(_raw_text(record, "symbol")) == symbol
         ),
     )
     return found
@@ -205,12 +204,12 @@ def _set_aside(collected: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def _id_of(record: dict[str, Any]) -> str:
-    """Return the id of a duplicate, or the one that a refused row gave itself."""
-    return str(record.get("client_intent_id") or _said(record, "client_intent_id"))
+    """Return the id of a duplicate, or the one that a refused row held."""
+    return str(record.get("client_intent_id") or _raw_text(record, "client_intent_id"))
 
 
-def _said(record: dict[str, Any], name: str) -> str:
-    """Return what a refused row said in a field, "" where it said nothing."""
+def _raw_text(record: dict[str, Any], name: str) -> str:
+    """Return what a refused row held in a field, "" without a value."""
     value = record.get("raw", {}).get(name)
     return "" if value is None else str(value).strip()
 

@@ -1,4 +1,4 @@
-"""Files given to a command on its command line, and standard input: read whole, or refused by name."""
+"""The files of a command line, and standard input: read whole, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _JSON_BEGINS = frozenset({b"{", b"[", b"\xef"})  # the last one begins UTF-8 wit
 
 @dataclass(frozen=True)
 class Given:
-    """A file: ``said`` is how the command line calls it, ``name`` how the inbox does."""
+    """A file: ``shown_as`` is its name on the command line, ``name`` its name in the inbox."""
 
-    said: str
+    shown_as: str
     name: str
     content: bytes
 
 
 def read_given(file: str, *, kind: str, limits: IntakeLimits) -> Given:
-    """Return a file's content, or for ``-`` what stands on standard input, of the format ``kind``.
+    """Return a file's content, or for ``-`` standard input in the format ``kind``.
 
-    Raises ``UsageError`` where there is no such file, where it can't be read, where it is larger than the
-    inbox takes, for a name that the inbox leaves alone, and for a standard input without anything on it.
+    Raises ``UsageError`` for a file that does not exist, can't be read or is larger than the inbox takes, for
+    a name that the inbox ignores, and for empty standard input.
     """
     if file == STDIN:
         if sys.stdin.isatty():
@@ -38,12 +38,12 @@ def read_given(file: str, *, kind: str, limits: IntakeLimits) -> Given:
         content = sys.stdin.buffer.read(limits.max_file_bytes + 1)
         if not content.strip():
             raise UsageError(
-                "it is empty, so what writes to it has most likely failed. To drop a file without rows, "
-                "name it."
+                "it is empty: the command that writes to it has probably failed. To drop a file without "
+                "rows, name the file."
             )
         if kind in _JSON_KINDS and content.lstrip()[:1] not in _JSON_BEGINS:
             say(
-                f"Standard input is read as {kind} and does not look like it; --format names others.",
+                f"Standard input is read as {kind} and does not look like it. Name its format with --format.",
                 err=True,
             )
         return Given("standard input", f"stdin.{kind}", _within(content, limits))

@@ -1,4 +1,4 @@
-"""``halt`` and ``recover``: what a person says about live trading, kept in data folder and store."""
+"""``halt`` and ``recover``: an operator's halt of live trading, kept in data folder and store."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from jobs.world import read_setup
 
 
 def halt(*, why: str, by: str | None, cancel: bool = False, as_json: bool = False) -> int:
-    """Halt the agent and, where ``cancel``, withdraw what is open; gives the exit code.
+    """Halt the agent and, where ``cancel``, cancel the open orders; return the exit code.
 
-    The halt comes first, and stands whatever becomes of the cancels.
+    The halt comes first, and stands whatever the outcome of the cancels.
     """
-    reason = _said(why)
+    reason = _reason(why)
     try:
         agent = _agent(by)
         was_halted = _was_halted(agent)
@@ -34,43 +34,43 @@ def halt(*, why: str, by: str | None, cancel: bool = False, as_json: bool = Fals
     if was_halted:
         text = f"The agent was HALTED before, and its first reason stays: {kept.why}."
     if not cancel:
-        return _tell(kept, text, agent, as_json=as_json)
+        return _print_kept(kept, text, agent, as_json=as_json)
     if not as_json:
-        _tell(kept, text, agent, as_json=False)
+        _print_kept(kept, text, agent, as_json=False)
     return cancel_all(symbol=None, strategy=None, account=None, as_json=as_json)
 
 
 def recover(*, why: str, by: str | None, as_json: bool) -> int:
-    """Lead the agent out of HALTED; gives the exit code."""
-    reason = _said(why)
+    """End the agent's halt; return the exit code."""
+    reason = _reason(why)
     agent = _agent(by)
     was_halted = agent.state().state is State.HALTED
     kept = agent.recover(why=reason)
     if not was_halted:
         text = f"The agent is {kept.state}, not HALTED: nothing to recover."
-        return _tell(kept, text, agent, as_json=as_json)
+        return _print_kept(kept, text, agent, as_json=as_json)
     text = f"The agent is {kept.state}; the next live run earns READY by its preflight, or says why not."
     if read_setup().kill_switch.read().on:
         text += " The kill switch is still on."
-    return _tell(kept, text, agent, as_json=as_json, was_halted=True)
+    return _print_kept(kept, text, agent, as_json=as_json, was_halted=True)
 
 
 def _was_halted(agent: Agent) -> bool:
-    """Return whether the agent is halted already; where the store can't say so, it will refuse the halt."""
+    """Return whether the agent is halted already; False where the store is down: it fails the halt."""
     try:
         return agent.state().state is State.HALTED
     except DataUnavailable:
         return False
 
 
-def _said(why: str) -> str:
+def _reason(why: str) -> str:
     if not why.strip():
-        raise UsageError("--why is blank; say in a few words what happened: somebody will read it later.")
+        raise UsageError("--why is blank. Write in a few words what happened: operators will read it later.")
     return " ".join(why.split())
 
 
 def _not_everywhere(error: EngineError) -> EngineError:
-    """Return the error of a halt that the store doesn't keep; live runs of this data folder heed its mark."""
+    """Return the error of a halt that the store did not keep; the data folder's mark may still count."""
     kind = ConfigurationError if error.exit_code == ConfigurationError.exit_code else EngineError
     otherwise = (
         "To stop live trading without this store, set EXECUTION_HALTED=1, or write 1 into the file of "
@@ -90,15 +90,15 @@ def _not_everywhere(error: EngineError) -> EngineError:
 
 
 def _agent(by: str | None) -> Agent:
-    """Return the agent by the settings of the stores alone: a mistake in others must not prevent a halt."""
+    """Return the agent, from the settings of the stores alone: errors in others must not prevent a halt."""
     settings = StoreSettings.from_env(os.environ)
     objects = LocalObjects(settings.data_dir, Modes.of(group_access=settings.group_access))
     agent = choose_stores(settings).agent
     return Agent(agent, EventLog(), by or process_name(), mark=HaltMark(objects))
 
 
-def _tell(kept: AgentState, text: str, agent: Agent, *, as_json: bool, was_halted: bool = False) -> int:
-    """Say what is kept, and where: a halt counts for the live runs that look at the same place."""
+def _print_kept(kept: AgentState, text: str, agent: Agent, *, as_json: bool, was_halted: bool = False) -> int:
+    """Print what is kept, and where: a halt counts for the live runs that use the same store."""
     place = agent.store.place
     if as_json:
         print_json({"exit_code": 0, "agent": kept.to_document(), "kept_in": place})
@@ -109,11 +109,11 @@ def _tell(kept: AgentState, text: str, agent: Agent, *, as_json: bool, was_halte
     say(f"Kept in {place}{for_whom if is_halted else ''}.")
     is_marked = agent.mark is not None and agent.mark.read() is not None
     if is_halted and is_marked:
-        say("The data folder is marked as well, and stays halted where that store is lost.")
+        say("The data folder is marked as well, and stays halted if that store is lost.")
     elif is_halted:
         say("The data folder could NOT be marked: run halt again once it can be written.", color="red")
     elif was_halted:
         say("The mark of the halt in the data folder is cleared as well.")
     if isinstance(agent.store, EmbeddedStore) and not os.environ.get("EXEC_STORE"):
-        say("No Firestore project is set here: a live run with one looks there, and does not see this.")
+        say("No Firestore project is set here: a live run with one looks there, and does not see this halt.")
     return 0

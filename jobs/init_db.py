@@ -10,13 +10,13 @@ from jobs.world import read_setup
 
 
 def init_db(*, as_json: bool) -> int:
-    """Make what is missing and say what was done; gives the exit code. Raises ``ConfigurationError``."""
+    """Create what is missing and print what was done; return the exit code. Raises ``ConfigurationError``."""
     store = read_setup().stores.positions
     if not isinstance(store, PostgresStore):
         raise ConfigurationError(
             "DATABASE_URL is not set; expected the address of a PostgreSQL database, such as "
-            "postgresql://user:password@host:5432/database. Set it and run init-db again; the embedded store "
-            "needs none, the first write makes its file."
+            "postgresql://user:password@host:5432/database. Set it and run init-db again. The embedded store "
+            "needs none: the first write creates its file."
         )
     done = postgres_schema.init_db(store.server)
     if as_json:

@@ -1,4 +1,4 @@
-"""``ledger rebuild``: make the ledger again from the record of this data folder's live runs."""
+"""``ledger rebuild``: rebuild the ledger from the record of this data folder's live runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class _Wanted:
-    """The documents that the ledger should have: of the record, and what the brokers executed beyond it.
+    """The documents that the ledger should have: those of the record, and what the brokers executed besides.
 
     ``not_asked``: a sentence for each account whose broker could not be asked.
     """
@@ -38,11 +38,10 @@ class _Wanted:
 
 
 def rebuild(*, by: str | None, why: str | None, as_json: bool) -> int:
-    """Show what the record and the brokers have and the ledger lacks, and book it; return the exit code.
+    """Print what the ledger lacks of record and executions, and book it; return the exit code.
 
-    The brokers are asked where the settings are those of live runs. Without ``by`` and ``why`` nothing is
-    changed. Afterwards the stores that the settings name are those of this data folder. Booking twice changes
-    nothing. Raises ``EngineError``.
+    The brokers are asked only with live settings. Without ``by`` and ``why`` nothing is changed; with them,
+    the data folder's live runs use the stores of the settings afterwards. Idempotent. Raises ``EngineError``.
     """
     if by is not None or why is not None:
         check_said(by=by or "", why=why or "")
@@ -55,7 +54,7 @@ def rebuild(*, by: str | None, why: str | None, as_json: bool) -> int:
         missing = lacking(everything, setup.stores.ledger)
         if not as_json:
             _show(missing, len(everything), setup)
-            _say_of_copies(faults, wanted, is_accepted=by is not None)
+            _print_accepted(faults, wanted, is_accepted=by is not None)
         if by is not None and why is not None:
             setup.stores.ledger.write_ledger(missing)
             setup.generations.adopt(by=by, why=why, at=now)
@@ -67,29 +66,29 @@ def rebuild(*, by: str | None, why: str | None, as_json: bool) -> int:
     elif is_done:
         say(
             f"{counted(len(missing), 'document is', 'documents are')} booked in {setup.stores.ledger.place}, "
-            f"which live runs of this data folder go on with. `execution-engine sync` compares it with the "
-            f"broker, and books what filled since."
+            f"which live runs of this data folder use from now on. `execution-engine sync` compares it with "
+            f"the broker, and books what filled since."
         )
     else:
-        say("Nothing was changed. With --by NAME --why TEXT it is booked.")
+        say("Nothing was changed. To book it, run this again with --by NAME --why TEXT.")
     return 0
 
 
 def _wanted(setup: Setup, now: datetime) -> _Wanted:
-    """Return what the ledger should have: a copy of a folder that was restored lacks what came later."""
+    """Return what the ledger should have; the brokers know what a restored copy of the folder lacks."""
     recorded = [*recorded_documents(setup.objects, now=now), *kept_adjustments(setup.objects)]
     if setup.settings.dry_run:
-        said = "EXEC_DRY_RUN is on: no broker was asked what it executed beyond the record."
-        return _Wanted(recorded, [], [said])
+        text = "EXEC_DRY_RUN is on: no broker was asked what it executed beyond the record."
+        return _Wanted(recorded, [], [text])
     executed: list[Mapping[str, Any]] = []
-    not_asked = []
-    known = {str(one["broker_order_id"]) for one in recorded} | _on_their_way(setup.objects)
+    not_asked: list[str] = []
+    known = {str(one["broker_order_id"]) for one in recorded} | _booked_later(setup.objects)
     names = _names(setup.objects)
     for access in setup.accesses():
         account = access.account or (names[0] if len(names) == 1 else "")
         if not account:
             not_asked.append(
-                "the account of the keys has no name: set EXEC_BROKER_ACCOUNT_ID, and run again."
+                "the account of the keys has no name. Set EXEC_BROKER_ACCOUNT_ID, and run this again."
             )
             continue
         besides = known | _accepted(
@@ -108,8 +107,8 @@ def _wanted(setup: Setup, now: datetime) -> _Wanted:
     return _Wanted(recorded, executed, not_asked)
 
 
-def _on_their_way(objects: Objects) -> set[str]:
-    """Return the client ids of orders that a later run or sync books: of unfinished runs, and left open."""
+def _booked_later(objects: Objects) -> set[str]:
+    """Return the client ids of orders that a later run or sync books: of unfinished runs, or left open."""
     ids = {str(one.intent.client_intent_id) for left in left_open(objects) for one in left.orders}
     for run in RunFolders(objects).unfinished():
         if BATCH in run.names():
@@ -118,9 +117,9 @@ def _on_their_way(objects: Objects) -> set[str]:
 
 
 def _accepted(adjustments: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the broker's ids of the orders whose fills were accepted: adjustments have them."""
-    said = (one.get("evidence") or {} for one in adjustments if one.get("filled_qty"))
-    return {str(evidence.get("broker_order_id", "")) for evidence in said} - {""}
+    """Return the broker's ids of the orders whose fills are in accepted adjustments."""
+    accepted = (one.get("evidence") or {} for one in adjustments if one.get("filled_qty"))
+    return {str(evidence.get("broker_order_id", "")) for evidence in accepted} - {""}
 
 
 def _names(objects: Objects) -> list[str]:
@@ -129,13 +128,13 @@ def _names(objects: Objects) -> list[str]:
     return sorted({one["account"] for start in starts for one in start.get("venues", [])} - {""})
 
 
-def _say_of_copies(faults: Sequence[str], wanted: _Wanted, *, is_accepted: bool) -> None:
-    """Print what was wrong with stores and folder, which booking accepts, and what was not asked."""
+def _print_accepted(faults: Sequence[str], wanted: _Wanted, *, is_accepted: bool) -> None:
+    """Print the faults of stores and folder that booking accepts, and what was not asked."""
     for fault in faults:
-        said = "Given up by this" if is_accepted else "With --by and --why this is given up"
-        say(f"{said}: {fault}", color="red")
-    for said in wanted.not_asked:
-        say(f"NOT ASKED: {said}", color="red")
+        text = "Accepted" if is_accepted else "Booking with --by and --why accepts this"
+        say(f"{text}: {fault}", color="red")
+    for text in wanted.not_asked:
+        say(f"NOT ASKED: {text}", color="red")
 
 
 def _show(missing: Sequence[Mapping[str, Any]], recorded: int, setup: Setup) -> None:
@@ -160,7 +159,7 @@ def _show(missing: Sequence[Mapping[str, Any]], recorded: int, setup: Setup) -> 
     )
     more = len(missing) - len(rows)
     say(f"{more} more." if more else "")
-    say(f"{place} lacks {len(missing)} of {counted(recorded, 'document')}, or has less filled of them.")
+    say(f"{place} lacks {len(missing)} of {counted(recorded, 'document')}, or has smaller fills in them.")
 
 
 def _log(missing: Sequence[Mapping[str, Any]], faults: Sequence[str], by: str, why: str) -> None:

@@ -53,7 +53,7 @@ def print_list(what: str, found: Found, *, as_json: bool) -> int:
         say(f"In no batch: {len(found.aside)}", bold=True)
         for aside in found.aside[:_SHOWN]:
             say(f"  {line_of(aside)}")
-    say("The whole story of one: execution-engine explain INTENT, or ROW as in file.csv:6")
+    say("The whole story of one: execution-engine explain INTENT, or FILE:ROW as in file.csv:6")
     return 0
 
 
@@ -67,7 +67,7 @@ def _rows(found: Found, *, at_most: int | None) -> list[tuple[RunFolder, dict[st
 
 def _became(folder: RunFolder, row: dict[str, Any]) -> str:
     if MANIFEST not in folder.names():
-        return f"its run is not over: {state_of(folder, row)}"
+        return f"its run is not finished: {state_of(folder, row)}"
     return outcome(row) if row["allowed"] else f"refused: {row['reason']}"
 
 

@@ -1,4 +1,4 @@
-"""What a live run has beyond a dry one: venues, behind a gate that may let cancels pass alone."""
+"""What only a live run has: connections, behind a gate that may let only cancels pass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobs.world import Setup
 
 @dataclass(frozen=True)
 class Beyond:
-    """Where orders go, and the reason, and why, for which none does; None where the gate is open."""
+    """The connections, and the reason and explanation of a closed gate; None where it is open."""
 
     connections: Connections
     closed_by: tuple[str, str] | None
@@ -24,9 +24,9 @@ class Beyond:
 
 @contextmanager
 def opened(setup: Setup, stopping: Callable[[], bool], *, cancels_pass: bool) -> Iterator[Beyond]:
-    """Pass the gate and open the venues; ``cancels_pass`` as in ``Gate.pass_through``.
+    """Pass the gate and open the connections; ``cancels_pass`` as in ``Gate.pass_through``.
 
-    Raises ``GateClosed``, with what earlier runs may have sent looked up where it can be, ``LeaseHeld`` and
+    Raises ``GateClosed``, after a lookup of what earlier runs may have sent, ``LeaseHeld`` and
     ``EngineError``.
     """
     setup = replace(setup, stopping=stopping)
@@ -47,7 +47,7 @@ def _announce(closed: tuple[str, str], refusals: list[Refusal]) -> None:
     reason, why = closed
     EventLog().event(
         "trade_refused",
-        f"Live trading is refused: {reason}. {why} Cancels are carried out, and everything else is halted.",
+        f"Live trading is refused: {reason}. {why} Cancels are carried out; everything else is halted.",
         severity="ERROR",
         reasons=[refusal.reason for refusal in refusals],
         exit_code=GateClosed.exit_code,
@@ -56,7 +56,7 @@ def _announce(closed: tuple[str, str], refusals: list[Refusal]) -> None:
 
 @contextmanager
 def _looking_up(setup: Setup, stopping: Callable[[], bool]) -> Iterator[None]:
-    """Look up what earlier runs may have sent where the preflight fails; nothing is sent for them."""
+    """Look up what earlier runs may have sent where the preflight fails; send nothing."""
     try:
         yield
     except GateClosed as error:
@@ -79,8 +79,8 @@ def _look_up(setup: Setup, stopping: Callable[[], bool], closed: tuple[str, str]
                 if folder.run_id in doubtful:
                     finish(folder, context)
     except EngineError as error:
-        said = f"what earlier runs may have sent can't be looked up now: {error} The next live run does it."
-        log.event("run_left", said, severity="WARNING")
+        text = f"what earlier runs may have sent can't be looked up now: {error} The next live run does it."
+        log.event("run_left", text, severity="WARNING")
 
 
 def _unseen(step: str, done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""What became of an order after its run had ended: what later syncs have found of it."""
+"""What happened to an order after the end of its run: what later syncs have found."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from jobs.wording import Row, number
 
 
 def later_of(folder: RunFolder, row: Row, ledger: LedgerStore) -> list[str]:
-    """Say what later syncs have found of an intent that was open at the end of its run; nothing of others.
+    """Return what later syncs have found of an intent that was open at the end of its run; [] of others.
 
-    The executions that came later, what the ledger has of the order now, and whether it is still looked for.
+    The later executions, what the ledger has of the order now, and whether syncs still ask for it.
     """
     is_looked_for = _is_looked_for(folder, row)
     late = _late(folder, row)
     if not (is_looked_for or late or _was_open(row)):
         return []
-    told = lines((fill["filled_at"], f"{execution(fill)}; found by a later sync") for fill in late)
+    found = lines((fill["filled_at"], f"{execution(fill)}; found by a later sync") for fill in late)
     ids = {row["broker_order_id"], *(fill["broker_order_id"] for fill in late)} - {None}
-    told += [_in_ledger(ledger, order_id) for order_id in sorted(ids)]
+    found += [_in_ledger(ledger, order_id) for order_id in sorted(ids)]
     if is_looked_for:
-        told.append("It is still looked for: the next sync asks the broker what became of it.")
+        found.append("It is still open or unresolved: the next sync asks the broker for it.")
     elif ids:
-        told.append("It is over: nothing more is looked for.")
+        found.append("It is terminal: no sync asks for it any more.")
     else:
-        told.append("No sync has found it at the broker, and none looks for it any more: it never came.")
-    return told
+        found.append("No sync has found it at the broker, and none asks for it any more: it never arrived.")
+    return found
 
 
 def _was_open(row: Row) -> bool:
@@ -51,7 +51,7 @@ def _is_looked_for(folder: RunFolder, row: Row) -> bool:
 
 
 def _late(folder: RunFolder, row: Row) -> list[dict[str, Any]]:
-    """Give the executions of an intent that its run has not recorded, each once."""
+    """Return the executions of an intent that its run has not recorded, each once."""
     recorded = set(folder.table(FILLS, ["fill_id"])["fill_id"].to_pylist())
     found: dict[str, dict[str, Any]] = {}
     for fill in (
@@ -68,7 +68,7 @@ def _in_ledger(ledger: LedgerStore, broker_order_id: str) -> str:
     except EngineError as error:
         return f"What the ledger has of order {broker_order_id} can't be read: {error}"
     if document is None:
-        return f"The ledger has nothing of order {broker_order_id}: nothing of it has filled."
+        return f"The ledger has no fill of order {broker_order_id}."
     price = document.get("filled_avg_price")
     at = "" if price is None else f" at {number(price)}"
     return (

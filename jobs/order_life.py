@@ -16,63 +16,63 @@ from engine.record.journal import Journal
 from engine.record.run_folder import ATTEMPTS, CASSETTE, DECISIONS, FILLS, RESULTS, TRAFFIC, RunFolder
 from jobs.wording import Row, number, outcome
 
-BrokerSnapshot = tuple[datetime, str]
-"""When something happened, and what, in a sentence."""
+TimedEvent = tuple[datetime, str]
+"""A timestamp, and what happened then."""
 
 _LONGEST = 160
 _GOES_ON = "the next live run looks it up before anything is sent again"
 
 
 def life_of(folder: RunFolder, row: Row) -> list[str]:
-    """Give a sentence for each thing that happened to an intent's order, oldest first; none in a dry run.
+    """Return a line for each event of an intent's order, oldest first; none in a dry run.
 
-    Also of a run that is not over yet.
+    Works for unfinished runs too.
     """
     names = folder.names()
     return lines([*_noted(folder, names, row), *_asked(folder, names, row), *_executed(folder, names, row)])
 
 
-def lines(told: Iterable[BrokerSnapshot]) -> list[str]:
-    """Write what happened, oldest first; with the days where there are several."""
-    told = sorted(told)
-    on_one_day = len({timestamp.date() for timestamp, _ in told}) < 2
+def lines(events: Iterable[TimedEvent]) -> list[str]:
+    """Return events as lines, oldest first; with dates where there are several."""
+    events = sorted(events)
+    on_one_day = len({timestamp.date() for timestamp, _ in events}) < 2
     shown = "%H:%M:%S.%f" if on_one_day else "%Y-%m-%d %H:%M:%S.%f"
-    return [f"{timestamp.strftime(shown)[:-3]} UTC  {said}" for timestamp, said in told]
+    return [f"{timestamp.strftime(shown)[:-3]} UTC  {text}" for timestamp, text in events]
 
 
 def state_of(folder: RunFolder, row: Row) -> str:
-    """Say how an intent of a run that is not over stands."""
+    """Return the state of an intent of an unfinished run."""
     names = folder.names()
     if DECISIONS not in names:
         return "it is not decided yet"
     if not row["allowed"]:
-        return "it is refused, and nothing of it is sent"
+        return "it is refused, and is not sent"
     if RESULTS in names:
         return outcome(row)
     if folder.start["mode"] == "dry":
         return "it is allowed; in a dry run nothing is sent"
     if row["action"] == "cancel":
-        return "it is allowed, and asked for when its turn comes"
+        return "it is allowed, and its cancel is sent in its turn"
     posts = [answer for answer in map(recorded_answer, _of_account(folder, names, row)) if answer]
     answers = [answer for client_id, answer in posts if client_id == row["client_intent_id"]]
     if not answers:
         if any(_noted(folder, names, row)):
-            return f"it was about to be sent, and there is no answer to it on record: {_GOES_ON}"
+            return f"it was about to be sent, and no answer is on record: {_GOES_ON}"
         return "it is allowed, and was not sent yet"
     return _answered(answers)
 
 
 def _answered(answers: list[BrokerOrder | BrokerRejected | None]) -> str:
-    """Say what the broker answered to the requests for an order; a no settles only what isn't open."""
+    """Return the broker's answer on an order; a refusal counts only where no outcome is unknown."""
     orders = [answer for answer in answers if isinstance(answer, BrokerOrder)]
     if orders:
         return f"it was sent, and is at the broker as {orders[-1].broker_order_id}"
     if None in answers:
-        return f"it was sent, and nobody knows yet what became of it: {_GOES_ON}"
+        return f"it was sent, and its outcome is unknown: {_GOES_ON}"
     return f"it was sent, and the broker refused it: {answers[-1]}"
 
 
-def _noted(folder: RunFolder, names: set[str], row: Row) -> Iterator[BrokerSnapshot]:
+def _noted(folder: RunFolder, names: set[str], row: Row) -> Iterator[TimedEvent]:
     for name in sorted(names):
         if not name.startswith(ATTEMPTS):
             continue
@@ -81,12 +81,12 @@ def _noted(folder: RunFolder, names: set[str], row: Row) -> Iterator[BrokerSnaps
             yield datetime.fromisoformat(chunk["at"]), f"noted as about to be sent ({name})"
 
 
-def _asked(folder: RunFolder, names: set[str], row: Row) -> Iterator[BrokerSnapshot]:
-    """Tell of the requests that named the order, by its own id or by the broker's."""
+def _asked(folder: RunFolder, names: set[str], row: Row) -> Iterator[TimedEvent]:
+    """Yield the requests that named the order, by its own id or by the broker's."""
     if CASSETTE in names:
         cassette = folder.json(CASSETTE)
-        told = sorted([*cassette["interactions"], *cassette["unanswered"]], key=lambda one: one["number"])
-        interactions = [_interaction(one) for one in told if _is_its_own(one.get("account", ""), row)]
+        recorded = sorted([*cassette["interactions"], *cassette["unanswered"]], key=lambda one: one["number"])
+        interactions = [_interaction(one) for one in recorded if _is_its_own(one.get("account", ""), row)]
     else:
         interactions = _of_account(folder, names, row)
     ids = {row.get("broker_order_id")} | {answer.broker_order_id for answer in _orders(interactions, row)}
@@ -97,7 +97,7 @@ def _asked(folder: RunFolder, names: set[str], row: Row) -> Iterator[BrokerSnaps
 
 
 def _of_account(folder: RunFolder, names: set[str], row: Row) -> list[Interaction]:
-    """Give what was asked for an account so far, by a run whose traffic isn't in a cassette yet."""
+    """Return the interactions of an account so far, of a run whose traffic isn't in a cassette yet."""
     if not any(name.startswith(TRAFFIC) for name in names):
         return []
     return [one for one in Journal(folder).interactions() if _is_its_own(one.account, row)]
@@ -116,7 +116,7 @@ def _interaction(one: Mapping[str, Any]) -> Interaction:
 
 
 def _is_its_own(account: str, row: Row) -> bool:
-    """Tell whether a request was made for the row's account: others may use the same ids."""
+    """Return whether a request was made for the row's account: others may use the same ids."""
     return account in {"", row["broker_account_id"]}
 
 
@@ -147,8 +147,8 @@ def _answer(one: Interaction) -> str:
         return status
     if not isinstance(body, dict):
         return status
-    said = body.get("message") or body.get("status") or ""
-    return f"{status}, {said}" if said else status
+    text = body.get("message") or body.get("status") or ""
+    return f"{status}, {text}" if text else status
 
 
 def _body(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _body(request: Mapping[str, Any]) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _executed(folder: RunFolder, names: set[str], row: Row) -> Iterator[BrokerSnapshot]:
+def _executed(folder: RunFolder, names: set[str], row: Row) -> Iterator[TimedEvent]:
     if FILLS not in names:
         return
     for fill in folder.table(FILLS).to_pylist():
@@ -168,12 +168,12 @@ def _executed(folder: RunFolder, names: set[str], row: Row) -> Iterator[BrokerSn
 
 
 def is_fill_of(fill: Row, row: Row) -> bool:
-    """Tell whether an execution is one of an intent's."""
+    """Return whether an execution is of an intent."""
     names = ("client_intent_id", "broker_account_id")
     return all(fill[name] == row[name] for name in names)
 
 
 def execution(fill: Row) -> str:
-    """Say an execution in a few words."""
+    """Return an execution in a few words."""
     left = "" if not fill["leaves_qty"] else f", {number(fill['leaves_qty'])} left"
     return f"executed: {fill['side']} {number(fill['qty'])} {fill['symbol']} at {number(fill['price'])}{left}"

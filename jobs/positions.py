@@ -1,4 +1,4 @@
-"""``positions``: the book of whichever store is set, and what somebody takes in to balance the ledger."""
+"""``positions``: the book of the configured store, and the proposals accepted into the ledger."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _Accepted = Sequence[tuple[Proposed, Mapping[str, Any]]]
 
 
 def load(file: str, *, as_json: bool) -> int:
-    """Load a file as the whole book of each account that it names; gives the exit code."""
+    """Load a file as the whole book of each account that it names; return the exit code."""
     store = read_setup().stores.positions
     frame = read_positions_file(Path(file))
     store.load_positions(frame, updated_at=wall_clock())
@@ -48,7 +48,7 @@ def load(file: str, *, as_json: bool) -> int:
 
 
 def pull(account: str | None, *, as_json: bool) -> int:
-    """Bring the brokers' books into the store, as ``sync`` does, and print it; gives the sync's exit code."""
+    """Read the brokers' books into the store, as ``sync`` does, and print it; return the sync's exit code."""
     from jobs.sync import sync_stores
 
     if as_json:
@@ -64,15 +64,15 @@ def pull(account: str | None, *, as_json: bool) -> int:
 
 
 def show(account: str | None, *, as_json: bool) -> int:
-    """Print the book; gives the exit code."""
+    """Print the book; return the exit code."""
     setup = read_setup()
     store, frame = setup.stores.positions, _book(setup, account)
     if as_json:
         print_json({"exit_code": 0, "positions": _records(frame)})
         return 0
     if frame.empty:
-        said = f"{_no_positions(account)} in {store.place}."
-        say(f"{said} Load some with `execution-engine positions load FILE`.")
+        text = f"{_no_positions(account)} in {store.place}."
+        say(f"{text} Load some with `execution-engine positions load FILE`.")
         return 0
     _print(frame)
     return 0
@@ -101,17 +101,17 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def accept(file: str, *, by: str, why: str, as_json: bool, clock: Callable[[], datetime] = wall_clock) -> int:
-    """Take the lines of a proposal into the ledger, for ever; gives the exit code.
+    """Book the lines of a proposal in the ledger, permanently; return the exit code.
 
-    ``by`` and ``why`` are kept with them. All lines or none: where one is not of the ledger as it is now,
-    none is. A file that was accepted half-way, or before, may be accepted again.
+    ``by`` and ``why`` are kept with them. All lines or none: where one does not match the present ledger,
+    none is booked. Idempotent, also after a crash half-way.
     """
     check_said(by=by, why=why)
     setup = read_setup()
     store = setup.stores.ledger
     rows = read_proposal(_text(Path(file)), Path(file).name)
     at = clock()
-    # A sync would move what the lines are compared with.
+    # A sync would change the ledger that the lines are compared with.
     with exclusive(setup.data_dir, since=timestamp(at), modes=setup.modes):
         if not setup.settings.dry_run:
             setup.generations.verify()
@@ -128,7 +128,7 @@ def accept(file: str, *, by: str, why: str, as_json: bool, clock: Callable[[], d
         if not setup.settings.dry_run:
             setup.generations.end(by=by, at=at, log=EventLog())
         _log(new)
-    return _tell(new, before, store, as_json=as_json)
+    return _print_accepted(new, before, store, as_json=as_json)
 
 
 def _text(path: Path) -> str:
@@ -136,13 +136,13 @@ def _text(path: Path) -> str:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise UnreadableFile(
-            f"{path.name}: it is no UTF-8 text ({error.reason})",
-            remedy="Nothing was taken in; save it as UTF-8.",
+            f"{path.name}: it is not UTF-8 text ({error.reason})",
+            remedy="Nothing was booked. Save it as UTF-8.",
         ) from error
 
 
 def _ledger(store: LedgerStore, rows: Sequence[Proposed], session: date) -> dict[tuple[str, str], int]:
-    """Give what the ledger has of the accounts of a proposal, in units."""
+    """Return the ledger's positions of a proposal's accounts, in units."""
     accounts = dict.fromkeys(row.broker_account_id for row in rows)
     return {
         (account, symbol): units
@@ -174,22 +174,22 @@ def _log(accepted: _Accepted) -> None:
     )
 
 
-def _tell(new: _Accepted, before: _Accepted, store: LedgerStore, *, as_json: bool) -> int:
+def _print_accepted(new: _Accepted, before: _Accepted, store: LedgerStore, *, as_json: bool) -> int:
     if as_json:
-        said = {
+        body = {
             "exit_code": 0,
             "accepted": [_for_machines(row, document) for row, document in new],
             "accepted_before": [_for_machines(row, document) for row, document in before],
         }
-        print_json(said)
+        print_json(body)
         return 0
     for row, document in new:
-        say(f"Taken in: {_sentence(row)} ({document['broker_order_id']}).")
+        say(f"Accepted: {_sentence(row)} ({document['broker_order_id']}).")
     for row, document in before:
-        say(f"Taken in before: {_sentence(row)} ({document['broker_order_id']}).")
+        say(f"Accepted before: {_sentence(row)} ({document['broker_order_id']}).")
     say(
-        f"{counted(len(new), 'adjustment is', 'adjustments are')} now in the ledger in {store.place}, for "
-        f"ever. The next `execution-engine sync` compares it with the broker again."
+        f"{counted(len(new), 'adjustment is', 'adjustments are')} now in the ledger in {store.place}, "
+        f"permanently. The next `execution-engine sync` compares it with the broker again."
     )
     return 0
 
@@ -205,7 +205,7 @@ def _for_machines(row: Proposed, document: Mapping[str, Any]) -> dict[str, objec
 
 
 def _sentence(row: Proposed) -> str:
-    """Name what a line takes in: ``+3 SPY of paper (manual_trade, order 1f…)``."""
+    """Return what a line books: ``+3 SPY of paper (manual_trade, order 1f…)``."""
     order = row.broker_order_id or row.client_intent_id
     about = f"{row.kind}, order {order}" if order else row.kind
     sign = "+" if row.adjustment_qty > 0 else ""

@@ -7,28 +7,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_PATIENCE_S = 1.0
+_SHOWN_AFTER_S = 1.0
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function to be told (step, done, total); it shows a bar once the work takes a while."""
+    """Yield a function of (step, done, total) that shows a bar once the work takes a while."""
     if not sys.stderr.isatty():
         yield _shows_nothing
         return
     bar = _Bar()
     try:
-        yield bar.tell
+        yield bar.update
     finally:
         bar.close()
 
 
 def _shows_nothing(step: str, done: int, total: int) -> None:
-    """Stand in for the bar where nobody watches."""
+    """Do nothing: stderr is no terminal."""
 
 
 class _Bar:
-    """A line per step; it appears by itself, since one long step tells nothing while it works."""
+    """A line per step; a timer shows it, because a long step may report nothing for a while."""
 
     def __init__(self) -> None:
         import threading
@@ -37,11 +37,11 @@ class _Bar:
         self._steps: dict[str, tuple[int, int]] = {}
         self._tasks: dict[str, Any] = {}
         self._progress: Any = None
-        self._timer = threading.Timer(_PATIENCE_S, self._show)
+        self._timer = threading.Timer(_SHOWN_AFTER_S, self._show)
         self._timer.daemon = True
         self._timer.start()
 
-    def tell(self, step: str, done: int, total: int) -> None:
+    def update(self, step: str, done: int, total: int) -> None:
         with self._lock:
             self._steps[step] = (done, total)
             self._update()

@@ -1,4 +1,4 @@
-"""Market orders that no exchange takes now: they wait for the next open, at a price that is not known."""
+"""Market orders sent after the close: they wait for the next open, at an unknown price."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SYMBOLS_SHOWN = 5
 
 
 def queued_orders(folder: RunFolder) -> list[str]:
-    """Return a sentence on the market orders of a finished run that wait for each next open.
+    """Return a sentence for each open that market orders of a finished run wait for.
 
-    An order of a live run counts by the time at which it was sent, one of a dry run by the run's own.
+    An order of a live run counts by the time it was sent, one of a dry run by the run's time.
     """
     symbols = _market_orders(folder)
     if not symbols:
@@ -42,9 +42,9 @@ def _market_orders(folder: RunFolder) -> dict[int, str]:
     batch = folder.table(BATCH, ["action", "order_type", "time_in_force", "symbol"])
     words = {name: batch[name].cast(pa.string()) for name in ("action", "order_type", "time_in_force")}
     status, order_status = (results[name].cast(pa.string()) for name in ("status", "order_status"))
-    is_over = pc.fill_null(pc.is_in(order_status, pa.array(sorted(FINAL_STATUSES))), fill_value=False)
+    is_final = pc.fill_null(pc.is_in(order_status, pa.array(sorted(FINAL_STATUSES))), fill_value=False)
     is_sent = pc.is_in(status, pa.array(["placed", "dry_run"]))
-    waits = pc.and_(pc.and_(is_sent, pc.invert(is_over)), pc.equal(results["filled_qty"], 0.0))
+    waits = pc.and_(pc.and_(is_sent, pc.invert(is_final)), pc.equal(results["filled_qty"], 0.0))
     is_market = pc.and_(pc.equal(words["order_type"], "market"), pc.equal(words["action"], "new"))
     is_usual = pc.invert(pc.is_in(words["time_in_force"], pa.array(["opg", "cls"])))  # meant for an auction
     rows = pc.indices_nonzero(pc.and_(pc.and_(waits, is_market), is_usual)).to_pylist()

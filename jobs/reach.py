@@ -1,4 +1,4 @@
-"""Who can reach what is in a data folder: what of it is open to more users than the settings say."""
+"""Which files and folders of a data folder are open to more users than the settings say."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PERMISSIONS = 0o777
 
 
 def who_can_reach(data_dir: Path, modes: Modes) -> list[str]:
-    """Return a problem for whatever is wider than it should be, each with the command that mends it."""
+    """Return a problem for each mode that is too wide, with the command that corrects it."""
     try:
         found = data_dir.stat()
     except OSError:
-        return []  # which another check reports
+        return []  # another check reports it
     mode = stat.S_IMODE(found.st_mode)
     problems = [] if found.st_uid == os.geteuid() else [_of_another_user(data_dir, found.st_uid)]
     if mode & _PERMISSIONS & ~modes.folder:
@@ -34,8 +34,8 @@ def who_can_reach(data_dir: Path, modes: Modes) -> list[str]:
 
 def _of_another_user(data_dir: Path, owner: int) -> str:
     return (
-        f"{data_dir} belongs to the user {_user(owner)}, and this is {_user(os.geteuid())}: one may not be "
-        f"able to go on with what the other has begun. Run as {_user(owner)}, or give it away with chown -R."
+        f"{data_dir} belongs to the user {_user(owner)}, and this command runs as {_user(os.geteuid())}: one "
+        f"may not be able to resume the other's runs. Run as {_user(owner)}, or change its owner (chown -R)."
     )
 
 
@@ -59,7 +59,7 @@ def _wide_below(data_dir: Path, wider: Sequence[tuple[Path, int]], modes: Modes)
 
 
 def _taken(modes: Modes) -> str:
-    """Return what chmod is to take away."""
+    """Return the modes that chmod should remove."""
     return "g-w,o=" if modes == WITH_GROUP else "go="
 
 

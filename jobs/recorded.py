@@ -1,4 +1,4 @@
-"""A finished run as frames for people: its rows side by side, and what they were judged by."""
+"""The rows of a run, joined from its tables, and the inputs of its decisions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.run.risk_inputs import as_of_of
 
 
 def rows(folder: RunFolder, places: Sequence[int]) -> list[dict[str, Any]]:
-    """Give some intents of a run: batch, decision and result columns of the rows at ``places``.
+    """Return intents of a run: batch, decision and result columns of the rows at ``places``.
 
     ``reason`` is the decision's, ``outcome_reason`` the result's.
     """
@@ -26,7 +26,7 @@ def rows(folder: RunFolder, places: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def rows_so_far(folder: RunFolder, places: Sequence[int]) -> list[dict[str, Any]]:
-    """Return intents of a run as far as it has come with them; see ``rows``."""
+    """Return intents of a run, finished or not, with the columns that exist; see ``rows``."""
     names = folder.names()
     if names >= {RESULTS, DECISIONS}:
         return rows(folder, places)
@@ -36,14 +36,14 @@ def rows_so_far(folder: RunFolder, places: Sequence[int]) -> list[dict[str, Any]
 
 
 def judged(folder: RunFolder, *, allowed: bool, at_most: int) -> tuple[list[dict[str, Any]], int]:
-    """Give the first allowed or refused intents of a run, and how many there are."""
+    """Return the first allowed or refused intents of a run, and their number."""
     verdicts = folder.table(DECISIONS, ["allowed"])["allowed"].to_numpy()
     places = np.flatnonzero(verdicts == allowed)
     return rows(folder, places[:at_most].tolist()), len(places)
 
 
 def context(folder: RunFolder) -> dict[str, Any]:
-    """Give what the rows of a run were judged by, as ``jobs.wording`` needs it."""
+    """Return the inputs of a run's decisions, as ``jobs.wording`` needs them."""
     inputs = folder.json(INPUTS)
     return {
         "as_of": as_of_of(folder),

@@ -1,7 +1,7 @@
-"""``stores rename-account``: another name for a broker account that has been traded, with no limit twice.
+"""``stores rename-account``: give another name to a broker account that has been traded.
 
-The ledger counts by name: trades of the session, open orders and unexplained differences would
-be left behind with the old one. So an account is renamed only where there is none of them.
+The ledger counts by name: trades of the session, open orders and unexplained differences would stay with the
+old name, and limits would count from zero. So an account is renamed only while it has none of them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from jobs.world import Setup, read_setup, termination_asked
 
 
 def rename_account(old: str, new: str, *, by: str, why: str, as_json: bool) -> int:
-    """Call an account by another name in the store of the ledger; return the exit code.
+    """Rename an account in the store of the ledger; return the exit code.
 
-    Raises ``UsageError`` where it can't be renamed, or not now; nothing is changed then.
+    Raises ``UsageError``, and changes nothing, where it can't be renamed now or ever.
     """
     check_said(by=by, why=why)
     new = as_name("NEW", new)
@@ -45,9 +45,9 @@ def rename_account(old: str, new: str, *, by: str, why: str, as_json: bool) -> i
         with leasing.acquire(key):
             if reasons := list(_in_the_way(setup, old, key, now)):
                 raise UsageError(
-                    f"{old} can't be renamed now: {'; '.join(reasons)}. Nothing was changed. Go on as {old} "
-                    f"until that is over (`execution-engine cancel-all`, `sync`, the next session), then run "
-                    f"this again."
+                    f"{old} can't be renamed now: {'; '.join(reasons)}. Nothing was changed. Keep the name "
+                    f"{old} until that is resolved (by `execution-engine cancel-all`, `sync`, or the next "
+                    f"session), then run this again."
                 )
             names.rename(old, new, by=by, why=why, at=now)
     place = setup.stores.agent.place
@@ -56,14 +56,14 @@ def rename_account(old: str, new: str, *, by: str, why: str, as_json: bool) -> i
     if as_json:
         print_json({"exit_code": 0, "from": old, "to": new, "kept_in": place})
         return 0
-    say(f"The account {old} is called {new} from now on ({place}).")
-    say(f"Call it {new} in the settings (EXEC_BROKER_ACCOUNT_ID or EXEC_ACCOUNTS_FILE) and in the intents.")
+    say(f"The account {old} is now named {new} ({place}).")
+    say(f"Write {new} in the settings (EXEC_BROKER_ACCOUNT_ID or EXEC_ACCOUNTS_FILE) and in the intents.")
     say(f"The next live run takes over what it holds as the opening balance of {new}.")
     return 0
 
 
 def _in_the_way(setup: Setup, account: str, key: str, now: datetime) -> Iterator[str]:
-    """Return what would be left behind under the old name."""
+    """Yield what would stay under the old name, each as a reason."""
     for run in RunFolders(setup.objects).unfinished():
         if run.start["mode"] == "live" and account in {begun["account"] for begun in run.start["venues"]}:
             yield f"run {run.run_id} is not finished"

@@ -27,7 +27,7 @@ _WORDS = {"newly_refused": "refused now", "newly_allowed": "allowed now"}
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says; see the command's help."""
+    """The options of the command line; see the command's help."""
 
     data: str | None
     limits: str | None
@@ -38,10 +38,10 @@ class Options:
 
 
 def replay(what: str, options: Options) -> int:
-    """Print what differs from the record; gives the exit code: 0 wherever the comparison was made.
+    """Print what differs from the record; return the exit code: 0 wherever the comparison was made.
 
     Raises ``RecordError`` where a recorded file is missing or has changed, ``UsageError`` where nothing of
-    that name was recorded, and ``ConfigurationError`` for what is no limit.
+    that name is recorded, and ``ConfigurationError`` for an unknown limit.
     """
     changes = _changes(options)
     asked = _asked_for(what, Path(options.data or read_setting("EXEC_DATA_DIR", os.environ)))
@@ -58,7 +58,7 @@ def replay(what: str, options: Options) -> int:
 
 
 def _compared(asked: Sequence[Day], changes: Mapping[str, Any], options: Options) -> Comparison:
-    """Replay piece by piece; of each, only flips and counts are kept."""
+    """Replay piece by piece; keep only the flips and counts of each."""
     compared = replay_each(asked, changes, chained=options.chained, decisions_only=options.decisions_only)
     pieces = list(map(Comparison.counted, compared))
     notes = dict.fromkeys(note for piece in pieces for note in piece.notes)
@@ -66,13 +66,13 @@ def _compared(asked: Sequence[Day], changes: Mapping[str, Any], options: Options
 
 
 def _changes(options: Options) -> dict[str, Any]:
-    """Give the limits that are asked for; what the command line says goes before the file."""
+    """Return the changed limits; the command line wins over the file."""
     from_file = limits_file(options.limits) if options.limits else {}
     return {**from_file, **set_on_the_command_line(options.set)}
 
 
 def _asked_for(what: str, data: Path) -> list[Day]:
-    """Find a session, a range of them, a run or a folder. Raises ``UsageError`` where there is none."""
+    """Return the days of a session, a range, a run or a folder. Raises ``UsageError`` without a match."""
     if os.sep in what or what == ".":
         return days(what)
     known = days(data)
@@ -97,9 +97,9 @@ def _run_called(name: str, known: Iterable[Day], data: Path) -> list[Day]:
         return [Day(day.trading_date, (run,))]
     if exact:
         names = ", ".join(run.run_id for _, run in exact[:5])
-        raise UsageError(f"{name!r} is the beginning of {len(exact)} runs: {names} … Write more of it.")
+        raise UsageError(f"{name!r} is the beginning of {len(exact)} runs: {names} … Write more characters.")
     raise UsageError(
-        f"{name!r} is no session, range or finished run of {data}. Write a session (2026-03-02), a range "
+        f"{name!r} is not a session, range or finished run of {data}. Write a session (2026-03-02), a range "
         f"(2026-03-02..2026-03-06), a run's name or the path of its folder; `status` shows runs."
     )
 
@@ -131,8 +131,8 @@ def _print_heading(
 ) -> None:
     first, last = asked[0].trading_date, asked[-1].trading_date
     sessions = f"session {first}" if first == last else f"{found.days} sessions, {first} to {last}"
-    said = [f"{name} {_shown(value)}" for name, value in changes.items()]
-    under = f"with {', '.join(said)}" if said else "under the recorded limits"
+    limits = [f"{name} {_shown(value)}" for name, value in changes.items()]
+    under = f"with {', '.join(limits)}" if limits else "under the recorded limits"
     runs = len(found.summary)
     parts = [f"{sessions}, {runs} run{'s' * (runs != 1)}, {found.intents} intents", under]
     say()
@@ -150,22 +150,22 @@ def _print_verdict(found: Comparison, changes: Mapping[str, Any]) -> None:
         if len(rows):
             say(f"{counted(len(rows), 'intent is', 'intents are')} {words}{_worth(rows)}.", bold=True)
     if not len(flips):
-        say("No intent is decided the other way round.")
+        say("No intent is decided differently.")
     if others := len(found.outcome_flips):
         say(
             f"{counted(others, 'intent is', 'intents are')} allowed as before and "
-            f"{'comes' if others == 1 else 'come'} to something else.",
+            f"{'has' if others == 1 else 'have'} another outcome.",
             bold=True,
         )
     say(
-        f"{counted(found.differences, 'intent differs', 'intents differ')} in anything (limits themselves "
+        f"{counted(found.differences, 'intent differs', 'intents differ')} in any value (limits themselves "
         f"left out); the first stage that differs: {found.first_differing_stage}."
     )
     code, results = int(summary["code_differences"].sum()), int(summary["result_differences"].sum())
     if code:
-        say(f"{code} of them differ by today's code alone, under the recorded limits.", color="red")
+        say(f"{code} of them differ because of today's code alone, under the recorded limits.", color="red")
     if results and not changes:
-        say(f"{results} came to something else at the broker, over the recorded traffic.", color="red")
+        say(f"{results} had another outcome at the broker, over the recorded traffic.", color="red")
     if (flips["cause"] == "unexplained").any():
         say("Some flips have no cause: same code, same limits, another decision.", color="red")
 
@@ -254,7 +254,7 @@ def _print_flips(flips: pd.DataFrame) -> None:
 
 
 def _figures(row: Mapping[str, Any]) -> str:
-    """Say what was decided then and now, with the figures of the rule that refuses."""
+    """Return both decisions, with the figures of the rule that refuses."""
     rule = row["rule"]
     pairs = {
         "max_position_size_exceeded": ("projected_qty", "position_limit_qty", "position {}, limit {}"),
@@ -279,13 +279,13 @@ def _print_days(summary: pd.DataFrame) -> None:
     grouped = summary.groupby("trading_date")
     sums = grouped[names].sum()
     depends = grouped["depends_on_earlier_flip"].any()
-    told = sums[(sums["differences"] > 0) | depends]
+    differing = sums[(sums["differences"] > 0) | depends]
     rows = [
         (f"{session:%Y-%m-%d}", *(int(row[name]) for name in names), "yes" if depends[session] else "")
-        for session, row in told.head(_DAYS_SHOWN).iterrows()
+        for session, row in differing.head(_DAYS_SHOWN).iterrows()
     ]
-    title = f"Sessions that differ: {len(told)} of {len(sums)}"
-    if len(told) > _DAYS_SHOWN:
+    title = f"Sessions that differ: {len(differing)} of {len(sums)}"
+    if len(differing) > _DAYS_SHOWN:
         title += f", the first {_DAYS_SHOWN}"
     columns = ("session", "intents", "refused now", "allowed now", "other outcomes", "differences",
                "from earlier flips")  # fmt: skip
@@ -300,14 +300,14 @@ def _print_notes(found: Comparison, *, chained: bool) -> None:
         say(f"Recorded by other code than today's: {', '.join(str(version) for version in other)}.")
     simulated = int(found.summary["simulated"].sum())
     if simulated:
-        say(f"{simulated} orders were never sent then: what becomes of them is simulated, at one price each.")
+        say(f"{simulated} orders were never sent then: their outcome is simulated, at one price each.")
     if chained:
         first = found.first_dependent_day
         say(f"The first session that depends on an earlier flip: {first}." if first else
             "No session depends on an earlier flip.")  # fmt: skip
     for note in found.notes:
         say(f"Note: {note}.")
-    say("Every file was held to its content hash. Nothing was sent: a replay has no way to a broker.")
+    say("The hash of every file was verified. Nothing was sent: a replay has no connection to a broker.")
 
 
 def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:

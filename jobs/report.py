@@ -1,4 +1,4 @@
-"""What a run did, as tables for a person: what came in, what was allowed, what was refused and why."""
+"""What a run did, as tables for operators: what came in, what was allowed, what was refused and why."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INTENTS_SHOWN = 20
 _print_list = partial(print_list, at_most=10)
 _ID_SHOWN = 12
 _LEFT = {
-    "blocked": "LEFT IN THE INBOX until it is put right",
+    "blocked": "LEFT IN THE INBOX until it is corrected",
     "waiting": "Waiting in the inbox; a later run looks again",
 }
 
@@ -41,7 +41,7 @@ def print_run(folder: RunFolder, *, resumed: bool = False) -> None:
 
 
 def print_collected(folder: RunFolder) -> None:
-    """Print a batch that was sealed and not yet decided on."""
+    """Print a batch that is sealed and not decided on yet."""
     say()
     _print_heading(folder, "collected, not yet decided")
     _print_intake(folder)
@@ -55,13 +55,13 @@ def print_in_doubt(run_ids: list[str]) -> None:
     for run_id in run_ids:
         say(
             f"UNFINISHED: live run {run_id} may have sent orders whose outcome is unknown. The next live run "
-            f"finishes it once its account answers; `execution-engine doctor` says what is in the way.",
+            f"finishes it once its account answers; `execution-engine doctor` shows what prevents that.",
             color="red",
         )
 
 
 def print_remarks(remarks: list[str]) -> None:
-    """Print what an operator may not have meant."""
+    """Print what an operator may not have intended."""
     for remark in remarks:
         say(f"To note: {remark}")
 
@@ -88,7 +88,7 @@ def _print_intake(folder: RunFolder) -> None:
 
 def _print_decisions(folder: RunFolder, manifest: dict[str, Any]) -> None:
     statuses = counted_outcomes(folder.table(RESULTS, ["status", "reason"]))
-    told = ", ".join(f"{count} {_in_words(status)}" for status, count in statuses.items())
+    results = ", ".join(f"{count} {_in_words(status)}" for status, count in statuses.items())
     reasons = manifest["decisions"]["by_reason"]
     table = [("allowed", "", manifest["decisions"]["allowed"])]
     table += [("refused", reason, count) for reason, count in reasons.items()]
@@ -96,11 +96,11 @@ def _print_decisions(folder: RunFolder, manifest: dict[str, Any]) -> None:
     _print_intents(folder, "What was allowed", allowed=True)
     _print_intents(folder, "What was refused", allowed=False)
     say()
-    say(f"Results: {told}{_sent(manifest)}.")
+    say(f"Results: {results}{_sent(manifest)}.")
     print_remarks(queued_orders(folder))
     if statuses.get("unresolved"):
         say(
-            "UNRESOLVED: nobody knows yet what became of these. The next live run looks again; until then "
+            "UNRESOLVED: the outcome of these orders is unknown. The next live run looks them up; until then "
             "they count as working. Look for them on the broker's dashboard.",
             color="red",
         )
@@ -113,7 +113,7 @@ def _print_intents(folder: RunFolder, title: str, *, allowed: bool) -> None:
     if count > len(rows):
         title += f" (the first {len(rows)} of {count})"
     context = recorded.context(folder)
-    # The whole story of a source that was down stands once, below.
+    # Why a source was down is printed once, below.
     see_below = {name: dict.fromkeys(context[name], "see below") for name in ("unavailable", "down")}
     context = {**context, **see_below}
     cells = [
@@ -150,7 +150,7 @@ def _print_notes(folder: RunFolder) -> None:
 
 
 def print_left(left: list[dict[str, str]]) -> None:
-    """Print what lies in the inbox and is not taken: what needs a person to look at it, and what waits."""
+    """Print the files left in the inbox: those that need an operator, and those that wait."""
     for kind, title in _LEFT.items():
         _print_list(title, [f"{one['name']}: {one['why']}" for one in left if one["kind"] == kind])
 
@@ -185,7 +185,9 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
     if not broken:
         say("Every row is accounted for.")
     if unlogged := manifest.get("unlogged_lines"):
-        say(f"{unlogged} lines of the log could not be written: see where standard error goes.", color="red")
+        say(
+            f"{unlogged} lines of the log could not be written: check where standard error goes.", color="red"
+        )
     say(f"Record: {folder_path(folder)}")
     root = Path(getattr(folder.objects, "root", "")).absolute()
     say(f"Files:  {root}/archive/{folder.trading_date}/ and {root}/quarantine/{folder.trading_date}/")
@@ -193,7 +195,7 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
 
 
 def _print_breaks(folder: RunFolder) -> None:
-    """Print what differed between broker and ledger when the run began."""
+    """Print the differences between broker and ledger when the run began."""
     if RECONCILIATION not in folder.names():
         return
     from engine.model.breaks import breaks_in
@@ -204,14 +206,14 @@ def _print_breaks(folder: RunFolder) -> None:
 
 
 def _print_remedy(folder: RunFolder, manifest: dict[str, Any], inputs: dict[str, Any]) -> None:
-    """Say what missing data did to the rows, and how to drop again what was halted."""
+    """Print the command that drops again what was halted or refused for lack of data."""
     halted = manifest["mode"] == "live" and manifest["results"]["by_status"].get("halted")
     is_lacking = manifest["decisions"]["by_reason"].get("risk_data_unavailable")
     lacking = is_lacking and pc.any(lacks_data(folder)).as_py()
     if halted:
-        say("Once that has ended, drop what was halted again; what was sent is recognised:")
+        say("Once that has ended, drop the halted intents again; those that were sent are recognised:")
     if lacking:
-        say("Once that data can be had, drop the files again (below); what was allowed is recognised:")
+        say("Once that data is available, drop the files again; intents that were allowed are recognised:")
     if halted or lacking:
         say(f"  execution-engine drop {' '.join(map(shell_word, to_drop_again(folder)))}")
     if (inputs["unavailable"] or inputs.get("down")) and folder.start["config"]["fail_open"]:

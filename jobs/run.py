@@ -1,4 +1,4 @@
-"""``run`` and ``collect``: what an earlier run left unfinished first, then a run of its own."""
+"""``run`` and ``collect``: finish earlier runs first, then do a run of its own."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:  # a dry run has no gate, and is short
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run of this command, the unfinished ones that it ended before, and those in doubt that are left.
+    """This command's own run, the earlier runs that it finished, and the ids of those still in doubt.
 
-    ``remarks``: sentences on what an operator may not have meant.
+    ``remarks``: sentences on what an operator may not have intended.
     """
 
     own: RunFolder
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def run(*, slot: str, as_json: bool) -> int:
-    """Do a whole run and print what became of it; gives the exit code."""
+    """Do a whole run and print its result; return the exit code."""
     outcome = work(read_setup(), slot)
     exit_code = _exit_code([*outcome.resumed, outcome.own], outcome.in_doubt)
     if as_json:
@@ -62,7 +62,7 @@ def run(*, slot: str, as_json: bool) -> int:
 
 
 def collect(*, slot: str, as_json: bool) -> int:
-    """Seal a batch and stop there; the next ``run`` decides on it."""
+    """Seal a batch, for the next ``run`` to decide on; return the exit code."""
     outcome = work(read_setup(), slot, until=BATCH)
     left = left_by(outcome.own)
     blocked = any(one["kind"] == "blocked" for one in left)
@@ -86,25 +86,25 @@ def collect(*, slot: str, as_json: bool) -> int:
 
 
 def summary(folder: RunFolder) -> dict[str, Any]:
-    """Give what ``--json`` says of a finished run."""
+    """Return a finished run as ``--json`` prints it."""
     manifest = folder.json(MANIFEST)
     keys = ("run_id", "trading_date", "exit_code", "rows", "decisions", "results", "orders", "fills")
     notes = folder.json(COLLECTED).get("notes", [])
-    beside = {"notes": notes, "left": manifest.get("left", [])}  # earlier versions recorded none of these
+    beside = {"notes": notes, "left": manifest.get("left", [])}  # earlier versions did not record them
     beside |= {"unkept": manifest.get("unkept", []), "cancels": manifest.get("cancels", 0)}
     beside |= {"remarks": queued_orders(folder), "drop_again": to_drop_again(folder)}
     return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}, **beside}
 
 
 def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
-    """Finish what is unfinished, then do a run of its own up to the file ``until``."""
+    """Finish unfinished runs, then do a run of its own up to the file ``until``."""
     setup.check_start(slot=slot)
     live = not setup.settings.dry_run
     stopping = termination_asked(also_ctrl_c=live)
     with (
         exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes),
         progress_bar() as progress,
-        _live_world(setup, stopping, cancels_pass=until == MANIFEST) if live else nullcontext() as beyond,
+        _opened(setup, stopping, cancels_pass=until == MANIFEST) if live else nullcontext() as beyond,
     ):
         context = setup.context(progress=progress, stopping=stopping)
         if beyond is not None:
@@ -120,9 +120,9 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
 
 
 def _books(setup: Setup, context: RunContext) -> BooksRead | None:
-    """Return the brokers' books as they are before a run begins, or goes on; None in a dry run.
+    """Return the brokers' books before a run begins or resumes; None in a dry run.
 
-    Raises ``BrokerError`` where no broker answers: what the run would have sealed is left to a later one.
+    Raises ``BrokerError`` where no broker answers: the inbox is then left to a later run.
     """
     if context.connections is None:
         return None
@@ -131,7 +131,7 @@ def _books(setup: Setup, context: RunContext) -> BooksRead | None:
     return read_books(context, setup.settings.calendar)
 
 
-def _live_world(
+def _opened(
     setup: Setup, stopping: Callable[[], bool], *, cancels_pass: bool
 ) -> AbstractContextManager[Beyond]:
     from jobs.live_world import opened
@@ -144,6 +144,6 @@ def _resumed(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _exit_code(finished: list[RunFolder], in_doubt: list[str]) -> int:
-    """Return the worst of the runs' exit codes; a run that was left in doubt is unresolved."""
+    """Return the highest of the runs' exit codes; a run left in doubt counts as unresolved."""
     codes = [int(folder.json(MANIFEST)["exit_code"]) for folder in finished]
     return max([*codes, EXIT_UNRESOLVED] if in_doubt else codes, default=0)

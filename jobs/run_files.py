@@ -1,4 +1,4 @@
-"""Where the files of a run lie, and which of those that it took are worth dropping again."""
+"""Where the files of a run are, and which of them are worth dropping again."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def to_drop_again(folder: RunFolder) -> list[str]:
 
 
 def lacks_data(folder: RunFolder) -> pa.ChunkedArray:
-    """Return for each intent whether it was refused for lack of data that may be had later.
+    """Return for each intent whether it was refused for lack of data that may be available later.
 
-    An order by notional is not: the gate has no prices of its own, so that it is refused each time.
+    An order by notional is not: the rules have no prices of their own, so it is refused every time.
     """
     reasons = folder.table(RESULTS, ["reason"])["reason"].cast(pa.string())
     by_quantity = pc.is_null(folder.table(BATCH, ["notional"])["notional"])
@@ -32,6 +32,6 @@ def lacks_data(folder: RunFolder) -> pa.ChunkedArray:
 
 
 def folder_path(folder: RunFolder) -> str:
-    """Return a run folder's place as a person would type it."""
+    """Return a run folder's path as an operator would type it."""
     root = getattr(folder.objects, "root", None)
     return str(root.absolute() / folder.key) if root is not None else folder.key

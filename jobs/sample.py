@@ -1,7 +1,7 @@
 """``make run``: the sample intents as a dry run on the embedded store, whatever the environment says.
 
-It goes to ./data (EXEC_DATA_DIR), or beside other work to ./data/sample. No other setting counts: an operator
-who has exported what trades live must be able to look at the sample.
+It uses ./data (EXEC_DATA_DIR), or ./data/sample where that holds other work. All other settings are ignored:
+the sample must be safe to run where the settings of live trading are exported.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _OURS = (
 def main() -> None:
     """Load the sample positions, drop the sample files, run the job. Raises ``SystemExit`` with its code."""
     wanted = Path(os.environ.get("EXEC_DATA_DIR") or "./data")
-    left_aside = sorted(_settings_in(os.environ) - {"EXEC_DATA_DIR"})
-    for name in left_aside:
+    ignored = sorted(_settings_in(os.environ) - {"EXEC_DATA_DIR"})
+    for name in ignored:
         del os.environ[name]
     data_dir = next(folder for folder in _folders(wanted) if not _is_used(folder))
     os.environ |= {"EXEC_DATA_DIR": str(data_dir), "EXEC_DRY_RUN": "1"}
     say("The sample is always a dry run on the embedded store: nothing is sent.")
-    if left_aside:
-        say(f"Left aside from the environment: {', '.join(left_aside)}.")
+    if ignored:
+        say(f"Ignored from the environment: {', '.join(ignored)}.")
     if data_dir != wanted:
         say(f"{wanted} holds work of yours; the sample goes to {data_dir} instead.")
     load(str(_FIXTURES / "positions.csv"), as_json=False)
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _settings_in(names: Iterable[str]) -> set[str]:
-    """Return the names that are settings of ours, or are near enough to be meant for one."""
+    """Return the names that are settings of the engine, or look like one."""
     own = {setting.name for setting in SETTINGS}
     return {name for name in names if name in own or name.upper().startswith(_OURS)}
 
@@ -61,7 +61,7 @@ def _folders(wanted: Path) -> Iterable[Path]:
 
 
 def _is_used(data_dir: Path) -> bool:
-    """Tell whether there is more in a data folder than dry runs of the sample."""
+    """Return whether a data folder holds more than dry runs of the sample."""
     if Inbox(data_dir / "inbox").find().files:
         return True
     runs = RunFolders(LocalObjects(data_dir)).all()

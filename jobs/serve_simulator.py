@@ -1,4 +1,4 @@
-"""``serve-simulator``: an Alpaca on this machine, for any Alpaca client to be pointed at, until Ctrl-C."""
+"""``serve-simulator``: a simulated Alpaca on this machine, for any Alpaca client, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command was asked for; the defaults are the command line's."""
+    """The options of the command line, which has the defaults."""
 
     host: str
     port: int
@@ -41,9 +41,9 @@ class Options:
 
 
 def serve_simulator(options: Options) -> int:
-    """Serve until SIGINT or SIGTERM; gives the exit code, 0.
+    """Serve until SIGINT or SIGTERM; return the exit code, 0.
 
-    Raises UsageError where an option can't be, the port can't be had or the libraries are not installed.
+    Raises ``UsageError`` for an impossible option, a port in use, or libraries that are not installed.
     """
     simulator = _simulator(options)
     stop = threading.Event()
@@ -66,7 +66,7 @@ def _simulator(options: Options) -> Simulator:
         if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn", "httptools", "uvloop"):
             raise
         message = f"serve-simulator needs {error.name}, which is not installed."
-        remedy = "Run make simulator in the clone of this project: it sets up what is missing, and serves."
+        remedy = "Run make simulator in the clone of this project: it installs what is missing, and serves."
         raise UsageError(f"{message} {remedy}") from None
     if not is_loopback(options.host):
         say(f"Other machines reach {options.host}; only --host 127.0.0.1 keeps them out.", err=True)
@@ -89,7 +89,7 @@ def _simulator(options: Options) -> Simulator:
 def _greeting(address: str, options: Options, token: str) -> str:
     keys = (f"APCA-API-KEY-ID: {options.key}", f"APCA-API-SECRET-KEY: {options.secret}")
     headers = " ".join(f"-H {shlex.quote(header)}" for header in keys)
-    advance = f"  curl -d '{{\"advance_s\": 60}}' {address}/simulator/clock  # time stands still until told\n"
+    advance = f"  curl -d '{{\"advance_s\": 60}}' {address}/simulator/clock  # time stands still otherwise\n"
     order = '\'{"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}\''
     return (
         f"Alpaca, simulated, at {address}\n"
@@ -98,7 +98,7 @@ def _greeting(address: str, options: Options, token: str) -> str:
         f"Try it:\n"
         f"  curl {headers} -d {order} {address}/v2/orders\n"
         f"  TradingClient({options.key!r}, {options.secret!r}, url_override={address!r})  # alpaca-py\n"
-        f"  curl {address}/simulator/state  # all that happened\n"
+        f"  curl {address}/simulator/state  # everything that happened\n"
         f"From another machine, control needs -H 'X-Simulator-Token: {token}'.\n"
         f"{advance if options.clock == 'manual' else ''}"
         "Ctrl-C ends it."
@@ -125,7 +125,7 @@ def _timestamp_ns(text: str) -> int:
         timestamp = None
     if timestamp is None or timestamp.tzinfo is None:
         raise UsageError(
-            f"--start is {text!r}; expected a moment with its offset. Write --start 2026-11-25T09:30-05:00."
+            f"--start is {text!r}; expected a timestamp with an offset. Write --start 2026-11-25T09:30-05:00."
         )
     return (timestamp - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 

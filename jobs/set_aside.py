@@ -1,4 +1,4 @@
-"""Rows that no batch holds, in sentences: quarantined ones, duplicates, and those of files that were left."""
+"""Rows that no batch holds, in sentences: quarantined rows, duplicates, and files left in the inbox."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _NAMES = ("file", "row", "field", "value", "raw", "client_intent_id", "broker_ac
 
 
 def print_aside(aside: Aside) -> None:
-    """Print what a row held, what is wrong with it, what to do, and where its file is kept."""
+    """Print what a row held, what is wrong with it, what to do, and where its file is."""
     record = aside_record(aside)
     say()
     say(f"{_place(aside)}: {aside.what}", bold=True)
-    say(f"  In run {aside.folder.run_id}, session {aside.folder.trading_date}; it is no intent of its batch.")
+    say(f"  In run {aside.folder.run_id}, session {aside.folder.trading_date}; it is not in the batch.")
     if aside.what == "left":
         say(f"  The file was left in the inbox: {aside.record['why']}.")
         return
@@ -35,7 +35,7 @@ def print_aside(aside: Aside) -> None:
 
 
 def aside_record(aside: Aside) -> dict[str, Any]:
-    """Return a row that was set aside as ``--json`` has it."""
+    """Return a row that was set aside as ``--json`` prints it."""
     record = aside.record
     if aside.what == "left":
         return {
@@ -73,7 +73,7 @@ def _kept_at(aside: Aside) -> str:
 
 
 def _reasons_at(aside: Aside) -> list[str]:
-    """Return where the reasons of a file's refused rows are kept; none before its run has put it away."""
+    """Return the files with the reasons of refused rows; [] before the run has archived the file."""
     begins = f"quarantine/{aside.folder.trading_date}/{aside.file['kept_as']}.reasons."
     keys = aside.folder.objects.list(f"quarantine/{aside.folder.trading_date}/")
     return [f"{_root(aside)}{key}" for key in keys if key.startswith(begins)]

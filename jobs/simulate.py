@@ -1,4 +1,4 @@
-"""``simulate``: days that never were, recorded as real ones are."""
+"""``simulate``: simulated days, recorded as real ones are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIGURES = ("runs", "dropped", "quarantined", "allowed", "refused", "sent", "fil
 
 
 def simulate_days(simulation: Simulation, out: Path, *, as_json: bool) -> int:
-    """Simulate days into a folder and print what is in it; gives the exit code."""
+    """Simulate days into a folder and print a summary; return the exit code."""
     runs = simulate(simulation, out)
     days: dict[date, dict[str, int]] = {}
     for run in runs:
@@ -23,8 +23,8 @@ def simulate_days(simulation: Simulation, out: Path, *, as_json: bool) -> int:
         for name, value in _figures(run).items():
             figures[name] += value
     if as_json:
-        said = [{"trading_date": day.isoformat(), **figures} for day, figures in days.items()]
-        print_json({"exit_code": 0, "data_dir": str(out.absolute()), "days": said})
+        rows_by_day = [{"trading_date": day.isoformat(), **figures} for day, figures in days.items()]
+        print_json({"exit_code": 0, "data_dir": str(out.absolute()), "days": rows_by_day})
         return 0
     rows = [(day, *figures.values()) for day, figures in days.items()]
     print_table("Simulated days", ("session", *_FIGURES), rows, right=_FIGURES)
@@ -36,7 +36,7 @@ def simulate_days(simulation: Simulation, out: Path, *, as_json: bool) -> int:
 
 
 def parsed(days: int, seed: int, first_day: str, *, faults: bool) -> Simulation:
-    """Read what the command line says. Raises ``UsageError``, and ``ConfigurationError`` for limits."""
+    """Return the simulation of the command line. Raises ``UsageError``, ``ConfigurationError`` for limits."""
     try:
         first = date.fromisoformat(first_day)
     except ValueError:
@@ -46,15 +46,15 @@ def parsed(days: int, seed: int, first_day: str, *, faults: bool) -> Simulation:
 
 
 def _figures(run: RunFolder) -> dict[str, int]:
-    said = run.json(MANIFEST)
+    manifest = run.json(MANIFEST)
     return {
         "runs": 1,
-        "dropped": said["rows"]["dropped"],
-        "quarantined": said["rows"]["quarantined"],
-        "allowed": said["decisions"]["allowed"],
-        "refused": said["decisions"]["refused"],
-        "sent": said["orders"]["sent"],
-        "fills": said["fills"],
+        "dropped": manifest["rows"]["dropped"],
+        "quarantined": manifest["rows"]["quarantined"],
+        "allowed": manifest["decisions"]["allowed"],
+        "refused": manifest["decisions"]["refused"],
+        "sent": manifest["orders"]["sent"],
+        "fills": manifest["fills"],
     }
 
 

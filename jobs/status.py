@@ -1,4 +1,4 @@
-"""``status``: the latest runs, what waits, the kill switch, and whether a live run would be let through."""
+"""``status``: the latest runs, the inbox, the kill switch, and whether the gate would open."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LIVE_FIGURES = ("sent", "cancels", "fills")
 
 
 def status(*, count: int, as_json: bool) -> int:
-    """Print the state of the data folder; gives the exit code.
+    """Print the state of the data folder; return the exit code.
 
-    Raises ``RecordError`` where one of the runs is damaged, once all else is printed.
+    Raises ``RecordError`` where a run is damaged, after printing everything else.
     """
     setup = read_setup()
     switch = setup.kill_switch.read()
@@ -70,12 +70,12 @@ def status(*, count: int, as_json: bool) -> int:
 
         print_left(left)
         say()
-    said = f"ON. {switch.why}" if switch.on else "off"
-    say(f"Kill switch: {said}", color="red" if switch.on else None)
+    state = f"ON. {switch.why}" if switch.on else "off"
+    say(f"Kill switch: {state}", color="red" if switch.on else None)
     _print_gate(agent, standing, faults, setup)
     if turned_away is not None:
-        said = f"A live run was turned away at {turned_away['at'][:19]} UTC ({turned_away['by']}): "
-        say(f"{said}{', '.join(turned_away['reasons'])}. {turned_away['why']}", color="red")
+        text = f"A live run was turned away at {turned_away['at'][:19]} UTC ({turned_away['by']}): "
+        say(f"{text}{', '.join(turned_away['reasons'])}. {turned_away['why']}", color="red")
     _print_open(still_open)
     say(f"Positions: {setup.stores.positions.place} · ledger: {setup.stores.ledger.place}")
     _check_none(damaged)
@@ -88,14 +88,14 @@ def _check_none(damaged: list[str]) -> None:
 
 
 def _turned_away(agent: Agent, folders: list[RunFolder]) -> dict[str, Any] | None:
-    """Return what turned the latest live run away; None where one has begun since."""
+    """Return why the latest live run was refused at the gate; None where one has begun since."""
     found = agent.turned_away()
     begun = max(map(_live_since, folders), default="")
     return found if found is not None and found["at"] > begun else None
 
 
 def _live_since(folder: RunFolder) -> str:
-    """Return when a live run began; "" for another one, and for one whose record is damaged."""
+    """Return when a live run began; "" for a dry run, and for a damaged record."""
     try:
         return str(folder.start["as_of"]) if folder.start["mode"] == "live" else ""
     except RecordError:
@@ -103,9 +103,9 @@ def _live_since(folder: RunFolder) -> str:
 
 
 def _agent(kept: AgentState | None, why: str, setup: Setup, faults: list[str]) -> dict[str, Any]:
-    """Return the agent's state for people: unknown where the store isn't the one that live runs left it in.
+    """Return the agent's state, unknown where the store isn't the one of the live runs.
 
-    A halt is one whatever store says so.
+    A halt counts in any store.
     """
     if kept is not None and kept.state is not State.HALTED:
         why = _not_of_live_runs(kept, setup, faults)
@@ -115,13 +115,15 @@ def _agent(kept: AgentState | None, why: str, setup: Setup, faults: list[str]) -
 
 
 def _not_of_live_runs(kept: AgentState, setup: Setup, faults: list[str]) -> str:
-    """Return why a state says nothing of the live runs of this data folder, "" where it does."""
+    """Return why a state is not that of this data folder's live runs, "" where it is."""
     if faults:
-        return "the store that keeps it is not the one, or not as far, as the latest live run left it."
+        return (
+            "the store that keeps it is not the one that the latest live run used, or is an older copy of it."
+        )
     if not kept.transitions and _has_traded(setup):
         return (
-            f"live runs of this data folder have kept it, and {setup.stores.agent.place} has none. See that "
-            f"the settings name the stores of the live runs; a live run says what is wrong with them."
+            f"live runs of this data folder have kept a state, and {setup.stores.agent.place} has none. "
+            f"Check that the settings name the stores of the live runs; a live run reports what is wrong."
         )
     return ""
 
@@ -134,7 +136,7 @@ def _has_traded(setup: Setup) -> bool:
 
 
 def _faults(setup: Setup) -> list[str]:
-    """Return what is wrong with the stores of live runs, or why that can't be asked."""
+    """Return what is wrong with the stores of live runs, or why that is unknown."""
     if setup.settings.dry_run:
         return []
     try:
@@ -178,19 +180,19 @@ def _open_order(left: OpenOrder) -> dict[str, Any]:
 
 
 def _print_open(still_open: list[OpenOrder]) -> None:
-    """Say what the latest live runs left open at the broker."""
+    """Print the orders that the latest live runs left open at the broker."""
     if not still_open:
         return
     orders = [f"{left.intent.side} {number(left.intent.qty)} {left.intent.symbol}" for left in still_open[:5]]
     more = ", …" if len(still_open) > len(orders) else ""
     say(
         f"Open at the broker when last asked: {len(still_open)} ({', '.join(orders)}{more}); the next live "
-        f"run looks what became of them."
+        f"run looks them up."
     )
 
 
 def _describe(folder: RunFolder, at_work: str | None) -> dict[str, Any]:
-    """Return a run's figures; of one whose record is damaged, what is wrong with it."""
+    """Return a run's figures; for a damaged record, what is wrong with it."""
     head = {"run_id": folder.run_id, "trading_date": folder.trading_date.isoformat(), "mode": "unknown"}
     try:
         return _figures(folder, head | {"mode": folder.start["mode"]}, at_work)
@@ -211,7 +213,7 @@ def _figures(folder: RunFolder, head: dict[str, str], at_work: str | None) -> di
 
 
 def _inbox(setup: Setup) -> tuple[list[str], list[dict[str, str]]]:
-    """Return the names of the files that a run would read, and what it would leave, as it is recorded."""
+    """Return the names of the files that a run would read, and the records of those that it would leave."""
     found = setup.inbox.find(max_depth=setup.settings.intake.max_depth)
     by_name = [(file.printable_name, file.left_for_its_name()) for file in found.files]
     not_taken = [*found.left, *(left for _, left in by_name if left is not None)]
@@ -220,7 +222,7 @@ def _inbox(setup: Setup) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def _state(folder: RunFolder, manifest: dict[str, Any]) -> str:
-    """Return how a finished run ended, with whatever an operator has to know of it."""
+    """Return how a finished run ended, with what an operator has to know."""
     inputs, by_status = folder.json(INPUTS), manifest["results"]["by_status"]
     without = ", ".join([*inputs["unavailable"], *(f"account {name}" for name in inputs.get("down", {}))])
     is_halted = inputs["kill_switch"] or bool(by_status.get("halted"))
@@ -237,7 +239,7 @@ def _state(folder: RunFolder, manifest: dict[str, Any]) -> str:
 
 
 def _unclear(folder: RunFolder, manifest: dict[str, Any]) -> list[str]:
-    """Return what is not clear after a run that ended with 4, each in a few words."""
+    """Return why a run ended with 4, each reason in a few words."""
     adds_up = all(identity["holds"] for identity in manifest["identities"])
     blocked = sum(one["kind"] == "blocked" for one in manifest.get("left", []))
     counts = {

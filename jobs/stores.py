@@ -1,4 +1,4 @@
-"""``stores``: what data folders and stores know of each other, and what a person says about that."""
+"""``stores``: an operator's decisions on the stores of live runs and on lost data folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobs.world import read_setup, termination_asked
 
 
 def adopt(*, by: str, why: str, as_json: bool) -> int:
-    """Take the stores that the settings name for those of this data folder; return the exit code.
+    """Accept the stores of the settings for this data folder's live runs; return the exit code.
 
     Raises ``UsageError`` where nothing is wrong with them, and where they lack fills that the record has.
     """
@@ -25,7 +25,9 @@ def adopt(*, by: str, why: str, as_json: bool) -> int:
         generations = setup.generations
         faults = generations.faults()
         if not faults:
-            raise UsageError("the stores are those of this data folder's live runs: nothing is to adopt.")
+            raise UsageError(
+                "the stores are those of this data folder's live runs: there is nothing to adopt."
+            )
         if unbooked := generations.unbooked():
             more = ", …" if len(unbooked) > 1 else ""
             raise UsageError(
@@ -43,12 +45,12 @@ def adopt(*, by: str, why: str, as_json: bool) -> int:
         return 0
     for fault in faults:
         say(f"Accepted: {fault}")
-    say(f"Live runs of this data folder go on with {' and '.join(places)}.")
+    say(f"Live runs of this data folder now use {' and '.join(places)}.")
     return 0
 
 
 def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> int:
-    """Remove what a lost data folder has recorded in the stores, at every account; return the exit code.
+    """Remove the entries of a lost data folder from the stores, at every account; return the exit code.
 
     Raises ``UsageError`` where nothing was removed.
     """
@@ -68,8 +70,9 @@ def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> int:
     runs = [run for keys in removed.values() for run in keys]
     if not runs:
         raise UsageError(
-            f"data folder {lost} has recorded nothing at {', '.join(removed)}, or its runs are here and a "
-            f"live run finishes them. Nothing was changed; copy the identity from the message of sync or run."
+            f"data folder {lost} has recorded nothing at {', '.join(removed)}, or its runs are in this "
+            f"folder and a live run finishes them. Nothing was changed. Copy the identity from the message "
+            f"of sync or run."
         )
     EventLog().event(
         "folder_forgotten",
@@ -85,7 +88,5 @@ def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> int:
     for account, keys in removed.items():
         for key in keys:
             say(f"{account}: {key} is no longer waited for.")
-    say(
-        "The next `execution-engine sync` compares the books; what that folder sent shows up there as breaks."
-    )
+    say("The next `execution-engine sync` compares the books, and reports what that folder sent as breaks.")
     return 0

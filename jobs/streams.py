@@ -1,7 +1,7 @@
-"""Standard output and error that never stop a command: what can't be written in time is counted and left out.
+"""Standard output and error that never stop a command: late lines are dropped and counted.
 
-A reader that has gone (``| head``), a full disk, a closed stream, a terminal that vanished and a reader that
-stopped reading are all the same to a job: its orders come first.
+This covers a reader that has gone (``| head``) or stopped reading, a full disk, a closed stream and a closed
+terminal: orders come first.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 LOG_WAITS_S = 10.0
-"""How long standard error may be waited for, in all, since orders are sent meanwhile."""
+"""The total wait for standard error in seconds; orders have to be sent meanwhile."""
 PRINT_WAITS_S = 60.0
-"""The same of standard output, where no terminal is near: a person may read page by page."""
+"""The same for standard output without a terminal; on one, a person may read page by page."""
 
 _PIECE = select.PIPE_BUF
-"""A pipe that is ready takes so many bytes at once, without a wait."""
+"""The number of bytes that a ready pipe takes at once, without blocking."""
 
 
 class PatientText(io.TextIOWrapper):
-    """A text stream on a descriptor (None: it was closed) whose writes neither raise nor wait for long."""
+    """A text stream on a descriptor (None: closed) whose writes neither raise nor block for long."""
 
     def __init__(self, descriptor: int | None, *, waits_s: float | None, encoding: str = "utf-8") -> None:
         self._raw = _PatientBytes(descriptor, waits_s)
@@ -38,12 +38,12 @@ class PatientText(io.TextIOWrapper):
 
     @property
     def lost_lines(self) -> int:
-        """How many lines could not be written, or not whole."""
+        """The number of lines that were not written completely."""
         return self._raw.lost_lines
 
 
 class _PatientBytes(io.RawIOBase):
-    """Bytes to a descriptor. Where a line is lost, the next one begins a line of its own."""
+    """Bytes to a descriptor. After a lost line, the next one begins on a new line."""
 
     def __init__(self, descriptor: int | None, waits_s: float | None) -> None:
         self._descriptor, self._left_s = descriptor, waits_s
@@ -62,7 +62,7 @@ class _PatientBytes(io.RawIOBase):
         return self._descriptor is not None and os.isatty(self._descriptor)
 
     def write(self, data: Any) -> int:
-        """Write what can be; what can't counts as written, and as lost."""
+        """Write what is possible; the rest counts as written, and as lost."""
         text = bytes(data)
         left = self._whole_lines(text)
         while left:
@@ -94,7 +94,7 @@ class _PatientBytes(io.RawIOBase):
             return 0
 
     def _is_ready(self, descriptor: int) -> bool:
-        """Wait until it can be written to, as long as there is time left for that in all."""
+        """Wait until it can be written to, within what is left of the total wait."""
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
         if self._left_s is None:
@@ -106,9 +106,9 @@ class _PatientBytes(io.RawIOBase):
 
 
 def make_patient() -> None:
-    """Put patient streams in place of this process's standard output and error.
+    """Replace this process's standard output and error with patient streams.
 
-    A descriptor that was closed is opened on nothing, so that no file of ours ever takes its number.
+    A closed descriptor is opened on /dev/null, so that no other file ever gets its number.
     """
     for descriptor in (0, 1, 2):
         _reserve(descriptor)

@@ -1,4 +1,4 @@
-"""``sync``: bring what the broker says into the stores, without a run."""
+"""``sync``: bring the broker's positions and fills into the stores, without a run."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _Also = Callable[[Setup], dict[str, Any]]
 
 
 def sync_stores(*, as_json: bool, also: _Also = lambda _: {}) -> int:
-    """Bring positions, and what filled of earlier runs, into the stores; gives the exit code.
+    """Bring positions and late fills into the stores; return the exit code.
 
-    Where a run is at work in this data folder there is nothing to do: it did so itself. ``also`` is what is
-    said for machines beside what the sync says.
+    Does nothing while a run is at work in this data folder: a run syncs by itself. ``also`` returns further
+    keys for the JSON output.
     """
     setup = read_setup()
     check_calendar(setup.settings.calendar)
@@ -54,7 +54,7 @@ def sync_stores(*, as_json: bool, also: _Also = lambda _: {}) -> int:
             context = setup.context(progress=lambda *_: None, stopping=stopping, connections=connections)
             session = Session(trading_date(context.clock(), setup.settings.calendar), setup.settings.calendar)
             answers = sync_all(context, connections, session)
-            return _told(answers, context, also=lambda: also(setup), as_json=as_json)
+            return _printed(answers, context, also=lambda: also(setup), as_json=as_json)
     except RunInProgress as error:
         if as_json:
             print_json({"exit_code": 0, "synced": False, "why": str(error), **also(setup)})
@@ -65,16 +65,16 @@ def sync_stores(*, as_json: bool, also: _Also = lambda _: {}) -> int:
 
 @contextmanager
 def _on_its_stores(setup: Setup) -> Iterator[None]:
-    """Begin a generation of folder and stores where live runs use them, and another at the end.
+    """With live settings, begin a generation of folder and stores, and another at the end.
 
-    Raises ``StoreChanged`` where they are not those of this data folder's live runs, or behind.
+    Raises ``StoreChanged`` where the stores are not those of this data folder's live runs, or are older.
     """
     is_live = not setup.settings.dry_run
     if is_live:
         setup.generations.advance(by=setup.agent().by, at=datetime.now(UTC))
     try:
         yield
-    except EngineError:  # whatever was booked by then
+    except EngineError:  # something may have been booked
         _end(setup, is_live)
         raise
     _end(setup, is_live)
@@ -85,14 +85,14 @@ def _end(setup: Setup, is_live: bool) -> None:
         setup.generations.end(by=setup.agent().by, at=datetime.now(UTC), log=EventLog())
 
 
-def _told(
+def _printed(
     answers: dict[str, Synced | EngineError],
     context: RunContext,
     *,
     also: Callable[[], dict[str, Any]],
     as_json: bool,
 ) -> int:
-    """Print what became of each account; gives the exit code."""
+    """Print the result of each account; return the exit code."""
     left = [order for one in left_open(context.objects) for order in one.orders]
     failed = {account: str(answer) for account, answer in answers.items() if isinstance(answer, EngineError)}
     failed |= context.connections.down if context.connections else {}
@@ -137,9 +137,9 @@ def _told(
         say(f"NOT WHOLLY IN THE LEDGER: {message}", color="red")
     print_breaks(breaks, proposed(context.objects, open_breaks))
     if len(left) > unresolved:
-        say(f"Orders of earlier runs that are not over, or whose run is not: {len(left) - unresolved}.")
+        say(f"Orders of earlier runs that are open, or whose run is unfinished: {len(left) - unresolved}.")
     if unresolved:
-        say(f"UNRESOLVED: {unresolved} orders that the broker doesn't know, or not yet.", color="red")
+        say(f"UNRESOLVED: {unresolved} orders that the broker does not know, at least not yet.", color="red")
     if unfinished:
-        say(f"Not finished, the next live run goes on with it: {', '.join(unfinished)}.", color="red")
+        say(f"Not finished, the next live run resumes it: {', '.join(unfinished)}.", color="red")
     return exit_code

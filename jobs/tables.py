@@ -1,7 +1,7 @@
 """All that commands print: lines and tables for people, JSON for machines.
 
-Nothing else in this package writes to a terminal. What others wrote (names of files, ids, replies) can do no
-harm there: it is escaped here, and nowhere else. Secrets of the environment are blotted out.
+Nothing else in this package writes to a terminal. Text of others (file names, ids, replies) is escaped here
+and nowhere else, so that it can do no harm there. Secrets of the environment are masked.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from engine.text.printable import printable, printable_json
 
 _WIDTH_OFF_TERMINAL = 140
 _NARROWEST = 30
-_HEADER_PADDING, _GAP = 2, 2  # as tabulate lays its plain tables out
+_HEADER_PADDING, _GAP = 2, 2  # as in tabulate's layout
 
 
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()
 ) -> None:
-    """Print a table; the columns named in ``right`` are numbers, the last one is wrapped to fit the line."""
+    """Print a table; columns in ``right`` are right-aligned, the last column is wrapped to fit the line."""
     from tabulate import tabulate
 
     hide = hider(os.environ)
@@ -57,13 +57,13 @@ def print_table(
 
 
 def say(text: str = "", *, bold: bool = False, color: str | None = None, err: bool = False) -> None:
-    """Print a line, to stderr where ``err``; off a terminal styles are left out."""
+    """Print a line, to stderr where ``err``; styles only on a terminal."""
     line = printable(hider(os.environ)(text))
     click.echo(click.style(line, bold=bold or None, fg=color) if bold or color else line, err=err)
 
 
 def print_list(title: str, messages: Sequence[str], *, at_most: int, more: str = "") -> None:
-    """Print messages below a title with their number; ``more`` says where those beyond ``at_most`` are."""
+    """Print messages below a title with their count; ``more`` says where the rest beyond ``at_most`` is."""
     if not messages:
         return
     say()

@@ -1,4 +1,4 @@
-"""Decisions in words: what was asked, and why it was refused, with the figures."""
+"""Orders, outcomes and verdicts in words, with their figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 
 
 def number(value: float | None) -> str:
-    """Give a number as a person would write it, exactly."""
+    """Return a number as a person would write it, exactly."""
     if value is None:
         return "unknown"
     text = f"{value:,.9f}".rstrip("0").rstrip(".")
@@ -24,12 +24,12 @@ def number(value: float | None) -> str:
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """Give a count with its words: ``1 order is``, ``2 orders are``."""
+    """Return a count with its words: ``1 order is``, ``2 orders are``."""
     return f"{count:,} {one}" if count == 1 else f"{count:,} {many or one + 's'}"
 
 
 def order(row: Row) -> str:
-    """Give the order in a few words: ``buy 60 SPY, limit 412.5``."""
+    """Return an order in a few words: ``buy 60 SPY, limit 412.5``."""
     if row["action"] == "cancel":
         return f"cancel {row['target_intent_id']}"
     much = number(row["qty"]) if row["qty"] is not None else f"{number(row['notional'])} USD of"
@@ -44,18 +44,18 @@ def order(row: Row) -> str:
 
 
 def outcome(row: Row) -> str:
-    """Say what became of an allowed intent: filled, open, withdrawn, or why it never left."""
+    """Return the outcome of an allowed intent: filled, open, cancelled, or why it was not sent."""
     status, message = row["status"], str(row["message"] or "").rstrip(".")
     if status == "placed":
-        said = _order_now(row)
-        return f"{said} ({message})" if message else said
+        text = _order_now(row)
+        return f"{text} ({message})" if message else text
     if status in {"dry_run", "canceled", "cancel_requested", "too_late"}:
         return message
     return f"{status}, {row['outcome_reason']}: {message}"
 
 
 def _order_now(row: Row) -> str:
-    """Say how an order stands: ``filled 60 at 659.05``, ``open at the broker (new)``."""
+    """Return an order's state: ``filled 60 at 659.05``, ``open at the broker (new)``."""
     filled, status = row["filled_qty"] or 0.0, row["order_status"]
     price = "" if row["filled_avg_price"] is None else f" at {number(row['filled_avg_price'])}"
     if status == "filled":
@@ -66,7 +66,7 @@ def _order_now(row: Row) -> str:
 
 
 def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
-    """Say in a sentence what a rule found, with its figures.
+    """Return a rule's verdict as a sentence, with its figures.
 
     ``context``: ``as_of``, ``config``, ``kill_switch_why``, ``unavailable`` (why, by source) of the run.
     """
@@ -99,13 +99,13 @@ def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
 
 
 def why_refused(row: Row, context: Mapping[str, Any]) -> str:
-    """Say why an intent was refused, with the figures."""
+    """Return why an intent was refused, with the figures."""
     reason = str(row["reason"])
     if reason != "risk_data_unavailable":
         return verdict(reason, row, context)
     checks = [name.removeprefix("check_") for name in row if name.startswith("check_")]
-    said = [verdict(rule, row, context) for rule in checks if row[f"check_{rule}"] == "unavailable"]
-    return "; ".join(dict.fromkeys(said))
+    verdicts = [verdict(rule, row, context) for rule in checks if row[f"check_{rule}"] == "unavailable"]
+    return "; ".join(dict.fromkeys(verdicts))
 
 
 def _unreconciled(row: Row) -> str:
@@ -113,9 +113,9 @@ def _unreconciled(row: Row) -> str:
     if row["check_position_unreconciled"] == "pass":
         return f"broker and ledger agree about {whose}, or the order only shrinks what is held"
     return (
-        f"broker and ledger disagree about {whose}, and nobody has accepted why: until then only orders pass "
-        f"that shrink what is held ({number(row['current_qty'])}), whatever else fills; `execution-engine "
-        f"sync` shows the break and what to do"
+        f"broker and ledger disagree about {whose}, and the difference is not accepted: until then only "
+        f"orders pass that shrink what is held ({number(row['current_qty'])}), whatever else fills; "
+        f"`execution-engine sync` shows the break and what to do"
     )
 
 
@@ -159,16 +159,14 @@ def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
     why = [f"{name}: {context['unavailable'][name]}" for name in sources if name in context["unavailable"]]
     of_quantity = rule in {"position_unreconciled", "max_position_size_exceeded"}
     if not why and of_quantity and row["qty"] is None:
-        why = [
-            "an order by notional has no known quantity without the gate's own price, which isn't built yet"
-        ]
+        why = ["an order by notional has no known quantity without a price, which the rules do not have yet"]
     if not why:
         why = ["the figures for this account or symbol are missing, stale or contradictory"]
     return f"could not be judged ({'; '.join(reason.rstrip('.') for reason in why)})"
 
 
 def timestamp(value: Any) -> str:
-    """Give a moment to the second, UTC; what is none (NaT) is unknown."""
+    """Return a timestamp to the second, in UTC; NaT is "unknown"."""
     if isinstance(value, type(NaT)):
         return "unknown"
     return f"{value:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""The composition root: settings in, the world that a command works in out."""
+"""The composition root: build what a command works with from the settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from engine.stores.chosen import Stores, check_emulator, choose_stores
 from engine.stores.inbox.inbox import Inbox
 from engine.text.masking import shown_text
 
-if TYPE_CHECKING:  # a dry run has no gate, and is short
+if TYPE_CHECKING:  # a dry run has no gate, and starts without these imports
     from engine.accounts.configured import AccountSettings
     from engine.accounts.connection import Connections
     from engine.brokers.access import Access
@@ -39,8 +39,8 @@ if TYPE_CHECKING:  # a dry run has no gate, and is short
 class Setup:
     """What every command starts from; reading it fails before anything is touched.
 
-    ``stopping`` tells whether the job is to end, to what waits before there are venues. ``failed``: what the
-    checks of single accounts found, by ``account_check`` of their names.
+    ``stopping`` returns whether the job should end; waits before there are connections poll it. ``failed``:
+    the errors of single accounts' checks, by ``account_check`` of their names.
     """
 
     settings: RunSettings
@@ -62,7 +62,7 @@ class Setup:
         return Inbox(self.data_dir / "inbox")
 
     def agent(self, *, by: str | None = None, log: EventLog | None = None) -> Agent:
-        """Return the agent whose state store of the ledger and data folder keep; ``by`` is who acts."""
+        """Return the agent, whose state the ledger's store and the data folder keep; ``by`` acts."""
         from engine.safety.agent_state import Agent, process_name
         from engine.safety.halt_mark import HaltMark
 
@@ -71,13 +71,13 @@ class Setup:
 
     @property
     def generations(self) -> Generations:
-        """What tells whether the stores are those of this data folder's live runs."""
+        """The generations, which verify that the stores are those of this data folder's live runs."""
         from engine.safety.generations import generations_of
 
         return generations_of(self.objects, self.stores, wall_clock)
 
     def gate(self, checks: Mapping[str, Check]) -> Gate:
-        """Give what stands before a live run, with the checks of its preflight."""
+        """Return the gate before live trading, with the checks of its preflight."""
         from engine.safety.trading_gate import Gate
 
         return Gate(
@@ -98,12 +98,12 @@ class Setup:
 
     @property
     def remarks(self) -> list[str]:
-        """A sentence on each variable that may be meant for a setting and is not read."""
+        """A sentence on each variable that looks like a setting and is not read."""
         file = self.settings.accounts_file
         return list(sentences(not_read(self.env, used=variables_named(file) if file else ())))
 
     def check_start(self, *, slot: str = "adhoc") -> None:
-        """Refuse what can't run, before anything is touched. Raises ``EngineError``."""
+        """Raise ``EngineError`` where a run can't start, before anything is touched."""
         from engine.run.stages import check_start
 
         check_start(self.settings, slot=slot)
@@ -111,14 +111,14 @@ class Setup:
             self.check_emulator()
 
     def check_emulator(self) -> None:
-        """Refuse to trade at a real broker on the ledger of an emulator. Raises ``ConfigurationError``."""
+        """Raise ``ConfigurationError`` where a real broker would be traded on the ledger of an emulator."""
         for account in self.accounts:
             check_emulator(self.settings.stores, account.trading_host)
 
     def preflight(self, *, with_broker: bool = True) -> dict[str, Check]:
         """Return the checks of a live run. Raises ``ConfigurationError`` without the broker's keys.
 
-        Once they are done, ``failed`` says what is wrong with single accounts where others can be traded.
+        After they ran, ``failed`` has the errors of single accounts where others can be traded.
         """
         from engine.safety.preflight import market_data_check, one_of, store_checks
 
@@ -134,7 +134,7 @@ class Setup:
         return {**checks, "broker accounts": one_of(brokers, self.settings.stores.timeout_s, self.failed)}
 
     def broker_checks(self) -> dict[str, Check]:
-        """Give the checks of the brokers, account by account."""
+        """Return the checks of the brokers, account by account."""
         from engine.safety.preflight import broker_checks
 
         accesses = self.accesses(patience_s=self.settings.stores.timeout_s, stopping=self.stopping)
@@ -151,7 +151,7 @@ class Setup:
         return Modes.of(group_access=self.settings.stores.group_access)
 
     def accesses(self, *, only: str | None = None, **patience: Unpack[PatienceSettings]) -> list[Access]:
-        """Give how each account is reached, or one of them. Raises ``ConfigurationError``, ``UsageError``."""
+        """Return the access of each account, or of one. Raises ``ConfigurationError``, ``UsageError``."""
         from engine.brokers.access import Access
         from engine.brokers.chosen import AlpacaBroker
 
@@ -170,7 +170,7 @@ class Setup:
                     api_key=account.api_key,
                     secret_key=account.secret_key,
                     trading_host=account.trading_host,
-                    **_told(account, patience),
+                    **_logging_waits(account, patience),
                 ),
             )
             for account in accounts
@@ -178,10 +178,10 @@ class Setup:
 
     @contextmanager
     def connections(self, stopping: Callable[[], bool], *, to_trade: bool = True) -> Iterator[Connections]:
-        """Give where a live run sends its orders, for as long as this job may send there.
+        """Yield the connections of a live run, with the accounts' trading leases where ``to_trade``.
 
-        Accounts that a preflight found can't be traded are left out. Raises ``BrokerError`` where no broker
-        can be asked, ``LeaseHeld`` where another job trades.
+        Accounts that failed the preflight are left out. Raises ``BrokerError`` where no broker answers,
+        ``LeaseHeld`` where another job trades.
         """
         from engine.accounts.connection import Opening
         from engine.safety.lease import Holder
@@ -199,11 +199,11 @@ class Setup:
             yield connections
 
     def _left_out(self) -> dict[str, str]:
-        """Return the accounts that the preflight found can't be traded, and why: they aren't asked again."""
+        """Return the accounts that failed the preflight, and why; they aren't asked again."""
         from engine.safety.preflight import account_check
 
         why = {account.name: self.failed.get(account_check(account.name)) for account in self.accounts}
-        return {name: said for name, said in why.items() if said is not None}
+        return {name: reason for name, reason in why.items() if reason is not None}
 
     def context(
         self,
@@ -213,7 +213,7 @@ class Setup:
         connections: Connections | None = None,
         closed_by: tuple[str, str] | None = None,
     ) -> RunContext:
-        """Give the edges of a run: stores, disk, the wall clock, SIGTERM, and what a live run has beyond."""
+        """Return the run context: stores, disk, wall clock, SIGTERM, and a live run's connections."""
         return RunContext(
             objects=self.objects,
             inbox=self.inbox,
@@ -229,12 +229,12 @@ class Setup:
         )
 
 
-def _told(account: AccountSettings, patience: PatienceSettings) -> PatienceSettings:
+def _logging_waits(account: AccountSettings, patience: PatienceSettings) -> PatienceSettings:
     return {**patience, "waiting": partial(_log_wait, account.shown_as)}
 
 
 def _log_wait(account: str, error: BrokerError, wait_s: float) -> None:
-    """Log that a broker asks for a wait: the job seems to do nothing meanwhile."""
+    """Log that a broker asks for a wait, in which the job does nothing."""
     message = f"{account}: the broker asks for no requests for {wait_s:.0f} s; waiting. {error}"
     EventLog().event("broker_wait", message, severity="WARNING", account=account, wait_s=wait_s)
 
@@ -245,7 +245,9 @@ def read_setup(env: Mapping[str, str] | None = None) -> Setup:
     settings = RunSettings.from_env(env)
     if settings.data_dir.exists() and not settings.data_dir.is_dir():
         where = str(settings.data_dir)
-        raise ConfigurationError(f"EXEC_DATA_DIR is {shown_text(where)}, which is no folder; name a folder.")
+        raise ConfigurationError(
+            f"EXEC_DATA_DIR is {shown_text(where)}, which is not a folder. Name a folder."
+        )
     stores = choose_stores(settings.stores)
     read_document = stores.documents.document if stores.documents else None
     switch = KillSwitch.from_env(env, read_document=read_document)
@@ -253,10 +255,10 @@ def read_setup(env: Mapping[str, str] | None = None) -> Setup:
 
 
 def termination_asked(*, also_ctrl_c: bool = False) -> Callable[[], bool]:
-    """Take SIGTERM, and SIGHUP where it isn't ignored, as a wish to end between two steps.
+    """Return a function that returns whether the job was asked to end between two steps.
 
-    Gives what tells whether it has come. ``also_ctrl_c``: the first Ctrl-C as well; the second ends the job
-    where it is.
+    By SIGTERM, or by SIGHUP where it isn't ignored. ``also_ctrl_c``: the first Ctrl-C as well; the second
+    ends the job at once.
     """
     asked: list[int] = []
     for hint in (signal.SIGTERM, signal.SIGHUP):

@@ -85,7 +85,7 @@ def test_open_orders_whose_strategy_nobody_knows_are_told_and_left(busy: Live) -
         by_hand(busy, name, "IBM")
     done = busy("cancel-all", "--strategy", "value")
     assert done.code == 4
-    assert "2 STAYED OPEN, because nobody here knows of which strategy: mine-1, mine-2." in done.told
+    assert "2 STAYED OPEN, because their strategy is not in this data folder: mine-1, mine-2." in done.told
     assert {name for name, status in statuses(busy).items() if status == "canceled"} == {"c"}
     again = busy("cancel-all", "--strategy", "value", "--json")
     assert again.json == {

@@ -121,7 +121,7 @@ def test_an_account_that_fails_is_told_and_the_others_are_withdrawn(accounts: Ac
     done = accounts("cancel-all")
     assert done.code == 1
     assert "All 4 orders are closed" in done.told
-    assert f"Account {failing} WAS NOT ASKED to the end" in done.told
+    assert f"Account {failing} WAS NOT ASKED TO THE END" in done.told
     assert "not now" in done.told
     assert "Run `execution-engine cancel-all` again." in done.told
     for account in ACCOUNTS:

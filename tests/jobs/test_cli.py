@@ -200,7 +200,7 @@ def test_what_is_blocked_in_the_inbox_is_named_by_runs_and_the_status_and_ends_w
     assert {"name": "b.csv", "why": why, "kind": "blocked"} in collected.json["left"]
     done = cli("run")
     assert done.code == 4
-    assert "LEFT IN THE INBOX until it is put right: 2" in done.told
+    assert "LEFT IN THE INBOX until it is corrected: 2" in done.told
     assert f"b.csv: {why}" in done.told
     assert "a.csv.crdownload: its name is that of a file that is still being written" in done.told
     said = cli("run", "--json")
@@ -645,7 +645,7 @@ def test_an_allowed_intent_is_explained_from_its_source_to_its_result(
 
 
 def test_an_intent_that_was_said_again_is_explained_with_where(cli: Command, explained: list[str]) -> None:
-    assert "Said again and not taken twice: stdin." in cli("explain", "allowed-1").told
+    assert "Dropped again and not taken twice: stdin." in cli("explain", "allowed-1").told
 
 
 def test_a_refused_intent_is_explained_with_the_figures(cli: Command, explained: list[str]) -> None:
@@ -729,7 +729,7 @@ def test_every_kind_of_intent_can_be_explained(cli: Command, row: Row) -> None:
     assert cli("run").code == 0
     done = cli("explain", "kind")
     assert done.code == 0
-    assert "What the gate found" in done.told
+    assert "What each rule found" in done.told
     assert json.loads(cli("explain", "kind", "--json").out)["exit_code"] == 0
 
 
@@ -859,7 +859,7 @@ def test_a_repetition_in_another_account_is_not_told_as_ones_own(cli: Command) -
     cli("drop", stdin=jsonl(*rows))
     cli("run")
     stories = cli("explain", "same").out.split("Intent same")[1:]
-    assert ["Said again" in story for story in sorted(stories, key=lambda story: "for two" in story)] == [
+    assert ["Dropped again" in story for story in sorted(stories, key=lambda story: "for two" in story)] == [
         False,
         True,
     ]
@@ -932,7 +932,10 @@ def test_a_run_without_a_store_says_how_its_rows_come_back(cli: Command, data: P
     nowhere = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", "EXEC_INBOX_SETTLE_S": "0"}
     done = cli("run", **nowhere)
     assert done.code == 0
-    assert "Once that data can be had, drop the files again (below)" in done.told
+    assert (
+        "Once that data is available, drop the files again; intents that were allowed are recognised:"
+        in done.told
+    )
     assert "done, without positions" in cli("status", **nowhere).told
 
 

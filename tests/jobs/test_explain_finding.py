@@ -167,7 +167,7 @@ def test_a_list_has_the_rows_that_are_in_no_batch(cli: Command, name: str) -> No
 def test_a_strategy_of_a_run_that_is_not_over_is_listed(cli: Command) -> None:
     drop(cli, order(strategy_id="soon"))
     cli("collect")
-    assert "its run is not over: it is not decided yet" in cli("explain", "soon").told
+    assert "its run is not finished: it is not decided yet" in cli("explain", "soon").told
 
 
 def test_a_list_is_of_the_newest_session_or_of_the_one_that_is_asked_for(cli: Command) -> None:

@@ -87,7 +87,7 @@ def test_an_intent_that_is_not_decided_yet_has_no_verdicts(desk: TradingDesk, st
 
 def test_an_intent_that_was_refused_says_that_nothing_of_it_is_sent(desk: TradingDesk, story: Tell) -> None:
     killed(desk, order(client_intent_id="huge", qty=1e8), order(client_intent_id="one"), when="one")
-    assert story("huge")["state"] == "it is refused, and nothing of it is sent"
+    assert story("huge")["state"] == "it is refused, and is not sent"
 
 
 @pytest.mark.parametrize("taken_in", [True, False])
@@ -96,7 +96,7 @@ def test_an_order_without_an_answer_on_record_may_have_left(
 ) -> None:
     killed(desk, order(client_intent_id="one"), when="one", taken_in=taken_in)
     told = story()
-    assert told["state"].startswith("it was about to be sent, and there is no answer to it on record")
+    assert told["state"].startswith("it was about to be sent, and no answer is on record")
     assert len(told["life"]) == 1
     assert told["life"][0].endswith("noted as about to be sent (attempts/000001.json)")
 
@@ -127,7 +127,7 @@ def test_an_order_whose_reply_was_lost_is_one_of_which_nobody_knows(desk: Tradin
     desk.between = middle
     with pytest.raises(BrokerError):
         desk.one()
-    assert story()["state"].startswith("it was sent, and nobody knows yet what became of it")
+    assert story()["state"].startswith("it was sent, and its outcome is unknown")
 
 
 # --- the run is over, and the order was not
@@ -143,8 +143,8 @@ def test_an_order_that_is_still_open_is_still_looked_for(desk: TradingDesk, stor
     desk.one(qty=3, **RESTING)
     order_id = desk.at_broker("one")["id"]
     assert story()["later"] == [
-        f"The ledger has nothing of order {order_id}: nothing of it has filled.",
-        "It is still looked for: the next sync asks the broker what became of it.",
+        f"The ledger has no fill of order {order_id}.",
+        "It is still open or unresolved: the next sync asks the broker for it.",
     ]
 
 
@@ -159,7 +159,7 @@ def test_what_filled_later_is_told_with_what_the_ledger_has_of_it(desk: TradingD
     assert then.endswith("executed: buy 2 SPY at 50; found by a later sync")
     order_id = desk.at_broker("one")["id"]
     assert ledger == f"The ledger has 3 filled at 50 of order {order_id}, a trade of 2026-03-02."
-    assert end == "It is over: nothing more is looked for."
+    assert end == "It is terminal: no sync asks for it any more."
 
 
 def test_an_unresolved_order_that_was_found_later_is_told_with_its_fill(
@@ -174,7 +174,7 @@ def test_an_unresolved_order_that_was_found_later_is_told_with_its_fill(
     later = story()["later"]
     assert len(later) == 3
     assert "executed: buy 3 SPY" in later[0]
-    assert later[-1] == "It is over: nothing more is looked for."
+    assert later[-1] == "It is terminal: no sync asks for it any more."
 
 
 def test_an_unresolved_order_that_never_came_is_told_as_such(desk: TradingDesk, story: Tell) -> None:
@@ -184,7 +184,7 @@ def test_an_unresolved_order_that_never_came_is_told_as_such(desk: TradingDesk, 
     desk.tick(86_400)
     desk.live()
     assert story()["later"] == [
-        "No sync has found it at the broker, and none looks for it any more: it never came."
+        "No sync has found it at the broker, and none asks for it any more: it never arrived."
     ]
 
 

@@ -125,7 +125,7 @@ def test_an_empty_standard_input_is_an_error_with_its_remedy(
 ) -> None:
     done = cli(command, "-", stdin=content)
     assert done.code == 2
-    assert "it is empty, so what writes to it has most likely failed" in done.err
+    assert "it is empty: the command that writes to it has probably failed" in done.err
     assert not list(data.glob("inbox/*"))
 
 

@@ -46,5 +46,5 @@ def test_machines_are_told_in_json(
 
 
 def test_without_a_database_it_says_that_the_embedded_store_needs_none() -> None:
-    with pytest.raises(ConfigurationError, match=r"DATABASE_URL is not set; .*the embedded store needs none"):
+    with pytest.raises(ConfigurationError, match=r"DATABASE_URL is not set; .*The embedded store needs none"):
         init_db(as_json=False)

@@ -92,9 +92,9 @@ def test_what_was_accepted_balances_the_ledger_and_is_no_break_any_more(
     assert store.net_positions("paper") == {"SPY": round(13.5 * UNITS)}
     assert found(store) == []
     told = " ".join(capsys.readouterr().out.split())
-    assert "Taken in: +3 SPY of paper (manual_trade, order hand-1) (adjustment-" in told
-    assert "Taken in: 0 SPY of paper (unknown_order, order hand-2)" in told
-    assert "Taken in: +0.5 SPY of paper (position_unexplained)" in told
+    assert "Accepted: +3 SPY of paper (manual_trade, order hand-1) (adjustment-" in told
+    assert "Accepted: 0 SPY of paper (unknown_order, order hand-2)" in told
+    assert "Accepted: +0.5 SPY of paper (position_unexplained)" in told
     assert "3 adjustments are now in the ledger in " in told
     assert "The next `execution-engine sync` compares it with the broker again." in told
 

@@ -33,7 +33,7 @@ def test_the_sample_sends_nothing_where_live_settings_are_exported(live: Live) -
     assert done.code == 0
     assert "The sample is always a dry run on the embedded store: nothing is sent." in done.out
     assert "dry run, nothing is sent" in done.out
-    assert "Left aside from the environment: AGENT_MODE, ALPACA_API_KEY, " in done.out
+    assert "Ignored from the environment: AGENT_MODE, ALPACA_API_KEY, " in done.out
     assert live.alpaca.simulator.simulation.state()["requests"] == []
 
 

@@ -200,7 +200,7 @@ def test_a_lost_store_is_not_adopted_before_its_fills_are_booked(
 def test_where_nothing_is_wrong_nothing_is_adopted(traded: Live) -> None:
     done = traded("stores", "adopt", *BY)
     assert done.code == 2
-    assert "nothing is to adopt" in done.err
+    assert "there is nothing to adopt" in done.err
 
 
 def test_a_folder_of_the_version_before_goes_on_where_the_store_has_its_fills(traded: Live) -> None:
@@ -442,11 +442,11 @@ def test_a_rebuild_on_an_older_copy_says_that_the_newer_one_is_given_up(
     assert live("run").code == 0
     restored_together(live, tmp_path)
     shown = live("ledger", "rebuild")
-    assert "this is given up: " in shown.told
+    assert "accepts this: " in shown.told
     assert "another copy of this data folder has traded since" in shown.told
     done = live("ledger", "rebuild", *BY)
     assert done.code == 0
-    assert "Given up by this: " in done.told
+    assert "Accepted: " in done.told
 
 
 # --- with Firestore

@@ -21,9 +21,9 @@ def row(check: str, **said: Any) -> dict[str, Any]:
 
 AGREED = "broker and ledger agree about SPY in paper, or the order only shrinks what is held"
 DISAGREED = (
-    "broker and ledger disagree about SPY in paper, and nobody has accepted why: until then only orders pass "
-    "that shrink what is held (10), whatever else fills; `execution-engine sync` shows the break and what "
-    "to do"
+    "broker and ledger disagree about SPY in paper, and the difference is not accepted: until then only "
+    "orders pass that shrink what is held (10), whatever else fills; `execution-engine sync` shows the "
+    "break and what to do"
 )
 
 

@@ -99,7 +99,7 @@ def test_a_limits_file_and_the_command_line_go_together(desk: Desk, cli: Command
         (("2026-04-01",), "no session of 2026-04-01 is recorded in"),
         (("2026-03-05..2026-03-01",), "it has 2026-03-02 to 2026-03-04"),
         (("2026-03-02..soon",), "the range is '2026-03-02..soon'; expected two sessions"),
-        (("nonsense",), "'nonsense' is no session, range or finished run"),
+        (("nonsense",), "'nonsense' is not a session, range or finished run"),
         (("2026",), "is the beginning of 3 runs"),
         (("2026-03-02", "--set", "EXEC_MAX_POSITON_QTY=5"), "Did you mean EXEC_MAX_POSITION_QTY?"),
         (("2026-03-02", "--set", "5"), "expected NAME=VALUE"),

@@ -69,7 +69,7 @@ def test_decisions_alone_tell_of_no_outcomes() -> None:
 def test_the_command_says_so_in_text_and_json(cli: Command) -> None:
     args = ("replay", FIRST, "--data", DAYS, "--set", "EXEC_INTENT_MAX_AGE_S=1")
     told = cli(*args).told
-    assert "30 intents are allowed as before and come to something else." in told
+    assert "30 intents are allowed as before and have another outcome." in told
     assert "placed (filled) -> expired intent_expired limits" in told
     said = cli(*args, "--json").json
     assert (said["flips"], said["outcome_flips"]) == (0, 30)

@@ -352,7 +352,7 @@ def test_a_manual_clock_gives_the_same_answers_to_the_same_requests_each_time_it
         with started(*options) as (address, said), requests.Session() as session:
             session.trust_env = False
             session.headers.update(KEYS)
-            assert "/simulator/clock  # time stands still until told" in said
+            assert "/simulator/clock  # time stands still otherwise" in said
             replies = [
                 session.request(method, address + path, json=body, timeout=5) for method, path, body in asked
             ]
@@ -406,8 +406,11 @@ def test_the_help_names_every_fault_control_endpoint_and_column_of_a_price_file(
             "--wall-clock follows the real time; drop --st",
         ),
         (["--clock", "manual", "--speed", "2"], "--clock manual stands still, and --speed is 2"),
-        (["--start", "noon"], "--start is 'noon'; expected a moment with its offset"),
-        (["--start", "2026-11-25T09:30"], "--start is '2026-11-25T09:30'; expected a moment with its offset"),
+        (["--start", "noon"], "--start is 'noon'; expected a timestamp with an offset"),
+        (
+            ["--start", "2026-11-25T09:30"],
+            "--start is '2026-11-25T09:30'; expected a timestamp with an offset",
+        ),
         (["--port", "99999"], "99999 can't be listened on"),
     ],
 )
