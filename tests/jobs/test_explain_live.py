@@ -168,7 +168,7 @@ def test_an_unresolved_order_that_was_found_later_is_told_with_its_fill(
     desk.arm("accept_then_drop")
     desk.arm("lookup_lag", lookups=1000)
     assert desk.one(qty=3)["status"] == "unresolved"
-    assert "still looked for" in story()["later"][-1]
+    assert "still open or unresolved" in story()["later"][-1]
     desk.disarm()
     desk.live()
     later = story()["later"]

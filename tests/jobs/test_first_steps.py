@@ -137,5 +137,5 @@ def test_csv_on_standard_input_without_its_format_is_pointed_out(
     cli: Command, command: str, content: bytes, is_doubted: bool
 ) -> None:
     said = cli(command, "-", stdin=content).err
-    assert ("--format names others" in said) is is_doubted
+    assert ("Name its format with --format" in said) is is_doubted
     assert cli(command, "-", "--format", "csv", stdin=content).err == ""

@@ -110,4 +110,4 @@ def test_doctor_says_whose_a_data_folder_is(
     owner = pwd.getpwuid(os.geteuid()).pw_name
     monkeypatch.setattr("os.geteuid", lambda: 54321)
     (problem,) = cli("doctor", "--json").json["problems"]
-    assert problem.startswith(f"{data} belongs to the user {owner}, and this is 54321: ")
+    assert problem.startswith(f"{data} belongs to the user {owner}, and this command runs as 54321: ")

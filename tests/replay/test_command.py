@@ -145,7 +145,7 @@ def test_code_differences_are_told_apart(desk: Desk, cli: Command) -> None:
 
     rewritten(run, "decisions.parquet", refuse)
     done = cli("replay", "2026-03-02", "--data", desk.data)
-    assert "2 of them differ by today's code alone, under the recorded limits." in done.told
+    assert "2 of them differ because of today's code alone, under the recorded limits." in done.told
     assert "Recorded by other code than today's: 0.0.9+123456789abc." in done.told
 
 
@@ -169,7 +169,7 @@ def test_a_chained_replay_of_live_days_names_the_first_that_depends_on_a_flip(
     done = cli("replay", "2026-03-02..2026-03-03", "--data", live_desk.data, *more)
     assert done.code == 0
     assert "The first session that depends on an earlier flip: 2026-03-03." in done.told
-    assert "1 orders were never sent then: what becomes of them is simulated, at one price each." in done.told
+    assert "1 orders were never sent then: their outcome is simulated, at one price each." in done.told
     assert "max_position_size_exceeded refused now earlier flips 1 90" in done.told
     told = cli("replay", "..", "--data", live_desk.data, *more, "--json").json
     assert (told["first_dependent_day"], told["simulated"]) == ("2026-03-03", 1)
