@@ -6,6 +6,7 @@ books the broker's positions as the opening balance: there is nothing to compare
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -18,13 +19,19 @@ from engine.accounts.other_folders import SharedOrders
 from engine.brokers.trading import Activities
 from engine.context import RunContext
 from engine.errors import DataUnavailable
-from engine.ledger.documents import adjustment_document
-from engine.model.breaks import Accepted, Break, BrokerBook, OwnBook, OwnOrder, units_of
+from engine.model.breaks import Accepted, Break, BrokerBook, OwnBook, OwnOrder, counted, units_of
 from engine.model.orders import BrokerFill, BrokerOrder, BrokerPosition
 from engine.model.quantity import UNITS
 from engine.reconciliation.breaks_found import reconcile
 from engine.reconciliation.finished_orders import RecentOrders, recent_orders
 from engine.reconciliation.open_order_recovery import OpenOrderRecovery, active
+from engine.reconciliation.opening_balance import (
+    OPENING,
+    Booking,
+    corrections,
+    opening_documents,
+    units_by_symbol,
+)
 from engine.reconciliation.unbooked import Unbooked, unbooked_among
 from engine.record.journal import Journal
 from engine.record.kept_adjustments import keep_adjustments
@@ -33,7 +40,6 @@ from engine.record.run_folder import BATCH, RESULTS, START, RunFolder
 from engine.safety.recorded_ledger import recorded_order_ids
 from engine.stores.protocols import SyncMark
 
-OPENING = "opening_balance"
 _MARGIN = timedelta(seconds=2)
 """Executions are read from this long before the time at which both books last agreed."""
 _LOOKED_BACK = timedelta(days=7)
@@ -126,9 +132,12 @@ class Books:
         if found.recent is None and compared.mark.open_breaks:
             recent = self._recent(found, strangers)
             if recent.changed:
-                compared = self._reconciled(replace(found, recent=recent), at=at)
+                found = replace(found, recent=recent)
+                compared = self._reconciled(found, at=at)
         if compared.mark.open_breaks:
             self._check_sum()
+            if (corrected := self._with_opening_corrected(compared.breaks, at)) is not self:
+                compared = corrected._reconciled(found, at=at)
         if not compared.mark.open_breaks and not trades:
             self._note_clean(snapshot)
         return replace(compared, unbooked_trades=trades)
@@ -227,20 +236,12 @@ class Books:
         """Book the opening balance if the ledger has no document of the account; return whether so."""
         if self.positions or self.context.ledger.has_documents(self.connection.account):
             return False
-        documents = [
-            adjustment_document(
-                account=self.connection.account,
-                symbol=position.symbol,
-                qty=units_of(position.qty) / UNITS,
-                kind=OPENING,
-                by="engine",
-                why="the first sync of an account that the ledger knew nothing of",
-                at=at,
-                trading_date=self.trading_date,
-                evidence={"account_key": self.connection.key},
-            )
-            for position in snapshot.positions
-        ]
+        documents = opening_documents(
+            snapshot.positions,
+            Booking(self.connection.account, at, self.trading_date),
+            account_key=self.connection.key,
+            asked_at=snapshot.asked_at,
+        )
         if documents:
             self.connection.lease.hold_for(SEND_S)  # or another job may have opened it, and traded, meanwhile
             keep_adjustments(self.context.objects, documents)
@@ -255,6 +256,31 @@ class Books:
                 account=self.connection.account,
             )
         return True
+
+    def _with_opening_corrected(self, breaks: Sequence[Break], at: datetime) -> Books:
+        """Return the book once its opening balance has no more what documents have that were booked later."""
+        account, ledger = self.connection.account, self.context.ledger
+        if not ledger.adjustments(account, since=date.min):
+            return self
+        documents = corrections(
+            ledger.account_documents(account, since=date.min),
+            breaks,
+            Booking(account, at, self.trading_date),
+        )
+        if not documents:
+            return self
+        self.connection.lease.hold_for(SEND_S)
+        ledger.write_ledger(documents)
+        self.context.log.event(
+            OPENING,
+            f"the opening balance of account {account} had already what was booked after it, in "
+            f"{counted(len(documents), 'document')}: it is corrected by that",
+            severity="WARNING",
+            account=account,
+        )
+        corrected = Counter(dict(self.positions))
+        corrected.update(units_by_symbol(documents))
+        return replace(self, positions=corrected)
 
     def _not_compared(self, at: datetime) -> Compared:
         before = 0 if self.mark is None else self.mark.open_breaks

@@ -174,6 +174,22 @@ def test_a_backup_of_before_an_adjustment_is_behind_and_the_adjustment_is_made_a
     assert traded("sync", "--json").json["breaks"] == []
 
 
+def test_what_a_store_had_in_its_opening_balance_is_not_counted_twice_once_it_is_booked(
+    traded: Live, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    assert traded("sync", EXEC_DATA_DIR=str(other)).code == 0
+    shutil.copy(other / "engine.db", traded.data / "engine.db")
+    assert "is another store" in refused(traded)
+    assert traded("ledger", "rebuild", *BY).code == 0
+    assert reasons(traded("run", "--json")) == {"max_daily_trades_exceeded": 1}
+    synced = traded("sync", "--json")
+    assert (synced.code, synced.json["breaks"]) == (0, [])
+    assert EmbeddedStore(traded.data / "engine.db").net_positions("paper") == {"QQQ": 2_000_000_000}
+    assert traded("ledger", "rebuild", *BY).code == 0
+    assert traded("sync", "--json").json["breaks"] == []
+
+
 @pytest.mark.parametrize("loss", [removed, restored_from_a_backup])
 def test_a_halt_is_never_lifted_by_a_store_that_is_lost(traded: Live, tmp_path: Path, loss: Loss) -> None:
     traded("halt", "--why", "flash crash")

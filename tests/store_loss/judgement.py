@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 
-from engine.record.run_folder import RunFolder
+from engine.record.run_folder import BATCH, RunFolder
 from tests.desk import Row
 
 _WORKS = {"new", "accepted", "partially_filled", "pending_new", "held", "pending_cancel"}
@@ -38,6 +38,21 @@ class AtBroker:
         positions = {row["symbol"]: Decimal(row["qty"]) for row in state["positions"] if Decimal(row["qty"])}
         moving = {order["symbol"] for order in state["orders"] if order["status"] in _WORKS}
         return cls(frozenset(counted), positions, frozenset(moving))
+
+
+def symbols_of(runs: Iterable[RunFolder]) -> list[list[str]]:
+    """Return account and symbol of each row of the batches of runs."""
+    batches = [run.table(BATCH, ["broker_account_id", "symbol"]).to_pylist() for run in runs]
+    return [[row["broker_account_id"], row["symbol"]] for batch in batches for row in batch]
+
+
+def while_finishing(before: dict[str, AtBroker], symbols: Iterable[Sequence[str]]) -> dict[str, AtBroker]:
+    """Return what the brokers had before a command that may finish earlier runs first: their symbols move."""
+    rows = list(symbols)
+    return {
+        account: replace(had, moving=had.moving | {symbol for of, symbol in rows if of == account})
+        for account, had in before.items()
+    }
 
 
 def of_decisions(run: RunFolder, before: dict[str, AtBroker]) -> Iterator[str]:

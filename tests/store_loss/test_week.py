@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from tests.store_loss.judgement import AtBroker, while_finishing
 from tests.store_loss.week import Loss, Week
 
 HALTED = "agent_state_not_ready:HALTED: `execution-engine recover` ends that."
@@ -65,3 +69,29 @@ def test_a_halt_that_no_copy_can_have_brought_back_is_wrong(led_back: Led) -> No
     did, wrong = led_back(Ended(3, HALTED), copied_a_halt=False)
     assert did == [RUN]
     assert wrong == [f"way back: a copy restored: 3 without a remedy: {HALTED}"]
+
+
+def test_what_an_earlier_run_sends_before_a_command_decides_moves_its_symbols_and_no_others() -> None:
+    had = {name: AtBroker(frozenset(), {}, frozenset({"IWM"})) for name in ("a", "b")}
+    during = while_finishing(had, [["a", "SPY"]])
+    assert {name: one.moving for name, one in during.items()} == {"a": {"SPY", "IWM"}, "b": {"IWM"}}
+
+
+def test_an_unfinished_run_of_a_week_is_looked_at_before_a_command_and_a_finished_one_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    week = object.__new__(Week)
+    week.place = tmp_path
+    had = {"a": AtBroker(frozenset(), {}, frozenset())}
+    monkeypatch.setattr(Week, "at_brokers", lambda _: had)
+    for name, symbol, is_over in (
+        ("20260302T170000Z-adhoc", "SPY", False),
+        ("20260302T170001Z-adhoc", "QQQ", True),
+    ):
+        folder = tmp_path / "runs/2026-03-02" / name
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text("{}")
+        pq.write_table(pa.table({"broker_account_id": ["a"], "symbol": [symbol]}), folder / "intents.parquet")
+        if is_over:
+            (folder / "results.parquet").touch()
+    assert week._before_a_command()["a"].moving == {"SPY"}

@@ -12,14 +12,14 @@ from random import Random
 from typing import Any
 
 from engine.record.objects import LocalObjects
-from engine.record.run_folder import RunFolders
+from engine.record.run_folder import BATCH, RESULTS, RunFolders
 from tests.crash_job import in_a_fork
 from tests.desk import NOON
 from tests.exactly_once.command import Command
 from tests.exactly_once.life import LEASE_S, Life
 from tests.exactly_once.stores import SERVERS
 from tests.store_loss.copies import Copy, Servers
-from tests.store_loss.judgement import AtBroker, of_breaks, of_decisions
+from tests.store_loss.judgement import AtBroker, of_breaks, of_decisions, symbols_of, while_finishing
 
 DAY_S = 86_400
 MOST_TRADES = 5
@@ -94,7 +94,8 @@ class Week(Life):
 
     def do(self, *said: str, meanwhile: Callable[[Command], None] | None = None, **how: Any) -> Command:
         """Let a command come to its end, and judge it; ``meanwhile`` is done once it has begun."""
-        before, sent, files, decided = self.at_brokers(), self.posted(), self._inbox(), self._decided()
+        before, sent, files = self._before_a_command(), self.posted(), self._inbox()
+        decided = self._decided()
         command = self.start(*said, **how)
         if meanwhile:
             meanwhile(command)
@@ -214,6 +215,22 @@ class Week(Life):
             own = {id_: client for id_, client in ids.items() if client in ours}
             found += of_breaks(printed.get("breaks", []), own)
         self.wrong += [f"{one} ({name})" for one in found]
+
+    def _before_a_command(self) -> dict[str, AtBroker]:
+        """Return what the brokers have; where runs are unfinished, a command may finish them first."""
+        unfinished = {
+            path.parent.name
+            for path in self.place.glob(f"runs/*/*/{BATCH}")
+            if not (path.parent / RESULTS).exists()
+        }
+        if not unfinished:
+            return self.at_brokers()
+
+        def look() -> list[list[str]]:
+            runs = RunFolders(LocalObjects(self.place)).all()
+            return symbols_of(run for run in runs if run.run_id in unfinished)
+
+        return while_finishing(self.at_brokers(), in_a_fork(look))
 
     def _ours(self, account: str) -> set[str]:
         return {id_ for name, id_ in self.intents if name == account}
