@@ -5,6 +5,7 @@ mutant survives or its place is no longer found. ``python -m tests.mutation engi
 tries every mutant of a module, or ``--at-most`` so many of them, against the tests nearest to it.
 
 A mutant is the source of a module with one change (``mutating``). It is never written to the tree: a child
-process loads it in place of the module and runs the tests (``trial``). Processes that a test starts itself
-load the module as it is.
+process loads it in place of the module and runs the tests (``trial``), or, of a module's mutants, has the
+functions that differ exchanged (``exchanging``). Processes that a test starts
+itself load the module as it is.
 """

@@ -10,11 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from tests.mutation.exchanging import exchanges, try_exchanges
 from tests.mutation.mutating import Mutant, mutants_of
 from tests.mutation.sample import SAMPLE
 from tests.mutation.trial import Verdict, load_libraries, try_out
 
 _WITHIN_S = 600.0
+_NOTICED = {Verdict.KILLED, Verdict.TIMED_OUT}
 
 
 def main() -> int:
@@ -41,24 +43,47 @@ def _of_sample() -> int:
 
 def _of_modules(modules: Sequence[str], tests: Sequence[str], *, at_most: int, seed: int) -> int:
     found = [mutant for path in modules for mutant in mutants_of(path)]
-    drawn = random.Random(seed).sample(found, min(at_most, len(found)))
+    places = random.Random(seed).sample(range(len(found)), min(at_most, len(found)))
+    drawn = [found[place] for place in sorted(places)]
     if try_out(None, tests, within_s=_WITHIN_S) != Verdict.SURVIVED:
         print(f"these tests fail without any mutant, or there are none: {' '.join(tests)}")
         return 1
-    print(f"{len(drawn)} of {len(found)} mutants")
-    return _tried((mutant, tests) for mutant in sorted(drawn, key=lambda one: (one.path, one.line)))
+    quick, loaded = exchanges(drawn)
+    print(f"{len(drawn)} of {len(found)} mutants, {len(loaded)} of them outside of functions", flush=True)
+    tally = _Tally()
+    for mutant in loaded:  # first: once the tests are collected, the module is loaded as it is
+        tally.add(mutant, try_out(mutant, tests, within_s=_WITHIN_S))
+    if quick and not try_exchanges(quick, tests, tally.add):
+        print(f"these tests fail where all run in one process without numba: {' '.join(tests)}")
+        return 1
+    return tally.closed()
 
 
 def _tried(trials: Iterable[tuple[Mutant, Sequence[str]]]) -> int:
-    begun, verdicts = time.monotonic(), Counter[Verdict]()
+    tally = _Tally()
     for mutant, tests in trials:
-        verdict = try_out(mutant, tests, within_s=_WITHIN_S)
-        verdicts[verdict] += 1
+        tally.add(mutant, try_out(mutant, tests, within_s=_WITHIN_S))
+    return tally.closed()
+
+
+class _Tally:
+    """Counts verdicts; prints each mutant that is not killed."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._verdicts: Counter[Verdict] = Counter()
+        self._output = sys.stdout  # which pytest replaces while it runs
+
+    def add(self, mutant: Mutant, verdict: Verdict) -> None:
+        self._verdicts[verdict] += 1
         if verdict != Verdict.KILLED:
-            print(f"{verdict}: {mutant}", flush=True)
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-    print(f"{counts or 'no mutants'} in {time.monotonic() - begun:.0f} s")
-    return int(any(verdicts[one] for one in (Verdict.SURVIVED, Verdict.NOT_TRIED)))
+            print(f"{verdict}: {mutant}", file=self._output, flush=True)
+
+    def closed(self) -> int:
+        """Print the counts; return 0 where each mutant was noticed, else 1."""
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in self._verdicts.items())
+        print(f"{counts or 'no mutants'} in {time.monotonic() - self._begun:.0f} s")
+        return int(any(self._verdicts[one] for one in Verdict if one not in _NOTICED))
 
 
 def _arguments() -> argparse.Namespace:

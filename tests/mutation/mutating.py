@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import CodeType
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -43,12 +44,17 @@ class Mutant:
     path: str
     line: int
     change: str
-    make: Callable[[], str]
+    make: Callable[[], str | ast.Module]
 
     @property
     def source(self) -> str:
         """The changed source, made anew each time: few of many mutants are tried."""
-        return self.make()
+        made = self.make()
+        return made if isinstance(made, str) else ast.unparse(made)
+
+    def code(self) -> CodeType:
+        """Return the changed source compiled; what did not change keeps its line."""
+        return compile(self.make(), str(Path(self.path).absolute()), "exec")
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.change}"
@@ -61,7 +67,7 @@ def mutants_of(path: str, source: str | None = None) -> list[Mutant]:
     found = [
         Mutant(
             path,
-            getattr(node, "lineno", 0),
+            _line(node),
             f"{_shown(node)}  ->  {_shown(now)}",
             partial(_mutated, text, place, number),
         )
@@ -71,12 +77,16 @@ def mutants_of(path: str, source: str | None = None) -> list[Mutant]:
     return sorted(found, key=lambda mutant: mutant.line)
 
 
-def _mutated(text: str, place: int, number: int) -> str:
+def _line(node: ast.AST) -> int:
+    return getattr(node.iter if isinstance(node, ast.comprehension) else node, "lineno", 0)
+
+
+def _mutated(text: str, place: int, number: int) -> ast.Module:
     """Return a source with one change: of its node at ``place``, the one of that ``number``."""
     tree = ast.parse(text)
     node = list(_own_nodes(tree))[place]
     _replace(tree, node, list(_changed(node))[number])
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return ast.fix_missing_locations(tree)
 
 
 def replaced(path: str, before: str, after: str) -> Mutant:

@@ -75,8 +75,8 @@ SAMPLE = (
     ),
     Sampled(
         "engine/routing/submission.py",
-        "taken_in = found.created_at or found.submitted_at",
-        "taken_in = found.created_at",
+        "created_at = found.created_at or found.submitted_at",
+        "created_at = found.created_at",
         f"{_ONE}::says_when_it",
     ),
     Sampled(

@@ -13,11 +13,12 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.mutation.mutating import Mutant
 
@@ -25,7 +26,7 @@ _LOADED_ONCE = (
     "exchange_calendars", "hypothesis", "numpy", "orjson", "pandas", "pyarrow.compute", "pyarrow.parquet",
     "pytest", "requests", "starlette.applications", "xxhash",
 )  # fmt: skip
-_PYTEST = (
+PYTEST = (
     "-x",
     "-q",
     "-n",
@@ -44,6 +45,7 @@ class Verdict(StrEnum):
 
     KILLED = "killed"
     SURVIVED = "survived"
+    NOT_REACHED = "reached by no test"
     TIMED_OUT = "timed out"
     NOT_TRIED = "not tried"
 
@@ -61,10 +63,18 @@ def try_out(
 
     A mutant on which the tests hang is one that they notice.
     """
+    run = partial(_run, mutant, tests, seen or Path(os.devnull))
+    return verdict_of(forked(run, within_s=within_s))
+
+
+def forked(run: Callable[[], int], *, within_s: float) -> int | None:
+    """Run a function in a copy of this process; return its exit code, None where it was stopped: too late.
+
+    What it started itself is stopped with it.
+    """
     child = os.fork()
     if child == 0:
-        os.setsid()
-        _run(mutant, tests, seen or Path(os.devnull))
+        _exit_with(run)
     status = None
     try:
         status = _ended(child, within_s)
@@ -72,7 +82,21 @@ def try_out(
         if status is None:
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
-    return Verdict.TIMED_OUT if status is None else _verdict(os.waitstatus_to_exitcode(status))
+    return None if status is None else os.waitstatus_to_exitcode(status)
+
+
+def _exit_with(run: Callable[[], int]) -> NoReturn:
+    exit_code = 3
+    try:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+        exit_code = run()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
 
 
 def _ended(child: int, within_s: float) -> int | None:
@@ -82,36 +106,29 @@ def _ended(child: int, within_s: float) -> int | None:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return status
-        time.sleep(0.02)
+        time.sleep(0.005)
     return None
 
 
-def _verdict(exit_code: int) -> Verdict:
+def verdict_of(exit_code: int | None) -> Verdict:
     """Return what pytest's exit code means: 4 and 5 are a wrong selection of tests, or none."""
+    if exit_code is None:
+        return Verdict.TIMED_OUT
     if exit_code in {4, 5}:
         return Verdict.NOT_TRIED
     return Verdict.SURVIVED if exit_code == 0 else Verdict.KILLED
 
 
-def _run(mutant: Mutant | None, tests: Sequence[str], seen: Path) -> None:
-    exit_code = 3
-    try:
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-        with seen.open("w") as output, tempfile.TemporaryDirectory() as numba_cache:
-            os.dup2(output.fileno(), 1)
-            os.dup2(output.fileno(), 2)
-            os.environ["NUMBA_CACHE_DIR"] = numba_cache  # compiled code of the module as it is
-            if mutant is not None:
-                sys.meta_path.insert(0, _InItsPlace(mutant))
-            import pytest
+def _run(mutant: Mutant | None, tests: Sequence[str], seen: Path) -> int:
+    with seen.open("w") as output, tempfile.TemporaryDirectory() as numba_cache:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+        os.environ["NUMBA_CACHE_DIR"] = numba_cache  # compiled code of the module as it is
+        if mutant is not None:
+            sys.meta_path.insert(0, _InItsPlace(mutant))
+        import pytest
 
-            exit_code = int(pytest.main([*_PYTEST, *tests]))
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(exit_code)
+        return int(pytest.main([*PYTEST, *tests]))
 
 
 class _InItsPlace(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
