@@ -164,10 +164,14 @@ class SideBySide:
         """Return our order's filled units at the broker: by the order or its executions, the larger.
 
         The order's own figure counts where it explains the rest, or, once it is terminal, part of it: an
-        execution may have been busted.
+        execution may have been busted. So does one that was accepted and explains all: its executions are
+        those from before the bust.
         """
         reported = self.at_broker(order)
         beyond = 0 if reported is None else units_of(reported.filled_qty) - units_of(order.filled_qty)
+        was_accepted = (order.broker_order_id or order.client_intent_id) in self.ours.accepted.filled
+        if reported is not None and was_accepted and not beyond and not rest:
+            return units_of(order.filled_qty)
         if reported is not None:
             units, is_terminal = signed(order.side, beyond), reported.is_final and not order.is_open
             if units and (units == rest or (is_terminal and _is_part(units, rest))):
