@@ -137,7 +137,7 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise UnreadableFile(
             f"{path.name}: it is not UTF-8 text ({error.reason})",
-            remedy="Nothing was taken in. Save it as UTF-8.",
+            remedy="Nothing was accepted. Save it as UTF-8.",
         ) from error
 
 

@@ -161,7 +161,7 @@ def test_a_ledger_that_has_moved_since_takes_nothing_in(store: EmbeddedStore, ac
     breaks = found(store)
     store.write_ledger([{**LEDGER, "filled_qty": 11.0}])
     with pytest.raises(
-        UnreadableFile, match=r"breaks\.csv:2: ledger_qty is 10; expected 11, .* has moved since"
+        UnreadableFile, match=r"breaks\.csv:2: ledger_qty is 10; expected 11, .* has changed since"
     ):
         accept(breaks)
     assert store.net_positions("paper") == {"SPY": 11 * UNITS}
@@ -180,7 +180,7 @@ def test_a_file_of_something_else_takes_nothing_in(store: EmbeddedStore, tmp_pat
     file = tmp_path / "book.csv"
     for content in (b"broker_account_id,symbol,qty\npaper,SPY,1\n", b"\xff\xfe\x00"):
         file.write_bytes(content)
-        with pytest.raises(UnreadableFile, match=r"book\.csv.*Nothing was taken in"):
+        with pytest.raises(UnreadableFile, match=r"book\.csv.*Nothing was accepted"):
             positions.accept(str(file), by="Ada", why="x", as_json=False)
     assert store.net_positions("paper") == {"SPY": 10 * UNITS}
 
