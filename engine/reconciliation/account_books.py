@@ -29,6 +29,7 @@ from engine.reconciliation.opening_balance import (
     OPENING,
     Booking,
     corrections,
+    may_have_twice,
     opening_documents,
     units_by_symbol,
 )
@@ -260,7 +261,7 @@ class Books:
     def _with_opening_corrected(self, breaks: Sequence[Break], at: datetime) -> Books:
         """Return the book once its opening balance has no more what documents have that were booked later."""
         account, ledger = self.connection.account, self.context.ledger
-        if not ledger.adjustments(account, since=date.min):
+        if not may_have_twice(breaks) or not ledger.adjustments(account, since=date.min):
             return self
         documents = corrections(
             ledger.account_documents(account, since=date.min),

@@ -56,6 +56,11 @@ def opening_documents(
     return [{**document, _OPENED_AT: asked_at.astimezone(UTC).isoformat()} for document in said]
 
 
+def may_have_twice(breaks: Iterable[Break]) -> bool:
+    """Return whether ``corrections`` may explain any of these breaks; else no document has to be read."""
+    return any(map(_is_without_cause, breaks))
+
+
 def corrections(
     documents: Sequence[Mapping[str, Any]], breaks: Iterable[Break], booking: Booking
 ) -> list[dict[str, Any]]:

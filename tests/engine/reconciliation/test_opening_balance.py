@@ -9,7 +9,13 @@ import pytest
 
 from engine.model.breaks import Break
 from engine.model.orders import BrokerPosition
-from engine.reconciliation.opening_balance import Booking, corrections, opening_documents, units_by_symbol
+from engine.reconciliation.opening_balance import (
+    Booking,
+    corrections,
+    may_have_twice,
+    opening_documents,
+    units_by_symbol,
+)
 
 OPENED_AT = datetime(2026, 3, 2, 17, tzinfo=UTC)
 SESSION = date(2026, 3, 2)
@@ -84,3 +90,16 @@ def test_an_opening_that_a_later_one_had_already_is_taken_out() -> None:
 def test_a_fill_without_a_time_is_not_taken_for_an_earlier_one() -> None:
     untimed = fill("a", "IWM", "buy", 1, BEFORE) | {"filled_at": ""}
     assert corrections([*opening(IWM=1), untimed], [gap("IWM", -1)], BOOKING) == []
+
+
+@pytest.mark.parametrize(
+    ("breaks", "may"),
+    [
+        ([], False),
+        ([gap("SPY", 1, "manual_trade"), gap("SPY", 1, "corporate_action", "activity-1")], False),
+        ([gap("SPY", 1, "manual_trade"), gap("KO", 1)], True),
+        ([gap("SPY", 1, "corporate_action")], True),
+    ],
+)
+def test_documents_are_needed_only_for_a_difference_without_a_cause(breaks: list[Break], may: bool) -> None:
+    assert may_have_twice(breaks) is may
