@@ -160,6 +160,14 @@ def test_what_nobody_holds_is_taken_at_once_and_kept_for_a_minute(desk: Desk) ->
     assert desk.events() == ["lease_acquired"]
 
 
+def test_how_long_a_machine_has_been_up_is_no_part_of_when_a_lease_expires(desk: Desk) -> None:
+    lease = desk.acquired(watch=Watch(desk.time, monotonic_off_s=86_400))
+    assert desk.expires_s() == TTL_S
+    assert lease.left_s() == TTL_S - CLOCK_SKEW_LIMIT_S
+    desk.time.pass_s(10)
+    assert lease.left_s() == TTL_S - CLOCK_SKEW_LIMIT_S - 10
+
+
 def test_each_acquisition_has_a_nonce_of_its_own(desk: Desk) -> None:
     desk.acquired().release()
     first = desk.kept()["nonce"]
@@ -330,6 +338,13 @@ def test_when_less_than_the_reserve_would_be_left_it_is_renewed(desk: Desk) -> N
 def test_longer_than_a_lease_can_last_is_refused(desk: Desk, seconds: float) -> None:
     with pytest.raises(ValueError, match="expected at most 40"):
         desk.acquired().hold_for(seconds)
+
+
+def test_a_lease_is_held_for_exactly_as_long_as_it_can_last(desk: Desk) -> None:
+    lease = desk.acquired()
+    desk.time.pass_s(30)
+    lease.hold_for(LONGEST_HOLD_S)
+    assert lease.left_s() >= LONGEST_HOLD_S
 
 
 def test_a_lease_that_ran_out_while_nobody_took_it_is_renewed(desk: Desk) -> None:
