@@ -107,7 +107,11 @@ def try_exchanges(
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         trials = _Trials(quick, Path(folder), tell)
         options = [*PYTEST, "--capture=sys", f"--basetemp={folder}/tests"]
-        pytest.main([*options, *tests], plugins=[trials])
+        exit_code = pytest.main([*options, *tests], plugins=[trials])
+    if exit_code == pytest.ExitCode.INTERRUPTED and trials.are_fit:
+        raise KeyboardInterrupt  # which pytest keeps to itself: the rest was not tried
+    if exit_code == pytest.ExitCode.INTERNAL_ERROR:
+        raise RuntimeError("trying the mutants failed; not all of them were tried")
     return trials.are_fit
 
 
