@@ -56,11 +56,20 @@ def doctor(*, as_json: bool) -> int:
     exit_code = 2 if found.fatal else 0
     if as_json:
         body: dict[str, Any] = {"exit_code": exit_code, "settings": [asdict(s) for s in found.settings]}
-        body |= {"dependencies": [asdict(f) for f in found.findings]}
+        body |= {"dependencies": [_as_json(f) for f in found.findings]}
         print_json({**body, "fatal": found.fatal, "problems": found.others})
     else:
         _print(found)
     return exit_code
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "name": finding.name,
+        "passed": finding.passed,
+        "said": finding.text,
+        "took_s": finding.took_s,
+    }
 
 
 def _examine(env: dict[str, str]) -> Examination:

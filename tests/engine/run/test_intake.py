@@ -120,7 +120,7 @@ def test_a_place_for_reasons_that_is_taken_ends_nothing(desk: Desk) -> None:
     (desk.data / "quarantine/2026-03-02").write_text("no folder")
     run = desk.run()
     ends_well(run, **{"a.json": "blocked"})
-    assert f"runs/2026-03-02/{run.run_id}/collected.json has it" in left(run)["a.json"][1]
+    assert f"runs/2026-03-02/{run.run_id}/collected.json has them" in left(run)["a.json"][1]
     assert desk.left() == []
     desk.drop("good.json", order(qty=2))
     ends_well(desk.run())

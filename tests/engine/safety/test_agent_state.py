@@ -248,7 +248,9 @@ def test_a_change_that_others_forestall_is_made_upon_the_new_state() -> None:
 
 
 def test_a_change_that_others_always_forestall_ends_with_an_error_that_says_so() -> None:
-    with pytest.raises(EngineError, match=r"the agent's state could not be changed to HALTED: others"):
+    with pytest.raises(
+        EngineError, match=r"the agent's state could not be changed to HALTED: other jobs changed it"
+    ):
         agent_of(FaultyStore(others_are_faster=10**9)).halt(why="so")
 
 
