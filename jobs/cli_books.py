@@ -33,7 +33,7 @@ def adopt_stores(*, by: str, why: str, as_json: bool) -> None:
 @click.option("--why", required=True, help="Why that data folder is lost for good.")
 @JSON
 def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> None:
-    """Give up a data folder that is lost: stop waiting for what its runs may have sent.
+    """Forget a data folder that is lost: stop waiting for what its runs may have sent.
 
     FOLDER is its identity, as sync and run print it. The next sync reports what its orders did as breaks.
     """
@@ -49,7 +49,7 @@ def forget_folder(folder: str, *, by: str, why: str, as_json: bool) -> None:
 @click.option("--why", required=True, help="Why the account gets another name.")
 @JSON
 def rename_account(old: str, new: str, *, by: str, why: str, as_json: bool) -> None:
-    """Give a broker account another name, or move it to another host; OLD and NEW are names as in intents.
+    """Rename a broker account, or move it to another host; OLD and NEW are names as in intents.
 
     Possible only while none of its orders is open, it has no trade in this session, and broker and ledger
     agree: limits count by name.
