@@ -141,17 +141,60 @@ def intents_schema() -> pa.Schema:
 
 
 def inputs_schemas() -> dict[str, pa.Schema]:
-    """Return the Arrow schemas of the recorded risk inputs, by file stem."""
+    """Return the Arrow schemas of the recorded risk inputs, by file stem.
+
+    ``engine.risk.inputs`` has their meaning. A record has a frame only where its run read it.
+    """
     import pyarrow as pa
 
-    key = ("broker_account_id", pa.string())
+    text, number, flag = pa.string(), pa.float64(), pa.bool_()
+    time = pa.timestamp("us", tz="UTC")
+    account, symbol, strategy = ("broker_account_id", text), ("symbol", text), ("strategy_id", text)
     return {
-        "positions": pa.schema([key, ("symbol", pa.string()), ("qty", pa.float64())]),
-        "daily_trades": pa.schema([key, ("trades", pa.float64())]),
-        "working_orders": pa.schema(
-            [key, ("symbol", pa.string()), ("side", pa.string()), ("remaining_qty", pa.float64())]
+        "positions": pa.schema([account, symbol, ("qty", number)]),
+        "daily_trades": pa.schema([account, ("trades", number)]),
+        "working_orders": pa.schema([account, symbol, ("side", text), ("remaining_qty", number)]),
+        "unreconciled": pa.schema([account, symbol, ("compared", flag)]),
+        "strategy_positions": pa.schema([strategy, account, symbol, ("qty", number)]),
+        "strategy_trades": pa.schema([strategy, account, symbol, ("trades", number)]),
+        "working_order_terms": pa.schema(
+            [
+                *(account, symbol, strategy, ("side", text), ("remaining_qty", number)),
+                *(("order_type", text), ("limit_price", number), ("stop_price", number)),
+            ]
         ),
-        "unreconciled": pa.schema([key, ("symbol", pa.string()), ("compared", pa.bool_())]),
+        "assets": pa.schema([symbol, ("tradable", flag), ("fractionable", flag), ("shortable", flag)]),
+        "session_hours": pa.schema(
+            [
+                *(("opens_at", time), ("closes_at", time)),
+                *(("extended_opens_at", time), ("extended_closes_at", time)),
+            ]
+        ),
+        "earlier_orders": pa.schema(
+            [
+                *(account, strategy, symbol, ("side", text), ("qty", number), ("notional", number)),
+                *(("order_type", text), ("limit_price", number), ("stop_price", number), ("sent_at", time)),
+            ]
+        ),
+        "earlier_batches": pa.schema([strategy, ("run_id", text), ("orders", number)]),
+        "latches": pa.schema([strategy, ("rule", text), ("since", time), ("why", text)]),
+        "trading_states": pa.schema(
+            [
+                ("scope", text),
+                ("name", text),
+                ("state", text),
+                ("since", time),
+                ("set_by", text),
+                ("why", text),
+            ]
+        ),
+        "overrides": pa.schema(
+            [
+                *(("rule", text), ("client_intent_id", text), strategy, symbol),
+                *(("approved_by", text), ("why", text), ("expires_on", text), ("file", text)),
+            ]
+        ),
+        "reconciled": pa.schema([account, ("reconciled_at", time)]),
     }
 
 

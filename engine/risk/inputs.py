@@ -36,6 +36,31 @@ class RiskInputs:
     ``allowed_ids``: accounts and client intent ids that were allowed before this batch, and are not allowed
     again; a batch needs none, since rows that earlier runs allowed are removed from it.
 
+    The frames from here on are read only by rules that a limit switches on; None makes those unavailable.
+
+    ``strategy_positions``: ``strategy_id, broker_account_id, symbol, qty``: what each strategy's own
+    fills add up to (signed shares); no row means flat. What has no strategy (opening balances,
+    adjustments) is the account's alone. ``strategy_trades``: ``strategy_id, broker_account_id, symbol,
+    trades``: the trades of
+    ``daily_trades`` by strategy and symbol. ``working_order_terms``: the working orders with
+    ``strategy_id`` (missing where it is unknown), ``order_type``, ``limit_price``, ``stop_price``; an
+    order of a group is one row.
+    ``assets``: ``symbol, tradable, fractionable, shortable``: the broker's records; a symbol without a
+    row, or a missing flag, is unknown; one that the broker does not know is not tradable.
+    ``session_hours``: one row for ``trading_date``: when the regular and the extended session open and
+    close.
+    ``earlier_orders``: orders sent before this run, with their terms and ``sent_at``.
+    ``earlier_batches``: ``strategy_id, run_id, orders``: the orders that a strategy asked for in earlier
+    runs.
+    ``latches``: ``strategy_id, rule, since, why``: strategies that a rule stopped until an operator
+    enables them.
+    ``trading_states``: ``scope`` (all, account, symbol or strategy), ``name`` (empty for all), ``state``
+    (HALTED or REDUCING), ``since, set_by, why``; a scope without a row is ACTIVE.
+    ``overrides``: ``rule``, one of ``client_intent_id, strategy_id, symbol``, ``approved_by, why,
+    expires_on`` (ISO date: the last session), ``file``.
+    ``reconciled``: ``broker_account_id, reconciled_at``: the latest comparison of an account's books with
+    the broker's that was complete; no row means never.
+
     A frame that is None is *unavailable*, which refuses the rows whose rules need it. A NaN, or a second
     position row for the same key, makes that key unavailable; a position row without a symbol its whole
     account; one without an account every account.
@@ -50,6 +75,17 @@ class RiskInputs:
     read_at: pd.Timestamp | None = None
     unreconciled: pd.DataFrame | None = field(default_factory=_no_breaks)
     allowed_ids: frozenset[tuple[str, str]] = frozenset()
+    strategy_positions: pd.DataFrame | None = None
+    strategy_trades: pd.DataFrame | None = None
+    working_order_terms: pd.DataFrame | None = None
+    assets: pd.DataFrame | None = None
+    session_hours: pd.DataFrame | None = None
+    earlier_orders: pd.DataFrame | None = None
+    earlier_batches: pd.DataFrame | None = None
+    latches: pd.DataFrame | None = None
+    trading_states: pd.DataFrame | None = None
+    overrides: pd.DataFrame | None = None
+    reconciled: pd.DataFrame | None = None
 
     @classmethod
     def of_record(
