@@ -293,9 +293,9 @@ class Lease:
         return True
 
     def left_s(self) -> float:
-        """Return the seconds for which no other job can send; 0 or less once the lease has expired."""
+        """Return the seconds for which no other job can send; 0 or less once it has expired or ended."""
         term = self._term
-        if term.kept.expires_at is None:
+        if self._ended or term.kept.expires_at is None:
             return 0.0
         by_monotonic_s = TTL_S - (self._leasing.monotonic() - term.began_s)
         by_wall_s = (term.kept.expires_at - self._leasing.clock()).total_seconds()

@@ -42,7 +42,7 @@ def _of_sample() -> int:
 
 
 def _of_modules(modules: Sequence[str], tests: Sequence[str], *, at_most: int, seed: int) -> int:
-    found = [mutant for path in modules for mutant in mutants_of(path)]
+    found = [mutant for module in modules for mutant in _mutants_at(module)]
     places = random.Random(seed).sample(range(len(found)), min(at_most, len(found)))
     drawn = [found[place] for place in sorted(places)]
     if try_out(None, tests, within_s=_WITHIN_S) != Verdict.SURVIVED:
@@ -57,6 +57,15 @@ def _of_modules(modules: Sequence[str], tests: Sequence[str], *, at_most: int, s
         print(f"these tests fail where all run in one process without numba: {' '.join(tests)}")
         return 1
     return tally.closed()
+
+
+def _mutants_at(module: str) -> list[Mutant]:
+    """Return the mutants of a module, of ``engine/x.py:40-80`` those of these lines."""
+    path, _, lines = module.partition(":")
+    first, _, last = lines.partition("-")
+    return [
+        mutant for mutant in mutants_of(path) if not lines or int(first) <= mutant.line <= int(last or first)
+    ]
 
 
 def _tried(trials: Iterable[tuple[Mutant, Sequence[str]]]) -> int:
@@ -89,7 +98,9 @@ class _Tally:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument(
-        "modules", nargs="*", help="such as engine/ledger/documents.py; none: the fixed sample"
+        "modules",
+        nargs="*",
+        help="such as engine/ledger/sums.py, or engine/ledger/sums.py:40-80; none: the fixed sample",
     )
     parser.add_argument("--tests", default="", help="what pytest is called with: files, -k …")
     parser.add_argument("--at-most", type=int, default=1_000_000, help="how many mutants, drawn by chance")

@@ -95,3 +95,14 @@ def test_cash_in_lieu_belongs_to_its_group_else_its_day_else_to_any_action(
         [units(2.25), units(3.75)],
         [units(1.75), units(4.25)],
     )
+
+
+def test_an_action_of_unclear_size_explains_what_one_of_known_size_leaves() -> None:
+    actions = [split("a1", 4.0), split("a2", None)]
+    found = compared(BrokerBook(positions={"SPY": 16.0}, corporate_actions=actions), ledger(SPY=10))
+    assert [(one.kind, one.activity_id, one.difference_qty) for one in found] == [
+        ("corporate_action", "a1", units(4)),
+        ("corporate_action", "a2", units(2)),
+    ]
+    assert "changed the position by +4" in found[0].said
+    assert "came with a change of +2" in found[1].said
