@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.accounts.connection import RetryPolicy
 from engine.brokers.access import Access
 from engine.errors import ConfigurationError, EngineError
 from engine.log import EventLog
@@ -116,7 +115,7 @@ class _Wanted:
             choose=lambda entries: self._chosen(entries, strategies),
             stopping=self.stopping,
             asking=lambda order: _log_asking(log, order),
-            patience=RetryPolicy(broker_wait_s=self.setup.settings.broker_wait_s),
+            retry_policy=self.setup.retry_policy,
         ).withdraw(wait_s=self.setup.settings.settle_s)
         _log_outcome(log, done)
         return Outcome(

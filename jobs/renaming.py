@@ -16,7 +16,8 @@ from engine.model.calendar import check_calendar, trading_date
 from engine.reconciliation.adjustments import check_said
 from engine.record.open_orders import left_open
 from engine.record.run_folder import RunFolders
-from engine.safety.lease import Holder, Leasing
+from engine.safety.lease import Leasing
+from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
 from engine.settings.values import as_name
 from jobs.tables import print_json, say

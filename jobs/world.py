@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -23,12 +23,13 @@ from engine.settings.variables import RiskConfig, RunSettings, not_read
 from engine.stores.chosen import Stores, check_emulator, choose_stores
 from engine.stores.inbox.inbox import Inbox
 from engine.text.masking import shown_text
+from engine.waiting.retry_policy import RetryPolicy
 
 if TYPE_CHECKING:  # a dry run has no gate, and starts without these imports
     from engine.accounts.configured import AccountSettings
     from engine.accounts.connection import Connections
     from engine.brokers.access import Access
-    from engine.brokers.chosen import PatienceSettings
+    from engine.brokers.chosen import ReadSettings
     from engine.safety.agent_state import Agent
     from engine.safety.generations import Generations
     from engine.safety.preflight import Check
@@ -137,8 +138,16 @@ class Setup:
         """Return the checks of the brokers, account by account."""
         from engine.safety.preflight import broker_checks
 
-        accesses = self.accesses(patience_s=self.settings.stores.timeout_s, stopping=self.stopping)
+        accesses = self.accesses(
+            retry_policy=replace(self.retry_policy, read_s=self.settings.stores.timeout_s),
+            stopping=self.stopping,
+        )
         return broker_checks(accesses, wall_clock, broker_wait_s=self.settings.broker_wait_s)
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """How requests to the brokers are retried."""
+        return RetryPolicy(broker_wait_s=self.settings.broker_wait_s)
 
     @property
     def objects(self) -> Objects:
@@ -150,13 +159,13 @@ class Setup:
         """Modes of what is created in the data folder."""
         return Modes.of(group_access=self.settings.stores.group_access)
 
-    def accesses(self, *, only: str | None = None, **patience: Unpack[PatienceSettings]) -> list[Access]:
+    def accesses(self, *, only: str | None = None, **reading: Unpack[ReadSettings]) -> list[Access]:
         """Return the access of each account, or of one. Raises ``ConfigurationError``, ``UsageError``."""
         from engine.brokers.access import Access
         from engine.brokers.chosen import AlpacaBroker
 
         listed = self.settings.accounts_file is not None
-        patience.setdefault("broker_wait_s", self.settings.broker_wait_s)
+        reading.setdefault("retry_policy", self.retry_policy)
         accounts = [account for account in self.accounts if only in {None, account.name}]
         if not accounts:
             names = ", ".join(account.shown_as for account in self.accounts)
@@ -170,7 +179,7 @@ class Setup:
                     api_key=account.api_key,
                     secret_key=account.secret_key,
                     trading_host=account.trading_host,
-                    **_logging_waits(account, patience),
+                    **_logging_waits(account, reading),
                 ),
             )
             for account in accounts
@@ -184,13 +193,13 @@ class Setup:
         ``LeaseHeld`` where another job trades.
         """
         from engine.accounts.connection import Opening
-        from engine.safety.lease import Holder
+        from engine.safety.lease_document import Holder
 
         opening = Opening(
             agent=self.agent(),
             holder=Holder.of(self.settings.data_dir),
             settle_s=self.settings.settle_s,
-            broker_wait_s=self.settings.broker_wait_s,
+            retry_policy=self.retry_policy,
             stopping=stopping,
             to_trade=to_trade,
         )
@@ -229,8 +238,8 @@ class Setup:
         )
 
 
-def _logging_waits(account: AccountSettings, patience: PatienceSettings) -> PatienceSettings:
-    return {**patience, "waiting": partial(_log_wait, account.shown_as)}
+def _logging_waits(account: AccountSettings, reading: ReadSettings) -> ReadSettings:
+    return {**reading, "waiting": partial(_log_wait, account.shown_as)}
 
 
 def _log_wait(account: str, error: BrokerError, wait_s: float) -> None:

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 from requests.adapters import BaseAdapter
 
-from engine.accounts.connection import Connection, Connections, Names, RetryPolicy
+from engine.accounts.connection import Connection, Connections, Names
 from engine.brokers.chosen import Recording as Remembering
 from engine.brokers.chosen import first_request_since
 from engine.context import RunContext
@@ -33,6 +33,7 @@ from engine.routing.accounts import Traded, trade_accounts
 from engine.routing.live import CLOCK_MARGIN
 from engine.routing.outcomes import ACCOUNT_DOWN, OrderOutcome, live_results
 from engine.safety.kill_switch import KillSwitchState
+from engine.waiting.retry_policy import RetryPolicy
 from replay.cassettes import Interaction, read_cassette
 from replay.judging import Case
 from replay.outcomes import (
@@ -151,7 +152,7 @@ class _Stage:
                 halted=lambda: "",
                 notes=documents,
                 settle_s=0.0,
-                patience=RetryPolicy(lookups_s=(0.0,) * 5, down_after_s=1.0),
+                retry_policy=RetryPolicy(lookups_s=(0.0,) * 5, down_after_s=1.0),
                 orders_at_once=orders_at_once,
             )
             for place in self.places

@@ -18,6 +18,7 @@ from engine.record.objects import Content
 from engine.routing.outcomes import OrderOutcome
 from engine.routing.submission import Withheld
 from engine.safety.lease import Lease
+from engine.waiting.timer import Timer
 from replay.transport import CassetteSession
 
 _NO_KEY = "none-is-needed-to-replay-0000"
@@ -36,8 +37,7 @@ class ReplayedBroker(AlpacaBroker):
             secret_key=_NO_KEY,
             trading_host=host,
             session=CassetteSession(adapter),
-            sleep=time.sleep,
-            monotonic=time.monotonic,
+            timer=Timer(monotonic=time.monotonic, sleep=time.sleep),
         )
         self._held = held
 

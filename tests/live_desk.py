@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from engine.accounts.connection import Connection, Connections, Opening, RetryPolicy
+from engine.accounts.connection import Connection, Connections, Opening
 from engine.brokers.access import Access
 from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.context import RunContext
@@ -17,8 +17,9 @@ from engine.log import EventLog
 from engine.record.run_folder import RunFolder
 from engine.run.stages import finish, start, to_finish
 from engine.safety.agent_state import Agent
-from engine.safety.lease import Holder
+from engine.safety.lease_document import Holder
 from engine.settings.variables import RiskConfig
+from engine.waiting.retry_policy import RetryPolicy
 from replay.simulator.server import Simulator
 from tests.desk import NOON, Desk
 
@@ -39,9 +40,9 @@ class LiveDesk(Desk):
 
     simulator: Simulator = field(default_factory=simulated)
     settle_s: float = 0.3
-    patience: RetryPolicy = QUICK
+    retry_policy: RetryPolicy = QUICK
     stopping: Callable[[], bool] = lambda: False
-    broker_patience_s: float = 0.5
+    broker_read_s: float = 0.5
 
     def broker(self) -> AlpacaBroker:
         session = requests.Session()
@@ -51,7 +52,7 @@ class LiveDesk(Desk):
             secret_key="test-secret",
             trading_host=HOST,
             session=session,
-            patience_s=self.broker_patience_s,
+            retry_policy=RetryPolicy(read_s=self.broker_read_s),
             stopping=self.stopping,
         )
 
@@ -72,7 +73,7 @@ class LiveDesk(Desk):
             stopping=self.stopping,
         )
         with opening.connections(self.accesses()) as connections:
-            at_work = tuple(replace(venue, patience=self.patience) for venue in connections.at_work)
+            at_work = tuple(replace(venue, retry_policy=self.retry_policy) for venue in connections.at_work)
             yield replace(connections, at_work=at_work)
 
     @contextmanager

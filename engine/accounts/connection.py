@@ -11,38 +11,20 @@ from typing import Any, TypeVar
 
 from engine.accounts.names import AccountKey, Names, account_key, check_one_name_each
 from engine.brokers.access import Access
-from engine.brokers.trading import AFTER_RESET_S, SENDERS, Recorder, TradingBroker
+from engine.brokers.trading import SENDERS, Recorder, TradingBroker
 from engine.errors import ConfigurationError, DataUnavailable, EngineError, RunStopped
 from engine.safety.agent_state import Agent, State
-from engine.safety.lease import Holder, Lease, Leasing
+from engine.safety.lease import Lease, Leasing
+from engine.safety.lease_document import Holder
 from engine.safety.lease_holding import hold_until_done
 from engine.stores.protocols import AgentDocuments
+from engine.waiting.retry_policy import DEFAULT_POLICY, RetryPolicy
 
-__all__ = ["Connection", "Connections", "Names", "Opening", "RetryPolicy", "account_key"]
+__all__ = ["Connection", "Connections", "Names", "Opening", "account_key"]
 
 SEND_S = 20.0
 """The longest time that a request to place an order may take, from connecting to the reply; seconds."""
 _Done = TypeVar("_Done")
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often, and for how long, requests are retried; times in seconds.
-
-    ``lookups_s``: the waits between lookups of an order that isn't found. ``posts``: the most times that an
-    order is sent. ``down_after_s``: after this time without a connection the broker counts as down; so does
-    one that refuses an order for longer than ``broker_wait_s``, by the wait it asks for or the time taken.
-    """
-
-    lookups_s: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 4.0)
-    posts: int = 3
-    down_after_s: float = 30.0
-    broker_wait_s: float = 60.0
-
-    @property
-    def longest_hold_s(self) -> float:
-        """Return the longest time that the rate limit may delay one request; seconds."""
-        return self.broker_wait_s + AFTER_RESET_S if self.broker_wait_s else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +44,7 @@ class Connection:
     halted: Callable[[], str]
     notes: AgentDocuments
     settle_s: float = 30.0
-    patience: RetryPolicy = RetryPolicy()
+    retry_policy: RetryPolicy = DEFAULT_POLICY
     orders_at_once: int = SENDERS
 
     def recorded(self, recorder: Recorder) -> Connection:
@@ -128,15 +110,14 @@ class Connections:
 class Opening:
     """How connections are opened.
 
-    ``to_trade`` off: accounts that are blocked from trading are opened too, to read them. ``broker_wait_s``
-    as in ``RetryPolicy``.
+    ``to_trade`` off: accounts that are blocked from trading are opened too, to read them.
     """
 
     agent: Agent
     holder: Holder
     settle_s: float
     stopping: Callable[[], bool]
-    broker_wait_s: float = RetryPolicy.broker_wait_s
+    retry_policy: RetryPolicy = DEFAULT_POLICY
     to_trade: bool = True
     token: Callable[[], str] = Leasing.token
 
@@ -245,7 +226,7 @@ class Opening:
             halted=lambda: _why_halted(self.agent),
             notes=self.agent.store,
             settle_s=self.settle_s,
-            patience=RetryPolicy(broker_wait_s=self.broker_wait_s),
+            retry_policy=self.retry_policy,
         )
 
 

@@ -28,13 +28,14 @@ from engine.safety.agent_state import Agent, process_name
 from engine.safety.generations import generations_of
 from engine.safety.halt_mark import HaltMark
 from engine.safety.kill_switch import KillSwitchState
-from engine.safety.lease import Holder
+from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
 from engine.safety.preflight import broker_checks, market_data_check, store_checks
 from engine.safety.trading_gate import Gate, closed_by
 from engine.settings.variables import RiskConfig, RunSettings
 from engine.stores.chosen import Stores, check_emulator
 from engine.stores.inbox.inbox import Inbox, drop_file
+from engine.waiting.retry_policy import RetryPolicy
 
 SLOT = "engine"
 
@@ -130,7 +131,7 @@ def _opening(settings: RunSettings, agent: Agent) -> Opening:
         agent=agent,
         holder=Holder.of(settings.data_dir),
         settle_s=settings.settle_s,
-        broker_wait_s=settings.broker_wait_s,
+        retry_policy=RetryPolicy(broker_wait_s=settings.broker_wait_s),
         stopping=lambda: False,
     )
 

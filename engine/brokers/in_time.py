@@ -7,10 +7,8 @@ host gets its own, and a reply may arrive byte by byte.
 from __future__ import annotations
 
 import io
-import math
 import socket
 import threading
-import time
 from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from typing import Any
@@ -26,7 +24,8 @@ from urllib3.exceptions import (
 from urllib3.poolmanager import pool_classes_by_scheme
 from urllib3.util.connection import allowed_gai_family, create_connection
 
-_SHORTEST_WAIT_S = 0.001  # a timeout of 0 would make the socket non-blocking
+from engine.waiting.bounded import done_by
+from engine.waiting.deadline import NO_DEADLINE, Deadline
 
 
 def always() -> None:
@@ -36,11 +35,11 @@ def always() -> None:
 class InFlight(threading.local):
     """The request that a thread is sending.
 
-    ``ends``: its deadline, by the monotonic clock. ``may_leave`` is called before each write; where it
-    raises, nothing more is written and the request raises the same.
+    ``may_leave`` is called before each write; where it raises, nothing more is written and the request
+    raises the same.
     """
 
-    ends: float = math.inf
+    deadline: Deadline = NO_DEADLINE
     may_leave: Callable[[], None] = staticmethod(always)
 
 
@@ -64,11 +63,12 @@ class _ConnectionInTime(HTTPConnection):
     """
 
     in_flight: InFlight
-    _ready_by = math.inf
+    _ready_by = NO_DEADLINE
 
     def connect(self) -> None:
-        allowed_s = math.inf if self.timeout is None else self.timeout
-        self._ready_by = min(time.monotonic() + allowed_s, self.in_flight.ends)
+        self._ready_by = self.in_flight.deadline
+        if self.timeout is not None:
+            self._ready_by = self._ready_by.or_after(self.timeout)
         try:
             super().connect()
         except TimeoutError as error:  # of TLS, or of a proxy: nothing of the request was sent
@@ -92,7 +92,7 @@ class _ConnectionInTime(HTTPConnection):
             raise self._too_late() from error
         except OSError as error:
             raise NewConnectionError(self, f"Failed to establish a new connection: {error}") from error
-        connection.settimeout(max(self._ready_by - time.monotonic(), _SHORTEST_WAIT_S))
+        connection.settimeout(self._ready_by.left_s())
         return connection
 
     def _connected(self) -> socket.socket:
@@ -100,10 +100,9 @@ class _ConnectionInTime(HTTPConnection):
         addresses = _addresses(self._dns_host, self.port, self._ready_by)
         failed: OSError = OSError("the name has no address")
         for place, address in enumerate(addresses):
-            left_s = self._ready_by - time.monotonic()
-            if left_s <= 0:
+            if self._ready_by.is_over():
                 raise TimeoutError
-            share_s = left_s / (len(addresses) - place)
+            share_s = self._ready_by.left_s() / (len(addresses) - place)
             try:
                 return create_connection(address, share_s, self.source_address, self.socket_options)
             except OSError as error:
@@ -116,28 +115,21 @@ class _ConnectionInTime(HTTPConnection):
         )
 
 
-def _addresses(host: str, port: int, until: float) -> list[tuple[str, int]]:
+def _addresses(host: str, port: int, deadline: Deadline) -> list[tuple[str, int]]:
     """Return the addresses of a host; a lookup that hangs is abandoned in a daemon thread.
 
     Raises ``socket.gaierror``, and ``TimeoutError`` where the lookup takes too long.
     """
-    found: list[tuple[str, int]] = []
-    failed: list[Exception] = []
 
-    def look_up() -> None:
-        try:
-            answers = socket.getaddrinfo(host.strip("[]"), port, allowed_gai_family(), socket.SOCK_STREAM)
-            found.extend((str(address[0]), port) for *_, address in answers)
-        except Exception as error:
-            failed.append(error)
+    def looked_up() -> list[tuple[str, int]]:
+        answers = socket.getaddrinfo(host.strip("[]"), port, allowed_gai_family(), socket.SOCK_STREAM)
+        return [(str(address[0]), port) for *_, address in answers]
 
-    thread = threading.Thread(target=look_up, name=f"look up {host}", daemon=True)
-    thread.start()
-    thread.join(None if until == math.inf else max(0.0, until - time.monotonic()))
-    if thread.is_alive():
+    lookup = f"look up {host}"
+    answers = done_by({lookup: deadline}, {lookup: looked_up})
+    if not answers:
         raise TimeoutError
-    if failed:
-        raise failed[0]
+    found: list[tuple[str, int]] = answers[lookup].get()
     return found
 
 
@@ -151,7 +143,7 @@ class _ReplyInTime(HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self._reads = _ReadsInTime(sock, self.fp.detach(), self.in_flight.ends)
+        self._reads = _ReadsInTime(sock, self.fp.detach(), self.in_flight.deadline)
         self.fp = io.BufferedReader(self._reads)
 
     def begin(self) -> None:
@@ -161,19 +153,19 @@ class _ReplyInTime(HTTPResponse):
 
 
 class _ReadsInTime(io.RawIOBase):
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase, ends: float) -> None:
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: Deadline) -> None:
         self._socket, self._raw = sock, raw
         self._wait_s = sock.gettimeout()
-        self._ends = ends
+        self._deadline = deadline
         self.ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left_s = self._ends - time.monotonic()
-        if left_s <= 0:
+        if self._deadline.is_over():
             raise TimeoutError("the whole reply took too long")
+        left_s = self._deadline.left_s()
         if self._wait_s is None or left_s < self._wait_s:
             self._socket.settimeout(left_s)
         read = self._raw.readinto(buffer)

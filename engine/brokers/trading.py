@@ -17,10 +17,6 @@ SENDERS = 32
 """How many orders of one account are sent at the same time; a broker keeps as many connections open."""
 
 
-AFTER_RESET_S = 1.0
-"""Extra wait after the reset of a rate limit, in seconds, since clocks differ; bounds of waits exclude it."""
-
-
 @dataclass(frozen=True)
 class Activities:
     """What happened in an account after a timestamp, oldest first."""

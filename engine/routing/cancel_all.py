@@ -6,24 +6,25 @@ being sent is not listed yet: the list is polled until two consecutive polls fin
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.accounts.connection import RetryPolicy
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError, RunStopped
 from engine.model.breaks import units_of
 from engine.model.orders import BrokerOrder
 from engine.model.quantity import UNITS
 from engine.routing.cancels import withdrawn
-from engine.routing.order_lookup import known_order, pause
+from engine.routing.order_lookup import known_order
 from engine.routing.symbol_queue import each
+from engine.waiting.backoff import backoff
+from engine.waiting.deadline import Deadline
+from engine.waiting.pause import pause
+from engine.waiting.retry_policy import DEFAULT_POLICY, RetryPolicy
 
 _AT_ONCE = 8
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 2.0
 _QUIET_POLLS = 2
-_DEFAULT_POLICY = RetryPolicy()
 
 Choice = Callable[[Sequence[BrokerOrder]], Sequence[BrokerOrder]]
 """Returns the orders to cancel among the open ones, groups under their first order; may return legs too."""
@@ -63,15 +64,15 @@ class Withdrawals:
 class Withdrawing:
     """How to cancel open orders: at which broker, and which ones.
 
-    ``asking`` is called with each order before its cancel is requested. ``patience``: the retry policy for an
-    order that the broker listed but can't find by id.
+    ``asking`` is called with each order before its cancel is requested. ``retry_policy``: for an order
+    that the broker listed but can't find by id.
     """
 
     broker: TradingBroker
     choose: Choice
     stopping: Callable[[], bool]
     asking: Callable[[BrokerOrder], object] = lambda _: None
-    patience: RetryPolicy = _DEFAULT_POLICY
+    retry_policy: RetryPolicy = DEFAULT_POLICY
 
     def withdraw(self, *, wait_s: float) -> Withdrawals:
         """Request the cancellation of the chosen orders and wait up to ``wait_s`` until they are terminal.
@@ -81,12 +82,11 @@ class Withdrawing:
         ``RunStopped`` where they never were.
         """
         work = _Work(self)
-        until, pause_s = time.monotonic() + wait_s, _FIRST_WAIT_S
+        deadline, waits_s = Deadline.after(wait_s), backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
         work.poll()
         try:
-            while not work.is_done and (left_s := until - time.monotonic()) > 0:
-                pause(min(pause_s, left_s), self.stopping, during="cancels were waited for")
-                pause_s = min(pause_s * 2, _LONGEST_WAIT_S)
+            while not (work.is_done or deadline.is_over()):
+                pause(min(next(waits_s), deadline.left_s()), self.stopping, during="cancels were waited for")
                 work.poll()
         except RunStopped:
             return Withdrawals(work.orders, "it was stopped before open orders were listed again")
@@ -129,7 +129,7 @@ class _Work:
         order_id = order.broker_order_id
         try:
             after = withdrawn(
-                order_id, self._how.broker, patience=self._how.patience, stopping=self._how.stopping
+                order_id, self._how.broker, retry_policy=self._how.retry_policy, stopping=self._how.stopping
             )
         except (BrokerError, RunStopped) as error:
             return Withdrawal(order, order, str(error))
@@ -140,7 +140,7 @@ class _Work:
             return one
         order_id = one.before.broker_order_id
         after = still.get(order_id) or known_order(
-            order_id, self._how.broker, patience=self._how.patience, stopping=self._how.stopping
+            order_id, self._how.broker, retry_policy=self._how.retry_policy, stopping=self._how.stopping
         )
         if after is None:
             return Withdrawal(one.before, one.after, "the broker no longer knows it")

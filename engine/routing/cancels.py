@@ -14,23 +14,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from engine.accounts.connection import RetryPolicy
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError, BrokerRejected, RateLimited
 from engine.log import EventLog
 from engine.model.orders import BrokerOrder
-from engine.routing.order_lookup import known_order, pause
+from engine.routing.order_lookup import known_order
 from engine.routing.outcomes import TARGET_OF_ANOTHER, TARGET_UNKNOWN, OrderOutcome
 from engine.routing.rate_limits import TurnedAway
 from engine.routing.release_check import ApprovedOrder, Key
+from engine.waiting.pause import never, pause
+from engine.waiting.retry_policy import DEFAULT_POLICY, RetryPolicy
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 _ASKED_AT_MOST = 3
-_DEFAULT_POLICY = RetryPolicy()
-
-
-def _never() -> bool:
-    return False
 
 
 @dataclass(frozen=True)
@@ -45,14 +41,14 @@ class Target:
 class Cancelling:
     """How to cancel; ``targets`` are the orders of this data folder, by account and intent id.
 
-    ``patience``: the retry policy for orders that the broker placed but can't find yet: its lookups lag.
+    ``retry_policy``: for orders that the broker placed but can't find yet: its lookups lag.
     """
 
     broker: TradingBroker
     targets: Mapping[Key, Target]
     log: EventLog
-    patience: RetryPolicy = _DEFAULT_POLICY
-    stopping: Callable[[], bool] = _never
+    retry_policy: RetryPolicy = DEFAULT_POLICY
+    stopping: Callable[[], bool] = never
 
     def cancel(self, order: ApprovedOrder) -> OrderOutcome:
         """Cancel the order that an intent names, and return the outcome.
@@ -69,7 +65,7 @@ class Cancelling:
             )
         if known is not None and known.broker_order_id is not None:
             found = known_order(
-                known.broker_order_id, self.broker, patience=self.patience, stopping=self.stopping
+                known.broker_order_id, self.broker, retry_policy=self.retry_policy, stopping=self.stopping
             )
         else:
             found = self.broker.find_order(client_order_id=target)
@@ -84,7 +80,7 @@ class Cancelling:
         self.log.event("cancel_requested", f"{order.key[1]} cancels {target}", intent_id=order.key[1])
         try:
             after = withdrawn(
-                found.broker_order_id, self.broker, patience=self.patience, stopping=self.stopping
+                found.broker_order_id, self.broker, retry_policy=self.retry_policy, stopping=self.stopping
             )
         except RateLimited:
             raise  # it is not about this order: the broker counts as down
@@ -98,17 +94,17 @@ def withdrawn(
     broker_order_id: str,
     broker: TradingBroker,
     *,
-    patience: RetryPolicy = _DEFAULT_POLICY,
-    stopping: Callable[[], bool] = _never,
+    retry_policy: RetryPolicy = DEFAULT_POLICY,
+    stopping: Callable[[], bool] = never,
 ) -> BrokerOrder:
     """Request a cancel until the broker has answered; return the order's state afterwards.
 
-    The broker has reported this order before: where it can't find it, the request is retried by ``patience``.
+    The broker has reported this order before: where it can't find it, the request is retried.
     Raises ``BrokerRejected`` where the broker refuses although the order is not terminal, or does not find it
     after all retries, ``BrokerError`` where it can't be reached, and ``RunStopped``.
     """
-    left, waits_s = _ASKED_AT_MOST, [*patience.lookups_s]
-    turned_away = TurnedAway(patience.longest_hold_s)
+    left, waits_s = _ASKED_AT_MOST, [*retry_policy.lookups_s]
+    turned_away = TurnedAway(retry_policy.longest_hold_s)
     while True:
         try:
             return broker.cancel_order(broker_order_id=broker_order_id)
@@ -117,14 +113,14 @@ def withdrawn(
         except BrokerRejected as error:
             if error.status not in _GONE:
                 raise
-            after = known_order(broker_order_id, broker, patience=patience, stopping=stopping)
+            after = known_order(broker_order_id, broker, retry_policy=retry_policy, stopping=stopping)
             if after is None:
                 raise
             if after.is_final or error.status != HTTPStatus.NOT_FOUND or not waits_s:
                 return after
             pause(waits_s.pop(0), stopping, during="an order was cancelled")
         except BrokerError:
-            after = known_order(broker_order_id, broker, patience=patience, stopping=stopping)
+            after = known_order(broker_order_id, broker, retry_policy=retry_policy, stopping=stopping)
             if after is not None and after.is_final:
                 return after
             left -= 1

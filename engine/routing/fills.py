@@ -5,7 +5,6 @@ This takes few requests: while orders are open, the list of open orders; then on
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,9 +19,12 @@ from engine.model.breaks import units_of
 from engine.model.orders import BrokerFill, BrokerOrder
 from engine.record.fills import filled_units, is_over
 from engine.routing.cancels import outcome_of
-from engine.routing.order_lookup import known_orders, pause
+from engine.routing.order_lookup import known_orders
 from engine.routing.outcomes import CANCELS, REJECTED_AFTER_ACCEPTANCE, OrderOutcome
 from engine.routing.release_check import ApprovedOrder
+from engine.waiting.backoff import backoff
+from engine.waiting.deadline import Deadline
+from engine.waiting.pause import pause, waited
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 4.0
 _MARGIN = timedelta(seconds=1)
@@ -77,18 +79,16 @@ def settle(
 def _wait(waiting: Mapping[int, BrokerOrder], context: RunContext, connection: Connection) -> None:
     """Poll the open orders until none of these is among them, or ``settle_s`` has passed."""
     ours = {order.broker_order_id for order in waiting.values()}
-    until, wait_s = time.monotonic() + connection.settle_s, _FIRST_WAIT_S
+    deadline, waits_s = Deadline.after(connection.settle_s), backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
     while True:
         with suppress(LeaseLost):  # nothing more is sent from here
             connection.lease.hold_for(SEND_S)
         listed = {order.broker_order_id for order in connection.broker.open_orders()}
         left = len(ours & listed)
         context.progress("waiting for fills", len(ours) - left, len(ours))
-        left_s = until - time.monotonic()
-        if not left or left_s <= 0:
+        if not left or deadline.is_over():
             return
-        pause(min(wait_s, left_s), context.stopping, during="fills were waited for")
-        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+        pause(min(next(waits_s), deadline.left_s()), context.stopping, during="fills were waited for")
 
 
 def _latest(
@@ -114,7 +114,7 @@ def _latest(
         }
     unlisted = [order.broker_order_id for order in asked.values() if order.broker_order_id not in known]
     known |= known_orders(
-        unlisted, connection.broker, patience=connection.patience, stopping=context.stopping
+        unlisted, connection.broker, retry_policy=connection.retry_policy, stopping=context.stopping
     )
     for order in asked.values():
         if order.broker_order_id not in known:
@@ -201,7 +201,7 @@ def executions(orders: Collection[BrokerOrder], broker: TradingBroker) -> dict[s
     if not filled:
         return {}
     since = _first_timestamp(orders)
-    wait_s = _FIRST_WAIT_S
+    waits_s = backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
     for tried in range(_FILLS_TRIES):
         found: dict[str, list[BrokerFill]] = {}
         for fill in broker.fills(after=since - _MARGIN if since else None):
@@ -210,8 +210,7 @@ def executions(orders: Collection[BrokerOrder], broker: TradingBroker) -> dict[s
         if all(filled_units(found.get(order_id, [])) >= units for order_id, units in filled.items()):
             break
         if tried + 1 < _FILLS_TRIES:
-            time.sleep(wait_s)
-            wait_s *= 2
+            waited(next(waits_s))
     return found
 
 

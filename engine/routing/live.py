@@ -113,13 +113,13 @@ class _LiveRouting:
             not_before=datetime.fromisoformat(read["time"]) - CLOCK_MARGIN,
             stopping=context.stopping,
             log=context.log,
-            patience=connection.patience,
+            retry_policy=connection.retry_policy,
         )
         self.cancelling = Cancelling(
             broker=connection.broker,
             targets=self.targets,
             log=context.log,
-            patience=connection.patience,
+            retry_policy=connection.retry_policy,
             stopping=context.stopping,
         )
 

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
-from engine.accounts.connection import RetryPolicy
 from engine.brokers.trading import TradingBroker
-from engine.errors import BrokerRejected, RunStopped
+from engine.errors import BrokerRejected
 from engine.model.orders import BrokerOrder
-
-_SLICE_S = 0.1
+from engine.waiting.pause import pause
+from engine.waiting.retry_policy import RetryPolicy
 
 
 def known_order(
-    broker_order_id: str, broker: TradingBroker, *, patience: RetryPolicy, stopping: Callable[[], bool]
+    broker_order_id: str, broker: TradingBroker, *, retry_policy: RetryPolicy, stopping: Callable[[], bool]
 ) -> BrokerOrder | None:
     """Return one order as ``known_orders`` does; None where the broker doesn't find it after all retries."""
-    return known_orders([broker_order_id], broker, patience=patience, stopping=stopping).get(broker_order_id)
+    return known_orders([broker_order_id], broker, retry_policy=retry_policy, stopping=stopping).get(
+        broker_order_id
+    )
 
 
 def known_orders(
     broker_order_ids: Iterable[str],
     broker: TradingBroker,
     *,
-    patience: RetryPolicy,
+    retry_policy: RetryPolicy,
     stopping: Callable[[], bool],
 ) -> dict[str, BrokerOrder]:
     """Return orders by the broker's own ids; without those that it doesn't find after all retries.
 
-    A single lookup that finds nothing proves nothing: it is retried after each of ``patience.lookups_s``.
+    A single lookup that finds nothing proves nothing: it is retried after each of ``retry_policy.lookups_s``.
     Raises ``BrokerError`` where the broker can't be reached, ``RunStopped`` where the job is to end.
     """
     left = list(broker_order_ids)
     found: dict[str, BrokerOrder] = {}
-    for wait_s in (0.0, *patience.lookups_s):
+    for wait_s in (0.0, *retry_policy.lookups_s):
         if not left:
             break
         pause(wait_s, stopping, during="orders were looked up")
@@ -51,15 +51,3 @@ def _asked(broker_order_id: str, broker: TradingBroker) -> BrokerOrder | None:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
         return None
-
-
-def pause(seconds: float, stopping: Callable[[], bool], *, during: str) -> None:
-    """Wait. Raises ``RunStopped``, at once, where the job is to end."""
-    until = time.monotonic() + seconds
-    while True:
-        if stopping():
-            raise RunStopped(f"Stopped while {during}; the next run goes on there.")
-        left_s = until - time.monotonic()
-        if left_s <= 0:
-            return
-        time.sleep(min(left_s, _SLICE_S))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.errors import RateLimited
+from engine.waiting.timer import SYSTEM, Timer
 
 
 @dataclass
@@ -14,7 +13,7 @@ class TurnedAway:
     """Counts how often a rate limit turned one request away; allowed for ``longest_s`` in all."""
 
     longest_s: float
-    monotonic: Callable[[], float] = time.monotonic
+    timer: Timer = SYSTEM
     times: int = 0
     _asked_s: float = 0.0
     _since: float | None = None
@@ -25,7 +24,7 @@ class TurnedAway:
         Raises ``error`` where the waits that the broker asked for, or the time since the first one, are
         longer than ``longest_s``: the broker counts as down.
         """
-        now = self.monotonic()
+        now = self.timer.monotonic()
         self.times += 1
         self._asked_s += error.wait_s
         self._since = now if self._since is None else self._since

@@ -19,12 +19,10 @@ this run. A request is never repeated before a lookup has answered.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from engine.accounts.connection import RetryPolicy
 from engine.brokers.order_differences import differences
 from engine.brokers.trading import TradingBroker
 from engine.errors import (
@@ -37,10 +35,12 @@ from engine.errors import (
 )
 from engine.log import EventLog
 from engine.model.orders import BrokerOrder
-from engine.routing.order_lookup import pause
 from engine.routing.outcomes import OrderOutcome
 from engine.routing.rate_limits import TurnedAway
 from engine.routing.release_check import ApprovedOrder
+from engine.waiting.pause import pause
+from engine.waiting.retry_policy import RetryPolicy
+from engine.waiting.timer import SYSTEM, Timer
 
 ID_USED_BEFORE = "id_used_before"
 
@@ -66,17 +66,17 @@ class Placing:
     not_before: datetime
     stopping: Callable[[], bool]
     log: EventLog
-    patience: RetryPolicy
-    monotonic: Callable[[], float] = time.monotonic
+    retry_policy: RetryPolicy
+    timer: Timer = SYSTEM
 
     def seek(self, ids: Collection[str]) -> dict[str, BrokerOrder]:
         """Return the orders that an earlier job may have sent and that are found, by client id.
 
-        All are looked up at once, with the retries of ``patience``. Raises ``RunStopped`` and
+        All are looked up at once, with the waits of ``retry_policy``. Raises ``RunStopped`` and
         ``BrokerError``.
         """
         found: dict[str, BrokerOrder] = {}
-        for wait_s in (0.0, *self.patience.lookups_s):
+        for wait_s in (0.0, *self.retry_policy.lookups_s):
             if found.keys() >= set(ids):
                 break
             self._pause(wait_s)
@@ -99,7 +99,7 @@ class Placing:
         """
         if sought and found is None:
             found = self.broker.find_order(client_order_id=order.key[1])
-        tries = _Tries(TurnedAway(self.patience.longest_hold_s, self.monotonic), sought=sought)
+        tries = _Tries(TurnedAway(self.retry_policy.longest_hold_s, self.timer), sought=sought)
         while found is None:
             outcome = self._sent(order, tries)
             if outcome is not None:
@@ -130,9 +130,9 @@ class Placing:
                     intent_id=order.key[1],
                 )
             except NotSent:
-                if tries.without_connection_s(self.monotonic()) > self.patience.down_after_s:
+                if tries.without_connection_s(self.timer.monotonic()) > self.retry_policy.down_after_s:
                     raise
-                self._pause(min(1.0, self.patience.down_after_s / 30))
+                self._pause(min(1.0, self.retry_policy.down_after_s / 30))
             except BrokerRejected as error:
                 if tries.may_exist:
                     tries.refused_with(error)
@@ -151,7 +151,7 @@ class Placing:
         refusal = tries.refusal
         if refusal is not None and not tries.posts and not self.broker.is_duplicate_id(refusal):
             return replace(_refused(refusal), in_doubt=True)
-        if refusal is not None or tries.posts >= self.patience.posts:
+        if refusal is not None or tries.posts >= self.retry_policy.posts:
             return _unresolved(f"{tries.why} No order with this id is found.")
         return None
 
@@ -166,7 +166,7 @@ class Placing:
 
     def _looked_up(self, order: ApprovedOrder) -> BrokerOrder | None:
         """Return an order by its id, with retries; None where the broker doesn't find it."""
-        for wait_s in (0.0, *self.patience.lookups_s):
+        for wait_s in (0.0, *self.retry_policy.lookups_s):
             self._pause(wait_s)
             found = self.broker.find_order(client_order_id=order.key[1])
             if found is not None:

@@ -20,7 +20,7 @@ from engine.record.run_folder import BATCH, INPUT_FRAMES, INPUTS, RECONCILIATION
 from engine.risk.inputs import RiskInputs
 from engine.safety.kill_switch import KillSwitchState
 from engine.stores.chosen import identity_of
-from engine.stores.deadlines import Answer, at_once
+from engine.waiting.bounded import Answer, at_once
 
 if TYPE_CHECKING:  # a dry run has no broker, and is short
     from engine.reconciliation.sync import Synced

@@ -1,13 +1,6 @@
 """The trading lease of a broker account: one holder at a time, across data folders and machines.
 
-It is a document in the store of the ledger, ``lease-<account key>``, written by compare-and-set::
-
-    holder       who holds it, for messages
-    identity     the holder's data folder, in this boot of its machine; empty where unknown
-    nonce        a new one for each acquisition
-    tenure       the lease epoch: unchanged while jobs of one data folder are the only holders
-    expires_at   ISO text in UTC; null once it was released
-
+It is a document in the store of the ledger (``engine.safety.lease_document``), written by compare-and-set.
 At most one job holds it at a time, as long as each job's clock is within ``CLOCK_SKEW_LIMIT_S`` of the true
 time when it begins. The holder counts ``TTL_S`` from before its request for renewal, by wall clock and by
 monotonic clock, uses the smaller remainder, and stops ``CLOCK_SKEW_LIMIT_S`` early. A waiting job starts
@@ -17,34 +10,31 @@ has seen unchanged for ``TTL_S`` has expired, whatever any wall clock says.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from engine.errors import DataUnavailable, EngineError, LeaseHeld, LeaseLost, RunStopped
 from engine.log import EventLog, wall_clock
 from engine.model.schema import CLOCK_SKEW_LIMIT_S
-from engine.safety.agent_state import process_name
+from engine.safety.lease_document import Holder, KeptLease
 from engine.stores.protocols import AgentDocuments
+from engine.waiting.pause import waited
+from engine.waiting.timer import SYSTEM, Timer
 
 TTL_S = 60.0
 RESERVE_S = 15.0
 """A lease is renewed this long before it is needed: a store may take 10 s to report that it is down."""
 LONGEST_HOLD_S = TTL_S - CLOCK_SKEW_LIMIT_S - RESERVE_S
-PATIENCE_S = TTL_S + 2 * CLOCK_SKEW_LIMIT_S
+LONGEST_WAIT_S = TTL_S + 2 * CLOCK_SKEW_LIMIT_S
 """Long enough for the lease of a dead holder to expire."""
-POLL_S = 1.0
 
 _ACCOUNT_KEY = re.compile(r"[a-z0-9]{1,48}")
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ATTEMPTS = 3
 
 
@@ -52,48 +42,22 @@ def _token() -> str:
     return secrets.token_hex(16)
 
 
-@dataclass(frozen=True)
-class Holder:
-    """The holder of a lease: ``name`` for messages, ``identity`` of the data folder, "" where unknown."""
-
-    name: str
-    identity: str = ""
-
-    @classmethod
-    def of(cls, data_dir: Path, *, boot_id: Path = _BOOT_ID) -> Holder:
-        """Return this process as holder, with the data folder whose exclusive lock it holds.
-
-        The identity is the lock file's inode in this boot of the machine: a copy of the folder has another
-        one, and so has the folder after a restart. A job that holds the lock knows that any other holder with
-        the same identity is dead.
-        """
-        name = f"{process_name()}, data folder {data_dir.absolute()}"
-        try:
-            boot = boot_id.read_text(encoding="ascii").strip()
-            lock = (data_dir / ".lock").stat()
-        except (OSError, UnicodeError):
-            return cls(name)
-        if not boot or not lock.st_ino:
-            return cls(name)
-        return cls(name, hashlib.sha256(f"{boot} {lock.st_dev} {lock.st_ino}".encode()).hexdigest())
-
-
 @dataclass(frozen=True, kw_only=True)
 class Leasing:
     """How leases are acquired: the store, the holder, the waiting time and the clocks.
 
-    ``patience_s``: how long to wait for another holder. ``stopping`` returns whether the job is to end.
-    ``token`` returns a unique text.
+    ``longest_wait_s``: how long to wait for another holder, whose lease is polled every ``poll_s``.
+    ``stopping`` returns whether the job is to end. ``token`` returns a unique text.
     """
 
     documents: AgentDocuments
     holder: Holder
     log: EventLog
     stopping: Callable[[], bool]
-    patience_s: float = PATIENCE_S
+    longest_wait_s: float = LONGEST_WAIT_S
+    poll_s: float = 1.0
     clock: Callable[[], datetime] = wall_clock
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    timer: Timer = SYSTEM
     token: Callable[[], str] = _token
 
     def acquire(self, account_key: str) -> Lease:
@@ -102,8 +66,8 @@ class Leasing:
         Call it under the data folder's exclusive lock, once per account: the lease of an earlier job of the
         same folder is taken over at once, any other one when it is released or has expired.
 
-        Raises ``LeaseHeld`` where another job still holds it after ``patience_s``, ``RunStopped`` where the
-        job is to end, and ``EngineError`` where the store can't be read or written.
+        Raises ``LeaseHeld`` where another job still holds it after ``longest_wait_s``, ``RunStopped`` where
+        the job is to end, and ``EngineError`` where the store can't be read or written.
         """
         if not _ACCOUNT_KEY.fullmatch(account_key):
             raise ValueError(f"the account key is {account_key!r}; expected [a-z0-9]{{1,48}}.")
@@ -125,44 +89,7 @@ class _Origin:
         return max(self.leasing.clock(), self._counted())
 
     def _counted(self) -> datetime:
-        return self.wall + timedelta(seconds=self.leasing.monotonic() - self.monotonic_s)
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """A lease as the store keeps it; ``expires_at`` is None once it was released."""
-
-    holder: str
-    identity: str
-    nonce: str
-    lease_epoch: str
-    expires_at: datetime | None
-
-    @classmethod
-    def read(cls, document: Mapping[str, Any]) -> _Kept:
-        """Return the lease in a document. Raises ``ValueError``, ``TypeError`` or ``KeyError`` if invalid."""
-        texts = [document[name] for name in ("holder", "identity", "nonce", "tenure")]
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("holder, identity, nonce and tenure are not all text")
-        text = document["expires_at"]
-        timestamp = None if text is None else datetime.fromisoformat(text)
-        if timestamp is not None and timestamp.utcoffset() != timedelta(0):
-            raise ValueError(f"expires_at is {text!r}, which is not in UTC")
-        holder, identity, nonce, lease_epoch = texts
-        return cls(holder, identity, nonce, lease_epoch, timestamp)
-
-    def document(self) -> dict[str, Any]:
-        timestamp = None if self.expires_at is None else self.expires_at.isoformat()
-        return {
-            "holder": self.holder,
-            "identity": self.identity,
-            "nonce": self.nonce,
-            "tenure": self.lease_epoch,
-            "expires_at": timestamp,
-        }
-
-    def until(self) -> str:
-        return "nobody holds it" if self.expires_at is None else f"{self.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+        return self.wall + timedelta(seconds=self.leasing.timer.monotonic() - self.monotonic_s)
 
 
 class _Acquisition:
@@ -171,7 +98,7 @@ class _Acquisition:
     def __init__(self, leasing: Leasing, account_key: str) -> None:
         self._leasing = leasing
         self._account_key = account_key
-        self._origin = _Origin(leasing, leasing.clock(), leasing.monotonic())
+        self._origin = _Origin(leasing, leasing.clock(), leasing.timer.monotonic())
         self._watched: dict[str, Any] | None = None
         self._watched_since_s = self._origin.monotonic_s
 
@@ -186,17 +113,12 @@ class _Acquisition:
                 if lease.begin(replacing=document, why=why):
                     return lease
                 continue  # another job was faster
-            if leasing.monotonic() - self._origin.monotonic_s >= leasing.patience_s:
+            if leasing.timer.monotonic() - self._origin.monotonic_s >= leasing.longest_wait_s:
                 raise LeaseHeld(
                     f"Account {self._account_key} is in use: {kept.holder} holds its trading lease "
-                    f"until {kept.until()}, and still did after {leasing.patience_s:g} s of waiting "
+                    f"until {kept.until()}, and still did after {leasing.longest_wait_s:g} s of waiting "
                     f"({leasing.documents.place}). Nothing was sent. Wait for the end of that job and run "
                     f"again; if it has died, its lease expires by itself."
-                )
-            if leasing.stopping():
-                raise RunStopped(
-                    f"Stopped while waiting for the trading lease of account {self._account_key}, which "
-                    f"{kept.holder} holds. Nothing was sent; the next run goes on there."
                 )
             if not is_waiting:
                 is_waiting = True
@@ -206,17 +128,21 @@ class _Acquisition:
                     account_key=self._account_key,
                     holder=kept.holder,
                 )
-            leasing.sleep(POLL_S)
+            if not waited(leasing.poll_s, leasing.stopping, timer=leasing.timer):
+                raise RunStopped(
+                    f"Stopped while waiting for the trading lease of account {self._account_key}, which "
+                    f"{kept.holder} holds. Nothing was sent; the next run goes on there."
+                )
 
-    def _read(self) -> tuple[dict[str, Any] | None, _Kept]:
+    def _read(self) -> tuple[dict[str, Any] | None, KeptLease]:
         document = self._leasing.documents.agent_document(_name(self._account_key))
         if document != self._watched:
             self._watched = document
-            self._watched_since_s = self._leasing.monotonic()
+            self._watched_since_s = self._leasing.timer.monotonic()
         if document is None:
-            return None, _Kept("", "", "", "", None)
+            return None, KeptLease("", "", "", "", None)
         try:
-            return document, _Kept.read(document)
+            return document, KeptLease.read(document)
         except (ValueError, TypeError, KeyError) as error:
             raise DataUnavailable(
                 f"{self._leasing.documents.place}: the lease of account {self._account_key} is invalid "
@@ -224,12 +150,12 @@ class _Acquisition:
                 f"account until it is repaired or removed."
             ) from error
 
-    def _epoch_after(self, kept: _Kept) -> str:
+    def _epoch_after(self, kept: KeptLease) -> str:
         """Return the lease epoch of an earlier job of the same data folder, else a new one."""
         is_ours = kept.identity and kept.identity == self._leasing.holder.identity
         return kept.lease_epoch if is_ours else self._leasing.token()
 
-    def _why_free(self, kept: _Kept) -> str:
+    def _why_free(self, kept: KeptLease) -> str:
         """Return why the lease may be taken, "" where its holder could still be sending."""
         if kept.expires_at is None:
             return "it was free"
@@ -237,7 +163,7 @@ class _Acquisition:
             return f"an earlier job of this data folder has died: {kept.holder}"
         if (self._origin.earliest() - kept.expires_at).total_seconds() >= CLOCK_SKEW_LIMIT_S:
             return f"it expired at {kept.until()}: {kept.holder}"
-        if self._leasing.monotonic() - self._watched_since_s >= TTL_S:
+        if self._leasing.timer.monotonic() - self._watched_since_s >= TTL_S:
             return f"it was not renewed for {TTL_S:g} s: {kept.holder}"
         return ""
 
@@ -246,7 +172,7 @@ class _Acquisition:
 class _Term:
     """What was last written, and when that request began, by the monotonic clock."""
 
-    kept: _Kept
+    kept: KeptLease
     began_s: float
 
 
@@ -297,7 +223,7 @@ class Lease:
         term = self._term
         if self._ended or term.kept.expires_at is None:
             return 0.0
-        by_monotonic_s = TTL_S - (self._leasing.monotonic() - term.began_s)
+        by_monotonic_s = TTL_S - (self._leasing.timer.monotonic() - term.began_s)
         by_wall_s = (term.kept.expires_at - self._leasing.clock()).total_seconds()
         return min(by_monotonic_s, by_wall_s) - CLOCK_SKEW_LIMIT_S
 
@@ -384,15 +310,17 @@ class Lease:
         )
 
     def _next_term(self) -> _Term:
-        began_s = self._leasing.monotonic()
+        began_s = self._leasing.timer.monotonic()
         return self._term_of(self._origin.latest() + timedelta(seconds=TTL_S), began_s)
 
     def _released_term(self) -> _Term:
-        return self._term_of(None, self._leasing.monotonic())
+        return self._term_of(None, self._leasing.timer.monotonic())
 
     def _term_of(self, expires_at: datetime | None, began_s: float) -> _Term:
         holder = self._leasing.holder
-        return _Term(_Kept(holder.name, holder.identity, self._nonce, self.lease_epoch, expires_at), began_s)
+        return _Term(
+            KeptLease(holder.name, holder.identity, self._nonce, self.lease_epoch, expires_at), began_s
+        )
 
     def _check_not_ended(self) -> None:
         if self._ended:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from engine.errors import RunInProgress, UnusablePlace
 from engine.record.modes import OWNER_ONLY, Modes
 from engine.record.system_errors import NO_SUPPORT, naming
+from engine.waiting.pause import waited
 
 _OTHER_DISK = (
     "Put the data folder on a disk of this machine, or mount that one with locks, then run again; "
@@ -111,7 +111,7 @@ def _mark(note: int) -> None:
         try:
             fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(_BETWEEN_TRIES_S)
+            waited(_BETWEEN_TRIES_S)
         except OSError:  # a file system without such locks: the note is only for display
             return
         else:

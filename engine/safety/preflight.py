@@ -17,9 +17,9 @@ from engine.model.schema import CLOCK_SKEW_LIMIT_S
 from engine.record.system_errors import is_of_a_place, unusable
 from engine.settings.variables import GateSettings
 from engine.stores.chosen import Stores
-from engine.stores.deadlines import Answer, at_once
 from engine.stores.protocols import DocumentStore
 from engine.text.masking import shown_text
+from engine.waiting.bounded import Answer, at_once
 
 Check = Callable[[], str]
 HEARTBEAT_FIELD = "ts"

@@ -10,7 +10,6 @@ progress is kept after each page, so that a later sync resumes there.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -19,13 +18,16 @@ from typing import Any, Protocol
 from engine.errors import DataUnavailable, EngineError
 from engine.ledger.keys import DocumentKeys, check_own
 from engine.ledger.sums import VERSION, Checkpoint, Summand, checkpoint_of, version_of
+from engine.waiting.backoff import backoff
+from engine.waiting.deadline import Deadline
+from engine.waiting.pause import waited
 
 BUILD_S = 60.0
 """The time that a sync takes to sum up an account without a checkpoint; the next sync resumes."""
 PAGE_OF_A_BUILD = 2_000
 PAGE_OF_A_WALK = 500
 _ATTEMPTS = 20
-_PAUSE_S = 0.02
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.2
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class _Summing:
     today: date
 
     def net_units(self, *, counting: bool) -> dict[str, int]:
-        ends_at, attempts = time.monotonic() + BUILD_S, 0
+        deadline, attempts = Deadline.after(BUILD_S), 0
+        waits_s = backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
         while True:
             kept = self.ledger.kept(self.account)
             known = checkpoint_of(kept.text or "", self.account)
@@ -103,9 +106,10 @@ class _Summing:
             if not self.ledger.keep(new, replacing=kept):
                 attempts += 1
                 self._check_attempts(attempts)
+                waited(next(waits_s))
             elif net is not None:
                 return net
-            elif new.total is None and new.after and time.monotonic() > ends_at:
+            elif new.total is None and new.after and deadline.is_over():
                 raise DataUnavailable(f"{self._progress(new)} Sync again: it resumes there.")
 
     def _check_version(self, text: str) -> None:
@@ -174,7 +178,6 @@ class _Summing:
                 f"{self.ledger.place}: the ledger of account {self.account} was written {attempts} times "
                 f"while it was summed up; expected a pause in between. Run again."
             )
-        time.sleep(_PAUSE_S * attempts)
 
 
 def net_units_of(

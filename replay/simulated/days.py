@@ -21,7 +21,7 @@ from typing import TextIO
 import pandas as pd
 import requests
 
-from engine.accounts.connection import Opening, RetryPolicy
+from engine.accounts.connection import Opening
 from engine.api.dropping import drop_intents
 from engine.brokers.access import Access
 from engine.brokers.chosen import AlpacaBroker
@@ -38,11 +38,12 @@ from engine.record.run_folder import RunFolder
 from engine.run.stages import finish, start
 from engine.safety.agent_state import Agent
 from engine.safety.kill_switch import KillSwitchState
-from engine.safety.lease import Holder
+from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
 from engine.settings.variables import DEFAULT_INTAKE, RiskConfig, RunSettings
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.inbox.inbox import Dropped, Found, Inbox, Left, Reading, drop_file
+from engine.waiting.retry_policy import RetryPolicy
 from replay.simulated.strategies import Bar, Row, Strategy, strategies
 from replay.simulator import Simulator
 from replay.simulator.market.prices import RandomWalk
@@ -198,7 +199,9 @@ class _Simulating:
             token=lambda: next(self.tokens),
         )
         with self._session() as session, opening.connections([self._access(session)]) as connections:
-            at_work = tuple(replace(one, orders_at_once=1, patience=_QUICK) for one in connections.at_work)
+            at_work = tuple(
+                replace(one, orders_at_once=1, retry_policy=_QUICK) for one in connections.at_work
+            )
             context = RunContext(
                 objects=LocalObjects(self.out),
                 inbox=_WithoutInodes(self.out / "inbox"),
@@ -221,7 +224,7 @@ class _Simulating:
 
     def _access(self, session: requests.Session) -> Access:
         broker = _SimulatedBroker(
-            api_key=_KEY, secret_key=_SECRET, trading_host=HOST, session=session, patience_s=5.0
+            api_key=_KEY, secret_key=_SECRET, trading_host=HOST, session=session, retry_policy=_QUICK
         )
         broker.now, broker.before_poll = lambda: self.now, self._let_time_pass
         return Access(account=self.simulation.account, broker=broker)
@@ -302,7 +305,7 @@ class _BySimulatedTime:
         self.inner.keep(replace(interaction, started_at=self.now().isoformat(), took_s=0.0))
 
 
-_QUICK = RetryPolicy(lookups_s=(0.0, 0.05, 0.1, 0.2, 0.4), down_after_s=5.0)
+_QUICK = RetryPolicy(read_s=5.0, lookups_s=(0.0, 0.05, 0.1, 0.2, 0.4), down_after_s=5.0)
 
 
 def _off() -> KillSwitchState:

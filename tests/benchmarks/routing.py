@@ -40,7 +40,7 @@ from engine.record.run_folder import CASSETTE, DECISIONS, FILLS, RunFolder
 from engine.run.stages import finish, start
 from engine.safety.agent_state import Agent
 from engine.safety.kill_switch import KillSwitch
-from engine.safety.lease import Holder
+from engine.safety.lease_document import Holder
 from engine.settings.variables import RiskConfig, RunSettings
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.inbox.inbox import Inbox

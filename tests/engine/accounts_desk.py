@@ -105,7 +105,7 @@ class AccountsDesk(TradingDesk):
                 between=self._between(name),
                 effects=self.effects,
                 dead=self.dead,
-                broker_patience_s=self.broker_patience_s,
+                broker_read_s=self.broker_read_s,
             )
 
     def _between(self, name: str) -> Between:

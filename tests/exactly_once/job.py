@@ -21,9 +21,9 @@ from typing import Any, Unpack
 import requests
 
 from engine.accounts.configured import AccountSettings
-from engine.accounts.connection import Connections, RetryPolicy
+from engine.accounts.connection import Connections
 from engine.brokers.access import Access
-from engine.brokers.alpaca.patience import PatienceSettings
+from engine.brokers.alpaca.read_retries import ReadSettings
 from engine.brokers.alpaca.transport import BoundedAdapter
 from engine.brokers.interaction import Interaction
 from engine.context import RunContext
@@ -32,6 +32,7 @@ from engine.log import EventLog, wall_clock
 from engine.safety.agent_state import Agent, process_name
 from engine.safety.halt_mark import HaltMark
 from engine.stores.chosen import Stores
+from engine.waiting.retry_policy import RetryPolicy
 from jobs.run import work
 from jobs.world import Setup, read_setup
 from tests.exactly_once.death import (
@@ -43,7 +44,7 @@ from tests.exactly_once.death import (
     dying_positions,
 )
 
-QUICK = RetryPolicy(lookups_s=(0.01, 0.02, 0.04, 0.08, 0.16), posts=8, down_after_s=2.0)
+QUICK = RetryPolicy(read_s=3.0, lookups_s=(0.01, 0.02, 0.04, 0.08, 0.16), posts=8, down_after_s=2.0)
 """Outlasts every fault that strikes here: what stays unresolved is not for want of trying."""
 LONGEST_S = 60.0
 FAILED, BROKEN = 1, 70
@@ -60,8 +61,7 @@ class Manner:
 
     at_once: int = 8
     settle_s: float = 0.05
-    patience: RetryPolicy = QUICK
-    broker_patience_s: float = 3.0
+    retry_policy: RetryPolicy = QUICK
     reply_within_s: float = 20.0
     clock: Callable[[], datetime] = wall_clock
     lease_clock: Callable[[], datetime] = wall_clock
@@ -82,8 +82,8 @@ class MortalSetup(Setup):
         clock, mark = self.manner.lease_clock, HaltMark(self.objects)
         return Agent(self.stores.agent, log or EventLog(), by or process_name(), clock=clock, mark=mark)
 
-    def accesses(self, *, only: str | None = None, **patience: Unpack[PatienceSettings]) -> list[Access]:
-        stopping = patience.get("stopping", lambda: False)
+    def accesses(self, *, only: str | None = None, **reading: Unpack[ReadSettings]) -> list[Access]:
+        stopping = reading.get("stopping", lambda: False)
         accounts = [account for account in self.accounts if only in {None, account.name}]
         return [Access(account=account.name, broker=self._broker(account, stopping)) for account in accounts]
 
@@ -97,7 +97,7 @@ class MortalSetup(Setup):
             trading_host=account.trading_host,
             session=session,
             timeout_s=(min(within_s, 5.0), min(within_s, 15.0)),
-            patience_s=self.manner.broker_patience_s,
+            retry_policy=self.manner.retry_policy,
             stopping=stopping,
         )
         broker.death, broker.kept = self.death, self.kept
@@ -109,7 +109,7 @@ class MortalSetup(Setup):
             at_work = tuple(
                 replace(
                     venue,
-                    patience=self.manner.patience,
+                    retry_policy=self.manner.retry_policy,
                     settle_s=self.manner.settle_s,
                     orders_at_once=self.manner.at_once,
                 )

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.accounts.connection import RetryPolicy
 from engine.log import wall_clock
+from engine.waiting.retry_policy import RetryPolicy
 from tests.crash_job import in_a_fork
 from tests.desk import Row, content_of
 from tests.exactly_once.case import Case
@@ -26,7 +26,7 @@ from tests.exactly_once.limits import breaches, breaches_at_any_order
 from tests.exactly_once.market import Market
 from tests.exactly_once.truth import Account, Record, after_a_command, at_the_end
 
-QUICK = RetryPolicy(lookups_s=(0.01, 0.02, 0.04, 0.08, 0.16), posts=8, down_after_s=0.6)
+QUICK = RetryPolicy(read_s=0.8, lookups_s=(0.01, 0.02, 0.04, 0.08, 0.16), posts=8, down_after_s=0.6)
 LEASE_S, LATE_S = 75.0, 3.0
 """Longer than a lease, and longer than a look at switch, state and lease is fresh."""
 _RUNS_AT_MOST, _REMEDIES_AT_MOST = 3, 6
@@ -140,8 +140,7 @@ class Life(Case):
         settled: dict[str, Any] = {
             "clock": self.clock,
             "lease_clock": self.lease_clock,
-            "patience": QUICK,
-            "broker_patience_s": 0.8,
+            "retry_policy": QUICK,
             "at_once": 1,
         }
         command = Command.run(

@@ -13,8 +13,8 @@ The outcome of a request by its reply; POST and DELETE change something at the b
     no connection, so it was not sent        NotSent           retried, then BrokerError
     another 2xx, or an unexpected body       OutcomeUnknown    BrokerError
 
-POST and DELETE are sent once; GET is retried (``engine.brokers.alpaca.patience``). A wait that Alpaca asks
-for (429, or ``Retry-After`` of a 5xx) delays all requests; where it is longer than ``broker_wait_s`` a
+POST and DELETE are sent once; GET is retried (``engine.brokers.alpaca.read_retries``). A wait that Alpaca
+asks for (429, or ``Retry-After`` of a 5xx) delays all requests; where it is longer than ``broker_wait_s`` a
 request is not sent and raises ``RateLimited``. The session that is passed in does the recording. No message
 and no ``repr`` shows a key, or more of an account number than its last four characters.
 """
@@ -48,7 +48,7 @@ from engine.brokers.alpaca.lists import (
 )
 from engine.brokers.alpaca.orders import order_path, order_payload, parse_order
 from engine.brokers.alpaca.pacing import NO_REPLY
-from engine.brokers.alpaca.patience import Patience, PatienceSettings
+from engine.brokers.alpaca.read_retries import ReadRetries, ReadSettings
 from engine.brokers.alpaca.recorded_answers import recorded_answer
 from engine.brokers.alpaca.replies import is_duplicate_id, replied_at
 from engine.brokers.alpaca.venue_rules import why_alpaca_would_refuse
@@ -72,9 +72,8 @@ class AlpacaBroker:
 
     ``api_key``, ``secret_key`` and ``trading_host`` default to ``ALPACA_API_KEY``, ``ALPACA_SECRET_KEY`` and
     ``ALPACA_TRADING_HOST``; without the last, the paper host is used. ``timeout_s``: seconds to connect, and
-    seconds to wait for the next byte of the reply. ``patience``: ``patience_s``, the seconds for which a GET
-    is retried (30 by default; 0: no retry), ``broker_wait_s``, the additional seconds of waits that Alpaca
-    asks for (60), and the other fields of ``Patience``. Raises ``ConfigurationError``.
+    seconds to wait for the next byte of the reply. ``reading``: how a GET is retried, as in ``ReadRetries``.
+    Raises ``ConfigurationError``.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class AlpacaBroker:
         trading_host: str | None = None,
         session: requests.Session | None = None,
         timeout_s: tuple[float, float] = (5.0, 15.0),
-        **patience: Unpack[PatienceSettings],
+        **reading: Unpack[ReadSettings],
     ) -> None:
         keys = Keys(checked_key("ALPACA_API_KEY", api_key), checked_key("ALPACA_SECRET_KEY", secret_key))
         if trading_host is None:
@@ -95,7 +94,7 @@ class AlpacaBroker:
             raise ConfigurationError(
                 f"timeout_s is {timeout_s}; expected two numbers of seconds above 0, to connect and to read."
             )
-        self.wire = Wire.to(self.trading_host, keys, session, timeout_s, Patience(**patience))
+        self.wire = Wire.to(self.trading_host, keys, session, timeout_s, ReadRetries(**reading))
 
     def __repr__(self) -> str:
         return f"AlpacaBroker(trading_host={self.trading_host!r})"
@@ -240,10 +239,10 @@ class AlpacaBroker:
 
         Raises as ``get_account``.
         """
-        begun_s = self.wire.patience.monotonic()
+        begun_s = self.wire.retries.timer.monotonic()
         clock, reply = self.wire.asked("/v2/clock", "clock", parse_clock)
         own_s = reply.elapsed.total_seconds()
-        has_waited = self.wire.patience.monotonic() - begun_s > own_s + _UNNOTICED_S
+        has_waited = self.wire.retries.timer.monotonic() - begun_s > own_s + _UNNOTICED_S
         return replace(clock, replied_at=replied_at(reply.headers), took_s=own_s if has_waited else None)
 
     @property

@@ -15,8 +15,8 @@ import urllib3
 
 from engine.brokers.alpaca.fields import json_object
 from engine.brokers.alpaca.text import one_line, readable
-from engine.brokers.trading import AFTER_RESET_S
 from engine.errors import BrokerRejected, RateLimited
+from engine.waiting.retry_policy import AFTER_RESET_S
 
 Headers = Mapping[str, str]
 

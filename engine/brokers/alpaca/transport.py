@@ -26,6 +26,7 @@ from engine.brokers.in_time import InFlight, always, pools_in_time
 from engine.brokers.interaction import NEVER_LEFT, Interaction
 from engine.errors import EngineError
 from engine.log import wall_clock
+from engine.waiting.deadline import Deadline
 
 LONGEST_BODY = 32 * 1024 * 1024
 
@@ -77,7 +78,7 @@ class BoundedAdapter(HTTPAdapter):
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         """Send a request and return its complete reply."""
-        self._in_flight.ends = time.monotonic() + self._deadline_s
+        self._in_flight.deadline = Deadline.after(self._deadline_s)
         self._in_flight.may_leave = request.may_leave if isinstance(request, GuardedRequest) else always
         response = super().send(request, *args, **kwargs)
         try:

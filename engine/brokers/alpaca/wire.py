@@ -20,7 +20,7 @@ import urllib3
 from engine.brokers.alpaca.fields import NotJson
 from engine.brokers.alpaca.keys import Keys
 from engine.brokers.alpaca.pacing import NO_REPLY, HeldOff, Pace
-from engine.brokers.alpaca.patience import AskedWaits, NoAnswer, Patience
+from engine.brokers.alpaca.read_retries import AskedWaits, NoAnswer, ReadRetries
 from engine.brokers.alpaca.redaction import AccountRedaction
 from engine.brokers.alpaca.replies import cause, is_refusal, never_left, refusal, request_id, retry_after_s
 from engine.brokers.alpaca.text import one_line, readable, without_account_numbers
@@ -54,7 +54,7 @@ class Wire:
     keys: Keys = field(repr=False)
     session: requests.Session
     timeout_s: tuple[float, float]
-    patience: Patience
+    retries: ReadRetries
     how: Mapping[str, Any]
     pace: Pace = field(default_factory=Pace)
     account: AccountRedaction = field(default_factory=AccountRedaction)
@@ -66,7 +66,7 @@ class Wire:
         keys: Keys,
         session: requests.Session | None,
         timeout_s: tuple[float, float],
-        patience: Patience,
+        retries: ReadRetries,
     ) -> Wire:
         """Return the access to a host; creates a session where none is given."""
         used = _own_session(host, *timeout_s) if session is None else session
@@ -74,12 +74,12 @@ class Wire:
             # Plain HTTP is for loopback only: a proxy of the environment would receive the keys.
             used.trust_env = False
         how = used.merge_environment_settings(host + "/", {}, False, None, None)
-        return cls(host=host, keys=keys, session=used, timeout_s=timeout_s, patience=patience, how=how)
+        return cls(host=host, keys=keys, session=used, timeout_s=timeout_s, retries=retries, how=how)
 
     def waiting_together(self) -> Wire:
         """Return the same access; all its GETs together wait at most ``broker_wait_s`` for Alpaca."""
-        together = AskedWaits(self.patience.broker_wait_s)
-        return replace(self, patience=replace(self.patience, together=together))
+        together = AskedWaits(self.retries.retry_policy.longest_hold_s)
+        return replace(self, retries=replace(self.retries, together=together))
 
     def recorded(self, recorder: Recorder, account: str) -> Wire:
         """Return the same access, at the same pace; ``recorder`` records every request and reply."""
@@ -104,11 +104,9 @@ class Wire:
         Raises ``RunStopped`` where the job is to end, and ``RateLimited`` where Alpaca asks for a longer wait
         than ``held_at_most_s``, by default ``broker_wait_s``.
         """
-        at_most_s = self.patience.held_at_most_s if held_at_most_s is None else held_at_most_s
+        at_most_s = self.retries.retry_policy.longest_hold_s if held_at_most_s is None else held_at_most_s
         try:
-            has_turn = self.pace.take(
-                urgent=urgent, given_up=self.patience.stopping, held_at_most_s=at_most_s
-            )
+            has_turn = self.pace.take(urgent=urgent, given_up=self.retries.stopping, held_at_most_s=at_most_s)
         except HeldOff as held:
             raise self._held_off(held.wait_s) from held
         if not has_turn:
@@ -117,8 +115,8 @@ class Wire:
     def _held_off(self, wait_s: float) -> RateLimited:
         error = RateLimited(
             f"{self.host} asks for no requests for another {wait_s:.0f} s, longer than the limit "
-            f"(EXEC_BROKER_WAIT_S, {self.patience.broker_wait_s:g} s in all). This request was not sent; "
-            f"others are not affected",
+            f"(EXEC_BROKER_WAIT_S, {self.retries.retry_policy.broker_wait_s:g} s in all). This request was "
+            f"not sent; others are not affected",
             status=HTTPStatus.TOO_MANY_REQUESTS,
         )
         error.wait_s = wait_s
@@ -143,7 +141,7 @@ class Wire:
         def turn(held_at_most_s: float) -> None:
             self.wait_for_turn(urgent=True, held_at_most_s=held_at_most_s)
 
-        return self.patience.ask(partial(self._ask_once, path, what, parse), turn=turn)
+        return self.retries.ask(partial(self._ask_once, path, what, parse), turn=turn)
 
     def _ask_once(
         self, path: str, what: str, parse: Callable[[bytes], _Asked], left_s: float

@@ -8,9 +8,7 @@ credentials on the network. Here every request gets ``never()`` as its retry and
 from __future__ import annotations
 
 import os
-import random
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +17,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import DataUnavailable, EngineError
-from engine.stores.deadlines import at_once, within
+from engine.waiting.backoff import backoff
+from engine.waiting.bounded import at_once, within
+from engine.waiting.deadline import Deadline
 
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _RETRY_SHARE = 0.3  # of the time that is left: to retry transient faults, such as a reset connection
 _CREDENTIALS_SHARE = 0.6  # of the time that is left: to find credentials, so that their absence is reported
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0
 _CAUSE_LENGTH = 200
 _CREDENTIALS_REMEDY = (
     "Set GOOGLE_APPLICATION_CREDENTIALS to a key file, run `gcloud auth application-default login`, or give "
@@ -70,26 +70,6 @@ _Key = tuple[str, str | None]  # project and emulator
 _connections: dict[_Key, _Connection] = {}
 _making = threading.Lock()  # held for as long as it takes to find credentials
 _counting = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """The time, by the monotonic clock, by which an answer must have come."""
-
-    at_s: float
-
-    @classmethod
-    def after(cls, seconds: float) -> Deadline:
-        """Return the deadline that is ``seconds`` away."""
-        return cls(time.monotonic() + seconds)
-
-    def left_s(self) -> float:
-        """Return the seconds that are left, at least 0.001, so that a request ends with its own error."""
-        return max(0.001, self.at_s - time.monotonic())
-
-    def is_over(self) -> bool:
-        """Return whether the deadline has passed."""
-        return time.monotonic() >= self.at_s
 
 
 def load_library() -> None:
@@ -170,22 +150,26 @@ def asked(ask: Callable[[float], T], deadline: Deadline) -> T:
 
     Only for idempotent requests: reads.
     """
-    retries = Deadline.after(_RETRY_SHARE * deadline.left_s())
-    attempt = 0
-    while True:
-        try:
-            return ask(deadline.left_s())
-        except Exception as error:
-            if not may_pass(error) or retries.is_over():
-                raise
-        pause(attempt, retries)
-        attempt += 1
+    return retried(lambda: ask(deadline.left_s()), may_pass, deadline)
 
 
-def pause(attempt: int, deadline: Deadline) -> None:
-    """Wait before the next attempt, longer each time, with jitter."""
-    longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(attempt, 10))
-    time.sleep(min(random.uniform(longest_s / 2, longest_s), deadline.left_s()))
+def retried(work: Callable[[], T], may_retry: Callable[[Exception], bool], deadline: Deadline) -> T:
+    """Return the result of ``work``, retried for a share of the time that is left; raises its last error."""
+    from google.api_core.retry import retry_target
+
+    result: T = retry_target(
+        work,
+        may_retry,
+        waits_s(),
+        timeout=_RETRY_SHARE * deadline.left_s(),
+        exception_factory=lambda errors, *_: (errors[-1], errors[-1].__cause__),
+    )
+    return result
+
+
+def waits_s() -> Iterator[float]:
+    """Yield the waits between attempts, each longer than the one before, with jitter."""
+    return backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S, jitter=0.5)
 
 
 def may_pass(error: Exception) -> bool:

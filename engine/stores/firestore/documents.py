@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.model.keeping import INNER_LIST, is_kept_within_a_map
-from engine.stores.firestore.client import Deadline, asked, is_contention, may_pass, never, pause
+from engine.stores.firestore.client import asked, is_contention, may_pass, never, retried
+from engine.waiting.deadline import Deadline
 
 if TYPE_CHECKING:
     from google.cloud.firestore import Client, DocumentReference, DocumentSnapshot
@@ -27,14 +28,13 @@ def replaced(
     """
     from google.cloud.firestore import DELETE_FIELD, LastUpdateOption
 
-    retries = Deadline.after(0.3 * deadline.left_s())
-    is_unclear = False
-    attempt = 0
-    while True:
+    failed: list[Exception] = []  # of the writes: a read has its own retries
+
+    def replace_once() -> bool:
         snapshot = snapshot_of(reference, deadline)
         kept = decoded(snapshot) if snapshot.exists else None
         if kept != replacing:
-            return is_unclear and kept == new
+            return kept == new and any(map(may_pass, failed))
         if kept == new:
             return True
         try:
@@ -46,13 +46,14 @@ def replaced(
                 option = LastUpdateOption(snapshot.update_time)
                 reference.update(fields, option=option, retry=never(), timeout=deadline.left_s())
         except Exception as error:
-            is_unclear |= may_pass(error)
-            if not (is_contention(error) or may_pass(error)) or retries.is_over():
-                raise
-        else:
-            return True
-        pause(attempt, deadline)
-        attempt += 1
+            failed.append(error)
+            raise
+        return True
+
+    def may_retry(error: Exception) -> bool:
+        return error in failed and (is_contention(error) or may_pass(error))
+
+    return retried(replace_once, may_retry, deadline)
 
 
 def snapshot_of(reference: DocumentReference, deadline: Deadline) -> Snapshot:

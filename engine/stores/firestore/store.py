@@ -37,7 +37,6 @@ from engine.ledger.keys import (
     ranges_without_sessions,
 )
 from engine.stores.firestore.client import (
-    Deadline,
     asked,
     connected,
     emulator_host,
@@ -51,6 +50,7 @@ from engine.stores.firestore.sums import ChangedSums, FirestoreSums, counted, st
 from engine.stores.firestore.writing import WRITES_PER_REQUEST, LedgerWriting
 from engine.stores.ledger_checkpoints import net_units_of
 from engine.stores.protocols import checked_agent_document_name
+from engine.waiting.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable

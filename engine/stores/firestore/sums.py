@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from engine.errors import DataUnavailable
 from engine.ledger.sums import Checkpoint, Summand, checkpoint_of
 from engine.stores.firestore.client import (
-    Deadline,
     asked,
     connected,
     in_threads,
@@ -28,6 +27,7 @@ from engine.stores.firestore.client import (
 )
 from engine.stores.firestore.documents import decoded, replaced, snapshot_of
 from engine.stores.ledger_checkpoints import Kept
+from engine.waiting.deadline import Deadline
 
 if TYPE_CHECKING:
     from google.cloud.firestore import (

@@ -17,7 +17,6 @@ from engine.errors import DataUnavailable, DocumentRefused, EngineError
 from engine.ledger.documents import ledger_keys, merge_ledger_document
 from engine.model.keeping import DOCUMENT, stored_size, too_large
 from engine.stores.firestore.client import (
-    Deadline,
     asked,
     in_threads,
     in_words,
@@ -25,10 +24,12 @@ from engine.stores.firestore.client import (
     is_refusal,
     may_pass,
     never,
-    pause,
+    waits_s,
 )
 from engine.stores.firestore.documents import decoded, encoded
 from engine.stores.firestore.sums import ChangedSums, Pair, summand_of
+from engine.waiting.deadline import Deadline
+from engine.waiting.pause import waited
 
 if TYPE_CHECKING:
     from google.cloud.firestore import Client, CollectionReference, DocumentReference, DocumentSnapshot
@@ -84,7 +85,7 @@ class LedgerWriting:
         pending = dict(news)
         unclear: dict[str, dict[str, Any]] = {}
         retries: Deadline | None = None
-        changed = attempt = 0
+        changed, waits = 0, waits_s()
         while True:
             changes, done = self._changes(pending, unclear)
             changed += done
@@ -115,8 +116,7 @@ class LedgerWriting:
                     f"{self.place}: {len(pending)} documents could not be written, such as {min(pending)}: "
                     f"others kept changing them. All other documents of this write are kept; write again."
                 )
-            pause(attempt, self.deadline)
-            attempt += 1
+            waited(min(next(waits), self.deadline.left_s()))
 
     def _changes(
         self, pending: Mapping[str, Sequence[Mapping[str, Any]]], unclear: Mapping[str, Any]

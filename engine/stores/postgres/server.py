@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
-from engine.stores.deadlines import within
+from engine.waiting.bounded import within
 
 if TYPE_CHECKING:
     import psycopg

@@ -18,7 +18,8 @@ from engine.brokers.alpaca.account import parse_account
 from engine.errors import BrokerError, LeaseLost, RunStopped
 from engine.log import EventLog
 from engine.safety.agent_state import Agent
-from engine.safety.lease import Holder, Lease
+from engine.safety.lease import Lease
+from engine.safety.lease_document import Holder
 from engine.safety.lease_holding import hold_until_done
 from engine.stores.embedded.store import EmbeddedStore
 from tests.engine.brokers.loopback import ACCOUNT

@@ -19,9 +19,10 @@ from typing import Any, Unpack
 import requests
 
 from engine.brokers.alpaca.broker import AlpacaBroker
-from engine.brokers.alpaca.patience import PatienceSettings
+from engine.brokers.alpaca.read_retries import ReadSettings
 from engine.brokers.interaction import Interaction
 from engine.model.orders import OrderIntent
+from engine.waiting.retry_policy import RetryPolicy
 
 API_KEY = "PKTEST0123456789ABCD"
 SECRET_KEY = "s3cr3t/NeverShownAnywhere+0123456789"
@@ -240,17 +241,17 @@ def broker_at(
     url: str,
     session: requests.Session | None = None,
     timeout_s: tuple[float, float] = (5.0, 5.0),
-    **patience: Unpack[PatienceSettings],
+    **reading: Unpack[ReadSettings],
 ) -> AlpacaBroker:
     """Give a broker that, unless told otherwise, asks once."""
-    patience.setdefault("patience_s", 0.0)
+    reading.setdefault("retry_policy", RetryPolicy(read_s=0))
     return AlpacaBroker(
         api_key=API_KEY,
         secret_key=SECRET_KEY,
         trading_host=url,
         session=session,
         timeout_s=timeout_s,
-        **patience,
+        **reading,
     )
 
 

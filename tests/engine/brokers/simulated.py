@@ -13,6 +13,7 @@ import requests
 
 from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.model.orders import OrderIntent
+from engine.waiting.retry_policy import RetryPolicy
 from replay.simulator.server import Simulator
 
 HOST = "https://paper-api.alpaca.markets"
@@ -46,7 +47,11 @@ def simulated_venue(**settings: Any) -> Iterator[Venue]:
     with requests.Session() as session:
         session.mount(HOST, simulator.adapter())
         broker = AlpacaBroker(
-            api_key=KEY, secret_key=SECRET, trading_host=HOST, session=session, patience_s=0
+            api_key=KEY,
+            secret_key=SECRET,
+            trading_host=HOST,
+            session=session,
+            retry_policy=RetryPolicy(read_s=0),
         )
         yield Venue(broker, simulator)
     simulator.check()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from requests import PreparedRequest, Response
 
-from engine.accounts.connection import RetryPolicy
 from engine.errors import RunStopped
 from engine.routing.cancel_all import Withdrawal, Withdrawals, Withdrawing
+from engine.waiting.retry_policy import RetryPolicy
 from tests.engine.routing.trading import Between, Send, TradingDesk, forgetful, path_of
 
 QUICK = RetryPolicy(lookups_s=(0.01,))
@@ -41,7 +41,7 @@ def withdraw(
         choose=lambda entries: entries,
         stopping=stopping,
         asking=lambda order: seen.append(order.client_order_id),
-        patience=QUICK,
+        retry_policy=QUICK,
     ).withdraw(wait_s=wait_s)
 
 
@@ -141,7 +141,7 @@ def test_being_asked_to_stop_before_anything_was_listed_is_no_outcome(desk: Trad
         raise ConnectionError
 
     desk.between = down
-    desk.broker_patience_s = 60
+    desk.broker_read_s = 60
     with pytest.raises(RunStopped):
         withdraw(desk)
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from requests import PreparedRequest, Response
 
-from engine.accounts.connection import RetryPolicy
 from engine.errors import BrokerError, BrokerRejected
 from engine.model.orders import BrokerOrder
 from engine.routing.cancels import withdrawn
 from engine.settings.variables import RiskConfig
+from engine.waiting.retry_policy import RetryPolicy
 from tests.desk import Row, on, order
 from tests.engine.routing.trading import (
     Send,
@@ -304,7 +304,7 @@ def test_a_cancel_of_an_order_that_the_broker_does_not_know_at_first_is_asked_fo
 ) -> None:
     order_id = resting_at(desk)
     desk.between = forgetful(2, "DELETE")
-    assert withdrawn(order_id, desk.broker(), patience=QUICK).order_status == "canceled"
+    assert withdrawn(order_id, desk.broker(), retry_policy=QUICK).order_status == "canceled"
     assert deletes(desk) == [204]
 
 
@@ -312,7 +312,7 @@ def test_an_order_that_the_broker_never_knows_is_no_order_to_withdraw(desk: Trad
     order_id = resting_at(desk)
     desk.between = lambda request, send: forgetful(1)(request, lambda: forgetful(1, "DELETE")(request, send))
     with pytest.raises(BrokerRejected, match="order not found"):
-        withdrawn(order_id, desk.broker(), patience=QUICK)
+        withdrawn(order_id, desk.broker(), retry_policy=QUICK)
     assert deletes(desk) == []
 
 
@@ -320,6 +320,6 @@ def test_an_order_that_is_over_is_not_asked_to_be_withdrawn_again(desk: TradingD
     order_id = resting_at(desk)
     desk.fill("target")
     desk.between = forgetful(5, "DELETE")
-    after: BrokerOrder = withdrawn(order_id, desk.broker(), patience=QUICK)
+    after: BrokerOrder = withdrawn(order_id, desk.broker(), retry_policy=QUICK)
     assert after.order_status == "filled"
     assert len([effect for effect in desk.effects if effect.startswith("DELETE")]) == 1

@@ -79,6 +79,6 @@ def test_executions_are_asked_for_four_times_while_those_of_any_order_are_missin
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("engine.routing.fills.time.sleep", waits.append)
+    monkeypatch.setattr("engine.routing.fills.waited", waits.append)
     found, since = asked([placed("a"), placed("b")], executed("a"))
     assert (found, len(since), waits) == ({"a": ["f-a"]}, 4, [0.25, 0.5, 1.0])

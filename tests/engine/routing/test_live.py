@@ -495,7 +495,7 @@ def test_a_resumed_run_sends_nothing_of_what_had_not_been_attempted_once_it_is_t
 ) -> None:
     stopped = stopped_after(desk, 2, named(40, "SPY"))
     desk.later(**by)
-    desk.patience = replace(desk.patience, lookups_s=())
+    desk.retry_policy = replace(desk.retry_policy, lookups_s=())
     desk.live()
     assert outcomes(stopped) == [("placed", "ok")] * 2 + [("expired", "decision_expired")] * 38
     assert desk.placed_ids() == ["order-0", "order-1"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import StringIO
 from itertools import pairwise
 from typing import Any, cast
@@ -13,7 +13,6 @@ import pytest
 import requests
 from requests import PreparedRequest, Response
 
-from engine.accounts.connection import RetryPolicy
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError, NotSent, OutcomeUnknown, RateLimited, RunStopped
 from engine.log import EventLog
@@ -22,6 +21,8 @@ from engine.record.run_folder import CASSETTE, MANIFEST, RESULTS
 from engine.routing.release_check import ApprovedOrder
 from engine.routing.submission import Placing
 from engine.settings.variables import RiskConfig
+from engine.waiting.retry_policy import RetryPolicy
+from engine.waiting.timer import Timer
 from tests.desk import NOON, Row, off, on, order, outcomes, statuses
 from tests.engine.routing.trading import (
     BY_CLIENT_ID,
@@ -42,7 +43,7 @@ from tests.engine.routing.trading import (
 )
 
 LOOKUPS = 4
-"""How often the desk's patience looks for an order that it doesn't find."""
+"""How often the desk looks for an order that it doesn't find."""
 NONE_FOUND = "No order with this id is found."
 Fault = dict[str, Any]
 
@@ -68,7 +69,6 @@ class Case:
     adopted: bool = False
     at_broker: int = 1
     exit_code: int = 0
-    patience: dict[str, Any] = field(default_factory=dict)
 
 
 LOST = fault("accept_then_drop")
@@ -115,12 +115,12 @@ CASES = (
     Case("HTML 502 before", (placing("html_error", status=502),), "placed", "ok", 2, LOOKUPS),
     Case("HTML 504 before", (placing("html_error", status=504),), "placed", "ok", 2, LOOKUPS),
     Case(
-        "lookups lag for less than patience",
+        "lookups lag for less than the lookups take",
         (LOST, fault("lookup_lag", lookups=2)),
         "placed", "ok", 1, 3, adopted=True,
     ),
     Case(
-        "lookups lag beyond patience: sent again, refused as not unique, found",
+        "lookups lag longer than the lookups take: sent again, refused as not unique, found",
         (LOST, fault("lookup_lag", lookups=LOOKUPS + 1)),
         "placed", "ok", 2, LOOKUPS + 2, adopted=True,
     ),
@@ -159,7 +159,7 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_a_reply_means_and_what_follows(desk: TradingDesk, case: Case) -> None:
-    desk.broker_patience_s = 0.0
+    desk.broker_read_s = 0.0
     for armed in case.faults:
         desk.control("POST", "faults", armed)
     desk.drop("a.json", order(client_intent_id="one"))
@@ -189,7 +189,7 @@ def test_an_order_is_never_sent_again_before_a_lookup_has_answered(desk: Trading
 def test_an_order_turned_away_by_429_gets_its_turn_again_and_has_not_been_attempted(
     desk: TradingDesk,
 ) -> None:
-    desk.patience = RetryPolicy(lookups_s=(0.01,), posts=1, down_after_s=0.2)
+    desk.retry_policy = RetryPolicy(lookups_s=(0.01,), posts=1, down_after_s=0.2)
     desk.control("POST", "faults", placing("rate_limited", seconds=0.1))
     row = desk.one()
     assert (row["status"], row["reason"], row["adopted"]) == ("placed", "ok", False)
@@ -198,7 +198,7 @@ def test_an_order_turned_away_by_429_gets_its_turn_again_and_has_not_been_attemp
 
 
 def test_an_order_turned_away_by_429_may_still_be_lost_after_it(desk: TradingDesk) -> None:
-    desk.patience = RetryPolicy(lookups_s=(0.01,), posts=1, down_after_s=0.2)
+    desk.retry_policy = RetryPolicy(lookups_s=(0.01,), posts=1, down_after_s=0.2)
     desk.control("POST", "faults", placing("rate_limited", seconds=0.1))
     desk.between = lost_after_acceptance
     row = desk.one()
@@ -628,8 +628,8 @@ class Unreachable:
             not_before=NOON,
             stopping=lambda: False,
             log=EventLog(StringIO()),
-            patience=RetryPolicy(lookups_s=(), down_after_s=30.0),
-            monotonic=lambda: self.now,
+            retry_policy=RetryPolicy(lookups_s=(), down_after_s=30.0),
+            timer=Timer(monotonic=lambda: self.now),
         )
 
 
@@ -690,7 +690,6 @@ LIMITED = RateLimited("rate limit exceeded", status=429)
 def test_how_long_there_is_no_connection_counts_from_when_there_was_none(
     answers: list[tuple[float, Exception]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.routing.order_lookup.time.sleep", lambda _: None)
     monkeypatch.setattr(Placing, "_pause", lambda *_: None)
     assert Unreachable(answers).placing().place(ONE, sought=False).status == "placed"
 
@@ -785,7 +784,7 @@ def test_a_broker_that_is_down_before_the_first_order_leaves_everything_to_the_n
 
 
 def test_being_asked_to_stop_while_an_order_is_sought_leaves_it_to_the_next_run(desk: TradingDesk) -> None:
-    desk.patience = RetryPolicy(lookups_s=(0.01, 60.0), down_after_s=0.2)
+    desk.retry_policy = RetryPolicy(lookups_s=(0.01, 60.0), down_after_s=0.2)
     desk.arm("accept_then_drop")
     desk.arm("lookup_lag", lookups=2)
     desk.stopping = lambda: desk.lookups() >= 2

@@ -28,6 +28,7 @@ from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.record.objects import Content, LocalObjects
 from engine.record.run_folder import RunFolder, RunFolders
 from engine.settings.variables import RiskConfig
+from engine.waiting.retry_policy import RetryPolicy
 from replay.simulator.server import Simulator
 from tests.desk import Row, order
 from tests.live_desk import HOST, LiveDesk, simulated
@@ -66,7 +67,7 @@ class TradingDesk(LiveDesk):
     account: str | None = "paper"
     keys: tuple[str, str] = ("test-key", "test-secret")
     between: Between = obliging
-    broker_patience_s: float = 0.05
+    broker_read_s: float = 0.05
     settle_s: float = 0.2
     effects: list[str] = field(default_factory=list)
     dead: threading.Event = field(default_factory=threading.Event)
@@ -79,7 +80,7 @@ class TradingDesk(LiveDesk):
             secret_key=self.keys[1],
             trading_host=self.host,
             session=session,
-            patience_s=self.broker_patience_s,
+            retry_policy=RetryPolicy(read_s=self.broker_read_s),
             stopping=self.stopping,
         )
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.log import EventLog
-from engine.safety.lease import PATIENCE_S, Holder, Lease, Leasing
+from engine.safety.lease import LONGEST_WAIT_S, Lease, Leasing
+from engine.safety.lease_document import Holder
 from engine.stores.protocols import AgentDocuments
+from engine.waiting.timer import Timer
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
 SEND_S = 20.0
@@ -94,7 +96,7 @@ class Desk:
         holder: Holder = ALICE,
         *,
         watch: Watch | None = None,
-        patience_s: float = PATIENCE_S,
+        longest_wait_s: float = LONGEST_WAIT_S,
         stopping: Callable[[], bool] = lambda: False,
     ) -> Leasing:
         watch = watch or Watch(self.time)
@@ -103,15 +105,14 @@ class Desk:
             holder=holder,
             log=EventLog(self.logged, watch.wall),
             stopping=stopping,
-            patience_s=patience_s,
+            longest_wait_s=longest_wait_s,
             clock=watch.wall,
-            monotonic=watch.monotonic,
-            sleep=self.time.pass_s,
+            timer=Timer(monotonic=watch.monotonic, sleep=self.time.pass_s),
         )
 
     def acquired(self, holder: Holder = ALICE, *, watch: Watch | None = None) -> Lease:
         """Give the lease, which is to be free at once."""
-        return self.leasing(holder, watch=watch, patience_s=0).acquire("paper")
+        return self.leasing(holder, watch=watch, longest_wait_s=0).acquire("paper")
 
     def kept(self) -> dict[str, Any]:
         document = self.documents.inner.agent_document(DOCUMENT)

@@ -14,7 +14,8 @@ import pytest
 from engine.errors import DataUnavailable, EngineError, LeaseHeld, LeaseLost, RunInProgress, RunStopped
 from engine.log import EventLog
 from engine.model.schema import CLOCK_SKEW_LIMIT_S
-from engine.safety.lease import LONGEST_HOLD_S, PATIENCE_S, RESERVE_S, TTL_S, Holder, Leasing
+from engine.safety.lease import LONGEST_HOLD_S, LONGEST_WAIT_S, RESERVE_S, TTL_S, Leasing
+from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.firestore.store import FirestoreStore
@@ -70,7 +71,7 @@ def test_another_holder_is_waited_for_as_long_as_patience_lasts(desk: Desk) -> N
     desk.acquired(ALICE)
     before = desk.kept()
     with pytest.raises(LeaseHeld) as held:
-        desk.leasing(BOB, patience_s=30).acquire("paper")
+        desk.leasing(BOB, longest_wait_s=30).acquire("paper")
     assert desk.time.now_s == pytest.approx(30)
     assert str(held.value) == (
         "Account paper is in use: alice@one, process 1 holds its trading lease until "
@@ -84,7 +85,7 @@ def test_another_holder_is_waited_for_as_long_as_patience_lasts(desk: Desk) -> N
 
 def test_accounts_have_leases_of_their_own(desk: Desk) -> None:
     desk.acquired(ALICE)
-    desk.leasing(BOB, patience_s=0).acquire("live").hold_for(SEND_S)
+    desk.leasing(BOB, longest_wait_s=0).acquire("live").hold_for(SEND_S)
 
 
 @pytest.mark.parametrize("key", ["", "Paper", "a-b", "a/b", "a" * 49, "ü", "a\n"])
@@ -119,7 +120,7 @@ def test_a_holder_that_died_is_outlasted_by_the_patience_that_is_usual(desk: Des
     desk.acquired(ALICE, watch=Watch(desk.time, wall_off_s=CLOCK_SKEW_LIMIT_S))
     desk.leasing(BOB, watch=Watch(desk.time, wall_off_s=-CLOCK_SKEW_LIMIT_S)).acquire("paper")
     assert desk.kept()["holder"] == BOB.name
-    assert desk.time.now_s <= PATIENCE_S
+    assert desk.time.now_s <= LONGEST_WAIT_S
 
 
 def test_a_holder_that_goes_on_renewing_is_not_outlasted(desk: Desk) -> None:
@@ -127,7 +128,7 @@ def test_a_holder_that_goes_on_renewing_is_not_outlasted(desk: Desk) -> None:
     for n in range(1, 40):
         desk.time.at(10.0 * n, lambda: alice.hold_for(SEND_S))
     with pytest.raises(LeaseHeld):
-        desk.leasing(BOB, patience_s=300).acquire("paper")
+        desk.leasing(BOB, longest_wait_s=300).acquire("paper")
     alice.hold_for(SEND_S)
 
 
@@ -167,7 +168,7 @@ def test_a_wall_clock_that_jumps_forward_does_not_end_the_waiting(desk: Desk) ->
     watch = Watch(desk.time)
     desk.time.at(5, lambda: setattr(watch, "wall_off_s", 1e6))
     with pytest.raises(LeaseHeld):
-        desk.leasing(BOB, watch=watch, patience_s=TTL_S - 1).acquire("paper")
+        desk.leasing(BOB, watch=watch, longest_wait_s=TTL_S - 1).acquire("paper")
 
 
 def test_of_two_that_see_it_free_the_slower_one_waits(desk: Desk) -> None:
@@ -578,15 +579,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> AgentDocuments:
     return FirestoreStore(request.getfixturevalue("firestore_project"), timeout_s=60)
 
 
-def leasing_of(store: AgentDocuments, name: str, *, patience_s: float) -> Leasing:
-    """Give what a job of its own machine takes leases with; it waits for nothing between two looks."""
+def leasing_of(store: AgentDocuments, name: str, *, longest_wait_s: float) -> Leasing:
+    """Give what a job of its own machine takes leases with; it hardly waits between two polls."""
     return Leasing(
         documents=store,
         holder=Holder(name, name),
         log=EventLog(io.StringIO()),
         stopping=lambda: False,
-        patience_s=patience_s,
-        sleep=lambda _: None,
+        longest_wait_s=longest_wait_s,
+        poll_s=0.001,
     )
 
 
@@ -596,7 +597,7 @@ def test_of_threads_that_want_one_lease_exactly_one_gets_it(store: AgentDocument
     def attempt(n: int) -> None:
         gate.wait()
         try:
-            leasing_of(store, f"job {n}", patience_s=0).acquire("paper").hold_for(SEND_S)
+            leasing_of(store, f"job {n}", longest_wait_s=0).acquire("paper").hold_for(SEND_S)
         except LeaseHeld as error:
             refused.append(str(error))
         else:
@@ -611,7 +612,7 @@ def test_of_threads_that_want_one_lease_exactly_one_gets_it(store: AgentDocument
 def count_up(store: AgentDocuments, name: str, book: Path) -> None:
     """Read and write a number, which only one at a time may do."""
     for _ in range(5):
-        with leasing_of(store, name, patience_s=60).acquire("paper") as lease:
+        with leasing_of(store, name, longest_wait_s=60).acquire("paper") as lease:
             lease.hold_for(SEND_S)
             book.write_text(str(int(book.read_text()) + 1))
 

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from engine.errors import EngineError
 from engine.log import EventLog
 from engine.model.schema import CLOCK_SKEW_LIMIT_S
-from engine.safety.lease import Holder, Lease, Leasing
+from engine.safety.lease import Lease, Leasing
+from engine.safety.lease_document import Holder
+from engine.waiting.timer import Timer
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
 SEND_S = 20.0
@@ -137,7 +139,7 @@ class Machine:
                 self.stage.wait(max(self.busy_until_s - self.stage.true_s, 0.0))
                 lease.release()
             elif step == "send":
-                lease = lease or self._acquired(patience_s=amount)
+                lease = lease or self._acquired(longest_wait_s=amount)
                 if lease is not None and self._sends(lease):
                     self.stage.wait(min(amount, SEND_S))
                     continue
@@ -145,17 +147,16 @@ class Machine:
                 lease = None  # let go, dead, or lost
             self.stage.wait(amount)
 
-    def _acquired(self, *, patience_s: float) -> Lease | None:
+    def _acquired(self, *, longest_wait_s: float) -> Lease | None:
         self.began_s = self.stage.true_s
         leasing = Leasing(
             documents=self,
             holder=Holder(self.name, self.name),
             log=EventLog(io.StringIO()),
             stopping=lambda: False,
-            patience_s=patience_s,
+            longest_wait_s=longest_wait_s,
             clock=self.clock,
-            monotonic=self.monotonic,
-            sleep=self.stage.wait,
+            timer=Timer(monotonic=self.monotonic, sleep=self.stage.wait),
         )
         try:
             return leasing.acquire("paper")

@@ -591,8 +591,9 @@ def test_a_process_ends_soon_and_silently_while_a_request_still_hangs(proxy: Pro
     proxy.hang()
     program = """
 from engine.errors import DataUnavailable
-from engine.stores.deadlines import within
-from engine.stores.firestore.client import Deadline, connected, load_library, never
+from engine.waiting.bounded import within
+from engine.waiting.deadline import Deadline
+from engine.stores.firestore.client import connected, load_library, never
 load_library()
 def hang():
     with connected("project", Deadline.after(5)) as client:
@@ -647,7 +648,8 @@ def test_an_empty_emulator_address_means_the_real_firestore(tmp_path: Path) -> N
     words = {"client_id": "x", "client_secret": "x", "refresh_token": "x", "quota_project_id": "x"}
     key.write_text(json.dumps({"type": "authorized_user"} | words))
     said, _ = run(
-        "from engine.stores.firestore.client import Deadline, connected, load_library; load_library();"
+        "from engine.stores.firestore.client import connected, load_library; load_library();"
+        "from engine.waiting.deadline import Deadline;"
         "print(connected('project', Deadline.after(60)).__enter__()._target)",
         GOOGLE_APPLICATION_CREDENTIALS=str(key),
         FIRESTORE_EMULATOR_HOST="",

@@ -19,6 +19,7 @@ from engine.brokers.alpaca.transport import BoundedAdapter
 from engine.brokers.interaction import Interaction
 from engine.brokers.last_look import FRESH_FOR_S
 from engine.errors import BrokerError, BrokerRejected, NotSent, OutcomeUnknown, RateLimited, UsageError
+from engine.waiting.retry_policy import RetryPolicy
 from tests.engine.brokers.loopback import (
     INTENT,
     ORDER_ID,
@@ -291,7 +292,7 @@ def test_only_alpaca_itself_says_that_there_is_no_such_order(server: Loopback, a
 
 def test_a_page_instead_of_an_order_is_asked_for_again(server: Loopback) -> None:
     server.answers = [says(404, PAGE), cuts_headers(404)]
-    found = broker_at(server.url, patience_s=5.0, sleep=lambda _: None).find_order(client_order_id="intent-1")
+    found = broker_at(server.url, retry_policy=RetryPolicy(read_s=5.0)).find_order(client_order_id="intent-1")
     assert (found is not None, len(server.seen)) == (True, 3)
 
 

@@ -467,7 +467,7 @@ def test_a_page_that_cant_be_read_says_how_far_the_sum_is(book: Book) -> None:
 def test_a_ledger_that_is_written_all_the_time_is_unavailable_in_the_end(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_checkpoints, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(ledger_checkpoints, "_LONGEST_WAIT_S", 0.0)
     book.store.write_ledger(several(3))
     book.store.net_positions("paper", today=FIRST)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from engine.errors import DataUnavailable
-from engine.stores.deadlines import at_once, within
+from engine.waiting.bounded import at_once, within
 
 HANG_S = 30.0
 FAR_BELOW_HANG_S = 10.0

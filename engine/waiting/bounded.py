@@ -6,13 +6,15 @@ deadline is abandoned: its thread is a daemon, which ends with the process and d
 
 from __future__ import annotations
 
+import math
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from engine.errors import DataUnavailable
+from engine.waiting.deadline import Deadline
+from engine.waiting.timer import SYSTEM
 
 T = TypeVar("T")
 _GRACE_S = 1.0  # for work with the same bound of its own: its own error says more
@@ -55,18 +57,9 @@ def at_once(
     ``bounded_within``: each also has that bound of its own, and gets a second more to report it.
     ``longer_s``: additional seconds for some works, by name.
     """
-    begun_at = time.monotonic()
     bounds_s = {name: timeout_s + (longer_s or {}).get(name, 0.0) for name in works}
     grace_s = _GRACE_S if bounded_within else 0
-    answers: dict[str, Answer] = {}
-    threads = [
-        threading.Thread(target=_do, args=(name, work, answers, begun_at), daemon=True, name=name)
-        for name, work in works.items()
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, begun_at + bounds_s[thread.name] + grace_s - time.monotonic()))
+    answers = done_by({name: Deadline.after(bound_s + grace_s) for name, bound_s in bounds_s.items()}, works)
     late = {
         name: Answer(
             None,
@@ -81,9 +74,25 @@ def at_once(
     return {**late, **answers}
 
 
-def _do(name: str, work: Callable[[], Any], answers: dict[str, Answer], begun_at: float) -> None:
+def done_by(deadlines: Mapping[str, Deadline], works: Mapping[str, Callable[[], Any]]) -> dict[str, Answer]:
+    """Do all ``works`` at the same time; return the answers of those done by their deadlines, by name."""
+    answers: dict[str, Answer] = {}
+    threads = [
+        threading.Thread(target=_do, args=(name, work, answers), daemon=True, name=name)
+        for name, work in works.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        left_s = deadlines[thread.name].left_s()
+        thread.join(None if left_s == math.inf else left_s)
+    return dict(answers)
+
+
+def _do(name: str, work: Callable[[], Any], answers: dict[str, Answer]) -> None:
+    begun_at = SYSTEM.monotonic()
     try:
         value, error = work(), None
     except Exception as raised:
         value, error = None, raised
-    answers[name] = Answer(value, error, time.monotonic() - begun_at)
+    answers[name] = Answer(value, error, SYSTEM.monotonic() - begun_at)

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from engine.brokers.alpaca.broker import AlpacaBroker
-from engine.brokers.alpaca.patience import AskedWaits, NoAnswer, Patience
+from engine.brokers.alpaca.read_retries import AskedWaits, NoAnswer, ReadRetries
 from engine.errors import (
     BrokerError,
     BrokerRejected,
@@ -20,6 +20,8 @@ from engine.errors import (
     RateLimited,
     RunStopped,
 )
+from engine.waiting.retry_policy import RetryPolicy
+from engine.waiting.timer import Timer
 from tests.engine.brokers.loopback import (
     ACCOUNT,
     HTML_ERROR,
@@ -71,12 +73,20 @@ class Clock:
 
         return once
 
-    def patience(
-        self, patience_s: float, stopping: Callable[[], bool] = lambda: False, **said: Any
-    ) -> Patience:
-        return Patience(
-            patience_s=patience_s, stopping=stopping, sleep=self.sleep, monotonic=self.monotonic, **said
-        )
+    @property
+    def timer(self) -> Timer:
+        return Timer(monotonic=self.monotonic, sleep=self.sleep)
+
+    def retries(
+        self,
+        read_s: float,
+        *,
+        broker_wait_s: float = 60,
+        stopping: Callable[[], bool] = lambda: False,
+        **others: Any,
+    ) -> ReadRetries:
+        policy = RetryPolicy(read_s=read_s, broker_wait_s=broker_wait_s)
+        return ReadRetries(retry_policy=policy, stopping=stopping, timer=self.timer, **others)
 
 
 @pytest.fixture
@@ -86,7 +96,7 @@ def longest_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_answer_at_once_takes_no_waiting() -> None:
     clock = Clock()
-    assert clock.patience(30).ask(clock.after(0)) == "answer"
+    assert clock.retries(30).ask(clock.after(0)) == "answer"
     assert (clock.slept, clock.left) == ([], [30])
 
 
@@ -94,7 +104,7 @@ def test_an_answer_at_once_takes_no_waiting() -> None:
 def test_waits_double_up_to_a_bound_and_the_last_try_begins_before_patience_ends() -> None:
     clock = Clock()
     with pytest.raises(BrokerError) as caught:
-        clock.patience(30).ask(clock.never)
+        clock.retries(30).ask(clock.never)
     assert caught.value is LOST
     assert clock.tried_at == pytest.approx([0, 0.5, 1.5, 3.5, 7.5, 15.5, 23.5])
 
@@ -108,7 +118,7 @@ def test_waits_are_drawn_from_nothing_to_their_bound(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("random.uniform", uniform)
     clock = Clock()
-    assert clock.patience(30).ask(clock.after(3)) == "answer"
+    assert clock.retries(30).ask(clock.after(3)) == "answer"
     assert drawn == [(0, 0.5), (0, 1.0), (0, 2.0)]
     assert clock.tried_at == pytest.approx([0, 0.25, 0.75, 1.75])
 
@@ -117,13 +127,13 @@ def test_waits_are_drawn_from_nothing_to_their_bound(monkeypatch: pytest.MonkeyP
 def test_every_try_is_told_what_is_left_of_patience() -> None:
     clock = Clock(takes_s=2.0)
     with pytest.raises(BrokerError):
-        clock.patience(10).ask(clock.never)
+        clock.retries(10).ask(clock.never)
     assert clock.left == pytest.approx([10, 7.5, 4.5, 0.5])
 
 
 def test_a_wait_that_the_broker_asks_for_is_kept() -> None:
     clock = Clock()
-    assert clock.patience(30).ask(clock.after(2, wait_s=7)) == "answer"
+    assert clock.retries(30).ask(clock.after(2, wait_s=7)) == "answer"
     assert clock.tried_at[1] >= 7
     assert clock.tried_at[2] - clock.tried_at[1] >= 7
 
@@ -132,7 +142,7 @@ def test_a_wait_that_the_broker_asks_for_is_kept() -> None:
 def test_a_wait_that_the_broker_asks_for_uses_up_no_patience() -> None:
     clock = Clock()
     with pytest.raises(BrokerError):
-        clock.patience(4).ask(_first(clock.after(1, wait_s=30), then=clock.never))
+        clock.retries(4).ask(_first(clock.after(1, wait_s=30), then=clock.never))
     assert clock.tried_at == pytest.approx([0, 30, 31, 33])
     assert clock.left == pytest.approx([4, 4, 3, 1])
 
@@ -155,39 +165,39 @@ def test_all_the_waits_that_the_broker_asks_for_have_a_bound_which_does_not_coun
 ) -> None:
     clock = Clock()
     with pytest.raises(BrokerError):
-        clock.patience(30, broker_wait_s=60).ask(clock.after(math.inf, wait_s=wait_s))
+        clock.retries(30, broker_wait_s=60).ask(clock.after(math.inf, wait_s=wait_s))
     assert len(clock.tried_at) == tries
     assert clock.now_s - 1000 == pytest.approx((tries - 1) * wait_s if tries > 1 else 0)
 
 
-@pytest.mark.parametrize("patience_s", [0, 30])
-def test_where_nothing_is_waited_for_a_wait_is_not_begun(patience_s: float) -> None:
+@pytest.mark.parametrize("read_s", [0, 30])
+def test_where_nothing_is_waited_for_a_wait_is_not_begun(read_s: float) -> None:
     clock = Clock()
     with pytest.raises(BrokerError):
-        clock.patience(patience_s, broker_wait_s=0).ask(clock.after(1, wait_s=0.5))
+        clock.retries(read_s, broker_wait_s=0).ask(clock.after(1, wait_s=0.5))
     assert (len(clock.tried_at), clock.slept) == (1, [])
 
 
 def test_questions_that_wait_together_wait_no_longer_than_one() -> None:
     clock = Clock()
-    patience = clock.patience(30, broker_wait_s=60, together=AskedWaits(60))
-    assert patience.ask(clock.after(1, wait_s=55)) == "answer"
+    retries = clock.retries(30, broker_wait_s=60, together=AskedWaits(61))
+    assert retries.ask(clock.after(1, wait_s=55)) == "answer"
     clock.tried_at.clear()
     with pytest.raises(BrokerError):
-        patience.ask(clock.after(1, wait_s=55))
+        retries.ask(clock.after(1, wait_s=55))
     assert clock.now_s - 1000 == pytest.approx(55)
 
 
 def test_a_wait_is_reported_before_it_begins_and_no_other_is() -> None:
     clock = Clock()
     reported: list[tuple[BrokerError, float, float]] = []
-    patience = clock.patience(
+    retries = clock.retries(
         30, waiting=lambda error, wait_s: reported.append((error, wait_s, clock.now_s - 1000))
     )
-    patience.ask(clock.after(1, wait_s=7))
+    retries.ask(clock.after(1, wait_s=7))
     assert reported == [(LOST, 7, 0)]
     clock.tried_at.clear()
-    patience.ask(clock.after(1))
+    retries.ask(clock.after(1))
     assert len(reported) == 1
 
 
@@ -199,7 +209,7 @@ def test_waiting_for_a_turn_uses_up_no_patience_and_is_told_what_may_still_be_wa
         told.append(held_at_most_s)
         clock.now_s += 50
 
-    assert clock.patience(30, broker_wait_s=60).ask(clock.after(2, wait_s=20), turn=turn) == "answer"
+    assert clock.retries(30, broker_wait_s=60).ask(clock.after(2, wait_s=20), turn=turn) == "answer"
     assert told == [61, 41, 21]
     assert clock.left == pytest.approx([30] * 3, abs=1)
 
@@ -211,21 +221,21 @@ def test_what_the_turn_raises_passes_through() -> None:
         raise LOST
 
     with pytest.raises(BrokerError) as caught:
-        clock.patience(30).ask(clock.after(0), turn=turn)
+        clock.retries(30).ask(clock.after(0), turn=turn)
     assert (caught.value, clock.tried_at) == (LOST, [])
 
 
 def test_without_patience_there_is_one_try_with_all_the_time_it_wants() -> None:
     clock = Clock()
     with pytest.raises(BrokerError):
-        clock.patience(0).ask(clock.never)
+        clock.retries(0).ask(clock.never)
     assert (clock.left, clock.slept) == ([math.inf], [])
 
 
 def test_a_job_that_is_to_end_does_not_wait_on() -> None:
     clock = Clock()
     with pytest.raises(RunStopped) as caught:
-        clock.patience(30, stopping=lambda: clock.now_s >= 1003).ask(clock.after(1, wait_s=20))
+        clock.retries(30, stopping=lambda: clock.now_s >= 1003).ask(clock.after(1, wait_s=20))
     assert caught.value.__cause__ is LOST
     assert 1003 <= clock.now_s < 1003.2
 
@@ -238,15 +248,15 @@ def test_any_other_error_passes_through_at_once() -> None:
         raise BrokerRejected("no", status=403)
 
     with pytest.raises(BrokerRejected):
-        clock.patience(30).ask(refuses)
+        clock.retries(30).ask(refuses)
     assert len(clock.tried_at) == 1
 
 
 @pytest.mark.parametrize("seconds", [-1.0, math.inf, math.nan])
-@pytest.mark.parametrize("name", ["patience_s", "broker_wait_s"])
+@pytest.mark.parametrize("name", ["read_s", "broker_wait_s"])
 def test_patience_without_end_is_a_configuration_error(name: str, seconds: float) -> None:
     with pytest.raises(ConfigurationError, match=rf"^{name} is .*; expected a number of seconds, or 0"):
-        Patience(**{name: seconds})  # type: ignore[arg-type]
+        RetryPolicy(**{name: seconds})  # type: ignore[arg-type]
 
 
 # --- through the broker ---------------------------------------------------------------------------------
@@ -256,7 +266,7 @@ def test_patience_without_end_is_a_configuration_error(name: str, seconds: float
 def patient(server: Loopback) -> AlpacaBroker:
     """A broker with thirty seconds of patience, none of which it really sleeps."""
     clock = Clock()
-    return broker_at(server.url, patience_s=30, sleep=clock.sleep, monotonic=clock.monotonic)
+    return broker_at(server.url, retry_policy=RetryPolicy(read_s=30), timer=clock.timer)
 
 
 @pytest.mark.parametrize(
@@ -329,7 +339,7 @@ def test_a_wait_that_another_request_met_is_kept_and_one_beyond_the_bound_ends_t
     server: Loopback,
 ) -> None:
     server.answers = [says(429, {"message": "not now"}, **{"Retry-After": "1"})]
-    broker = broker_at(server.url, broker_wait_s=5)
+    broker = broker_at(server.url, retry_policy=RetryPolicy(read_s=0, broker_wait_s=5))
     with pytest.raises(RateLimited):
         broker.place_order(intent=INTENT)
     begun_at = time.monotonic()
@@ -354,7 +364,7 @@ def test_a_wait_that_another_request_met_is_kept_and_one_beyond_the_bound_ends_t
 
 
 def test_questions_wait_together_only_where_that_is_asked_for(server: Loopback) -> None:
-    broker = broker_at(server.url, patience_s=30, broker_wait_s=1)
+    broker = broker_at(server.url, retry_policy=RetryPolicy(read_s=30, broker_wait_s=1))
     limited = says(429, {"message": "not now"}, **{"Retry-After": "1"})
     server.answers = [limited, says(200, ACCOUNT), limited, says(200, ACCOUNT)]
     for _ in range(2):
@@ -390,7 +400,7 @@ def test_what_changes_something_is_sent_once_however_patient_the_broker(
 def test_a_try_is_cut_to_what_is_left_of_patience(server: Loopback) -> None:
     server.answers = [hangs] * 3
     with requests.Session() as session:
-        broker = broker_at(server.url, session, timeout_s=(5.0, 5.0), patience_s=0.3)
+        broker = broker_at(server.url, session, timeout_s=(5.0, 5.0), retry_policy=RetryPolicy(read_s=0.3))
         begun_at = time.monotonic()
         with pytest.raises(BrokerError, match="Read timed out"):
             broker.get_account()
@@ -400,7 +410,7 @@ def test_a_try_is_cut_to_what_is_left_of_patience(server: Loopback) -> None:
 def test_a_broker_that_is_not_there_is_asked_again(port_nobody_listens_at: int) -> None:
     clock = Clock()
     url = f"http://127.0.0.1:{port_nobody_listens_at}"
-    broker = broker_at(url, patience_s=3, sleep=clock.sleep, monotonic=clock.monotonic)
+    broker = broker_at(url, retry_policy=RetryPolicy(read_s=3), timer=clock.timer)
     with pytest.raises(BrokerError, match="Connection refused"):
         broker.get_clock()
     assert clock.slept
@@ -408,7 +418,7 @@ def test_a_broker_that_is_not_there_is_asked_again(port_nobody_listens_at: int) 
 
 def test_a_job_that_is_to_end_stops_asking(server: Loopback) -> None:
     server.answers = [says(503)] * 3
-    broker = broker_at(server.url, patience_s=30, stopping=lambda: bool(server.seen))
+    broker = broker_at(server.url, retry_policy=RetryPolicy(read_s=30), stopping=lambda: bool(server.seen))
     with pytest.raises(RunStopped):
         broker.open_orders()
     assert len(server.seen) == 1
