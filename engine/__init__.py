@@ -28,6 +28,7 @@ each step lives::
     settings        environment and accounts file -> frozen settings
     ledger          fills -> ledger documents, and what they sum to
     model           orders, quantities, symbols, sessions, the contract of an intent, the columns of frames
+    waiting         the deadline, the pause, the backoff, the retry policy, the bounded call
     errors, text    the tree of errors; text of others made safe to show
 
 A room imports only from those below it. ``risk``, ``intents``, ``ledger``, ``model`` (the calendar's table
