@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from engine.risk.levels import ACCOUNT, ALL, STRATEGY, STRATEGY_SYMBOL, SYMBOL
 
@@ -23,7 +23,9 @@ class Limit:
     ``unit``: as pages and messages print it (shares, orders, seconds, "" for none). ``scopes``: the kinds
     of sections that may set it. ``env``: its variable, "" where only a limits file sets it. ``default``:
     its value where neither the variable nor ``[limits]`` sets it; None for no limit. ``meaning``: one
-    line for pages.
+    line for pages. ``tighter``: which of two values lets fewer orders through, "neither" where no value
+    does; "" for what its kind suggests: the smaller number, the shorter list, true, the later word of a
+    ``Choice``.
     """
 
     key: str
@@ -33,6 +35,7 @@ class Limit:
     env: str = ""
     scopes: tuple[int, ...] = ALL_SCOPES
     default: Any = None
+    tighter: Literal["", "less", "more", "neither"] = ""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -14,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from engine.errors import ConfigurationError
 from engine.model.field_names import field_named
 from engine.model.schema import TEXT_LENGTH
+from engine.model.symbols import canonical_symbol
 from engine.text.masking import is_key, shown_text, shown_word
 from engine.text.plain_text import NORMAL, VISIBLE, is_plain, trimmed
 
@@ -111,6 +114,58 @@ def as_projection(name: str, text: str) -> str:
     return word
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Parses one of a few words, in any case."""
+
+    words: tuple[str, ...]
+
+    def __call__(self, name: str, text: str) -> str:
+        """Return the word. Raises ``ConfigurationError`` for any other."""
+        word = text.strip().lower()
+        if word not in self.words:
+            raise ConfigurationError(
+                f"{name} is {shown_word(text)}; expected {' or '.join(self.words)}. Write one of these words."
+            )
+        return word
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """Parses a list, with commas between its elements where it is text; ``part`` parses each of them."""
+
+    part: Callable[[str, str], str]
+
+    def __call__(self, name: str, text: str) -> tuple[str, ...]:
+        """Return the elements. Raises ``ConfigurationError`` for a wrong one, and for one written twice."""
+        return self.of(name, text.split(","))
+
+    def of(self, name: str, elements: Iterable[str]) -> tuple[str, ...]:
+        """Return the elements, parsed. Raises as above."""
+        found: dict[str, str] = {}
+        for element in elements:
+            parsed = self.part(name, element)
+            if parsed in found:
+                raise ConfigurationError(
+                    f"{name} has {shown_text(found[parsed])} and {shown_text(element)}, which are the same. "
+                    f"Leave one of them out."
+                )
+            found[parsed] = element
+        return tuple(found)
+
+
+def as_symbol(name: str, text: str) -> str:
+    """Return the canonical form of a symbol."""
+    from engine.model.contract import is_well_formed
+
+    if not is_well_formed("symbol", trimmed(text).upper()):
+        raise ConfigurationError(
+            f"{name} has {shown_text(text)}; expected a symbol of 1 to 32 letters A-Z, digits and . / -, "
+            f"such as SPY or BRK.B."
+        )
+    return canonical_symbol(text)
+
+
 def as_metadata_names(name: str, text: str) -> tuple[str, ...]:
     """Return names in metadata, from a list with commas; each once, none of them a field of an intent."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
@@ -145,6 +200,13 @@ def as_name(name: str, text: str) -> str:
             f"{NORMAL}. Type it anew, or unset it."
         )
     return value
+
+
+as_names = ListOf(as_name)
+"""Accounts or other names."""
+
+as_symbols = ListOf(as_symbol)
+"""Symbols, in canonical form."""
 
 
 def as_timeout(name: str, text: str) -> float:
