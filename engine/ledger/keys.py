@@ -105,6 +105,22 @@ def check_countable(documents: Iterable[DocumentKeys], accounts: Collection[str]
         _raise_faults(dict.fromkeys(accounts, texts), place)
 
 
+def check_symbols(documents: Iterable[tuple[DocumentKeys, Any]], place: str) -> None:
+    """Raise ``AccountsInDoubt`` where a document that is counted by symbol names none.
+
+    ``documents``: the keys and the symbol, of any type, of each.
+    """
+    found: dict[str, list[str]] = {}
+    for keys, symbol in documents:
+        if not (isinstance(symbol, str) and symbol.strip()):
+            text = (
+                f"Ledger document {shown(keys.order_id)} can't be counted by symbol: symbol is "
+                f"{_shown(symbol)}; expected text, such as SPY."
+            )
+            found.setdefault(keys.account, []).append(text)
+    _raise_faults(found, place)
+
+
 def check_own(documents: Iterable[DocumentKeys], account: str, place: str) -> None:
     """Raise ``AccountsInDoubt`` where one of an account's own documents names another, or no session."""
     found = []

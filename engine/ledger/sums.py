@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from engine.errors import EngineError
 from engine.ledger.documents import signed_units
 from engine.ledger.keys import is_session
+from engine.ledger.strategies import strategy_of
 
 VERSION = 1
 LAG = timedelta(days=2)
@@ -57,7 +58,7 @@ class Summand(NamedTuple):
 class LedgerSum:
     """A sum over documents: their number, a digest, and units of 1e-9 shares by symbol and strategy.
 
-    ``units`` has no 0. Documents without a strategy are under the strategy "".
+    ``units`` has no 0. Documents without a strategy are under the strategy ``NO_STRATEGY``.
     """
 
     count: int = 0
@@ -75,7 +76,7 @@ class LedgerSum:
                 (one.document_id, one.symbol, one.side, one.filled_qty) for one in documents
             )
             for one, (symbol, filled) in zip(documents, signed, strict=True):
-                strategy = one.strategy_id if isinstance(one.strategy_id, str) else ""
+                strategy = strategy_of(one.strategy_id)
                 count += sign
                 digest += sign * _digest(one, symbol, strategy, filled)
                 units[symbol, strategy] = units.get((symbol, strategy), 0) + sign * filled
@@ -87,6 +88,10 @@ class LedgerSum:
         for (symbol, _), units in self.units.items():
             net[symbol] = net.get(symbol, 0) + units
         return {symbol: units for symbol, units in net.items() if units}
+
+    def by_strategy(self) -> dict[tuple[str, str], int]:
+        """Return the units by strategy and symbol; without 0."""
+        return {(strategy, symbol): units for (symbol, strategy), units in self.units.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the sum as a checkpoint keeps it."""

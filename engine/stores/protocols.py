@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from engine.ledger.strategies import StrategyBook
+
 POSITION_COLUMNS = ("broker_account_id", "symbol", "qty", "avg_price", "market_value", "updated_at")
 AGENT_DOCUMENT_NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
@@ -120,6 +122,16 @@ class LedgerStore(Protocol):
         """
         ...
 
+    def strategy_trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
+        """Count the trades of a session, those of ``trade_counts``, by strategy and symbol.
+
+        Returns ``strategy_id, broker_account_id, symbol`` (canonical), ``trades`` (int64), only where there
+        are any. Trades without a strategy are those of ``NO_STRATEGY`` (``engine.ledger.strategies``), those
+        whose ``strategy_id`` is no text of ``ANY_STRATEGY``. A document without a symbol puts its account in
+        doubt.
+        """
+        ...
+
     def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
         """Return an order's document, None where it has none."""
         ...
@@ -156,6 +168,13 @@ class LedgerStore(Protocol):
         checkpoint (``engine.ledger.sums``). ``today`` is the current session (None: this machine's date);
         it decides how much is read, never the sum. ``counting``: the documents are counted as well, and all
         are read again where their number differs from that of the sum.
+        """
+        ...
+
+    def strategy_book(self, account: str, *, today: date | None = None) -> StrategyBook:
+        """Return the sum of an account's documents by strategy, and without regard to it.
+
+        As ``net_positions``, but nothing is written: a checkpoint is used and never made.
         """
         ...
 

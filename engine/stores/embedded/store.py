@@ -16,18 +16,12 @@ import pandas as pd
 from engine.errors import EngineError
 from engine.ledger.documents import (
     ADJUSTMENT_IDS,
-    COUNTS_AS_TRADE,
     checked_document,
     checked_ledger_document,
     ledger_keys,
     merge_ledger_document,
 )
-from engine.ledger.keys import (
-    MOST_IN_DOUBT,
-    DocumentKeys,
-    check_countable,
-    ranges_without_sessions,
-)
+from engine.ledger.strategies import StrategyBook
 from engine.record.modes import OWNER_ONLY, Modes
 from engine.stores.account_book import (
     NUMBERS,
@@ -38,17 +32,13 @@ from engine.stores.account_book import (
     why_older,
 )
 from engine.stores.embedded import sql
+from engine.stores.embedded.counts import OF_SESSION, check_session, trades_by_strategy
 from engine.stores.embedded.file import SCHEMA_VERSION, EmbeddedFile
 from engine.stores.embedded.sums import ChangedSums, EmbeddedSums
-from engine.stores.ledger_checkpoints import net_units_of
+from engine.stores.ledger_checkpoints import net_units_of, strategy_book_of
 from engine.stores.names_alike import alike_in_ascii, judged_rows
 from engine.stores.protocols import POSITION_COLUMNS, SyncMark, checked_agent_document_name
 
-_OTHERS_OF_SESSION = """
-SELECT min(broker_order_id), broker_account_id, trading_date FROM ledger_trades
-WHERE trading_date = ? AND broker_account_id NOT IN (SELECT value FROM json_each(?))
-GROUP BY broker_account_id
-"""
 # Beyond this number of accounts all rows are read and filtered here: SQLite limits the variables of a query.
 _ACCOUNTS_PER_QUERY = 500
 _LONGEST_AGE_S = 1e9  # 31 years: practically no limit, and far from the end of the calendar
@@ -111,15 +101,24 @@ class EmbeddedStore:
         row. Raises ``DataUnavailable``, and ``AccountsInDoubt`` for documents that may be of this session and
         of an account but are written in another form.
         """
-        self._check_countable(accounts, trading_date)
+        check_session(self._file, accounts, trading_date)
         rows = self._read_for_accounts(
             "SELECT broker_account_id, count(*) FROM ledger_trades",
             accounts,
-            where=f"trading_date = ? AND json_type(document, '$.{COUNTS_AS_TRADE}') IS NOT 'false'",
+            where=OF_SESSION,
             values=(trading_date.isoformat(),),
             then="GROUP BY broker_account_id",
         )
         return self._frame(rows, {"broker_account_id": "str", "trades": "int64"})
+
+    def strategy_trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
+        """Count the trades of a session: ``strategy_id, broker_account_id, symbol, trades`` (int64).
+
+        They are those of ``trade_counts``, and ``LedgerStore`` describes the columns. Raises
+        ``DataUnavailable``, and ``AccountsInDoubt`` as ``trade_counts`` does and for a document without a
+        symbol.
+        """
+        return trades_by_strategy(self._file, accounts, trading_date)
 
     def all_positions(self) -> pd.DataFrame:
         """Return every position: ``POSITION_COLUMNS``, by account and symbol.
@@ -259,6 +258,13 @@ class EmbeddedStore:
         sums = EmbeddedSums(self._file)
         return net_units_of(sums, account, today=today or datetime.now(UTC).date(), counting=counting)
 
+    def strategy_book(self, account: str, *, today: date | None = None) -> StrategyBook:
+        """Return an account's sum by strategy, and without regard to it; nothing is written.
+
+        Raises ``DataUnavailable`` as ``net_positions`` does.
+        """
+        return strategy_book_of(EmbeddedSums(self._file), account, today=today or datetime.now(UTC).date())
+
     def write_ledger(self, documents: Iterable[Mapping[str, Any]]) -> int:
         """Merge documents into the ledger, all or none, and return how many of the stored ones changed.
 
@@ -308,21 +314,6 @@ class EmbeddedStore:
             if is_as_expected:
                 connection.execute(sql.WRITE_AGENT_DOCUMENT, (name, text))
         return is_as_expected
-
-    def _check_countable(self, accounts: Sequence[str], session: date) -> None:
-        """Search for documents that a count of ``session`` would miss. Raises ``AccountsInDoubt``."""
-        queries, values = [_OTHERS_OF_SESSION], [session.isoformat(), json.dumps(list(accounts))]
-        for first, end in ranges_without_sessions(session):
-            bounds = [("trading_date >= ?", first), ("trading_date < ?", end)]
-            given = [(condition, bound) for condition, bound in bounds if bound is not None]
-            where = " AND ".join(condition for condition, _ in given)
-            queries.append(
-                "SELECT * FROM (SELECT broker_order_id, broker_account_id, trading_date FROM ledger_trades "
-                f"WHERE {where} LIMIT {MOST_IN_DOUBT})"
-            )
-            values += [bound for _, bound in given]
-        found = self._file.read(" UNION ALL ".join(queries), tuple(values)) if accounts else []
-        check_countable((DocumentKeys(*row) for row in found), accounts, self.place)
 
     def _read_for_accounts(
         self,

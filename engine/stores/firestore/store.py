@@ -17,7 +17,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
@@ -25,31 +24,26 @@ import pandas as pd
 from engine.errors import ConfigurationError, DataUnavailable
 from engine.ledger.documents import (
     ADJUSTMENT_IDS,
-    COUNTS_AS_TRADE,
     checked_document,
     checked_ledger_document,
     document_name,
 )
-from engine.ledger.keys import (
-    MOST_IN_DOUBT,
-    DocumentKeys,
-    check_countable,
-    ranges_without_sessions,
-)
+from engine.ledger.strategies import StrategyBook
 from engine.stores.firestore.client import (
     asked,
     connected,
     emulator_host,
-    in_threads,
     never,
     read_within,
     write_within,
 )
+from engine.stores.firestore.counts import SessionCounts
 from engine.stores.firestore.documents import decoded, replaced, snapshot_of
-from engine.stores.firestore.sums import ChangedSums, FirestoreSums, counted, streamed
+from engine.stores.firestore.sums import ChangedSums, FirestoreSums, streamed
 from engine.stores.firestore.writing import WRITES_PER_REQUEST, LedgerWriting
-from engine.stores.ledger_checkpoints import net_units_of
+from engine.stores.ledger_checkpoints import net_units_of, strategy_book_of
 from engine.stores.protocols import checked_agent_document_name
+from engine.stores.strategy_trades import trades_frame
 from engine.waiting.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -69,8 +63,6 @@ TENANTS = "tenants"
 
 T = TypeVar("T")
 
-_KEYS = ("broker_account_id", "trading_date")
-_COUNTS_AT_ONCE = 16
 _DOCUMENTS_AT_ONCE = 500
 _DOCUMENTS_PER_TIMEOUT = 2 * WRITES_PER_REQUEST
 _RESERVED = re.compile(r"__.*__", re.DOTALL)
@@ -118,15 +110,12 @@ class FirestoreStore:
     def trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
         """Count the ledger documents of a session: ``broker_account_id, trades`` (int64).
 
-        Firestore counts all accounts at the same time; one failed count fails the call. Of each account it
-        counts all documents and those with false in ``counts_as_trade``, and the difference is its trades:
-        filters for equality need only the indexes that Firestore makes for every field, and "not false"
-        would miss the documents without the field. Of ``accounts``, those without a trade have no row.
-        Raises ``DataUnavailable``, and ``AccountsInDoubt`` for documents that may be of this session and of
-        an account but are written in another form.
+        Firestore counts them. Of ``accounts``, those without a trade have no row. Raises ``DataUnavailable``,
+        and ``AccountsInDoubt`` for documents that may be of this session and of an account but are written in
+        another form.
         """
         wanted = list(dict.fromkeys(accounts))
-        trades = self._reading(partial(self._counts, wanted, trading_date)) if wanted else []
+        trades = self._counting(trading_date, lambda counts: counts.trades(wanted)) if wanted else []
         rows = [(account, count) for account, count in zip(wanted, trades, strict=True) if count]
         return pd.DataFrame(
             {
@@ -134,6 +123,18 @@ class FirestoreStore:
                 "trades": pd.Series([count for _, count in rows], dtype="int64"),
             }
         )
+
+    def strategy_trade_counts(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
+        """Count the trades of a session: ``strategy_id, broker_account_id, symbol, trades`` (int64).
+
+        They are those of ``trade_counts``, and ``LedgerStore`` describes the columns. The session's documents
+        are read, of each only the fields that decide it. Raises ``DataUnavailable``, and ``AccountsInDoubt``
+        as ``trade_counts`` does and for a document without a symbol.
+        """
+        wanted = list(dict.fromkeys(accounts))
+        if not wanted:
+            return trades_frame([], trading_date.isoformat(), self.place)
+        return self._counting(trading_date, lambda counts: counts.trades_by_strategy(wanted))
 
     def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
         """Return an order's ledger document, None where it has none. Raises ``DataUnavailable``."""
@@ -224,6 +225,14 @@ class FirestoreStore:
         session = today or datetime.now(UTC).date()
         return net_units_of(self.sums(session), account, today=session, counting=counting)
 
+    def strategy_book(self, account: str, *, today: date | None = None) -> StrategyBook:
+        """Return an account's sum by strategy, and without regard to it; nothing is written.
+
+        Raises ``DataUnavailable`` as ``net_positions`` does.
+        """
+        session = today or datetime.now(UTC).date()
+        return strategy_book_of(self.sums(session), account, today=session)
+
     def sums(self, today: date) -> FirestoreSums:
         """Return the ledger as a ``SummedLedger``; ``today`` is the current session."""
         ledger, agent = ((*self._tenant(), name) for name in (LEDGER, AGENT))
@@ -305,6 +314,12 @@ class FirestoreStore:
 
         return read_within(self.timeout_s, self.place, body)
 
+    def _counting(self, session: date, count: Callable[[SessionCounts], T]) -> T:
+        def read(client: Client, deadline: Deadline) -> T:
+            return count(SessionCounts(self._ledger(client), session, deadline, self.place))
+
+        return self._reading(read)
+
     def _writing(self, write: Callable[[Client, Deadline], T], *, times: int = 1) -> T:
         def body(deadline: Deadline) -> T:
             with connected(self.project, deadline) as client:
@@ -325,53 +340,6 @@ class FirestoreStore:
 
     def _tenant(self) -> tuple[str, ...]:
         return () if self.tenant_id is None else (TENANTS, self.tenant_id)
-
-    def _counts(
-        self, accounts: Sequence[str], session: date, client: Client, deadline: Deadline
-    ) -> list[int]:
-        ledger = self._ledger(client)
-        today = {"trading_date": session.isoformat()}
-        every: list[dict[str, Any]] = [{**today, "broker_account_id": account} for account in accounts]
-        wanted = [today, *every, *({**one, COUNTS_AS_TRADE: False} for one in every)]
-        works: list[Callable[[], Any]] = [
-            partial(counted, ledger, one, deadline, self.place) for one in wanted
-        ]
-        works += [partial(_in_range, ledger, *one, deadline) for one in ranges_without_sessions(session)]
-        answers = in_threads(works, _COUNTS_AT_ONCE, deadline)
-        (of_all, *counts), unusual = answers[: len(wanted)], answers[len(wanted) :]
-        documents, left_out = counts[: len(accounts)], counts[len(accounts) :]
-        in_doubt = [keys for found in unusual for keys in found]
-        if of_all != sum(documents):
-            in_doubt += _of_session(ledger, session, deadline)
-        check_countable(in_doubt, accounts, self.place)
-        for account, there, out in zip(accounts, documents, left_out, strict=True):
-            if out > there:
-                raise DataUnavailable(
-                    f"{self.place}: of {there} documents of account {account}, {out} are no trades of their "
-                    f"own; expected no more than there are. Another program is writing its ledger; run again."
-                )
-        return [there - out for there, out in zip(documents, left_out, strict=True)]
-
-
-def _in_range(
-    ledger: CollectionReference, first: str | None, end: str | None, deadline: Deadline
-) -> list[DocumentKeys]:
-    """Return the keys of documents whose ``trading_date``, of any type, is in a range without its ``end``."""
-    query = ledger.order_by("trading_date").select(_KEYS).limit(MOST_IN_DOUBT)
-    query = query if first is None else query.start_at({"trading_date": first})
-    query = query if end is None else query.end_before({"trading_date": end})
-    return [_keys(one.id, one.to_dict() or {}) for one in streamed(query, deadline)]
-
-
-def _of_session(ledger: CollectionReference, session: date, deadline: Deadline) -> list[DocumentKeys]:
-    from google.cloud.firestore import FieldFilter
-
-    query = ledger.where(filter=FieldFilter("trading_date", "==", session.isoformat())).select(_KEYS)
-    return [_keys(one.id, one.to_dict() or {}) for one in streamed(query, deadline)]
-
-
-def _keys(order_id: str, document: Mapping[str, Any]) -> DocumentKeys:
-    return DocumentKeys(order_id, *(document.get(name) for name in _KEYS))
 
 
 def _snapshots(

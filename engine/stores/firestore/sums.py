@@ -99,7 +99,7 @@ class FirestoreSums:
 
         def read(client: Client, deadline: Deadline) -> list[Summand]:
             ledger = client.collection(*self.ledger)
-            query = _equal(ledger, {_ACCOUNT: known.account}).order_by("__name__")
+            query = equal(ledger, {_ACCOUNT: known.account}).order_by("__name__")
             if known.after:
                 query = query.start_after({"__name__": ledger.document(known.after[0])})
             return _summands(query.limit(limit), deadline)
@@ -120,7 +120,7 @@ class FirestoreSums:
             from google.cloud.firestore import FieldFilter
 
             ledger = client.collection(*self.ledger)
-            queries = [_equal(ledger, {_ACCOUNT: known.account, _SESSION: day.isoformat()}) for day in days]
+            queries = [equal(ledger, {_ACCOUNT: known.account, _SESSION: day.isoformat()}) for day in days]
             queries.append(ledger.where(filter=FieldFilter(_SESSION, ">", last)))
             works = [partial(_summands, query, deadline) for query in queries]
             found = [one for answer in in_threads(works, _DAYS_AT_ONCE, deadline) for one in answer]
@@ -201,7 +201,7 @@ def summand_of(document_id: str, fields: Mapping[str, Any]) -> Summand:
 def counted(ledger: CollectionReference, fields: Mapping[str, Any], deadline: Deadline, place: str) -> int:
     """Count the documents with these values in these fields. Raises ``DataUnavailable``."""
     # The library's types wrongly have get on the class, and rows as results.
-    count: Any = _equal(ledger, fields).count(alias="trades")
+    count: Any = equal(ledger, fields).count(alias="trades")
     answer = asked(lambda left_s: list(count.get(retry=never(), timeout=left_s)), deadline)
     values = [result.value for row in answer for result in row if result.alias == "trades"]
     if len(values) != 1 or not (values[0] >= 0 and float(values[0]).is_integer()):
@@ -217,7 +217,8 @@ def streamed(query: Query, deadline: Deadline) -> list[DocumentSnapshot[Document
     return asked(lambda left_s: list(query.stream(retry=never(), timeout=left_s)), deadline)
 
 
-def _equal(ledger: CollectionReference, fields: Mapping[str, Any]) -> Query:
+def equal(ledger: CollectionReference, fields: Mapping[str, Any]) -> Query:
+    """Return the query for the documents with these values in these fields."""
     from google.cloud.firestore import And, FieldFilter
 
     return ledger.where(filter=And([FieldFilter(name, "==", value) for name, value in fields.items()]))

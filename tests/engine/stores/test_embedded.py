@@ -227,6 +227,7 @@ def test_a_damaged_file_is_unavailable_and_never_an_empty_book(
     reads = (
         lambda: filled_store.positions(["a"], as_of=NOON),
         lambda: filled_store.trade_counts(["a"], SESSION),
+        lambda: filled_store.strategy_trade_counts(["a"], SESSION),
         filled_store.all_positions,
         lambda: filled_store.positions(["a"], as_of=NOON, max_age_s=60),
         lambda: filled_store.sync_mark("a"),
@@ -236,6 +237,7 @@ def test_a_damaged_file_is_unavailable_and_never_an_empty_book(
         lambda: filled_store.adjustments("a", since=SESSION),
         lambda: filled_store.account_documents("a", since=SESSION),
         lambda: filled_store.net_positions("a"),
+        lambda: filled_store.strategy_book("a"),
         lambda: filled_store.agent_document("state"),
         filled_store.check,
     )
@@ -291,16 +293,21 @@ def test_a_document_that_is_no_json_is_unavailable(store: EmbeddedStore) -> None
     with pytest.raises(DataUnavailable):
         store.net_positions("paper")
     with pytest.raises(DataUnavailable):
+        store.strategy_trade_counts(["paper"], SESSION)
+    with pytest.raises(DataUnavailable):
+        store.strategy_book("paper")
+    with pytest.raises(DataUnavailable):
         store.account_documents("paper", since=SESSION)
     with pytest.raises(EngineError):
         store.write_ledger([trade("o-1", filled=2)])
 
 
+@pytest.mark.parametrize("count", ["trade_counts", "strategy_trade_counts"])
 def test_documents_that_a_count_would_pass_over_are_found_by_the_index(
-    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch, count: str
 ) -> None:
     """However many documents there are: a count costs what the documents of its session cost."""
-    store.write_ledger([trade("o-1")])
+    store.write_ledger([bought("o-1", "SPY", 1)])
     asked: list[tuple[str, tuple[str, ...]]] = []
     read = EmbeddedFile.read
 
@@ -309,7 +316,7 @@ def test_documents_that_a_count_would_pass_over_are_found_by_the_index(
         return read(self, query, values)
 
     monkeypatch.setattr(EmbeddedFile, "read", noting)
-    store.trade_counts(["paper"], SESSION)
+    getattr(store, count)(["paper"], SESSION)
     with closing(sqlite3.connect(store.path)) as connection:
         plans = [
             step[3]

@@ -72,7 +72,9 @@ def hasty_store(proxy: Proxy, firestore_project: str) -> FirestoreStore:
 READS: dict[str, Callable[[FirestoreStore], object]] = {
     "one count": lambda store: store.trade_counts(["a"], SESSION),
     "many counts": lambda store: store.trade_counts([f"a{n}" for n in range(40)], SESSION),
+    "trades by strategy": lambda store: store.strategy_trade_counts(["a", "b"], SESSION),
     "net positions": lambda store: store.net_positions("a"),
+    "positions by strategy": lambda store: store.strategy_book("a"),
     "documents of an account": lambda store: store.account_documents("a", since=SESSION),
     "documents of orders": lambda store: store.ledger_documents(["o-1", "o-2"]),
     "adjustments": lambda store: store.adjustments("a", since=SESSION),
@@ -474,7 +476,7 @@ def server_that_answers(*answers: dict[str, Any]) -> Iterator[str]:
 def test_a_count_that_is_no_whole_number_is_unavailable(
     monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]]
 ) -> None:
-    monkeypatch.setattr("engine.stores.firestore.store._in_range", lambda *_: [])
+    monkeypatch.setattr("engine.stores.firestore.counts.SessionCounts._in_range", lambda *_: [])
     with server_that_answers(*answers) as address:
         monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", address)
         store = FirestoreStore("nonsense", timeout_s=PATIENT_S)
@@ -484,7 +486,7 @@ def test_a_count_that_is_no_whole_number_is_unavailable(
             store.trade_counts(["a", "b", "c"], SESSION)
 
 
-COUNTED = "engine.stores.firestore.store.counted"
+COUNTED = "engine.stores.firestore.counts.counted"
 OF_DOCUMENTS = {"broker_account_id": "a33", "trading_date": "2026-03-02"}
 
 
@@ -517,7 +519,7 @@ def test_all_counts_are_asked_for_at_the_same_time(
 ) -> None:
     together = threading.Barrier(5, timeout=PATIENT_S)
     monkeypatch.setattr(COUNTED, lambda *_: together.wait() * 0)
-    monkeypatch.setattr("engine.stores.firestore.store._in_range", lambda *_: [])
+    monkeypatch.setattr("engine.stores.firestore.counts.SessionCounts._in_range", lambda *_: [])
     assert counted(store, "a", "b") == {}
 
 
@@ -532,7 +534,7 @@ def test_a_service_that_is_no_firestore_is_unavailable(monkeypatch: pytest.Monke
 
 def test_a_body_that_never_ends_is_given_up(store: FirestoreStore, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
-    monkeypatch.setattr(FirestoreStore, "_counts", lambda *_: ended.wait(30))
+    monkeypatch.setattr("engine.stores.firestore.counts.SessionCounts.trades", lambda *_: ended.wait(30))
     hasty = FirestoreStore(store.project, timeout_s=0.5)
     with pytest.raises(DataUnavailable, match=r"^Firestore project .*: no answer within 0\.5 s\. See that"):
         hasty.trade_counts(["a"], SESSION)
