@@ -2,13 +2,14 @@
 
 Judging a batch of a thousand intents takes about as long as one of ten thousand. So batches with the same
 limits are concatenated and judged in one call. Accounts are renamed per run, so that nothing that is allowed
-in one run counts in another. Timestamps are shifted by the difference between the runs' clocks. A batch that
-can't be treated so (a malformed account, a frame that doesn't name an account) is judged by itself.
+in one run counts in another. Timestamps are shifted by the difference between the runs' clocks. Frames
+without accounts (asset records, session hours, trading states) are shared, so they must be equal. A batch
+that can't be treated so (a malformed account, a frame with a row that names none) is judged by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 
 from engine.model.contract import is_well_formed
 from engine.model.schema import DECISION_FIELDS, INTENT_FIELDS, intents_schema
+from engine.record.formats import content_hash
 from engine.risk import evaluate
 from engine.risk.inputs import RiskInputs
 from engine.risk.keys import names_something
@@ -31,6 +33,7 @@ ROWS_AT_ONCE = 131_072
 _ACCOUNT, _SYMBOL = "broker_account_id", "symbol"
 _MAY_BE_ABSENT = frozenset(one.name for one in INTENT_FIELDS if not one.required and one.default is None)
 _SYMBOL_MAY_BE_MISSING = frozenset({"positions", "unreconciled"})  # without a symbol: the whole account
+_EPOCH = pd.Timestamp(0, tz="UTC")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ class Case:
     def family(self) -> tuple[object, ...]:
         """The key that is equal for cases that can be judged together."""
         known = tuple((name, frame is None) for name, frame in sorted(self.frames.items()))
-        return self.config, self.kill_switch, known
+        return self.config, self.kill_switch, known, tuple(_shared(self))
 
     def judged(self) -> pd.DataFrame:
         """Return the decisions on this case alone."""
@@ -108,10 +111,7 @@ def _together(cases: Sequence[Case]) -> pd.DataFrame:
         config = RiskConfig(**{**vars(config), "accounts": names})
     columns = _columns_used(cases)
     intents = _joined([_as_one_of_many(case, place, first, columns) for place, case in enumerate(cases)])
-    frames = {
-        name: None if frame is None else _joined(_with_rows([case.frames[name] for case in cases]) or [frame])
-        for name, frame in first.frames.items()
-    }
+    frames = {name: _frame_of_all(cases, name) for name in first.frames}
     decisions = evaluate(intents.to_pandas(), _inputs(first, frames), config)
     if "raised" in decisions.attrs:  # a rule that raises refuses all rows: confine it to its own case
         parts = [case.judged() for case in cases]
@@ -162,10 +162,25 @@ def _can_share(case: Case) -> bool:
     if accounts.null_count or not all(_renameable(name) for name in accounts.unique().to_pylist()):
         return False
     return all(
-        frame is None
-        or (_names_all(frame, _ACCOUNT) and (name in _SYMBOL_MAY_BE_MISSING or _names_all(frame, _SYMBOL)))
+        _names_all(frame, _ACCOUNT) and (name in _SYMBOL_MAY_BE_MISSING or _names_all(frame, _SYMBOL))
         for name, frame in case.frames.items()
+        if frame is not None and _ACCOUNT in frame.schema.names
     )
+
+
+def _shared(case: Case) -> Iterator[tuple[object, ...]]:
+    """Yield what must be equal in cases that are judged together, besides their limits.
+
+    Of a frame without accounts: its values, with timestamps relative to ``as_of``, and the session. Where a
+    frame has timestamps: how long after ``as_of`` the inputs were read.
+    """
+    for name, frame in sorted(case.frames.items()):
+        if frame is None or not frame.num_rows:
+            continue
+        if _ACCOUNT not in frame.schema.names:
+            yield name, content_hash(_shifted(frame, _EPOCH - case.as_of)), case.trading_date
+        if _times(frame):
+            yield name, None if case.read_at is None else case.read_at - case.as_of
 
 
 def _is_ahead(case: Case) -> bool:
@@ -199,13 +214,19 @@ def _named(place: int, account: str) -> str:
 
 
 def _as_one_of_many(case: Case, place: int, first: Case, columns: list[str]) -> pa.Table:
-    table = _renamed(case.batch.select(columns), place)
-    shift = first.as_of - case.as_of
-    for name in ("created_at", "valid_until"):
-        if shift and name in columns:
-            moved = pc.add(table[name], pa.scalar(shift.to_pytimedelta(), pa.duration("us")))
-            table = table.set_column(table.schema.get_field_index(name), name, moved)
+    return _shifted(_renamed(case.batch.select(columns), place), first.as_of - case.as_of)
+
+
+def _shifted(table: pa.Table, by: pd.Timedelta) -> pa.Table:
+    """Return a table with all its timestamps shifted."""
+    for name in _times(table) if by else ():
+        moved = pc.add(table[name], pa.scalar(by.to_pytimedelta(), pa.duration("us")))
+        table = table.set_column(table.schema.get_field_index(name), name, moved)
     return table
+
+
+def _times(table: pa.Table) -> list[str]:
+    return [one.name for one in table.schema if pa.types.is_timestamp(one.type)]
 
 
 def _renamed(table: pa.Table, place: int) -> pa.Table:
@@ -217,8 +238,18 @@ def _renamed(table: pa.Table, place: int) -> pa.Table:
     return table.set_column(table.schema.get_field_index(_ACCOUNT), _ACCOUNT, renamed)
 
 
-def _with_rows(frames: Sequence[pa.Table]) -> list[pa.Table]:
-    return [_renamed(frame, place) for place, frame in enumerate(frames) if frame.num_rows]
+def _frame_of_all(cases: Sequence[Case], name: str) -> pa.Table | None:
+    """Return an input frame of cases judged together, by the first one's clock."""
+    first = cases[0]
+    frame = first.frames[name]
+    if frame is None or _ACCOUNT not in frame.schema.names:
+        return frame
+    with_rows = [
+        _shifted(_renamed(own, place), first.as_of - case.as_of)
+        for place, case in enumerate(cases)
+        if (own := case.frames[name]) is not None and own.num_rows
+    ]
+    return _joined(with_rows or [frame])
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:

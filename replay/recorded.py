@@ -28,6 +28,7 @@ from engine.record.run_folder import (
     FILLS,
     INPUT_FRAMES,
     INPUTS,
+    LIMIT_FRAMES,
     MANIFEST,
     RESULTS,
     START,
@@ -68,9 +69,9 @@ class Day:
 class Recording:
     """A recorded run, every file verified against its content hash.
 
-    ``frames``: the risk inputs by name; None where a source was unavailable, absent where the run's code
-    had no such frame. In a dry run ``fills`` is None and ``cassette`` empty. ``others``: JSON files by
-    name (``attempts/…``).
+    ``frames``: the risk inputs by name; None where a source was unavailable, absent where the run did not
+    read it (``not_recorded``). In a dry run ``fills`` is None and ``cassette`` empty. ``others``: JSON
+    files by name (``attempts/…``).
     """
 
     run: RecordedRun
@@ -89,6 +90,11 @@ class Recording:
     def is_live(self) -> bool:
         """Return whether the run sent orders."""
         return bool(self.start["mode"] == "live")
+
+    @property
+    def not_recorded(self) -> frozenset[str]:
+        """The risk inputs that the run did not read: its limits needed none, or its code had none."""
+        return frozenset((*INPUT_FRAMES, *LIMIT_FRAMES)) - self.frames.keys()
 
     @property
     def code_versions(self) -> frozenset[str]:
@@ -235,7 +241,7 @@ _REMEDY = "Restore the file from a copy, or leave this run out."
 
 def _frames(tables: Mapping[str, pa.Table], inputs: Mapping[str, Any]) -> dict[str, pa.Table | None]:
     frames: dict[str, pa.Table | None] = dict.fromkeys(inputs["unavailable"])
-    for name in INPUT_FRAMES:
+    for name in (*INPUT_FRAMES, *LIMIT_FRAMES):
         if f"{name}.parquet" in tables:
             frames[name] = tables[f"{name}.parquet"]
     return frames

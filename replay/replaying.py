@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.model.schema import inputs_schemas
+from engine.record.run_folder import INPUT_FRAMES
 from engine.risk.inputs import RiskInputs
 from engine.run.manifest import code_version
 from engine.settings.variables import RiskConfig
@@ -172,11 +173,6 @@ def _empty_inputs() -> Mapping[str, pa.Table]:
     return {name: schema.empty_table() for name, schema in inputs_schemas().items() if name in _NEEDED}
 
 
-@cache
-def _inputs_of_today() -> frozenset[str]:
-    return frozenset(inputs_schemas())
-
-
 def _split(decisions: pd.DataFrame, recordings: Sequence[Recording]) -> list[pd.DataFrame]:
     ends = np.cumsum([one.batch.num_rows for one in recordings])
     starts = [0, *ends[:-1]]
@@ -224,7 +220,7 @@ def _notes(recording: Recording, *, chained: bool) -> Iterator[str]:
         yield f"the record has the limit {name}, which today's code doesn't know"
     for name in sorted(recording.frames.keys() - _KNOWN):
         yield f"the record has the input {name}, which today's code doesn't read"
-    for name in sorted(_inputs_of_today() - recording.frames.keys()):
+    for name in sorted(recording.not_recorded.intersection(INPUT_FRAMES)):
         yield f"some records are older than the input {name}; it is empty for them"
     if chained and not recording.is_live:
         yield "dry runs send no orders, so their decisions change nothing in a chained replay"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from engine.brokers.protocol import Broker
+from engine.context import RunContext
 from engine.errors import ConfigurationError
 from engine.intents.reading import IntentFile, read_intent_file, refused_file
 from engine.log import EventLog, wall_clock
@@ -20,12 +21,17 @@ from engine.model.keeping import unkeepable_metadata
 from engine.model.orders import BrokerOrder, OrderIntent
 from engine.model.schema import FIGURES
 from engine.record.formats import json_line
+from engine.record.modes import Modes
+from engine.record.objects import LocalObjects
 from engine.risk import RULE_BOOK, evaluate
 from engine.risk.inputs import RiskInputs
+from engine.run import input_sources
+from engine.run.input_sources import Reading, sources_of
 from engine.run.risk_inputs import read_inputs
 from engine.safety.kill_switch import KillSwitch, KillSwitchState
 from engine.settings.variables import RiskConfig, RunSettings
 from engine.stores.chosen import choose_stores
+from engine.stores.inbox.inbox import Inbox
 from engine.stores.protocols import LedgerStore, PositionStore
 
 if TYPE_CHECKING:
@@ -154,21 +160,53 @@ class RiskManager:
                     accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
                 ),
                 "daily_trades": lambda: self.stores.ledger.trade_counts(accounts, session),
+                **self._sources_for_limits(intents, now),
             },
             self.kill_switch,
             timeout_s=self.settings.stores.timeout_s,
         )
-        frames = {name: table.to_pandas() for name, table in read.tables.items()}
+        frames: dict[str, Any] = {name: table.to_pandas() for name, table in read.tables.items()}
         inputs = RiskInputs(
             as_of=now,
             trading_date=session,
-            positions=frames.get("positions"),
-            daily_trades=frames.get("daily_trades"),
+            **{"positions": None, "daily_trades": None, **frames},
             working_orders=working_orders,
             kill_switch=read.switch.on,
             allowed_ids=allowed_ids,
         )
         return inputs, tuple(f"{name} is unavailable: {why}" for name, why in read.unavailable.items())
+
+    def _sources_for_limits(
+        self, intents: pd.DataFrame, now: pd.Timestamp
+    ) -> dict[str, Callable[[], pd.DataFrame]]:
+        """Return the functions that read the frames that the limits in force need, as in a dry run."""
+        needed = input_sources.frames_needed(self.config)
+        if not needed:
+            return {}
+        settings, names = self.settings, ("broker_account_id", "symbol", "strategy_id")
+        accounts, symbols, strategies = ([str(intents[name].iloc[0])] for name in names)
+        context = RunContext(
+            objects=LocalObjects(settings.data_dir, Modes.of(group_access=settings.stores.group_access)),
+            inbox=Inbox(settings.data_dir / "inbox"),
+            positions=self.stores.positions,
+            ledger=self.stores.ledger,
+            kill_switch=self.kill_switch,
+            log=EventLog(),
+            clock=self.clock,
+        )
+        reading = Reading(
+            context=context,
+            config=self.config,
+            mode="dry",
+            run_id="",
+            as_of=now,
+            trading_date=trading_date(now, settings.calendar),
+            calendar=settings.calendar,
+            accounts=accounts,
+            symbols=symbols,
+            strategies=strategies,
+        )
+        return sources_of(needed, reading)
 
 
 class ExecutionEngine:

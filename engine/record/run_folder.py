@@ -21,6 +21,21 @@ COLLECTED = "collected.json"
 DUPLICATES = "duplicates.parquet"
 BATCH = "intents.parquet"
 INPUT_FRAMES = ("positions", "daily_trades", "working_orders", "unreconciled")
+"""The risk inputs that every run records, each as ``<name>.parquet``."""
+LIMIT_FRAMES = (
+    "strategy_positions",
+    "strategy_trades",
+    "working_order_terms",
+    "assets",
+    "session_hours",
+    "earlier_orders",
+    "earlier_batches",
+    "latches",
+    "trading_states",
+    "overrides",
+    "reconciled",
+)
+"""The risk inputs that a run records only where a limit in force needs them."""
 RECONCILIATION = "reconciliation.parquet"
 INPUTS = "inputs.json"
 DECISIONS = "decisions.parquet"

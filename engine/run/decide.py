@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -14,10 +14,8 @@ from engine.record.run_folder import BATCH, DECISIONS, RunFolder
 from engine.risk import evaluate
 from engine.risk.inputs import RiskInputs
 from engine.run.risk_inputs import inputs_of
+from engine.run.sealed_config import config_of
 from engine.settings.variables import RiskConfig
-
-if TYPE_CHECKING:  # a dry run has no broker, and is short
-    pass
 
 
 def decide(folder: RunFolder, context: RunContext) -> None:
@@ -41,12 +39,6 @@ def decisions_of(folder: RunFolder, config: RiskConfig, inputs: RiskInputs) -> p
     """Return the decisions on a recorded batch; recorded inputs and limits reproduce the recorded ones."""
     intents = folder.table(BATCH, list(DECISION_FIELDS)).to_pandas()
     return evaluate(intents, inputs, config)
-
-
-def config_of(folder: RunFolder) -> RiskConfig:
-    """Return the limits that a run was started with."""
-    recorded: dict[str, Any] = dict(folder.start["config"])
-    return RiskConfig(**{**recorded, "accounts": frozenset(recorded["accounts"])})
 
 
 def _log(context: RunContext, decisions: pd.DataFrame) -> None:

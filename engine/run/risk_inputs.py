@@ -18,6 +18,9 @@ from engine.model.breaks import unreconciled as open_in
 from engine.model.schema import inputs_schemas
 from engine.record.run_folder import BATCH, INPUT_FRAMES, INPUTS, RECONCILIATION, RunFolder
 from engine.risk.inputs import RiskInputs
+from engine.run import input_sources
+from engine.run.input_sources import Reading, sources_of
+from engine.run.sealed_config import config_of
 from engine.safety.kill_switch import KillSwitchState
 from engine.stores.chosen import identity_of
 from engine.waiting.bounded import Answer, at_once
@@ -70,12 +73,13 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
 
     Stores are read in parallel. One that fails or misses the deadline leaves no file, and ``inputs.json`` has
     the reason: its data is unavailable, not empty. A dry run has no working orders. A live one first syncs
-    positions and fills from the broker into the stores, unless ``books`` are current.
+    positions and fills from the broker into the stores, unless ``books`` are current. Frames besides those of
+    every run are read only where a limit in force needs them (``engine.run.input_sources``).
     """
     context.progress("reading positions and counts", 0, 1)
     synced = _synced(folder, context, books)
     down = _down(folder, context, synced)
-    sources = _sources(folder, context, synced, down)
+    sources = _sources(folder, context, synced, down) | _sources_for_limits(folder, context, synced, down)
     read = read_inputs(sources, context.kill_switch, timeout_s=context.risk_data_timeout_s)
     for name, table in read.tables.items():
         folder.write(f"{name}.parquet", table)
@@ -97,6 +101,7 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
             **_record_of_brokers(context, synced, down),
             "kill_switch": switch.on and not is_closed,
             "kill_switch_why": switch.why,
+            "frames": list(sources),
             "unavailable": read.unavailable,
         },
     )
@@ -234,6 +239,37 @@ def _sources(
     }
 
 
+def _sources_for_limits(
+    folder: RunFolder,
+    context: RunContext,
+    synced: Mapping[str, Synced | EngineError],
+    down: Mapping[str, EngineError],
+) -> dict[str, Callable[[], pd.DataFrame]]:
+    """Return the functions that read the frames that the limits in force need."""
+    config = config_of(folder)
+    needed = input_sources.frames_needed(config)
+    if not needed:
+        return {}
+    names = ["broker_account_id", "symbol", "strategy_id"]
+    batch = folder.table(BATCH, names)
+    accounts, symbols, strategies = (_distinct(batch, name) for name in names)
+    reading = Reading(
+        context=context,
+        config=config,
+        mode=folder.start["mode"],
+        run_id=folder.run_id,
+        as_of=as_of_of(folder),
+        trading_date=folder.trading_date,
+        calendar=folder.start["settings"]["calendar"],
+        accounts=accounts,
+        symbols=symbols,
+        strategies=strategies,
+        synced=synced,
+        down=down,
+    )
+    return sources_of(needed, reading)
+
+
 def _counted(
     context: RunContext, accounts: Sequence[str], trading_date: date
 ) -> tuple[pd.DataFrame, Sequence[str]]:
@@ -295,7 +331,7 @@ def inputs_of(folder: RunFolder) -> RiskInputs:
     sealed = folder.json(INPUTS)
     tables = {
         name: None if name in sealed["unavailable"] else folder.table(f"{name}.parquet")
-        for name in INPUT_FRAMES
+        for name in sealed.get("frames", INPUT_FRAMES)
     }
     return RiskInputs.of_record(
         tables,
@@ -313,5 +349,8 @@ def as_of_of(folder: RunFolder) -> pd.Timestamp:
 
 def accounts_of(folder: RunFolder) -> list[str]:
     """Return the accounts of a batch, in alphabetical order."""
-    column = folder.table(BATCH, ["broker_account_id"])["broker_account_id"]
-    return sorted(account for account in column.unique().to_pylist() if account)
+    return _distinct(folder.table(BATCH, ["broker_account_id"]), "broker_account_id")
+
+
+def _distinct(batch: pa.Table, column: str) -> list[str]:
+    return sorted(value for value in batch[column].unique().to_pylist() if value)

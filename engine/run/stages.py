@@ -30,6 +30,7 @@ from engine.record.run_folder import (
     FILLS,
     INPUT_FRAMES,
     INPUTS,
+    LIMIT_FRAMES,
     MANIFEST,
     RECONCILIATION,
     RESULTS,
@@ -303,9 +304,10 @@ def seal_cassette(folder: RunFolder, _: RunContext) -> None:
     Journal(folder).seal()
 
 
+_SNAPSHOT = tuple(f"{name}.parquet" for name in (*INPUT_FRAMES, *LIMIT_FRAMES))
 _JUDGED = (
     Stage(BATCH, collect, drafts=(COLLECTED, DUPLICATES)),
-    Stage(INPUTS, record_inputs, drafts=(*(f"{name}.parquet" for name in INPUT_FRAMES), RECONCILIATION)),
+    Stage(INPUTS, record_inputs, drafts=(*_SNAPSHOT, RECONCILIATION)),
     Stage(DECISIONS, decide),
 )
 STAGES = (*_JUDGED, Stage(RESULTS, route), Stage(MANIFEST, write_manifest))

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model.schema import inputs_schemas, intents_schema
+from engine.record.run_folder import LIMIT_FRAMES
 from engine.risk import evaluate
 from engine.settings.variables import RiskConfig
 from replay import judging
@@ -43,12 +44,15 @@ def case(rows: list[dict[str, Any]], **changes: Any) -> Case:
         "positions": frame_of("positions", changes.pop("positions", [])),
         "daily_trades": frame_of("daily_trades", changes.pop("daily_trades", [])),
         "working_orders": frame_of("working_orders", changes.pop("working_orders", [])),
+        **{name: frame_of(name, rows) for name, rows in changes.pop("for_limits", {}).items()},
         **dict.fromkeys(changes.pop("unavailable", ())),
     }
+    as_of = changes.pop("as_of", AS_OF)
     return Case(
         batch=batch_of(rows),
-        as_of=changes.pop("as_of", AS_OF),
-        trading_date=date(2026, 3, 2),
+        as_of=as_of,
+        read_at=as_of + pd.Timedelta(seconds=changes.pop("read_after", 0.0)),
+        trading_date=changes.pop("trading_date", date(2026, 3, 2)),
         kill_switch=changes.pop("kill_switch", False),
         frames=frames,
         config=changes.pop("config", RiskConfig(max_position_qty=10, max_daily_trades=4)),
@@ -156,3 +160,98 @@ def test_each_run_is_judged_by_its_own_clock() -> None:
     runs = [case(rows, as_of=AS_OF + later, config=config) for later in (pd.Timedelta(0), day, minute)]
     expired = judge(runs)["check_intent_expired"].astype(str).tolist()
     assert expired == ["pass", "pass", "fail", "pass", "pass", "pass"]
+
+
+# --- frames that only some limits need
+
+
+def seen(intents: pd.DataFrame, inputs: Any, config: Any) -> pd.DataFrame:
+    """Judge as the gate does, and note everything in the frames that can concern each row."""
+    decisions = evaluate(intents, inputs, config)
+    accounts = intents["broker_account_id"].tolist()
+    noted = [[inputs.read_at - inputs.as_of] for _ in accounts]
+    for name in LIMIT_FRAMES:
+        frame = getattr(inputs, name)
+        for account, notes in zip(accounts, noted, strict=True):
+            if frame is None:
+                notes.append(None)
+                continue
+            own = frame
+            if "broker_account_id" in frame:
+                own = frame[frame["broker_account_id"] == account].drop(columns="broker_account_id")
+            elif len(frame):
+                notes.append(inputs.trading_date)
+            for column in own.select_dtypes("datetimetz"):
+                own = own.assign(**{column: own[column] - inputs.as_of})
+            notes.append(own.to_numpy().tolist())
+    has_times = [
+        frame for name in LIMIT_FRAMES if (frame := getattr(inputs, name)) is not None and len(frame)
+    ]
+    start = 0 if any(len(frame.select_dtypes("datetimetz").columns) for frame in has_times) else 1
+    return decisions.assign(noted=[repr(notes[start:]) for notes in noted])
+
+
+def at(seconds: float) -> pd.Timestamp:
+    return AS_OF + pd.Timedelta(seconds=seconds)
+
+
+def one_order(account: str, age_s: float) -> tuple[Any, ...]:
+    return (account, "s", "SPY", "buy", 1.0, None, "market", None, None, at(-age_s))
+
+
+ASSET = ("SPY", True, True, None)
+HOURS = (at(-9000), at(9000), at(-20_000), at(20_000))
+OVERRIDE = ("r", None, "s", None, "ann", "why", "2026-03-02", "f.toml")
+FOR_LIMITS = {
+    "assets": [[], [ASSET], [ASSET], [("SPY", False, True, None)]],
+    "session_hours": [[], [], [HOURS], [tuple(time + pd.Timedelta(days=1) for time in HOURS)]],
+    "earlier_orders": [[], [], [one_order("a", 1)], [one_order("a", 1), one_order("b", 3600)]],
+    "overrides": [[], [], [], [OVERRIDE]],
+    "reconciled": [[], [], [], [("a", at(5))]],
+}
+"""What may be in the frames; mostly nothing, so that cases are alike enough to be judged together."""
+cases_with_frames = st.lists(
+    st.builds(
+        case,
+        st.sampled_from([[{}], [{"broker_account_id": "b"}, {}]]),
+        for_limits=st.fixed_dictionaries({name: st.sampled_from(rows) for name, rows in FOR_LIMITS.items()}),
+        unavailable=st.sampled_from([(), (), (), ("assets",)]),
+        as_of=st.sampled_from([AS_OF, AS_OF, at(86_400)]),
+        read_after=st.sampled_from([0.0, 0.0, 2.5]),
+        trading_date=st.sampled_from([date(2026, 3, 2), date(2026, 3, 2), date(2026, 3, 3)]),
+    ),
+    min_size=2,
+    max_size=8,
+)
+
+
+@settings(max_examples=150)
+@given(cases_with_frames)
+def test_runs_judged_together_see_their_own_frames_alone(found: list[Case]) -> None:
+    with patch.object(judging, "evaluate", seen):
+        pd.testing.assert_frame_equal(judge(found), one_by_one(found), check_exact=True)
+
+
+def test_runs_with_equal_asset_records_take_one_call_of_the_gate() -> None:
+    spy = {"assets": [("SPY", True, True, True)], "latches": []}
+    runs = [case([{}], as_of=at(day * 86_400), for_limits=spy) for day in range(3)]
+    halted = {"assets": [("SPY", False, True, True)], "latches": []}
+    with patch.object(judging, "evaluate", wraps=evaluate) as gate:
+        judge([*runs, case([{}], for_limits=halted)])
+    assert gate.call_count == 2
+
+
+def test_orders_sent_by_earlier_runs_keep_their_age_where_runs_are_judged_together() -> None:
+    def sent(age_s: float, as_of: pd.Timestamp) -> dict[str, Any]:
+        when = as_of - pd.Timedelta(seconds=age_s)
+        return {"earlier_orders": [("a", "s", "SPY", "buy", 1.0, None, "market", None, None, when)]}
+
+    clocks = [at(day * 86_400) for day in range(3)]
+    runs = [case([{}], as_of=clock, for_limits=sent(10 * nth, clock)) for nth, clock in enumerate(clocks)]
+    with patch.object(judging, "evaluate", wraps=evaluate) as gate:
+        judge(runs)
+    inputs = gate.call_args.args[1]
+    assert gate.call_count == 1
+    ages = (inputs.as_of - inputs.earlier_orders["sent_at"]).dt.total_seconds().tolist()
+    assert ages == [0.0, 10.0, 20.0]
+    assert inputs.earlier_orders["broker_account_id"].tolist() == ["0:a", "1:a", "2:a"]

@@ -17,8 +17,9 @@ from engine.errors import DataUnavailable
 from engine.record.formats import content_hash
 from engine.record.run_folder import RunFolder
 from engine.risk import RULE_BOOK, Rule, evaluate
-from engine.run.decide import config_of, decisions_of
+from engine.run.decide import decisions_of
 from engine.run.risk_inputs import inputs_of
+from engine.run.sealed_config import config_of
 from engine.run.stages import finish
 from engine.settings.variables import RiskConfig
 from tests.desk import Desk, on, order, outcomes, reasons, statuses
