@@ -26,7 +26,8 @@ from engine.record.objects import LocalObjects
 from engine.risk import RULE_BOOK, evaluate
 from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
-from engine.run.input_sources import Reading, sources_of
+from engine.run.input_sources import sources_of
+from engine.run.reading import Reading
 from engine.run.risk_inputs import read_inputs
 from engine.safety.kill_switch import KillSwitch, KillSwitchState
 from engine.settings.variables import RiskConfig, RunSettings

@@ -26,6 +26,9 @@ _SHIPPED = "XNYS"
 _ONE_DAY = timedelta(days=1)
 _SATURDAY = 5
 _OPEN, _CLOSE, _EARLY_CLOSE = time(9, 30), time(16), time(13)
+_EXTENDED_OPEN = time(4)
+_EXTENDED_CLOSES = {_CLOSE: time(20), _EARLY_CLOSE: time(17)}
+"""When New York's extended hours end, by the close of the regular session."""
 _REASON_LENGTH = 200
 
 
@@ -75,6 +78,22 @@ def regular_hours(session: date, calendar: str = _SHIPPED) -> tuple[datetime, da
     return opens.to_pydatetime().astimezone(NEW_YORK), closes.to_pydatetime().astimezone(NEW_YORK)
 
 
+def extended_hours(session: date, calendar: str = _SHIPPED) -> tuple[datetime, datetime] | None:
+    """Return when the extended hours of a session begin and end, in New York's time; None where unknown.
+
+    4:00 to 20:00, on a half day to 17:00: ``session_open`` and ``session_close`` of Alpaca's calendar. They
+    are unknown for a calendar whose sessions aren't New York's.
+    """
+    opens, closes = regular_hours(session, calendar)
+    ends_at = _EXTENDED_CLOSES.get(closes.time())
+    if ends_at is None or opens.time() != _OPEN or not _is_of_new_york(session, calendar):
+        return None
+    return (
+        datetime.combine(session, _EXTENDED_OPEN, NEW_YORK),
+        datetime.combine(session, ends_at, NEW_YORK),
+    )
+
+
 def queued_until(timestamp: datetime, calendar: str = _SHIPPED) -> datetime | None:
     """Return the open until which an order is queued that arrives after a session or between two.
 
@@ -103,6 +122,15 @@ def check_calendar(name: str) -> None:
         raise ConfigurationError(
             f"EXEC_CALENDAR is {shown_word(name)}; expected a name of exchange_calendars. {hint}"
         )
+
+
+def _is_of_new_york(session: date, calendar: str) -> bool:
+    if calendar == _SHIPPED:
+        return True
+    from exchange_calendars import get_calendar
+
+    known = get_calendar(calendar, start=session - _ONE_DAY, end=session + _ONE_DAY)
+    return bool(known.tz.key == NEW_YORK.key)
 
 
 def _next_shipped_session(day: date) -> date:

@@ -19,7 +19,8 @@ from engine.model.schema import inputs_schemas
 from engine.record.run_folder import BATCH, INPUT_FRAMES, INPUTS, RECONCILIATION, RunFolder
 from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
-from engine.run.input_sources import Reading, sources_of
+from engine.run.input_sources import sources_of
+from engine.run.reading import Reading
 from engine.run.sealed_config import config_of
 from engine.safety.kill_switch import KillSwitchState
 from engine.stores.chosen import identity_of

@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import ConfigurationError
-from engine.model.calendar import FIRST_DAY, LAST_DAY, NEW_YORK, TABLE, check_calendar, trading_date
+from engine.model.calendar import (
+    EARLY_CLOSES,
+    FIRST_DAY,
+    LAST_DAY,
+    NEW_YORK,
+    TABLE,
+    check_calendar,
+    extended_hours,
+    trading_date,
+)
 from tests.engine.make_calendar import HEADER, closed_weekdays
 
 LAST_SESSION = date(2045, 12, 29)
@@ -159,3 +168,29 @@ def test_new_york_never_imports_the_library() -> None:
         "trading_date(d.datetime(2026, 11, 20, tzinfo=d.UTC)); sys.exit('exchange_calendars' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("session", "calendar", "hours"),
+    [
+        (date(2026, 3, 2), "XNYS", ("04:00", "20:00")),
+        (date(2026, 11, 27), "XNYS", ("04:00", "17:00")),
+        (date(2026, 3, 9), "XNYS", ("04:00", "20:00")),  # the first session of daylight saving time
+        (date(2026, 11, 27), "XNAS", ("04:00", "17:00")),
+        (date(2026, 3, 2), "XTSE", None),  # Toronto has New York's regular hours
+        (date(2026, 3, 2), "XLON", None),
+        (date(2026, 3, 2), "24/7", None),
+    ],
+)
+def test_extended_hours_are_new_yorks_and_end_at_17_on_a_half_day(
+    session: date, calendar: str, hours: tuple[str, str] | None
+) -> None:
+    found = extended_hours(session, calendar)
+    expected = hours and tuple(datetime.combine(session, time.fromisoformat(at), NEW_YORK) for at in hours)
+    assert found == expected
+
+
+def test_every_half_day_ends_its_extended_hours_at_17() -> None:
+    _, *days = EARLY_CLOSES.read_text(encoding="ascii").split()
+    found = [extended_hours(date.fromisoformat(day)) for day in days]
+    assert {hours and hours[1].time() for hours in found} == {time(17)}

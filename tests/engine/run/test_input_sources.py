@@ -17,12 +17,13 @@ from engine import DryRunBroker, ExecutionEngine, OrderIntent
 from engine.api import engine as api
 from engine.api.rehearsal import rehearse_collecting, rehearse_deciding
 from engine.errors import DataUnavailable, RecordError
+from engine.model.calendar import NEW_YORK
 from engine.model.schema import inputs_schemas
 from engine.record.run_folder import INPUT_FRAMES, LIMIT_FRAMES, RunFolder
 from engine.risk import evaluate
 from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
-from engine.run.input_sources import Reading
+from engine.run.reading import Reading
 from engine.run.risk_inputs import inputs_of
 from engine.run.stages import finish
 from engine.settings.variables import RiskConfig
@@ -286,3 +287,35 @@ def test_a_rehearsal_reads_the_same_sources_and_writes_nothing(desk: Desk, needs
     rehearse_deciding(folder, desk.context())
     assert rows(inputs_of(folder).assets)[0]["tradable"] is True
     assert not (desk.data / "runs").exists()
+
+
+# --- the session's hours
+
+
+@pytest.mark.parametrize(
+    ("now", "hours"),
+    [
+        (NOON, ["09:30", "16:00", "04:00", "20:00"]),
+        (datetime(2026, 11, 27, 17, tzinfo=UTC), ["09:30", "13:00", "04:00", "17:00"]),
+        (datetime(2026, 11, 28, 1, 30, tzinfo=UTC), ["09:30", "16:00", "04:00", "20:00"]),  # Monday's
+    ],
+)
+def test_the_sessions_hours_are_those_of_the_runs_session(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, now: datetime, hours: list[str]
+) -> None:
+    monkeypatch.setattr(input_sources, "frames_needed", lambda _: frozenset({"session_hours"}))
+    desk.now = now
+    folder = run(desk)
+    (row,) = rows(inputs_of(folder).session_hours)
+    times = [row[name].tz_convert(NEW_YORK) for name in inputs_schemas()["session_hours"].names]
+    assert {time.date() for time in times} == {folder.trading_date}
+    assert [f"{time:%H:%M}" for time in times] == hours
+
+
+@pytest.mark.filterwarnings("ignore:Series.values returning:pandas.errors.Pandas4Warning")
+def test_extended_hours_that_are_unknown_are_missing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_sources, "frames_needed", lambda _: frozenset({"session_hours"}))
+    desk.drop("a.jsonl", order())
+    (row,) = rows(inputs_of(desk.run(EXEC_CALENDAR="XLON")).session_hours)
+    assert row["closes_at"] == pd.Timestamp("2026-03-02T16:30Z")
+    assert (row["extended_opens_at"], row["extended_closes_at"]) == (None, None)
