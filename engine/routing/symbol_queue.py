@@ -24,8 +24,7 @@ class _Queue(Generic[Item]):
         for place, item in enumerate(items):
             self._lanes.setdefault(queue_of(item), deque()).append(place)
         self._lane_of = [queue_of(item) for item in items]
-        self._ready = [lane[0] for lane in self._lanes.values()]
-        heapq.heapify(self._ready)
+        self._ready = [lane[0] for lane in self._lanes.values()]  # ascending, and so a heap
         self._left = len(items)
         self._changed = threading.Condition()
         self._is_stopped = False

@@ -13,6 +13,7 @@ import inspect
 import io
 import os
 import pickle
+import signal
 import sys
 import tempfile
 import threading
@@ -32,7 +33,7 @@ from _pytest.runner import runtestprotocol
 from tests.mutation.mutating import Mutant
 from tests.mutation.trial import PYTEST, Verdict, forked, verdict_of
 
-_WITHIN_S, _TIMES_SLOWER = 60.0, 20.0
+_WITHIN_S, _TIMES_SLOWER = 20.0, 20.0
 _Key = tuple[str, str, int, bytes]
 _RUN_AT_ONCE = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 
@@ -160,14 +161,16 @@ class _Trials:
             for functions, code in new:
                 for function in functions:
                     function.__code__ = code
-            for place, failed in zip(by, _failures([items[n] for n in by]), strict=True):
-                if failed:
+            failures = _failures([items[n] for n in by])
+            for place in by:
+                signal.setitimer(signal.ITIMER_REAL, within_s[place])
+                if next(failures):
                     killer.value = place
                     return 1
             return 0
 
-        within_s = _WITHIN_S + _TIMES_SLOWER * sum(reached[n].seconds for n in by)
-        verdict = verdict_of(forked(run, within_s=within_s))
+        within_s = {n: _WITHIN_S + _TIMES_SLOWER * reached[n].seconds for n in by}
+        verdict = verdict_of(forked(run, within_s=sum(within_s.values())))
         if killer.value >= 0:
             self._kills[killer.value] += 1
         return verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -79,8 +80,10 @@ def forked(run: Callable[[], int], *, within_s: float) -> int | None:
     try:
         status = _ended(child, within_s)
     finally:
+        if status is None or os.WIFSIGNALED(status):
+            with contextlib.suppress(ProcessLookupError):  # nothing of it is left
+                os.killpg(child, signal.SIGKILL)
         if status is None:
-            os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
     return None if status is None else os.waitstatus_to_exitcode(status)
 
@@ -111,8 +114,11 @@ def _ended(child: int, within_s: float) -> int | None:
 
 
 def verdict_of(exit_code: int | None) -> Verdict:
-    """Return what pytest's exit code means: 4 and 5 are a wrong selection of tests, or none."""
-    if exit_code is None:
+    """Return what pytest's exit code means: 4 and 5 are a wrong selection of tests, or none.
+
+    None, and the signal of a timer, are a process or a test that took too long.
+    """
+    if exit_code is None or exit_code == -signal.SIGALRM:
         return Verdict.TIMED_OUT
     if exit_code in {4, 5}:
         return Verdict.NOT_TRIED

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import _thread
+import signal
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -79,3 +82,76 @@ def test_whoever_is_first_in_the_batch_goes_first() -> None:
 
 def test_no_items_give_no_outcomes() -> None:
     assert each([], lambda item: item, queue_of=lambda item: item, at_once=4) == []
+
+
+def test_an_order_waits_until_the_one_before_it_in_its_symbol_was_answered() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> list[int]:
+        begun.append(item)
+        time.sleep(0.05)
+        return list(begun)
+
+    assert each(range(3), work, queue_of=lambda _: "SPY", at_once=3) == [[0], [0, 1], [0, 1, 2]]
+
+
+def test_after_the_first_exception_no_order_of_another_symbol_is_sent_either() -> None:
+    begun: list[int] = []
+    failing: list[threading.Thread] = []
+    meeting = threading.Barrier(2, timeout=5)
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if item == 0:
+            failing.append(threading.current_thread())
+        if item < 2:
+            meeting.wait()
+        if item == 0:
+            raise ValueError("zero")
+        failing[0].join(5)
+
+    with pytest.raises(ValueError, match="zero"):
+        each(range(6), work, queue_of=lambda item: item, at_once=2)
+    assert sorted(begun) == [0, 1]
+
+
+def test_who_waits_for_its_turn_when_another_fails_ends_too() -> None:
+    def work(item: int) -> None:
+        time.sleep(0.05)  # the other thread waits for its symbol meanwhile
+        raise ValueError(f"{item}")
+
+    with pytest.raises(ValueError, match="0"):
+        each(range(2), work, queue_of=lambda _: "SPY", at_once=2)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise, as it does in a terminal; what is started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_ends_what_is_being_sent_and_begins_nothing_else() -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if item == 0:
+            _thread.interrupt_main()
+        time.sleep(0.1)
+        ended.append(item)
+
+    with pytest.raises(KeyboardInterrupt):
+        each(range(4), work, queue_of=lambda _: "SPY", at_once=2)
+    assert (begun, ended) == ([0], [0])
+    time.sleep(0.15)
+    assert begun == [0]
+
+
+def test_progress_is_the_number_of_orders_answered() -> None:
+    answered: list[int] = []
+    each("abc", str.upper, queue_of=lambda item: item, at_once=1, done=answered.append)
+    assert answered == [1, 2, 3]
