@@ -96,20 +96,20 @@ def test_what_was_allowed_is_sent_cancels_beside_it_and_again_under_the_same_id(
 @pytest.mark.parametrize(
     ("places", "named", "counts"),
     [
-        ([0], "b", "1 orders are about to be sent where 2 were allowed"),
-        ([0, 1, 1], "b", "3 orders are about to be sent where 2 were allowed"),
-        ([0, 1, 2], "never", "3 orders are about to be sent where 2 were allowed"),
-        ([0, 2], "never", "2 orders are about to be sent where 2 were allowed"),
+        ([0], ["b"], "1 orders are about to be sent where 2 were allowed"),
+        ([0, 1, 1], ["b"], "3 orders are about to be sent where 2 were allowed"),
+        ([0, 1, 2], ["never"], "3 orders are about to be sent where 2 were allowed"),
+        ([0, 2], ["b", "never"], "2 orders are about to be sent where 2 were allowed"),
     ],
 )
 def test_orders_that_are_fewer_more_or_others_than_were_allowed_are_not_sent(
-    places: list[int], named: str, counts: str
+    places: list[int], named: list[str], counts: str
 ) -> None:
     allowance, orders = orders_of(sealed(one("a"), one("b")))
     never = ApprovedOrder(2, replace(orders[0].intent, client_intent_id="never"))
     with pytest.raises(OrderMismatch, match=counts) as error:
         allowance.check_all([[*orders, never][place] for place in places])
-    assert f"('paper', '{named}')" in str(error.value)
+    assert f"they differ in {[('paper', name) for name in named]}." in str(error.value)
     assert isinstance(error.value, EngineError)
 
 

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pytest
 
-from engine.accounts.connection import RetryPolicy
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerError, BrokerRejected, NotSent, OutcomeUnknown, RateLimited, RunStopped
 from engine.log import EventLog
@@ -19,6 +18,7 @@ from engine.model.orders import BrokerOrder, OrderIntent
 from engine.routing.outcomes import OrderOutcome
 from engine.routing.release_check import ApprovedOrder
 from engine.routing.submission import Placing, Withheld, answered_before
+from engine.waiting.retry_policy import RetryPolicy
 
 BEGUN = datetime(2026, 3, 2, 17, tzinfo=UTC)
 ORDER = ApprovedOrder(
@@ -79,7 +79,7 @@ class Scripted:
             "check": lambda _: None,
             "not_before": BEGUN,
             "stopping": lambda: False,
-            "patience": RetryPolicy(lookups_s=(0.0, 0.0), posts=2, down_after_s=0.3),
+            "retry_policy": RetryPolicy(lookups_s=(0.0, 0.0), posts=2, down_after_s=0.3),
         }
         broker, log = cast(TradingBroker, self), EventLog(self.logged)
         return Placing(broker=broker, log=log, **(plain | said))
@@ -340,14 +340,14 @@ def test_an_order_withheld_after_it_was_sent_once_is_unresolved() -> None:
 # --- waiting
 
 
-def waits(broker: Scripted, monkeypatch: pytest.MonkeyPatch, **patience: Any) -> list[float]:
+def waits(broker: Scripted, monkeypatch: pytest.MonkeyPatch, **retries: Any) -> list[float]:
     found: list[float] = []
     monkeypatch.setattr(Placing, "_pause", lambda _, seconds: found.append(seconds))
-    broker.placing(patience=RetryPolicy(**patience)).place(ORDER, sought=False)
+    broker.placing(retry_policy=RetryPolicy(**retries)).place(ORDER, sought=False)
     return found
 
 
-def test_lookups_wait_as_long_as_patience_says_and_the_first_one_not_at_all(
+def test_lookups_wait_as_long_as_the_policy_says_and_the_first_one_not_at_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broker = Scripted([UNKNOWN, UNKNOWN])
@@ -355,7 +355,7 @@ def test_lookups_wait_as_long_as_patience_says_and_the_first_one_not_at_all(
 
 
 @pytest.mark.parametrize(("down_after_s", "wait_s"), [(0.3, 0.01), (30.0, 1.0), (600.0, 1.0)])
-def test_without_a_connection_an_order_is_tried_each_second_and_thirty_times_where_patience_is_short(
+def test_without_a_connection_an_order_is_tried_each_second_and_thirty_times_before_it_is_down(
     monkeypatch: pytest.MonkeyPatch, down_after_s: float, wait_s: float
 ) -> None:
     found = waits(Scripted([GONE, GONE, AT_BROKER]), monkeypatch, down_after_s=down_after_s)
@@ -378,12 +378,12 @@ def listed(*ids: str) -> list[BrokerOrder]:
 
 def test_orders_that_a_killed_job_may_have_sent_are_listed_until_all_are_found() -> None:
     broker = Scripted(lists=[listed("other"), listed("b", "other"), listed("a"), listed("never asked")])
-    placing = broker.placing(patience=RetryPolicy(lookups_s=(0.0, 0.0, 0.0)))
+    placing = broker.placing(retry_policy=RetryPolicy(lookups_s=(0.0, 0.0, 0.0)))
     assert sorted(placing.seek(["a", "b"])) == ["a", "b"]
     assert broker.asked == ["list since 17:00"] * 3
 
 
-def test_orders_that_are_not_found_are_listed_as_often_as_patience_says() -> None:
+def test_orders_that_are_not_found_are_listed_as_often_as_the_policy_says() -> None:
     broker = Scripted(lists=[listed("a")] * 3)
     assert sorted(broker.placing().seek({"a", "b"})) == ["a"]
     assert len(broker.asked) == 3
