@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from engine.errors import ConfigurationError
 from engine.model.field_names import field_named
-from engine.model.schema import TEXT_LENGTH
+from engine.model.schema import SYMBOL_PATTERN, TEXT_LENGTH
 from engine.model.symbols import canonical_symbol
 from engine.text.masking import is_key, shown_text, shown_word
 from engine.text.plain_text import NORMAL, VISIBLE, is_plain, trimmed
@@ -114,58 +113,6 @@ def as_projection(name: str, text: str) -> str:
     return word
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Parses one of a few words, in any case."""
-
-    words: tuple[str, ...]
-
-    def __call__(self, name: str, text: str) -> str:
-        """Return the word. Raises ``ConfigurationError`` for any other."""
-        word = text.strip().lower()
-        if word not in self.words:
-            raise ConfigurationError(
-                f"{name} is {shown_word(text)}; expected {' or '.join(self.words)}. Write one of these words."
-            )
-        return word
-
-
-@dataclass(frozen=True)
-class ListOf:
-    """Parses a list, with commas between its elements where it is text; ``part`` parses each of them."""
-
-    part: Callable[[str, str], str]
-
-    def __call__(self, name: str, text: str) -> tuple[str, ...]:
-        """Return the elements. Raises ``ConfigurationError`` for a wrong one, and for one written twice."""
-        return self.of(name, text.split(","))
-
-    def of(self, name: str, elements: Iterable[str]) -> tuple[str, ...]:
-        """Return the elements, parsed. Raises as above."""
-        found: dict[str, str] = {}
-        for element in elements:
-            parsed = self.part(name, element)
-            if parsed in found:
-                raise ConfigurationError(
-                    f"{name} has {shown_text(found[parsed])} and {shown_text(element)}, which are the same. "
-                    f"Leave one of them out."
-                )
-            found[parsed] = element
-        return tuple(found)
-
-
-def as_symbol(name: str, text: str) -> str:
-    """Return the canonical form of a symbol."""
-    from engine.model.contract import is_well_formed
-
-    if not is_well_formed("symbol", trimmed(text).upper()):
-        raise ConfigurationError(
-            f"{name} has {shown_text(text)}; expected a symbol of 1 to 32 letters A-Z, digits and . / -, "
-            f"such as SPY or BRK.B."
-        )
-    return canonical_symbol(text)
-
-
 def as_metadata_names(name: str, text: str) -> tuple[str, ...]:
     """Return names in metadata, from a list with commas; each once, none of them a field of an intent."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
@@ -200,13 +147,6 @@ def as_name(name: str, text: str) -> str:
             f"{NORMAL}. Type it anew, or unset it."
         )
     return value
-
-
-as_names = ListOf(as_name)
-"""Accounts or other names."""
-
-as_symbols = ListOf(as_symbol)
-"""Symbols, in canonical form."""
 
 
 def as_timeout(name: str, text: str) -> float:
@@ -309,3 +249,60 @@ def as_document(name: str, text: str) -> str:
             f"ops/market_ingest."
         )
     return path
+
+
+def as_names(name: str, given: str | Collection[str]) -> frozenset[str]:
+    """Return names, from text with commas between them or from a list; each trimmed.
+
+    A name that is empty, invisible in part, or not in Unicode's normal form is refused.
+    """
+    names = given.split(",") if isinstance(given, str) else list(given)
+    if not all(isinstance(one, str) for one in names):
+        raise ConfigurationError(f"{name} is {shown_word(given)}; expected a list of names.")
+    kept = [trimmed(one) for one in names]
+    for one in kept:
+        if not one or not is_plain(one) or len(one) > TEXT_LENGTH:
+            raise ConfigurationError(
+                f"{name} has {shown_text(one)} among its names; expected {VISIBLE}, {NORMAL}, of at most "
+                f"{TEXT_LENGTH} characters. Correct it, or take it out."
+            )
+    return frozenset(kept)
+
+
+def as_symbols(name: str, given: str | Collection[str]) -> frozenset[str]:
+    """Return symbols in their canonical form, from text with commas between them or from a list."""
+    symbols = frozenset(canonical_symbol(one) for one in as_names(name, given))
+    for one in sorted(symbols):
+        if not re.fullmatch(SYMBOL_PATTERN, one):
+            raise ConfigurationError(
+                f"{name} has {shown_text(one)} among its symbols; expected 1 to 32 of A-Z 0-9 . / -. "
+                f"Correct it, or take it out."
+            )
+    return symbols
+
+
+def one_of(*words: str) -> Callable[[str, str], str]:
+    """Return a parser of one word of a list, in any case."""
+
+    def parse(name: str, text: str) -> str:
+        word = text.strip().lower()
+        if word not in words:
+            raise ConfigurationError(f"{name} is {shown_word(text)}; expected {' or '.join(words)}.")
+        return word
+
+    return parse
+
+
+def some_of(*words: str) -> Callable[[str, str | Collection[str]], frozenset[str]]:
+    """Return a parser of some words of a list, in any case."""
+
+    def parse(name: str, given: str | Collection[str]) -> frozenset[str]:
+        found = frozenset(one.lower() for one in as_names(name, given))
+        wrong = sorted(found.difference(words))
+        if wrong:
+            raise ConfigurationError(
+                f"{name} has {shown_word(wrong[0])} in its list; expected some of {', '.join(words)}."
+            )
+        return found
+
+    return parse

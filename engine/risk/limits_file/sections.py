@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +12,10 @@ from engine.model.symbols import canonical_symbol
 from engine.risk.levels import ACCOUNT, ALL, STRATEGY, STRATEGY_SYMBOL, SYMBOL, Scope, Section
 from engine.risk.limits_file.faults import Faults
 from engine.risk.limits_file.names import did_you_mean, names_of, quoted_key, section_name
-from engine.risk.limits_file.values import number_text, parsed_value, shown_value
+from engine.risk.limits_file.values import number_text, parsed_value, shown_value, wrong_element
 from engine.risk.rule import Limit
 from engine.settings.toml_lines import Path
-from engine.settings.values import ListOf, as_quantity
+from engine.settings.values import as_quantity
 from engine.text.masking import shown_text
 from engine.text.plain_text import NORMAL, VISIBLE
 
@@ -88,7 +87,9 @@ class Reading:
                 try:
                     found[key] = parsed_value(limit, f"{key} in {source}", value)
                 except ConfigurationError as error:
-                    self.faults.add(_place_of_fault(limit, value, (*where, key)), str(error))
+                    element = wrong_element(limit, value)
+                    place = (*where, key) if element is None else (*where, key, element)
+                    self.faults.add(place, str(error))
         return found
 
     def table(self, document: Mapping[str, Any], where: Path) -> Mapping[str, Any]:
@@ -180,18 +181,3 @@ class Reading:
             )
         hint = did_you_mean(key, self.known, otherwise=NO_LIMIT)
         return f"{shown_text(key)} in {source} is no limit. {hint}"
-
-
-def _place_of_fault(limit: Limit, value: object, where: Path) -> Path:
-    """Return the path of the first wrong element of a list, or the path of the value."""
-    if not isinstance(limit.parse, ListOf) or not isinstance(value, list):
-        return where
-
-    def is_wrong(length: int) -> bool:
-        try:
-            parsed_value(limit, limit.key, value[:length])
-        except ConfigurationError:
-            return True
-        return False
-
-    return (*where, bisect_left(range(len(value) + 1), True, key=is_wrong) - 1)

@@ -7,8 +7,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from engine.errors import ConfigurationError
-from engine.risk.rule import Limit
-from engine.settings.values import Choice, ListOf, as_flag
+from engine.risk.rule import Kind, Limit
 from engine.text.masking import shown_text, shown_word
 from engine.text.printable import LONGEST_SHOWN
 
@@ -21,25 +20,29 @@ def parsed_value(limit: Limit, name: str, value: object) -> Any:
     """Return the value of a limit. ``name``: its key, and where it stands, as messages name it.
 
     Numbers, booleans and lists are written as TOML writes them, never as text. Raises
-    ``ConfigurationError``, which doesn't name the file.
+    ``ConfigurationError``, which doesn't name the file; ``wrong_element`` finds the wrong one of a list.
     """
-    return _form(limit.parse)(limit, name, value)
+    return _FORMS[limit.kind](limit, name, value)
 
 
-def _form(parse: Callable[[str, str], Any]) -> Callable[[Limit, str, object], Any]:
-    if isinstance(parse, ListOf):
-        return _a_list
-    if isinstance(parse, Choice):
-        return _a_word
-    return _a_flag if parse is as_flag else _a_number
+def wrong_element(limit: Limit, value: object) -> int | None:
+    """Return the number of the first wrong element of a list, None for other values."""
+    if limit.kind != "names" or not isinstance(value, list):
+        return None
+    parsed: dict[Any, object] = {}
+    for number, element in enumerate(value):
+        try:
+            _add_element(limit, limit.key, element, parsed)
+        except ConfigurationError:
+            return number
+    return None
 
 
 def _a_number(limit: Limit, name: str, value: object) -> Any:
     text = number_text(value)
     if text is None:
-        raise _wrong_type(
-            name, value, "a number", "Write it in digits and without quotes, such as 100 or 0.5."
-        )
+        remedy = "Write it in digits and without quotes, such as 100 or 0.5."
+        raise _wrong_type(name, value, "a number", remedy)
     return limit.parse(name, text)
 
 
@@ -50,18 +53,39 @@ def _a_flag(limit: Limit, name: str, value: object) -> Any:
 
 
 def _a_word(limit: Limit, name: str, value: object) -> Any:
-    assert isinstance(limit.parse, Choice)
     if not is_text(value):
-        raise _wrong_type(name, value, " or ".join(limit.parse.words), "Write it in quotes.")
+        raise _wrong_type(name, value, "a word", "Write it in quotes.")
     return limit.parse(name, str(value))
 
 
 def _a_list(limit: Limit, name: str, value: object) -> Any:
-    assert isinstance(limit.parse, ListOf)
-    if not isinstance(value, list) or not all(map(is_text, value)):
-        wrong = next((one for one in value if not is_text(one)), "") if isinstance(value, list) else value
-        raise _wrong_type(name, wrong, "a list of text", 'Write it as ["A", "B"].')
-    return limit.parse.of(name, value)
+    if not isinstance(value, list):
+        raise _wrong_type(name, value, "a list of text", 'Write it as ["A", "B"].')
+    parsed: dict[Any, object] = {}
+    for element in value:
+        _add_element(limit, name, element, parsed)
+    return limit.parse(name, value)
+
+
+def _add_element(limit: Limit, name: str, element: object, parsed: dict[Any, object]) -> None:
+    """Parse one element of a list; it may not mean the same as an earlier one."""
+    if not is_text(element):
+        raise _wrong_type(name, element, "a list of text", 'Write it as ["A", "B"].')
+    meant = limit.parse(name, [element])
+    if meant in parsed:
+        first, second = shown_text(str(parsed[meant])), shown_text(str(element))
+        raise ConfigurationError(
+            f"{name} has {first} and {second}, which are the same. Leave one of them out."
+        )
+    parsed[meant] = element
+
+
+_FORMS: Mapping[Kind, Callable[[Limit, str, object], Any]] = {
+    "number": _a_number,
+    "flag": _a_flag,
+    "word": _a_word,
+    "names": _a_list,
+}
 
 
 def is_text(value: object) -> bool:

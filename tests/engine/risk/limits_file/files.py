@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from engine.risk.levels import STRATEGY, LimitsFile
 from engine.risk.limits_file.parsing import parse_limits_file
-from engine.risk.rule import ALL_SCOPES, EVERYWHERE_ONLY, Limit
-from engine.settings.values import Choice, ListOf, as_count, as_flag, as_names, as_quantity, as_symbols
+from engine.risk.rule import EVERYWHERE_ONLY, Limit
+from engine.settings.values import as_count, as_flag, as_names, as_quantity, as_symbols, one_of, some_of
 
+
+def _flag(key: str, **of: Any) -> Limit:
+    return Limit(key=key, unit="", kind="flag", parse=as_flag, meaning=f"a flag, {key}", **of)
+
+
+def _names(key: str, parse: Callable[[str, Any], frozenset[str]], **of: Any) -> Limit:
+    return Limit(key=key, unit="", kind="names", parse=parse, meaning=f"a list, {key}", **of)
+
+
+def _word(key: str, *words: str, **of: Any) -> Limit:
+    meaning = f"a word, {key}"
+    return Limit(
+        key=key,
+        unit="",
+        kind="word",
+        parse=one_of(*words),
+        meaning=meaning,
+        off=words[0],
+        scopes=(STRATEGY,),
+        **of,
+    )
+
+
+NONE: frozenset[str] = frozenset()
+STRATEGIES = (STRATEGY,)
 KNOWN = {
     limit.key: limit
     for limit in (
@@ -14,44 +42,18 @@ KNOWN = {
         Limit(key="max_daily_trades", unit="trades", parse=as_count, meaning="trades", default=50),
         Limit(key="max_order_notional_usd", unit="USD", parse=as_quantity, meaning="worth of an order"),
         Limit(key="max_gross_exposure_usd", unit="USD", parse=as_quantity, meaning="exposure"),
-        Limit(key="buying_power_buffer_pct", unit="%", parse=as_quantity, meaning="buffer", tighter="more"),
-        Limit(key="allow_short", unit="", parse=as_flag, meaning="short sales", tighter="less"),
-        Limit(key="reduce_only", unit="", parse=as_flag, meaning="reducing orders only"),
-        Limit(key="allowed_symbols", unit="", parse=as_symbols, meaning="no others"),
-        Limit(key="restricted_symbols", unit="", parse=as_symbols, meaning="not these", tighter="more"),
-        Limit(
-            key="require_authorised_strategies",
-            unit="",
-            parse=as_flag,
-            meaning="sections needed",
-            scopes=EVERYWHERE_ONLY,
-        ),
-        Limit(key="accounts", unit="", parse=as_names, meaning="its accounts", scopes=(STRATEGY,)),
-        Limit(
-            key="sides",
-            unit="",
-            parse=ListOf(Choice(("buy", "sell"))),
-            meaning="its sides",
-            scopes=(STRATEGY,),
-        ),
-        Limit(
-            key="on_refusal",
-            unit="",
-            parse=Choice(("row", "strategy", "file")),
-            meaning="what a refusal refuses",
-            scopes=(STRATEGY,),
-        ),
-        Limit(
-            key="share",
-            unit="",
-            parse=Choice(("first_come", "pro_rata")),
-            meaning="headroom",
-            scopes=(STRATEGY,),
-            tighter="neither",
-        ),
+        Limit(key="buying_power_buffer_pct", unit="%", parse=as_quantity, meaning="buffer", looser="lower"),
+        _flag("allow_short", off=True),
+        _flag("reduce_only", off=False),
+        _flag("require_authorised_strategies", off=False, scopes=EVERYWHERE_ONLY),
+        _names("allowed_symbols", as_symbols, off=None, looser="more"),
+        _names("restricted_symbols", as_symbols, off=NONE, looser="fewer"),
+        _names("accounts", as_names, off=None, looser="more", scopes=STRATEGIES),
+        _names("sides", some_of("buy", "sell"), off=None, looser="more", scopes=STRATEGIES),
+        _word("on_refusal", "row", "strategy", "file"),
+        _word("share", "first_come", "pro_rata", looser=""),
     )
 }
-EVERY_SCOPE_BUT_ALL = tuple(kind for kind in ALL_SCOPES if kind not in EVERYWHERE_ONLY)
 RULES = {
     "kill_switch_enabled": (),
     "max_position_size_exceeded": ("max_position_qty",),
