@@ -12,7 +12,8 @@ from engine.errors import ConfigurationError, EngineError, RunInProgress
 from engine.log import EventLog
 from engine.model.breaks import breaks_table
 from engine.model.calendar import check_calendar, trading_date
-from engine.reconciliation.sync import Session, Synced, sync_all
+from engine.reconciliation.session import Session
+from engine.reconciliation.sync import Synced, sync_all
 from engine.record.open_orders import left_open
 from engine.routing.booking import what_is_unkept
 from engine.run.manifest import EXIT_UNRESOLVED

@@ -12,19 +12,17 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
-
 from engine.accounts.connection import SEND_S, Connection
 from engine.accounts.other_folders import SharedOrders
 from engine.brokers.trading import Activities
-from engine.context import RunContext
 from engine.errors import DataUnavailable
-from engine.model.breaks import Accepted, Break, BrokerBook, OwnBook, OwnOrder, counted, units_of
+from engine.model.breaks import Break, BrokerBook, OwnBook, OwnOrder, counted
 from engine.model.orders import BrokerFill, BrokerOrder, BrokerPosition
-from engine.model.quantity import UNITS
+from engine.reconciliation.accepted import Acceptances
 from engine.reconciliation.breaks_found import reconcile
+from engine.reconciliation.comparable import why_not_comparable
 from engine.reconciliation.finished_orders import RecentOrders, recent_orders
-from engine.reconciliation.open_order_recovery import OpenOrderRecovery, active
+from engine.reconciliation.open_order_recovery import Recovered
 from engine.reconciliation.opening_balance import (
     OPENING,
     Booking,
@@ -33,11 +31,12 @@ from engine.reconciliation.opening_balance import (
     opening_documents,
     units_by_symbol,
 )
+from engine.reconciliation.own_orders import as_accepted, own_order
+from engine.reconciliation.session import Session
+from engine.reconciliation.stores import SyncStores
 from engine.reconciliation.unbooked import Unbooked, unbooked_among
-from engine.record.journal import Journal
+from engine.reconciliation.working_orders import active
 from engine.record.kept_adjustments import keep_adjustments
-from engine.record.open_orders import OpenOrder
-from engine.record.run_folder import BATCH, RESULTS, START, RunFolder
 from engine.safety.recorded_ledger import recorded_order_ids
 from engine.stores.protocols import SyncMark
 
@@ -48,7 +47,6 @@ _LOOKED_ON = "finished_orders_on"
 """Field in the note of a clean comparison: the session in which terminal orders were compared."""
 _RECORD_LOOKED_BACK = timedelta(days=14)
 _FOREIGN = frozenset({"manual_trade", "unbooked_order", "unknown_order"})
-_NOT_YET = "is not finished, and what it sent is not in the ledger yet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +77,7 @@ class _Found:
     """The broker's side in a sync, and the orders that earlier runs left; ``recent``: None if not read."""
 
     snapshot: BrokerSnapshot
-    left: OpenOrderRecovery
+    left: Recovered
     news: Activities
     recent: RecentOrders | None = None
     unbooked: Unbooked = field(default_factory=lambda: Unbooked({}))
@@ -95,27 +93,31 @@ class _Found:
 class Books:
     """Our own book of an account before a sync wrote anything."""
 
-    context: RunContext
+    stores: SyncStores
     connection: Connection
-    trading_date: date
+    session: Session
+    accepted: Acceptances
     mark: SyncMark | None
     positions: Mapping[str, int]
     clean_since: Mapping[str, Any] | None = None
     why_not: str = ""
 
     @classmethod
-    def before(cls, context: RunContext, connection: Connection, trading_date: date) -> Books:
+    def before(
+        cls, stores: SyncStores, connection: Connection, session: Session, accepted: Acceptances
+    ) -> Books:
         """Read the ledger's positions and the mark of the last sync. Raises ``DataUnavailable``."""
-        if not connection.account:
+        account, today = connection.account, session.trading_date
+        if not account:
             why_not = "the settings do not name the account"
-            return cls(context, connection, trading_date, None, {}, why_not=why_not)
-        mark = context.positions.sync_mark(connection.account)
-        why_not = _why_not(context, connection)
-        positions = {} if why_not else context.ledger.net_positions(connection.account, today=trading_date)
-        clean_since = connection.notes.agent_document(f"reconciled-{connection.key}")
-        return cls(context, connection, trading_date, mark, positions, clean_since, why_not)
+            return cls(stores, connection, session, accepted, None, {}, why_not=why_not)
+        mark = stores.positions.sync_mark(account)
+        why_not = why_not_comparable(stores.objects, connection)
+        positions = {} if why_not else stores.ledger.net_positions(account, today=today)
+        clean_since = connection.notes.agent_document(_note_of(connection))
+        return cls(stores, connection, session, accepted, mark, positions, clean_since, why_not)
 
-    def compared(self, snapshot: BrokerSnapshot, left: OpenOrderRecovery, *, at: datetime) -> Compared:
+    def compared(self, snapshot: BrokerSnapshot, left: Recovered, *, at: datetime) -> Compared:
         """Compare the broker's book with the ledger; ``left`` has recovered the orders of earlier runs."""
         if self.why_not:
             return self._not_compared(at)
@@ -148,9 +150,9 @@ class Books:
 
         The documents that a checkpoint sums are counted for it. Raises ``DataUnavailable``.
         """
-        account, ledger = self.connection.account, self.context.ledger
-        summed = ledger.net_positions(account, today=self.trading_date)
-        if ledger.net_positions(account, today=self.trading_date, counting=True) != summed:
+        account, ledger = self.connection.account, self.stores.ledger
+        summed = ledger.net_positions(account, today=self.session.trading_date)
+        if ledger.net_positions(account, today=self.session.trading_date, counting=True) != summed:
             raise DataUnavailable(
                 f"{ledger.place}: another program has written or deleted ledger documents of account "
                 f"{account} in old sessions. They are summed up anew now, and nothing was compared: "
@@ -162,7 +164,7 @@ class Books:
         if not trades:
             self._note_clean(snapshot)
             return Compared([], self._mark(at, 0))
-        self.context.log.event(
+        self.stores.log.event(
             "unbooked_trades",
             f"account {self.connection.account} is new to this ledger, and {trades} of its orders of this "
             f"session have client ids that may be ours: they count for its daily limit",
@@ -174,21 +176,21 @@ class Books:
     def _strangers(self, found: _Found) -> frozenset[str]:
         """Return the filled orders that are neither in the ledger nor among those of earlier runs."""
         filled = {fill.broker_order_id for fill in found.news.fills} - found.looked_after
-        known = self.context.ledger.ledger_documents(filled) if filled else {}
+        known = self.stores.ledger.ledger_documents(filled) if filled else {}
         return frozenset(filled - known.keys())
 
     def _trades(self, found: _Found) -> int:
         """Count this session's trades of orders that may be ours and are neither booked nor accepted."""
         if not found.unbooked.heads:
             return 0
-        accepted = found.left.accepted.activities
+        accepted = self.accepted.known.activities
         accepted_ids = {fill.broker_order_id for fill in found.news.fills if fill.fill_id in accepted}
         groups = {one: head for one, head in found.unbooked.heads.items() if one not in accepted_ids}
         heads = {head.broker_order_id for head in groups.values()}
-        booked = self.context.ledger.ledger_documents(heads).keys()  # another order of the group may be
+        booked = self.stores.ledger.ledger_documents(heads).keys()  # another order of the group may be
         at_work = {head.broker_order_id for head in found.snapshot.open_orders if active(head)}
         return Unbooked(groups).trades_of(
-            self.trading_date, found.news.fills, found.left.calendar, besides=at_work | booked
+            self.session.trading_date, found.news.fills, self.session.calendar, besides=at_work | booked
         )
 
     def _reconciled(self, found: _Found, *, at: datetime) -> Compared:
@@ -211,7 +213,7 @@ class Books:
             positions=self.positions,
             late=left.late,
             orders=[
-                *(_own_order(one, order, left) for one, order in left.seen.items()),
+                *(own_order(one, order, left) for one, order in left.seen.items()),
                 *(own for own, _ in changed),
                 *self._elsewhere(),
             ],
@@ -222,9 +224,9 @@ class Books:
             open_ones = {head.broker_order_id: head for head in snapshot.open_orders}
             ours = replace(
                 ours,
-                orders=[_as_accepted(one, left.accepted) for one in ours.orders],
+                orders=[as_accepted(one, self.accepted.known) for one in ours.orders],
                 known_orders=ours.known_orders | self._ours_of(snapshot.open_orders),
-                accepted=left.accepted,
+                accepted=self.accepted.known,
                 recorded=self._recorded(breaks),
                 unbooked=unbooked_among(open_ones, snapshot.open_orders).client_ids
                 | found.unbooked.client_ids,
@@ -235,21 +237,21 @@ class Books:
 
     def _is_opened(self, snapshot: BrokerSnapshot, at: datetime) -> bool:
         """Book the opening balance if the ledger has no document of the account; return whether so."""
-        if self.positions or self.context.ledger.has_documents(self.connection.account):
+        if self.positions or self.stores.ledger.has_documents(self.connection.account):
             return False
         documents = opening_documents(
             snapshot.positions,
-            Booking(self.connection.account, at, self.trading_date),
+            Booking(self.connection.account, at, self.session.trading_date),
             account_key=self.connection.key,
             asked_at=snapshot.asked_at,
         )
         if documents:
             self.connection.lease.hold_for(SEND_S)  # or another job may have opened it, and traded, meanwhile
-            keep_adjustments(self.context.objects, documents)
-            self.context.ledger.write_ledger(documents)
+            keep_adjustments(self.stores.objects, documents)
+            self.stores.ledger.write_ledger(documents)
             held = ", ".join(f"{position.qty:g} {position.symbol}" for position in snapshot.positions[:5])
             more = ", …" if len(documents) > 5 else ""
-            self.context.log.event(
+            self.stores.log.event(
                 OPENING,
                 f"account {self.connection.account} is new here and already holds {held}{more}: booked "
                 f"as its opening balance",
@@ -260,19 +262,19 @@ class Books:
 
     def _with_opening_corrected(self, breaks: Sequence[Break], at: datetime) -> Books:
         """Return the book once its opening balance has no more what documents have that were booked later."""
-        account, ledger = self.connection.account, self.context.ledger
+        account, ledger = self.connection.account, self.stores.ledger
         if not may_have_twice(breaks) or not ledger.adjustments(account, since=date.min):
             return self
         documents = corrections(
             ledger.account_documents(account, since=date.min),
             breaks,
-            Booking(account, at, self.trading_date),
+            Booking(account, at, self.session.trading_date),
         )
         if not documents:
             return self
         self.connection.lease.hold_for(SEND_S)
         ledger.write_ledger(documents)
-        self.context.log.event(
+        self.stores.log.event(
             OPENING,
             f"the opening balance of account {account} had already what was booked after it, in "
             f"{counted(len(documents), 'document')}: it is corrected by that",
@@ -291,8 +293,8 @@ class Books:
         clean_on = None if self.mark is None else self.mark.reconciled_on
         return SyncMark(
             synced_at=at,
-            trading_date=self.trading_date,
-            reconciled_on=self.trading_date if is_clean and not open_breaks else clean_on,
+            trading_date=self.session.trading_date,
+            reconciled_on=self.session.trading_date if is_clean and not open_breaks else clean_on,
             open_breaks=open_breaks,
         )
 
@@ -308,13 +310,13 @@ class Books:
     @property
     def _has_looked_at_finished(self) -> bool:
         """Whether a clean comparison of this session has compared the terminal orders."""
-        return (self.clean_since or {}).get(_LOOKED_ON) == self.trading_date.isoformat()
+        return (self.clean_since or {}).get(_LOOKED_ON) == self.session.trading_date.isoformat()
 
     def _recent(self, found: _Found, strangers: frozenset[str]) -> RecentOrders:
         """Return the orders of the last sessions, and the terminal ones that the broker changed."""
         elsewhere = {own.client_intent_id for own in self._elsewhere()}
         return recent_orders(
-            self.context,
+            self.stores.ledger,
             self.connection,
             since=found.snapshot.asked_at - _LOOKED_BACK,
             named=(found.news.corrected | strangers) - found.looked_after,
@@ -326,7 +328,7 @@ class Books:
         for one in news.corporate_actions:
             if not one.is_known:
                 of_symbol = f" of {one.symbol}" if one.symbol else ""
-                self.context.log.event(
+                self.stores.log.event(
                     "activity_unknown",
                     f"account {self.connection.account}: the broker lists an activity {one.kind}{of_symbol} "
                     f"({one.activity_id}), a type that is not known here. If it changed a position, the "
@@ -339,26 +341,20 @@ class Books:
     def _note_clean(self, snapshot: BrokerSnapshot) -> None:
         """Keep the time, by the broker's clock, up to which both books agree."""
         self.connection.notes.replace_agent_document(
-            self._note,
-            {"broker_time": snapshot.asked_at.isoformat(), _LOOKED_ON: self.trading_date.isoformat()},
+            _note_of(self.connection),
+            {"broker_time": snapshot.asked_at.isoformat(), _LOOKED_ON: self.session.trading_date.isoformat()},
             replacing=self.clean_since,
         )
 
-    @property
-    def _note(self) -> str:
-        return f"reconciled-{self.connection.key}"
-
-    def _known(self, fills: Sequence[BrokerFill], left: OpenOrderRecovery) -> frozenset[str]:
+    def _known(self, fills: Sequence[BrokerFill], left: Recovered) -> frozenset[str]:
         """Return the filled orders that the ledger has as ours."""
         seen = {order.broker_order_id for order in left.seen.values() if order is not None}
-        return frozenset(
-            self.context.ledger.ledger_documents({fill.broker_order_id for fill in fills} - seen)
-        )
+        return frozenset(self.stores.ledger.ledger_documents({fill.broker_order_id for fill in fills} - seen))
 
     def _ours_of(self, open_orders: Sequence[BrokerOrder]) -> set[str]:
         """Return the open orders and legs that the ledger has as this account's."""
         ids = {order.broker_order_id for head in open_orders for order in (head, *head.legs)}
-        documents = self.context.ledger.ledger_documents(ids)
+        documents = self.stores.ledger.ledger_documents(ids)
         account = self.connection.account
         return {id_ for id_, one in documents.items() if one.get("broker_account_id") == account}
 
@@ -367,67 +363,18 @@ class Books:
         foreign = {found.broker_order_id for found in breaks if found.kind in _FOREIGN}
         if not foreign:
             return frozenset()
-        since = self.trading_date - _RECORD_LOOKED_BACK
-        recorded = recorded_order_ids(self.context.objects, newest=self.trading_date, since=since)
+        since = self.session.trading_date - _RECORD_LOOKED_BACK
+        recorded = recorded_order_ids(self.stores.objects, newest=self.session.trading_date, since=since)
         return frozenset(foreign & recorded)
 
     def _elsewhere(self) -> list[OwnOrder]:
         """Return the orders that runs of other data folders left open: they are ours, too."""
-        ids = SharedOrders(self.connection).resting_elsewhere(self.context.objects)
+        ids = SharedOrders(self.connection).resting_elsewhere(self.stores.objects)
         return [
             OwnOrder(client_intent_id=one, broker_order_id="", symbol="", side="", qty=None) for one in ids
         ]
 
 
-def _why_not(context: RunContext, connection: Connection) -> str:
-    """Return which run sent orders of the account that are not in the ledger yet, and what to do; else ""."""
-    for run in context.runs.unfinished():
-        if RESULTS not in run.names() and connection.account in _accounts_attempted(run):
-            return f"run {run.run_id} {_NOT_YET}. The next live run finishes it, once the account answers"
-    for entry in SharedOrders(connection).sending(context.objects):
-        if not entry.is_own:
-            return (
-                f"{entry.run_key} of another data folder, {entry.folder}, {_NOT_YET}. Start a live run "
-                f"there, or, where that folder is lost: execution-engine stores forget-folder "
-                f"{entry.folder} --by NAME --why TEXT"
-            )
-        if START not in context.runs.at(entry.run_key).names():
-            return (
-                f"{entry.run_key} {_NOT_YET}, and its folder is gone. Put it back from where it was moved, "
-                f"and start a live run; or, where it is lost: execution-engine stores forget-folder "
-                f"{entry.folder} --by NAME --why TEXT"
-            )
-    return ""
-
-
-def _accounts_attempted(run: RunFolder) -> set[str]:
-    """Return the accounts for which a run may have sent orders."""
-    rows = sorted(Journal(run).attempted())
-    if not rows:
-        return set()
-    accounts = run.table(BATCH, ["broker_account_id"])["broker_account_id"].cast(pa.string())
-    return set(accounts.take(pa.array(rows)).to_pylist())
-
-
-def _as_accepted(order: OwnOrder, accepted: Accepted) -> OwnOrder:
-    """Return our order with the filled quantity that was last accepted; its price is then unknown."""
-    filled = accepted.filled.get(order.broker_order_id or order.client_intent_id)
-    if filled is None or filled == units_of(order.filled_qty):
-        return order
-    return replace(order, filled_qty=filled / UNITS, filled_avg_price=None)
-
-
-def _own_order(one: OpenOrder, order: BrokerOrder | None, left: OpenOrderRecovery) -> OwnOrder:
-    """Return our record of an order that an earlier run left."""
-    filled = left.document(order) if order else {}
-    return OwnOrder(
-        client_intent_id=str(one.intent.client_intent_id),
-        broker_order_id=order.broker_order_id if order else one.broker_order_id or "",
-        symbol=one.intent.symbol,
-        side=one.intent.side,
-        qty=one.intent.qty,
-        filled_qty=float(filled.get("filled_qty", 0.0)),
-        filled_avg_price=filled.get("filled_avg_price"),
-        is_open=one in left.missing or (order is not None and not order.is_final),
-        looked_up="a request for its id finds no order" if one in left.missing else "",
-    )
+def _note_of(connection: Connection) -> str:
+    """Return the name of the note of an account's last clean comparison."""
+    return f"reconciled-{connection.key}"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
 
-from engine.context import RunContext
 from engine.errors import AlreadyWritten
+from engine.log import EventLog
 from engine.model.breaks import Break, breaks_in, breaks_table
 from engine.reconciliation.adjustments import proposal
 from engine.record.formats import read_table, table_bytes
@@ -20,17 +20,19 @@ RECONCILIATION, PROPOSAL = "reconciliation.parquet", "proposal.csv"
 _PLACE = "syncs/"
 
 
-def keep_breaks(context: RunContext, trading_date: date, breaks: Sequence[Break]) -> None:
+def keep_breaks(
+    breaks: Sequence[Break], objects: Objects, log: EventLog, *, trading_date: date, at: datetime
+) -> None:
     """Keep the breaks that a sync found in all accounts, and log them."""
     if not breaks:
         return
-    key = f"{_PLACE}{trading_date.isoformat()}/{context.clock():%Y%m%dT%H%M%SZ}/"
+    key = f"{_PLACE}{trading_date.isoformat()}/{at:%Y%m%dT%H%M%SZ}/"
     with suppress(AlreadyWritten):  # by another sync in the same second, which found the same
         if any(not found.is_repaired for found in breaks):
-            context.objects.put(key + PROPOSAL, proposal(breaks).encode())
-        context.objects.put(key + RECONCILIATION, table_bytes(breaks_table(breaks)))
+            objects.put(key + PROPOSAL, proposal(breaks).encode())
+        objects.put(key + RECONCILIATION, table_bytes(breaks_table(breaks)))
     for found in breaks:
-        context.log.event(
+        log.event(
             "late_fill" if found.is_repaired else "reconciliation_break",
             f"{found.said} {found.remedy}",
             severity="INFO" if found.is_repaired else "ERROR",

@@ -13,11 +13,11 @@ from http import HTTPStatus
 from typing import Any
 
 from engine.accounts.connection import Connection
-from engine.context import RunContext
 from engine.errors import BrokerRejected
 from engine.model.breaks import OwnOrder, units_of
 from engine.model.orders import BrokerOrder
 from engine.reconciliation.breaks_found import PRICE_TOLERANCE
+from engine.stores.protocols import LedgerStore
 
 Changed = list[tuple[OwnOrder, BrokerOrder]]
 
@@ -31,7 +31,7 @@ class RecentOrders:
 
 
 def recent_orders(
-    context: RunContext,
+    ledger: LedgerStore,
     connection: Connection,
     *,
     since: datetime,
@@ -47,18 +47,18 @@ def recent_orders(
     listed = {order.broker_order_id: order for head in heads for order in (head, *head.legs)}
     older = [order for id_ in named if id_ not in listed and (order := _order(connection, id_))]
     listed |= {order.broker_order_id: order for order in older}
-    return RecentOrders([*heads, *older], _changed(listed, context, connection, besides))
+    return RecentOrders([*heads, *older], _changed(listed, ledger, connection, besides))
 
 
 def _changed(
-    listed: Mapping[str, BrokerOrder], context: RunContext, connection: Connection, besides: Collection[str]
+    listed: Mapping[str, BrokerOrder], ledger: LedgerStore, connection: Connection, besides: Collection[str]
 ) -> Changed:
     terminal = {
         id_: order
         for id_, order in listed.items()
         if order.is_final and id_ not in besides and order.client_order_id not in besides
     }
-    documents = context.ledger.ledger_documents(terminal) if terminal else {}
+    documents = ledger.ledger_documents(terminal) if terminal else {}
     return [
         (_own_order(document), terminal[id_])
         for id_, document in documents.items()

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 
 import pandas as pd
 
@@ -22,21 +22,17 @@ from engine.model.breaks import Break, units_of
 from engine.model.orders import BrokerOrder, BrokerPosition
 from engine.model.quantity import UNITS
 from engine.model.symbols import canonical_symbol
+from engine.reconciliation.accepted import Acceptances
 from engine.reconciliation.account_books import Books, BrokerSnapshot
 from engine.reconciliation.break_files import keep_breaks, latest_breaks
-from engine.reconciliation.open_order_recovery import OpenOrderRecovery, active, working
+from engine.reconciliation.open_order_recovery import OpenOrderRecovery
+from engine.reconciliation.session import Session
+from engine.reconciliation.stores import SyncStores
+from engine.reconciliation.working_orders import active, working
 from engine.record.open_orders import left_open
 from engine.safety.lease_holding import hold_until_done
 
 _WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
-
-
-@dataclass(frozen=True)
-class Session:
-    """The current session and the calendar that defines it."""
-
-    trading_date: date
-    calendar: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +72,18 @@ def sync_all(
     An account whose broker asks for a wait waits as long as a single request does. The leases of all accounts
     are held meanwhile.
     """
-    _log_orders_left_elsewhere(context, connections)
+    stores = SyncStores(
+        objects=context.objects,
+        ledger=context.ledger,
+        positions=context.positions,
+        log=context.log,
+        clock=context.clock,
+    )
+    _log_orders_left_elsewhere(stores, connections)
 
     def one(connection: Connection) -> Synced | EngineError:
         try:
-            return sync(context, replace(connection, broker=connection.broker.waiting_together()), session)
+            return sync(stores, replace(connection, broker=connection.broker.waiting_together()), session)
         except RunStopped:
             raise
         except EngineError as error:
@@ -95,31 +98,40 @@ def sync_all(
         )
     answers = [done.result() for done in working]
     breaks = [found for answer in answers if isinstance(answer, Synced) for found in answer.breaks]
-    keep_breaks(context, session.trading_date, breaks)
+    keep_breaks(breaks, stores.objects, stores.log, trading_date=session.trading_date, at=stores.clock())
     return {
         connection.account: answer for connection, answer in zip(connections.at_work, answers, strict=True)
     }
 
 
-def sync(context: RunContext, connection: Connection, session: Session) -> Synced:
+def sync(stores: SyncStores, connection: Connection, session: Session) -> Synced:
     """Bring positions and late fills from the broker into the stores, and compare them with the ledger.
 
     Raises ``EngineError`` where any step fails: the account is then unknown.
     """
-    account, synced_at = connection.account, context.clock()
+    account, synced_at = connection.account, stores.clock()
     broker_time = connection.broker.get_clock().timestamp
-    left = OpenOrderRecovery(context, connection, session.calendar, session.trading_date)
-    left.look_up_unknown()
-    books = Books.before(context, connection, session.trading_date)
+    accepted = Acceptances(stores.ledger, account, session.trading_date)
+    recovery = OpenOrderRecovery(
+        connection=connection,
+        session=session,
+        objects=stores.objects,
+        ledger=stores.ledger,
+        accepted=accepted,
+        log=stores.log,
+        clock=stores.clock,
+    )
+    left = recovery.left()
+    books = Books.before(stores, connection, session, accepted)
     open_orders = connection.broker.open_orders()
     positions = one_per_instrument(connection.broker.positions())
-    unlisted = left.recover(open_orders)
+    recovered = recovery.recover(left, open_orders)
     snapshot = BrokerSnapshot(open_orders=open_orders, positions=positions, asked_at=broker_time)
-    compared = books.compared(snapshot, left, at=synced_at)
+    compared = books.compared(snapshot, recovered, at=synced_at)
     connection.lease.hold_for(SEND_S)  # another job's book may be newer by now
     if account:
-        context.positions.keep_book(account, _book(positions), mark=compared.mark)
-    context.log.event(
+        stores.positions.keep_book(account, _book(positions), mark=compared.mark)
+    stores.log.event(
         "synced",
         f"{len(positions)} positions and {len(open_orders)} open orders of {connection.shown_as} read from "
         f"the broker",
@@ -127,23 +139,23 @@ def sync(context: RunContext, connection: Connection, session: Session) -> Synce
     )
     breaks = compared.breaks
     if compared.why_not:
-        context.log.event(
+        stores.log.event(
             "not_compared",
             f"broker and ledger of {connection.shown_as} were not compared: {compared.why_not}",
             severity="ERROR",
             account=account,
         )
-        breaks = latest_breaks(context.objects, account) if compared.mark.open_breaks else []
-    rows = [*(working(account, open_orders) if account else []), *unlisted]
+        breaks = latest_breaks(stores.objects, account) if compared.mark.open_breaks else []
+    rows = [*(working(account, open_orders) if account else []), *recovered.working]
     return Synced(
         account=account,
         positions=len(positions),
         working_orders=pd.DataFrame(rows, columns=list(_WORKING)),
-        counted_there=_counted_there(context, connection, session, open_orders),
+        counted_there=_counted_there(stores, connection, session, open_orders),
         broker_time=broker_time,
         breaks=breaks,
         not_compared=compared.why_not,
-        unkept=tuple(left.unkept),
+        unkept=tuple(recovered.unkept),
         unbooked_trades=compared.unbooked_trades,
     )
 
@@ -183,12 +195,12 @@ def _book(positions: Iterable[BrokerPosition]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:], "float64"))
 
 
-def _log_orders_left_elsewhere(context: RunContext, connections: Connections) -> None:
+def _log_orders_left_elsewhere(stores: SyncStores, connections: Connections) -> None:
     """Log the open orders of accounts that are no longer in the settings: this folder doesn't poll them."""
     here = {connection.key for connection in connections.at_work}
-    for left in left_open(context.objects, not_of=here):
+    for left in left_open(stores.objects, not_of=here):
         if left.account_key not in here and left.account not in connections.down:
-            context.log.event(
+            stores.log.event(
                 "orders_left_elsewhere",
                 f"{len(left.orders)} orders of run {left.run_id} were left open for account {left.account} "
                 f"at {left.host}, which is not in the settings: they are not polled here. Add the account to "
@@ -200,12 +212,12 @@ def _log_orders_left_elsewhere(context: RunContext, connections: Connections) ->
 
 
 def _counted_there(
-    context: RunContext, connection: Connection, session: Session, open_orders: Iterable[BrokerOrder]
+    stores: SyncStores, connection: Connection, session: Session, open_orders: Iterable[BrokerOrder]
 ) -> int:
     """Count the account's trades of this session in the ledger whose order, or group, is still working."""
     at_work = [entry for entry in open_orders if active(entry)]
     filled = [order for entry in at_work for order in (entry, *entry.legs) if order.filled_qty > 0]
-    documents = context.ledger.ledger_documents({order.broker_order_id for order in filled}) if filled else {}
+    documents = stores.ledger.ledger_documents({order.broker_order_id for order in filled}) if filled else {}
     today = session.trading_date.isoformat()
     return sum(
         document.get("broker_account_id") == connection.account

@@ -20,13 +20,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from engine.context import RunContext
 from engine.errors import AlreadyWritten, DocumentRefused, EngineError
 from engine.ledger.documents import NO_SESSION, bookable, essential
+from engine.log import EventLog
 from engine.model.calendar import FIRST_DAY, LAST_DAY
 from engine.model.keeping import in_short
 from engine.record.formats import json_bytes, read_json
 from engine.record.objects import Objects
+from engine.stores.protocols import LedgerStore
 
 _PLACE = "unkept/"
 _HASH_LETTERS = 16
@@ -43,24 +44,79 @@ class Booked:
     missing: set[str] = field(default_factory=set)
 
 
-def book(context: RunContext, documents: list[dict[str, Any]], *, trading_date: date, run_id: str) -> Booked:
-    """Merge the documents of a run's orders into the ledger, without what it permanently refuses.
+@dataclass(frozen=True)
+class FillBooking:
+    """Books fills in ``ledger``; what it permanently refuses is stored in ``objects``, beside the runs."""
 
-    Raises ``EngineError`` where the ledger is down.
-    """
-    if not documents:
-        return Booked()
-    place = f"{_PLACE}{trading_date.isoformat()}/{run_id}/"
-    try:
-        changed = _written(context, documents)
-    except DocumentRefused:
-        booked = _one_by_one(context, documents, place)
-    else:
-        context.log.event("ledger_written", f"{changed} of {len(documents)} trades changed in the ledger")
+    ledger: LedgerStore
+    objects: Objects
+    log: EventLog
+
+    def book(self, documents: list[dict[str, Any]], *, trading_date: date, run_id: str) -> Booked:
+        """Merge the documents of a run's orders into the ledger, without what it permanently refuses.
+
+        Raises ``EngineError`` where the ledger is down.
+        """
+        if not documents:
+            return Booked()
+        place = f"{_PLACE}{trading_date.isoformat()}/{run_id}/"
+        try:
+            changed = self._written(documents)
+        except DocumentRefused:
+            booked = self._one_by_one(documents, place)
+        else:
+            self.log.event("ledger_written", f"{changed} of {len(documents)} trades changed in the ledger")
+            booked = Booked()
+        odd = [document for document in documents if document.get(NO_SESSION)]
+        booked.unkept.extend(self._kept_beside(_times_record(document), place) for document in odd)
+        return booked
+
+    def _one_by_one(self, documents: Iterable[Mapping[str, Any]], place: str) -> Booked:
         booked = Booked()
-    odd = [document for document in documents if document.get(NO_SESSION)]
-    booked.unkept.extend(_kept_beside(context, _times_record(document), place) for document in odd)
-    return booked
+        for document in documents:
+            form, why = self._accepted(document)
+            if form is document:
+                continue
+            booked.unkept.append(self._kept_beside(_record(document, form, why), place))
+            if form is None:
+                booked.missing.add(str(document.get("broker_order_id")))
+        return booked
+
+    def _kept_beside(self, record: dict[str, Any], place: str) -> str:
+        """Store what the ledger lacks of an order, and return the file."""
+        key = f"{place}{_hash(record)}.json"
+        with suppress(AlreadyWritten):
+            self.objects.put(key, json_bytes(record))
+        self.log.event(
+            "ledger_kept_in_part",
+            f"{record['message']} What is missing is in {key}.",
+            severity="ERROR" if record["is_counted"] else "CRITICAL",
+            intent_id=str(record["document"].get("client_intent_id", "")),
+            broker_order_id=str(record["document"].get("broker_order_id", "")),
+        )
+        return key
+
+    def _accepted(self, document: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
+        """Write the fullest form of a document that the ledger accepts; return it and the latest refusal."""
+        why = ""
+        part = bookable(document)[0]
+        for form in (document, part, essential(part)):
+            try:
+                self._written([form])
+            except DocumentRefused as error:
+                why = str(error)
+            else:
+                return form, why
+        return None, why
+
+    def _written(self, documents: Iterable[Mapping[str, Any]]) -> int:
+        try:
+            return self.ledger.write_ledger(documents)
+        except DocumentRefused:
+            raise
+        except EngineError as error:
+            self.log.event("ledger_write_failed", str(error), severity="ERROR")
+            raise
 
 
 def unkept(objects: Objects, *, trading_date: date, run_id: str) -> list[str]:
@@ -72,57 +128,6 @@ def what_is_unkept(objects: Objects, keys: Iterable[str]) -> list[str]:
     """Return a sentence for each file: what the ledger lacks, and where it is."""
     records = ((key, read_json(key, objects.read(key))) for key in keys)
     return [f"{record['message']} What is missing is in {key}." for key, record in records]
-
-
-def _one_by_one(context: RunContext, documents: Iterable[Mapping[str, Any]], place: str) -> Booked:
-    booked = Booked()
-    for document in documents:
-        form, why = _accepted(context, document)
-        if form is document:
-            continue
-        booked.unkept.append(_kept_beside(context, _record(document, form, why), place))
-        if form is None:
-            booked.missing.add(str(document.get("broker_order_id")))
-    return booked
-
-
-def _kept_beside(context: RunContext, record: dict[str, Any], place: str) -> str:
-    """Store what the ledger lacks of an order, and return the file."""
-    key = f"{place}{_hash(record)}.json"
-    with suppress(AlreadyWritten):
-        context.objects.put(key, json_bytes(record))
-    context.log.event(
-        "ledger_kept_in_part",
-        f"{record['message']} What is missing is in {key}.",
-        severity="ERROR" if record["is_counted"] else "CRITICAL",
-        intent_id=str(record["document"].get("client_intent_id", "")),
-        broker_order_id=str(record["document"].get("broker_order_id", "")),
-    )
-    return key
-
-
-def _accepted(context: RunContext, document: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
-    """Write the fullest form of a document that the ledger accepts; return it and the latest refusal."""
-    why = ""
-    part = bookable(document)[0]
-    for form in (document, part, essential(part)):
-        try:
-            _written(context, [form])
-        except DocumentRefused as error:
-            why = str(error)
-        else:
-            return form, why
-    return None, why
-
-
-def _written(context: RunContext, documents: Iterable[Mapping[str, Any]]) -> int:
-    try:
-        return context.ledger.write_ledger(documents)
-    except DocumentRefused:
-        raise
-    except EngineError as error:
-        context.log.event("ledger_write_failed", str(error), severity="ERROR")
-        raise
 
 
 def _record(document: Mapping[str, Any], form: Mapping[str, Any] | None, why: str) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from engine.brokers.interaction import Interaction
 from engine.context import RunContext
 from engine.errors import BrokerError, EngineError, LeaseLost, UsageError
 from engine.model.calendar import trading_date
-from engine.reconciliation.sync import Session, Synced, sync_all
+from engine.reconciliation.session import Session
+from engine.reconciliation.sync import Synced, sync_all
 
 _LAST = timedelta(seconds=60)
 

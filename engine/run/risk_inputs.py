@@ -120,7 +120,8 @@ def _synced(
     """Return the broker's books, or the error that replaced them, by account; empty in a dry run."""
     if context.connections is None:
         return {}
-    from engine.reconciliation.sync import Session, sync_all
+    from engine.reconciliation.session import Session
+    from engine.reconciliation.sync import sync_all
 
     session = Session(folder.trading_date, folder.start["settings"]["calendar"])
     if books is not None and books.are_of(session, context):

@@ -268,7 +268,7 @@ def trade(folder: RunFolder, context: RunContext) -> None:
     from engine.record import open_orders
     from engine.record.fills import fills_table, ledger_documents
     from engine.routing.accounts import trade_accounts
-    from engine.routing.booking import book
+    from engine.routing.booking import FillBooking
     from engine.routing.outcomes import live_results
 
     traded = trade_accounts(folder, context, _connections(context))
@@ -276,7 +276,8 @@ def trade(folder: RunFolder, context: RunContext) -> None:
     fills = fills_table(traded.orders, traded.fills, calendar=calendar, run_session=folder.trading_date)
     folder.write(FILLS, fills)
     documents = ledger_documents(traded.orders, traded.fills, calendar=calendar, now=context.clock())
-    booked = book(context, list(documents), trading_date=folder.trading_date, run_id=folder.run_id)
+    booking = FillBooking(context.ledger, context.objects, context.log)
+    booked = booking.book(list(documents), trading_date=folder.trading_date, run_id=folder.run_id)
     traded.leave_open(booked.missing)
     connections = _connections(context).by_account
     for place, rows in traded.open_rows.items():

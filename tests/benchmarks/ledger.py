@@ -27,7 +27,8 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.ledger.sums import Summand
-from engine.reconciliation.sync import Session, sync_all
+from engine.reconciliation.session import Session
+from engine.reconciliation.sync import sync_all
 from engine.stores.embedded.sums import EmbeddedSums
 from engine.stores.firestore.store import FirestoreStore
 from engine.stores.firestore.sums import FirestoreSums

@@ -19,7 +19,8 @@ from requests import PreparedRequest, Response
 from engine.brokers.access import Access
 from engine.errors import EngineError
 from engine.model.calendar import NEW_YORK, trading_date
-from engine.reconciliation.sync import Session, Synced, sync_all
+from engine.reconciliation.session import Session
+from engine.reconciliation.sync import Synced, sync_all
 from engine.record.run_folder import RESULTS, RunFolder
 from engine.settings.variables import RiskConfig
 from tests.desk import Row

@@ -57,14 +57,14 @@ SAMPLE = (
     ),
     Sampled(
         "engine/reconciliation/open_order_recovery.py",
-        "if left.trading_date >= self.trading_date or age < _LONGEST_LAG:",
+        "if left.trading_date >= self.session.trading_date or age < _LONGEST_LAG:",
         "if age < _LONGEST_LAG:",
         f"{_ONE}::not_forgotten_in",
     ),
     Sampled(
         "engine/reconciliation/open_order_recovery.py",
-        "if left.trading_date >= self.trading_date or age < _LONGEST_LAG:",
-        "if left.trading_date >= self.trading_date:",
+        "if left.trading_date >= self.session.trading_date or age < _LONGEST_LAG:",
+        "if left.trading_date >= self.session.trading_date:",
         f"{_ONE}::not_forgotten_in",
     ),
     Sampled(

@@ -11,7 +11,8 @@ import pytest
 
 from engine.accounts.other_folders import SharedOrders
 from engine.errors import EngineError, RecordError
-from engine.reconciliation.sync import Session, Synced, sync_all
+from engine.reconciliation.session import Session
+from engine.reconciliation.sync import Synced, sync_all
 from engine.record.folder_identity import folder_identity
 from engine.stores.embedded.store import EmbeddedStore
 from tests.desk import order

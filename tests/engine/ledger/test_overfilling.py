@@ -12,7 +12,7 @@ from requests import PreparedRequest, Response
 from engine.ledger.overfilling import Overfill, overfill_of
 from engine.model.breaks import units_of
 from engine.model.orders import BrokerFill, BrokerOrder
-from engine.reconciliation.open_order_recovery import working
+from engine.reconciliation.working_orders import working
 from tests.desk import NOON, Row, order, outcomes
 from tests.engine.reconciliation.test_account_books import accept_all, found, judged, synced
 from tests.engine.routing.trading import (

@@ -11,7 +11,8 @@ from requests import PreparedRequest, Response
 from engine.errors import EngineError
 from engine.reconciliation.adjustments import adjustments, read_proposal
 from engine.reconciliation.break_files import latest_proposal
-from engine.reconciliation.sync import Session, Synced, sync_all
+from engine.reconciliation.session import Session
+from engine.reconciliation.sync import Synced, sync_all
 from engine.record.run_folder import RunFolder
 from engine.settings.variables import RiskConfig
 from engine.stores.embedded.store import EmbeddedStore

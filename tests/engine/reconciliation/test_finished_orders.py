@@ -9,7 +9,8 @@ import pytest
 
 from engine.errors import EngineError
 from engine.model.calendar import trading_date
-from engine.reconciliation.sync import Session, Synced, sync_all
+from engine.reconciliation.session import Session
+from engine.reconciliation.sync import Synced, sync_all
 from tests.desk import Row, order, outcomes
 from tests.engine.accounts_desk import Lies
 from tests.engine.reconciliation.test_account_books import accept_all, judged
