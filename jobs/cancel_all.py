@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,16 +51,29 @@ class Outcome:
         self.unknown += other.unknown
 
     @property
+    def still_open(self) -> list[Withdrawal]:
+        """The orders that are not terminal."""
+        return [one for one in self.orders if not one.is_over]
+
+    @property
     def exit_code(self) -> int:
         """1 where an account could not be asked, 4 where something may still be open."""
         if self.failed:
             return 1
-        is_open = any(not one.is_over for one in self.orders)
-        return EXIT_OPEN if is_open or self.unsure or self.unknown else 0
+        return EXIT_OPEN if self.still_open or self.unsure or self.unknown else 0
 
 
-def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None, as_json: bool) -> int:
+def cancel_all(
+    *,
+    symbol: str | None,
+    strategy: str | None,
+    account: str | None,
+    as_json: bool,
+    beside: Mapping[str, Any] | None = None,
+) -> int:
     """Cancel the open orders that match; return the exit code: 4 where one is not terminal yet.
+
+    ``beside``: what the JSON object has besides.
 
     SIGTERM and the first Ctrl-C end the wait; what is known by then is printed. Raises the error of the only
     account; with several accounts, one that fails does not stop the others.
@@ -71,7 +84,7 @@ def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None,
     wanted = _Wanted(setup, symbol and canonical_symbol(symbol), strategy and strategy.strip(), stopping)
     outcome = _withdrawn_everywhere(wanted, accesses)
     if as_json:
-        print_json(_record(outcome))
+        print_json({**(beside or {}), **_record(outcome)})
     else:
         _print(outcome)
     return outcome.exit_code
@@ -203,8 +216,12 @@ def _print(outcome: Outcome) -> None:
     if rows:
         print_table("Withdrawn", ("intent", "order", "outcome"), rows)
         say()
-    still = [one for one in outcome.orders if not one.is_over]
+    still = outcome.still_open
     if still:
+        open_rows = [(one.before.client_order_id, _order(one.after), _outcome(one)) for one in still]
+        if len(still) < len(rows):
+            print_table("Still open", ("intent", "order", "outcome"), open_rows)
+            say()
         say(f"{len(still)} of {len(rows)} ARE STILL OPEN. {_AGAIN}", color="red")
     elif rows:
         closed = "The order is closed" if len(rows) == 1 else f"All {len(rows)} orders are closed"
@@ -255,6 +272,7 @@ def _record(outcome: Outcome) -> dict[str, Any]:
     return {
         "exit_code": outcome.exit_code,
         "orders": [_order_record(one) for one in outcome.orders],
+        "still_open": [one.before.client_order_id for one in outcome.still_open],
         "unsure": outcome.unsure,
         "strategy_unknown": outcome.unknown,
         "failed": {account: str(error) for account, error in outcome.failed.items()},

@@ -14,6 +14,7 @@ from engine.errors import EngineError, GateClosed
 from engine.text.plain_text import trimmed
 from jobs.cli_books import GROUPS
 from jobs.cli_books import JSON as _JSON
+from jobs.cli_control import CONTROL
 from jobs.ending import as_a_process
 from jobs.options import Folder
 
@@ -110,18 +111,6 @@ def status(*, count: int, as_json: bool) -> None:
     sys.exit(command(count=count, as_json=as_json))
 
 
-@cli.command()
-@click.option("--why", required=True, help="What happened; shown by `status` until `recover`.")
-@click.option("--by", help="Who halts; default: user, machine and process.")
-@click.option("--cancel", is_flag=True, help="Also cancel every open order at the broker.")
-@_JSON
-def halt(*, why: str, by: str | None, cancel: bool, as_json: bool) -> None:
-    """Refuse every live run until `recover`; a run at work stops before its next order."""
-    from jobs.halt import halt as command
-
-    sys.exit(command(why=why, by=by, cancel=cancel, as_json=as_json))
-
-
 @cli.command("cancel-all")
 @click.option("--symbol", help="Only orders of this symbol.")
 @click.option(
@@ -146,17 +135,6 @@ def cancel_all(*, symbol: str | None, strategy: str | None, account: str | None,
     from jobs.cancel_all import cancel_all as command
 
     sys.exit(command(symbol=symbol, strategy=strategy, account=account, as_json=as_json))
-
-
-@cli.command()
-@click.option("--why", default="recovered by hand", show_default=True, help="What was corrected.")
-@click.option("--by", help="Who recovers; default: user, machine and process.")
-@_JSON
-def recover(*, why: str, by: str | None, as_json: bool) -> None:
-    """End a halt; the next live run still has to pass its preflight."""
-    from jobs.halt import recover as command
-
-    sys.exit(command(why=why, by=by, as_json=as_json))
 
 
 @cli.command()
@@ -318,8 +296,8 @@ def serve_simulator(**options: Any) -> None:
     sys.exit(command(Options(**options)))
 
 
-for group in GROUPS:
-    cli.add_command(group)
+for command in (*GROUPS, *CONTROL):
+    cli.add_command(command)
 
 
 def _ended_before_it_began(*_: object) -> None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 
-from engine.errors import ConfigurationError, DataUnavailable, EngineError, UsageError
-from engine.log import EventLog
-from engine.record.modes import Modes
+from engine.errors import DataUnavailable, EngineError
 from engine.record.objects import LocalObjects
-from engine.safety.agent_state import Agent, AgentState, State, process_name
+from engine.safety.agent_state import Agent, AgentState, State
 from engine.safety.halt_mark import HaltMark
 from engine.settings.variables import StoreSettings
-from engine.stores.chosen import choose_stores
-from engine.stores.embedded.store import EmbeddedStore
 from jobs.cancel_all import cancel_all
+from jobs.control import agent_of, not_everywhere, reason_of, say_where_it_counts
 from jobs.tables import print_json, say
 from jobs.world import read_setup
 
@@ -23,13 +20,13 @@ def halt(*, why: str, by: str | None, cancel: bool = False, as_json: bool = Fals
 
     The halt comes first, and stands whatever the outcome of the cancels.
     """
-    reason = _reason(why)
+    reason = reason_of(why)
     try:
-        agent = _agent(by)
+        agent = agent_of(by)
         was_halted = _was_halted(agent)
         kept = agent.halt(why=reason)
     except EngineError as error:
-        raise _not_everywhere(error) from error
+        raise not_everywhere(error, state="HALTED", is_marked=_is_marked()) from error
     text = f"The agent is HALTED: {kept.why}. `execution-engine recover` ends that."
     if was_halted:
         text = f"The agent was HALTED before, and its first reason stays: {kept.why}."
@@ -42,8 +39,8 @@ def halt(*, why: str, by: str | None, cancel: bool = False, as_json: bool = Fals
 
 def recover(*, why: str, by: str | None, as_json: bool) -> int:
     """End the agent's halt; return the exit code."""
-    reason = _reason(why)
-    agent = _agent(by)
+    reason = reason_of(why)
+    agent = agent_of(by)
     was_halted = agent.state().state is State.HALTED
     kept = agent.recover(why=reason)
     if not was_halted:
@@ -63,38 +60,12 @@ def _was_halted(agent: Agent) -> bool:
         return False
 
 
-def _reason(why: str) -> str:
-    if not why.strip():
-        raise UsageError("--why is blank. Write in a few words what happened: operators will read it later.")
-    return " ".join(why.split())
-
-
-def _not_everywhere(error: EngineError) -> EngineError:
-    """Return the error of a halt that the store did not keep; the data folder's mark may still count."""
-    kind = ConfigurationError if error.exit_code == ConfigurationError.exit_code else EngineError
-    otherwise = (
-        "To stop live trading without this store, set EXECUTION_HALTED=1, or write 1 into the file of "
-        "EXECUTION_HALTED_FILE."
-    )
+def _is_marked() -> bool:
     try:
         folder = StoreSettings.from_env(os.environ).data_dir
-        is_marked = HaltMark(LocalObjects(folder)).read() is not None
+        return HaltMark(LocalObjects(folder)).read() is not None
     except EngineError:
-        is_marked = False
-    if is_marked:
-        return kind(
-            f"HALTED FOR {folder} ALONE: its live runs stop, those of other data folders do not. {error} "
-            f"Run halt again once the store can be written. {otherwise}"
-        )
-    return kind(f"NOT HALTED. {error} {otherwise}")
-
-
-def _agent(by: str | None) -> Agent:
-    """Return the agent, from the settings of the stores alone: errors in others must not prevent a halt."""
-    settings = StoreSettings.from_env(os.environ)
-    objects = LocalObjects(settings.data_dir, Modes.of(group_access=settings.group_access))
-    agent = choose_stores(settings).agent
-    return Agent(agent, EventLog(), by or process_name(), mark=HaltMark(objects))
+        return False
 
 
 def _print_kept(kept: AgentState, text: str, agent: Agent, *, as_json: bool, was_halted: bool = False) -> int:
@@ -114,6 +85,5 @@ def _print_kept(kept: AgentState, text: str, agent: Agent, *, as_json: bool, was
         say("The data folder could NOT be marked: run halt again once it can be written.", color="red")
     elif was_halted:
         say("The mark of the halt in the data folder is cleared as well.")
-    if isinstance(agent.store, EmbeddedStore) and not os.environ.get("EXEC_STORE"):
-        say("No Firestore project is set here: a live run with one looks there, and does not see this halt.")
+    say_where_it_counts(agent)
     return 0

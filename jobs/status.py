@@ -15,6 +15,7 @@ from engine.run.put_away import left_before, shortened
 from engine.safety.agent_state import Agent, AgentState, State
 from engine.safety.lock import holder
 from engine.safety.trading_gate import Refusal
+from jobs.stops import print_stops, read_stops
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
 from jobs.world import Setup, read_setup
@@ -40,6 +41,7 @@ def status(*, count: int, as_json: bool) -> int:
     runs = [_describe(folder, at_work) for folder in folders[-count:]]
     damaged = [run["damaged"] for run in runs if "damaged" in run]
     turned_away = _turned_away(gate.agent, folders)
+    stops = read_stops(gate.agent)
     still_open = [order for left in left_open(setup.objects) for order in left.orders]
     if as_json:
         body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "left": left, "runs": runs}
@@ -48,6 +50,7 @@ def status(*, count: int, as_json: bool) -> int:
         body |= {"stores_changed": faults, "turned_away": turned_away}
         body |= {"stores": {"positions": setup.stores.positions.place, "ledger": setup.stores.ledger.place}}
         body |= {"open_orders": [_open_order(order) for order in still_open]}
+        body |= stops.record()
         exit_code = RecordError.exit_code if damaged else 0
         print_json({"exit_code": exit_code, **body})
         return exit_code
@@ -73,6 +76,7 @@ def status(*, count: int, as_json: bool) -> int:
     state = f"ON. {switch.why}" if switch.on else "off"
     say(f"Kill switch: {state}", color="red" if switch.on else None)
     _print_gate(agent, standing, faults, setup)
+    print_stops(stops)
     if turned_away is not None:
         text = f"A live run was turned away at {turned_away['at'][:19]} UTC ({turned_away['by']}): "
         say(f"{text}{', '.join(turned_away['reasons'])}. {turned_away['why']}", color="red")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # a dry run has no gate, and starts without these imports
     from engine.safety.generations import Generations
     from engine.safety.preflight import Check
     from engine.safety.trading_gate import Gate
+    from engine.safety.trading_states import KeptStates
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,12 @@ class Setup:
 
         mark = HaltMark(self.objects)
         return Agent(self.stores.agent, log or EventLog(), by or process_name(), mark=mark)
+
+    def trading_states(self) -> KeptStates:
+        """Return the trading states, which are kept beside the agent's state."""
+        from engine.safety.trading_states import KeptStates
+
+        return KeptStates.of_agent(self.agent())
 
     @property
     def generations(self) -> Generations:
@@ -229,6 +236,7 @@ class Setup:
             positions=self.stores.positions,
             ledger=self.stores.ledger,
             kill_switch=self.kill_switch.read,
+            trading_states=self.trading_states().read,
             log=EventLog(),
             risk_data_timeout_s=self.settings.stores.timeout_s,
             stopping=stopping,

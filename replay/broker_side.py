@@ -32,7 +32,9 @@ from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RESULTS, START, R
 from engine.routing.accounts import Traded, trade_accounts
 from engine.routing.live import CLOCK_MARGIN
 from engine.routing.outcomes import ACCOUNT_DOWN, OrderOutcome, live_results
+from engine.routing.state_watch import scope_of
 from engine.safety.kill_switch import KillSwitchState
+from engine.safety.trading_states import Scoped, TradingStates
 from engine.waiting.retry_policy import RetryPolicy
 from replay.cassettes import Interaction, read_cassette
 from replay.judging import Case
@@ -52,6 +54,7 @@ from replay.venue_book import DERIVED, SIMULATED, VenueBook
 
 _ONE_ORDER = ("/v2/orders/", "/v2/orders:")
 _NEVER_SENT = frozenset({"halted", "expired"})
+_OF_A_SCOPE = ("symbol", "strategy_id")
 
 
 def carried_out(
@@ -167,6 +170,7 @@ class _Stage:
             positions=nothing,
             ledger=nothing,
             kill_switch=lambda: KillSwitchState(on=False, why=""),
+            trading_states=TradingStates,
             log=EventLog(Silence(), lambda: self.at),
             clock=lambda: self.at,
         )
@@ -237,22 +241,34 @@ class _Stage:
         """Return the recorded outcomes of withheld orders by account and client id, to withhold them again.
 
         A newly allowed order is treated as the orders around it: once an account was halted, or its session
-        had ended, no later order of the batch was sent.
+        had ended, no later order of the batch was sent; once a scope was halted, none in that scope.
         """
         held: dict[str, dict[str, OrderOutcome]] = {}
         ended: dict[str, OrderOutcome] = {}
+        halted: dict[tuple[str, Scoped], OrderOutcome] = {}
         messages = self.recording.results["message"].cast(pa.string()).to_pylist()
         allowed_then = self.recording.decisions["allowed"].to_pylist()
-        rows = zip(self.keys, self.then["status"], self.then["reason"], messages, allowed_then, strict=True)
-        for (account, client_id), status, reason, message, was_allowed in rows:
+        columns = (self.recording.batch[name].cast(pa.string()).to_pylist() for name in _OF_A_SCOPE)
+        orders = (dict(zip(("symbol", "strategy"), row, strict=True)) for row in zip(*columns, strict=True))
+        rows = zip(
+            self.keys, orders, self.then["status"], self.then["reason"], messages, allowed_then, strict=True
+        )
+        for (account, client_id), order, status, reason, message, was_allowed in rows:
             own = held.setdefault(account, {})
             outcome = OrderOutcome(status=status, reason=reason, message=message or "")
             if not was_allowed:
-                if account in ended:
-                    own[client_id] = ended[account]
+                by_scope = (
+                    halted[whose, scoped]
+                    for whose, scoped in halted
+                    if whose == account and scoped.has(account=account, **order)
+                )
+                if then := ended.get(account) or next(by_scope, None):
+                    own[client_id] = then
             elif status in _NEVER_SENT:
                 own[client_id] = outcome
-                if reason != "intent_expired":
+                if (scoped := scope_of(reason, account=account, **order)) is not None:
+                    halted.setdefault((account, scoped), outcome)
+                elif reason != "intent_expired":
                     ended.setdefault(account, outcome)
             elif status == "unresolved" and not self._is_known(account, client_id):
                 own[client_id] = replace(outcome, attempted=True)

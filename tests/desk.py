@@ -20,6 +20,8 @@ from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolder
 from engine.run.stages import finish, start
 from engine.safety.kill_switch import KillSwitchState
+from engine.safety.state_marks import StateMarks
+from engine.safety.trading_states import KeptStates
 from engine.settings.variables import RiskConfig, RunSettings
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.inbox.inbox import Inbox
@@ -107,10 +109,16 @@ class Desk:
             positions=self.store,
             ledger=self.store,
             kill_switch=off,
+            trading_states=self.states().read,
             log=EventLog(self.logged, lambda: self.now),
             clock=lambda: self.now,
         )
         return replace(context, **changes)
+
+    def states(self) -> KeptStates:
+        """Give the trading states, set by a person in a test."""
+        log, marks = EventLog(self.logged, lambda: self.now), StateMarks(LocalObjects(self.data))
+        return KeptStates(self.store, log, "a test", lambda: self.now, marks)
 
     def settings(self, **env: str) -> RunSettings:
         return RunSettings.from_env({"EXEC_DATA_DIR": str(self.data), **env})

@@ -29,7 +29,10 @@ from engine.run import input_sources
 from engine.run.input_sources import sources_of
 from engine.run.reading import Reading
 from engine.run.risk_inputs import read_inputs
+from engine.safety.agent_state import process_name
 from engine.safety.kill_switch import KillSwitch, KillSwitchState
+from engine.safety.state_marks import StateMarks
+from engine.safety.trading_states import KeptStates
 from engine.settings.variables import RiskConfig, RunSettings
 from engine.stores.chosen import choose_stores
 from engine.stores.inbox.inbox import Inbox
@@ -186,13 +189,17 @@ class RiskManager:
             return {}
         settings, names = self.settings, ("broker_account_id", "symbol", "strategy_id")
         accounts, symbols, strategies = ([str(intents[name].iloc[0])] for name in names)
+        objects = LocalObjects(settings.data_dir, Modes.of(group_access=settings.stores.group_access))
+        log = EventLog()
+        states = KeptStates(self.stores.agent, log, process_name(), self.clock, StateMarks(objects))
         context = RunContext(
-            objects=LocalObjects(settings.data_dir, Modes.of(group_access=settings.stores.group_access)),
+            objects=objects,
             inbox=Inbox(settings.data_dir / "inbox"),
             positions=self.stores.positions,
             ledger=self.stores.ledger,
             kill_switch=self.kill_switch,
-            log=EventLog(),
+            trading_states=states.read,
+            log=log,
             clock=self.clock,
         )
         reading = Reading(

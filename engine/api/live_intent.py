@@ -32,6 +32,7 @@ from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
 from engine.safety.preflight import broker_checks, market_data_check, store_checks
 from engine.safety.trading_gate import Gate, closed_by
+from engine.safety.trading_states import KeptStates
 from engine.settings.variables import RiskConfig, RunSettings
 from engine.stores.chosen import Stores, check_emulator
 from engine.stores.inbox.inbox import Inbox, drop_file
@@ -107,6 +108,7 @@ def execute_live(
             positions=risk.stores.positions,
             ledger=risk.stores.ledger,
             kill_switch=risk.kill_switch,
+            trading_states=KeptStates.of_agent(agent).read,
             log=log,
             clock=risk.clock,
             risk_data_timeout_s=settings.stores.timeout_s,

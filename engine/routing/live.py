@@ -17,7 +17,7 @@ from engine.accounts.connection import SEND_S, Connection
 from engine.brokers.order_differences import differences
 from engine.brokers.trading import TradingBroker
 from engine.context import RunContext
-from engine.errors import BrokerRejected, RunStopped
+from engine.errors import BrokerRejected, DataUnavailable, RunStopped
 from engine.model.calendar import trading_date
 from engine.model.orders import BrokerOrder
 from engine.model.schema import CLOCK_SKEW_LIMIT_S
@@ -27,6 +27,7 @@ from engine.record.run_folder import INPUTS, RunFolder
 from engine.routing.cancels import Cancelling, Target
 from engine.routing.outcomes import ACCOUNT_DOWN, OrderOutcome
 from engine.routing.release_check import Allowance, ApprovedOrder, Key, allowed_intents
+from engine.routing.state_watch import REASON_UNKNOWN, StateWatch
 from engine.routing.submission import Placing, Withheld, answered_before
 from engine.routing.symbol_queue import each
 
@@ -104,6 +105,7 @@ class _LiveRouting:
         self.halted = _halted_by_the_gate(folder, context) or _halted_without_a_book(
             inputs, connection.account
         )
+        self.states = StateWatch.of(folder, context)
         read = inputs["broker"][connection.account]
         self.is_same_epoch = read["tenure"] == connection.lease.lease_epoch
         self.decided_at = datetime.fromisoformat(inputs["read_at"])
@@ -178,20 +180,24 @@ class _LiveRouting:
             raise RunStopped(
                 f"Stopped between two orders of run {self.folder.run_id}; the next run goes on there."
             )
-        withheld = self.halted or self._halted_now() or self._expired(order)
+        withheld = self.halted or self._halted_now(order) or self._expired(order)
         if withheld is not None:
             raise Withheld(withheld)
         self.allowance.check(order)
         self.connection.lease.hold_for(SEND_S)
 
-    def _halted_now(self) -> OrderOutcome | None:
+    def _halted_now(self, order: ApprovedOrder) -> OrderOutcome | None:
+        """Return the outcome of an order that is halted now; what halts all orders is kept."""
         switch = self.context.kill_switch()
         if switch.on:
             reason, why = "kill_switch_enabled", switch.why
+        elif why := self.connection.halted():
+            reason = "agent_state_not_ready:HALTED"
         else:
-            reason, why = "agent_state_not_ready:HALTED", self.connection.halted()
-            if not why:
-                return None
+            try:
+                return self.states.withheld(order.intent)
+            except DataUnavailable as error:
+                reason, why = REASON_UNKNOWN, f"the trading states can't be read: {error}"
         self.halted = OrderOutcome(status="halted", reason=reason, message=f"not sent: {why}")
         self.context.log.event("trading_halted", why, severity="WARNING", reason=reason)
         return self.halted

@@ -40,6 +40,7 @@ from engine.safety.agent_state import Agent
 from engine.safety.kill_switch import KillSwitchState
 from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
+from engine.safety.trading_states import TradingStates
 from engine.settings.variables import DEFAULT_INTAKE, RiskConfig, RunSettings
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.inbox.inbox import Dropped, Found, Inbox, Left, Reading, drop_file
@@ -208,6 +209,7 @@ class _Simulating:
                 positions=self.store,
                 ledger=self.store,
                 kill_switch=_off,
+                trading_states=TradingStates,
                 log=log,
                 clock=lambda: self.now,
                 connections=replace(connections, at_work=at_work),

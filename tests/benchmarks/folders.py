@@ -11,6 +11,7 @@ from engine.context import RunContext
 from engine.log import EventLog
 from engine.record.objects import LocalObjects
 from engine.safety.kill_switch import KillSwitch
+from engine.safety.trading_states import TradingStates
 from engine.settings.variables import RunSettings
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.inbox.inbox import Inbox
@@ -31,6 +32,7 @@ def context_of(folder: Path) -> RunContext:
         positions=store,
         ledger=store,
         kill_switch=KillSwitch.from_env({}).read,
+        trading_states=TradingStates,
         log=EventLog(stream=_Silence()),
         clock=lambda: datetime.now(UTC),
     )

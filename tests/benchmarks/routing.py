@@ -41,6 +41,7 @@ from engine.run.stages import finish, start
 from engine.safety.agent_state import Agent
 from engine.safety.kill_switch import KillSwitch
 from engine.safety.lease_document import Holder
+from engine.safety.trading_states import KeptStates
 from engine.settings.variables import RiskConfig, RunSettings
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.inbox.inbox import Inbox
@@ -238,6 +239,7 @@ def _traded(simulator: _Simulated, orders: int, *, recording: bool = True) -> _T
                 positions=store,
                 ledger=store,
                 kill_switch=KillSwitch.from_env({}).read,
+                trading_states=KeptStates.of_agent(agent).read,
                 log=log,
                 clock=clock,
                 progress=sending.seen,

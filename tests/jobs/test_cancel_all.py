@@ -91,6 +91,7 @@ def test_open_orders_whose_strategy_nobody_knows_are_told_and_left(busy: Live) -
     assert again.json == {
         "exit_code": 4,
         "orders": [],
+        "still_open": [],
         "unsure": [],
         "strategy_unknown": ["mine-1", "mine-2"],
         "failed": {},

@@ -20,6 +20,7 @@ from engine.brokers.access import Access
 from engine.errors import RecordError
 from engine.record.objects import Content
 from engine.record.run_folder import MANIFEST, RESULTS, RunFolder
+from engine.safety.trading_states import HALTED, Scope, Scoped
 from replay.broker_side import carried_out
 from replay.judging import Case
 from replay.limits import recorded_config
@@ -27,7 +28,15 @@ from replay.replaying import _case as case_of
 from replay.simulator.market.assets import Assets
 from replay.stand_ins import ReplayedBroker
 from tests.desk import off, on, order
-from tests.engine.routing.trading import BY_CLIENT_ID, GENEROUS, Killed, Send, TradingDesk, Watched
+from tests.engine.routing.trading import (
+    BY_CLIENT_ID,
+    GENEROUS,
+    Killed,
+    Send,
+    TradingDesk,
+    Watched,
+    after_orders,
+)
 from tests.replay.listening import Listening
 from tests.replay.recording import place_of, rewritten
 
@@ -135,6 +144,36 @@ def test_what_is_allowed_only_now_after_the_switch_went_on_is_halted_like_the_ot
         "halted",
         "kill_switch_enabled",
     )
+
+
+def halted_after_the_first_order(desk: TradingDesk, strategy: str) -> RunFolder:
+    """Record a run in which an operator halts a strategy once the first order has left."""
+    scoped = Scoped(Scope.STRATEGY, strategy)
+    desk.between = after_orders(
+        lambda _: desk.states().set(scoped, HALTED, why="so") if len(desk.posts()) == 1 else None
+    )
+    desk.drop("a.json", order(client_intent_id="a", strategy_id="momentum"),
+              order(client_intent_id="b", strategy_id="value"),
+              order(client_intent_id="c", strategy_id="momentum"),
+              order(client_intent_id="large", strategy_id="momentum", qty=500),
+              order(client_intent_id="large-too", strategy_id="value", qty=500))  # fmt: skip
+    return desk.live(changed(GENEROUS, max_position_qty=100))
+
+
+def test_orders_of_a_scope_that_was_halted_in_between_are_halted_again(desk: TradingDesk) -> None:
+    found = compared(desk, halted_after_the_first_order(desk, "momentum"))
+    assert_the_same(found)
+    assert found.results["status"].tolist() == ["placed", "placed", "halted", "rejected", "rejected"]
+
+
+def test_what_is_allowed_only_now_is_halted_where_its_scope_was(desk: TradingDesk) -> None:
+    run = halted_after_the_first_order(desk, "momentum")
+    found = compared(desk, run, {"EXEC_MAX_POSITION_QTY": 5_000}).results.set_index("client_intent_id")
+    assert (found.loc["large", "status"], found.loc["large", "reason"]) == (
+        "halted",
+        "trading_state_halted:strategy",
+    )
+    assert found.loc["large-too", "status"] == "placed"
 
 
 def killed_and_resumed(desk: TradingDesk, times: int) -> RunFolder:

@@ -1,0 +1,105 @@
+"""The commands by which an operator stops, limits and resumes trading: ``halt``, ``recover``, ``state``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from jobs.cli_books import JSON
+
+_Command = Callable[..., None]
+
+
+def _scoped(what: str) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds the options which name one strategy, symbol or account."""
+
+    def add(command: _Command) -> _Command:
+        for name in ("account", "symbol", "strategy"):
+            help_text = f"Only {what} of this {name}, named as in intents."
+            command = click.option(f"--{name}", metavar="TEXT", help=help_text)(command)
+        return command
+
+    return add
+
+
+_BY = click.option("--by", help="Who does it; default: user, machine and process.")
+
+
+@click.command()
+@click.option("--why", required=True, help="What happened; shown by `status` until `recover`.")
+@_BY
+@click.option("--cancel", is_flag=True, help="Also cancel the open orders at the broker, of the same scope.")
+@_scoped("orders")
+@JSON
+def halt(*, why: str, by: str | None, cancel: bool, as_json: bool, **scope: Any) -> None:
+    """Refuse every live run until `recover`; a run at work stops before its next order.
+
+    With --strategy, --symbol or --account only those orders are refused, in live and dry runs, and other
+    orders of a run at work go on. Cancels always pass. With --cancel, exits with 4 where an order is still
+    open afterwards.
+    """
+    from jobs.control import scoped_by
+
+    scoped = scoped_by(**scope)
+    if not scoped.name:
+        from jobs.halt import halt as command
+
+        sys.exit(command(why=why, by=by, cancel=cancel, as_json=as_json))
+    from jobs.trading_state import halt_scope
+
+    sys.exit(halt_scope(scoped, why=why, by=by, cancel=cancel, as_json=as_json))
+
+
+@click.command()
+@click.option("--why", default="recovered by hand", show_default=True, help="What was corrected.")
+@_BY
+@_scoped("the halt")
+@JSON
+def recover(*, why: str, by: str | None, as_json: bool, **scope: Any) -> None:
+    """End a halt; the next live run still has to pass its preflight.
+
+    Each halt is ended by its own scope: without --strategy, --symbol or --account it is the agent's.
+    """
+    from jobs.control import scoped_by
+
+    scoped = scoped_by(**scope)
+    if not scoped.name:
+        from jobs.halt import recover as command
+
+        sys.exit(command(why=why, by=by, as_json=as_json))
+    from jobs.trading_state import recover_scope
+
+    sys.exit(recover_scope(scoped, why=why, by=by, as_json=as_json))
+
+
+@click.command()
+@click.argument(
+    "word", metavar="[reducing|active]", required=False, type=click.Choice(["reducing", "active", "halted"])
+)
+@click.option("--why", help="Why; needed to change a state.")
+@_BY
+@_scoped("orders")
+@JSON
+def state(*, word: str | None, why: str | None, by: str | None, as_json: bool, **scope: Any) -> None:
+    """Show the trading states, or set one: reducing lets only orders pass that reduce a position.
+
+    For all trading, or for one strategy, symbol or account. `halt` and `recover` set and end HALTED.
+    """
+    from engine.errors import UsageError
+    from jobs.control import scoped_by
+    from jobs.trading_state import set_state, show_state
+
+    scoped = scoped_by(**scope)
+    if word is not None:
+        sys.exit(set_state(scoped, word, why=why, by=by, as_json=as_json))
+    if scoped.name or why is not None or by is not None:
+        raise UsageError(
+            "state without reducing or active shows the states; name one of the two to change it."
+        )
+    sys.exit(show_state(as_json=as_json))
+
+
+CONTROL = (halt, recover, state)
