@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.errors import RecordError, UsageError
+from engine.model.schema import inputs_schemas
 from engine.record.formats import content_hash, read_json, read_table
 from engine.record.run_folder import (
     BATCH,
@@ -31,6 +32,7 @@ from engine.record.run_folder import (
     LIMIT_FRAMES,
     MANIFEST,
     RESULTS,
+    STANDING_FRAMES,
     START,
 )
 
@@ -244,6 +246,8 @@ def _frames(tables: Mapping[str, pa.Table], inputs: Mapping[str, Any]) -> dict[s
     for name in (*INPUT_FRAMES, *LIMIT_FRAMES):
         if f"{name}.parquet" in tables:
             frames[name] = tables[f"{name}.parquet"]
+    for name in STANDING_FRAMES:
+        frames.setdefault(name, inputs_schemas()[name].empty_table())
     return frames
 
 

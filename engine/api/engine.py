@@ -23,10 +23,11 @@ from engine.model.schema import FIGURES
 from engine.record.formats import json_line
 from engine.record.modes import Modes
 from engine.record.objects import LocalObjects
+from engine.record.run_folder import STANDING_FRAMES
 from engine.risk import RULE_BOOK, evaluate
 from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
-from engine.run.input_sources import sources_of
+from engine.run.input_sources import sources_of, standing_sources
 from engine.run.reading import Reading
 from engine.run.risk_inputs import read_inputs
 from engine.safety.agent_state import process_name
@@ -164,6 +165,7 @@ class RiskManager:
                     accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
                 ),
                 "daily_trades": lambda: self.stores.ledger.trade_counts(accounts, session),
+                **standing_sources(self._context()),
                 **self._sources_for_limits(intents, now),
             },
             self.kill_switch,
@@ -173,7 +175,7 @@ class RiskManager:
         inputs = RiskInputs(
             as_of=now,
             trading_date=session,
-            **{"positions": None, "daily_trades": None, **frames},
+            **dict.fromkeys(("positions", "daily_trades", *STANDING_FRAMES)) | frames,
             working_orders=working_orders,
             kill_switch=read.switch.on,
             allowed_ids=allowed_ids,
@@ -184,26 +186,13 @@ class RiskManager:
         self, intents: pd.DataFrame, now: pd.Timestamp
     ) -> dict[str, Callable[[], pd.DataFrame]]:
         """Return the functions that read the frames that the limits in force need, as in a dry run."""
-        needed = input_sources.frames_needed(self.config)
+        needed = input_sources.frames_needed(self.config).difference(STANDING_FRAMES)
         if not needed:
             return {}
         settings, names = self.settings, ("broker_account_id", "symbol", "strategy_id")
         accounts, symbols, strategies = ([str(intents[name].iloc[0])] for name in names)
-        objects = LocalObjects(settings.data_dir, Modes.of(group_access=settings.stores.group_access))
-        log = EventLog()
-        states = KeptStates(self.stores.agent, log, process_name(), self.clock, StateMarks(objects))
-        context = RunContext(
-            objects=objects,
-            inbox=Inbox(settings.data_dir / "inbox"),
-            positions=self.stores.positions,
-            ledger=self.stores.ledger,
-            kill_switch=self.kill_switch,
-            trading_states=states.read,
-            log=log,
-            clock=self.clock,
-        )
         reading = Reading(
-            context=context,
+            context=self._context(),
             config=self.config,
             mode="dry",
             run_id="",
@@ -215,6 +204,22 @@ class RiskManager:
             strategies=strategies,
         )
         return sources_of(needed, reading)
+
+    def _context(self) -> RunContext:
+        """Return what the sources of inputs may read."""
+        settings, log = self.settings, EventLog()
+        objects = LocalObjects(settings.data_dir, Modes.of(group_access=settings.stores.group_access))
+        states = KeptStates(self.stores.agent, log, process_name(), self.clock, StateMarks(objects))
+        return RunContext(
+            objects=objects,
+            inbox=Inbox(settings.data_dir / "inbox"),
+            positions=self.stores.positions,
+            ledger=self.stores.ledger,
+            kill_switch=self.kill_switch,
+            trading_states=states.read,
+            log=log,
+            clock=self.clock,
+        )
 
 
 class ExecutionEngine:

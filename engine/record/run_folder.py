@@ -36,6 +36,8 @@ LIMIT_FRAMES = (
     "reconciled",
 )
 """The risk inputs that a run records only where a limit in force needs them."""
+STANDING_FRAMES = ("trading_states", "overrides")
+"""Those of them that every run reads, and records where they have a row: a record without one had none."""
 RECONCILIATION = "reconciliation.parquet"
 INPUTS = "inputs.json"
 DECISIONS = "decisions.parquet"

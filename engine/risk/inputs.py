@@ -17,6 +17,15 @@ def _no_breaks() -> pd.DataFrame:
     return pd.DataFrame(columns=["broker_account_id", "symbol"])
 
 
+def _all_active() -> pd.DataFrame:
+    return pd.DataFrame(columns=["scope", "name", "state", "since", "set_by", "why"])
+
+
+def _no_overrides() -> pd.DataFrame:
+    names = ["rule", "client_intent_id", "strategy_id", "symbol", "approved_by", "why", "expires_on", "file"]
+    return pd.DataFrame(columns=names)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RiskInputs:
     """The state of the accounts when a batch is judged.
@@ -83,8 +92,8 @@ class RiskInputs:
     earlier_orders: pd.DataFrame | None = None
     earlier_batches: pd.DataFrame | None = None
     latches: pd.DataFrame | None = None
-    trading_states: pd.DataFrame | None = None
-    overrides: pd.DataFrame | None = None
+    trading_states: pd.DataFrame | None = field(default_factory=_all_active)
+    overrides: pd.DataFrame | None = field(default_factory=_no_overrides)
     reconciled: pd.DataFrame | None = None
 
     @classmethod

@@ -1,5 +1,7 @@
 """The input frames that a run reads only where a limit in force needs them, and the source of each.
 
+Standing frames (``STANDING_FRAMES``) are read by every run.
+
 A source is a function of a ``Reading`` that returns a frame of the record's columns. All sources of a run are
 read at the same time, each with the deadline of a store (``engine.run.risk_inputs.read_inputs``). One that
 raises, or misses the deadline, makes its frame unavailable.
@@ -12,7 +14,9 @@ from functools import partial
 
 import pandas as pd
 
+from engine.context import RunContext
 from engine.errors import DataUnavailable
+from engine.record.run_folder import STANDING_FRAMES
 from engine.run.reading import Reading
 from engine.run.session_hours import session_hours
 from engine.settings.variables import RiskConfig
@@ -30,9 +34,15 @@ def frames_needed(_: RiskConfig) -> frozenset[str]:
     return frozenset()
 
 
+def standing_sources(context: RunContext) -> dict[str, Callable[[], pd.DataFrame]]:
+    """Return the functions that read the frames that every run reads, whatever its limits."""
+    return {"trading_states": lambda: context.trading_states().frame()}
+
+
 def sources_of(needed: Collection[str], reading: Reading) -> dict[str, Callable[[], pd.DataFrame]]:
     """Return the functions that read these frames; a frame without a source is unavailable."""
-    return {name: partial(SOURCES.get(name, partial(_no_source, name)), reading) for name in sorted(needed)}
+    names = sorted(set(needed).difference(STANDING_FRAMES))
+    return {name: partial(SOURCES.get(name, partial(_no_source, name)), reading) for name in names}
 
 
 def _no_source(name: str, _: Reading) -> pd.DataFrame:

@@ -16,10 +16,17 @@ from engine.errors import AccountsInDoubt, DataUnavailable, EngineError
 from engine.model.breaks import breaks_table
 from engine.model.breaks import unreconciled as open_in
 from engine.model.schema import inputs_schemas
-from engine.record.run_folder import BATCH, INPUT_FRAMES, INPUTS, RECONCILIATION, RunFolder
+from engine.record.run_folder import (
+    BATCH,
+    INPUT_FRAMES,
+    INPUTS,
+    RECONCILIATION,
+    STANDING_FRAMES,
+    RunFolder,
+)
 from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
-from engine.run.input_sources import sources_of
+from engine.run.input_sources import sources_of, standing_sources
 from engine.run.reading import Reading
 from engine.run.sealed_config import config_of
 from engine.safety.kill_switch import KillSwitchState
@@ -80,10 +87,16 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
     context.progress("reading positions and counts", 0, 1)
     synced = _synced(folder, context, books)
     down = _down(folder, context, synced)
-    sources = _sources(folder, context, synced, down) | _sources_for_limits(folder, context, synced, down)
+    sources = {
+        **_sources(folder, context, synced, down),
+        **standing_sources(context),
+        **_sources_for_limits(folder, context, synced, down),
+    }
     read = read_inputs(sources, context.kill_switch, timeout_s=context.risk_data_timeout_s)
+    empty = {name for name in STANDING_FRAMES if name in read.tables and not read.tables[name].num_rows}
     for name, table in read.tables.items():
-        folder.write(f"{name}.parquet", table)
+        if name not in empty:
+            folder.write(f"{name}.parquet", table)
     for name, why in read.unavailable.items():
         context.log.event(
             "risk_data_unavailable", f"{name} is unavailable: {why}", severity="ERROR", source=name
@@ -102,7 +115,7 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
             **_record_of_brokers(context, synced, down),
             "kill_switch": switch.on and not is_closed,
             "kill_switch_why": switch.why,
-            "frames": list(sources),
+            "frames": [name for name in sources if name not in empty],
             "unavailable": read.unavailable,
         },
     )
@@ -249,7 +262,7 @@ def _sources_for_limits(
 ) -> dict[str, Callable[[], pd.DataFrame]]:
     """Return the functions that read the frames that the limits in force need."""
     config = config_of(folder)
-    needed = input_sources.frames_needed(config)
+    needed = input_sources.frames_needed(config).difference(STANDING_FRAMES)
     if not needed:
         return {}
     names = ["broker_account_id", "symbol", "strategy_id"]
@@ -335,6 +348,7 @@ def inputs_of(folder: RunFolder) -> RiskInputs:
         name: None if name in sealed["unavailable"] else folder.table(f"{name}.parquet")
         for name in sealed.get("frames", INPUT_FRAMES)
     }
+    tables = {name: inputs_schemas()[name].empty_table() for name in STANDING_FRAMES} | tables
     return RiskInputs.of_record(
         tables,
         as_of=as_of_of(folder),

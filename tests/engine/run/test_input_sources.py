@@ -19,13 +19,14 @@ from engine.api.rehearsal import rehearse_collecting, rehearse_deciding
 from engine.errors import DataUnavailable, RecordError
 from engine.model.calendar import NEW_YORK
 from engine.model.schema import inputs_schemas
-from engine.record.run_folder import INPUT_FRAMES, LIMIT_FRAMES, RunFolder
+from engine.record.run_folder import INPUT_FRAMES, LIMIT_FRAMES, STANDING_FRAMES, RunFolder
 from engine.risk import evaluate
 from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
 from engine.run.reading import Reading
 from engine.run.risk_inputs import inputs_of
 from engine.run.stages import finish
+from engine.safety.trading_states import HALTED, Scope, Scoped, TradingStates
 from engine.settings.variables import RiskConfig
 from replay import judging
 from tests.desk import NOON, Desk, content_of, order, reasons
@@ -34,9 +35,9 @@ from tests.replay.recording import place_of
 ASSETS = pd.DataFrame(
     [("SPY", True, False, None)], columns=["symbol", "tradable", "fractionable", "shortable"]
 )
-STATES = pd.DataFrame(
-    [("symbol", "SPY", "REDUCING", pd.Timestamp(NOON), "ann", "index change")],
-    columns=["scope", "name", "state", "since", "set_by", "why"],
+LATCHES = pd.DataFrame(
+    [("momentum", "strategy_repeats", pd.Timestamp(NOON), "5 refusals in a row")],
+    columns=["strategy_id", "rule", "since", "why"],
 )
 HOURS = pd.DataFrame(
     {
@@ -92,18 +93,18 @@ def test_a_run_without_limits_that_need_more_reads_and_writes_four_frames(desk: 
 
 
 def test_a_frame_that_is_needed_is_recorded_hashed_and_read_back(desk: Desk, needs: Any) -> None:
-    needs({"assets": lambda _: ASSETS, "trading_states": lambda _: STATES, "session_hours": lambda _: HOURS})
+    needs({"assets": lambda _: ASSETS, "latches": lambda _: LATCHES, "session_hours": lambda _: HOURS})
     folder = run(desk)
     assert folder.table("assets.parquet").schema == inputs_schemas()["assets"]
     hashed = folder.json("manifest.json")["content"]
-    assert {"assets.parquet", "trading_states.parquet", "session_hours.parquet"} <= hashed.keys()
+    assert {"assets.parquet", "latches.parquet", "session_hours.parquet"} <= hashed.keys()
     inputs = inputs_of(folder)
     assert rows(inputs.assets) == [
         {"symbol": "SPY", "tradable": True, "fractionable": False, "shortable": None}
     ]
-    assert rows(inputs.trading_states) == rows(STATES)
+    assert rows(inputs.latches) == rows(LATCHES)
     assert rows(inputs.session_hours) == rows(HOURS)
-    assert inputs.latches is None
+    assert inputs.reconciled is None
 
 
 def test_a_source_is_handed_the_batch_that_it_is_read_for(desk: Desk, needs: Any) -> None:
@@ -137,7 +138,7 @@ def test_a_source_is_handed_the_batch_that_it_is_read_for(desk: Desk, needs: Any
 def test_a_source_that_fails_makes_its_frame_unavailable(
     desk: Desk, needs: Any, source: Any, why: str
 ) -> None:
-    needs({"assets": source, "trading_states": lambda _: STATES})
+    needs({"assets": source, "latches": lambda _: LATCHES})
     folder = run(desk)
     sealed = folder.json("inputs.json")["unavailable"]
     assert sealed.keys() == {"assets"}
@@ -145,7 +146,7 @@ def test_a_source_that_fails_makes_its_frame_unavailable(
     assert [event["source"] for event in desk.events("risk_data_unavailable")] == ["assets"]
     inputs = inputs_of(folder)
     assert inputs.assets is None
-    assert rows(inputs.trading_states) == rows(STATES)
+    assert rows(inputs.latches) == rows(LATCHES)
     assert reasons(folder) == ["ok", "ok"]
 
 
@@ -173,7 +174,7 @@ def test_sources_are_read_at_the_same_time(desk: Desk, needs: Any) -> None:
 
         return source
 
-    needs({"assets": waiting(ASSETS), "trading_states": waiting(STATES)})
+    needs({"assets": waiting(ASSETS), "latches": waiting(LATCHES)})
     assert run(desk).json("inputs.json")["unavailable"] == {}
 
 
@@ -182,6 +183,51 @@ def test_a_needed_frame_without_a_source_is_unavailable(desk: Desk, monkeypatch:
     monkeypatch.setattr(input_sources, "SOURCES", {})
     why = run(desk).json("inputs.json")["unavailable"]
     assert why == {"latches": "latches has no source in this version of the engine"}
+
+
+# --- frames that every run reads
+
+
+def test_what_is_halted_is_read_and_recorded_whatever_the_limits(desk: Desk) -> None:
+    desk.states().set(Scoped(Scope.SYMBOL, "QQQ"), HALTED, why="so")
+    folder = run(desk)
+    (row,) = rows(inputs_of(folder).trading_states)
+    assert (row["scope"], row["name"], row["state"], row["set_by"]) == ("symbol", "QQQ", "HALTED", "a test")
+    (recording,) = replay.read(place_of(desk, folder))
+    frame = recording.frames["trading_states"]
+    assert frame is not None
+    assert frame.num_rows == 1
+
+
+def test_where_nothing_is_halted_the_record_has_no_frame_and_reads_as_active(desk: Desk) -> None:
+    folder = run(desk)
+    assert "trading_states.parquet" not in folder.names()
+    assert rows(inputs_of(folder).trading_states) == []
+    assert rows(inputs_of(folder).overrides) == []
+
+
+def test_states_that_can_not_be_read_are_unavailable_and_not_active(desk: Desk) -> None:
+    def states() -> TradingStates:
+        raise DataUnavailable("the store is down")
+
+    desk.drop("a.jsonl", order())
+    folder = desk.run(context=desk.context(trading_states=states))
+    assert folder.json("inputs.json")["unavailable"]["trading_states"] == "the store is down"
+    assert inputs_of(folder).trading_states is None
+    (recording,) = replay.read(place_of(desk, folder))
+    assert recording.frames["trading_states"] is None
+
+
+def test_an_intent_that_is_judged_without_a_run_is_judged_by_the_states(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXEC_DATA_DIR", str(desk.data))
+    desk.states().set(Scoped(Scope.SYMBOL, "SPY"), HALTED, why="so")
+    engine = ExecutionEngine(broker=DryRunBroker(), broker_name="alpaca", dry_run=True)
+    intent = OrderIntent(strategy_id="s", broker_account_id="paper", symbol="spy", side="buy", qty=1)
+    with patch.object(api, "evaluate", wraps=evaluate) as gate:
+        engine.execute_intent(intent=intent)
+    assert [row["name"] for row in rows(gate.call_args.args[1].trading_states)] == ["SPY"]
 
 
 # --- interrupted and older runs
@@ -208,7 +254,7 @@ def test_a_snapshot_that_the_version_before_sealed_is_judged(desk: Desk, needs: 
     finish(folder, desk.context())
     assert reasons(folder) == ["ok"]
     (recording,) = replay.read(place_of(desk, folder))
-    assert recording.not_recorded == frozenset(LIMIT_FRAMES)
+    assert recording.not_recorded == set(LIMIT_FRAMES) - set(STANDING_FRAMES)
     assert replay.replay(desk.data).differences == 0
 
 
@@ -216,12 +262,12 @@ def test_a_snapshot_that_the_version_before_sealed_is_judged(desk: Desk, needs: 
 
 
 def test_replay_judges_by_the_recorded_frames_value_for_value(desk: Desk, needs: Any) -> None:
-    needs({"assets": lambda _: ASSETS, "trading_states": lambda _: STATES, "overrides": unavailable})
+    needs({"assets": lambda _: ASSETS, "latches": lambda _: LATCHES, "reconciled": unavailable})
     folder = run(desk)
     needs({})
     (recording,) = replay.read(place_of(desk, folder))
-    assert recording.frames["overrides"] is None
-    assert recording.not_recorded == set(LIMIT_FRAMES) - {"assets", "trading_states", "overrides"}
+    assert recording.frames["reconciled"] is None
+    assert recording.not_recorded == set(LIMIT_FRAMES) - {"assets", "latches", "reconciled", *STANDING_FRAMES}
     with patch.object(judging, "evaluate", wraps=evaluate) as gate:
         found = replay.replay(recording)
     assert (found.differences, found.notes) == (0, [])
@@ -265,7 +311,7 @@ def test_an_engine_for_single_intents_reads_the_same_sources(
         asked.append(reading)
         return ASSETS
 
-    needs({"assets": source, "trading_states": unavailable})
+    needs({"assets": source, "latches": unavailable})
     engine = ExecutionEngine(broker=DryRunBroker(), broker_name="alpaca", dry_run=True)
     intent = OrderIntent(
         strategy_id="s", broker_account_id="paper", symbol="spy", side="buy", qty=1, order_type="market"
@@ -274,8 +320,8 @@ def test_an_engine_for_single_intents_reads_the_same_sources(
         result = engine.execute_intent(intent=intent)
     inputs = gate.call_args.args[1]
     assert rows(inputs.assets)[0]["symbol"] == "SPY"
-    assert inputs.trading_states is None
-    assert result.risk.messages == ("trading_states is unavailable: the asset records are down",)
+    assert inputs.latches is None
+    assert result.risk.messages == ("latches is unavailable: the asset records are down",)
     (reading,) = asked
     assert (reading.mode, reading.run_id, reading.symbols) == ("dry", "", ["SPY"])
 
