@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from engine.brokers.account import BrokerAccount, BrokerClock
+from engine.brokers.assets import Asset
 from engine.brokers.interaction import Interaction
 from engine.errors import BrokerRejected
 from engine.model.breaks import CorporateAction
 from engine.model.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
+from engine.waiting.deadline import Deadline
 
 SENDERS = 32
 """How many orders of one account are sent at the same time; a broker keeps as many connections open."""
@@ -128,6 +130,24 @@ class TradingBroker(Protocol):
 
     def get_clock(self) -> BrokerClock:
         """Return the broker's clock."""
+        ...
+
+    def asset(self, symbol: str) -> Asset | None:
+        """Return an asset's record, None where the broker itself reports that there is none."""
+        ...
+
+    def active_assets(self, *, asked_for: Collection[str]) -> list[Asset]:
+        """Return the records of all assets that may be traded, in one long reply.
+
+        Where it is recorded, it is with the records of ``asked_for`` (canonical symbols) alone.
+        """
+        ...
+
+    def reading_until(self, deadline: Deadline) -> TradingBroker:
+        """Return the same broker, whose reads begin no try after a deadline.
+
+        A read that would have to wait until then raises ``RunStopped``.
+        """
         ...
 
     def recorded(self, recorder: Recorder, account: str = "") -> TradingBroker:

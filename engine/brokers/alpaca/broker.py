@@ -27,8 +27,9 @@ from collections.abc import Callable, Collection
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 from urllib.parse import urlencode
 
 import requests
@@ -36,6 +37,7 @@ import requests
 from engine.brokers.account import BrokerAccount, BrokerClock
 from engine.brokers.alpaca.account import parse_account, parse_clock
 from engine.brokers.alpaca.activities import Activity, all_activities, parse_activities
+from engine.brokers.alpaca.assets import ACTIVE_ASSETS, asset_path, only_of, parse_asset, parse_assets
 from engine.brokers.alpaca.keys import Keys
 from engine.brokers.alpaca.lists import (
     Query,
@@ -53,6 +55,7 @@ from engine.brokers.alpaca.recorded_answers import recorded_answer
 from engine.brokers.alpaca.replies import is_duplicate_id, replied_at
 from engine.brokers.alpaca.venue_rules import why_alpaca_would_refuse
 from engine.brokers.alpaca.wire import ACCOUNT, Wire
+from engine.brokers.assets import Asset
 from engine.brokers.in_time import always
 from engine.brokers.interaction import Interaction
 from engine.brokers.last_look import LastLook
@@ -60,10 +63,13 @@ from engine.brokers.order_differences import differences
 from engine.brokers.trading import Activities, Recorder
 from engine.errors import BrokerError, BrokerRejected, ConfigurationError, OutcomeUnknown
 from engine.model.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
+from engine.model.symbols import canonical_symbol
 from engine.settings.alpaca import checked_host, checked_key
 from engine.settings.variables import PAPER_HOST
+from engine.waiting.deadline import Deadline
 
 _NO_SUCH_THING = 40410000
+_Thing = TypeVar("_Thing")
 _UNNOTICED_S = 0.5  # overhead of a request that does not count as a wait
 
 
@@ -245,6 +251,28 @@ class AlpacaBroker:
         has_waited = self.wire.retries.timer.monotonic() - begun_s > own_s + _UNNOTICED_S
         return replace(clock, replied_at=replied_at(reply.headers), took_s=own_s if has_waited else None)
 
+    def asset(self, symbol: str) -> Asset | None:
+        """Return an asset's record; None only where Alpaca itself reports that there is none.
+
+        Raises as ``find_order``.
+        """
+        path = asset_path(symbol)
+        try:
+            found = self._own_word_on(path, "asset", parse_asset)
+        except BrokerRejected as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None
+        if found.symbol != canonical_symbol(symbol):
+            wrong = f"the reply describes asset {found.symbol}"
+            raise self.wire.unclear("GET", self.wire.place("GET", path), wrong)
+        return found
+
+    def active_assets(self, *, asked_for: Collection[str]) -> list[Asset]:
+        """Return the records of all active shares, in one reply of some 10 MB; raises as ``fills``."""
+        shorten = partial(only_of, frozenset(asked_for))
+        return self.wire.asked(ACTIVE_ASSETS, "list of assets", parse_assets, recorded_as=shorten)[0]
+
     @property
     def longest_request_s(self) -> float:
         """The seconds after which a request has ended: connecting, and waiting for its reply."""
@@ -257,6 +285,12 @@ class AlpacaBroker:
         """
         other = copy(self)
         other.wire = self.wire.waiting_together()
+        return other
+
+    def reading_until(self, deadline: Deadline) -> AlpacaBroker:
+        """Return the same broker, whose GETs begin no try after a deadline, see ``TradingBroker``."""
+        other = copy(self)
+        other.wire = self.wire.reading_until(deadline)
         return other
 
     def recorded(self, recorder: Recorder, account: str = "") -> AlpacaBroker:
@@ -273,14 +307,18 @@ class AlpacaBroker:
         return recorded_answer(interaction)
 
     def _order_at(self, path: str) -> BrokerOrder:
-        """Return the order at a path; a 404 is ``BrokerRejected`` only where Alpaca itself sent it."""
+        """Return the order at a path; raises as ``_own_word_on``."""
+        return self._own_word_on(path, "order", parse_order)
+
+    def _own_word_on(self, path: str, what: str, parse: Callable[[bytes], _Thing]) -> _Thing:
+        """Return the thing at a path; a 404 is ``BrokerRejected`` only where Alpaca itself sent it."""
         try:
-            return self.wire.get(path, "order", parse_order)
+            return self.wire.get(path, what, parse)
         except BrokerRejected as error:
             is_from_alpaca = error.code == _NO_SUCH_THING and "endpoint" not in error.message
             if error.status != HTTPStatus.NOT_FOUND or is_from_alpaca:
                 raise
-            reported = f"HTTP {error.status} that is not Alpaca's word on an order: {error}"
+            reported = f"HTTP {error.status} that is not Alpaca's word on an {what}: {error}"
             raise self.wire.unclear("GET", self.wire.place("GET", path), reported) from error
 
     def _page_of_orders(self, query: Query) -> list[BrokerOrder]:

@@ -43,10 +43,19 @@ class ReplyTooLong(RequestException):
     """A reply's body is longer than ``longest_body``."""
 
 
+def whole(body: bytes) -> bytes:
+    """Return a body as it is."""
+    return body
+
+
 class GuardedRequest(PreparedRequest):
-    """A request with ``may_leave``, which ``BoundedAdapter`` calls right before it writes any bytes."""
+    """A request with ``may_leave``, which ``BoundedAdapter`` calls right before it writes any bytes.
+
+    ``recorded_as`` returns the part of the reply's body that ``Recording`` records.
+    """
 
     may_leave: Callable[[], None] = staticmethod(always)
+    recorded_as: Callable[[bytes], bytes] = staticmethod(whole)
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -146,7 +155,8 @@ class Recording(BaseAdapter):
 
         try:
             reply = self.inner.send(request, *args, **kwargs)
-            answered = self._answered(reply)
+            recorded_as = request.recorded_as if isinstance(request, GuardedRequest) else whole
+            answered = self._answered(reply, recorded_as)
         except EngineError as error:  # of ``may_leave``: nothing was sent
             keep(None, f"{NEVER_LEFT}{self._why(error)}")
             raise
@@ -177,11 +187,11 @@ class Recording(BaseAdapter):
             "headers": _in_lists(headers, values),
         }
 
-    def _answered(self, reply: Response) -> dict[str, Any]:
+    def _answered(self, reply: Response, recorded_as: Callable[[bytes], bytes]) -> dict[str, Any]:
         of_account = urlsplit(reply.url or "").path.rstrip("/") == "/v2/account"
         headers = {name: value for name, value in reply.headers.items() if _is_kept(name.lower())}
         body, message, *values = self._texts(  # the body first: it may contain the account's number
-            [reply.content, _as_bytes(reply.reason or ""), *map(_as_bytes, headers.values())],
+            [recorded_as(reply.content), _as_bytes(reply.reason or ""), *map(_as_bytes, headers.values())],
             of_account=of_account,
         )
         return {

@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -24,7 +23,7 @@ from engine.brokers.alpaca.read_retries import AskedWaits, NoAnswer, ReadRetries
 from engine.brokers.alpaca.redaction import AccountRedaction
 from engine.brokers.alpaca.replies import cause, is_refusal, never_left, refusal, request_id, retry_after_s
 from engine.brokers.alpaca.text import one_line, readable, without_account_numbers
-from engine.brokers.alpaca.transport import BoundedAdapter, GuardedRequest, Recording
+from engine.brokers.alpaca.transport import BoundedAdapter, GuardedRequest, Recording, whole
 from engine.brokers.in_time import always
 from engine.brokers.trading import SENDERS, Recorder
 from engine.errors import (
@@ -35,6 +34,7 @@ from engine.errors import (
     RateLimited,
     RunStopped,
 )
+from engine.waiting.deadline import NO_DEADLINE, Deadline
 
 ACCOUNT = "account"
 _DONE, _REDIRECTED = 200, 300  # the first status of each class
@@ -58,6 +58,7 @@ class Wire:
     how: Mapping[str, Any]
     pace: Pace = field(default_factory=Pace)
     account: AccountRedaction = field(default_factory=AccountRedaction)
+    reads_until: Deadline = NO_DEADLINE
 
     @classmethod
     def to(
@@ -80,6 +81,13 @@ class Wire:
         """Return the same access; all its GETs together wait at most ``broker_wait_s`` for Alpaca."""
         together = AskedWaits(self.retries.retry_policy.longest_hold_s)
         return replace(self, retries=replace(self.retries, together=together))
+
+    def reading_until(self, deadline: Deadline) -> Wire:
+        """Return the same access, whose GETs begin no try, and wait no longer, after a deadline."""
+        retries, stopping = self.retries, self.retries.stopping
+        policy = replace(retries.retry_policy, read_s=min(retries.retry_policy.read_s, deadline.left_s()))
+        late = replace(retries, retry_policy=policy, stopping=lambda: stopping() or deadline.is_over())
+        return replace(self, retries=late, reads_until=deadline)
 
     def recorded(self, recorder: Recorder, account: str) -> Wire:
         """Return the same access, at the same pace; ``recorder`` records every request and reply."""
@@ -134,22 +142,38 @@ class Wire:
         return self.asked(path, what, parse)[0]
 
     def asked(
-        self, path: str, what: str, parse: Callable[[bytes], _Asked]
+        self,
+        path: str,
+        what: str,
+        parse: Callable[[bytes], _Asked],
+        *,
+        recorded_as: Callable[[bytes], bytes] = whole,
     ) -> tuple[_Asked, requests.Response]:
-        """Return what ``get`` does, and the reply itself."""
+        """Return what ``get`` does, and the reply itself; ``recorded_as``: as of ``GuardedRequest``."""
 
         def turn(held_at_most_s: float) -> None:
+            if self.reads_until.is_over():
+                raise RunStopped(f"{self.place('GET', path)} was not sent: its deadline had passed.")
             self.wait_for_turn(urgent=True, held_at_most_s=held_at_most_s)
 
-        return self.retries.ask(partial(self._ask_once, path, what, parse), turn=turn)
+        def ask_once(left_s: float) -> tuple[_Asked, requests.Response]:
+            request = self.request("GET", path)
+            request.recorded_as = recorded_as
+            return self._ask_once(request, self.place("GET", path), what, parse, left_s)
+
+        return self.retries.ask(ask_once, turn=turn)
 
     def _ask_once(
-        self, path: str, what: str, parse: Callable[[bytes], _Asked], left_s: float
+        self,
+        request: GuardedRequest,
+        place: str,
+        what: str,
+        parse: Callable[[bytes], _Asked],
+        left_s: float,
     ) -> tuple[_Asked, requests.Response]:
         """Return the parsed reply of one GET; raises ``NoAnswer`` where a retry may help."""
-        place = self.place("GET", path)
         try:
-            reply = self.send(self.request("GET", path), place=place, within_s=left_s)
+            reply = self.send(request, place=place, within_s=left_s)
         except BrokerError as error:
             if isinstance(error, BrokerRejected) and not isinstance(error, RateLimited):
                 raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,10 @@ class Assets:
     def __init__(self, assets: Iterable[Asset]) -> None:
         self._sorted = sorted(assets, key=lambda asset: (asset.exchange, asset.symbol))
         self._found = {key: asset for asset in self._sorted for key in (asset.symbol, asset.id)}
+
+    def changed(self, symbol: str, **flags: Any) -> Assets:
+        """Return the same list with other flags, or another status, of one asset."""
+        return Assets(replace(one, **flags) if one.symbol == symbol else one for one in self._sorted)
 
     @classmethod
     def load(cls, extra_symbols: Iterable[str] = ()) -> Assets:

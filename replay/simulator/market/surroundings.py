@@ -103,6 +103,9 @@ class Assets(Protocol):
     def get(self, symbol_or_id: str) -> Asset | None:
         """Return an asset by symbol or id, None if there is none."""
 
+    def changed(self, symbol: str, **flags: Any) -> Assets:
+        """Return the same list with other flags, or another status, of one asset."""
+
     def listing(
         self,
         status: str | None = None,

@@ -38,7 +38,7 @@ class Admission:
     """The rules for accepting an order."""
 
     def __init__(self, assets: Assets, tape: Tape, book: Book, index: OrderIndex, standing: Standing) -> None:
-        self._assets = assets
+        self.assets = assets
         self._tape = tape
         self._book = book
         self._index = index
@@ -46,7 +46,7 @@ class Admission:
 
     def asset(self, symbol: str) -> Asset:
         """Return the asset of an order; raises ``Refusal`` if it is unknown or doesn't trade."""
-        asset = self._assets.get(symbol)
+        asset = self.assets.get(symbol)
         if asset is None or not self._tape.knows(asset.symbol):
             raise messages.ASSET_NOT_FOUND_FOR_ORDER(symbol)
         if asset.status != "active":

@@ -77,7 +77,7 @@ class Venue:
         ids = Ids(f"{self.seed} ids")
         self._split_ids = Ids(f"{self.seed} splits{self.series}")
         self._standing = Standing(ids.new(), now_ns, book, tape, self._matching.day.day)
-        admission = Admission(self.assets, tape, book, index, self._standing)
+        self._admission = admission = Admission(self.assets, tape, book, index, self._standing)
         if self.series:
             ids = Ids(f"{self.seed} ids{self.series}")
         self._placing = Placing(admission, self._matching, lifecycle, index, tape, ids)
@@ -219,6 +219,12 @@ class Venue:
         return asset.body()
 
     # control of the simulator
+
+    def change_asset(self, symbol: str, **flags: Any) -> dict[str, Any]:
+        """Change flags of an asset's record, or its status, from now on; return the record."""
+        own = str(self.get_asset(symbol)["symbol"])
+        self.assets = self._admission.assets = self.assets.changed(own, **flags)
+        return self.get_asset(own)
 
     def state(self) -> dict[str, Any]:
         """Return the whole state of the account, as JSON-able values."""

@@ -1,4 +1,4 @@
-"""The simulator's control endpoints, under ``/simulator/``: state, reset, save, clock, faults, fill, split.
+"""The simulator's control endpoints, under ``/simulator/``: state, clock, faults, fill, split, asset, ….
 
 They need no keys. A request from this machine is accepted unless a browser made it for a web page; any other
 needs the token that is printed at the start, in the header ``X-Simulator-Token``. Files are written only
@@ -33,6 +33,7 @@ from replay.simulator.wire.saving import Outside, write_below
 from replay.simulator.wire.simulation import Simulation
 
 _TOKEN = "X-Simulator-Token"
+_ASSET_FLAGS = ("tradable", "shortable", "fractionable")
 _Act = Callable[[Simulation, Request, dict[str, Any]], object]
 
 
@@ -136,6 +137,19 @@ def _split(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
     return simulation.venue.list_positions()
 
 
+def _asset(simulation: Simulation, _: Request, body: dict[str, Any]) -> object:
+    symbol = _text(body, "symbol", "a symbol", '"symbol": "AAPL"')
+    changes = {name: value for name, value in body.items() if name != "symbol"}
+    if not changes or not changes.keys() <= {*_ASSET_FLAGS, "status"}:
+        raise _wrong("body", body, f"symbol and {', '.join(_ASSET_FLAGS)} or status", '"tradable": false')
+    for name in changes.keys() & set(_ASSET_FLAGS):
+        if not isinstance(changes[name], bool):
+            raise _wrong(name, changes[name], "true or false", f'"{name}": false')
+    if changes.get("status", "active") not in ("active", "inactive"):
+        raise _wrong("status", changes["status"], "active or inactive", '"status": "inactive"')
+    return simulation.venue.change_asset(symbol, **changes)
+
+
 _ENDPOINTS: tuple[tuple[str, str, _Act], ...] = (
     ("GET", "state", _state),
     ("POST", "reset", _reset),
@@ -147,6 +161,7 @@ _ENDPOINTS: tuple[tuple[str, str, _Act], ...] = (
     ("DELETE", "faults/{number}", _remove_fault),
     ("POST", "fill", _fill),
     ("POST", "split", _split),
+    ("POST", "asset", _asset),
 )
 
 

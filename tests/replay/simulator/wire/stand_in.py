@@ -142,6 +142,9 @@ class StandInVenue:
     def split(self, symbol: str, ratio: object) -> None:
         self.orders["split"] = {"symbol": symbol, "ratio": str(ratio), "status": "new"}
 
+    def change_asset(self, symbol: str, **flags: object) -> Body:
+        return {"symbol": symbol, **flags}
+
     def _open(self, order_id: str) -> Body:
         order = self.get_order(order_id, {})
         if order["status"] == "filled":

@@ -238,6 +238,12 @@ def test_a_split_reaches_the_venue(quick: Reach) -> None:
     assert {"symbol": "AAPL", "ratio": "4", "status": "new"} in quick.orders
 
 
+def test_a_changed_asset_reaches_the_venue(quick: Reach) -> None:
+    change = {"symbol": "AAPL", "tradable": False, "shortable": True, "status": "inactive"}
+    changed = quick.ask("POST", "/simulator/asset", json=change)
+    assert (changed.status_code, changed.json()) == (200, change)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "message"),
     [
@@ -254,6 +260,11 @@ def test_a_split_reaches_the_venue(quick: Reach) -> None:
         ("fill", {}, "order_id is None; expected the id of an open order"),
         ("fill", {"order_id": "x", "qty": "much"}, "qty is 'much'; expected a positive decimal number"),
         ("split", {"symbol": "AAPL", "ratio": 0}, "ratio is 0; expected a positive decimal number"),
+        ("asset", {"tradable": False}, "symbol is None; expected a symbol"),
+        ("asset", {"symbol": "AAPL"}, "expected symbol and tradable, shortable, fractionable or status"),
+        ("asset", {"symbol": "AAPL", "halted": True}, "expected symbol and tradable, shortable"),
+        ("asset", {"symbol": "AAPL", "tradable": 0}, "tradable is 0; expected true or false"),
+        ("asset", {"symbol": "AAPL", "status": "gone"}, "status is 'gone'; expected active or inactive"),
         ("reset", [], "body is []; expected a JSON object"),
     ],
 )
