@@ -68,13 +68,13 @@ def _looking_up(setup: Setup, stopping: Callable[[], bool]) -> Iterator[None]:
 def _look_up(setup: Setup, stopping: Callable[[], bool], closed: tuple[str, str] | None) -> None:
     log = EventLog()
     try:
-        if not in_doubt(setup.context(progress=_unseen, stopping=stopping)):
+        if not in_doubt(setup.context(progress=_unseen, stopping=stopping).runs):
             return
         with setup.connections(stopping, to_trade=False) as connections:
             context = setup.context(
                 progress=_unseen, stopping=stopping, connections=connections, closed_by=closed
             )
-            doubtful = {folder.run_id for folder in in_doubt(context)}
+            doubtful = {folder.run_id for folder in in_doubt(context.runs)}
             for folder in to_finish(context):
                 if folder.run_id in doubtful:
                     finish(folder, context)

@@ -116,7 +116,7 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
         own = start(setup.settings, setup.config, context, slot=slot)
         finish(own, context, until=until, books=books)
         context.log.events("setting_not_read", ((text, {}) for text in setup.remarks), severity="WARNING")
-        return Outcome(own, resumed, [folder.run_id for folder in in_doubt(context)], setup.remarks)
+        return Outcome(own, resumed, [folder.run_id for folder in in_doubt(context.runs)], setup.remarks)
 
 
 def _books(setup: Setup, context: RunContext) -> BooksRead | None:

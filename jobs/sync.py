@@ -105,7 +105,7 @@ def _printed(
     breaks = [found for one in synced for found in one.breaks]
     not_compared = {one.account: one.not_compared for one in synced if one.not_compared}
     open_breaks = [found for found in breaks if not found.is_repaired]
-    doubtful = [folder.run_id for folder in in_doubt(context)]
+    doubtful = [folder.run_id for folder in in_doubt(context.runs)]
     unkept = [key for one in synced for key in one.unkept]
     unclear = failed or unresolved or open_breaks or not_compared or doubtful or unkept
     exit_code = EXIT_UNRESOLVED if unclear else 0

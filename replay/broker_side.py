@@ -22,7 +22,6 @@ from requests.adapters import BaseAdapter
 from engine.accounts.connection import Connection, Connections, Names
 from engine.brokers.chosen import Recording as Remembering
 from engine.brokers.chosen import first_request_since
-from engine.context import RunContext
 from engine.errors import BrokerError, LeaseLost, RecordError, RunStopped
 from engine.log import EventLog
 from engine.record.fills import fills_table
@@ -30,6 +29,7 @@ from engine.record.formats import json_bytes
 from engine.record.journal import Journal
 from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RESULTS, START, RunFolder
 from engine.routing.accounts import Traded, trade_accounts
+from engine.routing.controls import TradingControls
 from engine.routing.live import CLOCK_MARGIN
 from engine.routing.outcomes import ACCOUNT_DOWN, OrderOutcome, live_results
 from engine.routing.state_watch import scope_of
@@ -48,7 +48,7 @@ from replay.outcomes import (
     recorded_outcomes,
 )
 from replay.recorded import Recording
-from replay.stand_ins import MemoryDocuments, MemoryObjects, NoStore, OwnLease, ReplayedBroker, Silence
+from replay.stand_ins import MemoryDocuments, MemoryObjects, OwnLease, ReplayedBroker, Silence
 from replay.transport import CassetteAdapter
 from replay.venue_book import DERIVED, SIMULATED, VenueBook
 
@@ -163,19 +163,14 @@ class _Stage:
         ]
         down = {account: f"account {account} failed in the recorded run" for account in self.down}
         down |= {account: f"no job had reached account {account} yet" for account in later}
-        nothing: Any = NoStore()
-        context = RunContext(
-            objects=self.folder.objects,
-            inbox=nothing,
-            positions=nothing,
-            ledger=nothing,
+        controls = TradingControls(
             kill_switch=lambda: KillSwitchState(on=False, why=""),
             trading_states=TradingStates,
             log=EventLog(Silence(), lambda: self.at),
             clock=lambda: self.at,
         )
         return trade_accounts(
-            self.folder, context, Connections(at_work=tuple(connections), names=Names(documents), down=down)
+            self.folder, controls, Connections(at_work=tuple(connections), names=Names(documents), down=down)
         )
 
     def _transport(self, account: str, journal: Journal | None) -> BaseAdapter:

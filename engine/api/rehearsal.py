@@ -110,7 +110,7 @@ def rehearse_deciding(folder: RunFolder, context: RunContext) -> None:
     context = replace(context, objects=folder.objects, log=EventLog(io.StringIO()), connections=None)
     record_inputs(folder, context)
     if folder.start["mode"] == "live":
-        _as_last_synced(folder, context)
+        _as_last_synced(folder, context.positions, context.objects)
     decide(folder, context)
 
 
@@ -144,12 +144,12 @@ def _written(files: Sequence[tuple[str, bytes]], place: Path, *, now_ns: int) ->
     return names
 
 
-def _as_last_synced(folder: RunFolder, context: RunContext) -> None:
+def _as_last_synced(folder: RunFolder, positions: PositionStore, objects: Objects) -> None:
     """Replace a dry run's assumptions about the broker by what is on record."""
     accounts = accounts_of(folder)
-    marks = _marks(context.positions, accounts)
-    _replace(folder, "working_orders", _left_open(context.objects, accounts))
-    _replace(folder, "unreconciled", _open_breaks(context.objects, marks))
+    marks = _marks(positions, accounts)
+    _replace(folder, "working_orders", _left_open(objects, accounts))
+    _replace(folder, "unreconciled", _open_breaks(objects, marks))
     if "positions" not in folder.json(INPUTS)["unavailable"]:
         never = [account for account, mark in marks.items() if mark is None]
         unknown = pd.DataFrame({"broker_account_id": never, "symbol": None, "qty": math.nan})

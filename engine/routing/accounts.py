@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from engine.accounts.connection import SEND_S, Connection, Connections
 from engine.accounts.other_folders import SharedOrders
-from engine.context import RunContext
 from engine.errors import BrokerError, EngineError, LeaseLost
 from engine.model.calendar import session_if_covered
 from engine.model.orders import BrokerFill, BrokerOrder, OrderIntent
@@ -23,6 +22,7 @@ from engine.record.journal import Journal
 from engine.record.late_fills import keep_by_session
 from engine.record.open_orders import OpenOrder, Place
 from engine.record.run_folder import INPUTS, RunFolder
+from engine.routing.controls import TradingControls
 from engine.routing.fills import Settled, settle
 from engine.routing.live import Failed, carry_out, left_behind
 from engine.routing.outcomes import OrderOutcome
@@ -85,7 +85,7 @@ class Traded:
             self.open_rows[place] = sorted({*open_rows, *own})
 
 
-def trade_accounts(folder: RunFolder, context: RunContext, connections: Connections) -> Traded:
+def trade_accounts(folder: RunFolder, controls: TradingControls, connections: Connections) -> Traded:
     """Send the allowed orders and wait for their outcomes, all accounts at the same time.
 
     Raises ``BrokerError`` or ``LeaseLost`` where every account of the batch fails with one of them, and any
@@ -103,7 +103,7 @@ def trade_accounts(folder: RunFolder, context: RunContext, connections: Connecti
         working = {
             account: threads.submit(
                 lambda connection, own: settle(
-                    own, _sent(folder, context, connection, journal), context, connection
+                    own, _sent(folder, controls, connection, journal), controls, connection
                 ),
                 connection,
                 shares[account],
@@ -131,7 +131,7 @@ def trade_accounts(folder: RunFolder, context: RunContext, connections: Connecti
         left = Failed(account=account, why=_down(folder)[account], earlier=())
         traded.outcomes |= left_behind(left, shares[account], journal, connections.at_work[0].broker)
     for account, why in failed.items():
-        context.log.event(
+        controls.log.event(
             "account_down",
             f"account {account} failed; the next sync looks up its orders: {why}",
             severity="ERROR",
@@ -145,14 +145,14 @@ def trade_accounts(folder: RunFolder, context: RunContext, connections: Connecti
 
 
 def _sent(
-    folder: RunFolder, context: RunContext, connection: Connection, journal: Journal
+    folder: RunFolder, controls: TradingControls, connection: Connection, journal: Journal
 ) -> dict[int, OrderOutcome]:
     """Carry out an account's decisions; where anything was refused, check that its keys are still valid.
 
     Revoked keys make the broker refuse every order, as if each were at fault. Raises ``BrokerError`` then,
     and what ``carry_out`` raises.
     """
-    outcomes = carry_out(folder, context, connection, journal)
+    outcomes = carry_out(folder, controls, connection, journal)
     if any(outcome.reason == _REFUSED for outcome in outcomes.values()):
         connection.broker.get_clock()
     return outcomes

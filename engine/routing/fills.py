@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 
 from engine.accounts.connection import SEND_S, Connection
 from engine.brokers.trading import TradingBroker
-from engine.context import RunContext
 from engine.errors import LeaseLost
 from engine.ledger.overfilling import overfill_of
+from engine.log import EventLog
 from engine.model.breaks import units_of
 from engine.model.orders import BrokerFill, BrokerOrder
 from engine.record.fills import filled_units, is_over
 from engine.routing.cancels import outcome_of
+from engine.routing.controls import TradingControls
 from engine.routing.order_lookup import known_orders
 from engine.routing.outcomes import CANCELS, REJECTED_AFTER_ACCEPTANCE, OrderOutcome
 from engine.routing.release_check import ApprovedOrder
@@ -47,7 +48,7 @@ class Settled:
 def settle(
     intents: Iterable[ApprovedOrder],
     outcomes: Mapping[int, OrderOutcome],
-    context: RunContext,
+    controls: TradingControls,
     connection: Connection,
 ) -> Settled:
     """Wait until all orders are terminal, at most ``settle_s`` seconds, and return their outcomes.
@@ -59,24 +60,24 @@ def settle(
         row: outcome.order for row, outcome in placed.items() if outcome.order and not outcome.order.is_final
     }
     if waiting:
-        _wait(waiting, context, connection)
-    latest = _latest(placed, context, connection)
+        _wait(waiting, controls, connection)
+    latest = _latest(placed, controls, connection)
     outcomes = {row: _with_order(outcome, latest.get(row)) for row, outcome in outcomes.items()}
-    _log_statuses(outcomes, context)
+    _log_statuses(outcomes, controls.log)
     placed_now = {
         row: outcome.order
         for row, outcome in outcomes.items()
         if outcome.order and outcome.status == "placed"
     }
     fills = executions(placed_now.values(), connection.broker)
-    _log_overfilled(placed_now.values(), fills, context)
+    _log_overfilled(placed_now.values(), fills, controls.log)
     open_rows = [
         order.row for order in intents if order.row in outcomes and not _is_final(outcomes[order.row], fills)
     ]
     return Settled(dict(outcomes), fills, open_rows)
 
 
-def _wait(waiting: Mapping[int, BrokerOrder], context: RunContext, connection: Connection) -> None:
+def _wait(waiting: Mapping[int, BrokerOrder], controls: TradingControls, connection: Connection) -> None:
     """Poll the open orders until none of these is among them, or ``settle_s`` has passed."""
     ours = {order.broker_order_id for order in waiting.values()}
     deadline, waits_s = Deadline.after(connection.settle_s), backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
@@ -85,14 +86,14 @@ def _wait(waiting: Mapping[int, BrokerOrder], context: RunContext, connection: C
             connection.lease.hold_for(SEND_S)
         listed = {order.broker_order_id for order in connection.broker.open_orders()}
         left = len(ours & listed)
-        context.progress("waiting for fills", len(ours) - left, len(ours))
+        controls.progress("waiting for fills", len(ours) - left, len(ours))
         if not left or deadline.is_over():
             return
-        pause(min(next(waits_s), deadline.left_s()), context.stopping, during="fills were waited for")
+        pause(min(next(waits_s), deadline.left_s()), controls.stopping, during="fills were waited for")
 
 
 def _latest(
-    outcomes: Mapping[int, OrderOutcome], context: RunContext, connection: Connection
+    outcomes: Mapping[int, OrderOutcome], controls: TradingControls, connection: Connection
 ) -> dict[int, BrokerOrder]:
     """Return the orders' current states, by row; without those that the broker no longer knows.
 
@@ -114,19 +115,19 @@ def _latest(
         }
     unlisted = [order.broker_order_id for order in asked.values() if order.broker_order_id not in known]
     known |= known_orders(
-        unlisted, connection.broker, retry_policy=connection.retry_policy, stopping=context.stopping
+        unlisted, connection.broker, retry_policy=connection.retry_policy, stopping=controls.stopping
     )
     for order in asked.values():
         if order.broker_order_id not in known:
-            _log_missing(order, context)
+            _log_missing(order, controls.log)
     return {
         row: known[order.broker_order_id] for row, order in asked.items() if order.broker_order_id in known
     }
 
 
-def _log_missing(order: BrokerOrder, context: RunContext) -> None:
+def _log_missing(order: BrokerOrder, log: EventLog) -> None:
     """Log that the broker no longer knows an order; it stays open in its last known state."""
-    context.log.event(
+    log.event(
         "order_missing",
         f"the broker no longer knows order {order.broker_order_id} of intent {order.client_order_id}, "
         f"although it assigned that id. The next sync looks it up again.",
@@ -136,10 +137,10 @@ def _log_missing(order: BrokerOrder, context: RunContext) -> None:
     )
 
 
-def _log_statuses(outcomes: Mapping[int, OrderOutcome], context: RunContext) -> None:
+def _log_statuses(outcomes: Mapping[int, OrderOutcome], log: EventLog) -> None:
     """Log the status of each order at the end of its run."""
     orders = [(outcome.status, outcome.order) for outcome in outcomes.values() if outcome.order is not None]
-    context.log.for_each(
+    log.for_each(
         "order_status",
         len(orders),
         lambda: (
@@ -158,12 +159,12 @@ def _log_statuses(outcomes: Mapping[int, OrderOutcome], context: RunContext) -> 
 
 
 def _log_overfilled(
-    orders: Iterable[BrokerOrder], fills: Mapping[str, list[BrokerFill]], context: RunContext
+    orders: Iterable[BrokerOrder], fills: Mapping[str, list[BrokerFill]], log: EventLog
 ) -> None:
     """Log each order that filled beyond its quantity; it stays open until an operator accepts that."""
     for order in orders:
         if overfill := overfill_of(order, fills):
-            context.log.event(
+            log.event(
                 "overfilled",
                 f"order {order.broker_order_id} of intent {order.client_order_id} in {order.symbol} has "
                 f"{overfill.said}. Look at its executions on the broker's dashboard; the next sync reports "

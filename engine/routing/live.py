@@ -16,7 +16,6 @@ from typing import Any
 from engine.accounts.connection import SEND_S, Connection
 from engine.brokers.order_differences import differences
 from engine.brokers.trading import TradingBroker
-from engine.context import RunContext
 from engine.errors import BrokerRejected, DataUnavailable, RunStopped
 from engine.model.calendar import trading_date
 from engine.model.orders import BrokerOrder
@@ -25,6 +24,7 @@ from engine.record.journal import Journal
 from engine.record.open_orders import left_open
 from engine.record.run_folder import INPUTS, RunFolder
 from engine.routing.cancels import Cancelling, Target
+from engine.routing.controls import TradingControls
 from engine.routing.outcomes import ACCOUNT_DOWN, OrderOutcome
 from engine.routing.release_check import Allowance, ApprovedOrder, Key, allowed_intents
 from engine.routing.state_watch import REASON_UNKNOWN, StateWatch
@@ -37,14 +37,14 @@ CLOCK_MARGIN = timedelta(seconds=1)
 
 
 def carry_out(
-    folder: RunFolder, context: RunContext, connection: Connection, journal: Journal
+    folder: RunFolder, controls: TradingControls, connection: Connection, journal: Journal
 ) -> dict[int, OrderOutcome]:
     """Send the account's allowed orders and return their outcomes, by row of the batch.
 
     Raises ``RunStopped`` on SIGTERM, ``BrokerError`` where the broker is down, ``LeaseLost`` and
     ``OrderMismatch``: nothing more is sent then, and the next run resumes this one.
     """
-    return _LiveRouting(folder, context, connection, journal).carry_out()
+    return _LiveRouting(folder, controls, connection, journal).carry_out()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +88,9 @@ class _LiveRouting:
     """One run's routing for one account, and whether it was halted."""
 
     def __init__(
-        self, folder: RunFolder, context: RunContext, connection: Connection, journal: Journal
+        self, folder: RunFolder, controls: TradingControls, connection: Connection, journal: Journal
     ) -> None:
-        self.folder, self.context, self.connection, self.journal = folder, context, connection, journal
+        self.folder, self.controls, self.connection, self.journal = folder, controls, connection, journal
         self.allowance = Allowance.of(folder, connection.account)
         self.intents = [
             order for order in allowed_intents(folder) if order.intent.broker_account_id == connection.account
@@ -102,10 +102,10 @@ class _LiveRouting:
         self._chunks = self._in_chunks()
         self._writing = threading.Lock()
         inputs = folder.json(INPUTS)
-        self.halted = _halted_by_the_gate(folder, context) or _halted_without_a_book(
+        self.halted = _halted_by_the_gate(folder, controls) or _halted_without_a_book(
             inputs, connection.account
         )
-        self.states = StateWatch.of(folder, context)
+        self.states = StateWatch.of(folder, controls)
         read = inputs["broker"][connection.account]
         self.is_same_epoch = read["tenure"] == connection.lease.lease_epoch
         self.decided_at = datetime.fromisoformat(inputs["read_at"])
@@ -113,16 +113,16 @@ class _LiveRouting:
             broker=connection.broker,
             check=self._check,
             not_before=datetime.fromisoformat(read["time"]) - CLOCK_MARGIN,
-            stopping=context.stopping,
-            log=context.log,
+            stopping=controls.stopping,
+            log=controls.log,
             retry_policy=connection.retry_policy,
         )
         self.cancelling = Cancelling(
             broker=connection.broker,
             targets=self.targets,
-            log=context.log,
+            log=controls.log,
             retry_policy=connection.retry_policy,
-            stopping=context.stopping,
+            stopping=controls.stopping,
         )
 
     def carry_out(self) -> dict[int, OrderOutcome]:
@@ -131,20 +131,20 @@ class _LiveRouting:
         total = len(self.intents)
         self.found = self.placing.seek(self._unanswered())
         self.found |= self.placing.listed(self._refused_before())
-        self.context.progress("sending orders", 0, total)
+        self.controls.progress("sending orders", 0, total)
         symbols = {order.key: order.intent.symbol for order in self.intents}
         outcomes = each(
             self.intents,
             self._one,
             queue_of=lambda order: _lane(order, symbols),
             at_once=self.connection.orders_at_once,
-            done=lambda count: self.context.progress("sending orders", count, total),
+            done=lambda count: self.controls.progress("sending orders", count, total),
         )
         self._note_withheld(outcomes)
         return {order.row: outcome for order, outcome in zip(self.intents, outcomes, strict=True)}
 
     def _one(self, order: ApprovedOrder) -> OrderOutcome:
-        if self.context.stopping():
+        if self.controls.stopping():
             raise RunStopped(
                 f"Stopped between two orders of run {self.folder.run_id}; the next run goes on there."
             )
@@ -176,7 +176,7 @@ class _LiveRouting:
 
     def _check(self, order: ApprovedOrder) -> None:
         """Check, right before an order is sent, that it still may be; raises ``Withheld`` where not."""
-        if self.context.stopping():
+        if self.controls.stopping():
             raise RunStopped(
                 f"Stopped between two orders of run {self.folder.run_id}; the next run goes on there."
             )
@@ -188,7 +188,7 @@ class _LiveRouting:
 
     def _halted_now(self, order: ApprovedOrder) -> OrderOutcome | None:
         """Return the outcome of an order that is halted now; what halts all orders is kept."""
-        switch = self.context.kill_switch()
+        switch = self.controls.kill_switch()
         if switch.on:
             reason, why = "kill_switch_enabled", switch.why
         elif why := self.connection.halted():
@@ -199,13 +199,13 @@ class _LiveRouting:
             except DataUnavailable as error:
                 reason, why = REASON_UNKNOWN, f"the trading states can't be read: {error}"
         self.halted = OrderOutcome(status="halted", reason=reason, message=f"not sent: {why}")
-        self.context.log.event("trading_halted", why, severity="WARNING", reason=reason)
+        self.controls.log.event("trading_halted", why, severity="WARNING", reason=reason)
         return self.halted
 
     def _expired(self, order: ApprovedOrder) -> OrderOutcome | None:
         if not self.is_same_epoch:
             return _not_sent("decision_expired", "another data folder, or machine, traded the account since")
-        now, settings = self.context.clock(), self.folder.start["settings"]
+        now, settings = self.controls.clock(), self.folder.start["settings"]
         if trading_date(now, settings["calendar"]) != self.folder.trading_date:
             return _not_sent("decision_expired", f"the session {self.folder.trading_date} is over")
         age_s = (now - self.decided_at).total_seconds()
@@ -251,7 +251,7 @@ class _LiveRouting:
             sendable = [one for one in chunk if not self.connection.broker.why_refused(one.intent)]
             self.journal.attempt(
                 [{"row": one.row, **self.connection.broker.order_payload(one.intent)} for one in sendable],
-                at=self.context.clock().isoformat(),
+                at=self.controls.clock().isoformat(),
             )
             chunk.clear()
 
@@ -269,7 +269,7 @@ class _LiveRouting:
         return earlier | {order.key: Target(order.intent.strategy_id) for order in orders}
 
     def _note_withheld(self, outcomes: list[OrderOutcome]) -> None:
-        log = self.context.log
+        log = self.controls.log
         withheld = [
             (order, outcome)
             for order, outcome in zip(self.intents, outcomes, strict=True)
@@ -289,9 +289,9 @@ class _LiveRouting:
         )
 
 
-def _halted_by_the_gate(folder: RunFolder, context: RunContext) -> OrderOutcome | None:
+def _halted_by_the_gate(folder: RunFolder, controls: TradingControls) -> OrderOutcome | None:
     """Return the outcome of every order where the gate is closed, or was when the run began."""
-    closed = context.closed_by or folder.start.get("closed_by")
+    closed = controls.closed_by or folder.start.get("closed_by")
     if closed is None:
         return None
     reason, why = closed

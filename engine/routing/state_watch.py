@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
-from engine.context import RunContext
 from engine.log import EventLog
 from engine.model.orders import OrderIntent
 from engine.model.symbols import canonical_symbol
 from engine.record.run_folder import INPUTS, RunFolder
+from engine.routing.controls import TradingControls
 from engine.routing.outcomes import OrderOutcome
 from engine.safety.trading_states import HALTED, REDUCING, Scope, Scoped, TradingState, TradingStates
 
@@ -49,9 +49,9 @@ class StateWatch:
     _withholding: dict[Scoped, TradingState] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, folder: RunFolder, context: RunContext) -> StateWatch:
+    def of(cls, folder: RunFolder, controls: TradingControls) -> StateWatch:
         """Return the watch over a run's orders; its recorded inputs have what its decisions knew."""
-        return cls(context.trading_states, folder.trading_date, context.log, _judged_under(folder))
+        return cls(controls.trading_states, folder.trading_date, controls.log, _judged_under(folder))
 
     def withheld(self, intent: OrderIntent) -> OrderOutcome | None:
         """Return the outcome of an order that may not be sent now, None where it may.

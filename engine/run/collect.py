@@ -18,10 +18,11 @@ from engine.intents.assembling import KNOWN_SCHEMA, Assembled, assemble
 from engine.intents.identity import IdentityRules
 from engine.intents.problems import RefusedRow
 from engine.intents.reading import IntentFile
+from engine.log import EventLog
 from engine.record.run_folder import BATCH, COLLECTED, DUPLICATES, RunFolder
 from engine.run.intake import take_in
 from engine.run.known_rows import EarlierRuns
-from engine.run.put_away import log_left, shortened
+from engine.run.put_away import Remover, log_left, shortened
 from engine.stores.inbox.files import Left
 
 _DUPLICATES_LISTED = 10_000
@@ -30,8 +31,14 @@ _DUPLICATES_LISTED = 10_000
 
 def collect(folder: RunFolder, context: RunContext) -> None:
     """Read the files of the inbox, write ``collected.json`` and seal ``intents.parquet``."""
-    earlier = EarlierRuns(folder, context)
-    intake = take_in(folder, context, previous=earlier.other_rules)
+    earlier = EarlierRuns(folder, context.runs)
+    intake = take_in(
+        folder,
+        Remover(context.inbox, context.objects, context.log),
+        clock=context.clock,
+        progress=context.progress,
+        previous=earlier.other_rules,
+    )
     known = dict(earlier.known) if any(file.table.num_rows for file in intake.files) else {}
     of_now = known.pop(IdentityRules.of_record(folder.start), KNOWN_SCHEMA.empty_table())
     files, entries, left = intake.files, intake.entries, shortened(intake.left)
@@ -55,7 +62,7 @@ def collect(folder: RunFolder, context: RunContext) -> None:
         folder.write(DUPLICATES, batch.duplicates)
     folder.write(COLLECTED, collected)
     folder.write(BATCH, batch.table)
-    _log(context, batch, refused, left)
+    _log(context.log, batch, refused, left)
 
 
 def _counts(files: list[IntentFile], batch: Assembled) -> Iterable[dict[str, int]]:
@@ -74,8 +81,7 @@ def _counts(files: list[IntentFile], batch: Assembled) -> Iterable[dict[str, int
         }
 
 
-def _log(context: RunContext, batch: Assembled, refused: list[RefusedRow], left: list[Left]) -> None:
-    log = context.log
+def _log(log: EventLog, batch: Assembled, refused: list[RefusedRow], left: list[Left]) -> None:
     log.for_each("intent_received", batch.table.num_rows, lambda: _received(batch.table))
     log.for_each(
         "intent_quarantined",
@@ -92,7 +98,7 @@ def _log(context: RunContext, batch: Assembled, refused: list[RefusedRow], left:
         severity="NOTICE",
     )
     for one in left:
-        log_left(context, one)
+        log_left(log, one)
 
 
 def _received(table: pa.Table) -> Iterable[tuple[str, dict[str, Any]]]:

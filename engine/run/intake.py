@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from engine.context import RunContext
 from engine.errors import AlreadyWritten, ConfigurationError, EngineError, RecordError, UnusablePlace
 from engine.intents.identity import IdentityRules
 from engine.intents.limits import beyond
@@ -22,10 +22,11 @@ from engine.model.calendar import trading_date
 from engine.record.objects import Objects, many_puts
 from engine.record.run_folder import RunFolder
 from engine.record.system_errors import fault_of
-from engine.run.put_away import taken_before
+from engine.run.put_away import Remover, taken_before
 from engine.settings.values import has_zone
 from engine.settings.variables import IntakeLimits
 from engine.stores.inbox.files import UPLOAD_RESTS_S, Dropped, Left, hash_of, name_with_hash, why_not_kept
+from engine.stores.inbox.inbox import Inbox
 from engine.stores.inbox.reading import Reading
 from engine.text.printable import shown
 
@@ -73,7 +74,12 @@ class Intake:
 
 
 def take_in(
-    folder: RunFolder, context: RunContext, *, previous: Callable[[], Collection[IdentityRules]] = tuple
+    folder: RunFolder,
+    remover: Remover,
+    *,
+    clock: Callable[[], datetime],
+    progress: Callable[[str, int, int], None],
+    previous: Callable[[], Collection[IdentityRules]] = tuple,
 ) -> Intake:
     """Read the inbox within the limits, oldest files first, and copy each file to archive or quarantine.
 
@@ -81,19 +87,28 @@ def take_in(
     only where there is a file.
     """
     limits = IntakeLimits.of_record(folder.start["settings"])
-    context.inbox.recover(max_depth=limits.max_depth)
-    found = context.inbox.find(max_depth=limits.max_depth)
-    files, known = taken_before(found, context)
+    inbox = remover.inbox
+    inbox.recover(max_depth=limits.max_depth)
+    found = inbox.find(max_depth=limits.max_depth)
+    files, known = taken_before(found, remover)
     intake = Intake(left=[*found.left, *known])
-    with many_puts(context.objects) as objects:
+    with many_puts(remover.objects) as objects:
         rules = previous() if files else ()
-        reader = _Reader(folder, replace(context, objects=objects), limits, rules, _zone(folder))
+        reader = _Reader(
+            folder=folder,
+            inbox=inbox,
+            objects=objects,
+            clock=clock,
+            limits=limits,
+            previous=rules,
+            zone=_zone(folder),
+        )
         done = 0
         for several in _several(sorted(files, key=lambda file: (file.mtime_ns, file.name))):
-            context.progress("reading files", done, len(files))
+            progress("reading files", done, len(files))
             reader.take(several, intake)
             done += len(several)
-    context.progress("reading files", len(files), len(files))
+    progress("reading files", len(files), len(files))
     return intake
 
 
@@ -140,7 +155,9 @@ class _Reader:
     """Reads the files of one run: contents one by one, the rows of small files together."""
 
     folder: RunFolder
-    context: RunContext
+    inbox: Inbox
+    objects: Objects
+    clock: Callable[[], datetime]
     limits: IntakeLimits
     previous: Collection[IdentityRules]
     zone: InboxZone
@@ -164,10 +181,7 @@ class _Reader:
 
     def _found(self, dropped: Dropped, intake: Intake) -> _Contents | Left:
         """Return a file's contents, or why it is left."""
-        if (
-            trading_date(self.context.clock(), self.folder.start["settings"]["calendar"])
-            != self.folder.trading_date
-        ):
+        if trading_date(self.clock(), self.folder.start["settings"]["calendar"]) != self.folder.trading_date:
             return dropped.waits(_NEXT_SESSION)
         if limit := intake.why_full(dropped, self.limits):
             return dropped.waits(_FULL.format(limit))
@@ -181,7 +195,7 @@ class _Reader:
             return dropped.is_blocked(why)
         if not _CARRIES_A_HASH.search(dropped.last_name) and (left := self._unsettled(dropped)):
             return left
-        reading = self.context.inbox.read(dropped, max_bytes=self.limits.max_file_bytes)
+        reading = self.inbox.read(dropped, max_bytes=self.limits.max_file_bytes)
         if isinstance(reading, Left):
             return reading
         content = reading.content
@@ -189,7 +203,7 @@ class _Reader:
         kept_as = name_with_hash(dropped.name, digest)
         if (content is None or kept_as != dropped.name) and (left := self._unsettled(dropped, reading)):
             return left
-        return _Contents(content, kept_as, int(self.context.clock().timestamp() * 1e6))
+        return _Contents(content, kept_as, int(self.clock().timestamp() * 1e6))
 
     def _read_together(self, files: list[Dropped], found: list[_Contents | Left]) -> dict[int, IntentFile]:
         """Return the small files that could be read together, by position in ``files``."""
@@ -239,7 +253,7 @@ class _Reader:
         )
         place = "quarantine" if file.unreadable else "archive"
         key = f"{place}/{self.folder.trading_date.isoformat()}/{contents.kept_as}"
-        _keep(self.context.objects, key, content)
+        _keep(self.objects, key, content)
         return file, _entry(dropped, file, contents.kept_as, by_moving=False)
 
     def _unsettled(self, dropped: Dropped, reading: Reading | None = None) -> Left | None:
@@ -248,7 +262,7 @@ class _Reader:
         Where that time is ahead of the clock, the system's time of the last change counts; where that is
         ahead too, the file has settled if no program has it open for writing.
         """
-        settle_s, now_s = self.folder.start["settings"]["inbox_settle_s"], self.context.clock().timestamp()
+        settle_s, now_s = self.folder.start["settings"]["inbox_settle_s"], self.clock().timestamp()
         age_s = now_s - dropped.mtime_ns / 1e9
         if age_s < -CLOCK_SKEW_S:
             if reading is None:

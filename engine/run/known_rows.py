@@ -9,12 +9,11 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.context import RunContext
 from engine.intents.assembling import KNOWN_SCHEMA
 from engine.intents.identity import IdentityRules
 from engine.intents.near_repeats import NEEDED_COLUMNS, near_repeats
 from engine.intents.reading import IntentFile
-from engine.record.run_folder import BATCH, MANIFEST, RESULTS, RunFolder
+from engine.record.run_folder import BATCH, MANIFEST, RESULTS, RunFolder, RunFolders
 from engine.routing.outcomes import REJECTED_AFTER_ACCEPTANCE
 
 _SENT = ("dry_run", "placed", "unresolved")
@@ -60,12 +59,12 @@ class EarlierRuns:
     """
 
     folder: RunFolder
-    context: RunContext
+    all_runs: RunFolders
 
     @cached_property
     def runs(self) -> list[EarlierRun]:
         """The runs."""
-        return [EarlierRun(run) for run in _with_something_sent(self.folder, self.context)]
+        return [EarlierRun(run) for run in _with_something_sent(self.folder, self.all_runs)]
 
     @cached_property
     def known(self) -> dict[IdentityRules, pa.Table]:
@@ -89,8 +88,8 @@ class EarlierRuns:
             yield from near_repeats(batch, run.sent(NEEDED_COLUMNS), run.folder.run_id, names)
 
 
-def _with_something_sent(folder: RunFolder, context: RunContext) -> Iterator[RunFolder]:
-    for run in context.runs.of_day(folder.trading_date):
+def _with_something_sent(folder: RunFolder, runs: RunFolders) -> Iterator[RunFolder]:
+    for run in runs.of_day(folder.trading_date):
         if run.run_id == folder.run_id or MANIFEST not in run.names():
             continue
         manifest = run.json(MANIFEST)

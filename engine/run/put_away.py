@@ -12,13 +12,14 @@ from typing import Any
 
 from engine.context import RunContext
 from engine.errors import AlreadyWritten, EngineError
-from engine.log import Severity
+from engine.log import EventLog, Severity
 from engine.record.formats import json_bytes, json_line, read_json
 from engine.record.objects import LocalObjects, Objects
 from engine.record.run_folder import COLLECTED, RunFolder
 from engine.record.system_errors import fault_of
 from engine.stores.inbox.files import Dropped, Kind, Left, hash_of
 from engine.stores.inbox.finding import Found
+from engine.stores.inbox.inbox import Inbox
 
 _PLACE = "unremoved/"
 _MOST_NAMED = 1000
@@ -33,6 +34,36 @@ class _Unremoved:
     left: Left
 
 
+@dataclass(frozen=True)
+class Remover:
+    """Takes consumed files out of ``inbox``; what was too large to be read is moved to ``objects``."""
+
+    inbox: Inbox
+    objects: Objects
+    log: EventLog
+
+    def take_away(self, file: Dropped, place: str | None) -> Left | None:
+        """Remove a file, or move one that was too large to be read; return why that failed."""
+        if place is None:
+            return self.inbox.remove(file)
+        if not isinstance(self.objects, LocalObjects):
+            return file.is_blocked(f"it can't be moved to {place}, which is not on this disk; move it there")
+        try:
+            moved_to = self.objects.place_for(place)
+            left = self.inbox.move(file, moved_to)
+            if left is None and moved_to.exists() and not self.objects.modes.take_over(moved_to):
+                self._log_mode(place)
+        except (EngineError, OSError) as error:
+            return file.is_blocked(f"it can't be moved to {place}: {fault_of(error)}")
+        return left
+
+    def _log_mode(self, place: str) -> None:
+        message = (
+            f"{place} keeps the mode that it had in the inbox: it is another user's. Restrict it as root"
+        )
+        self.log.event("file_mode_kept", message, severity="WARNING", file=place)
+
+
 def put_away(folder: RunFolder, context: RunContext) -> None:
     """Write the quarantine and remove the consumed files from the inbox; idempotent.
 
@@ -43,19 +74,21 @@ def put_away(folder: RunFolder, context: RunContext) -> None:
     for record in collected["refused"]:
         by_file.setdefault(record["file"], []).append(record)
     files = [_file(entry) for entry in collected["files"]]
+    remover = Remover(context.inbox, context.objects, context.log)
     for file, entry in zip(files, collected["files"], strict=True):
         refused = by_file.get(entry["name"])
         place = _quarantined(folder, entry["kept_as"]) if entry.get("by_moving") else None
         unkept = _keep_reasons(folder, file, entry, refused) if refused else None
-        for left in filter(None, (unkept, _taken_away(context, file, place))):
+        for left in filter(None, (unkept, remover.take_away(file, place))):
             _note(folder, _Unremoved(file, place, left))
-            log_left(context, left)
+            log_left(context.log, left)
     context.inbox.flush(files)
 
 
-def taken_before(found: Found, context: RunContext) -> tuple[list[Dropped], list[Left]]:
+def taken_before(found: Found, remover: Remover) -> tuple[list[Dropped], list[Left]]:
     """Return the files that no earlier run has consumed, and why consumed ones are still in the inbox."""
-    noted = {key: _noted(context.objects, key) for key in context.objects.list(_PLACE)}
+    objects = remover.objects
+    noted = {key: _noted(objects, key) for key in objects.list(_PLACE)}
     if not noted:
         return found.files, []
     lying, left = {file.name: file for file in found.files}, []
@@ -63,14 +96,14 @@ def taken_before(found: Found, context: RunContext) -> tuple[list[Dropped], list
         file = one.file
         if lying.get(file.name) == file:
             del lying[file.name]
-            still = _taken_away(context, file, one.place)
-            context.inbox.flush([file])
+            still = remover.take_away(file, one.place)
+            remover.inbox.flush([file])
             if still is not None:
                 left.append(still)
                 continue
         elif not found.is_complete or file.name in {one.name for one in found.left}:
             continue  # it may be in a folder that can't be listed
-        context.objects.delete(key)
+        objects.delete(key)
     return list(lying.values()), left
 
 
@@ -99,33 +132,10 @@ def shortened(left: list[Left]) -> list[Left]:
     return shown
 
 
-def log_left(context: RunContext, left: Left) -> None:
+def log_left(log: EventLog, left: Left) -> None:
     """Log a file that is left; as an error where an operator has to act."""
     severity: Severity = "ERROR" if left.kind == "blocked" else "INFO"
-    context.log.event(
-        "file_left", f"{left.name} is left in the inbox: {left.why}", severity=severity, file=left.name
-    )
-
-
-def _taken_away(context: RunContext, file: Dropped, place: str | None) -> Left | None:
-    """Remove a file, or move one that was too large to be read; return why that failed."""
-    if place is None:
-        return context.inbox.remove(file)
-    if not isinstance(context.objects, LocalObjects):
-        return file.is_blocked(f"it can't be moved to {place}, which is not on this disk; move it there")
-    try:
-        moved_to = context.objects.place_for(place)
-        left = context.inbox.move(file, moved_to)
-        if left is None and moved_to.exists() and not context.objects.modes.take_over(moved_to):
-            _log_mode(context, place)
-    except (EngineError, OSError) as error:
-        return file.is_blocked(f"it can't be moved to {place}: {fault_of(error)}")
-    return left
-
-
-def _log_mode(context: RunContext, place: str) -> None:
-    message = f"{place} keeps the mode that it had in the inbox: it is another user's. Restrict it as root"
-    context.log.event("file_mode_kept", message, severity="WARNING", file=place)
+    log.event("file_left", f"{left.name} is left in the inbox: {left.why}", severity=severity, file=left.name)
 
 
 def _keep_reasons(

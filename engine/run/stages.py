@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from engine.context import RunContext
 from engine.errors import ConfigurationError, RunStopped, UsageError
 from engine.intents.identity import IdentityRules
+from engine.log import EventLog
 from engine.model.calendar import check_calendar, trading_date
 from engine.record.run_folder import (
     ATTEMPTS,
@@ -35,6 +36,7 @@ from engine.record.run_folder import (
     RECONCILIATION,
     RESULTS,
     RunFolder,
+    RunFolders,
 )
 from engine.routing.dry_run import dry_run, lapsed
 from engine.run.collect import collect
@@ -49,6 +51,7 @@ from engine.text.masking import shown_text
 
 if TYPE_CHECKING:  # a dry run sends nothing, and is short
     from engine.accounts.connection import Connection, Connections
+    from engine.routing.controls import TradingControls
     from engine.run.books_read import BooksRead
 
 _SLOT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -164,11 +167,11 @@ def to_finish(context: RunContext) -> list[RunFolder]:
     return found
 
 
-def in_doubt(context: RunContext) -> list[RunFolder]:
+def in_doubt(runs: RunFolders) -> list[RunFolder]:
     """Return the unfinished live runs that may have sent orders, oldest first."""
     return [
         folder
-        for folder in context.runs.unfinished()
+        for folder in runs.unfinished()
         if folder.start["mode"] == "live" and any(name.startswith(ATTEMPTS) for name in folder.names())
     ]
 
@@ -196,7 +199,7 @@ def finish(
     """
     context = _as_its_own(context, folder, books)
     for stage in _stages(context, books):
-        _hold_leases(context)
+        _hold_leases(context.connections)
         if context.stopping():
             raise RunStopped(
                 f"Stopped before {stage.seal} of run {folder.run_id}; the next run goes on there."
@@ -234,7 +237,7 @@ def route(folder: RunFolder, context: RunContext) -> None:
         decisions,
         lapsed=lapsed(intents, now, folder.start["config"]["intent_max_age_s"]),
         decision_expired=_decision_expired(folder, now),
-        kill_switch=_logged_switch(context),
+        kill_switch=_logged_switch(context.kill_switch, context.log),
     )
     folder.write(RESULTS, results)
     accepted = results.filter(pc.equal(results["status"].cast(pa.string()), "dry_run"))["client_intent_id"]
@@ -246,13 +249,15 @@ def route(folder: RunFolder, context: RunContext) -> None:
     context.progress("writing results", 1, 1)
 
 
-def _logged_switch(context: RunContext) -> Callable[[], KillSwitchState]:
+def _logged_switch(
+    kill_switch: Callable[[], KillSwitchState], log: EventLog
+) -> Callable[[], KillSwitchState]:
     """Return a reader of the kill switch that logs when it is on."""
 
     def read() -> KillSwitchState:
-        switch = context.kill_switch()
+        switch = kill_switch()
         if switch.on:
-            context.log.event("kill_switch_on", switch.why, severity="WARNING")
+            log.event("kill_switch_on", switch.why, severity="WARNING")
         return switch
 
     return read
@@ -271,7 +276,7 @@ def trade(folder: RunFolder, context: RunContext) -> None:
     from engine.routing.booking import FillBooking
     from engine.routing.outcomes import live_results
 
-    traded = trade_accounts(folder, context, _connections(context))
+    traded = trade_accounts(folder, _controls(context), _connections(context))
     calendar = folder.start["settings"]["calendar"]
     fills = fills_table(traded.orders, traded.fills, calendar=calendar, run_session=folder.trading_date)
     folder.write(FILLS, fills)
@@ -287,6 +292,20 @@ def trade(folder: RunFolder, context: RunContext) -> None:
             SharedOrders(connections[place.account]).end(folder.objects, folder.key, ids)
     folder.write(RESULTS, live_results(folder.table(DECISIONS).to_pandas(), traded.outcomes))
     context.log.for_each("fill", fills.num_rows, lambda: _fill_events(fills))
+
+
+def _controls(context: RunContext) -> TradingControls:
+    from engine.routing.controls import TradingControls
+
+    return TradingControls(
+        kill_switch=context.kill_switch,
+        trading_states=context.trading_states,
+        log=context.log,
+        clock=context.clock,
+        closed_by=context.closed_by,
+        stopping=context.stopping,
+        progress=context.progress,
+    )
 
 
 def _fill_events(fills: pa.Table) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -327,14 +346,14 @@ def _decision_expired(folder: RunFolder, now: datetime) -> bool:
     return too_old or trading_date(now, settings["calendar"]) != folder.trading_date
 
 
-def _hold_leases(context: RunContext) -> None:
+def _hold_leases(connections: Connections | None) -> None:
     """Renew the leases of a live run's accounts: a stage may take longer than they last."""
-    if context.connections is None:
+    if connections is None:
         return
     from engine.accounts.connection import SEND_S
     from engine.safety.lease_holding import hold_all
 
-    hold_all((connection.lease for connection in context.connections.at_work), seconds=SEND_S)
+    hold_all((connection.lease for connection in connections.at_work), seconds=SEND_S)
 
 
 def _as_its_own(context: RunContext, folder: RunFolder, books: BooksRead | None) -> RunContext:

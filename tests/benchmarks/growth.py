@@ -109,7 +109,7 @@ def _run(desk: Desk) -> None:
     context = desk.context()
     assert to_finish(context) == []
     desk.run(context=context)
-    assert in_doubt(context) == []
+    assert in_doubt(context.runs) == []
 
 
 def _synced(desk: TradingDesk) -> None:

@@ -106,7 +106,7 @@ SAMPLE = (
     ),
     Sampled(
         "engine/routing/live.py",
-        "withheld = self.halted or self._halted_now() or self._expired(order)",
+        "withheld = self.halted or self._halted_now(order) or self._expired(order)",
         "withheld = self.halted or self._expired(order)",
         f"{_LIVE}::kill_switch_that_goes_on",
     ),
