@@ -3,7 +3,7 @@
 Kept in the store of the ledger, as document ``orders-<account key>``; changed under the account's lease::
 
     sending     runs that may have sent orders which the ledger doesn't have yet
-    open        client ids of the orders that finished runs left open, by run
+    open        the strategies of the orders that finished runs left open, by client id, by run
     forgotten   lost data folders, by identity: the operator who reported it, when and why
 
 Runs are named ``<identity of the data folder>/runs/<session>/<run id>/``. The identity is kept in the folder
@@ -15,7 +15,7 @@ here, too.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -55,25 +55,34 @@ class SharedOrders:
         entries = [_entry(run, objects) for run in self._of("sending")]
         return [one for one in entries if not (one.is_own and _has(objects, one.run_key, RESULTS))]
 
-    def resting_elsewhere(self, objects: Objects) -> list[str]:
-        """Return the client ids of orders that finished runs of other data folders left open."""
-        resting = self._of("open")
-        return [one for run, ids in resting.items() if not _entry(run, objects).is_own for one in ids]
+    def resting_elsewhere(self, objects: Objects) -> dict[str, str]:
+        """Return the orders that finished runs of other data folders left open: strategies by client id.
+
+        A strategy is "" where it isn't recorded.
+        """
+        found: dict[str, str] = {}
+        for run, orders in self._of("open").items():
+            if not _entry(run, objects).is_own:
+                found |= orders if isinstance(orders, dict) else dict.fromkeys(orders, "")
+        return found
 
     def begin(self, objects: Objects, run_key: str) -> None:
         """Record that a run is about to send. Raises ``EngineError``."""
         run = f"{folder_identity(objects)}/{run_key}"
         self._change(objects, lambda kept: kept["sending"].update({run: ""}))
 
-    def end(self, objects: Objects, run_key: str, left_open: Collection[str] = ()) -> None:
-        """Record that the ledger has a run's orders except those left open. Raises ``EngineError``."""
+    def end(self, objects: Objects, run_key: str, left_open: Mapping[str, str] | None = None) -> None:
+        """Record that the ledger has a run's orders except those left open. Raises ``EngineError``.
+
+        ``left_open``: the strategies of these, by client id.
+        """
         run = f"{folder_identity(objects)}/{run_key}"
 
         def ended(kept: dict[str, Any]) -> None:
             kept["sending"].pop(run, None)
             kept["open"].pop(run, None)
             if left_open:
-                kept["open"][run] = sorted(left_open)
+                kept["open"][run] = dict(sorted(left_open.items()))
 
         self._change(objects, ended)
 

@@ -367,11 +367,18 @@ class Books:
         recorded = recorded_order_ids(self.stores.objects, newest=self.session.trading_date, since=since)
         return frozenset(foreign & recorded)
 
+    def strategies_elsewhere(self) -> dict[str, str]:
+        """Return the strategies of orders that runs of other data folders left open, by client id.
+
+        A strategy is "" where an earlier version of the engine left the order.
+        """
+        return SharedOrders(self.connection).resting_elsewhere(self.stores.objects)
+
     def _elsewhere(self) -> list[OwnOrder]:
         """Return the orders that runs of other data folders left open: they are ours, too."""
-        ids = SharedOrders(self.connection).resting_elsewhere(self.stores.objects)
         return [
-            OwnOrder(client_intent_id=one, broker_order_id="", symbol="", side="", qty=None) for one in ids
+            OwnOrder(client_intent_id=one, broker_order_id="", symbol="", side="", qty=None)
+            for one in self.strategies_elsewhere()
         ]
 
 

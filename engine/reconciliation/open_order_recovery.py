@@ -5,7 +5,6 @@ An order whose outcome is unknown counts at its full quantity until its outcome 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +22,7 @@ from engine.model.breaks import LateFill, units_of
 from engine.model.orders import BrokerFill, BrokerOrder
 from engine.reconciliation.accepted import Acceptances
 from engine.reconciliation.session import Session
-from engine.reconciliation.working_orders import Working, working
+from engine.reconciliation.working_orders import WorkingOrder, attempted, working
 from engine.record.fills import fills_table, is_over, ledger_documents
 from engine.record.late_fills import keep_by_session
 from engine.record.objects import Objects
@@ -61,12 +60,17 @@ class Recovered:
     orders and their legs, by the broker's id; {} where there is none.
     """
 
-    working: Sequence[Working]
+    working: Sequence[WorkingOrder]
     seen: Mapping[OpenOrder, BrokerOrder | None]
     missing: frozenset[OpenOrder]
     late: Sequence[LateFill]
     unkept: Sequence[str]
     documents: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def strategies(self) -> dict[str, str]:
+        """The strategy of each order, of its legs, and of the order in its place, by the broker's id."""
+        return _strategies(self.seen)
 
     @classmethod
     def together(cls, parts: Sequence[Recovered]) -> Recovered:
@@ -168,8 +172,12 @@ class OpenOrderRecovery:
         account = self.connection.account
         return Recovered(
             working=[
-                *(self._as_working(one) for one in now.orders if one in unknown),
-                *working(account or left.account, unlisted),
+                *(
+                    attempted(account or one.intent.broker_account_id, one.intent)
+                    for one in now.orders
+                    if one in unknown
+                ),
+                *working(account or left.account, unlisted, _strategies(now.orders)),
             ],
             seen=now.orders,
             missing=now.missing,
@@ -300,11 +308,16 @@ class OpenOrderRecovery:
         self.log.event("order_never_came", message, severity="WARNING", intent_id=intent_id)
         return True
 
-    def _as_working(self, unknown: OpenOrder) -> Working:
-        """Return an order whose outcome is unknown as a working order of its full quantity."""
-        intent = unknown.intent
-        qty = math.nan if intent.qty is None else intent.qty
-        return self.connection.account or intent.broker_account_id, intent.symbol, intent.side, qty
+
+def _strategies(seen: Mapping[OpenOrder, BrokerOrder | None]) -> dict[str, str]:
+    orders = [
+        (order, one.intent.strategy_id)
+        for one, head in seen.items()
+        if head is not None
+        for order in (head, *head.legs)
+    ]
+    replacing = {order.replaced_by: strategy for order, strategy in orders if order.replaced_by}
+    return replacing | {order.broker_order_id: strategy for order, strategy in orders}
 
 
 def _ids(orders: Iterable[BrokerOrder]) -> set[str]:

@@ -7,10 +7,12 @@ and as held, rather than missed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 
@@ -18,6 +20,7 @@ from engine.accounts.connection import SEND_S, Connection, Connections
 from engine.context import RunContext
 from engine.errors import EngineError, RunStopped
 from engine.ledger.documents import COUNTS_AS_TRADE
+from engine.ledger.strategies import NO_STRATEGY, strategy_of
 from engine.model.breaks import Break, units_of
 from engine.model.orders import BrokerOrder, BrokerPosition
 from engine.model.quantity import UNITS
@@ -28,11 +31,12 @@ from engine.reconciliation.break_files import keep_breaks, latest_breaks
 from engine.reconciliation.open_order_recovery import OpenOrderRecovery
 from engine.reconciliation.session import Session
 from engine.reconciliation.stores import SyncStores
-from engine.reconciliation.working_orders import active, working
+from engine.reconciliation.working_orders import active, frame_of, working
 from engine.record.open_orders import left_open
 from engine.safety.lease_holding import hold_until_done
+from engine.text.plain_text import is_plain
 
-_WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
+_WORKING = ["broker_account_id", "symbol", "side", "remaining_qty"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,23 +44,34 @@ class Synced:
     """The result of a sync.
 
     ``account`` is the name of the keys' account, "" where it has none, and ``positions`` how many it has.
-    ``working_orders`` as in ``RiskInputs``. ``counted_there`` is how many of them the ledger already counts
-    in this session: each is one trade, not two. ``unbooked_trades`` is how many trades of this session may
-    be ours and are in no ledger. ``broker_time`` is the time of the broker's clock. ``breaks`` are the
-    differences between broker and ledger. ``not_compared`` says why the two were not compared, "" where
-    they were; if they were not, ``breaks`` are those of the last comparison. ``unkept`` are the files with
-    the late fills that the ledger refused (``engine.routing.booking``).
+    ``working_order_terms`` and ``working_orders`` as in ``RiskInputs``. ``trades_at_work`` is how many of
+    them the ledger already counts in this session, by strategy and symbol: each is one trade, not two.
+    ``unbooked_trades`` is how many trades of this session may be ours and are in no ledger. ``broker_time``
+    is the time of the broker's clock. ``breaks`` are the differences between broker and ledger.
+    ``not_compared`` says why the two were not compared, "" where they were; if they were not, ``breaks`` are
+    those of the last comparison. ``unkept`` are the files with the late fills that the ledger refused
+    (``engine.routing.booking``).
     """
 
     account: str
     positions: int
-    working_orders: pd.DataFrame
-    counted_there: int
+    working_order_terms: pd.DataFrame
+    trades_at_work: Mapping[tuple[str, str], int]
     broker_time: datetime
     breaks: Sequence[Break] = ()
     not_compared: str = ""
     unkept: Sequence[str] = ()
     unbooked_trades: int = 0
+
+    @property
+    def working_orders(self) -> pd.DataFrame:
+        """The working orders without their terms."""
+        return self.working_order_terms[_WORKING]
+
+    @property
+    def counted_there(self) -> int:
+        """How many working orders the ledger already counts as trades of this session."""
+        return sum(self.trades_at_work.values())
 
     @property
     def open_breaks(self) -> list[Break]:
@@ -146,12 +161,18 @@ def sync(stores: SyncStores, connection: Connection, session: Session) -> Synced
             account=account,
         )
         breaks = latest_breaks(stores.objects, account) if compared.mark.open_breaks else []
-    rows = [*(working(account, open_orders) if account else []), *recovered.working]
+    documents = _documents_at_work(stores, open_orders)
+    strategies = {
+        **books.strategies_elsewhere(),
+        **{order_id: _named(one) for order_id, one in documents.items()},
+        **recovered.strategies,
+    }
+    rows = [*(working(account, open_orders, strategies) if account else []), *recovered.working]
     return Synced(
         account=account,
         positions=len(positions),
-        working_orders=pd.DataFrame(rows, columns=list(_WORKING)),
-        counted_there=_counted_there(stores, connection, session, open_orders),
+        working_order_terms=frame_of(rows),
+        trades_at_work=_trades_at_work(documents.values(), account, session),
         broker_time=broker_time,
         breaks=breaks,
         not_compared=compared.why_not,
@@ -211,17 +232,30 @@ def _log_orders_left_elsewhere(stores: SyncStores, connections: Connections) -> 
             )
 
 
-def _counted_there(
-    stores: SyncStores, connection: Connection, session: Session, open_orders: Iterable[BrokerOrder]
-) -> int:
-    """Count the account's trades of this session in the ledger whose order, or group, is still working."""
+def _documents_at_work(
+    stores: SyncStores, open_orders: Iterable[BrokerOrder]
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return the ledger's documents of orders that have filled in part, or whose group still works, by id."""
     at_work = [entry for entry in open_orders if active(entry)]
     filled = [order for entry in at_work for order in (entry, *entry.legs) if order.filled_qty > 0]
-    documents = stores.ledger.ledger_documents({order.broker_order_id for order in filled}) if filled else {}
+    return stores.ledger.ledger_documents({order.broker_order_id for order in filled}) if filled else {}
+
+
+def _trades_at_work(
+    documents: Iterable[Mapping[str, Any]], account: str, session: Session
+) -> Mapping[tuple[str, str], int]:
+    """Count the account's trades of this session among documents, by strategy and symbol."""
     today = session.trading_date.isoformat()
-    return sum(
-        document.get("broker_account_id") == connection.account
+    return Counter(
+        (strategy_of(document.get("strategy_id")), canonical_symbol(str(document.get("symbol", ""))))
+        for document in documents
+        if document.get("broker_account_id") == account
         and document.get("trading_date") == today
         and document.get(COUNTS_AS_TRADE) is not False
-        for document in documents.values()
     )
+
+
+def _named(document: Mapping[str, Any]) -> str:
+    """Return the strategy that a document names; "" for a name that no intent could have."""
+    strategy = strategy_of(document.get("strategy_id"))
+    return strategy if is_plain(strategy) else NO_STRATEGY

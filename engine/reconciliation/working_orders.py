@@ -1,22 +1,80 @@
-"""What may still fill at the broker: working orders, one row for each group."""
+"""Working orders with their terms: what may still fill of the broker's open orders and of unknown ones."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import pandas as pd
 
 from engine.model.breaks import units_of
-from engine.model.orders import BrokerOrder
+from engine.model.orders import BrokerOrder, OrderIntent
 from engine.model.quantity import UNITS
 
-Working = tuple[str, str, str, float]
-"""Account, symbol, side and the shares that may still fill."""
+
+class WorkingOrder(NamedTuple):
+    """One working order, or group of orders, as ``RiskInputs.working_order_terms`` has it.
+
+    ``remaining_qty``: the shares that may still fill, NaN where that is unknown. ``strategy_id`` is None for
+    an order of no strategy, so far as any record goes. Prices are in USD per share.
+    """
+
+    broker_account_id: str
+    symbol: str
+    side: str
+    remaining_qty: float
+    strategy_id: str | None = None
+    order_type: str | None = None
+    limit_price: float | None = None
+    stop_price: float | None = None
 
 
-def working(account: str, orders: Iterable[BrokerOrder]) -> list[Working]:
-    """Return what may still fill, one row per group: the entry, or once that has filled the larger exit."""
-    at_work = filter(None, map(active, orders))
-    return [(account, order.symbol, order.side, _remaining(order)) for order in at_work]
+def frame_of(orders: Iterable[WorkingOrder]) -> pd.DataFrame:
+    """Return working orders as a frame, one row each, prices as float64."""
+    frame = pd.DataFrame(list(orders), columns=list(WorkingOrder._fields))
+    return frame.astype(dict.fromkeys(("remaining_qty", "limit_price", "stop_price"), "float64"))
+
+
+def attempted(account: str, intent: OrderIntent) -> WorkingOrder:
+    """Return an order whose outcome is unknown as a working order of its full quantity."""
+    return WorkingOrder(
+        account,
+        intent.symbol,
+        intent.side,
+        math.nan if intent.qty is None else intent.qty,
+        intent.strategy_id,
+        intent.order_type,
+        intent.limit_price,
+        intent.stop_price,
+    )
+
+
+def working(account: str, orders: Iterable[BrokerOrder], strategies: Mapping[str, str]) -> list[WorkingOrder]:
+    """Return what may still fill, one row per group: the entry, or once that has filled the larger exit.
+
+    ``strategies``: by the broker's id of an order of the group, or by the client id of its head.
+    """
+    pairs = [(head, order) for head in orders if (order := active(head)) is not None]
+    return [
+        WorkingOrder(
+            account,
+            order.symbol,
+            order.side,
+            remaining(order),
+            strategy_of_group(head, strategies),
+            order.order_type or None,
+            order.limit_price,
+            order.stop_price,
+        )
+        for head, order in pairs
+    ]
+
+
+def strategy_of_group(head: BrokerOrder, strategies: Mapping[str, str]) -> str | None:
+    """Return the strategy of a group of orders, None where none of its ids is known."""
+    ids = (head.broker_order_id, *(leg.broker_order_id for leg in head.legs), head.client_order_id)
+    return next((strategies[one] for one in ids if strategies.get(one)), None)
 
 
 def active(entry: BrokerOrder) -> BrokerOrder | None:
@@ -28,11 +86,11 @@ def active(entry: BrokerOrder) -> BrokerOrder | None:
 
 
 def _size(order: BrokerOrder) -> float:
-    remaining = _remaining(order)
-    return math.inf if math.isnan(remaining) else remaining
+    shares = remaining(order)
+    return math.inf if math.isnan(shares) else shares
 
 
-def _remaining(order: BrokerOrder) -> float:
+def remaining(order: BrokerOrder) -> float:
     """Return the shares that may still fill; NaN, which makes the symbol unavailable, where that is unknown.
 
     An order that filled more than was ordered has none left: it is a break, which closes the symbol.

@@ -288,8 +288,9 @@ def trade(folder: RunFolder, context: RunContext) -> None:
     for place, rows in traded.open_rows.items():
         open_orders.note(folder, place, traded.left_open(folder.run_id, rows), at=context.clock())
         if place.account in connections:
-            ids = [str(traded.intents[row].client_intent_id) for row in rows]
-            SharedOrders(connections[place.account]).end(folder.objects, folder.key, ids)
+            intents = [traded.intents[row] for row in rows]
+            resting = {str(one.client_intent_id): one.strategy_id for one in intents}
+            SharedOrders(connections[place.account]).end(folder.objects, folder.key, resting)
     folder.write(RESULTS, live_results(folder.table(DECISIONS).to_pandas(), traded.outcomes))
     context.log.for_each("fill", fills.num_rows, lambda: _fill_events(fills))
 

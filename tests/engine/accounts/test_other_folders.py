@@ -60,8 +60,8 @@ def test_what_another_data_folder_left_open_is_ours_as_well(desk: TradingDesk, s
     second.now = desk.now
     assert synced(second).open_breaks == []
     with desk.venue() as venue:
-        assert SharedOrders(venue).resting_elsewhere(second.context().objects) == ["rests"]
-        assert SharedOrders(venue).resting_elsewhere(desk.context().objects) == []
+        assert SharedOrders(venue).resting_elsewhere(second.context().objects) == {"rests": "s"}
+        assert SharedOrders(venue).resting_elsewhere(desk.context().objects) == {}
 
 
 def test_while_another_data_folder_has_not_finished_nothing_is_compared(
@@ -91,7 +91,7 @@ def test_an_order_that_is_over_is_forgotten_there_too(desk: TradingDesk, second:
     desk.fill("rests")
     desk.live()
     with desk.venue() as venue:
-        assert SharedOrders(venue).resting_elsewhere(second.context().objects) == []
+        assert SharedOrders(venue).resting_elsewhere(second.context().objects) == {}
 
 
 def dies_sending(desk: TradingDesk, **said: Any) -> None:
@@ -150,7 +150,7 @@ def test_a_folder_that_was_moved_or_is_spelt_otherwise_is_still_itself(
     again.later(minutes=1)
     assert synced(again).not_compared == ""
     with again.venue() as venue:
-        assert SharedOrders(venue).resting_elsewhere(again.context().objects) == []
+        assert SharedOrders(venue).resting_elsewhere(again.context().objects) == {}
 
 
 def test_an_entry_by_the_hash_of_a_path_is_its_folders_and_moves_to_its_identity(desk: TradingDesk) -> None:
