@@ -18,8 +18,9 @@ from engine.intents.reading import IntentFile, read_intent_file, refused_file
 from engine.log import EventLog, wall_clock
 from engine.model.calendar import trading_date
 from engine.model.keeping import unkeepable_metadata
-from engine.model.orders import BrokerOrder, OrderIntent
+from engine.model.orders import BrokerOrder, OrderIntent, intent_of
 from engine.model.schema import FIGURES
+from engine.reconciliation.working_orders import WorkingOrder, attempted, frame_of
 from engine.record.formats import json_line
 from engine.record.modes import Modes
 from engine.record.objects import LocalObjects
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from engine.record.run_folder import RunFolder
 
 _FILE = "intent.json"
-_WORKING = ("broker_account_id", "symbol", "side", "remaining_qty")
+_TERMS = "working_order_terms"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,10 @@ class RiskManager:
         self.stores = replace(stores, positions=positions or stores.positions, ledger=ledger or stores.ledger)
 
     def validate(self, *, intent: OrderIntent, working_orders: pd.DataFrame | None = None) -> RiskDecision:
-        """Return the decision on an intent. ``working_orders``: open orders to count (``RiskInputs``)."""
+        """Return the decision on an intent. ``working_orders``: open orders to count (``RiskInputs``).
+
+        Those without a strategy or terms, as ``working_order_terms`` has them, are of none known.
+        """
         return self.judge(self.read(intent), working_orders)
 
     def session(self) -> date:
@@ -158,7 +162,7 @@ class RiskManager:
         session = trading_date(now, self.settings.calendar)
         accounts = [str(intents["broker_account_id"].iloc[0])]
         if working_orders is None:
-            working_orders = pd.DataFrame(columns=list(_WORKING))
+            working_orders = frame_of([])
         read = read_inputs(
             {
                 "positions": lambda: self.stores.positions.positions(
@@ -172,6 +176,8 @@ class RiskManager:
             timeout_s=self.settings.stores.timeout_s,
         )
         frames: dict[str, Any] = {name: table.to_pandas() for name, table in read.tables.items()}
+        if _TERMS in frames:
+            frames[_TERMS] = working_orders.reindex(columns=list(WorkingOrder._fields))
         inputs = RiskInputs(
             as_of=now,
             trading_date=session,
@@ -249,7 +255,7 @@ class ExecutionEngine:
         self.broker_name = broker_name
         self._log = EventLog() if log is None else log
         self._session: date | None = None
-        self._working: list[dict[str, Any]] = []
+        self._working: list[WorkingOrder] = []
         self._taken: dict[tuple[str, str], tuple[OrderIntent, ExecutionResult]] = {}
         self._runs: dict[tuple[str, str], tuple[OrderIntent, RunFolder]] = {}
         self._one_at_a_time = threading.Lock()
@@ -312,9 +318,7 @@ class ExecutionEngine:
         if session != self._session:  # a new session: orders of the last one neither work nor count
             self._session, self._working = session, []
         row = self.risk.read(intent)
-        decision = self.risk.judge(
-            row, pd.DataFrame(self._working, columns=list(_WORKING)), frozenset(self._taken)
-        )
+        decision = self.risk.judge(row, frame_of(self._working), frozenset(self._taken))
         fields = {"client_intent_id": ""} if row.refused else row.table.slice(0, 1).to_pylist()[0]
         own = (fields.get("broker_account_id", ""), fields["client_intent_id"])
         if own in self._taken:
@@ -330,9 +334,7 @@ class ExecutionEngine:
                 message=" ".join(decision.messages),
             )
         if fields["action"] != "cancel":
-            self._working.append(
-                {name: fields["qty" if name == "remaining_qty" else name] for name in _WORKING}
-            )
+            self._working.append(attempted(fields["broker_account_id"], intent_of(fields)))
         result = ExecutionResult(
             status="dry_run",
             risk=decision,

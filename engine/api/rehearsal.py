@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pandas as pd
 
@@ -22,6 +21,7 @@ from engine.errors import AlreadyWritten, DataUnavailable
 from engine.log import EventLog
 from engine.model.calendar import check_calendar, trading_date
 from engine.reconciliation.break_files import breaks_found
+from engine.reconciliation.working_orders import attempted, frame_of
 from engine.record.objects import Content, Objects
 from engine.record.open_orders import left_open
 from engine.record.run_folder import INPUTS, RunFolder, RunFolders
@@ -148,7 +148,10 @@ def _as_last_synced(folder: RunFolder, positions: PositionStore, objects: Object
     """Replace a dry run's assumptions about the broker by what is on record."""
     accounts = accounts_of(folder)
     marks = _marks(positions, accounts)
-    _replace(folder, "working_orders", _left_open(objects, accounts))
+    orders = _left_open(objects, accounts)
+    _replace(folder, "working_orders", orders)
+    if "working_order_terms.parquet" in folder.names():
+        _replace(folder, "working_order_terms", orders)
     _replace(folder, "unreconciled", _open_breaks(objects, marks))
     if "positions" not in folder.json(INPUTS)["unavailable"]:
         never = [account for account, mark in marks.items() if mark is None]
@@ -175,18 +178,13 @@ def _marks(positions: PositionStore, accounts: Sequence[str]) -> dict[str, SyncM
 
 
 def _left_open(objects: Objects, accounts: Sequence[str]) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = [
-        {
-            "broker_account_id": one.intent.broker_account_id,
-            "symbol": one.intent.symbol,
-            "side": one.intent.side,
-            "remaining_qty": one.intent.qty,
-        }
+    """Return the orders that earlier runs left open as working orders of their full quantity, with terms."""
+    return frame_of(
+        attempted(one.intent.broker_account_id, one.intent)
         for left in left_open(objects)
         for one in left.orders
         if one.intent.broker_account_id in accounts and one.intent.action != "cancel"
-    ]
-    return pd.DataFrame(rows, columns=["broker_account_id", "symbol", "side", "remaining_qty"])
+    )
 
 
 def _open_breaks(objects: Objects, marks: Mapping[str, SyncMark | None]) -> pd.DataFrame:

@@ -47,13 +47,13 @@ class RiskInputs:
 
     The frames from here on are read only by rules that a limit switches on; None makes those unavailable.
 
-    ``strategy_positions``: ``strategy_id, broker_account_id, symbol, qty``: what each strategy's own
-    fills add up to (signed shares); no row means flat. What has no strategy (opening balances,
-    adjustments) is the account's alone. ``strategy_trades``: ``strategy_id, broker_account_id, symbol,
-    trades``: the trades of
-    ``daily_trades`` by strategy and symbol. ``working_order_terms``: the working orders with
-    ``strategy_id`` (missing where it is unknown), ``order_type``, ``limit_price``, ``stop_price``; an
-    order of a group is one row.
+    ``strategy_positions``: ``strategy_id, broker_account_id, symbol, qty``: what the own fills of each
+    strategy of the batch add up to (signed shares); no row means flat. What has no strategy (opening
+    balances, adjustments) is the account's alone. A row without a symbol: nothing is known of the strategies
+    of its account. ``strategy_trades``: ``strategy_id, broker_account_id, symbol, trades``: the trades of
+    ``daily_trades`` by strategy and symbol, of all strategies; ``strategy_id`` is missing for trades of none.
+    ``working_order_terms``: the working orders with ``strategy_id`` (missing for one that is of no strategy
+    so far as any record goes), ``order_type``, ``limit_price``, ``stop_price``; a group of orders is one row.
     ``assets``: ``symbol, tradable, fractionable, shortable``: the broker's records; a symbol without a
     row, or a missing flag, is unknown; one that the broker does not know is not tradable.
     ``session_hours``: one row for ``trading_date``: when the regular and the extended session open and

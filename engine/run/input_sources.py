@@ -19,11 +19,15 @@ from engine.errors import DataUnavailable
 from engine.record.run_folder import STANDING_FRAMES
 from engine.run.reading import Reading
 from engine.run.session_hours import session_hours
+from engine.run.strategy_frames import strategy_positions, strategy_trades, working_order_terms
 from engine.settings.variables import RiskConfig
 
 Source = Callable[[Reading], pd.DataFrame]
 
 SOURCES: Mapping[str, Source] = {
+    "strategy_positions": strategy_positions,
+    "strategy_trades": strategy_trades,
+    "working_order_terms": working_order_terms,
     "session_hours": session_hours,
 }
 """The source of each frame of ``LIMIT_FRAMES``."""

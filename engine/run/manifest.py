@@ -31,6 +31,7 @@ from engine.record.run_folder import (
 from engine.routing.booking import unkept
 from engine.routing.outcomes import ACCOUNT_DOWN
 from engine.run.put_away import left_by
+from engine.run.reading import IDENTITIES
 
 EXIT_DONE, EXIT_HALTED, EXIT_UNRESOLVED = 0, 3, 4
 
@@ -43,6 +44,7 @@ def write_manifest(folder: RunFolder, context: RunContext) -> None:
     results = folder.table(RESULTS, columns)
     batch = folder.table(BATCH, ["client_intent_id", "action"])
     batched, cancels = batch.num_rows, _are_cancels(results, batch)
+    inputs = folder.json(INPUTS)
     allowed = int(pc.sum(decisions["allowed"]).as_py() or 0)
     by_status = _counts(results["status"])
     identities = [
@@ -53,9 +55,9 @@ def write_manifest(folder: RunFolder, context: RunContext) -> None:
         _identity("decisions = results", decisions.num_rows, results.num_rows),
         _identity("allowed = sent + explained", allowed, results.num_rows - by_status.get("rejected", 0)),
         *(_identities_at_the_broker(folder) if FILLS in folder.names() else []),
+        *inputs.get(IDENTITIES, []),
     ]  # fmt: skip
     broken = [identity["name"] for identity in identities if not identity["holds"]]
-    inputs = folder.json(INPUTS)
     halted = inputs["kill_switch"] or by_status.get("halted", 0) > 0 or bool(inputs.get("down"))
     halted = halted or bool(folder.start.get("closed_by"))
     left = left_by(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from engine.context import RunContext
-from engine.errors import EngineError
+from engine.errors import DataUnavailable, EngineError
 from engine.settings.variables import RiskConfig
 
 if TYPE_CHECKING:  # a dry run has no broker, and is short
     from engine.reconciliation.sync import Synced
+
+IDENTITIES = "identities"
+"""The name in a frame's ``attrs`` of the identities that its source checked, as the manifest records them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,8 @@ class Reading:
     ``mode``: ``dry`` or ``live``. ``run_id``: the run that judges the batch, "" for an intent that is judged
     without one. ``accounts``, ``symbols``, ``strategies``: those of the batch, in alphabetical order.
     ``synced``: the broker's books by account, or the error in their place; empty in a dry run. ``down``: the
-    accounts of the batch that could not be read at their broker, and why.
+    accounts of the batch that could not be read at their broker, and why. ``swapped``: which of
+    ``positions`` and ``ledger`` are other stores than those that the run began with, and why that matters.
     """
 
     context: RunContext
@@ -39,3 +43,24 @@ class Reading:
     strategies: Sequence[str]
     synced: Mapping[str, Synced | EngineError] = field(default_factory=dict)
     down: Mapping[str, EngineError] = field(default_factory=dict)
+    swapped: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def known(self) -> list[str]:
+        """The accounts of the batch that could be read at their broker; in a dry run all."""
+        return [account for account in self.accounts if account not in self.down]
+
+    def check_same(self, store: str) -> None:
+        """Raise ``DataUnavailable`` where a store is another one than that with which the run began."""
+        if store in self.swapped:
+            raise DataUnavailable(self.swapped[store])
+
+    def check_synced(self) -> None:
+        """Raise ``DataUnavailable`` where no account of the batch could be read at its broker."""
+        check_any_known(self.known, self.down)
+
+
+def check_any_known(known: Collection[str], down: Mapping[str, EngineError]) -> None:
+    """Raise ``DataUnavailable`` where accounts are down at their broker and none is known."""
+    if down and not known:
+        raise DataUnavailable(f"the broker's book could not be read: {next(iter(down.values()))}")

@@ -27,7 +27,7 @@ from engine.record.run_folder import (
 from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
 from engine.run.input_sources import sources_of, standing_sources
-from engine.run.reading import Reading
+from engine.run.reading import IDENTITIES, Reading, check_any_known
 from engine.run.sealed_config import config_of
 from engine.safety.kill_switch import KillSwitchState
 from engine.stores.chosen import identity_of
@@ -45,12 +45,13 @@ class InputsRead:
     """The inputs read from the stores and the kill switch.
 
     ``tables``: the available input frames by name, in the schema of the record. ``unavailable``: why the
-    other frames are unavailable, by name.
+    other frames are unavailable, by name. ``identities``: those that the sources checked.
     """
 
     tables: Mapping[str, pa.Table]
     unavailable: dict[str, str]
     switch: KillSwitchState
+    identities: Sequence[Mapping[str, Any]] = ()
 
 
 def read_inputs(
@@ -67,13 +68,16 @@ def read_inputs(
     answers = at_once({**sources, _SWITCH: kill_switch}, timeout_s, bounded_within=True)
     switch = _switch(answers.pop(_SWITCH))
     tables, unavailable = {}, {}
+    identities: list[Mapping[str, Any]] = []
     for name, answer in answers.items():
         try:
-            tables[name] = as_recorded(name, answer.get())
+            frame = answer.get()
+            tables[name] = as_recorded(name, frame)
+            identities += frame.attrs.get(IDENTITIES, [])
         except Exception as error:  # from a store, or from recording its frame
             is_ours = isinstance(error, DataUnavailable)
             unavailable[name] = str(error) if is_ours else f"{type(error).__name__}: {error}"
-    return InputsRead(tables, unavailable, switch)
+    return InputsRead(tables, unavailable, switch, identities)
 
 
 def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | None = None) -> None:
@@ -117,6 +121,7 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
             "kill_switch_why": switch.why,
             "frames": [name for name in sources if name not in empty],
             "unavailable": read.unavailable,
+            **({IDENTITIES: read.identities} if read.identities else {}),
         },
     )
     context.progress("reading positions and counts", 1, 1)
@@ -203,19 +208,14 @@ def _sources(
     known = [account for account in accounts if account not in down]
     books = [synced_ for synced_ in synced.values() if not isinstance(synced_, EngineError)]
     max_age_s = folder.start["settings"]["positions_max_age_s"]
-    now = stores_of(context)
-    begun_with = folder.start.get("stores", now)
+    swapped = _swapped(folder, context)
 
     def check_same(store: str) -> None:
-        if begun_with[store] != now[store]:
-            raise DataUnavailable(
-                f"this run began with {begun_with[store]}, and {now[store]} is configured now. Its intents "
-                f"are refused; drop them again to have them judged by the current settings."
-            )
+        if store in swapped:
+            raise DataUnavailable(swapped[store])
 
     def check_synced() -> None:
-        if down and not known:
-            raise DataUnavailable(f"the broker's book could not be read: {next(iter(down.values()))}")
+        check_any_known(known, down)
 
     def positions() -> pd.DataFrame:
         check_same("positions")
@@ -254,6 +254,18 @@ def _sources(
     }
 
 
+def _swapped(folder: RunFolder, context: RunContext) -> dict[str, str]:
+    """Return the stores that are others than those that the run began with, and what follows from it."""
+    now = stores_of(context)
+    begun_with = folder.start.get("stores", now)
+    return {
+        store: f"this run began with {begun_with[store]}, and {name} is configured now. Its intents are "
+        f"refused; drop them again to have them judged by the current settings."
+        for store, name in now.items()
+        if begun_with[store] != name
+    }
+
+
 def _sources_for_limits(
     folder: RunFolder,
     context: RunContext,
@@ -281,6 +293,7 @@ def _sources_for_limits(
         strategies=strategies,
         synced=synced,
         down=down,
+        swapped=_swapped(folder, context),
     )
     return sources_of(needed, reading)
 

@@ -60,7 +60,7 @@ def test_what_another_data_folder_left_open_is_ours_as_well(desk: TradingDesk, s
     second.now = desk.now
     assert synced(second).open_breaks == []
     with desk.venue() as venue:
-        assert SharedOrders(venue).resting_elsewhere(second.context().objects) == {"rests": "s"}
+        assert SharedOrders(venue).resting_elsewhere(second.context().objects) == {"rests": "momentum"}
         assert SharedOrders(venue).resting_elsewhere(desk.context().objects) == {}
 
 

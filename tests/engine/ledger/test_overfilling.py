@@ -12,7 +12,7 @@ from requests import PreparedRequest, Response
 from engine.ledger.overfilling import Overfill, overfill_of
 from engine.model.breaks import units_of
 from engine.model.orders import BrokerFill, BrokerOrder
-from engine.reconciliation.working_orders import working
+from engine.reconciliation.working_orders import WorkingOrder, working
 from tests.desk import NOON, Row, order, outcomes
 from tests.engine.reconciliation.test_account_books import accept_all, found, judged, synced
 from tests.engine.routing.trading import (
@@ -92,7 +92,7 @@ def test_executions_beyond_what_the_order_reports_count() -> None:
 
 def test_of_an_open_order_that_filled_beyond_what_was_ordered_nothing_is_left_to_fill() -> None:
     at_work = of(filled_qty=12.0, order_status="partially_filled")
-    assert working("paper", [at_work]) == [("paper", "SPY", "buy", 0.0)]
+    assert working("paper", [at_work], {}) == [WorkingOrder("paper", "SPY", "buy", 0.0)]
 
 
 # --- in a run

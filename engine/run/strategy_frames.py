@@ -1,0 +1,150 @@
+"""The sources of the frames by strategy: what each holds, its trades, and the terms of working orders.
+
+A strategy's own book and trades come from the ledger in every mode; working orders are the broker's, and
+there are none in a dry run. What is unknown of an account makes it unavailable, not flat, and no other
+account. The same holds for a strategy whose name only looks like one that the ledger has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from engine.errors import AccountsInDoubt, EngineError
+from engine.ledger.strategies import StrategyBook, identity, in_doubt
+from engine.model.quantity import UNITS
+from engine.model.schema import inputs_schemas
+from engine.run.reading import IDENTITIES, Reading
+from engine.text.plain_text import is_plain
+from engine.waiting.bounded import at_once
+
+if TYPE_CHECKING:  # a dry run has no broker, and is short
+    from engine.reconciliation.sync import Synced
+
+
+def strategy_positions(reading: Reading) -> pd.DataFrame:
+    """Return what the strategies of the batch hold: ``strategy_id, broker_account_id, symbol, qty``.
+
+    An account of which nothing is known has a row without strategy and symbol. A strategy in doubt has a NaN
+    for each symbol of the batch. The frame's ``attrs`` have the identity of the books that were read; where
+    it fails, nothing is known of that account. Raises ``DataUnavailable`` where no account is known.
+    """
+    reading.check_same("ledger")
+    reading.check_synced()
+    books, failed = _books(reading)
+    wrong = {account for account, book in books.items() if book.differing()}
+    rows: list[tuple[str | None, str, str | None, float]] = []
+    for account, book in books.items():
+        if account in wrong:
+            continue
+        doubtful = in_doubt([*book.strategies, *_at_work(reading, account)], reading.strategies)
+        for strategy in reading.strategies:
+            held = {symbol: units / UNITS for symbol, units in book.held_by(strategy).items()}
+            if strategy in doubtful:
+                held = dict.fromkeys(reading.symbols, math.nan)
+            rows += [(strategy, account, symbol, qty) for symbol, qty in held.items()]
+    rows += [(None, account, None, math.nan) for account in (*reading.down, *failed, *sorted(wrong))]
+    frame = _frame("strategy_positions", rows)
+    frame.attrs[IDENTITIES] = [identity(books.values())]
+    return frame
+
+
+def strategy_trades(reading: Reading) -> pd.DataFrame:
+    """Return this session's trades: ``strategy_id, broker_account_id, symbol, trades``.
+
+    They are those of ``daily_trades``: without orders that count as working, and of every strategy, whether
+    or not the batch has it. The strategy is missing where a trade names none, or none that an intent could
+    have. What is in doubt has a NaN for each symbol of the batch, and for each of its strategies. Raises
+    ``DataUnavailable`` where no account is known.
+    """
+    reading.check_same("ledger")
+    reading.check_synced()
+    found, unknown = _trades(reading)
+    names: dict[str, set[str]] = {account: set(_at_work(reading, account)) for account in reading.known}
+    counts: Counter[tuple[str | None, str, str]] = Counter()
+    for (strategy, account, symbol), trades in found.items():
+        names[account].add(strategy)
+        counts[strategy if is_plain(strategy) and strategy else None, account, symbol] += trades
+    rows: list[tuple[str | None, str, str, float]] = [(*key, float(n)) for key, n in counts.items() if n]
+    doubtful = {account: in_doubt(names[account], reading.strategies) for account in reading.known}
+    doubtful |= {account: set(reading.strategies) for account in (*reading.down, *unknown)}
+    rows += [
+        (strategy, account, symbol, math.nan)
+        for account, strategies in doubtful.items()
+        for strategy in sorted(strategies)
+        for symbol in reading.symbols
+    ]
+    return _frame("strategy_trades", rows)
+
+
+def working_order_terms(reading: Reading) -> pd.DataFrame:
+    """Return the working orders with strategy and terms, as ``RiskInputs`` has them; none in a dry run."""
+    reading.check_synced()
+    found = [book.working_order_terms for book in _synced(reading).values()]
+    found = [frame for frame in found if len(frame)]
+    return pd.concat(found, ignore_index=True) if found else _frame("working_order_terms", [])
+
+
+def _books(reading: Reading) -> tuple[dict[str, StrategyBook], dict[str, Exception]]:
+    """Return the accounts' books, and why others could not be read; raises where none could."""
+    context = reading.context
+    read = partial(context.ledger.strategy_book, today=reading.trading_date)
+    works = {account: partial(read, account) for account in reading.known}
+    answers = at_once(works, context.risk_data_timeout_s, bounded_within=True)
+    failed = {account: answer.error for account, answer in answers.items() if answer.error is not None}
+    if failed and len(failed) == len(answers):
+        raise next(iter(failed.values()))
+    for account, error in failed.items():
+        _log(reading, "strategy_positions", f"of account {account}: {error}")
+    return {account: answer.value for account, answer in answers.items() if account not in failed}, failed
+
+
+def _trades(reading: Reading) -> tuple[Mapping[tuple[str, str, str], int], Collection[str]]:
+    """Return the ledger's trades that don't count as working, and the accounts of which none are known."""
+    ledger, accounts = reading.context.ledger, reading.known
+    unknown: list[str] = []
+    try:
+        frame = ledger.strategy_trade_counts(accounts, reading.trading_date)
+    except AccountsInDoubt as error:
+        unknown = list(error.accounts)
+        others = [account for account in accounts if account not in unknown]
+        if not others:
+            raise
+        _log(reading, "strategy_trades", str(error))
+        frame = ledger.strategy_trade_counts(others, reading.trading_date)
+    names = ("strategy_id", "broker_account_id", "symbol", "trades")
+    trades = Counter({tuple(key): int(n) for *key, n in zip(*(frame[name] for name in names), strict=True)})
+    for account, book in _synced(reading).items():
+        if account in accounts and book.unbooked_trades:  # they may be any strategy's
+            unknown.append(account)
+        at_work = book.trades_at_work.items()
+        trades.subtract({(strategy, account, symbol): n for (strategy, symbol), n in at_work})
+    known = set(accounts) - set(unknown)
+    return {key: n for key, n in trades.items() if key[1] in known}, unknown
+
+
+def _synced(reading: Reading) -> dict[str, Synced]:
+    return {account: book for account, book in reading.synced.items() if not isinstance(book, EngineError)}
+
+
+def _at_work(reading: Reading, account: str) -> list[str]:
+    """Return the strategies of an account's working orders."""
+    book = _synced(reading).get(account)
+    return [] if book is None else book.working_order_terms["strategy_id"].dropna().unique().tolist()
+
+
+def _log(reading: Reading, name: str, why: str) -> None:
+    text = f"{name} is unavailable: {why}"
+    reading.context.log.event("risk_data_unavailable", text, severity="ERROR", source=name)
+
+
+def _frame(name: str, rows: list[Any]) -> pd.DataFrame:
+    """Return rows, sorted, as the recorded frame of that name."""
+    schema = inputs_schemas()[name]
+    ordered = sorted(rows, key=lambda row: tuple(cell or "" for cell in row[:3]))
+    return pd.DataFrame(ordered, columns=schema.names) if rows else schema.empty_table().to_pandas()
