@@ -98,7 +98,7 @@ def test_working_orders_have_strategy_and_terms_and_one_by_hand_has_no_strategy(
 
 
 def test_the_exits_of_a_group_are_of_its_strategy(desk: TradingDesk) -> None:
-    exits = {"take_profit_limit_price": 1500, "stop_loss_stop_price": 40}
+    exits: Row = {"take_profit_limit_price": 1500, "stop_loss_stop_price": 40}
     desk.one(strategy_id="carry", qty=30, order_class="bracket", time_in_force="gtc", **exits)
     desk.tick(5)
     run = looked(desk, "carry")
