@@ -186,7 +186,7 @@ class Placing:
         if wrong:
             message = f"order {found.broker_order_id} has the id of this intent but differs: {wrong}"
             self.log.event("order_mismatch", message, severity="CRITICAL", intent_id=order.key[1])
-            return _unresolved(f"{message}. Look at it on the broker's dashboard.", order=None)
+            return _unresolved(f"{message}. Look at it on the broker's dashboard.")
         self.log.event(
             "order_adopted",
             f"{order.key[1]} is at the broker as {found.broker_order_id}: {found.order_status}",
@@ -298,7 +298,5 @@ def _used_before(order: ApprovedOrder, why: str) -> OrderOutcome:
     )
 
 
-def _unresolved(message: str, order: BrokerOrder | None = None) -> OrderOutcome:
-    return OrderOutcome(
-        status="unresolved", reason="outcome_unknown", message=message, order=order, attempted=True
-    )
+def _unresolved(message: str) -> OrderOutcome:
+    return OrderOutcome(status="unresolved", reason="outcome_unknown", message=message, attempted=True)

@@ -20,6 +20,7 @@ from replay.outcomes import RECORDED, SIMULATED, Outcomes
 from replay.recorded import Recording
 
 TODAY = date(2026, 3, 2)
+YESTERDAY = TODAY - timedelta(days=1)
 READ_AT = datetime(2026, 3, 2, 17, tzinfo=UTC)
 BEFORE = READ_AT - timedelta(minutes=1)
 Row = dict[str, Any]
@@ -63,6 +64,9 @@ def bought(qty: float, symbol: str = "SPY", at: datetime = BEFORE) -> tuple[Fill
     return (Fill(symbol, shares(qty), at),)
 
 
+LATER = bought(1.0, at=READ_AT + timedelta(minutes=1))
+
+
 def changed(**said: Any) -> Changed:
     """Return an order that differs; without figures, one that did nothing then and does nothing now."""
     plain: Row = {
@@ -75,12 +79,14 @@ def changed(**said: Any) -> Changed:
 def chained(order: Changed, run: Recording) -> tuple[dict[str, list[Row] | None], bool]:
     """Return the rows of the inputs that follow from a changed order, and whether they concern the batch."""
     frames, concerns = Chain([order]).frames(run)
+    assert all(table is None or table.schema == inputs_schemas()[name] for name, table in frames.items())
     return {name: None if (table := frames[name]) is None else table.to_pylist() for name in NAMES}, concerns
 
 
 # --- positions
 
 
+@pytest.mark.parametrize("session", [TODAY, YESTERDAY])
 @pytest.mark.parametrize(
     ("held", "order", "expected"),
     [
@@ -101,13 +107,13 @@ def chained(order: Changed, run: Recording) -> tuple[dict[str, list[Row] | None]
     ],
 )
 def test_a_position_moves_by_what_would_have_filled_and_by_what_would_not(
-    held: list[Row], order: Row, expected: list[Row]
+    held: list[Row], order: Row, expected: list[Row], session: date
 ) -> None:
-    frames, _ = chained(changed(**order), recording(positions=held))
+    frames, _ = chained(changed(session=session, **order), recording(positions=held))
     assert frames["positions"] == expected
 
 
-@pytest.mark.parametrize("session", [TODAY, TODAY - timedelta(days=1)])
+@pytest.mark.parametrize("session", [TODAY, YESTERDAY])
 def test_executions_up_to_the_instant_of_reading_count_and_later_ones_not(session: date) -> None:
     fills = (Fill("SPY", shares(2), READ_AT), Fill("SPY", shares(5), READ_AT + timedelta(microseconds=1)))
     frames, _ = chained(changed(session=session, now=fills), recording(positions=[position("SPY", 1.0)]))
@@ -118,7 +124,7 @@ def test_executions_up_to_the_instant_of_reading_count_and_later_ones_not(sessio
 def test_a_position_that_is_unavailable_or_ambiguous_stays_so_and_concerns_no_intent(
     held: list[Row] | None,
 ) -> None:
-    order = changed(session=TODAY - timedelta(days=1), now=bought(2.0))
+    order = changed(session=YESTERDAY, now=bought(2.0))
     frames, concerns = chained(order, recording(positions=held))
     assert (frames["positions"], concerns) == (held, False)
 
@@ -137,6 +143,15 @@ def test_an_order_whose_executions_come_to_the_same_changes_no_position() -> Non
     assert not concerns
 
 
+def test_each_of_several_changed_orders_moves_its_position() -> None:
+    orders = [changed(now=bought(1.0)), changed(now=bought(2.0, "KO")), changed(then=bought(4.0))]
+    orders += [changed(now=bought(8.0), session=YESTERDAY), changed(now=(*bought(16.0), *LATER))]
+    frames, _ = Chain(orders).frames(recording(positions=[position("SPY", 100.0)]))
+    table = frames["positions"]
+    assert table is not None
+    assert table.to_pylist() == [position("SPY", 121.0), position("KO", 2.0)]
+
+
 # --- counts
 
 
@@ -153,7 +168,8 @@ def test_an_order_whose_executions_come_to_the_same_changes_no_position() -> Non
         ([trades(3.0, "live"), trades(5.0)], {"now": bought(1.0)}, [trades(3.0, "live"), trades(6.0)]),
         ([trades(3.0), trades(5.0)], {"now": bought(1.0)}, [trades(3.0), trades(5.0)]),
         (None, {"now": bought(1.0)}, None),
-        ([trades(3.0)], {"now": bought(1.0), "session": TODAY - timedelta(days=1)}, [trades(3.0)]),
+        ([trades(3.0)], {"now": bought(1.0), "session": YESTERDAY}, [trades(3.0)]),
+        ([trades(3.0)], {"now": (*bought(1.0), *LATER), "session": YESTERDAY}, [trades(3.0)]),
     ],
 )
 def test_a_count_changes_by_one_for_each_order_of_its_session_that_would_have_traded_or_would_not(
@@ -173,6 +189,7 @@ def test_a_count_changes_by_one_for_each_order_of_its_session_that_would_have_tr
         ([working("SPY", "sell", 5.0)], {"ordered_units": shares(-5)}, []),
         ([working("SPY", "buy", 3.0)], {"ordered_units": shares(5), "then": bought(2.0)}, []),
         ([working("SPY", "sell", 3.0)], {"ordered_units": shares(-5), "then": bought(-2.0)}, []),
+        ([working("SPY", "buy", 3.0)], {"ordered_units": shares(5), "then": bought(2.0, at=READ_AT)}, []),
         ([working("SPY", "buy", 5.0)] * 2, {"ordered_units": shares(5)}, [working("SPY", "buy", 5.0)]),
         (
             [working("SPY", "buy", 5.0)],
@@ -228,9 +245,26 @@ def test_an_order_that_would_have_been_sent_works_with_what_is_open_of_it_in_its
     run = recording(working_orders=before)
     frames, concerns = chained(changed(open_units=shares(units)), run)
     assert (frames["working_orders"], concerns) == ([*before, working("SPY", side, 5.0)], True)
-    order = changed(open_units=shares(units), session=TODAY - timedelta(days=1))
+    order = changed(open_units=shares(units), session=YESTERDAY)
     frames, concerns = chained(order, run)
     assert (frames["working_orders"], concerns) == (before, False)
+
+
+def test_each_of_several_changed_orders_begins_or_ends_to_work() -> None:
+    orders = [
+        changed(open_units=shares(5), symbol="KO"),
+        *(changed(ordered_units=shares(qty)) for qty in (1, 2, 3)),
+        changed(open_units=shares(-6), ordered_units=shares(7)),
+    ]
+    works = [working("SPY", "buy", float(qty)) for qty in (1, 2, 3, 4, 7)]
+    frames, _ = Chain(orders).frames(recording(working_orders=works))
+    table = frames["working_orders"]
+    assert table is not None
+    assert table.to_pylist() == [
+        working("SPY", "buy", 4.0),
+        working("KO", "buy", 5.0),
+        working("SPY", "sell", 6.0),
+    ]
 
 
 def test_working_orders_that_are_unavailable_stay_so() -> None:
@@ -240,9 +274,6 @@ def test_working_orders_that_are_unavailable_stay_so() -> None:
 
 
 # --- which batches a change concerns
-
-
-YESTERDAY = TODAY - timedelta(days=1)
 
 
 @pytest.mark.parametrize(

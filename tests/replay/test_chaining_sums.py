@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,6 +91,25 @@ def test_orders_of_earlier_sessions_are_carried_along_as_sums_alone() -> None:
         assert len(chain.changed) <= 2
     frames, _ = chain.frames(recording(60, 17))
     assert rows(frames["positions"]) == [("paper", "SPY", 70.5)]
+
+
+@pytest.mark.parametrize(
+    ("session", "read_on", "held", "count"),
+    [(1, 1, 10.5, 3), (1, 5, 11.5, 4), (5, 1, 10.5, 3), (4, 4, 11.5, 3), (5, 5, 11.5, 3)],
+    ids=["an earlier run", "of an earlier session, read later", "read earlier", "the same again", "later"],
+)
+def test_a_run_of_an_earlier_session_or_time_has_the_inputs_that_it_would_have_had_first(
+    session: int, read_on: int, held: float, count: int
+) -> None:
+    bought = Fill("SPY", UNITS, timestamp(1, 18))
+    chain = Chain([Changed("paper", "SPY", DAY + timedelta(days=1), (), (bought,), 0, 0)])
+    chain.frames(recording(4, 17))
+    run = recording(session, 17)
+    run.inputs = {"read_at": timestamp(read_on, 17).isoformat()}
+    for _ in range(2):
+        frames, _ = chain.frames(run)
+        assert rows(frames["positions"]) == [("paper", "SPY", held)]
+        assert rows(frames["daily_trades"]) == [("paper", count)]
 
 
 def rows(table: pa.Table | None) -> list[tuple[Any, ...]]:

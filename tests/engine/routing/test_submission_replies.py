@@ -383,6 +383,14 @@ def test_orders_that_a_killed_job_may_have_sent_are_listed_until_all_are_found()
     assert broker.asked == ["list since 17:00"] * 3
 
 
+def test_orders_are_sought_at_once_and_then_after_each_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[float] = []
+    monkeypatch.setattr(Placing, "_pause", lambda _, seconds: found.append(seconds))
+    broker = Scripted(lists=[[], [], listed("a")])
+    broker.placing(retry_policy=RetryPolicy(lookups_s=(0.5, 2.0, 4.0))).seek(["a"])
+    assert found == [0.0, 0.5, 2.0]
+
+
 def test_orders_that_are_not_found_are_listed_as_often_as_the_policy_says() -> None:
     broker = Scripted(lists=[listed("a")] * 3)
     assert sorted(broker.placing().seek({"a", "b"})) == ["a"]
