@@ -135,6 +135,12 @@ def test_a_position_that_is_unknown_stays_unknown() -> None:
     assert pd.isna(row["qty"])
 
 
+def test_a_row_without_a_symbol_is_left_as_it_is() -> None:
+    held = [{**position("", 1.0), "symbol": None}, position("SPY", 1.0)]
+    frames, _ = chained(changed(now=bought(2.0)), recording(positions=held))
+    assert frames["positions"] == [held[0], position("SPY", 3.0)]
+
+
 def test_an_order_whose_executions_come_to_the_same_changes_no_position() -> None:
     run = recording(positions=[position("SPY", 1.0)], daily_trades=[trades(1.0)])
     order = changed(then=bought(2.0), now=(*bought(1.5), *bought(0.5)))

@@ -76,3 +76,13 @@ def test_a_single_order_is_looked_up_alike(order_id: str, is_found: bool) -> Non
     broker = Lagging({"a": 3})
     order = known_order(order_id, cast(TradingBroker, broker), retry_policy=THRICE, stopping=lambda: False)
     assert (order is not None, len(broker.asked)) == (is_found, 3)
+
+
+def test_orders_are_looked_up_at_once_and_then_after_each_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(
+        "engine.routing.order_lookup.pause", lambda seconds, *_, during: waits.append(seconds)
+    )
+    policy = RetryPolicy(lookups_s=(0.5, 2.0))
+    known_orders(["a"], cast(TradingBroker, Lagging({})), retry_policy=policy, stopping=lambda: False)
+    assert waits == [0.0, 0.5, 2.0]
