@@ -13,10 +13,10 @@ from typing import Any, cast
 import pytest
 
 from engine.accounts.connection import SEND_S, Connection
-from engine.context import RunContext
 from engine.errors import BrokerRejected, LeaseLost, RunStopped
 from engine.log import EventLog
 from engine.model.orders import BrokerFill, BrokerOrder, OrderIntent
+from engine.routing.controls import TradingControls
 from engine.routing.fills import Settled, settle
 from engine.routing.outcomes import OrderOutcome
 from engine.routing.release_check import ApprovedOrder
@@ -108,7 +108,7 @@ class Desk:
         )
         orders = [ApprovedOrder(row, INTENT) for row in range(len(outcomes))]
         known = {row: outcome for row, outcome in enumerate(outcomes) if row not in without}
-        return settle(orders, known, cast(RunContext, context), cast(Connection, connection))
+        return settle(orders, known, cast(TradingControls, context), cast(Connection, connection))
 
     def events(self, name: str) -> list[dict[str, Any]]:
         rows = [json.loads(line) for line in self.logged.getvalue().splitlines()]
