@@ -11,34 +11,18 @@ splits again that an operator has already accepted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from engine.ledger.overfilling import overfill_key
-from engine.model.breaks import (
-    Break,
-    BrokerBook,
-    CorporateAction,
-    LateFill,
-    OwnBook,
-    OwnOrder,
-    counted,
-    filled_key,
-    in_utc,
-    shares,
-    units_of,
-)
-from engine.model.orders import BrokerOrder
+from engine.model.breaks import Break, BrokerBook, CorporateAction, OwnBook, counted, in_utc, units_of
 from engine.model.quantity import UNITS
 from engine.model.schema import BREAK_KINDS
-from engine.model.symbols import canonical_symbol
+from engine.reconciliation.break_texts import ACCEPT, BreakMaker, plus, traded
 from engine.reconciliation.compared_books import SideBySide, grouped, signed
+from engine.reconciliation.order_breaks import OrderBreaks
 
 LARGEST_SPLIT = 100
 """A ratio beyond 1:100 does not count as a split."""
-PRICE_TOLERANCE = 1e-6
-"""Relative difference allowed between two averages of the same executions."""
 
 _ACTIONS = {
     "SPLIT": "split",
@@ -54,14 +38,12 @@ _ACTIONS = {
     "CFEE": "fee in kind",
     "CIL": "cash in lieu",
 }
-_PRICE_OF = "{}@price:{:.10g}"
 _REBUILD = "Book it from the record: `execution-engine ledger rebuild --by NAME --why TEXT`; then sync again."
 _UNBOOKED = (
     "If folder and store were restored from a backup: `execution-engine ledger rebuild --by NAME --why TEXT` "
     "books it by the broker's executions. If a copy of this folder trades the account as well, end one of "
     "the two first."
 )
-_ACCEPT = '`execution-engine positions accept FILE --by NAME --why "…"`'
 
 
 def reconcile(theirs: BrokerBook, ours: OwnBook, *, at: datetime) -> list[Break]:
@@ -69,25 +51,30 @@ def reconcile(theirs: BrokerBook, ours: OwnBook, *, at: datetime) -> list[Break]
 
     Return every difference once, by symbol. Raises ``EngineError`` for a position that is no quantity.
     """
-    compared = _Comparison(SideBySide(theirs, ours), at.astimezone(UTC))
+    compared = _Comparison(BreakMaker(SideBySide(theirs, ours), at.astimezone(UTC)))
     breaks = [found for symbol in compared.books.symbols for found in compared.breaks_of(symbol)]
     return sorted(breaks, key=lambda found: (found.symbol, BREAK_KINDS.index(found.kind)))
 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """The differences between both books of an account, symbol by symbol, as of ``at``."""
+    """The differences between both books of an account, symbol by symbol."""
 
-    books: SideBySide
-    at: datetime
+    make: BreakMaker
+
+    @property
+    def books(self) -> SideBySide:
+        """Both books of the account."""
+        return self.make.books
+
+    @property
+    def orders(self) -> OrderBreaks:
+        """The breaks of single orders."""
+        return OrderBreaks(self.make)
 
     def breaks_of(self, symbol: str) -> Iterator[Break]:
         """Yield the breaks of a symbol."""
-        yield from map(self._late_fill, self.books.late.get(symbol, ()))
-        yield from self._unknown_orders(symbol)
-        yield from self._missing_orders(symbol)
-        yield from self._overfilled(symbol)
-        yield from self._price_differences(symbol)
+        yield from self.orders.of_symbol(symbol)
         gap = self.books.broker.get(symbol, 0) - self.books.ledger.get(symbol, 0)
         trades = list(self._manual_trades(symbol))
         untraded = gap - sum(piece.difference_qty for piece in trades)
@@ -112,136 +99,11 @@ class _Comparison:
             part = _part_of(rest, differing)
             rest -= part
             if not is_in_flight_now and self.books.is_unaccepted("quantity_differs", order):
-                yield from self._quantity_differs(order, part, filled)
+                yield from self.orders.quantity_differs(order, part, filled)
         if not rest or self.books.is_in_flight(symbol, rest):
             return
         ratio = self._split_ratio(symbol, rest)
         yield self._split(symbol, rest, ratio) if ratio else self._unexplained(symbol, rest)
-
-    # breaks of orders alone
-
-    def _late_fill(self, late: LateFill) -> Break:
-        timestamp = f", the last of it at {in_utc(late.filled_at)}" if late.filled_at else ""
-        return self._break(
-            "late_fill",
-            late.symbol,
-            late.units,
-            f"order {late.broker_order_id} (intent {late.client_intent_id}) {_traded(late.units)} after its "
-            f"run had polled it last{timestamp}; the ledger has it now.",
-            "Nothing to do.",
-            broker_order_id=late.broker_order_id,
-            client_intent_id=late.client_intent_id,
-            is_repaired=True,
-        )
-
-    def _unknown_orders(self, symbol: str) -> Iterator[Break]:
-        for order in self.books.strangers.get(symbol, ()):
-            may_be_ours = order.broker_order_id in self.books.ours.unbooked
-            kind = "unbooked_order" if may_be_ours else "unknown_order"
-            if (kind, order.broker_order_id) in self.books.ours.accepted.orders:
-                continue
-            since = order.created_at or order.submitted_at
-            timestamp = f", entered {in_utc(since)}" if since else ""
-            replaced = str(order.raw.get("replaces") or "")
-            instead = f" It replaces our order {replaced}." if replaced in self.books.known else ""
-            whose = "not in the record of this folder, and may be ours" if may_be_ours else "none of ours"
-            yield self._break(
-                kind,
-                symbol,
-                0,
-                f"order {order.broker_order_id} is open at the broker and {whose}: {_asked_for(order)}"
-                f"{timestamp} (client id {order.client_order_id or 'none'}).{instead}",
-                f"Cancel every open order in {symbol} with `execution-engine cancel-all --symbol "
-                f"{symbol} --account {self.books.ours.account}`, or accept this order: {_ACCEPT}.",
-                broker_order_id=order.broker_order_id,
-            )
-
-    def _missing_orders(self, symbol: str) -> Iterator[Break]:
-        for order in self.books.orders.get(symbol, ()):
-            is_listed = (
-                order.broker_order_id in self.books.listed or order.client_intent_id in self.books.by_client
-            )
-            if not order.is_open or is_listed or not self.books.is_unaccepted("missing_order", order):
-                continue
-            looked_up = order.looked_up or f"it is in none of its lists of {in_utc(self.at)}"
-            yield self._break(
-                "missing_order",
-                symbol,
-                0,
-                f"order {_named(order)} ({order.side} {_qty(order.qty)}, {_qty(order.filled_qty)} filled) is "
-                f"open by our record, and the broker doesn't know it: {looked_up.rstrip('.')}.",
-                f"Look for it on the broker's dashboard, by {order.client_intent_id}; if it isn't there, "
-                f"accept the break: {_ACCEPT}.",
-                broker_order_id=order.broker_order_id,
-                client_intent_id=order.client_intent_id,
-            )
-
-    def _overfilled(self, symbol: str) -> Iterator[Break]:
-        for order, overfill in self.books.overfilled.get(symbol, ()):
-            intent = f" (intent {order.client_order_id})" if order.client_order_id else ""
-            what = "cancel it, and let the broker" if not order.is_final else "let the broker"
-            yield self._break(
-                "overfilled",
-                symbol,
-                0,
-                f"order {order.broker_order_id}{intent} has {overfill.said}; {self.books.both(symbol)}.",
-                f"Look at its executions on the broker's dashboard, {what} correct or confirm them; if "
-                f"they stand, accept them: {_ACCEPT}.",
-                broker_order_id=order.broker_order_id,
-                client_intent_id=order.client_order_id,
-                activity_id=overfill_key(order, overfill),
-            )
-
-    def _price_differences(self, symbol: str) -> Iterator[Break]:
-        for order in self.books.orders.get(symbol, ()):
-            reported = self.books.at_broker(order)
-            ours, theirs = order.filled_avg_price, None if reported is None else reported.filled_avg_price
-            if reported is None or ours is None or theirs is None or reported.filled_qty <= 0:
-                continue
-            same_qty = units_of(reported.filled_qty) == units_of(order.filled_qty)
-            if not same_qty or abs(ours - theirs) <= PRICE_TOLERANCE * abs(theirs):
-                continue
-            corrected = _PRICE_OF.format(reported.broker_order_id, theirs)
-            is_accepted = corrected in self.books.ours.accepted.activities
-            if self.books.is_unaccepted("price_differs", order) and not is_accepted:
-                yield self._break(
-                    "price_differs",
-                    symbol,
-                    0,
-                    f"order {_named(order)} filled {_qty(order.filled_qty)} at {theirs:.10g} by the broker's "
-                    f"report, at {ours:.10g} by our record.",
-                    f"Look the order up on the broker's dashboard; if its price was corrected, accept the "
-                    f"correction: {_ACCEPT}.",
-                    broker_order_id=reported.broker_order_id,
-                    client_intent_id=order.client_intent_id,
-                    activity_id=corrected,
-                    broker_price=theirs,
-                    ledger_price=ours,
-                )
-
-    def _quantity_differs(self, order: OwnOrder, part: int, filled: int) -> Iterator[Break]:
-        reported = self.books.at_broker(order)
-        theirs = order.qty if reported is None or reported.qty is None else reported.qty
-        same_size = order.qty is None or theirs is None or units_of(order.qty) == units_of(theirs)
-        if same_size and filled == units_of(order.filled_qty):
-            return
-        differing = filled_key(order.broker_order_id or order.client_intent_id, filled)
-        differing += "" if same_size else f"/{_qty(theirs)}"
-        if differing in self.books.ours.accepted.activities:
-            return
-        yield self._break(
-            "quantity_differs",
-            order.symbol,
-            part,
-            f"order {_named(order)} is a {order.side} of {_qty(theirs)} with {shares(filled)} filled at the "
-            f"broker, of {_qty(order.qty)} with {_qty(order.filled_qty)} filled by our record.",
-            f"Look at its executions on the broker's dashboard, and accept the difference: {_ACCEPT}.",
-            broker_order_id=order.broker_order_id,
-            client_intent_id=order.client_intent_id,
-            activity_id=differing,
-        )
-
-    # breaks of positions
 
     def _manual_trades(self, symbol: str) -> Iterator[Break]:
         by_order = grouped((fill.broker_order_id, fill) for fill in self.books.fills.get(symbol, ()))
@@ -255,11 +117,11 @@ class _Comparison:
             timestamps = dict.fromkeys(in_utc(fill.filled_at) for fill in (fills[0], fills[-1]))
             at_price = "" if price is None else f" at {price:.10g}"
             kind, whose, remedy = self._whose(order_id)
-            yield self._break(
+            yield self.make.of(
                 kind,
                 symbol,
                 units,
-                f"order {order_id}, {whose}, {_traded(units)}{at_price} ("
+                f"order {order_id}, {whose}, {traded(units)}{at_price} ("
                 f"{counted(len(fills), 'execution')}, {' to '.join(timestamps)}); {self.books.both(symbol)}.",
                 remedy,
                 broker_order_id=order_id,
@@ -279,7 +141,7 @@ class _Comparison:
 
     def _if_meant(self) -> str:
         return (
-            f"If the trade was intended, accept it: {_ACCEPT}; if it was not, `execution-engine halt "
+            f"If the trade was intended, accept it: {ACCEPT}; if it was not, `execution-engine halt "
             f'--why "…"` and change the keys of account {self.books.ours.account}.'
         )
 
@@ -308,23 +170,23 @@ class _Comparison:
         of_day = f" of {days}" if days else ""
         unsized = any(one.qty is None and not one.is_cash_in_lieu for one in actions)
         how = "came with a change of" if unsized else "changed the position by"
-        return self._break(
+        return self.make.of(
             "corporate_action",
             symbol,
             units,
-            f"{kinds}{of_day} ({ids}) {how} {_plus(units)}; {self.books.both(symbol)}.",
-            f"Compare it with the broker's notice, and accept it: {_ACCEPT}.",
+            f"{kinds}{of_day} ({ids}) {how} {plus(units)}; {self.books.both(symbol)}.",
+            f"Compare it with the broker's notice, and accept it: {ACCEPT}.",
             activity_id=ids,
         )
 
     def _split(self, symbol: str, rest: int, ratio: str) -> Break:
-        return self._break(
+        return self.make.of(
             "corporate_action",
             symbol,
             rest,
             f"split or other corporate action, looks like {ratio}: {self.books.both(symbol)}, and nothing "
             f"was traded.",
-            f"Look for the broker's notice of a split of {symbol}, and accept it: {_ACCEPT}.",
+            f"Look for the broker's notice of a split of {symbol}, and accept it: {ACCEPT}.",
         )
 
     def _unexplained(self, symbol: str, rest: int) -> Break:
@@ -332,13 +194,14 @@ class _Comparison:
         also = (
             f" The broker also lists activities that name no symbol: {', '.join(unread)}." if unread else ""
         )
-        return self._break(
+        return self.make.of(
             "position_unexplained",
             symbol,
             rest,
-            f"at {in_utc(self.at)} {self.books.both(symbol)}; nothing explains {_plus(rest)} of it.{also}",
+            f"at {in_utc(self.make.at)} {self.books.both(symbol)}; nothing explains {plus(rest)} of "
+            f"it.{also}",
             f"Look at the orders and activities of {symbol} on the broker's dashboard; once you know what it "
-            f"is, accept it: {_ACCEPT}.",
+            f"is, accept it: {ACCEPT}.",
         )
 
     def _split_ratio(self, symbol: str, rest: int) -> str:
@@ -352,23 +215,6 @@ class _Comparison:
         if left or not 1 < times <= LARGEST_SPLIT:
             return ""
         return f"{times}:1" if abs(theirs) == larger else f"1:{times}"
-
-    def _break(self, kind: str, symbol: str, units: int, text: str, remedy: str, **others: Any) -> Break:
-        symbol = canonical_symbol(symbol)
-        return replace(
-            Break(
-                kind=kind,
-                broker_account_id=self.books.ours.account,
-                symbol=symbol,
-                broker_qty=self.books.broker.get(symbol, 0),
-                ledger_qty=self.books.ledger.get(symbol, 0),
-                difference_qty=units,
-                found_at=self.at,
-                said=f"{symbol}: {text}",
-                remedy=remedy,
-            ),
-            **others,
-        )
 
 
 def _paid_for(lieu: CorporateAction, kinds: Mapping[str, list[CorporateAction]]) -> str:
@@ -388,36 +234,3 @@ def _part_of(rest: int, units: int) -> int:
     if (rest > 0) != (units > 0):
         return 0
     return min(rest, units, key=abs)
-
-
-def _qty(qty: float | None) -> str:
-    return "an unknown quantity" if qty is None else shares(units_of(qty))
-
-
-def _plus(units: int) -> str:
-    return f"{'+' if units > 0 else ''}{shares(units)}"
-
-
-def _traded(units: int) -> str:
-    return f"{'sold' if units < 0 else 'bought'} {shares(abs(units))}"
-
-
-def _named(order: OwnOrder) -> str:
-    """Return both ids of our order, as far as it has them."""
-    if not order.broker_order_id:
-        return f"of intent {order.client_intent_id}"
-    return f"{order.broker_order_id} (intent {order.client_intent_id})"
-
-
-def _asked_for(order: BrokerOrder) -> str:
-    """Return the terms of an order at the broker: ``buy 5, limit 12.3, 2 filled``."""
-    amount = (
-        f"{order.notional:.10g} USD" if order.qty is None and order.notional is not None else _qty(order.qty)
-    )
-    prices = [
-        f"{name} {price:.10g}"
-        for name, price in (("limit", order.limit_price), ("stop", order.stop_price))
-        if price is not None
-    ]
-    filled = [f"{_qty(order.filled_qty)} filled"] if order.filled_qty else []
-    return ", ".join([f"{order.side} {amount}", *(prices or [order.order_type or "order"]), *filled])

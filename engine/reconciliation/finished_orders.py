@@ -16,7 +16,7 @@ from engine.accounts.connection import Connection
 from engine.errors import BrokerRejected
 from engine.model.breaks import OwnOrder, units_of
 from engine.model.orders import BrokerOrder
-from engine.reconciliation.breaks_found import PRICE_TOLERANCE
+from engine.reconciliation.order_breaks import PRICE_TOLERANCE
 from engine.stores.protocols import LedgerStore
 
 Changed = list[tuple[OwnOrder, BrokerOrder]]

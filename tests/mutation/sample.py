@@ -221,7 +221,7 @@ SAMPLE = (
         "engine/reconciliation/test_breaks_of_actions.py::beside_a_trade",
     ),
     Sampled(
-        "engine/reconciliation/breaks_found.py",
+        "engine/reconciliation/order_breaks.py",
         "if not same_qty or abs(",
         "if abs(",
         "engine/reconciliation/test_breaks_of_prices.py::no_second",
