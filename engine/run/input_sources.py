@@ -14,9 +14,11 @@ from functools import partial
 
 import pandas as pd
 
+from engine.accounts.connection import SEND_S
 from engine.context import RunContext
 from engine.errors import DataUnavailable
 from engine.record.run_folder import STANDING_FRAMES
+from engine.run.asset_records import assets
 from engine.run.reading import Reading
 from engine.run.session_hours import session_hours
 from engine.run.strategy_frames import strategy_positions, strategy_trades, working_order_terms
@@ -28,9 +30,14 @@ SOURCES: Mapping[str, Source] = {
     "strategy_positions": strategy_positions,
     "strategy_trades": strategy_trades,
     "working_order_terms": working_order_terms,
+    "assets": assets,
     "session_hours": session_hours,
 }
 """The source of each frame of ``LIMIT_FRAMES``."""
+
+LONGER_S: Mapping[str, float] = {"assets": SEND_S}
+"""Seconds after the deadline in which a source still ends: a request to a broker can't be abandoned, since
+its reply is recorded."""
 
 
 def frames_needed(_: RiskConfig) -> frozenset[str]:

@@ -65,7 +65,9 @@ def read_inputs(
     A source is unavailable if it raises, misses the deadline, or returns a frame that can't be recorded; a
     kill switch that can't be read is on. Batches, ``ExecutionEngine`` and rehearsals all use this function.
     """
-    answers = at_once({**sources, _SWITCH: kill_switch}, timeout_s, bounded_within=True)
+    answers = at_once(
+        {**sources, _SWITCH: kill_switch}, timeout_s, bounded_within=True, longer_s=input_sources.LONGER_S
+    )
     switch = _switch(answers.pop(_SWITCH))
     tables, unavailable = {}, {}
     identities: list[Mapping[str, Any]] = []

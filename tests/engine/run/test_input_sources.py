@@ -155,13 +155,15 @@ def test_a_source_that_hangs_is_unavailable_after_the_deadline(desk: Desk, needs
 
     def hang(_: Reading) -> pd.DataFrame:
         answered.wait(60)
-        return ASSETS
+        return HOURS
 
-    needs({"assets": hang})
+    needs({"session_hours": hang})
     desk.drop("a.jsonl", order())
     folder = desk.run(context=desk.context(risk_data_timeout_s=0.1))
     answered.set()
-    assert folder.json("inputs.json")["unavailable"]["assets"].startswith("assets: no answer within 0.1 s.")
+    assert folder.json("inputs.json")["unavailable"]["session_hours"].startswith(
+        "session_hours: no answer within 0.1 s."
+    )
 
 
 def test_sources_are_read_at_the_same_time(desk: Desk, needs: Any) -> None:
