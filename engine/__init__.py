@@ -55,8 +55,9 @@ if TYPE_CHECKING:
     from engine.brokers.protocol import Broker
     from engine.model.orders import BrokerOrder, OrderIntent
     from engine.risk import evaluate
+    from engine.risk.config import RiskConfig
     from engine.risk.inputs import RiskInputs
-    from engine.settings.variables import RiskConfig, RunSettings
+    from engine.settings.variables import RunSettings
 
 
 _HOMES = {
@@ -67,7 +68,7 @@ _HOMES = {
     "ExecutionEngine": "engine.api.engine",
     "ExecutionResult": "engine.api.engine",
     "OrderIntent": "engine.model.orders",
-    "RiskConfig": "engine.settings.variables",
+    "RiskConfig": "engine.risk.config",
     "RiskDecision": "engine.api.engine",
     "RiskInputs": "engine.risk.inputs",
     "RiskManager": "engine.api.engine",

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError, RunInProgress, SeveralFaults, UnusablePlace
+from engine.risk.settings import SETTINGS, wrong_names
 from engine.safety.lock import holder
 from engine.safety.place_trial import inbox_remarks, try_place, try_places
 from engine.safety.preflight import Check, Finding, examine
-from engine.settings.variables import SETTINGS, Setting, wrong_names
+from engine.settings.variables import Setting
 from engine.stores.postgres.server import HIDDEN, Server
 from engine.text.masking import looks_secret, shown_word
 from engine.text.printable import shown

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolders
-from engine.settings.variables import SETTINGS
+from engine.risk.settings import SETTINGS
 from engine.stores.inbox.inbox import Inbox
 from jobs.drop import drop
 from jobs.ending import as_a_process

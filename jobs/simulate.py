@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.errors import UsageError
 from engine.record.run_folder import MANIFEST, RunFolder
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from jobs.tables import print_json, print_table, say
 from replay.simulated.days import Simulation, simulate
 

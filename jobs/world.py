@@ -16,10 +16,12 @@ from engine.errors import BrokerError, ConfigurationError, UsageError
 from engine.log import EventLog, wall_clock
 from engine.record.modes import Modes
 from engine.record.objects import LocalObjects, Objects
+from engine.risk.config import RiskConfig
+from engine.risk.settings import not_read
 from engine.safety.kill_switch import KillSwitch
 from engine.settings.accounts_file import variables_named
 from engine.settings.near_names import sentences
-from engine.settings.variables import RiskConfig, RunSettings, not_read
+from engine.settings.variables import RunSettings
 from engine.stores.chosen import Stores, check_emulator, choose_stores
 from engine.stores.inbox.inbox import Inbox
 from engine.text.masking import shown_text

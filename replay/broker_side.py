@@ -9,7 +9,7 @@ withheld in the record is withheld again, for the recorded reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -278,7 +278,7 @@ def _in_memory(
     recording: Recording, case: Case, decided: pd.DataFrame, places: list[dict[str, str]]
 ) -> RunFolder:
     folder = RunFolder(MemoryObjects(), recording.run.trading_date, recording.run.run_id)
-    config = {**asdict(case.config), "accounts": sorted(case.config.accounts)}
+    config = case.config.record()
     folder.write(START, {**recording.start, "config": config, "venues": places})
     folder.write(BATCH, recording.batch)
     folder.write(INPUTS, {**recording.inputs, "broker": _broker_inputs(recording, places)})

@@ -23,9 +23,9 @@ from engine.model.contract import is_well_formed
 from engine.model.schema import DECISION_FIELDS, INTENT_FIELDS, intents_schema
 from engine.record.formats import content_hash
 from engine.risk import evaluate
+from engine.risk.cells import names_something
+from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
-from engine.risk.keys import names_something
-from engine.settings.variables import RiskConfig
 
 ROWS_AT_ONCE = 131_072
 """Most intents judged in one call: enough for vectorised code, few enough for any machine's memory."""
@@ -108,7 +108,7 @@ def _together(cases: Sequence[Case]) -> pd.DataFrame:
     config = first.config
     if config.accounts:
         names = frozenset(_named(place, name) for place in range(len(cases)) for name in config.accounts)
-        config = RiskConfig(**{**vars(config), "accounts": names})
+        config = config.changed(accounts=names)
     columns = _columns_used(cases)
     intents = _joined([_as_one_of_many(case, place, first, columns) for place, case in enumerate(cases)])
     frames = {name: _frame_of_all(cases, name) for name in first.frames}

@@ -7,22 +7,24 @@ its field of ``RiskConfig`` (``max_position_qty``), and read as strictly as the 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigurationError
-from engine.risk import RULE_BOOK
-from engine.settings.variables import RiskConfig, read_setting
+from engine.risk.book import LIMIT_BY_KEY, RULE_BOOK
+from engine.risk.config import RiskConfig
+from engine.settings.values import as_count, as_flag, as_projection
 from engine.text.masking import shown_word
 
 Overrides = Mapping[str, Any]
 """Limits by any of their names; values as TOML types, or as text."""
 
 _LARGEST_FILE = 1_000_000
+_KINDS = {"position_projection": "word", "fail_open": "flag"}
 _NONE_WORDS = frozenset({"none", "off"})
 
 
@@ -34,16 +36,36 @@ class Limit:
     setting: str
     rule: str = ""
 
+    @property
+    def kind(self) -> str:
+        """What its value is: a number, a flag, names or a word."""
+        return LIMIT_BY_KEY[self.field].kind if self.field in LIMIT_BY_KEY else _KINDS[self.field]
 
-LIMITS = (
-    Limit("max_position_qty", "EXEC_MAX_POSITION_QTY", "max_position_size_exceeded"),
-    Limit("max_daily_trades", "EXEC_MAX_DAILY_TRADES", "max_daily_trades_exceeded"),
-    Limit("intent_max_age_s", "EXEC_INTENT_MAX_AGE_S", "intent_expired"),
-    Limit("position_projection", "EXEC_POSITION_PROJECTION"),
-    Limit("fail_open", "EXEC_RISK_FAIL_OPEN"),
-    Limit("accounts", "EXEC_BROKER_ACCOUNT_ID", "account_not_configured"),
-)
+    @property
+    def may_be_none(self) -> bool:
+        """Whether it can be switched off: it has no default."""
+        return self.field in LIMIT_BY_KEY and LIMIT_BY_KEY[self.field].default is None
+
+
+def _limits() -> Iterator[Limit]:
+    """Return every limit that a replay may change, in the order of the rule book."""
+    for rule in RULE_BOOK:
+        if rule.limit is not None:
+            setting = rule.limit.env or ("EXEC_BROKER_ACCOUNT_ID" if rule.limit.key == "accounts" else "")
+            yield Limit(rule.limit.key, setting, rule.name)
+        for further in rule.settings:
+            yield Limit(further.key, further.env)
+    yield Limit("position_projection", "EXEC_POSITION_PROJECTION")
+    yield Limit("fail_open", "EXEC_RISK_FAIL_OPEN")
+
+
+LIMITS = tuple(_limits())
 _BY_NAME = {name: limit for limit in LIMITS for name in (limit.field, limit.setting, limit.rule) if name}
+_PARSERS: dict[str, Callable[[str, str], Any]] = {
+    **{key: limit.parse for key, limit in LIMIT_BY_KEY.items()},
+    "position_projection": as_projection,
+    "fail_open": as_flag,
+}
 _RULES = frozenset(rule.name for rule in RULE_BOOK)
 _FIELDS = frozenset(one.name for one in fields(RiskConfig))
 
@@ -57,7 +79,7 @@ class Limits:
 
     def of(self, recorded: RiskConfig) -> RiskConfig:
         """Return the limits for a run that was recorded with ``recorded``."""
-        return self.instead or replace(recorded, **self.changes)
+        return self.instead or recorded.changed(**self.changes)
 
 
 def limits(config: RiskConfig | Overrides | None) -> Limits:
@@ -110,15 +132,18 @@ def set_on_the_command_line(words: Iterable[str]) -> dict[str, Any]:
 
 def recorded_config(recorded: Mapping[str, Any]) -> tuple[RiskConfig, list[str]]:
     """Return the limits of ``run.json``, and the names of those that today's code doesn't know."""
-    known = {name: value for name, value in recorded.items() if name in _FIELDS and name != "accounts"}
-    accounts = frozenset(recorded.get("accounts", ()))
-    return _config(tuple(known.items()), accounts), sorted(recorded.keys() - _FIELDS)
+    known = {name: _hashable(value) for name, value in recorded.items() if name in _FIELDS}
+    return _config(tuple(known.items())), sorted(recorded.keys() - _FIELDS)
+
+
+def _hashable(value: Any) -> Any:
+    return frozenset(value) if isinstance(value, list) else value
 
 
 @cache
-def _config(fields_: tuple[tuple[str, Any], ...], accounts: frozenset[str]) -> RiskConfig:
+def _config(fields_: tuple[tuple[str, Any], ...]) -> RiskConfig:
     """Return limits, cached because many runs share them."""
-    return RiskConfig(**dict(fields_), accounts=accounts)
+    return RiskConfig(**dict(fields_))
 
 
 def _changes(pairs: Iterable[tuple[str, Any]], place: str) -> dict[str, Any]:
@@ -146,32 +171,40 @@ def _no_limit(name: str) -> str:
 
 
 def _value(limit: Limit, name: str, value: object, place: str) -> object:
-    if limit.field == "accounts":
-        return _accounts(name, value, place)
-    if limit.field == "intent_max_age_s" and str(value).strip().lower() in _NONE_WORDS:
+    if limit.kind == "names":
+        return _names(limit, name, value, place)
+    if limit.may_be_none and str(value).strip().lower() in _NONE_WORDS:
         return None
-    if isinstance(value, bool) != (limit.field == "fail_open") and not isinstance(value, str):
+    if isinstance(value, bool) != (limit.kind == "flag") and not isinstance(value, str):
         raise ConfigurationError(f"{place}: {name} is {shown_word(value)}; expected {_expected(limit)}.")
     if not isinstance(value, bool | int | float | str):
         raise ConfigurationError(f"{place}: {name} is {shown_word(value)}; expected {_expected(limit)}.")
     try:
-        read: object = read_setting(limit.setting, {limit.setting: str(value)})
+        read: object = _PARSERS[limit.field](limit.setting or limit.field, str(value))
     except ConfigurationError as error:
-        raise ConfigurationError(f"{place}: {str(error).replace(limit.setting, name, 1)}") from None
+        raise ConfigurationError(
+            f"{place}: {str(error).replace(limit.setting or limit.field, name, 1)}"
+        ) from None
     return read
 
 
 def _expected(limit: Limit) -> str:
-    return {
-        "fail_open": "true or false",
-        "position_projection": "worst_case or net",
-        "max_daily_trades": "a whole number",
-    }.get(limit.field, "a number")
+    if limit.field == "position_projection":
+        return "worst_case or net"
+    if limit.field in LIMIT_BY_KEY and LIMIT_BY_KEY[limit.field].parse is as_count:
+        return "a whole number"
+    return {"flag": "true or false", "word": "one word"}.get(limit.kind, "a number")
 
 
-def _accounts(name: str, value: object, place: str) -> frozenset[str]:
+def _names(limit: Limit, name: str, value: object, place: str) -> frozenset[str]:
     if isinstance(value, str):
-        value = [account.strip() for account in value.split(",")]
+        value = [one.strip() for one in value.split(",")]
     if isinstance(value, list | tuple | frozenset | set) and all(isinstance(one, str) for one in value):
-        return frozenset(str(account) for account in value if account)
-    raise ConfigurationError(f"{place}: {name} is {shown_word(value)}; expected names of accounts.")
+        given = [str(one) for one in value if one]
+        try:
+            names: frozenset[str] = LIMIT_BY_KEY[limit.field].parse(name, given)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{place}: {error}") from None
+        return names
+    what = "names of accounts" if limit.field == "accounts" else "a list of names"
+    raise ConfigurationError(f"{place}: {name} is {shown_word(value)}; expected {what}.")

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from engine.model.schema import inputs_schemas
 from engine.record.run_folder import INPUT_FRAMES
+from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
 from engine.run.manifest import code_version
-from engine.settings.variables import RiskConfig
 from replay.chaining import Chain, Frames
 from replay.comparing import Part, Side
 from replay.comparison import Comparison

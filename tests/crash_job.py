@@ -31,8 +31,8 @@ from typing import Any
 from engine.api.dropping import drop_intents
 from engine.record.formats import file_hash
 from engine.record.run_folder import RunFolder
+from engine.risk.config import RiskConfig
 from engine.run.stages import finish, start
-from engine.settings.variables import RiskConfig
 from engine.stores.inbox.inbox import hash_of
 from tests.desk import Desk, Row, order
 

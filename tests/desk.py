@@ -18,11 +18,12 @@ from engine.context import RunContext
 from engine.log import EventLog
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolder
+from engine.risk.config import RiskConfig
 from engine.run.stages import finish, start
 from engine.safety.kill_switch import KillSwitchState
 from engine.safety.state_marks import StateMarks
 from engine.safety.trading_states import KeptStates
-from engine.settings.variables import RiskConfig, RunSettings
+from engine.settings.variables import RunSettings
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.inbox.inbox import Inbox
 

@@ -15,10 +15,10 @@ from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.context import RunContext
 from engine.log import EventLog
 from engine.record.run_folder import RunFolder
+from engine.risk.config import RiskConfig
 from engine.run.stages import finish, start, to_finish
 from engine.safety.agent_state import Agent
 from engine.safety.lease_document import Holder
-from engine.settings.variables import RiskConfig
 from engine.waiting.retry_policy import RetryPolicy
 from replay.simulator.server import Simulator
 from tests.desk import NOON, Desk

@@ -26,6 +26,7 @@ from engine.record.modes import Modes
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import STANDING_FRAMES
 from engine.risk import RULE_BOOK, evaluate
+from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
 from engine.run.input_sources import sources_of, standing_sources
@@ -35,7 +36,7 @@ from engine.safety.agent_state import process_name
 from engine.safety.kill_switch import KillSwitch, KillSwitchState
 from engine.safety.state_marks import StateMarks
 from engine.safety.trading_states import KeptStates
-from engine.settings.variables import RiskConfig, RunSettings
+from engine.settings.variables import RunSettings
 from engine.stores.chosen import choose_stores
 from engine.stores.inbox.inbox import Inbox
 from engine.stores.protocols import LedgerStore, PositionStore

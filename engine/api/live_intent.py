@@ -23,6 +23,7 @@ from engine.model.orders import OrderIntent
 from engine.record.modes import Modes
 from engine.record.objects import LocalObjects, Objects
 from engine.record.run_folder import COLLECTED, DECISIONS, INPUTS, RESULTS, RunFolder, RunFolders
+from engine.risk.config import RiskConfig
 from engine.run.stages import check_start, finish, start, to_finish
 from engine.safety.agent_state import Agent, process_name
 from engine.safety.generations import generations_of
@@ -33,7 +34,7 @@ from engine.safety.lock import exclusive
 from engine.safety.preflight import broker_checks, market_data_check, store_checks
 from engine.safety.trading_gate import Gate, closed_by
 from engine.safety.trading_states import KeptStates
-from engine.settings.variables import RiskConfig, RunSettings
+from engine.settings.variables import RunSettings
 from engine.stores.chosen import Stores, check_emulator
 from engine.stores.inbox.inbox import Inbox, drop_file
 from engine.waiting.retry_policy import RetryPolicy

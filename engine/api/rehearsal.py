@@ -25,11 +25,12 @@ from engine.reconciliation.working_orders import attempted, frame_of
 from engine.record.objects import Content, Objects
 from engine.record.open_orders import left_open
 from engine.record.run_folder import INPUTS, RunFolder, RunFolders
+from engine.risk.config import RiskConfig
 from engine.run.collect import collect
 from engine.run.decide import decide
 from engine.run.risk_inputs import accounts_of, as_recorded, record_inputs
 from engine.run.stages import sealed_start
-from engine.settings.variables import RiskConfig, RunSettings
+from engine.settings.variables import RunSettings
 from engine.stores.inbox.inbox import Inbox
 from engine.stores.protocols import PositionStore, SyncMark
 

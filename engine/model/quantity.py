@@ -68,6 +68,11 @@ def to_shares(units: Ints) -> Floats:
     return np.asarray(shares)
 
 
+def shares_to_units(shares: float) -> int:
+    """Return one quantity in units, as ``to_units`` does for arrays."""
+    return int(to_units(np.array([shares], dtype=np.float64))[0])
+
+
 def _scaled(numbers: Floats) -> tuple[Ints, Mask]:
     """Scale by a power of ten that keeps the product below 1e15, where float64 is exact to the digit.
 

@@ -13,6 +13,7 @@ import pandas as pd
 from engine.model.columns import (
     Column,
     Columns,
+    NumberColumn,
     TextColumn,
     TimeColumn,
     constant_text,
@@ -26,7 +27,9 @@ from engine.model.contract import is_well_formed
 from engine.model.quantity import Ints, Mask, to_units
 from engine.model.schema import DECISION_FIELDS, FIELD_BY_NAME
 from engine.model.symbols import canonical_symbol
+from engine.risk.buckets import Buckets, Numbered
 from engine.risk.identity import Identity, identify
+from engine.risk.verdicts import Amounts
 
 
 def _symbol_column(series: pd.Series) -> TextColumn:
@@ -50,31 +53,29 @@ _READERS: dict[str, Callable[[pd.Series], Column]] = {
 
 
 @dataclass(frozen=True)
-class Numbered:
-    """The well-formed texts of a column, numbered from 0; rows without one have code -1."""
-
-    codes: Ints
-    code_of: dict[str, int]
-
-
-@dataclass(frozen=True)
 class Batch:
     """Columns of a batch, and what several rules derive from them. Rows are by position, not by index."""
 
     rows: int
     columns: Columns
     client_intent_ids: pd.Series | None
+    source_files: pd.Series | None
+    by_strategy: bool
 
     @classmethod
-    def of(cls, intents: pd.DataFrame) -> Batch:
-        """Read a frame; columns may be absent, and of any dtype."""
+    def of(cls, intents: pd.DataFrame, *, by_strategy: bool = False) -> Batch:
+        """Read a frame; columns may be absent, and of any dtype.
+
+        ``by_strategy``: strategies tell buckets apart, which only limits of strategies need.
+        """
         columns = {
             name: _READERS[FIELD_BY_NAME[name].kind](intents[name])
             for name in DECISION_FIELDS
             if name in intents.columns and name != "client_intent_id"
         }
         ids = intents["client_intent_id"] if "client_intent_id" in intents.columns else None
-        return cls(len(intents), columns, ids)
+        files = intents["source_file"] if "source_file" in intents.columns else None
+        return cls(len(intents), columns, ids, files, by_strategy)
 
     def text(self, name: str) -> TextColumn:
         """Return a text column; an absent one has its default in every row."""
@@ -94,9 +95,20 @@ class Batch:
         return _numbered(self.text("broker_account_id"), "broker_account_id")
 
     @cached_property
+    def strategies(self) -> Numbered:
+        """The batch's strategies."""
+        return _numbered(self.text("strategy_id"), "strategy_id")
+
+    @cached_property
     def symbols(self) -> Numbered:
         """The batch's symbols, in their canonical form."""
         return _numbered(self.text("symbol"), "symbol")
+
+    @cached_property
+    def buckets(self) -> Buckets:
+        """The buckets of the rows."""
+        strategies = self.strategies if self.by_strategy else None
+        return Buckets.of(self.accounts, strategies, self.symbols, self.side)
 
     @cached_property
     def is_cancel(self) -> Mask:
@@ -113,15 +125,34 @@ class Batch:
         return np.array([*sign, 0], dtype=np.int8)[side.codes]
 
     @cached_property
-    def qty_units(self) -> Ints:
-        """Quantity in units of 1e-9; negative where unknown: missing, invalid, or by notional."""
+    def is_order(self) -> Mask:
+        """The rows that place an order."""
+        return ~self.is_cancel
+
+    @cached_property
+    def qty(self) -> Amounts:
+        """Quantity in units of 1e-9; unknown where it is missing, invalid, or by notional."""
         column = self.columns.get("qty")
-        if column is None or isinstance(column, TextColumn | TimeColumn):
-            return np.full(self.rows, -1, dtype=np.int64)
-        numbers = getattr(column, "numbers", np.full(self.rows, np.nan))
-        units = to_units(numbers)
-        units[units == 0] = -1
-        return units
+        if not isinstance(column, NumberColumn):
+            return Amounts(np.zeros(self.rows, dtype=np.int64), np.zeros(self.rows, dtype=bool))
+        units = to_units(column.numbers)
+        known = units > 0
+        units[~known] = 0
+        return Amounts(units, known)
+
+    @cached_property
+    def traded(self) -> Amounts:
+        """Quantity as it changes a position: unknown, too, where the side is neither buy nor sell."""
+        return Amounts(self.qty.units, self.qty.known & (self.side != 0))
+
+    @cached_property
+    def files(self) -> Ints:
+        """The file of each row as a code from 0; without a column that names it, the batch is one file."""
+        files = self.source_files
+        if files is None:
+            return np.zeros(self.rows, dtype=np.int64)
+        codes, _ = pd.factorize(files, use_na_sentinel=False)
+        return np.asarray(codes, dtype=np.int64)
 
     @cached_property
     def identity(self) -> Identity:

@@ -33,6 +33,11 @@ class Scope:
             return ACCOUNT
         return ALL if self.symbol is None else SYMBOL
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether the scope is every intent."""
+        return self.account is None and self.symbol is None and self.strategy is None
+
     def contains(self, other: Scope) -> bool:
         """Return whether every intent of ``other`` is in this scope, its own included."""
         return all(
@@ -81,11 +86,12 @@ class TemporarySection(Section):
     why: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LimitsFile:
-    """A limits file, parsed and checked. ``content`` is its text, which a run's record keeps.
+    """A limits file, parsed and checked; equal to another of the same content.
 
-    ``sections``: ``[limits]`` first, then in the order of the kinds of levels. ``path``: as messages name it.
+    ``content`` is its text, which a run's record keeps. ``sections``: ``[limits]`` first, then in the
+    order of the kinds of levels. ``path``: as messages name it.
     """
 
     path: str
@@ -97,6 +103,12 @@ class LimitsFile:
     warn_at: float | None = None
     sections: tuple[Section, ...] = ()
     temporary: tuple[TemporarySection, ...] = field(default_factory=tuple)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LimitsFile) and self.content == other.content
+
+    def __hash__(self) -> int:
+        return hash(self.content)
 
     def levels(self, key: str) -> tuple[Level, ...]:
         """Return the levels of a limit, in order, temporary ones in the place of those they replace."""

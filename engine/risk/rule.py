@@ -1,12 +1,27 @@
-"""What a rule consists of: its limit, its figures, and one function that judges."""
+"""What a rule consists of: its limit, its figures, and one function that judges.
+
+A rule is one file of ``engine.risk.rules`` and one value, ``RULE``. It judges in one of these forms:
+
+- ``judge``: a verdict per row from that row alone, for one value of its limit (None where it has no limit);
+- ``amount``: a number per row that may be at most the limit;
+- ``whole_file``: a verdict per row from all orders of its file that the row rules let through;
+- ``counter``: what is used of a limit, added up over the allowed rows before.
+
+A rule never compares with an unknown number: amounts come with a mask, and a row outside it is *unavailable*.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from engine.risk.levels import ACCOUNT, ALL, STRATEGY, STRATEGY_SYMBOL, SYMBOL
+from engine.model.quantity import Ints, Mask
+from engine.risk.batch import Batch
+from engine.risk.cells import BY_ACCOUNT, BY_STRATEGY, BY_STRATEGY_AND_SYMBOL, BY_SYMBOL, Basis, Cells
+from engine.risk.inputs import RiskInputs
+from engine.risk.levels import ACCOUNT, ALL, STRATEGY, STRATEGY_SYMBOL, SYMBOL, VARIABLE
+from engine.risk.verdicts import Amounts, Verdicts
 
 ALL_SCOPES = (ALL, ACCOUNT, SYMBOL, STRATEGY, STRATEGY_SYMBOL)
 """Every section of a limits file."""
@@ -14,6 +29,10 @@ ALL_SCOPES = (ALL, ACCOUNT, SYMBOL, STRATEGY, STRATEGY_SYMBOL)
 EVERYWHERE_ONLY = (ALL,)
 """``[limits]`` alone."""
 
+EVERY_LEVEL = tuple(range(6))
+NOT_OF_ACCOUNTS = (SYMBOL, STRATEGY, STRATEGY_SYMBOL)
+OF_STRATEGIES = (STRATEGY, STRATEGY_SYMBOL)
+"""Kinds of levels, for the frames that only some levels of a limit need."""
 
 Parse = Callable[[str, Any], Any]
 Kind = Literal["number", "flag", "names", "word"]
@@ -26,11 +45,11 @@ class Limit:
     ``parse``: ``(name, text) -> value``, as in ``engine.settings.values``; of a ``names`` limit also
     ``(name, list) -> value``. Raises ``ConfigurationError``. ``kind``: what a limits file has: a number,
     true or false, a list of names, or one word. ``unit``: as pages and messages print it (shares, orders,
-    seconds; "" for none). ``scopes``: the kinds of sections that may set it. ``env``: its variable, "" where
-    only a limits file sets it. ``default``: its value where neither the variable nor ``[limits]`` sets it;
-    None for no limit. ``meaning``: one line for pages. ``off``: a value that switches nothing on, such as
-    False for a flag. ``looser``: the direction in which fewer orders are refused: ``higher``, ``lower``,
-    ``fewer`` or ``more`` names; "" where neither is.
+    seconds; "" for none). ``scopes``: the kinds of sections that may set it. ``env``: its variable, ""
+    where only a limits file sets it. ``default``: its value where neither the variable nor ``[limits]``
+    sets it; None for no limit. ``meaning``: one line for pages. ``off``: a value that switches nothing on,
+    such as False for a flag. ``looser``: the direction in which fewer orders are refused: ``higher``,
+    ``lower``, ``fewer`` or ``more`` names; "" where neither is.
     """
 
     key: str
@@ -44,10 +63,161 @@ class Limit:
     off: Any = None
     looser: Literal["higher", "lower", "fewer", "more", ""] = "higher"
 
+    def strictest(self, values: Sequence[Any]) -> Any:
+        """Return the value of a list of numbers that refuses most."""
+        return max(values) if self.looser == "lower" else min(values)
+
 
 @dataclass(frozen=True)
 class Figure:
-    """A number that explains a verdict: a column of the decisions (float64, NaN where unavailable)."""
+    """A number that explains a verdict: a column of the decisions (float64, NaN where unavailable).
+
+    ``of``: which number of the rule's counter or amount: ``held`` before the batch, ``used`` before this row,
+    ``total`` with it, or the ``limit``.
+    """
 
     name: str
     unit: str
+    of: Literal["held", "used", "total", "limit"]
+
+
+@dataclass(frozen=True)
+class Used:
+    """What is used of each cell before the batch, and whether it is known.
+
+    ``held``: a figure per cell without side that is known apart from the rest (a position without its
+    working orders).
+    """
+
+    units: Ints
+    known: Mask
+    held: Ints | None = None
+    held_known: Mask | None = None
+
+
+UsedOf = Callable[[Cells, RiskInputs, Mapping[str, Any]], Used]
+"""``(cells, inputs, the rule's other limits by key) -> Used``."""
+
+BY_SCOPE: Mapping[int, Basis] = {
+    VARIABLE: BY_ACCOUNT,
+    ALL: BY_ACCOUNT,
+    ACCOUNT: BY_ACCOUNT,
+    SYMBOL: BY_SYMBOL,
+    STRATEGY: BY_STRATEGY,
+    STRATEGY_SYMBOL: BY_STRATEGY_AND_SYMBOL,
+}
+"""A count: of the account, of a symbol in it, of a strategy in it, of a strategy's symbol in it."""
+
+
+def books(*, side: bool) -> Mapping[int, Basis]:
+    """Return the bases of a position: the account's in each symbol, or the strategy's own."""
+    own = Basis(strategy=True, symbol=True, side=side)
+    account = Basis(symbol=True, side=side)
+    return {
+        VARIABLE: account,
+        ALL: account,
+        ACCOUNT: account,
+        SYMBOL: account,
+        STRATEGY: own,
+        STRATEGY_SYMBOL: own,
+    }
+
+
+@dataclass(frozen=True)
+class RowCells:
+    """Cells that follow from a row itself: ``cell`` per row (``NO_CELL`` where the rule does not concern it).
+
+    ``used`` and ``known`` per cell.
+    """
+
+    cell: Ints
+    used: Ints
+    known: Mask
+
+
+@dataclass(frozen=True)
+class Entered:
+    """Cells that a row enters once: which were entered before the batch, and whether that is known."""
+
+    entered: Mask
+    known: Mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counter:
+    """A row fails where what is used of its cell and its own amount exceed the limit.
+
+    ``of``: ``order`` counts one for each row, ``qty`` its shares. ``bases``: the basis of the cells by the
+    kind of level; with ``by_row`` the cells follow from the rows instead. ``signed``: sells subtract, and
+    the limit holds on both sides of zero (SEED's net projection). ``once_per``: a row counts only as the
+    first one of its cell of this basis, nothing before the batch included (``entered``).
+    """
+
+    of: Literal["order", "qty"]
+    used: UsedOf | None = None
+    bases: Mapping[int, Basis] = field(default_factory=lambda: BY_SCOPE)
+    by_row: Callable[[Batch, RiskInputs, Mapping[str, Any]], RowCells] | None = None
+    signed: bool = False
+    once_per: Mapping[int, Basis] | None = None
+    entered: Callable[[Cells, RiskInputs], Entered] | None = None
+
+
+RowJudge = Callable[[Batch, RiskInputs, Any], Verdicts]
+FileJudge = Callable[[Batch, RiskInputs, Any, Mask], Verdicts]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One rule of the book; ``name`` is its file, reason, column ``check_<name>``, fixture and test.
+
+    ``source``: the law, standard or incident that asks for it. ``explain``: a sentence with the names of
+    figures in braces, and ``{limit_source}``. ``limit`` switches it on; a rule without one always judges.
+    ``at_most``: what a counter without a limit may reach. ``settings``: further limits that it reads.
+    ``judges_unset``: ``judge`` is asked, with None, where no level sets the limit. ``reads``: the input
+    frames that it needs besides those of every run; ``reads_by_level``: those that only some kinds of
+    levels need. ``units``: its limit as an exact integer.
+
+    ``faces_cancels``: it holds for cancels too. ``needs_data``: ``fail_open`` skips it where its data is
+    unavailable. ``overridable``: an override may name it. ``reducing``: orders that reduce a position pass
+    where it fails (``pass_if_known``), also where its data is missing (``pass``), or have no privilege
+    (``judged``). ``own_book``: at the levels of a strategy, the strategy's own position is the one to
+    reduce.
+    """
+
+    name: str
+    source: str
+    explain: str
+    limit: Limit | None = None
+    at_most: int | None = None
+    settings: tuple[Limit, ...] = ()
+    reads: tuple[str, ...] = ()
+    reads_by_level: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    figures: tuple[Figure, ...] = ()
+    judges_unset: bool = False
+    faces_cancels: bool = False
+    needs_data: bool = False
+    overridable: bool = True
+    reducing: Literal["judged", "pass_if_known", "pass"] = "judged"
+    own_book: bool = False
+    judge: RowJudge | None = None
+    amount: Callable[[Batch, RiskInputs], Amounts] | None = None
+    whole_file: FileJudge | None = None
+    counter: Counter | None = None
+    net_counter: Counter | None = None
+    blocks_self_trades: bool = False
+    units: Callable[[Any], int] = int
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether its limit is compared as an exact integer."""
+        return self.amount is not None or self.counter is not None
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether it depends on which rows before were allowed."""
+        return self.counter is not None or self.blocks_self_trades
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether it judges the orders of a file together."""
+        return self.whole_file is not None

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from engine.model.quantity import Mask
+from engine.model.quantity import Ints, Mask
 
 PASS, FAIL, OFF, UNAVAILABLE = 0, 1, 2, 3
 
 Verdicts = npt.NDArray[np.int8]
+
+_WEIGHT = np.array([1, 3, 0, 2], dtype=np.int8)
+"""Of two verdicts of one rule the heavier holds: fail, unavailable, pass, off."""
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Exact integers, one per row, and which of them are known; the others are never looked at."""
+
+    units: Ints
+    known: Mask
 
 
 def fail_where(breach: Mask) -> Verdicts:
@@ -20,3 +33,20 @@ def fail_where(breach: Mask) -> Verdicts:
 def everywhere(verdict: int, rows: int) -> Verdicts:
     """Return the same verdict for every row."""
     return np.full(rows, verdict, dtype=np.int8)
+
+
+def at_most(amounts: Amounts, limit: Ints | int) -> Verdicts:
+    """Return PASS where an amount is within the limit, FAIL above it, UNAVAILABLE where it is unknown."""
+    verdicts = (amounts.units > limit).astype(np.int8)
+    verdicts[~amounts.known] = UNAVAILABLE
+    return verdicts
+
+
+def known_flag(flags: npt.NDArray[np.int8]) -> Verdicts:
+    """Return the verdicts of flags: 1 passes, 0 fails, anything else is unavailable."""
+    return np.where(flags == 1, PASS, np.where(flags == 0, FAIL, UNAVAILABLE)).astype(np.int8)
+
+
+def worse(one: Verdicts, other: Verdicts) -> Verdicts:
+    """Return the heavier of two verdicts per row: fail, unavailable, pass, off."""
+    return np.where(_WEIGHT[other] > _WEIGHT[one], other, one).astype(np.int8)

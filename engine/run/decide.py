@@ -12,10 +12,10 @@ from engine.context import RunContext
 from engine.model.schema import DECISION_FIELDS
 from engine.record.run_folder import BATCH, DECISIONS, RunFolder
 from engine.risk import evaluate
+from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
 from engine.run.risk_inputs import inputs_of
 from engine.run.sealed_config import config_of
-from engine.settings.variables import RiskConfig
 
 
 def decide(folder: RunFolder, context: RunContext) -> None:

@@ -18,11 +18,11 @@ from engine.accounts.connection import SEND_S
 from engine.context import RunContext
 from engine.errors import DataUnavailable
 from engine.record.run_folder import STANDING_FRAMES
+from engine.risk.config import RiskConfig
 from engine.run.asset_records import assets
 from engine.run.reading import Reading
 from engine.run.session_hours import session_hours
 from engine.run.strategy_frames import strategy_positions, strategy_trades, working_order_terms
-from engine.settings.variables import RiskConfig
 
 Source = Callable[[Reading], pd.DataFrame]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from engine.context import RunContext
 from engine.errors import DataUnavailable, EngineError
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 
 if TYPE_CHECKING:  # a dry run has no broker, and is short
     from engine.reconciliation.sync import Synced

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.record.run_folder import RunFolder
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 
 
 def config_of(folder: RunFolder) -> RiskConfig:

@@ -38,6 +38,7 @@ from engine.record.run_folder import (
     RunFolder,
     RunFolders,
 )
+from engine.risk.config import RiskConfig
 from engine.routing.dry_run import dry_run, lapsed
 from engine.run.collect import collect
 from engine.run.decide import decide
@@ -45,7 +46,7 @@ from engine.run.manifest import code_version, write_manifest
 from engine.run.put_away import put_away
 from engine.run.risk_inputs import accounts_of, record_inputs, stores_of
 from engine.safety.kill_switch import KillSwitchState
-from engine.settings.variables import RiskConfig, RunSettings
+from engine.settings.variables import RunSettings
 from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.text.masking import shown_text
 
@@ -109,7 +110,7 @@ def sealed_start(
         else [],
         "venues": [_as_sealed(connection) for connection in connections.at_work] if connections else [],
         "stores": stores_of(context),
-        "config": {**asdict(config), "accounts": sorted(config.accounts)},
+        "config": config.record(),
         "settings": {
             "calendar": settings.calendar,
             "inbox_settle_s": settings.inbox_settle_s,

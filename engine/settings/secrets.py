@@ -51,7 +51,8 @@ def _is_secret(name: str, text: str) -> bool:
 
 
 def _is_one_word(text: str) -> bool:
-    return not re.search(r"\s|^[./~]|://", text)
+    """Return whether a text may be a key: no list, path or address, and more than a number."""
+    return not re.search(r"[\s,]|^[./~]|://|^[0-9.]+$", text)
 
 
 def _passwords(url: str) -> Iterator[str]:

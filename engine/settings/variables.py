@@ -7,18 +7,14 @@ typing mistake must never loosen a limit. ``SETTINGS`` is the whole list.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigurationError
-from engine.settings.near_names import is_wrong, unread_names, why_wrong
 from engine.settings.paths import as_path
 from engine.settings.values import (
-    PROJECTIONS,
-    Projection,
     as_count,
     as_database_url,
     as_document,
@@ -27,7 +23,6 @@ from engine.settings.values import (
     as_name,
     as_path_part,
     as_projection,
-    as_quantity,
     as_seconds,
     as_size,
     as_store,
@@ -36,8 +31,7 @@ from engine.settings.values import (
     as_wait,
     as_zone,
 )
-from engine.text.masking import shown_text, shown_word
-from engine.text.plain_text import trimmed
+from engine.text.masking import shown_text
 
 PAPER_HOST = "https://paper-api.alpaca.markets"
 
@@ -69,14 +63,9 @@ SETTINGS = (
         "EXEC_GROUP_ACCESS", as_flag, "0", "1: the group may read what the engine creates (modes 0750, 0640)"
     ),
     Setting(
-        "EXEC_MAX_POSITION_QTY", as_quantity, "100", "largest position per account and symbol, in shares"
-    ),
-    Setting("EXEC_MAX_DAILY_TRADES", as_count, "50", "trades per account and session"),
-    Setting(
         "EXEC_POSITION_PROJECTION", as_projection, "worst_case", "worst_case (any subset of fills) or net"
     ),
     Setting("EXEC_RISK_FAIL_OPEN", as_flag, "0", "skip a rule whose data is unavailable (not recommended)"),
-    Setting("EXEC_INTENT_MAX_AGE_S", as_seconds, None, "refuse intents created longer ago than this"),
     Setting("EXEC_POSITIONS_MAX_AGE_S", as_seconds, None, "positions older than this are unavailable"),
     Setting("EXEC_DECISION_MAX_AGE_S", as_seconds, "900", "a resumed run sends nothing decided longer ago"),
     Setting("EXEC_INBOX_SETTLE_S", as_seconds, "2", "leave files alone that are younger than this"),
@@ -147,86 +136,16 @@ def read_setting(name: str, env: Mapping[str, str]) -> Any:
     return setting.parse(name, text)
 
 
-def check_names(env: Mapping[str, str]) -> None:
-    """Check that no name looks like a setting without being one.
+def read(name: str, parse: Callable[[str, str], Any], env: Mapping[str, str]) -> Any:
+    """Return a variable's parsed value, None where it is unset or empty.
 
-    Raises ``ConfigurationError``.
+    Raises ``ConfigurationError`` where the value can't be read.
     """
-    for error in wrong_names(env).values():
-        raise error
+    text = env.get(name, "")
+    return parse(name, text) if text else None
 
 
-def wrong_names(env: Mapping[str, str]) -> dict[str, ConfigurationError]:
-    """Return the errors of names that look like settings and are not, by name."""
-    wrong = [name for name in env if is_wrong(name, _BY_NAME)]
-    return {name: ConfigurationError(why_wrong(name, _BY_NAME)) for name in wrong}
-
-
-def not_read(env: Mapping[str, str], *, used: Collection[str] = ()) -> dict[str, str]:
-    """Return variables that may be meant for a setting and are not read: the setting by name, "" for none.
-
-    ``used``: variables that the accounts file names.
-    """
-    return unread_names(env, _BY_NAME, used=used)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RiskConfig:
-    """The limits that intents are judged by.
-
-    ``max_position_qty``: shares per account and symbol, 0 to below 1e9. ``max_daily_trades``: per account
-    and session. ``fail_open``: skip a rule whose data is unavailable. ``position_projection``:
-    ``worst_case`` or ``net``. ``intent_max_age_s``: seconds, None for no limit. ``accounts``: the accounts
-    that may trade, empty for any. Raises ``ConfigurationError`` for anything that is not a limit.
-    """
-
-    max_position_qty: float = 100.0
-    max_daily_trades: int = 50
-    fail_open: bool = False
-    position_projection: Projection = "worst_case"
-    intent_max_age_s: float | None = None
-    accounts: frozenset[str] = field(default_factory=frozenset)
-
-    def __post_init__(self) -> None:
-        limits = {
-            "max_position_qty": as_quantity,
-            "max_daily_trades": as_count,
-            "intent_max_age_s": as_seconds,
-        }
-        for name, parse in limits.items():
-            limit = getattr(self, name)
-            if isinstance(limit, bool) or not isinstance(limit, Real | None):
-                raise ConfigurationError(f"{name} is {shown_word(limit)}; expected a number.")
-            if limit is not None or name != "intent_max_age_s":
-                object.__setattr__(self, name, parse(name, str(limit)))
-        if self.position_projection not in PROJECTIONS:
-            raise ConfigurationError(
-                f"position_projection is {shown_word(self.position_projection)}; expected worst_case or net."
-            )
-        if not isinstance(self.accounts, frozenset) or not all(isinstance(a, str) for a in self.accounts):
-            raise ConfigurationError(f"accounts is {self.accounts!r}; expected a frozenset of account ids.")
-        object.__setattr__(self, "accounts", frozenset(map(trimmed, self.accounts)))
-        if not isinstance(self.fail_open, bool):
-            raise ConfigurationError(f"fail_open is {self.fail_open!r}; expected True or False.")
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None) -> RiskConfig:
-        """Return the limits from environment variables (``os.environ`` by default).
-
-        Raises ``ConfigurationError``.
-        """
-        env = os.environ if env is None else env
-        return cls(
-            max_position_qty=read_setting("EXEC_MAX_POSITION_QTY", env),
-            max_daily_trades=read_setting("EXEC_MAX_DAILY_TRADES", env),
-            fail_open=read_setting("EXEC_RISK_FAIL_OPEN", env),
-            position_projection=read_setting("EXEC_POSITION_PROJECTION", env),
-            intent_max_age_s=read_setting("EXEC_INTENT_MAX_AGE_S", env),
-            accounts=_account_names(env),
-        )
-
-
-def _account_names(env: Mapping[str, str]) -> frozenset[str]:
+def account_names(env: Mapping[str, str]) -> frozenset[str]:
     """Return the accounts that may trade, empty for any."""
     account, path = read_setting("EXEC_BROKER_ACCOUNT_ID", env), read_setting("EXEC_ACCOUNTS_FILE", env)
     if not path:
@@ -365,10 +284,9 @@ class RunSettings:
     def from_env(cls, env: Mapping[str, str] | None = None) -> RunSettings:
         """Return the settings of a run from environment variables (``os.environ`` by default).
 
-        Raises ``ConfigurationError``, also for unknown names.
+        Raises ``ConfigurationError``.
         """
         env = os.environ if env is None else env
-        check_names(env)
         file = read_setting("EXEC_ACCOUNTS_FILE", env)
         return cls(
             data_dir=Path(read_setting("EXEC_DATA_DIR", env)),

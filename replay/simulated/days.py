@@ -35,13 +35,14 @@ from engine.record.folder_identity import make_identity
 from engine.record.modes import OWNER_ONLY
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolder
+from engine.risk.config import RiskConfig
 from engine.run.stages import finish, start
 from engine.safety.agent_state import Agent
 from engine.safety.kill_switch import KillSwitchState
 from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
 from engine.safety.trading_states import TradingStates
-from engine.settings.variables import DEFAULT_INTAKE, RiskConfig, RunSettings
+from engine.settings.variables import DEFAULT_INTAKE, RunSettings
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.inbox.inbox import Dropped, Found, Inbox, Left, Reading, drop_file
 from engine.waiting.retry_policy import RetryPolicy
@@ -134,7 +135,7 @@ class _Simulating:
                 "EXEC_INBOX_SETTLE_S": "0",
             }
         )
-        self.limits = replace(simulation.limits, accounts=frozenset([simulation.account]))
+        self.limits = simulation.limits.changed(accounts=frozenset([simulation.account]))
 
     def _seconds(self) -> float:
         """Return the simulated time in seconds since 1970."""

@@ -22,7 +22,7 @@ import pandas as pd
 
 import replay
 from engine.record.run_folder import CASSETTE, RunFolder
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from tests.benchmarks import data
 from tests.benchmarks.timing import Figure, Timing, best_of, rate_of, ratio_of
 from tests.desk import Desk, order

@@ -37,12 +37,13 @@ from engine.log import EventLog
 from engine.model.orders import OrderIntent
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import CASSETTE, DECISIONS, FILLS, RunFolder
+from engine.risk.config import RiskConfig
 from engine.run.stages import finish, start
 from engine.safety.agent_state import Agent
 from engine.safety.kill_switch import KillSwitch
 from engine.safety.lease_document import Holder
 from engine.safety.trading_states import KeptStates
-from engine.settings.variables import RiskConfig, RunSettings
+from engine.settings.variables import RunSettings
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.inbox.inbox import Inbox
 from tests.benchmarks.timing import Figure, Timing, ratio_of

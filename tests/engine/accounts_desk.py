@@ -22,7 +22,7 @@ from engine.model.calendar import NEW_YORK, trading_date
 from engine.reconciliation.session import Session
 from engine.reconciliation.sync import Synced, sync_all
 from engine.record.run_folder import RESULTS, RunFolder
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from tests.desk import Row
 from tests.engine.routing.trading import Between, Send, TradingDesk, path_of, reply, standing_still
 

@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from engine.record.run_folder import RunFolder
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from tests.desk import Desk, content_of, order
 
 LONGEST_S = 60.0

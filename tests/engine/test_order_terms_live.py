@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from tests.desk import content_of, order
 from tests.engine.routing.trading import at_a_rate_that_never_matters
 from tests.live_desk import LiveDesk

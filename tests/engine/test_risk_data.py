@@ -15,10 +15,10 @@ import pytest
 
 from engine.context import RunContext
 from engine.record.run_folder import RunFolder
+from engine.risk.config import RiskConfig
 from engine.run.risk_inputs import record_inputs
 from engine.run.stages import finish
 from engine.safety.kill_switch import KillSwitch, KillSwitchState
-from engine.settings.variables import RiskConfig
 from engine.stores.firestore.store import FirestoreStore
 from engine.stores.postgres.schema import init_db
 from engine.stores.postgres.store import PostgresStore

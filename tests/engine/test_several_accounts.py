@@ -18,8 +18,8 @@ from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.errors import BrokerError, ConfigurationError
 from engine.record.open_orders import left_open
 from engine.record.run_folder import CASSETTE, INPUTS, RESULTS, RunFolder
+from engine.risk.config import RiskConfig
 from engine.run.stages import finish, start
-from engine.settings.variables import RiskConfig
 from replay.simulator import Simulator
 from tests.desk import Row, order
 from tests.engine.routing.trading import (
@@ -190,7 +190,7 @@ def test_a_killed_run_takes_each_accounts_answers_for_its_own(desk: TwoDesks) ->
 
 def test_the_limits_of_one_account_leave_the_other_alone(desk: TwoDesks) -> None:
     desk.drop_both(*[order(client_intent_id=f"{number}") for number in range(3)])
-    run = desk.live(replace(BOTH, max_daily_trades=2))
+    run = desk.live(BOTH.changed(max_daily_trades=2))
     for account in (ALPHA, BETA):
         assert [status for status, _ in of_account(run, account)] == ["placed", "placed", "rejected"]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EngineError
-from engine.settings.variables import SETTINGS, RunSettings
+from engine.risk.settings import SETTINGS
+from engine.settings.variables import RunSettings
 from tests.desk import order
 from tests.jobs.command_line import Command, jsonl
 

@@ -12,8 +12,8 @@ import pytest
 
 from engine.model.schema import BREAK_KINDS
 from engine.risk import REASONS
+from engine.risk.settings import SETTINGS
 from engine.settings.accounts_file import listed_accounts
-from engine.settings.variables import SETTINGS
 from replay.simulator.server import Simulator
 from replay.simulator.wire.faults import KINDS as FAULTS
 from tests.pages.forked_commands import ROOT, forked_commands

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +135,7 @@ def test_what_is_allowed_only_now_after_the_switch_went_on_is_halted_like_the_ot
 ) -> None:
     desk.drop("a.json", order(client_intent_id="a"), order(client_intent_id="b"),
               order(client_intent_id="large", symbol="MSFT", qty=500))  # fmt: skip
-    limits = changed(GENEROUS, max_position_qty=100)
+    limits = GENEROUS.changed(max_position_qty=100)
     run = desk.live(limits, changes={"kill_switch": lambda: on() if desk.posts() else off()})
     results = compared(desk, run, {"EXEC_MAX_POSITION_QTY": 1_000}).results.set_index("client_intent_id")
     assert results.loc["b", "recorded_status"] == "halted"
@@ -157,7 +156,7 @@ def halted_after_the_first_order(desk: TradingDesk, strategy: str) -> RunFolder:
               order(client_intent_id="c", strategy_id="momentum"),
               order(client_intent_id="large", strategy_id="momentum", qty=500),
               order(client_intent_id="large-too", strategy_id="value", qty=500))  # fmt: skip
-    return desk.live(changed(GENEROUS, max_position_qty=100))
+    return desk.live(GENEROUS.changed(max_position_qty=100))
 
 
 def test_orders_of_a_scope_that_was_halted_in_between_are_halted_again(desk: TradingDesk) -> None:
@@ -322,7 +321,7 @@ def test_what_is_allowed_only_now_is_simulated_and_everything_else_recorded(desk
             reference_price=60,
         ),
     )
-    run = desk.live(changed(GENEROUS, max_position_qty=100))
+    run = desk.live(GENEROUS.changed(max_position_qty=100))
     price = run.table("results.parquet")["filled_avg_price"][0].as_py()
     found = compared(desk, run, {"EXEC_MAX_POSITION_QTY": 1_000})
     results = found.results.set_index("client_intent_id")
@@ -484,7 +483,7 @@ def test_the_broker_of_a_replay_has_one_transport_for_every_address() -> None:
 def test_two_accounts_are_replayed_each_from_its_own_traffic(tmp_path: Path) -> None:
     desk = TwoAccounts(tmp_path / "data")
     desk.drop("a.json", *orders(5), *orders(5, broker_account_id="second"))
-    run = desk.live(changed(GENEROUS, accounts=frozenset({"paper", "second"})))
+    run = desk.live(GENEROUS.changed(accounts=frozenset({"paper", "second"})))
     found = compared(desk, run)
     assert_the_same(found)
     assert found.results["status"].tolist() == ["placed"] * 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as changed
 from datetime import date
 from typing import Any
 
@@ -15,7 +14,7 @@ from engine.record.run_folder import RunFolder
 from tests.desk import Desk, order
 from tests.engine.routing.trading import GENEROUS, TradingDesk, after_orders, standing_still
 
-LIMITED = changed(GENEROUS, max_position_qty=100)
+LIMITED = GENEROUS.changed(max_position_qty=100)
 HALF, DOUBLE = {"EXEC_MAX_POSITION_QTY": 50}, {"EXEC_MAX_POSITION_QTY": 200}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as changed
 from pathlib import Path
 
 import pytest
@@ -161,10 +160,10 @@ def test_a_chained_replay_of_live_days_names_the_first_that_depends_on_a_flip(
     live_desk: TradingDesk, cli: Command
 ) -> None:
     live_desk.drop("a.json", order(client_intent_id="large", qty=120, reference_price=90))
-    live_desk.live(changed(GENEROUS, max_position_qty=100))
+    live_desk.live(GENEROUS.changed(max_position_qty=100))
     live_desk.tick(24 * 3600)
     live_desk.drop("b.json", order(client_intent_id="more", qty=90))
-    live_desk.live(changed(GENEROUS, max_position_qty=100))
+    live_desk.live(GENEROUS.changed(max_position_qty=100))
     more = ("--set", "EXEC_MAX_POSITION_QTY=200", "--chained")
     done = cli("replay", "2026-03-02..2026-03-03", "--data", live_desk.data, *more)
     assert done.code == 0

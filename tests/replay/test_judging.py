@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from engine.model.schema import inputs_schemas, intents_schema
 from engine.record.run_folder import LIMIT_FRAMES
 from engine.risk import evaluate
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from replay import judging
 from replay.judging import Case, judge
 

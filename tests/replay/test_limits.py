@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.errors import ConfigurationError
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from replay.limits import limits, limits_file, recorded_config, set_on_the_command_line
 
 RECORDED = RiskConfig(max_position_qty=100.0, max_daily_trades=7, accounts=frozenset({"paper"}))

@@ -14,7 +14,7 @@ import pytest
 
 import replay
 from engine.errors import RecordError
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from replay import replaying
 from replay.judging import judge
 from tests.desk import Desk, on, order

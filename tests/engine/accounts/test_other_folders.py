@@ -132,7 +132,7 @@ def test_known_breaks_stay_while_the_books_are_not_compared(desk: TradingDesk, s
     assert answer.not_compared
     assert [(one.kind, one.symbol) for one in answer.open_breaks] == [("manual_trade", "SPY")]
     second.drop("b.json", order(client_intent_id="other"), order(client_intent_id="another", symbol="QQQ"))
-    generous = replace(GENEROUS, fail_open=True)
+    generous = GENEROUS.changed(fail_open=True)
     reasons = {row["client_intent_id"]: row["reason"] for row in results(second.live(generous))}
     assert reasons["other"] == "position_unreconciled"
 

@@ -32,8 +32,8 @@ from engine.model.keeping import (
 )
 from engine.model.metadata_rows import unkeepable_rows
 from engine.risk import evaluate
+from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
-from engine.settings.variables import RiskConfig
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.firestore.store import FirestoreStore
 from engine.stores.protocols import LedgerStore

@@ -14,7 +14,7 @@ from engine.reconciliation.break_files import latest_proposal
 from engine.reconciliation.session import Session
 from engine.reconciliation.sync import Synced, sync_all
 from engine.record.run_folder import RunFolder
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from engine.stores.embedded.store import EmbeddedStore
 from tests.desk import Row, order, outcomes
 from tests.engine.routing.trading import (

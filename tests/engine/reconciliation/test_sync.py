@@ -8,7 +8,7 @@ import pytest
 from requests import PreparedRequest, Response
 
 from engine.record.run_folder import RunFolder
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from tests.desk import Row, order, outcomes, reasons
 from tests.engine.routing.trading import (
     FILLS,

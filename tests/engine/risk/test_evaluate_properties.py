@@ -36,7 +36,7 @@ from tests.engine.risk.strategies import (
 
 FIGURES = ("current_qty", "projected_qty", "position_limit_qty", "trades_today", "trades_limit")
 CHECKS = tuple(f"check_{rule}" for rule in oracle.RULES)
-COLUMNS = ("client_intent_id", "allowed", "reason", *CHECKS, *FIGURES)
+COLUMNS = ("client_intent_id", "allowed", "reason", *CHECKS, *FIGURES, "limit_source", "overridden")
 INPUT_FRAMES = ("positions", "daily_trades", "working_orders", "unreconciled")
 TEXT_COLUMNS = ("strategy_id", "broker_account_id", "client_intent_id", "symbol", "side", "action")
 # A float holds every count of 1e-9 shares up to here; above, a figure may be next to the nearest float.
@@ -92,7 +92,7 @@ def test_every_cell_is_what_the_oracle_says(case: Case) -> None:
 @settings(deadline=None, max_examples=300)
 def test_every_cell_is_what_the_oracle_says_where_all_rows_keep_the_contract(case: Case) -> None:
     inputs = replace(case.inputs, kill_switch=False)
-    config = replace(case.config, accounts=frozenset(), intent_max_age_s=None)
+    config = case.config.changed(accounts=frozenset(), intent_max_age_s=None)
     case = Case(case.intents, inputs, config)
     wrong = differences(case, evaluate(case.intents, case.inputs, case.config))
     assert not wrong, "\n".join([*wrong, repr(case)])
@@ -212,7 +212,7 @@ def test_a_row_is_allowed_only_if_every_check_passed_or_was_skipped(case: Case) 
 @st.composite
 def worst_case_cases(draw: st.DrawFn) -> Case:
     case: Case = draw(cases(valid=True))
-    config = replace(case.config, position_projection="worst_case", fail_open=False, accounts=frozenset())
+    config = case.config.changed(position_projection="worst_case", fail_open=False, accounts=frozenset())
     return Case(case.intents, replace(case.inputs, kill_switch=False), config)
 
 
@@ -253,7 +253,7 @@ def test_no_subset_of_fills_takes_a_position_beyond_its_limit(case: Case) -> Non
 @settings(deadline=None, max_examples=300)
 def test_no_subset_of_fills_takes_a_position_with_an_open_break_anywhere_but_towards_zero(case: Case) -> None:
     """What is allowed there shrinks the position, all of it together and beside whatever works already."""
-    config = replace(case.config, fail_open=False, accounts=frozenset())
+    config = case.config.changed(fail_open=False, accounts=frozenset())
     everywhere = pd.DataFrame({"broker_account_id": ACCOUNTS, "symbol": None})
     inputs = replace(case.inputs, kill_switch=False, unreconciled=everywhere)
 

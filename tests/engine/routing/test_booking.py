@@ -16,8 +16,8 @@ from requests import PreparedRequest, Response
 
 from engine.errors import DocumentRefused, EngineError
 from engine.record.run_folder import BATCH, RESULTS, RunFolder
+from engine.risk.config import RiskConfig
 from engine.run.stages import finish, start
-from engine.settings.variables import RiskConfig
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.firestore.store import FirestoreStore
 from engine.stores.protocols import LedgerStore

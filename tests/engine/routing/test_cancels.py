@@ -9,8 +9,8 @@ from requests import PreparedRequest, Response
 
 from engine.errors import BrokerError, BrokerRejected
 from engine.model.orders import BrokerOrder
+from engine.risk.config import RiskConfig
 from engine.routing.cancels import withdrawn
-from engine.settings.variables import RiskConfig
 from engine.waiting.retry_policy import RetryPolicy
 from tests.desk import Row, on, order
 from tests.engine.routing.trading import (

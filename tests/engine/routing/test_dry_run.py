@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from engine.model.schema import results_schema
 from engine.risk import evaluate
+from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
 from engine.routing.dry_run import dry_run, lapsed
 from engine.safety.kill_switch import KillSwitchState
-from engine.settings.variables import RiskConfig
 from tests.desk import NOON, Row, off, on, order
 
 Switch = Callable[[], KillSwitchState]

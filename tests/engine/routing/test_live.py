@@ -18,11 +18,11 @@ from engine.errors import BrokerError, ConfigurationError, LeaseLost, RunStopped
 from engine.model.orders import OrderIntent
 from engine.model.schema import CLOCK_SKEW_LIMIT_S
 from engine.record.run_folder import CASSETTE, MANIFEST, RESULTS, RunFolder
+from engine.risk.config import RiskConfig
 from engine.routing import live
 from engine.routing import release_check as approved
 from engine.routing.release_check import Allowance, ApprovedOrder, OrderMismatch
 from engine.run.stages import finish
-from engine.settings.variables import RiskConfig
 from tests.desk import NOON, Row, off, on, order, outcomes, reasons, statuses
 from tests.engine.routing.trading import (
     BY_CLIENT_ID,
@@ -440,7 +440,7 @@ def test_what_is_too_old_by_its_turn_is_not_sent(
 ) -> None:
     desk.between = later_after_the_first(desk, **by)
     desk.drop("a.json", *named(3, **said))
-    config = replace(GENEROUS, intent_max_age_s=max_age_s)
+    config = GENEROUS.changed(intent_max_age_s=max_age_s)
     settings: dict[str, Any] = {"EXEC_DECISION_MAX_AGE_S": "36000"} if "hours" in by else {}
     run = desk.live(config, **settings)
     rest = ("placed", "ok") if reason is None else ("expired", reason)

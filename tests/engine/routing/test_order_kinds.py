@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from tests.desk import NOON, Row, order
 from tests.engine.routing.trading import GENEROUS, TradingDesk, doing, exit_code, results, standing_still
 

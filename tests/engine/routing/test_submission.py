@@ -18,9 +18,9 @@ from engine.errors import BrokerError, NotSent, OutcomeUnknown, RateLimited, Run
 from engine.log import EventLog
 from engine.model.orders import BrokerOrder, OrderIntent
 from engine.record.run_folder import CASSETTE, MANIFEST, RESULTS
+from engine.risk.config import RiskConfig
 from engine.routing.release_check import ApprovedOrder
 from engine.routing.submission import Placing
-from engine.settings.variables import RiskConfig
 from engine.waiting.retry_policy import RetryPolicy
 from engine.waiting.timer import Timer
 from tests.desk import NOON, Row, off, on, order, outcomes, statuses

@@ -27,7 +27,7 @@ from engine.brokers.access import Access
 from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.record.objects import Content, LocalObjects
 from engine.record.run_folder import RunFolder, RunFolders
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from engine.waiting.retry_policy import RetryPolicy
 from replay.simulator.server import Simulator
 from tests.desk import Row, order

@@ -18,10 +18,10 @@ from engine.brokers.assets import Asset
 from engine.record.kept_assets import KeptAssets, hosts_kept
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolder
+from engine.risk.config import RiskConfig
 from engine.run import input_sources
 from engine.run.asset_records import ONE_BY_ONE
 from engine.run.risk_inputs import inputs_of
-from engine.settings.variables import RiskConfig
 from replay.simulator.wire.faults import from_json
 from tests.desk import content_of, order, reasons
 from tests.live_desk import HOST, LiveDesk, simulated

@@ -13,8 +13,8 @@ from engine.record.formats import table_bytes
 from engine.record.late_fills import keep, late_fills
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolder
+from engine.risk.config import RiskConfig
 from engine.run.blotter import BLOTTER, ROWS_ADD_UP, day_of
-from engine.settings.variables import RiskConfig
 from tests.desk import NOON, order
 from tests.live_desk import LiveDesk
 

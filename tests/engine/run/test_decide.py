@@ -17,11 +17,11 @@ from engine.errors import DataUnavailable
 from engine.record.formats import content_hash
 from engine.record.run_folder import RunFolder
 from engine.risk import RULE_BOOK, Rule, evaluate
+from engine.risk.config import RiskConfig
 from engine.run.decide import decisions_of
 from engine.run.risk_inputs import inputs_of
 from engine.run.sealed_config import config_of
 from engine.run.stages import finish
-from engine.settings.variables import RiskConfig
 from tests.desk import Desk, on, order, outcomes, reasons, statuses
 
 Read = Callable[[], Any]
@@ -143,7 +143,7 @@ def test_a_damaged_engine_db_is_unavailable_and_no_empty_book(desk: Desk, conten
     desk.drop("a.json", order())
     run = desk.run()
     assert outcomes(run) == [("rejected", "risk_data_unavailable")]
-    assert sorted(run.json("inputs.json")["unavailable"]) == ["daily_trades", "positions"]
+    assert sorted(run.json("inputs.json")["unavailable"]) == ["daily_trades", "positions", "trading_states"]
 
 
 def test_an_engine_db_that_is_a_directory_is_unavailable(desk: Desk) -> None:

@@ -21,13 +21,13 @@ from engine.model.calendar import NEW_YORK
 from engine.model.schema import inputs_schemas
 from engine.record.run_folder import INPUT_FRAMES, LIMIT_FRAMES, STANDING_FRAMES, RunFolder
 from engine.risk import evaluate
+from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
 from engine.run.reading import Reading
 from engine.run.risk_inputs import inputs_of
 from engine.run.stages import finish
 from engine.safety.trading_states import HALTED, Scope, Scoped, TradingStates
-from engine.settings.variables import RiskConfig
 from replay import judging
 from tests.desk import NOON, Desk, content_of, order, reasons
 from tests.replay.recording import place_of

@@ -4,7 +4,7 @@ import pytest
 
 from engine.accounts.configured import read_accounts
 from engine.errors import ConfigurationError
-from engine.settings.variables import not_read
+from engine.risk.settings import not_read
 
 MEANT = {
     "APCA_API_KEY_ID": "ALPACA_API_KEY",

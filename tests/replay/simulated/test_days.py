@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import UsageError
 from engine.record.run_folder import CASSETTE, RunFolder
-from engine.settings.variables import RiskConfig
+from engine.risk.config import RiskConfig
 from engine.stores.embedded.store import EmbeddedStore
 from replay.simulated.days import Simulation, simulate
 from replay.simulated.strategies import strategies

@@ -11,8 +11,8 @@ import pytest
 
 from engine.model.schema import inputs_schemas
 from engine.risk import evaluate
+from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
-from engine.settings.variables import RiskConfig
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.protocols import PositionStore
 from tests.engine.stores.contract.position_stores import STORES, empty_store

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from engine.risk.batch import Batch
 from engine.risk.inputs import RiskInputs
+from engine.risk.rule import Rule
 from engine.risk.verdicts import FAIL, PASS, Verdicts, everywhere
-from engine.settings.variables import RiskConfig
 
 
-def kill_switch_enabled(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verdicts:
+def judge(batch: Batch, inputs: RiskInputs, limit: None) -> Verdicts:
     """Fail every row while ``inputs.kill_switch`` is on; anything but a plain False is on."""
     return everywhere(PASS if inputs.kill_switch is False else FAIL, batch.rows)
+
+
+RULE = Rule(
+    name="kill_switch_enabled",
+    source="SEED (kill switch); RTS 6 Art. 12",
+    explain="the kill switch was on",
+    overridable=False,
+    judge=judge,
+)

@@ -9,11 +9,11 @@ from engine.model.columns import is_missing, microseconds
 from engine.model.contract import created_ahead, violations
 from engine.risk.batch import Batch
 from engine.risk.inputs import RiskInputs
+from engine.risk.rule import Rule
 from engine.risk.verdicts import Verdicts, fail_where
-from engine.settings.variables import RiskConfig
 
 
-def invalid_intent(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verdicts:
+def judge(batch: Batch, inputs: RiskInputs, limit: None) -> Verdicts:
     """Fail rows that break any rule of ``engine.model.contract``, or have no valid ``client_intent_id``.
 
     Metadata that the ledger can't keep is one of these rules (``engine.model.keeping``): an order that can't
@@ -29,3 +29,13 @@ def invalid_intent(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Verd
     for violation in created_ahead(batch.columns, max(now)) if now else ():
         breach |= violation.rows
     return fail_where(breach)
+
+
+RULE = Rule(
+    name="invalid_intent",
+    source="DESIGN (contract of an intent); FIA 2024 (every order path)",
+    explain="the row breaks the intent contract",
+    faces_cancels=True,
+    overridable=False,
+    judge=judge,
+)

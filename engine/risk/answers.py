@@ -1,0 +1,159 @@
+"""What each rule answers once it is known which rows are allowed: verdicts, failing levels and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.model.quantity import Floats, Ints, Mask, to_shares
+from engine.risk.batch import Batch
+from engine.risk.counted import Counted, Outcome, outcome
+from engine.risk.in_force import NO_LIMIT, Held
+from engine.risk.row_rules import Judged
+from engine.risk.rule import Figure, Rule
+from engine.risk.self_trade import Crossing
+from engine.risk.sequence import Question
+from engine.risk.verdicts import FAIL, OFF, UNAVAILABLE, Verdicts, everywhere, worse
+
+Source = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The verdicts of a rule, the place of the first failing level in ``levels``, and its figures by name."""
+
+    verdicts: Verdicts
+    source: Source | None = None
+    levels: tuple[Held, ...] = ()
+    figures: Mapping[str, Floats] = field(default_factory=dict)
+
+
+def row_answer(judged: Judged, batch: Batch, question: Question, allowed: Mask) -> Found:
+    """Return what a row rule answers; where reducing orders pass it, which of them do."""
+    rule = judged.rule
+    if rule.reducing == "judged":
+        return Found(judged.verdicts, judged.source, judged.levels)
+    verdicts: Verdicts | None = None
+    for book, found in judged.by_book:
+        turned = found
+        asks = found == FAIL
+        if rule.reducing == "pass":
+            asks |= found == UNAVAILABLE
+        if asks.any():
+            turned = found.copy()
+            turned[asks] = _reduced(book, batch, question, allowed, asks, found)
+        verdicts = turned if verdicts is None else worse(verdicts, turned)
+    assert verdicts is not None
+    return Found(verdicts, judged.source, judged.levels)
+
+
+def _reduced(
+    book: int, batch: Batch, question: Question, allowed: Mask, asks: Mask, found: Verdicts
+) -> Verdicts:
+    """Return the verdicts of rows that pass if they reduce a position."""
+    reducible = question.books.get(book)
+    if reducible is None:  # no row of this book was open for it to matter
+        return everywhere(UNAVAILABLE, int(asks.sum()))
+    at = reducible.cells.of_bucket
+    wanted = np.zeros(reducible.cells.count + 1, dtype=bool)
+    wanted[at[batch.buckets.of_row[asks]]] = True
+    wanted[-1] = False
+    rows = np.flatnonzero(np.append(wanted[:-1], False)[at[batch.buckets.of_row]] | asks)
+    answer = np.full(batch.rows, UNAVAILABLE, dtype=np.int8)
+    answer[rows] = reducible.verdicts(batch, rows, allowed)
+    kept = found[asks]
+    return np.where((answer[asks] == FAIL) & (kept == UNAVAILABLE), UNAVAILABLE, answer[asks]).astype(np.int8)
+
+
+def crossing_answer(crossing: Crossing, batch: Batch, crosses: Verdicts) -> Found:
+    """Return what the rule on self-trades answers."""
+    verdicts = crossing.verdicts(batch, crosses)
+    source: Source = np.full(batch.rows, -1, dtype=np.int16)
+    for place in range(len(crossing.levels) - 1, -1, -1):
+        at = verdicts == FAIL
+        buckets = crossing.levels[place].buckets
+        if buckets is not None:
+            at &= buckets[batch.buckets.of_row]
+        source[at] = place
+    return Found(verdicts, source, crossing.levels)
+
+
+def counter_answer(rule: Rule, counters: Sequence[Counted], batch: Batch, allowed: Mask) -> Found:
+    """Return what a counting rule answers: at every kind of cells, the heaviest verdict holds."""
+    if not counters:
+        return Found(everywhere(OFF, batch.rows))
+    outcomes = [outcome(one, batch, allowed) for one in counters]
+    levels = tuple(held for one in counters for held in one.levels)
+    order = sorted(range(len(levels)), key=lambda place: levels[place].level.kind)
+    rank = np.empty(len(levels) + 1, dtype=np.int16)
+    rank[order] = np.arange(len(levels))
+    rank[-1] = len(levels)
+    verdicts, first, shown = outcomes[0].verdicts, None, np.zeros(batch.rows, dtype=np.int8)
+    start = 0
+    for number, (one, found) in enumerate(zip(counters, outcomes, strict=True)):
+        if number:
+            verdicts = worse(verdicts, found.verdicts)
+        if one.levels and (found.source >= 0).any():
+            ranks = rank[np.where(found.source >= 0, found.source + start, -1)]
+            first = np.full(batch.rows, len(levels), dtype=np.int16) if first is None else first
+            earlier = ranks < first
+            first[earlier] = ranks[earlier]
+            shown[earlier] = number
+        start += len(one.levels)
+    in_order = tuple(levels[place] for place in order)
+    source = None if first is None else np.where(first < len(levels), first, -1).astype(np.int16)
+    figures = {
+        figure.name: _figure(figure, rule, counters, outcomes, batch, shown, source, in_order)
+        for figure in rule.figures
+    }
+    return Found(verdicts, source, in_order, figures)
+
+
+def _figure(
+    figure: Figure,
+    rule: Rule,
+    counters: Sequence[Counted],
+    outcomes: Sequence[Outcome],
+    batch: Batch,
+    shown: npt.NDArray[np.int8],
+    source: Source | None,
+    levels: tuple[Held, ...],
+) -> Floats:
+    """Return a figure of the counter that failed first, or of the first one."""
+    numbers = _number(figure, counters[0], outcomes[0], batch)
+    for place in range(1, len(counters)):
+        at = shown == place
+        if at.any():
+            numbers = np.where(at, _number(figure, counters[place], outcomes[place], batch), numbers)
+    if figure.of == "limit" and source is not None:
+        units = np.array([held.units for held in levels], dtype=np.int64)
+        failing = source >= 0
+        numbers[failing] = _scaled(units[source[failing]], rule.counter is not None and counters[0].is_of_qty)
+    return numbers
+
+
+def _number(figure: Figure, one: Counted, found: Outcome, batch: Batch) -> Floats:
+    bucket = batch.buckets.of_row
+    if figure.of == "limit":
+        limit = one.limit[bucket]
+        return np.where(
+            limit == NO_LIMIT, np.nan, _scaled(np.where(limit == NO_LIMIT, 0, limit), one.is_of_qty)
+        )
+    if figure.of == "held":
+        assert one.used.held is not None
+        assert one.used.held_known is not None
+        per_cell = np.where(one.used.held_known, _scaled(one.used.held, one.is_of_qty), np.nan)
+        assert one.held_at is not None
+        return np.append(per_cell, np.nan)[one.held_at][bucket]
+    units = found.before if figure.of == "used" else found.before + found.amount
+    if figure.of == "total" and not one.counter.signed and one.is_of_qty:
+        units = units * batch.side
+    known = found.known & batch.is_order
+    return np.where(known, _scaled(np.where(known, units, 0), one.is_of_qty), np.nan)
+
+
+def _scaled(units: Ints, is_of_qty: bool) -> Floats:
+    return to_shares(units) if is_of_qty else units.astype(np.float64)

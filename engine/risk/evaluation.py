@@ -1,0 +1,260 @@
+"""The decision function: every rule of the book on every intent of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from engine.model.quantity import Floats, Mask
+from engine.model.schema import FIGURES, VERDICTS
+from engine.risk.answers import Found, counter_answer, crossing_answer, row_answer
+from engine.risk.batch import Batch
+from engine.risk.book import RULE_BOOK
+from engine.risk.config import RiskConfig
+from engine.risk.in_force import InForce
+from engine.risk.inputs import RiskInputs
+from engine.risk.overrides import waived_rows
+from engine.risk.reducing import Reducible
+from engine.risk.row_rules import Judged, judge_rows
+from engine.risk.rule import Rule
+from engine.risk.sequence import Answer, Prepared, Question, judge_in_sequence, prepared
+from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, everywhere
+
+OK = "ok"
+RISK_DATA_UNAVAILABLE = "risk_data_unavailable"
+NO_SOURCE = "none"
+REASONS = (OK, *(rule.name for rule in RULE_BOOK), RISK_DATA_UNAVAILABLE)
+_PLACE = {name: place for place, name in enumerate(FIGURES)}
+"""The figures of the first rule book come first, in their own order."""
+
+_VERDICT_DTYPE = pd.CategoricalDtype(VERDICTS)
+
+
+def evaluate(
+    intents: pd.DataFrame,
+    inputs: RiskInputs,
+    config: RiskConfig,
+    *,
+    rule_book: tuple[Rule, ...] = RULE_BOOK,
+) -> pd.DataFrame:
+    """Return the decision on every intent of a batch. Pure: no clock, no I/O, inputs unchanged.
+
+    ``intents``: one row per intent with the columns of ``schema.INTENT_FIELDS``, optional ones may be
+    absent; a column ``source_file`` names the file of each row. ``rule_book``: any rules, in the order of
+    their reasons.
+
+    Returns one row per intent, same index and order: ``client_intent_id``, ``allowed`` (bool), ``reason``
+    (category: ``ok``, the first failing rule, or ``risk_data_unavailable``), ``check_<rule>`` (category:
+    pass, fail, off, unavailable) per rule, the figures of the rules that are set (float64, NaN where the
+    data is unavailable), ``limit_source`` (category: the first failing level of the rule in ``reason``,
+    such as ``[symbol.TSLA]``, or ``none``), and ``overridden`` (category: the rules that an override
+    waived, or ``""``).
+
+    A rule that raises refuses all rows, ``fail_open`` or not; ``decisions.attrs["raised"]`` has the errors.
+    """
+    return Evaluation.of(intents, inputs, config, rule_book).decisions()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A batch, judged: what each rule answers, and which rows are allowed."""
+
+    intents: pd.DataFrame
+    batch: Batch
+    in_force: InForce
+    rule_book: tuple[Rule, ...]
+    row_rules: Mapping[str, Judged]
+    sequence: Prepared
+    question: Question
+    answer: Answer
+    raised: Mapping[str, str]
+    scan_failed: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        intents: pd.DataFrame,
+        inputs: RiskInputs,
+        config: RiskConfig,
+        rule_book: tuple[Rule, ...] = RULE_BOOK,
+    ) -> Evaluation:
+        """Judge a batch."""
+        batch = Batch.of(intents, by_strategy=config.names_strategies)
+        in_force = InForce(config, batch.buckets)
+        raised: dict[str, str] = {}
+        row_rules = _row_rules(rule_book, batch, inputs, in_force, raised)
+        sequence = prepared([rule for rule in rule_book if rule.is_sequential], batch, inputs, in_force)
+        raised.update(sequence.raised)
+        waived = waived_rows(rule_book, batch, inputs)
+        question = _question(rule_book, row_rules, batch, inputs, config, waived, raised)
+        try:
+            answer = judge_in_sequence(sequence, batch, question)
+        except Exception as error:
+            names = [rule.name for rule in rule_book if rule.is_sequential]
+            raised.update(dict.fromkeys(names, f"{type(error).__name__}: {error}"))
+            answer = Answer(np.zeros(batch.rows, dtype=bool), everywhere(PASS, batch.rows))
+            return cls(
+                intents,
+                batch,
+                in_force,
+                rule_book,
+                row_rules,
+                sequence,
+                question,
+                answer,
+                raised,
+                scan_failed=True,
+            )
+        return cls(intents, batch, in_force, rule_book, row_rules, sequence, question, answer, raised)
+
+    def decisions(self) -> pd.DataFrame:
+        """Return the decisions as a frame."""
+        batch, allowed = self.batch, self.answer.allowed
+        reason = np.zeros(batch.rows, dtype=np.int16)
+        source = np.zeros(batch.rows, dtype=np.int16)
+        overridden = np.zeros(batch.rows, dtype=np.int16)
+        reasons = [OK, *(rule.name for rule in self.rule_book), RISK_DATA_UNAVAILABLE]
+        sources, waived_names = {NO_SOURCE: 0}, {"": 0}
+        checks: dict[str, Verdicts] = {}
+        figures: dict[str, Floats] = {}
+        for place in range(len(self.rule_book) - 1, -1, -1):
+            rule = self.rule_book[place]
+            found = self._found(rule)
+            checks[rule.name] = found.verdicts
+            figures = {**found.figures, **figures}
+            fails, unknown = found.verdicts == FAIL, found.verdicts == UNAVAILABLE
+            waived = self.question.waived.get(rule.name)
+            if waived is not None:
+                held = waived & fails
+                overridden[held] = waived_names.setdefault(rule.name, len(waived_names))
+                fails &= ~waived
+            if rule.name in self.question.skip:
+                unknown = np.zeros(batch.rows, dtype=bool)
+            if not (fails.any() or unknown.any()):
+                continue
+            reason[fails] = place + 1
+            reason[unknown] = len(reasons) - 1
+            source[fails | unknown] = 0
+            if found.source is not None:
+                for number, held_level in enumerate(found.levels):
+                    at = fails & (found.source == number)
+                    source[at] = sources.setdefault(held_level.level.source, len(sources))
+        if not np.array_equal(allowed, reason == 0):
+            raise AssertionError("the scan and the rule book disagree on what is allowed")
+        columns: dict[str, object] = {
+            "client_intent_id": _ids(self.intents),
+            "allowed": allowed,
+            "reason": pd.Categorical.from_codes(reason, categories=reasons),
+        }
+        for rule in self.rule_book:
+            columns[f"check_{rule.name}"] = pd.Categorical.from_codes(checks[rule.name], dtype=_VERDICT_DTYPE)
+        columns.update(sorted(figures.items(), key=lambda figure: _PLACE.get(figure[0], len(_PLACE))))
+        columns["limit_source"] = pd.Categorical.from_codes(source, categories=list(sources))
+        columns["overridden"] = pd.Categorical.from_codes(overridden, categories=list(waived_names))
+        decisions = pd.DataFrame(columns, index=self.intents.index, copy=False)
+        if self.raised:
+            decisions.attrs["raised"] = dict(self.raised)
+        return decisions
+
+    def _found(self, rule: Rule) -> Found:
+        """Return what a rule answers."""
+        batch = self.batch
+        if rule.name in self.raised:
+            verdicts = everywhere(UNAVAILABLE, batch.rows)
+            if not rule.faces_cancels and not self.scan_failed:
+                verdicts[batch.is_cancel] = OFF
+            return Found(verdicts, figures={figure.name: _unknown(batch) for figure in rule.figures})
+        if rule.name in self.row_rules:
+            return row_answer(self.row_rules[rule.name], batch, self.question, self.answer.allowed)
+        if rule.counter is not None:
+            return counter_answer(rule, self.sequence.counters[rule.name], batch, self.answer.allowed)
+        crossing = self.sequence.crossings.get(rule.name)
+        if crossing is None:
+            return Found(everywhere(OFF, batch.rows))
+        return crossing_answer(crossing, batch, self.answer.crosses)
+
+
+def _row_rules(
+    rule_book: tuple[Rule, ...],
+    batch: Batch,
+    inputs: RiskInputs,
+    in_force: InForce,
+    raised: dict[str, str],
+) -> dict[str, Judged]:
+    """Return the verdicts of the rules that aren't sequential; whole files are judged last."""
+    found: dict[str, Judged] = {}
+    passing = batch.is_order.copy()
+    for rule in sorted(
+        (rule for rule in rule_book if not rule.is_sequential), key=lambda rule: rule.is_of_files
+    ):
+        try:
+            found[rule.name] = judge_rows(rule, batch, inputs, in_force, passing)
+        except Exception as error:
+            raised[rule.name] = f"{type(error).__name__}: {error}"
+            continue
+        if not rule.is_of_files and rule.reducing == "judged":
+            verdicts = found[rule.name].verdicts
+            passing &= (verdicts != FAIL) & (verdicts != UNAVAILABLE)
+    return found
+
+
+def _question(
+    rule_book: tuple[Rule, ...],
+    row_rules: Mapping[str, Judged],
+    batch: Batch,
+    inputs: RiskInputs,
+    config: RiskConfig,
+    waived: Mapping[str, Mask],
+    raised: Mapping[str, str],
+) -> Question:
+    """Return which rows are open to the sequential rules, and which of them must reduce a position."""
+    open_row = np.ones(batch.rows, dtype=bool)
+    must_reduce: dict[int, npt.NDArray[np.int8]] = {}
+    skip = frozenset(
+        rule.name for rule in rule_book if rule.needs_data and config.fail_open and rule.name not in raised
+    )
+    for rule in rule_book:
+        if rule.name in raised:
+            open_row &= batch.is_cancel if not rule.faces_cancels else False
+        if rule.name not in row_rules:
+            continue
+        for book, verdicts in row_rules[rule.name].by_book:
+            refuses = verdicts == FAIL
+            if rule.name in waived:
+                refuses &= ~waived[rule.name]
+            unknown = verdicts == UNAVAILABLE
+            if rule.name in skip:
+                unknown = np.zeros(batch.rows, dtype=bool)
+            if rule.reducing == "judged":
+                open_row &= ~(refuses | unknown)
+                continue
+            if rule.reducing == "pass":
+                refuses, unknown = refuses | unknown, np.zeros(batch.rows, dtype=bool)
+            open_row &= ~unknown
+            if refuses.any():
+                needs = must_reduce.setdefault(book, np.zeros(batch.rows, dtype=np.int8))
+                kind = 2 if rule.name in skip else 1
+                needs[refuses] = np.where(needs[refuses] == 1, 1, kind)
+    books = {book: Reducible.of(book, batch, inputs) for book in must_reduce}
+    return Question(open_row, must_reduce, books, waived, skip)
+
+
+def _unknown(batch: Batch) -> Floats:
+    return np.full(batch.rows, np.nan)
+
+
+def _ids(intents: pd.DataFrame) -> object:
+    """Return the ids unchanged; a missing one is empty text, since no cell of a decision is missing."""
+    if "client_intent_id" not in intents.columns:
+        return np.full(len(intents), "", dtype=object)
+    ids = intents["client_intent_id"]
+    missing = ids.isna().to_numpy()
+    if not missing.any():
+        return ids
+    filled = ids.astype(object).to_numpy(copy=True)
+    filled[missing] = ""
+    return filled

@@ -1,0 +1,69 @@
+"""The limits in force for a batch: each level with the buckets that it judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.model.quantity import Ints, Mask
+from engine.risk.buckets import Buckets
+from engine.risk.cells import Basis
+from engine.risk.config import RiskConfig
+from engine.risk.levels import Level
+from engine.risk.rule import Rule
+
+NO_LIMIT = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Held:
+    """One level of a limit and the buckets that it judges, None for all."""
+
+    level: Level
+    buckets: Mask | None
+    units: int
+
+
+@dataclass(frozen=True)
+class InForce:
+    """The levels of each limit that judge any row of a batch."""
+
+    config: RiskConfig
+    buckets: Buckets
+
+    def of(self, rule: Rule) -> tuple[Held, ...]:
+        """Return the levels of a rule's limit, in order, without those that judge no bucket."""
+        if rule.limit is None:
+            return ()
+        found = []
+        for level in self.config.levels(rule.limit.key):
+            everywhere = level.scope.is_everything and not level.except_in
+            at = None if everywhere else self.buckets.at(level)
+            if at is None or at.any():
+                found.append(Held(level, at, rule.units(level.value) if rule.is_numeric else 0))
+        return tuple(found)
+
+    def settings(self, rule: Rule) -> Mapping[str, Any]:
+        """Return a rule's further limits by key; of a variable and ``[limits]`` the one that refuses more."""
+        values = {limit: [level.value for level in self.config.levels(limit.key)] for limit in rule.settings}
+        return {limit.key: limit.strictest(found) if found else None for limit, found in values.items()}
+
+    def tightest(self, levels: tuple[Held, ...]) -> Ints:
+        """Return the smallest limit per bucket, ``NO_LIMIT`` where no level judges it."""
+        tightest = np.full(self.buckets.count, NO_LIMIT, dtype=np.int64)
+        for held in levels:
+            within = np.minimum(tightest, held.units)
+            tightest = within if held.buckets is None else np.where(held.buckets, within, tightest)
+        return tightest
+
+
+def by_basis(levels: tuple[Held, ...], bases: Mapping[int, Basis]) -> dict[Basis, tuple[Held, ...]]:
+    """Return the levels that count by the same cells, together, in the order of their first ones."""
+    groups: dict[Basis, tuple[Held, ...]] = {}
+    for held in levels:
+        basis = bases[held.level.kind]
+        groups[basis] = (*groups.get(basis, ()), held)
+    return groups

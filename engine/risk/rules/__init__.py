@@ -1,0 +1,1 @@
+"""One file per rule, each with one value ``RULE``; ``engine.risk.book`` has them in order."""
