@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -101,12 +102,36 @@ def pull_positions(*, account: str | None, as_json: bool) -> None:
 
 @positions.command("show")
 @click.option("--account", type=trimmed, metavar="TEXT", help="Only this account.")
+@click.option("--by-strategy", is_flag=True, help="What each strategy holds by the ledger, and the rest.")
 @JSON
-def show_positions(*, account: str | None, as_json: bool) -> None:
+def show_positions(*, account: str | None, by_strategy: bool, as_json: bool) -> None:
     """Show the position book."""
+    if by_strategy:
+        from jobs.strategies import show_strategies
+
+        sys.exit(show_strategies(account, as_json=as_json))
     from jobs.positions import show
 
     sys.exit(show(account, as_json=as_json))
+
+
+@positions.command("assign")
+@click.option("--account", type=trimmed, required=True, metavar="TEXT", help="The broker account.")
+@click.option("--symbol", type=trimmed, required=True, metavar="TEXT")
+@click.option("--qty", required=True, metavar="SHARES", help="How many; negative of a short position.")
+@click.option("--to", "target", metavar="STRATEGY", help="Which strategy gets them; default: the rest.")
+@click.option("--from", "source", metavar="STRATEGY", help="Which strategy has them; default: the rest.")
+@click.option("--by", required=True, help="Who decides it; kept permanently.")
+@click.option("--why", required=True, help="Why; kept permanently.")
+@JSON
+def assign_positions(*, as_json: bool, **asked: Any) -> None:
+    """Give a part of what an account holds to a strategy, in the ledger; the account's sum stays.
+
+    The rest is what belongs to no strategy: opening balances, and what was accepted or booked by hand.
+    """
+    from jobs.strategies import assign
+
+    sys.exit(assign(as_json=as_json, **asked))
 
 
 @click.group()

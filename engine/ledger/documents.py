@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, NotRequired, TypedDict, Unpack
 from urllib.parse import quote
 
 import numpy as np
@@ -102,7 +102,8 @@ class Adjustment(TypedDict):
 
     ``qty``: the signed shares that the ledger lacks, rounded to units of 1e-9; 0 only acknowledges the
     ``evidence``. ``kind``: the kind of difference. ``by`` and ``why``: who accepted it, and the reason;
-    ``at``: when, timezone-aware. ``trading_date``: the session that it belongs to.
+    ``at``: when, timezone-aware. ``trading_date``: the session that it belongs to. ``strategy_id``: the
+    strategy whose book it changes, "" and where missing for the account's rest.
     """
 
     account: str
@@ -114,14 +115,16 @@ class Adjustment(TypedDict):
     at: datetime
     trading_date: date
     evidence: Mapping[str, Any]
+    strategy_id: NotRequired[str]
 
 
 def adjustment_document(**said: Unpack[Adjustment]) -> dict[str, Any]:
     """Return the document of an adjustment, which belongs to no order and is no trade.
 
-    Account, symbol, quantity, kind and evidence make its id. So accepting is idempotent: a difference is
-    balanced once, and the first acceptance stays. Raises ``EngineError`` for an empty text, a value that is
-    no quantity, a timestamp without a zone, and evidence that JSON can't hold.
+    Account, symbol, quantity, kind and evidence make its id, and not the strategy, which evidence may name.
+    So accepting is idempotent: a difference is balanced once, and the first acceptance stays. Raises
+    ``EngineError`` for an empty text, a value that is no quantity, a timestamp without a zone, and evidence
+    that JSON can't hold.
     """
     account, symbol, kind, qty = said["account"], said["symbol"], said["kind"], said["qty"]
     whose = f"the adjustment of {symbol!r} in account {account!r}"
@@ -140,7 +143,7 @@ def adjustment_document(**said: Unpack[Adjustment]) -> dict[str, Any]:
         "broker_order_id": ADJUSTMENT_ID + hashlib.sha256(identity.encode()).hexdigest()[:_HASH_LETTERS],
         "broker_account_id": account,
         "trading_date": said["trading_date"].isoformat(),
-        "strategy_id": "",
+        "strategy_id": said.get("strategy_id", ""),
         "symbol": symbol,
         "side": "sell" if units < 0 else "buy",
         "filled_qty": abs(units) / UNITS,

@@ -39,7 +39,16 @@ RUN_KEYS = {
     "remarks",
 }
 COMMANDS = ["drop", "collect", "run", "status", "halt", "recover", "doctor", "init-db", "explain"]
-COMMANDS += ["positions", "positions load", "positions show", "positions accept", "simulate", "replay", "day"]
+COMMANDS += [
+    "positions",
+    "positions load",
+    "positions show",
+    "positions accept",
+    "positions assign",
+    "simulate",
+    "replay",
+    "day",
+]
 COMMANDS += ["sync", "cancel-all", "check"]
 
 

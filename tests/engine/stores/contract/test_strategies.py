@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from engine.errors import AccountsInDoubt, DataUnavailable
 from engine.ledger.documents import adjustment_document
 from engine.ledger.strategies import ANY_STRATEGY, NO_STRATEGY, StrategyBook
+from engine.reconciliation.assignments import Assignment, Decision, assignment_documents
 from engine.stores import ledger_checkpoints
 from engine.stores.ledger_checkpoints import strategy_book_of
 from engine.stores.protocols import LedgerStore
@@ -340,6 +341,28 @@ def test_a_document_of_a_trade_with_no_strategy_and_no_symbol_is_no_trade_where_
     store: LedgerStore,
 ) -> None:
     store.write_ledger([trade("o-1") | {"counts_as_trade": False}, of("momentum", "o-2", "SPY", 1)])
+    assert trades(store, "paper") == {("momentum", "paper", "SPY"): 1}
+
+
+# --- assignments
+
+
+def test_an_assignment_moves_shares_between_books_and_nothing_else(store: LedgerStore) -> None:
+    store.write_ledger([of("momentum", "o-1", "SPY", 10), balanced("SPY", 100)])
+    before = store.net_positions("paper")
+    counts = counted(store, "paper")
+    wanted = Assignment(account="paper", symbol="SPY", units=30 * UNIT, source=NO_STRATEGY, target="carry")
+    decided = Decision(by="ada", why="carry traded by phone", at=NOON, trading_date=SESSION)
+    documents = assignment_documents(wanted, store.strategy_book("paper"), decided)
+    assert store.write_ledger(documents) == 2
+    assert store.write_ledger(documents) == 0
+    assert store.strategy_book("paper").by_strategy == {
+        ("momentum", "SPY"): 10 * UNIT,
+        (NO_STRATEGY, "SPY"): 70 * UNIT,
+        ("carry", "SPY"): 30 * UNIT,
+    }
+    assert store.net_positions("paper") == before
+    assert counted(store, "paper") == counts
     assert trades(store, "paper") == {("momentum", "paper", "SPY"): 1}
 
 
