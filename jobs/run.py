@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from engine.record.run_folder import BATCH, COLLECTED, INPUTS, MANIFEST, RunFolder
 from engine.run.manifest import EXIT_DONE, EXIT_UNRESOLVED
 from engine.run.put_away import left_by
-from engine.run.stages import finish, in_doubt, start, to_finish
+from engine.run.stages import finish, in_doubt, to_finish
+from engine.run.starting import start
 from engine.safety.lock import exclusive
 from jobs.progress import progress_bar
 from jobs.queued import queued_orders

@@ -114,7 +114,7 @@ class Setup:
 
     def check_start(self, *, slot: str = "adhoc") -> None:
         """Raise ``EngineError`` where a run can't start, before anything is touched."""
-        from engine.run.stages import check_start
+        from engine.run.starting import check_start
 
         check_start(self.settings, slot=slot)
         if not self.settings.dry_run:

@@ -32,7 +32,8 @@ from engine.api.dropping import drop_intents
 from engine.record.formats import file_hash
 from engine.record.run_folder import RunFolder
 from engine.risk.config import RiskConfig
-from engine.run.stages import finish, start
+from engine.run.stages import finish
+from engine.run.starting import start
 from engine.stores.inbox.inbox import hash_of
 from tests.desk import Desk, Row, order
 

@@ -19,7 +19,8 @@ from engine.log import EventLog
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolder
 from engine.risk.config import RiskConfig
-from engine.run.stages import finish, start
+from engine.run.stages import finish
+from engine.run.starting import start
 from engine.safety.kill_switch import KillSwitchState
 from engine.safety.state_marks import StateMarks
 from engine.safety.trading_states import KeptStates

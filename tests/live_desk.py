@@ -16,7 +16,8 @@ from engine.context import RunContext
 from engine.log import EventLog
 from engine.record.run_folder import RunFolder
 from engine.risk.config import RiskConfig
-from engine.run.stages import finish, start, to_finish
+from engine.run.stages import finish, to_finish
+from engine.run.starting import start
 from engine.safety.agent_state import Agent
 from engine.safety.lease_document import Holder
 from engine.waiting.retry_policy import RetryPolicy

@@ -20,7 +20,7 @@ FAULTS = {
     "engine/routing/helpers.py": "",
     "engine/risk/helpers.py": "",
     "engine/model/only_for_types.py": (
-        "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from engine.run.stages import start\n"
+        "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from engine.run.stages import finish\n"
     ),
     "engine/ledger/inside_a_function.py": "def f():\n    from engine.safety import lease\n",
     "engine/record/one.py": "def f():\n    import engine.record.two\n",

@@ -24,7 +24,8 @@ from engine.record.modes import Modes
 from engine.record.objects import LocalObjects, Objects
 from engine.record.run_folder import COLLECTED, DECISIONS, INPUTS, RESULTS, RunFolder, RunFolders
 from engine.risk.config import RiskConfig
-from engine.run.stages import check_start, finish, start, to_finish
+from engine.run.stages import finish, to_finish
+from engine.run.starting import check_start, start
 from engine.safety.agent_state import Agent, process_name
 from engine.safety.generations import generations_of
 from engine.safety.halt_mark import HaltMark

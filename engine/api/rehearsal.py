@@ -29,7 +29,7 @@ from engine.risk.config import RiskConfig
 from engine.run.collect import collect
 from engine.run.decide import decide
 from engine.run.risk_inputs import accounts_of, as_recorded, record_inputs
-from engine.run.stages import sealed_start
+from engine.run.starting import sealed_start
 from engine.settings.variables import RunSettings
 from engine.stores.inbox.inbox import Inbox
 from engine.stores.protocols import PositionStore, SyncMark

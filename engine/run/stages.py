@@ -6,9 +6,8 @@ files of an interrupted stage are removed and written again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,8 @@ import pyarrow.compute as pc
 
 from engine.context import RunContext
 from engine.errors import ConfigurationError, RunStopped, UsageError
-from engine.intents.identity import IdentityRules
 from engine.log import EventLog
-from engine.model.calendar import check_calendar, trading_date
+from engine.model.calendar import trading_date
 from engine.record.run_folder import (
     ATTEMPTS,
     BATCH,
@@ -38,24 +36,19 @@ from engine.record.run_folder import (
     RunFolder,
     RunFolders,
 )
-from engine.risk.config import RiskConfig
 from engine.routing.dry_run import dry_run, lapsed
 from engine.run.collect import collect
 from engine.run.decide import decide
-from engine.run.manifest import code_version, write_manifest
+from engine.run.manifest import write_manifest
 from engine.run.put_away import put_away
-from engine.run.risk_inputs import accounts_of, record_inputs, stores_of
+from engine.run.risk_inputs import accounts_of, record_inputs
+from engine.run.starting import with_run_id
 from engine.safety.kill_switch import KillSwitchState
-from engine.settings.variables import RunSettings
-from engine.stores.chosen import check_addresses, check_stores_are_named
-from engine.text.masking import shown_text
 
 if TYPE_CHECKING:  # a dry run sends nothing, and is short
-    from engine.accounts.connection import Connection, Connections
+    from engine.accounts.connection import Connections
     from engine.routing.controls import TradingControls
     from engine.run.books_read import BooksRead
-
-_SLOT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -65,91 +58,6 @@ class Stage:
     seal: str
     do: Callable[[RunFolder, RunContext], None]
     drafts: tuple[str, ...] = ()
-
-
-def start(
-    settings: RunSettings, config: RiskConfig, context: RunContext, *, slot: str = "adhoc"
-) -> RunFolder:
-    """Create a run's folder with ``run.json``, which fixes what a resumed run must not change; return it.
-
-    Raises what ``check_start`` raises.
-    """
-    check_start(settings, slot=slot)
-    connections = context.connections
-    if settings.dry_run != (connections is None):
-        raise UsageError("a live run needs connections to its brokers, and a dry run must have none.")
-    as_of = context.clock()
-    folder = context.runs.create(
-        trading_date(as_of, settings.calendar),
-        f"{as_of:%Y%m%dT%H%M%SZ}-{slot}",
-        sealed_start(settings, config, context, slot=slot, as_of=as_of),
-    )
-    mode = folder.start["mode"]
-    _with_run_id(context, folder).log.event(
-        "run_started",
-        f"run {folder.run_id} begins as a {mode} run",
-        mode=mode,
-        trading_date=folder.trading_date,
-    )
-    return folder
-
-
-def sealed_start(
-    settings: RunSettings, config: RiskConfig, context: RunContext, *, slot: str, as_of: datetime
-) -> dict[str, Any]:
-    """Return the content of ``run.json`` without the run id."""
-    connections = context.connections
-    return {
-        "mode": "dry" if settings.dry_run else "live",
-        "closed_by": context.closed_by,
-        "slot": slot,
-        "as_of": as_of.isoformat(),
-        "accounts": sorted(config.accounts),
-        "hosts": sorted({connection.broker.trading_host for connection in connections.at_work})
-        if connections
-        else [],
-        "venues": [_as_sealed(connection) for connection in connections.at_work] if connections else [],
-        "stores": stores_of(context),
-        "config": config.record(),
-        "settings": {
-            "calendar": settings.calendar,
-            "inbox_settle_s": settings.inbox_settle_s,
-            "decision_max_age_s": settings.decision_max_age_s,
-            "positions_max_age_s": settings.positions_max_age_s,
-            "intake": asdict(settings.intake),
-            "inbox_tz": settings.inbox_tz,
-        },
-        "identity": IdentityRules.of(settings.identity_ignores).record(),
-        "code_version": code_version(),
-    }
-
-
-def check_start(settings: RunSettings, *, slot: str = "adhoc") -> None:
-    """Check that a run can start, before anything is written.
-
-    Raises ``UsageError`` for a malformed slot, ``ConfigurationError`` for an unknown calendar and for a live
-    run on stores that the settings don't name.
-    """
-    if not _SLOT.fullmatch(slot):
-        raise UsageError(
-            f"slot is {shown_text(slot)}; expected a name of a-z, 0-9 and -, such as open or 1545."
-        )
-    check_calendar(settings.calendar)
-    check_addresses(settings.stores)
-    if settings.dry_run:
-        return
-    check_stores_are_named(settings.stores)
-    if settings.disk_is_lost:
-        raise ConfigurationError(
-            f"EXEC_DRY_RUN is 0, CLOUD_RUN_JOB says that this is a Cloud Run job, and EXEC_DATA_DIR is "
-            f"the local folder {settings.data_dir}, which is lost when the job ends, and the record of sent "
-            f"orders with it. Run live on a machine with a permanent disk; a dry run may run here."
-        )
-    if settings.gate.heartbeat_document and settings.stores.firestore_project is None:
-        raise ConfigurationError(
-            f"EXEC_HEARTBEAT_DOC is {shown_text(settings.gate.heartbeat_document)}, a document in "
-            f"Firestore, and no project is set. Set FIREBASE_PROJECT_ID, or unset EXEC_HEARTBEAT_DOC."
-        )
 
 
 def to_finish(context: RunContext) -> list[RunFolder]:
@@ -360,7 +268,7 @@ def _hold_leases(connections: Connections | None) -> None:
 
 def _as_its_own(context: RunContext, folder: RunFolder, books: BooksRead | None) -> RunContext:
     """Return the context of one run: its id in the log, and when live its connections, recorded."""
-    context = _with_run_id(context, folder)
+    context = with_run_id(context, folder)
     if folder.start["mode"] == "dry":
         return replace(context, connections=None)
     from engine.record.journal import Journal
@@ -393,19 +301,7 @@ def _sealed_with(connections: Connections, folder: RunFolder) -> Connections:
     return replace(connections, at_work=tuple(own), down=down)
 
 
-def _as_sealed(connection: Connection) -> dict[str, str]:
-    return {
-        "account": connection.account,
-        "host": connection.broker.trading_host,
-        "account_key": connection.key,
-    }
-
-
 def _connections(context: RunContext) -> Connections:
     if context.connections is None:
         raise UsageError("a live run can only be finished live: set EXEC_DRY_RUN=0 and run again.")
     return context.connections
-
-
-def _with_run_id(context: RunContext, folder: RunFolder) -> RunContext:
-    return replace(context, log=context.log.with_fields(run_id=folder.run_id))

@@ -36,7 +36,8 @@ from engine.record.modes import OWNER_ONLY
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolder
 from engine.risk.config import RiskConfig
-from engine.run.stages import finish, start
+from engine.run.stages import finish
+from engine.run.starting import start
 from engine.safety.agent_state import Agent
 from engine.safety.kill_switch import KillSwitchState
 from engine.safety.lease_document import Holder

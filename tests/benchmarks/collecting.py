@@ -21,7 +21,7 @@ from engine.record.formats import table_bytes
 from engine.record.run_folder import BATCH, RunFolder
 from engine.run.collect import collect
 from engine.run.put_away import put_away
-from engine.run.stages import start
+from engine.run.starting import start
 from tests.benchmarks import data
 from tests.benchmarks.folders import context_of, drop, settings_of
 from tests.benchmarks.timing import Figure, Timing, best_of, rate_of

@@ -22,7 +22,7 @@ from engine.record.formats import table_bytes
 from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.risk import evaluate
 from engine.run.decide import decide
-from engine.run.stages import start
+from engine.run.starting import start
 from tests.benchmarks import collecting, data, growth, ledger, replay, routing, simulator, stores
 from tests.benchmarks.folders import context_of, drop, settings_of
 from tests.benchmarks.timing import Figure, Timing, best_of, quietly, rate_of, ratio_of

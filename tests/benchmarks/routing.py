@@ -38,7 +38,8 @@ from engine.model.orders import OrderIntent
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import CASSETTE, DECISIONS, FILLS, RunFolder
 from engine.risk.config import RiskConfig
-from engine.run.stages import finish, start
+from engine.run.stages import finish
+from engine.run.starting import start
 from engine.safety.agent_state import Agent
 from engine.safety.kill_switch import KillSwitch
 from engine.safety.lease_document import Holder

@@ -19,7 +19,8 @@ from engine.errors import BrokerError, ConfigurationError
 from engine.record.open_orders import left_open
 from engine.record.run_folder import CASSETTE, INPUTS, RESULTS, RunFolder
 from engine.risk.config import RiskConfig
-from engine.run.stages import finish, start
+from engine.run.stages import finish
+from engine.run.starting import start
 from replay.simulator import Simulator
 from tests.desk import Row, order
 from tests.engine.routing.trading import (

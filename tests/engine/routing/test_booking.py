@@ -17,7 +17,8 @@ from requests import PreparedRequest, Response
 from engine.errors import DocumentRefused, EngineError
 from engine.record.run_folder import BATCH, RESULTS, RunFolder
 from engine.risk.config import RiskConfig
-from engine.run.stages import finish, start
+from engine.run.stages import finish
+from engine.run.starting import start
 from engine.stores.embedded.store import EmbeddedStore
 from engine.stores.firestore.store import FirestoreStore
 from engine.stores.protocols import LedgerStore

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from engine.errors import ConfigurationError, RecordError
 from engine.record.run_folder import RunFolder
 from engine.risk.config import RiskConfig
-from engine.run.stages import finish, start
+from engine.run.stages import finish
+from engine.run.starting import start
 from engine.stores.inbox.files import name_with_hash
 from engine.stores.inbox.inbox import Dropped, Found, Inbox, Left, Reading, drop_file, hash_of
 from tests.desk import (

@@ -16,7 +16,8 @@ from engine.record.formats import file_hash
 from engine.record.run_folder import RunFolder
 from engine.risk.config import RiskConfig
 from engine.run.manifest import code_version
-from engine.run.stages import STAGES, finish, start
+from engine.run.stages import STAGES, finish
+from engine.run.starting import start
 from engine.safety.kill_switch import KillSwitch
 from engine.settings.variables import RunSettings
 from tests.desk import NOON, SESSION, Desk, Row, off, on, order, outcomes, reasons, rows_of, statuses
