@@ -30,7 +30,7 @@ class Book:
 def book(cells: Cells, inputs: RiskInputs) -> Book:
     """Return positions and working orders by cell: of the account, or of a strategy if the basis has it."""
     if cells.basis.strategy:
-        frame, orders = inputs.strategy_positions, _with_strategy(inputs.working_order_terms)
+        frame, orders = inputs.strategy_positions, with_strategy(inputs.working_order_terms)
     else:
         frame, orders = inputs.positions, inputs.working_orders
     position, position_known = _positions(cells, frame)
@@ -43,9 +43,9 @@ def numbers(frame: pd.DataFrame, name: str) -> Floats:
     return number_column(frame[name]).numbers
 
 
-def _with_strategy(orders: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Return the working orders of strategies; one without a strategy is the account's alone."""
-    return None if orders is None else orders[orders["strategy_id"].notna()]
+def with_strategy(frame: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return the working orders or trades of strategies; what has no strategy is the account's alone."""
+    return None if frame is None else frame[frame["strategy_id"].notna()]
 
 
 def _positions(cells: Cells, positions: pd.DataFrame | None) -> tuple[Ints, Mask]:

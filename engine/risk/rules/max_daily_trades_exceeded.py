@@ -16,6 +16,7 @@ import pandas as pd
 from engine.model.columns import number_column
 from engine.model.quantity import Ints, Mask
 from engine.risk.cells import BY_ACCOUNT, Cells, names_every
+from engine.risk.held import with_strategy
 from engine.risk.inputs import RiskInputs
 from engine.risk.rule import NOT_OF_ACCOUNTS, Counter, Figure, Limit, Rule, Used
 from engine.settings.values import as_count
@@ -29,8 +30,8 @@ def trades_so_far(cells: Cells, inputs: RiskInputs, settings: Mapping[str, Any])
         ledger, orders = inputs.daily_trades, inputs.working_orders
     else:
         ledger, orders = inputs.strategy_trades, inputs.working_order_terms
-    if cells.basis.strategy and orders is not None:
-        orders = orders[orders["strategy_id"].notna()]
+    if cells.basis.strategy:
+        ledger, orders = with_strategy(ledger), with_strategy(orders)
     nothing = np.zeros(cells.count, dtype=np.int64)
     working = None if orders is None else cells.codes(orders)
     if ledger is None or orders is None or working is None or not names_every(orders, "symbol"):

@@ -1,0 +1,151 @@
+"""Limits of a strategy, judged by what the sources say of its own book, trades and working orders."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from engine.risk import evaluate
+from engine.risk.book import LIMITS
+from engine.risk.config import RiskConfig
+from engine.risk.inputs import RiskInputs
+from engine.risk.levels import LimitsFile
+from engine.risk.limits_file.parsing import parse_limits_file
+from engine.run.reading import Reading
+from engine.run.strategy_frames import strategy_positions, strategy_trades, working_order_terms
+from tests.desk import NOON, Desk, order
+from tests.engine.stores.trades import bought
+
+HEAD = 'version = 1\nowner = "risk"\nreview_by = 2099-01-01\nacknowledged_off = ["*"]\n'
+PLENTY = "[limits]\nmax_position_qty = 1000000\nmax_daily_trades = 1000000\n"
+
+
+def limits(text: str) -> LimitsFile:
+    known = {limit.key: limit for limit in LIMITS}
+    return parse_limits_file(HEAD + PLENTY + text, path="limits.toml", known=known)
+
+
+def judged(desk: Desk, text: str, *rows: dict[str, Any]) -> list[str]:
+    """Return the reasons for intents, judged by the ledger and by a limits file."""
+    intents = pd.DataFrame([{"client_intent_id": f"i-{n}", **row} for n, row in enumerate(rows)])
+    config = RiskConfig(limits_file=limits(text))
+    context = desk.context()
+    accounts, symbols, strategies = (
+        sorted(intents[name].unique()) for name in ("broker_account_id", "symbol", "strategy_id")
+    )
+    reading = Reading(
+        context=context,
+        config=config,
+        mode="dry",
+        run_id="",
+        as_of=pd.Timestamp(NOON),
+        trading_date=NOON.date(),
+        calendar="XNYS",
+        accounts=accounts,
+        symbols=symbols,
+        strategies=strategies,
+    )
+    inputs = RiskInputs(
+        as_of=pd.Timestamp(NOON),
+        trading_date=NOON.date(),
+        positions=desk.store.positions(accounts, as_of=pd.Timestamp(NOON)),
+        daily_trades=desk.store.trade_counts(accounts, date(2026, 3, 2)),
+        working_orders=pd.DataFrame(columns=["broker_account_id", "symbol", "side", "remaining_qty"]),
+        strategy_positions=strategy_positions(reading),
+        strategy_trades=strategy_trades(reading),
+        working_order_terms=working_order_terms(reading),
+    )
+    return list(evaluate(intents, inputs, config)["reason"])
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+MOMENTUM = "[strategy.momentum]\nmax_position_qty = 20\n"
+TOO_LARGE, TOO_MANY, UNKNOWN = (
+    "max_position_size_exceeded",
+    "max_daily_trades_exceeded",
+    "risk_data_unavailable",
+)
+
+
+def test_a_position_limit_of_a_strategy_is_of_its_own_book(desk: Desk) -> None:
+    desk.store.write_ledger([bought("o-1", "SPY", 15, strategy_id="momentum"), bought("o-2", "SPY", 500)])
+    desk.hold(SPY=515)
+    assert judged(desk, MOMENTUM, order(qty=6), order(qty=5), order(qty=1)) == [TOO_LARGE, "ok", TOO_LARGE]
+    assert judged(desk, MOMENTUM, order(qty=600, strategy_id="carry")) == ["ok"]
+
+
+def test_a_strategy_may_be_short_where_the_account_is_long(desk: Desk) -> None:
+    desk.store.write_ledger([bought("o-1", "SPY", -15, strategy_id="momentum"), bought("o-2", "SPY", 500)])
+    rows = order(side="sell", qty=6), order(side="sell", qty=5)
+    assert judged(desk, MOMENTUM, *rows) == [TOO_LARGE, "ok"]
+
+
+def test_a_strategy_whose_name_another_looks_like_is_unavailable_and_no_other_one(desk: Desk) -> None:
+    desk.store.write_ledger([bought("o-1", "SPY", 15, strategy_id="Momentum")])
+    text = MOMENTUM + "[strategy.carry]\nmax_position_qty = 20\n"
+    assert judged(desk, text, order(), order(strategy_id="carry")) == [UNKNOWN, "ok"]
+
+
+def test_an_account_that_cant_be_summed_is_unavailable_and_no_other_one(desk: Desk) -> None:
+    desk.store.write_ledger([bought("o-1", "SPY", 15, strategy_id="momentum") | {"side": "BUY"}])
+    assert judged(desk, MOMENTUM, order(), order(broker_account_id="second")) == [UNKNOWN, "ok"]
+
+
+TRADES = "[strategy.momentum]\nmax_daily_trades = 2\n"
+
+
+def test_a_trade_limit_of_a_strategy_counts_its_own_trades(desk: Desk) -> None:
+    desk.store.write_ledger(
+        [
+            bought("o-1", "SPY", 1, strategy_id="momentum"),
+            bought("o-2", "SPY", 1, strategy_id="carry"),
+            bought("o-3", "QQQ", 1),
+        ]
+    )
+    assert judged(desk, TRADES, order(symbol="QQQ"), order()) == ["ok", TOO_MANY]
+    assert judged(desk, TRADES, *[order(strategy_id="carry")] * 3) == ["ok"] * 3
+
+
+def test_a_trade_limit_of_a_symbol_counts_the_trades_of_all_strategies_and_of_none(desk: Desk) -> None:
+    desk.store.write_ledger(
+        [
+            bought("o-1", "SPY", 1, strategy_id="momentum"),
+            bought("o-2", "SPY", 1, strategy_id="carry"),
+            bought("o-3", "SPY", 1),
+            bought("o-4", "QQQ", 1),
+        ]
+    )
+    text = "[symbol.SPY]\nmax_daily_trades = 4\n"
+    rows = order(), order(), order(symbol="QQQ"), order(symbol="QQQ")
+    assert judged(desk, text, *rows) == ["ok", TOO_MANY, "ok", "ok"]
+
+
+def test_a_trade_limit_of_a_symbol_of_a_strategy_counts_both(desk: Desk) -> None:
+    desk.store.write_ledger(
+        [
+            bought("o-1", "SPY", 1, strategy_id="momentum"),
+            bought("o-2", "QQQ", 1, strategy_id="momentum"),
+            bought("o-3", "SPY", 1, strategy_id="carry"),
+        ]
+    )
+    text = "[strategy.momentum.symbol.SPY]\nmax_daily_trades = 2\n"
+    assert judged(desk, text, order(), order(), order(symbol="QQQ")) == ["ok", TOO_MANY, "ok"]
+
+
+def test_trades_of_a_strategy_whose_name_another_looks_like_are_unavailable(desk: Desk) -> None:
+    desk.store.write_ledger([bought("o-1", "SPY", 1, strategy_id="MOMENTUM")])
+    text = TRADES + "[strategy.carry]\nmax_daily_trades = 2\n"
+    assert judged(desk, text, order(), order(strategy_id="carry")) == [UNKNOWN, "ok"]
+
+
+def test_trades_of_an_account_in_doubt_are_unavailable_and_of_no_other_one(desk: Desk) -> None:
+    desk.store.write_ledger([bought("o-1", "SPY", 1, strategy_id="momentum") | {"symbol": None}])
+    assert judged(desk, TRADES, order(), order(broker_account_id="second")) == [UNKNOWN, "ok"]
