@@ -103,6 +103,11 @@ def chained(order: Changed, run: Recording) -> tuple[dict[str, list[Row] | None]
             [position("KO", 1.0), position("SPY", 12.0), position("SPY", 5.0, "live")],
         ),
         ([position("BTCUSD", 1.0)], {"now": bought(0.5, "BTC/USD")}, [position("BTC/USD", 1.5)]),
+        (
+            [position("SPY", 10.0)],
+            {"now": (*bought(2.0), *bought(5.0, "KO")), "then": bought(3.0, "KO")},
+            [position("SPY", 12.0), position("KO", 2.0)],
+        ),
         ([position("SPY", 10.0)], {"now": bought(2.0, "KO")}, [position("SPY", 10.0), position("KO", 2.0)]),
     ],
 )
@@ -356,6 +361,11 @@ def test_a_newly_allowed_order_fills_at_the_instant_of_its_run_and_works_with_th
     assert order.open_units == 0
     (order,) = added(run, outcomes({**fills_now, "order_status": "new", "source": RECORDED}))
     assert order.open_units == 0
+
+
+def test_an_order_that_works_with_an_unknown_quantity_works_with_nothing() -> None:
+    (order,) = added(ran({"client_intent_id": "a"}), outcomes({"source": SIMULATED, "order_status": "new"}))
+    assert order == changed()
 
 
 def test_a_newly_refused_order_takes_its_executions_and_what_was_ordered_with_it() -> None:
