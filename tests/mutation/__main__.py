@@ -25,7 +25,7 @@ def main() -> int:
     load_libraries()
     if not said.modules:
         return _of_sample()
-    return _of_modules(said.modules, shlex.split(said.tests), at_most=said.at_most, seed=said.seed)
+    return _of_modules(said)
 
 
 def _of_sample() -> int:
@@ -41,9 +41,10 @@ def _of_sample() -> int:
     return max(_tried(trials), int(bool(unfit)))
 
 
-def _of_modules(modules: Sequence[str], tests: Sequence[str], *, at_most: int, seed: int) -> int:
-    found = [mutant for module in modules for mutant in _mutants_at(module)]
-    places = random.Random(seed).sample(range(len(found)), min(at_most, len(found)))
+def _of_modules(said: argparse.Namespace) -> int:
+    tests = shlex.split(said.tests)
+    found = [mutant for module in said.modules for mutant in _mutants_at(module)]
+    places = random.Random(said.seed).sample(range(len(found)), min(said.at_most, len(found)))
     drawn = [found[place] for place in sorted(places)]
     if try_out(None, tests, within_s=_WITHIN_S) != Verdict.SURVIVED:
         print(f"these tests fail without any mutant, or there are none: {' '.join(tests)}")
@@ -53,7 +54,7 @@ def _of_modules(modules: Sequence[str], tests: Sequence[str], *, at_most: int, s
     tally = _Tally()
     for mutant in loaded:  # first: once the tests are collected, the module is loaded as it is
         tally.add(mutant, try_out(mutant, tests, within_s=_WITHIN_S))
-    if quick and not try_exchanges(quick, tests, tally.add):
+    if quick and not try_exchanges(quick, tests, tally.add, quickest=said.quickest):
         print(f"these tests fail where all run in one process without numba: {' '.join(tests)}")
         return 1
     return tally.closed()
@@ -104,6 +105,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--tests", default="", help="what pytest is called with: files, -k …")
     parser.add_argument("--at-most", type=int, default=1_000_000, help="how many mutants, drawn by chance")
+    parser.add_argument(
+        "--quickest", type=int, help="how many tests a mutant gets, the quickest that reach it; none: all"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     return parser.parse_args()
 

@@ -101,12 +101,19 @@ def exchanges(mutants: Sequence[Mutant]) -> tuple[list[Exchange], list[Mutant]]:
 
 
 def try_exchanges(
-    quick: Sequence[Exchange], tests: Sequence[str], tell: Callable[[Mutant, Verdict], None]
+    quick: Sequence[Exchange],
+    tests: Sequence[str],
+    tell: Callable[[Mutant, Verdict], None],
+    *,
+    quickest: int | None = None,
 ) -> bool:
-    """Try each, tell of it at once; return whether the tests were collected and pass without a mutant."""
+    """Try each, tell of it at once; return whether the tests were collected and pass without a mutant.
+
+    ``quickest``: run at most so many tests for each.
+    """
     os.environ["NUMBA_DISABLE_JIT"] = "1"
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        trials = _Trials(quick, Path(folder), tell)
+        trials = _Trials(quick, Path(folder), tell, quickest)
         options = [*PYTEST, "--capture=sys", f"--basetemp={folder}/tests"]
         exit_code = pytest.main([*options, *tests], plugins=[trials])
     if exit_code == pytest.ExitCode.INTERRUPTED and trials.are_fit:
@@ -120,9 +127,14 @@ class _Trials:
     """Takes the place of pytest's loop over the tests that it collected."""
 
     def __init__(
-        self, quick: Sequence[Exchange], folder: Path, tell: Callable[[Mutant, Verdict], None]
+        self,
+        quick: Sequence[Exchange],
+        folder: Path,
+        tell: Callable[[Mutant, Verdict], None],
+        quickest: int | None,
     ) -> None:
         self._quick = quick
+        self._quickest = quickest
         self._folder = folder
         self._tell = tell
         self._kills: Counter[int] = Counter()
@@ -152,6 +164,7 @@ class _Trials:
         live: dict[_Key, list[FunctionType]],
     ) -> Verdict:
         by = sorted(_reaching(one, reached), key=lambda n: (reached[n].seconds / (1 + self._kills[n]), n))
+        by = by[: self._quickest]
         new = [(live[_key(one.file, old)], code) for old, code in one.functions]
         if not by or not all(functions for functions, _ in new):
             return Verdict.NOT_REACHED
