@@ -1,0 +1,532 @@
+"""A live run's orders of one account against a written broker and journal: what is sent, and what is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pyarrow as pa
+import pytest
+
+from engine.accounts.connection import SEND_S, Connection
+from engine.brokers.trading import TradingBroker
+from engine.errors import BrokerRejected, DataUnavailable, LeaseLost, OutcomeUnknown, RunStopped
+from engine.log import EventLog
+from engine.model.orders import BrokerOrder, OrderIntent
+from engine.model.schema import CLOCK_SKEW_LIMIT_S, intents_schema
+from engine.record.journal import Journal
+from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RunFolder
+from engine.routing.controls import TradingControls
+from engine.routing.live import ATTEMPTS_AT_ONCE, CLOCK_MARGIN, Failed, carry_out, left_behind
+from engine.routing.outcomes import OrderOutcome
+from engine.routing.release_check import allowed_intents
+from engine.safety.kill_switch import KillSwitchState
+from engine.safety.trading_states import TradingStates
+from engine.waiting.retry_policy import RetryPolicy
+
+READ_AT = datetime(2026, 3, 2, 17, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+OFF = KillSwitchState(on=False, why="")
+ON = KillSwitchState(on=True, why="the file kill says 1.")
+REFUSED = BrokerRejected("insufficient buying power", status=403)
+UNKNOWN = OutcomeUnknown("the reply was cut off.")
+Row = dict[str, Any]
+Answer = BrokerOrder | BrokerRejected | None
+
+
+def one(client_intent_id: str, **said: Any) -> Row:
+    plain: Row = {"strategy_id": "momentum", "broker_account_id": "paper", "symbol": "SPY", "side": "buy"}
+    return {**plain, "qty": 1.0, "action": "new", "client_intent_id": client_intent_id, **said}
+
+
+def cancel(target: str) -> Row:
+    return one(f"cancel-{target}", action="cancel", symbol=None, side=None, qty=None, target_intent_id=target)
+
+
+def at_broker(client_id: str, **said: Any) -> BrokerOrder:
+    plain: Row = {"symbol": "SPY", "side": "buy", "qty": 1.0, "order_type": "market", "order_status": "new"}
+    plain |= {"broker_order_id": f"b-{client_id}", "client_order_id": client_id, "created_at": READ_AT}
+    return BrokerOrder(**{**plain, **said})
+
+
+@dataclass
+class Desk:
+    """A sealed run, its journal, its broker and its controls; ``did`` is what was written and asked."""
+
+    rows: list[Row]
+    attempted: set[int] = field(default_factory=set)
+    recorded: list[tuple[str, Answer, str]] = field(default_factory=list)
+    exists: list[BrokerOrder] = field(default_factory=list)
+    answers: dict[str, Exception] = field(default_factory=dict)
+    refuses: dict[str, str] = field(default_factory=dict)
+    inputs: Row = field(default_factory=dict)
+    start: Row = field(default_factory=dict)
+    now: datetime = READ_AT
+    max_age_s: float | None = None
+    switch: Callable[[], KillSwitchState] = lambda: OFF
+    halted: Callable[[], str] = lambda: ""
+    states: Callable[[], TradingStates] = TradingStates
+    closed_by: tuple[str, str] | None = None
+    stopping: Callable[[], bool] = lambda: False
+    lease_epoch: str = "epoch"
+    lease_lost: bool = False
+    did: list[str] = field(default_factory=list)
+    steps: list[tuple[str, int, int]] = field(default_factory=list)
+    logged: StringIO = field(default_factory=StringIO)
+
+    def carry_out(self) -> dict[int, OrderOutcome]:
+        return carry_out(self.folder, self.controls, self.connection, self.journal)
+
+    def statuses(self) -> list[tuple[str, str | None]]:
+        found = self.carry_out()
+        return [(found[row].status, found[row].reason) for row in sorted(found)]
+
+    @property
+    def folder(self) -> RunFolder:
+        batch = pa.Table.from_pylist(self.rows, schema=intents_schema())
+        tables = {BATCH: batch, DECISIONS: pa.table({"allowed": [True] * len(self.rows)})}
+        inputs = {
+            "read_at": READ_AT.isoformat(),
+            "broker": {"paper": {"tenure": "epoch", "time": READ_AT.isoformat()}},
+            "unavailable": [],
+            **self.inputs,
+        }
+        settings = {"calendar": "XNYS", "decision_max_age_s": 900.0}
+        folder = SimpleNamespace(
+            table=lambda name, columns=None: tables[name].select(columns or tables[name].schema.names),
+            json={INPUTS: inputs}.__getitem__,
+            names=set,
+            objects=None,
+            run_id="run-1",
+            trading_date=date(2026, 3, 2),
+            start={"settings": settings, "config": {"intent_max_age_s": self.max_age_s}, **self.start},
+        )
+        return cast(RunFolder, folder)
+
+    @property
+    def controls(self) -> TradingControls:
+        return TradingControls(
+            kill_switch=self.switch,
+            trading_states=self.states,
+            log=EventLog(self.logged),
+            clock=lambda: self.now,
+            closed_by=self.closed_by,
+            stopping=self.stopping,
+            progress=lambda *step: self.steps.append(step),
+        )
+
+    @property
+    def connection(self) -> Connection:
+        return Connection(
+            account="paper",
+            key="key",
+            broker=cast(TradingBroker, self),
+            lease=cast(Any, SimpleNamespace(lease_epoch=self.lease_epoch, hold_for=self._hold_for)),
+            halted=self.halted,
+            notes=cast(Any, None),
+            retry_policy=RetryPolicy(lookups_s=(0.0,), posts=1),
+            orders_at_once=1,
+        )
+
+    @property
+    def journal(self) -> Journal:
+        said = SimpleNamespace(
+            attempt=self._attempt,
+            attempted=lambda: set(self.attempted),
+            interactions=lambda: [SimpleNamespace(account=row[2], answer=row) for row in self.recorded],
+        )
+        return cast(Journal, said)
+
+    def _hold_for(self, seconds: float) -> None:
+        assert seconds == SEND_S
+        self.did.append("hold")
+        if self.lease_lost:
+            raise LeaseLost("another job holds it.")
+
+    def _attempt(self, orders: Sequence[Row], *, at: str) -> None:
+        assert at == self.now.isoformat()
+        self.did.append(f"note {' '.join(str(row['row']) for row in orders)}")
+
+    # the broker
+
+    def place_order(self, *, intent: OrderIntent, at_its_turn: Callable[[], None]) -> BrokerOrder:
+        client_id = str(intent.client_intent_id)
+        at_its_turn()
+        self.did.append(f"place {client_id}")
+        if client_id in self.answers:
+            raise self.answers[client_id]
+        return at_broker(client_id, symbol=intent.symbol, qty=intent.qty)
+
+    def find_order(self, *, client_order_id: str) -> BrokerOrder | None:
+        self.did.append(f"find {client_order_id}")
+        return next((order for order in self.exists if order.client_order_id == client_order_id), None)
+
+    def orders_since(self, since: datetime, *, sought: Collection[str] = ()) -> list[BrokerOrder]:
+        self.did.append(f"list since {since:%H:%M:%S}")
+        return self.exists
+
+    def get_order_status(self, *, broker_order_id: str) -> BrokerOrder:
+        return at_broker(broker_order_id.removeprefix("b-"))
+
+    def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:
+        self.did.append(f"cancel {broker_order_id}")
+        return at_broker(broker_order_id.removeprefix("b-"), order_status="canceled")
+
+    def why_refused(self, intent: OrderIntent) -> str:
+        return self.refuses.get(str(intent.client_intent_id), "")
+
+    def order_payload(self, intent: OrderIntent) -> Row:
+        return {"client_order_id": intent.client_intent_id}
+
+    def answer_of(self, interaction: Any) -> tuple[str, Answer] | None:
+        client_id, answer, _ = interaction.answer
+        return None if client_id == "" else (client_id, answer)
+
+    def is_duplicate_id(self, error: BrokerRejected) -> bool:
+        return "must be unique" in str(error)
+
+    def placed(self) -> list[str]:
+        return [what.removeprefix("place ") for what in self.did if what.startswith("place ")]
+
+    def events(self, name: str) -> list[Row]:
+        rows = [json.loads(line) for line in self.logged.getvalue().splitlines()]
+        return [row for row in rows if row["event"] == name]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.routing.live.left_open", lambda *_, **__: [])
+
+
+# --- what is sent, and in which order it is written down
+
+
+def test_each_order_is_noted_before_it_is_sent_and_the_lease_held_for_it() -> None:
+    desk = Desk([one("a"), one("b", symbol="KO")])
+    assert desk.statuses() == [("placed", None)] * 2
+    assert desk.did == ["note 0 1", "hold", "place a", "hold", "place b"]
+    assert desk.steps == [("sending orders", done, 2) for done in (0, 1, 2)]
+
+
+def test_orders_are_noted_thirty_two_at_a_time() -> None:
+    rows = [one(f"order-{number}") for number in range(ATTEMPTS_AT_ONCE + 2)]
+    desk = Desk([*rows[:3], cancel("order-0"), *rows[3:]])
+    desk.carry_out()
+    notes = [what.split()[1:] for what in desk.did if what.startswith("note")]
+    assert notes == [[str(row) for row in range(33) if row != 3], ["33", "34"]]
+    assert desk.did.index("note 33 34") < desk.did.index("place order-32")
+
+
+def test_what_the_venue_can_not_take_is_neither_noted_nor_sent() -> None:
+    desk = Desk([one("a"), one("b"), one("c")], refuses={"b": "no fractions of KO"})
+    found = desk.carry_out()
+    assert found[1] == OrderOutcome(
+        status="broker_rejected", reason="not_accepted_by_venue", message="no fractions of KO"
+    )
+    assert (desk.did[0], desk.placed()) == ("note 0 2", ["a", "c"])
+
+
+def test_orders_of_other_accounts_are_left_to_their_connections() -> None:
+    desk = Desk([one("a"), one("b", broker_account_id="live")])
+    assert list(desk.carry_out()) == [0]
+    assert desk.placed() == ["a"]
+
+
+def test_an_order_of_this_batch_is_cancelled_by_the_id_that_the_broker_gave_it() -> None:
+    desk = Desk([one("a"), cancel("a"), cancel("never")])
+    assert desk.statuses() == [
+        ("placed", None),
+        ("canceled", None),
+        ("broker_rejected", "target_unknown"),
+    ]
+    assert "cancel b-a" in desk.did
+
+
+def test_a_lost_lease_ends_the_sending() -> None:
+    desk = Desk([one("a")], lease_lost=True)
+    with pytest.raises(LeaseLost):
+        desk.carry_out()
+    assert desk.placed() == []
+
+
+@pytest.mark.parametrize("stop_at", ["note 0 1", "place a"])
+def test_a_job_that_is_to_end_sends_no_further_order(stop_at: str) -> None:
+    desk = Desk([one("a"), one("b")])
+    desk.stopping = lambda: stop_at in desk.did
+    with pytest.raises(RunStopped, match="between two orders of run run-1"):
+        desk.carry_out()
+    assert desk.placed() == (["a"] if stop_at == "place a" else [])
+
+
+# --- what halts orders
+
+
+CLOSED = ("agent_mode_not_live", "AGENT_MODE is DRY.")
+
+
+@pytest.mark.parametrize(
+    ("where", "closed"),
+    [("closed_by", CLOSED), ("start", {"closed_by": list(CLOSED)})],
+    ids=["now", "when the run began"],
+)
+def test_behind_a_closed_gate_cancels_are_carried_out_and_nothing_else(where: str, closed: Any) -> None:
+    desk = Desk([one("a"), cancel("a")], **{where: closed})
+    found = desk.carry_out()
+    assert (found[0].status, found[0].reason) == ("halted", "agent_mode_not_live")
+    remedy = "Once the gate is open, drop its file again from archive/2026-03-02/."
+    assert found[0].message == f"not sent: AGENT_MODE is DRY. {remedy}"
+    assert found[1].status != "halted"
+    assert not any(what.startswith(("note", "place")) for what in desk.did)
+
+
+def test_orders_of_an_account_that_was_down_when_they_were_decided_are_not_sent() -> None:
+    desk = Desk([one("a")], inputs={"down": {"paper": "it was not reachable."}})
+    (outcome,) = desk.carry_out().values()
+    assert (outcome.status, outcome.reason) == ("halted", "account_down")
+    assert outcome.message == (
+        "not sent: positions and working orders of paper are unknown. it was not reachable."
+    )
+    assert Desk([one("a")], inputs={"down": {"live": "?"}}).statuses() == [("placed", None)]
+
+
+def unreadable() -> TradingStates:
+    raise DataUnavailable("the store is down.")
+
+
+@dataclass
+class Once:
+    """Halts at its first look after the first order was sent, and never again."""
+
+    desk: Desk
+    quiet: Callable[[], Any]
+    halting: Callable[[], Any]
+    was: bool = False
+
+    def __call__(self) -> Any:
+        if self.was or "place a" not in self.desk.did:
+            return self.quiet()
+        self.was = True
+        return self.halting()
+
+
+@pytest.mark.parametrize(
+    ("halting", "reason", "why"),
+    [
+        ({"switch": lambda: ON}, "kill_switch_enabled", "the file kill says 1."),
+        ({"halted": lambda: "a drill."}, "agent_state_not_ready:HALTED", "a drill."),
+        (
+            {"states": unreadable},
+            "trading_state_unknown",
+            "the trading states can't be read: the store is down.",
+        ),
+    ],
+    ids=["the switch", "an operator", "trading states that can't be read"],
+)
+def test_what_halts_the_sending_is_read_before_each_order_and_holds_for_the_rest(
+    halting: Row, reason: str, why: str
+) -> None:
+    desk = Desk([one("a"), one("b"), one("c"), cancel("a")])
+    for name, act in halting.items():
+        setattr(desk, name, Once(desk, getattr(desk, name), act))
+    found = desk.carry_out()
+    assert [found[row].status for row in range(4)] == ["placed", "halted", "halted", "canceled"]
+    assert {(found[row].reason, found[row].message) for row in (1, 2)} == {(reason, f"not sent: {why}")}
+    assert desk.placed() == ["a"]
+    (event,) = desk.events("trading_halted")
+    assert (event["severity"], event["reason"], event["message"]) == ("WARNING", reason, why)
+    refused = desk.events("trade_refused")
+    assert [(row["intent_id"], row["reason"]) for row in refused] == [("b", reason), ("c", reason)]
+    assert refused[0]["severity"] == "WARNING"
+
+
+# --- what is too late to be sent
+
+
+@pytest.mark.parametrize(
+    ("after", "status"),
+    [
+        (timedelta(seconds=900), "placed"),
+        (timedelta(seconds=900.001), "expired"),
+        (timedelta(seconds=-CLOCK_SKEW_LIMIT_S), "placed"),
+        (timedelta(seconds=-CLOCK_SKEW_LIMIT_S - 0.001), "expired"),
+        (timedelta(days=1), "expired"),
+    ],
+)
+def test_a_decision_that_is_too_old_or_from_the_future_sends_nothing(after: timedelta, status: str) -> None:
+    desk = Desk([one("a")], now=READ_AT + after)
+    (outcome,) = desk.carry_out().values()
+    assert outcome.status == status
+    assert outcome.reason == (None if status == "placed" else "decision_expired")
+    assert desk.placed() == (["a"] if status == "placed" else [])
+
+
+def test_a_session_that_is_over_sends_nothing_however_young_the_decision() -> None:
+    rolled = datetime(2026, 3, 3, 1, tzinfo=UTC)
+    inputs = {"read_at": (rolled - SECOND).isoformat()}
+    (outcome,) = Desk([one("a")], now=rolled, inputs=inputs).carry_out().values()
+    assert (outcome.reason, outcome.message) == (
+        "decision_expired",
+        "not sent: the session 2026-03-02 is over",
+    )
+
+
+def test_where_another_folder_held_the_lease_since_nothing_is_sent() -> None:
+    (outcome,) = Desk([one("a")], lease_epoch="another").carry_out().values()
+    assert outcome == OrderOutcome(
+        status="expired",
+        reason="decision_expired",
+        message="not sent: another data folder, or machine, traded the account since",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "max_age_s", "is_sent"),
+    [
+        ({"valid_until": READ_AT}, None, True),
+        ({"valid_until": READ_AT - timedelta(microseconds=1)}, None, False),
+        ({"created_at": READ_AT - 60 * SECOND}, 60.0, True),
+        ({"created_at": READ_AT - 60.001 * SECOND}, 60.0, False),
+        ({"created_at": READ_AT - 61 * SECOND}, None, True),
+        ({"created_at": None}, 60.0, False),
+    ],
+)
+def test_an_intent_is_sent_until_its_last_instant(said: Row, max_age_s: float | None, is_sent: bool) -> None:
+    (outcome,) = Desk([one("a", **said)], max_age_s=max_age_s).carry_out().values()
+    assert (outcome.status, outcome.reason) == (
+        ("placed", None) if is_sent else ("expired", "intent_expired")
+    )
+
+
+def test_an_order_that_expires_while_it_waits_for_its_turn_is_not_sent() -> None:
+    desk = Desk([one("a"), one("b")])
+    desk.switch = lambda: OFF if not desk.placed() else _later(desk)
+    assert desk.statuses() == [("placed", None), ("expired", "decision_expired")]
+    assert desk.placed() == ["a"]
+
+
+def _later(desk: Desk) -> KillSwitchState:
+    desk.now = READ_AT + timedelta(seconds=901)
+    return OFF
+
+
+# --- what an earlier job of the run did
+
+
+def test_an_order_that_an_earlier_job_may_have_sent_is_sought_and_adopted() -> None:
+    desk = Desk([one("a"), one("b")], attempted={0}, exists=[at_broker("a"), at_broker("b")])
+    found = desk.carry_out()
+    assert (found[0].status, found[0].adopted) == ("placed", True)
+    since = (READ_AT - CLOCK_MARGIN).strftime("%H:%M:%S")
+    assert desk.did == [f"list since {since}", "note 1", "hold", "place b"]
+
+
+def test_an_order_that_an_earlier_job_noted_and_that_is_not_found_is_sent_without_a_second_note() -> None:
+    desk = Desk([one("a")], attempted={0})
+    assert desk.statuses() == [("placed", None)]
+    assert desk.did[-3:] == ["find a", "hold", "place a"]
+
+
+@pytest.mark.parametrize(
+    "halting", [{"switch": lambda: ON}, {"closed_by": ("agent_mode_not_live", "DRY.")}, {"lease_epoch": "x"}]
+)
+def test_an_order_that_an_earlier_job_noted_is_in_doubt_where_it_may_not_be_sent_now(halting: Row) -> None:
+    desk = Desk([one("a")], attempted={0}, **halting)
+    (outcome,) = desk.carry_out().values()
+    assert outcome.in_doubt
+    assert desk.placed() == []
+
+
+def test_an_order_in_a_recorded_reply_is_placed_and_nothing_is_asked() -> None:
+    desk = Desk([one("a")], attempted={0}, recorded=[("a", None, "paper"), ("a", at_broker("a"), "paper")])
+    assert desk.carry_out() == {0: OrderOutcome(status="placed", order=at_broker("a"), attempted=True)}
+    assert desk.did == []
+
+
+def test_an_order_in_a_recorded_reply_that_differs_is_not_this_intents() -> None:
+    other = at_broker("a", qty=2.0)
+    desk = Desk([one("a")], attempted={0}, recorded=[("a", other, "paper")], exists=[other])
+    assert desk.statuses() == [("unresolved", "outcome_unknown")]
+    assert desk.placed() == []
+
+
+def test_a_recorded_refusal_stands_in_doubt_where_the_broker_has_no_such_order() -> None:
+    desk = Desk([one("a")], attempted={0}, recorded=[("a", REFUSED, "paper")])
+    (outcome,) = desk.carry_out().values()
+    assert (outcome.status, outcome.reason, outcome.in_doubt) == (
+        "broker_rejected",
+        "refused_by_broker",
+        True,
+    )
+    assert len(desk.did) == 1
+    assert desk.did[0].startswith("list since")
+
+
+def test_a_recorded_refusal_does_not_stand_where_the_broker_has_the_order() -> None:
+    desk = Desk([one("a")], attempted={0}, recorded=[("a", REFUSED, "paper")], exists=[at_broker("a")])
+    (outcome,) = desk.carry_out().values()
+    assert (outcome.status, outcome.adopted) == ("placed", True)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "is_sought"),
+    [
+        ([("a", None, "paper"), ("a", REFUSED, "paper")], True),
+        ([("a", REFUSED, "paper"), ("a", None, "paper")], True),
+        ([("a", at_broker("a"), "live")], True),
+        ([("", at_broker("a"), "paper")], True),
+        ([("a", at_broker("a"), "")], False),
+    ],
+    ids=[
+        "unknown, refused",
+        "refused, unknown",
+        "of another account",
+        "no order at all",
+        "of one without a name",
+    ],
+)
+def test_a_recorded_reply_is_decisive_where_it_is_this_accounts_and_no_request_is_open(
+    recorded: list[tuple[str, Answer, str]], is_sought: bool
+) -> None:
+    desk = Desk([one("a")], attempted={0}, recorded=recorded)
+    assert desk.statuses() == [("placed", None)]
+    assert (desk.did != []) == is_sought
+    assert ("find a" in desk.did) == is_sought
+
+
+# --- an account that failed during the run
+
+
+def test_the_record_of_a_failed_account_says_which_orders_may_be_at_the_broker() -> None:
+    rows = [one(name) for name in ("placed", "refused", "unknown", "noted", "never", "differs", "mixed")]
+    recorded: list[tuple[str, Answer, str]] = [
+        ("placed", at_broker("placed"), "paper"),
+        ("refused", REFUSED, "paper"),
+        ("unknown", None, "paper"),
+        ("differs", at_broker("differs", qty=9.0), "paper"),
+        ("mixed", None, "paper"),
+        ("mixed", REFUSED, "paper"),
+        ("never", at_broker("never"), "live"),
+    ]
+    desk = Desk([*rows, cancel("placed")], recorded=recorded)
+    failed = Failed(account="paper", why="the broker is down.", earlier={3, 7})
+    found = left_behind(failed, allowed_intents(desk.folder), desk.journal, cast(TradingBroker, desk))
+    assert [found[row].status for row in range(8)] == [
+        "placed", "broker_rejected", "unresolved", "unresolved", "halted", "unresolved", "unresolved",
+        "halted",
+    ]  # fmt: skip
+    assert {outcome.reason for outcome in found.values()} == {"account_down"}
+    assert found[0].order == at_broker("placed")
+    assert found[2] == OrderOutcome(
+        status="unresolved",
+        reason="account_down",
+        message="it may have been sent; the next sync looks for it. the broker is down.",
+        attempted=True,
+    )
+    assert found[4] == OrderOutcome(
+        status="halted", reason="account_down", message="nothing was sent: the broker is down."
+    )
