@@ -131,33 +131,27 @@ SAMPLE = (
     ),
     Sampled(
         "engine/risk/scan.py",
-        "trades_out[row] = 1 if trades[a] >= trades_limit else 0",
-        "trades_out[row] = 1 if trades[a] > trades_limit else 0",
+        "within = state.used[cell] + amount <= limit",
+        "within = state.used[cell] + amount < limit",
         _RULES,
     ),
     Sampled(
         "engine/risk/scan.py",
-        "                trades[a] += 1\n",
-        "                trades[a] += 0\n",
+        "            state.used[cell] = total if total < ENOUGH else ENOUGH\n",
+        "            state.used[cell] += 0\n",
         _RULES,
     ),
     Sampled(
         "engine/risk/scan.py",
-        "projected = position[k] + buys[k] + q",
-        "projected = position[k] + q",
+        "projected <= limit and projected >= -limit",
+        "projected <= limit and projected > -limit",
         _RULES,
     ),
     Sampled(
         "engine/risk/scan.py",
-        "                within = projected >= -limit\n",
-        "                within = projected > -limit\n",
+        "                amount = rows.sign[row] * amount\n",
+        "                amount = amount\n",
         _RULES,
-    ),
-    Sampled(
-        "engine/risk/scan.py",
-        "                    sells[k] += q\n            elif",
-        "                    sells[k] -= q\n            elif",
-        f"{_RULES}::unfilled_sells",
     ),
     # the books
     Sampled(
