@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from engine.errors import BrokerError
 from engine.ledger.documents import ADJUSTMENT
-from engine.log import EventLog
+from engine.log import EventLog, wall_clock
 from engine.reconciliation.adjustments import check_said
 from engine.reconciliation.unbooked import LOOKED_BACK, executed_documents
 from engine.record.kept_adjustments import kept_adjustments
@@ -37,7 +37,9 @@ class _Wanted:
     not_asked: Sequence[str]
 
 
-def rebuild(*, by: str | None, why: str | None, as_json: bool) -> int:
+def rebuild(
+    *, by: str | None, why: str | None, as_json: bool, clock: Callable[[], datetime] = wall_clock
+) -> int:
     """Print what the ledger lacks of record and executions, and book it; return the exit code.
 
     The brokers are asked only with live settings. Without ``by`` and ``why`` nothing is changed; with them,
@@ -46,7 +48,7 @@ def rebuild(*, by: str | None, why: str | None, as_json: bool) -> int:
     if by is not None or why is not None:
         check_said(by=by or "", why=why or "")
     setup = read_setup()
-    now = datetime.now(UTC)
+    now = clock()
     with exclusive(setup.data_dir, since=f"{now:%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes):
         wanted = _wanted(setup, now)
         faults = setup.generations.faults()

@@ -9,8 +9,9 @@
     stage           where lives are played: simulators, stores, wires
     case            one account's life: jobs that die, faults, a job that comes to its end, and the judgement
     life            the same with whole commands, whose exit codes and remedies are taken at their word
-    job             what ``execution-engine run`` does, in a fork, with everything that it touches handed in
-    command         a whole command in a fork: what it prints, and the code that it ends with
+    job             what ``execution-engine run`` does, in a process, with all that it touches handed in
+    command         a whole command in a process: what it prints, and the code that it ends with
+    starts          how a job's process begins: as a fork, or one in twenty as a new interpreter
     death           a process that counts operations with an effect, and kills or stops itself at the nth
     wire            a proxy before a server, which does harm at the nth message
     market          the simulator, in a process of its own, and how it is told what to do

@@ -6,7 +6,10 @@
     python -m tests.exactly_once 17 18 19
     python -m tests.exactly_once --plan every_point --part 3/16 --store servers
     python -m tests.exactly_once --scene half_dead --scene two_jobs_of_one_folder
+    python -m tests.exactly_once 17 --fresh 1          with a new interpreter for each job; 0: forks alone
+    python -m tests.exactly_once --weeks 5 --loss all_restored
 
+``fresh`` counts the jobs of new interpreters, ``cpu_s`` is the CPU time of schedules and jobs.
 PostgreSQL and the Firestore emulator are started where they are needed, unless ``--database`` and
 ``--emulator`` say where they are.
 """
@@ -17,6 +20,7 @@ import argparse
 import gc
 import json
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -24,9 +28,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from importlib import import_module
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,11 +42,14 @@ from tests.exactly_once.market import Market, market
 from tests.exactly_once.plans import PLANS, Schedule, by_seed, live
 from tests.exactly_once.scenes import SCENES, played
 from tests.exactly_once.stage import BROKER, Lived, Stage
+from tests.exactly_once.starts import ONE_IN_TWENTY, Starts, prepare
 from tests.exactly_once.stores import EMBEDDED, SERVERS, Places, prepared, started
 from tests.exactly_once.wire import Wire, wire_to
 from tests.store_loss import weeks
+from tests.store_loss.losses import FOLDER_LOSSES
 
 _WORDS = 4000
+_COUNTED = ("tried", "died", "jobs", "fresh", "orders")
 
 
 def main(arguments: list[str]) -> int:
@@ -66,8 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", choices=PLANS, help="a plan of deaths")
     parser.add_argument("--scene", choices=SCENES, action="append", default=[], help="a scene with two jobs")
     parser.add_argument("--weeks", action="store_true", help="seeds are of weeks in which stores are lost")
+    parser.add_argument(
+        "--loss", choices=FOLDER_LOSSES, action="append", default=[], help="the only losses of weeks"
+    )
     parser.add_argument("--part", default="1/1", help="of the plan: the first of 16 is 1/16")
     parser.add_argument("--store", choices=(EMBEDDED, SERVERS), help="of a plan; embedded: no servers at all")
+    parser.add_argument(
+        "--fresh", type=float, default=ONE_IN_TWENTY, help="the share of jobs that begin as new interpreters"
+    )
     parser.add_argument("--database", default="", help="the address of an empty database")
     parser.add_argument("--emulator", default="", help="the address of a Firestore emulator")
     parser.add_argument("--keep", action="store_true", help="keep the folders of what went wrong")
@@ -79,11 +93,12 @@ def _report(asked: argparse.Namespace, places: Places) -> dict[str, Any]:
     began = time.monotonic()
     try:
         with market() as served, market(seed=1) as second, _wires(served, places) as wires:
-            player = _Player(Stage(folder, served, second, places, wires), keeps=asked.keep)
+            stage = Stage(folder, served, second, places, wires)
+            player = _Player(stage, keeps=asked.keep, fresh=asked.fresh)
             if asked.scene:
                 player.play_scenes(asked.scene)
             elif asked.weeks:
-                player.play_weeks(_seeds(asked), asked.store or EMBEDDED)
+                player.play_weeks(_seeds(asked), asked.store or EMBEDDED, asked.loss)
             elif asked.plan:
                 player.play_plan(asked.plan, asked.store or EMBEDDED, *map(int, asked.part.split("/")))
             else:
@@ -113,9 +128,10 @@ def _seeds(asked: argparse.Namespace) -> list[int]:
 class _Player:
     """Plays cases one after the other, each in a fork of a process that has imported what a job does."""
 
-    def __init__(self, stage: Stage, *, keeps: bool) -> None:
-        self.stage, self.keeps = stage, keeps
-        self.tried = self.died = self.points = self.jobs = self.orders = 0
+    def __init__(self, stage: Stage, *, keeps: bool, fresh: float = 0.0) -> None:
+        self.stage, self.keeps, self.fresh = stage, keeps, fresh
+        self.points = 0
+        self.counts: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
         self.names: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.problems: dict[str, list[str]] = {}
@@ -123,10 +139,8 @@ class _Player:
     def report(self) -> dict[str, Any]:
         return {
             "points": self.points,
-            "tried": self.tried,
-            "died": self.died,
-            "jobs": self.jobs,
-            "orders": self.orders,
+            **self.counts,
+            "cpu_s": round(_cpu_of_children_s() - self.cpu_before_s, 1),
             "wrong": counted(self.problems),
             "died_at": dict(sorted(self.names.items())),
             "happened": dict(sorted(self.notes.items())),
@@ -145,13 +159,14 @@ class _Player:
         for seed in seeds:
             self._play(f"seed {seed}", by_seed(seed, self.stage.places), None)
 
-    def play_weeks(self, seeds: list[int], kind: str) -> None:
+    def play_weeks(self, seeds: list[int], kind: str, only: list[str]) -> None:
         self._undisturbed(kind)
         for seed in seeds:
-            self._play(f"week {seed}", weeks.played(seed, kind), None)
+            self._play(f"week {seed}", weeks.played(seed, kind, only), None)
 
     def play_scenes(self, scenes: list[str]) -> None:
         self._undisturbed(self.stage.places.kinds[-1])
+        self.fresh = 0.0  # scenes hand functions of their own to their jobs, which can't be pickled
         for scene in scenes:
             self._play(scene, played(scene), None)
 
@@ -165,37 +180,39 @@ class _Player:
             return {"became": lived.became, "points": lived.points, "modules": modules}
 
         found: dict[str, Any] = in_a_fork(play)
-        for name in (*found["modules"], *LOADED):
-            with suppress(ImportError):
-                import_module(name)
+        prepare((*found["modules"], *LOADED), self._markets())
         gc.freeze()
+        self.cpu_before_s = _cpu_of_children_s()
         return found
+
+    def _markets(self) -> Iterator[tuple[str, Market]]:
+        yield self.stage.market.host, self.stage.market
+        yield self.stage.second.host, self.stage.second
+        yield f"http://{self.stage.wires[BROKER].address}", self.stage.market
 
     def _play(self, title: str, life: Callable[[Stage, str], Lived], expected: Counter[str] | None) -> None:
         assert threading.active_count() == 1, "this process forks, and must have no threads"
         name = self._name()
+        stage = replace(self.stage, starts=Starts(self.fresh, Random(title)))
 
         def play() -> dict[str, Any]:
             try:
-                lived = life(self.stage, name)
+                lived = life(stage, name)
             finally:
-                self.stage.clear()
+                stage.clear()
             wrong = list(lived.wrong)
             if expected is not None and lived.became != expected:
                 more, less = lived.became - expected, expected - lived.became
                 wrong.append(f"too many: {sorted(more)}, missing: {sorted(less)}")
             counts = {"died": lived.died, "jobs": lived.jobs, "orders": lived.orders}
-            return {"wrong": wrong, "ends": lived.ends, "notes": lived.notes, **counts}
+            counts["fresh"] = stage.starts.fresh
+            return {"wrong": wrong, "ends": lived.ends, "notes": lived.notes, "counts": counts}
 
-        self.tried += 1
         try:
             found = in_a_fork(play)
         except AssertionError as error:
-            counts = {"died": 0, "jobs": 0, "orders": 0}
-            found = {"wrong": [str(error)[-_WORDS:]], "ends": [], "notes": [], **counts}
-        self.died += found["died"]
-        self.jobs += found["jobs"]
-        self.orders += found["orders"]
+            found = {"wrong": [str(error)[-_WORDS:]], "ends": [], "notes": [], "counts": {}}
+        self.counts.update({"tried": 1, **found["counts"]})
         self.notes.update(found["notes"])
         self.names.update(found["ends"])
         if found["wrong"]:
@@ -207,6 +224,12 @@ class _Player:
     def _name(self) -> str:
         self.named = getattr(self, "named", 0) + 1
         return f"{os.getpid()}-{self.named}"
+
+
+def _cpu_of_children_s() -> float:
+    """Return the CPU time of the processes that ended: of schedules and their jobs, not of servers."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _life(schedule: Schedule) -> Callable[[Stage, str], Lived]:

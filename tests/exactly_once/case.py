@@ -11,8 +11,9 @@ from typing import Any
 
 from tests.desk import NOON, Row, content_of
 from tests.exactly_once.batches import ACCOUNT
-from tests.exactly_once.job import Job, Manner
+from tests.exactly_once.job import PATIENT_S, Job, Manner
 from tests.exactly_once.market import KEY, SECRET, Market
+from tests.exactly_once.starts import Starts
 from tests.exactly_once.stores import Places
 
 
@@ -27,6 +28,7 @@ class Case:
     kind: str
     settings: dict[str, str] = field(default_factory=dict)
     manner: dict[str, Any] = field(default_factory=dict)
+    starts: Starts = field(default_factory=Starts)
     jobs: list[Job] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -53,6 +55,7 @@ class Case:
             "ALPACA_SECRET_KEY": SECRET,
             "EXEC_BROKER_ACCOUNT_ID": self.account,
             "EXEC_MAX_DAILY_TRADES": "1000",
+            "EXEC_RISK_DATA_TIMEOUT_S": str(PATIENT_S),
             **self.places.environment(self.kind, self.name),
             **self.settings,
         }
@@ -78,7 +81,7 @@ class Case:
         """Begin a job, which dies at a point; on another data folder where one is given."""
         env = self.env if folder is None else {**self.env, "EXEC_DATA_DIR": str(folder)}
         said = {"clock": self.clock, "dies_at": dies_at, **self.manner, **manner}
-        job = Job.begun(env, self.folder, f"job-{len(self.jobs) + 1}", Manner(**said))
+        job = Job.begun(env, self.folder / f"job-{len(self.jobs) + 1}", Manner(**said), self.starts)
         self.jobs.append(job)
         return job
 

@@ -1,4 +1,4 @@
-"""A command of ``execution-engine`` in a fork: what it prints, and the code that the process ends with.
+"""A command of ``execution-engine`` in a process of its own: what it prints, and its exit code.
 
 It is ``jobs.cli.main`` itself; as in ``job`` only clocks, patience and connections are others, and everything
 that has an effect can stop or end the process.
@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.brokers import last_look
-from jobs import cli, positions
+from jobs import cli, ledger, positions
 from jobs.world import Setup
 from tests.exactly_once.death import Death
 from tests.exactly_once.job import BROKEN, Job, Manner, mortal, note_of
+from tests.exactly_once.starts import Starts
 
 _OF_THE_PROCESS = ("PATH", "HOME", "TZ", "LANG", "FIRESTORE_EMULATOR_HOST", "no_grpc_proxy", "GRPC_VERBOSITY")
 
 _READ_A_SETUP = ("run", "sync", "stores", "positions", "cancel_all", "ledger")
-LOADED = ("jobs.cli", "jobs.halt", "jobs.report", *(f"jobs.{name}" for name in _READ_A_SETUP))
+LOADED = (*(f"jobs.{name}" for name in ("cli", "halt", "report", *_READ_A_SETUP)), "sqlite3", "tabulate")
 """What commands load on their way."""
 
 
@@ -57,11 +58,13 @@ class ShiftedTime:
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What a command finds beside its settings: the time of its looks, and what is mounted beforehand.
+    """How a command begins, and what it finds beside its settings.
 
-    ``clock``: the time at which adjustments are accepted.
+    ``time``: that of its looks before an order; ``clock``: when adjustments are accepted and ledgers
+    rebuilt; ``mounts``: what is mounted beforehand.
     """
 
+    starts: Starts
     time: ShiftedTime | None = None
     clock: Callable[[], datetime] | None = None
     mounts: Callable[[], None] | None = None
@@ -85,15 +88,13 @@ class Command(Job):
         manner: Manner,
         surroundings: Surroundings,
     ) -> Command:
-        """Fork one; ``files`` is the beginning of the names of its files."""
+        """Begin one; ``files`` is the beginning of the names of its files."""
         log, out = files.with_suffix(".log"), files.with_suffix(".out")
         points = files.with_suffix(".points")
         for file in (log, out, points):
             file.touch()
-        process = os.fork()
-        if process == 0:
-            death = Death(manner.dies_at, points, manner.dies_of, manner.only)
-            _be_the_command(said, env, (out, log), surroundings, partial(_setup, death, manner))
+        work = partial(_be_the_command, said, env, (out, log, points), manner, surroundings)
+        process = surroundings.starts.begin(work, files.with_suffix(".work"))
         return cls(process, log, points, out, said, Path(env["EXEC_DATA_DIR"]))
 
     @property
@@ -123,11 +124,13 @@ class Command(Job):
 def _be_the_command(
     said: tuple[str, ...],
     env: Mapping[str, str],
-    output: tuple[Path, Path],
+    files: tuple[Path, Path, Path],
+    manner: Manner,
     surroundings: Surroundings,
-    setup: Callable[[int], Setup],
 ) -> NoReturn:
+    *output, points = files
     try:
+        setup = partial(_setup, Death(manner.dies_at, points, manner.dies_of, manner.only), manner)
         for number, file in enumerate(output, 1):
             os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND), number)
         kept = {name: os.environ[name] for name in _OF_THE_PROCESS if name in os.environ}
@@ -143,7 +146,8 @@ def _be_the_command(
         for name in _READ_A_SETUP:
             vars(import_module(f"jobs.{name}"))["read_setup"] = partial(setup, noted)
         if surroundings.clock:
-            (positions.accept.__kwdefaults__ or {})["clock"] = surroundings.clock
+            for work in (positions.accept, ledger.rebuild):
+                (work.__kwdefaults__ or {})["clock"] = surroundings.clock
         sys.argv = ["execution-engine", *said]
         cli.main()
     except BaseException:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -175,7 +176,7 @@ def _mounted(life: Life, _: int) -> Shown:
         return _linked(life, 0)
     new = life.folder / f"mount-{len(life.jobs)}"
     new.mkdir()
-    return new, lambda: _bind(life.place, new)
+    return new, partial(_bind, life.place, new)
 
 
 def _lost(life: Life, _: int) -> Shown:
@@ -273,6 +274,7 @@ def wired(chance: Random, stage: Stage, name: str) -> Life:
     """Let the wire to the broker, to PostgreSQL or to Firestore do harm at one message of each job."""
     life = stage.life(name, _servers(stage), limit=LIMIT)
     life.manner["reply_within_s"] = 1.0
+    life.settings["EXEC_RISK_DATA_TIMEOUT_S"] = "3"
     wires = stage.wires_of(life.kind)
     life.env_of_jobs.update(stage.environment_by_wire(life.kind))
     for number in range(chance.randint(2, 3)):

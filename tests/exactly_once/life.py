@@ -21,7 +21,7 @@ from tests.crash_job import in_a_fork
 from tests.desk import Row, content_of
 from tests.exactly_once.case import Case
 from tests.exactly_once.command import Command, ShiftedTime, Surroundings
-from tests.exactly_once.job import Manner
+from tests.exactly_once.job import PATIENT, Manner
 from tests.exactly_once.limits import breaches, breaches_at_any_order
 from tests.exactly_once.market import Market
 from tests.exactly_once.truth import Account, Record, after_a_command, at_the_end
@@ -57,7 +57,6 @@ class Life(Case):
         self.settings = {
             "EXEC_MAX_POSITION_QTY": str(self.limit),
             "EXECUTION_HALTED_FILE": str(self.folder / "switch"),
-            "EXEC_RISK_DATA_TIMEOUT_S": "3",
             **self.settings,
         }
         self.switch("0")
@@ -148,7 +147,7 @@ class Life(Case):
             env,
             self.folder / f"job-{len(self.jobs) + 1}",
             manner=Manner(**{**settled, **self.manner, **manner}),
-            surroundings=Surroundings(time=self.shift, mounts=mounts, clock=self.clock),
+            surroundings=Surroundings(starts=self.starts, time=self.shift, mounts=mounts, clock=self.clock),
         )
         self.jobs.append(command)
         return command
@@ -178,6 +177,7 @@ class Life(Case):
     def finish(self, *folders: Path) -> None:
         """Run until nothing is left to do, doing what the commands say; then judge."""
         self.mend_all()
+        self._wait_long()
         self._to_the_end(folders or (self.place,))
         for market in self.markets.values():
             market.by_hand("DELETE", "/v2/orders")
@@ -191,6 +191,11 @@ class Life(Case):
         self.wrong += at_the_end(accounts, record, intents, env)
 
     # how
+
+    def _wait_long(self) -> None:
+        """Let commands wait for as long as a loaded machine takes; only faults make that take long."""
+        self.settings.pop("EXEC_RISK_DATA_TIMEOUT_S", None)
+        self.manner = {"retry_policy": PATIENT}
 
     def _to_the_end(self, folders: tuple[Path, ...]) -> None:
         """Run in every folder until all runs end with 0; where running is not enough, do what they say."""

@@ -11,6 +11,7 @@ from typing import Any
 from tests.exactly_once.case import Case
 from tests.exactly_once.life import Life
 from tests.exactly_once.market import Market
+from tests.exactly_once.starts import Starts
 from tests.exactly_once.stores import SERVERS, Places
 from tests.exactly_once.wire import Wire
 
@@ -42,14 +43,16 @@ class Stage:
     places: Places
     wires: Mapping[str, Wire]
     cases: list[Case] = field(default_factory=list)
+    starts: Starts = field(default_factory=Starts)
 
     def case(self, name: str, kind: str, **said: Any) -> Case:
-        self.cases.append(Case(name, self.folder / name, self.market, self.places, kind, **said))
-        return self.cases[-1]
+        case = Case(name, self.folder / name, self.market, self.places, kind, starts=self.starts, **said)
+        self.cases.append(case)
+        return case
 
     def life(self, name: str, kind: str, *, with_second: bool = False, **said: Any) -> Life:
-        second = self.second if with_second else None
-        life = Life(name, self.folder / name, self.market, self.places, kind, second=second, **said)
+        said = {"second": self.second if with_second else None, "starts": self.starts, **said}
+        life = Life(name, self.folder / name, self.market, self.places, kind, **said)
         self.cases.append(life)
         return life
 

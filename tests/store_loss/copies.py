@@ -86,18 +86,22 @@ class Servers:
 
 @dataclass(frozen=True)
 class Copy:
-    """A data folder with its ``engine.db``, and what the servers had then; None: there are none."""
+    """A data folder with its ``engine.db``, and what the servers had then; None: there are none.
+
+    ``halted``: whether all trading was halted then.
+    """
 
     folder: Path
     documents: Documents | None = None
     tables: Tables | None = None
+    halted: bool = False
 
     @classmethod
-    def of(cls, data: Path, kept_as: Path, servers: Servers | None) -> Copy:
+    def of(cls, data: Path, kept_as: Path, servers: Servers | None, *, halted: bool = False) -> Copy:
         shutil.copytree(data, kept_as)
         if servers is None:
-            return cls(kept_as)
-        return cls(kept_as, servers.documents(), servers.tables())
+            return cls(kept_as, halted=halted)
+        return cls(kept_as, servers.documents(), servers.tables(), halted)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from tests.desk import order
 from tests.exactly_once.stores import SERVERS
 from tests.store_loss.copies import DOCUMENTS, TABLES, Content, Part, put_folder
 from tests.store_loss.week import Loss, Week
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
     from tests.store_loss.copies import Servers
 
 Lose = Callable[[Week, Random], Loss]
+_SYMBOLS = ("SPY", "QQQ", "IWM")
 
 
 def happened(week: Week, chance: Random) -> Loss:
     """Let one loss of those that are possible happen."""
-    kinds = [*OF_FOLDERS, *(OF_SERVERS if week.kind == SERVERS else OF_ENGINE_DB)]
+    kinds = [FOLDER_LOSSES[name] for name in sorted(week.only)] or [
+        *OF_FOLDERS,
+        *(OF_SERVERS if week.kind == SERVERS else OF_ENGINE_DB),
+    ]
     loss = chance.choice(kinds)(week, chance)
     week.notes.append(loss.name)
     return loss
@@ -149,6 +154,37 @@ def folder_restored(week: Week, chance: Random) -> Loss:
     return Loss(f"folder of {copy.name} restored", undo)
 
 
+# --- folder and stores
+
+
+def all_restored(week: Week, chance: Random) -> Loss:
+    """Restore a data folder and its stores together: they agree, and only the brokers know what came since.
+
+    Trades by hand that were accepted since are to be accepted again, and a halt since is gone.
+    """
+    copy = chance.choice(week.copies)
+    put_folder(copy.folder, week.place, with_store=True)
+    if week.servers is not None:
+        week.servers.put_documents(copy.documents or {})
+        week.servers.put_tables(copy.tables or {})
+    week.may_lack_orders = True
+    week.halted, week.traded_by_hand = copy.halted, week.trades_by_hand > 0
+    return Loss(f"folder and stores of {copy.folder.name} restored")
+
+
+def copy_trades_beside(week: Week, chance: Random) -> Loss:
+    """Let a copy of the data folder, with its ``engine.db``, trade once beside the original."""
+    copy = week.folder / f"beside-{len(week.jobs)}"
+    shutil.copytree(week.place, copy)
+    for account in week.markets:
+        name = f"beside-{len(week.jobs)}-{account[-2:]}"
+        row = order(client_intent_id=name, symbol=chance.choice(_SYMBOLS), broker_account_id=account, qty=1)
+        week.put(f"{name}.json", [row], folder=copy)
+    week.may_lack_orders = True
+    week.do("run", "--json", folder=copy)
+    return Loss("a copy of the folder trades beside it")
+
+
 OF_ENGINE_DB: tuple[Lose, ...] = (
     removed,
     renamed,
@@ -167,7 +203,14 @@ OF_SERVERS: tuple[Lose, ...] = (
     setting_changed,
     setting_unset,
 )
-OF_FOLDERS: tuple[Lose, ...] = (what_it_knows_removed, copy_used, folder_restored)
+OF_FOLDERS = (
+    what_it_knows_removed,
+    copy_used,
+    folder_restored,
+    all_restored,
+    copy_trades_beside,
+)
+FOLDER_LOSSES = {loss.__name__: loss for loss in OF_FOLDERS}
 
 
 def _store(week: Week) -> Path:

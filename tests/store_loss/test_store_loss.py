@@ -12,7 +12,8 @@ from tests.exactly_once.test_exactly_once import played, with_servers
 __all__ = ["with_servers"]
 
 SAMPLE = (7, 8)
-EMBEDDED_WEEKS, SERVER_WEEKS, AT_ONCE = 300, 40, 20
+WITH_BOTH = "5"
+EMBEDDED_WEEKS, SERVER_WEEKS, AT_ONCE = 100, 40, 20
 
 
 def assert_all_came_back(report: dict[str, Any]) -> None:
@@ -24,6 +25,14 @@ def test_no_loss_loosens_a_limit_or_lifts_a_halt_and_one_command_leads_back() ->
     report = played("--weeks", "--store", "embedded", *map(str, SAMPLE))
     assert_all_came_back(report)
     assert any("rebuild" in said or "adopt" in said for said in report["happened"])
+
+
+def test_only_the_brokers_have_orders_that_a_restored_folder_and_store_lack_or_that_a_copy_sent() -> None:
+    both = ("--loss", "all_restored", "--loss", "copy_trades_beside")
+    report = played("--weeks", "--store", "embedded", *both, WITH_BOTH)
+    assert_all_came_back(report)
+    assert {" ".join(said.split()[-2:]) for said in report["happened"]} >= {"beside it", "copy-1 restored"}
+    assert "sync -> 4" in report["happened"]
 
 
 @pytest.mark.soak

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import Random
 from uuid import NAMESPACE_OID, uuid5
 
@@ -21,13 +21,21 @@ _LOSSES_AT_MOST = 3
 _A_LOSS = 0.25
 
 
-def played(seed: int, kind: str) -> Callable[[Stage, str], Lived]:
-    """Return the week of a seed, to be played with stores of a kind."""
+def played(seed: int, kind: str, only: Collection[str] = ()) -> Callable[[Stage, str], Lived]:
+    """Return the week of a seed, to be played with stores of a kind; ``only`` names its losses, if given."""
 
     def play(stage: Stage, name: str) -> Lived:
         chance = Random(seed)
         week = Week(
-            name, stage.folder / name, stage.market, stage.places, kind, second=stage.second, limit=100
+            name,
+            stage.folder / name,
+            stage.market,
+            stage.places,
+            kind,
+            starts=stage.starts,
+            second=stage.second,
+            limit=100,
+            only=frozenset(only),
         )
         stage.cases.append(week)
         _live(week, chance)
@@ -111,9 +119,10 @@ def trade_by_hand(week: Week, chance: Random) -> None:
     market = chance.choice([*week.markets.values()])
     body = {"symbol": "GLD", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
     # A UUID, as the broker gives to an order without an id: it is no intent's.
-    body["client_order_id"] = str(uuid5(NAMESPACE_OID, f"{week.name} {len(week.jobs)}"))
+    body["client_order_id"] = str(uuid5(NAMESPACE_OID, f"{week.name} {week.trades_by_hand}"))
     market.by_hand("POST", "/v2/orders", body)
     week.traded_by_hand = True
+    week.trades_by_hand += 1
     if chance.random() < 0.7:
         week.accept_what_was_traded_by_hand()
 
