@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tests.exactly_once.job import LONGEST_S, PATIENT_S, Manner
 from tests.exactly_once.test_exactly_once import assert_nothing_is_wrong, played
 from tests.exactly_once.trouble import OF_GATEWAYS, TROUBLE, Fault
@@ -13,7 +15,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 def longest_wait_s(faults: tuple[Fault, ...]) -> float:
     """Return the longest that the waits of one request add up to where each fault strikes it each time."""
     times = sum(int(fault.get("times") or 0) for fault in faults)
-    return sum(min(FIRST_WAIT_S * 2**nth, LONGEST_WAIT_S) for nth in range(times))
+    return math.fsum(min(FIRST_WAIT_S * 2**nth, LONGEST_WAIT_S) for nth in range(times))
 
 
 def test_no_fault_that_ends_outlasts_a_jobs_patience() -> None:

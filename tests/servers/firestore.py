@@ -21,7 +21,7 @@ _JAR = Path("platform/cloud-firestore-emulator/cloud-firestore-emulator.jar")
 _MAIN = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
 # A short life: compile little, collect simply.
 _JAVA_FLAGS = ("-Duser.language=en", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx1g")
-_STARTS_WITHIN_S = 60.0
+_STARTS_WITHIN_S = 600.0  # on a machine that does ten other things
 
 
 @dataclass(frozen=True)

