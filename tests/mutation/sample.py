@@ -32,6 +32,7 @@ class Sampled:
 
 
 _LIVE, _ONE = "engine/routing/test_live.py", "engine/routing/test_submission.py"
+_REPLIES = "engine/routing/test_submission_replies.py"
 _RULES = "engine/risk/test_evaluate_examples.py"
 _RECONCILING, _LEASE = "engine/reconciliation/test_breaks_found.py", "engine/safety/test_lease.py"
 
@@ -85,6 +86,36 @@ SAMPLE = (
         "and outcome.status",
         "engine/routing/test_fills.py::rejected_once",
     ),
+    Sampled(
+        "engine/routing/submission.py",
+        "created_at < self.not_before:",
+        "created_at <= self.not_before:",
+        f"{_REPLIES}::since_the_run_began",
+    ),
+    Sampled(
+        "engine/routing/submission.py",
+        "in_doubt=self.sought, message=message",
+        "in_doubt=False, message=message",
+        f"{_REPLIES}::withheld_before_it_was_sent",
+    ),
+    Sampled(
+        "engine/routing/live.py",
+        "if orders or len(known) == len(answers):",
+        "if orders or known:",
+        "engine/routing/test_live_replies.py::is_decisive",
+    ),
+    Sampled(
+        "engine/routing/fills.py",
+        'if outcome.status == "unresolved" or outcome.in_doubt:',
+        'if outcome.status == "unresolved":',
+        "engine/routing/test_settling.py::is_open_until",
+    ),
+    Sampled(
+        "engine/routing/cancel_all.py",
+        "_QUIET_POLLS = 2",
+        "_QUIET_POLLS = 1",
+        "engine/routing/test_withdrawing.py::listed_until_two or listed_twice",
+    ),
     # whether an order may still leave
     Sampled(
         "engine/routing/live.py",
@@ -121,6 +152,24 @@ SAMPLE = (
         "SWITCH_READS_AT_MOST = 100",
         "SWITCH_READS_AT_MOST = 1_000_000",
         "engine/routing/test_dry_run.py::hundred_times",
+    ),
+    Sampled(
+        "engine/routing/symbol_queue.py",
+        "if self._is_stopped or not self._ready:",
+        "if not self._ready:",
+        "engine/routing/test_symbol_queue.py::another_symbol",
+    ),
+    Sampled(
+        "engine/routing/release_check.py",
+        "if self.orders.get(order.key) != about:",
+        "if order.key not in self.orders:",
+        "engine/routing/test_release_check.py::differs_from_what",
+    ),
+    Sampled(
+        "engine/routing/cancels.py",
+        "if known is not None and known.strategy_id != intent.strategy_id:",
+        "if False:",
+        "engine/routing/test_cancels_replies.py::is_not_this_strategys",
     ),
     # the counts and the rules
     Sampled(
@@ -239,6 +288,18 @@ SAMPLE = (
         "if replacing is None:",
         f"{_LEASE}::not firestore and not processes",
     ),
+    Sampled(
+        "engine/safety/lease.py",
+        "        self._check_not_ended()\n        for _ in",
+        "        for _ in",
+        "engine/safety/test_lease_edges.py::about_to_renew",
+    ),
+    Sampled(
+        "engine/safety/lease.py",
+        "if self._ended or term.kept.expires_at is None:",
+        "if term.kept.expires_at is None:",
+        "engine/safety/test_lease_edges.py::nothing_left",
+    ),
     # replay
     Sampled(
         "replay/chaining.py",
@@ -257,5 +318,17 @@ SAMPLE = (
         "counted_then = filled_then and not worked",
         "counted_then = filled_then",
         "replay/test_chaining.py::neither_fills",
+    ),
+    Sampled(
+        "replay/chaining.py",
+        "            self.changed = [*self._settled, *self.changed]\n",
+        "            pass\n",
+        "replay/test_chaining_sums.py::earlier_session",
+    ),
+    Sampled(
+        "replay/chaining.py",
+        "reset_index(drop=True)",
+        "reset_index()",
+        "replay/test_chaining_books.py::begins_or_ends_to_work",
     ),
 )

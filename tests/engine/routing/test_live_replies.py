@@ -22,7 +22,7 @@ from engine.model.schema import CLOCK_SKEW_LIMIT_S, intents_schema
 from engine.record.journal import Journal
 from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.routing.controls import TradingControls
-from engine.routing.live import ATTEMPTS_AT_ONCE, CLOCK_MARGIN, Failed, carry_out, left_behind
+from engine.routing.live import ATTEMPTS_AT_ONCE, Failed, carry_out, left_behind
 from engine.routing.outcomes import OrderOutcome
 from engine.routing.release_check import allowed_intents
 from engine.safety.kill_switch import KillSwitchState
@@ -421,8 +421,18 @@ def test_an_order_that_an_earlier_job_may_have_sent_is_sought_and_adopted() -> N
     desk = Desk([one("a"), one("b")], attempted={0}, exists=[at_broker("a"), at_broker("b")])
     found = desk.carry_out()
     assert (found[0].status, found[0].adopted) == ("placed", True)
-    since = (READ_AT - CLOCK_MARGIN).strftime("%H:%M:%S")
-    assert desk.did == [f"list since {since}", "note 1", "hold", "place b"]
+    assert desk.did == ["list since 16:59:59", "note 1", "hold", "place b"]
+
+
+@pytest.mark.parametrize(
+    ("earlier_s", "status"), [(1.0, ("placed", None)), (1.001, ("broker_rejected", "id_used_before"))]
+)
+def test_an_order_accepted_up_to_a_second_before_the_inputs_were_read_is_this_runs(
+    earlier_s: float, status: tuple[str, str | None]
+) -> None:
+    """The broker's clock and the time in its replies are not cut to the same digit."""
+    made = at_broker("a", created_at=READ_AT - timedelta(seconds=earlier_s))
+    assert Desk([one("a")], attempted={0}, exists=[made]).statuses() == [status]
 
 
 def test_an_order_that_an_earlier_job_noted_and_that_is_not_found_is_sent_without_a_second_note() -> None:
