@@ -15,6 +15,7 @@ from engine.text.plain_text import trimmed
 from jobs.cli_books import GROUPS
 from jobs.cli_books import JSON as _JSON
 from jobs.cli_control import CONTROL
+from jobs.cli_limits import limits
 from jobs.ending import as_a_process
 from jobs.options import Folder
 
@@ -155,7 +156,7 @@ def day(session: str, *, as_json: bool) -> None:
 @click.option("--data", type=Folder(exists=True),
               help="The data folder; default: EXEC_DATA_DIR.")  # fmt: skip
 @click.option("--limits", type=click.Path(exists=True, dir_okay=False),
-              help="TOML: limits by rule or setting, max_position_size_exceeded = 50.")  # fmt: skip
+              help="A limits file, or limits by name: max_position_size_exceeded = 50.")  # fmt: skip
 @click.option("--set", multiple=True, metavar="NAME=VALUE",
               help="One limit, as EXEC_MAX_POSITION_QTY=50; may be repeated.")  # fmt: skip
 @click.option("--chained", is_flag=True, help="Later runs start from what earlier ones would have done.")
@@ -296,7 +297,7 @@ def serve_simulator(**options: Any) -> None:
     sys.exit(command(Options(**options)))
 
 
-for command in (*GROUPS, *CONTROL):
+for command in (*GROUPS, *CONTROL, limits):
     cli.add_command(command)
 
 

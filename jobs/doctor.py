@@ -13,7 +13,7 @@ from engine.risk.settings import SETTINGS, wrong_names
 from engine.safety.lock import holder
 from engine.safety.place_trial import inbox_remarks, try_place, try_places
 from engine.safety.preflight import Check, Finding, examine
-from engine.settings.variables import Setting
+from engine.settings.variables import Setting, read_setting
 from engine.stores.postgres.server import HIDDEN, Server
 from engine.text.masking import looks_secret, shown_word
 from engine.text.printable import shown
@@ -87,6 +87,7 @@ def _examine(env: dict[str, str]) -> Examination:
         return found
     try:
         setup.check_start()
+        found.others += setup.limits_remarks
     except EngineError as error:
         found.fatal += _faults(error)
     _try_dependencies(setup, env, found)
@@ -115,7 +116,7 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
             is_fatal = finding.name == _DATA_FOLDER or (live and finding.name not in spared)
             (found.fatal if is_fatal else found.others).append(f"{finding.name}: {finding.text}")
     found.others += setup.remarks
-    if setup.config.fail_open:
+    if read_setting("EXEC_RISK_FAIL_OPEN", setup.env):
         found.others.append(
             "EXEC_RISK_FAIL_OPEN is on: a rule whose data is unavailable lets everything pass. Unset it "
             "unless you want that."

@@ -13,6 +13,7 @@ import pandas as pd
 
 from engine.errors import UsageError
 from engine.model.quantity import total_shares
+from engine.risk.levels import LimitsFile
 from engine.settings.variables import read_setting
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
@@ -311,10 +312,18 @@ def _print_notes(found: Comparison, *, chained: bool) -> None:
 
 
 def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in changes.items()}
+    return {name: _as_json(value) for name, value in changes.items()}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, LimitsFile):
+        return value.path
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, LimitsFile):
+        return value.path
     if isinstance(value, frozenset):
         return "+".join(sorted(map(str, value))) or "any"
     if isinstance(value, float):

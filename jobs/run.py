@@ -100,6 +100,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
 def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
     """Finish unfinished runs, then do a run of its own up to the file ``until``."""
     setup.check_start(slot=slot)
+    of_limits = setup.limits_remarks
     live = not setup.settings.dry_run
     stopping = termination_asked(also_ctrl_c=live)
     with (
@@ -117,7 +118,9 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
         own = start(setup.settings, setup.config, context, slot=slot)
         finish(own, context, until=until, books=books)
         context.log.events("setting_not_read", ((text, {}) for text in setup.remarks), severity="WARNING")
-        return Outcome(own, resumed, [folder.run_id for folder in in_doubt(context.runs)], setup.remarks)
+        context.log.events("limits_notice", ((text, {}) for text in of_limits), severity="WARNING")
+        remarks = [*setup.remarks, *of_limits]
+        return Outcome(own, resumed, [folder.run_id for folder in in_doubt(context.runs)], remarks)
 
 
 def _books(setup: Setup, context: RunContext) -> BooksRead | None:

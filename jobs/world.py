@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Unpack
 from engine.context import RunContext
 from engine.errors import BrokerError, ConfigurationError, UsageError
 from engine.log import EventLog, wall_clock
+from engine.model.calendar import trading_date
 from engine.record.modes import Modes
 from engine.record.objects import LocalObjects, Objects
 from engine.risk.config import RiskConfig
@@ -48,12 +49,32 @@ class Setup:
     """
 
     settings: RunSettings
-    config: RiskConfig
     kill_switch: KillSwitch
     stores: Stores
     env: Mapping[str, str] = field(repr=False)
     stopping: Callable[[], bool] = field(default=lambda: False, kw_only=True, repr=False)
     failed: dict[str, str] = field(default_factory=dict, kw_only=True, repr=False)
+
+    @cached_property
+    def config(self) -> RiskConfig:
+        """The limits that intents are judged by, those of the limits file included.
+
+        Raises ``ConfigurationError``; only commands that judge or show limits read the file.
+        """
+        return RiskConfig.from_env(self.env)
+
+    @property
+    def limits_remarks(self) -> list[str]:
+        """Sentences on the limits file in this session: its review, its temporary limits.
+
+        Raises ``ConfigurationError`` where no run may start with it.
+        """
+        file = self.config.limits_file
+        if file is None:
+            return []
+        from engine.risk.limits_of_book import remarks_on
+
+        return remarks_on(file, trading_date(wall_clock(), self.settings.calendar))
 
     @property
     def data_dir(self) -> Path:
@@ -117,6 +138,7 @@ class Setup:
         from engine.run.starting import check_start
 
         check_start(self.settings, slot=slot)
+        _ = self.limits_remarks
         if not self.settings.dry_run:
             self.check_emulator()
 
@@ -270,7 +292,8 @@ def read_setup(env: Mapping[str, str] | None = None) -> Setup:
     stores = choose_stores(settings.stores)
     read_document = stores.documents.document if stores.documents else None
     switch = KillSwitch.from_env(env, read_document=read_document)
-    return Setup(settings, RiskConfig.from_env(env), switch, stores, env)
+    RiskConfig.of_variables(env)  # no command works with a limit that can't be read
+    return Setup(settings, switch, stores, env)
 
 
 def termination_asked(*, also_ctrl_c: bool = False) -> Callable[[], bool]:

@@ -156,7 +156,7 @@ def _can_share(case: Case) -> bool:
     """Return whether accounts can be renamed without changing the decision of any rule."""
     if pd.isna(case.as_of) or not case.batch.num_rows or case.batch.schema != _sealed_schema():
         return False
-    if _is_ahead(case):
+    if _is_ahead(case) or _names_accounts(case.config):
         return False
     accounts = case.batch[_ACCOUNT]
     if accounts.null_count or not all(_renameable(name) for name in accounts.unique().to_pylist()):
@@ -181,6 +181,13 @@ def _shared(case: Case) -> Iterator[tuple[object, ...]]:
             yield name, content_hash(_shifted(frame, _EPOCH - case.as_of)), case.trading_date
         if _times(frame):
             yield name, None if case.read_at is None else case.read_at - case.as_of
+
+
+def _names_accounts(config: RiskConfig) -> bool:
+    """Return whether a limits file names accounts, which would have to be renamed too."""
+    file = config.limits_file
+    sections = (*file.sections, *file.temporary) if file is not None else ()
+    return any(one.scope.account is not None or "accounts" in one.values for one in sections)
 
 
 def _is_ahead(case: Case) -> bool:

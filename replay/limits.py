@@ -1,7 +1,8 @@
 """The recorded limits with some of them replaced.
 
 A limit is named by its rule (``max_position_size_exceeded``), its setting (``EXEC_MAX_POSITION_QTY``) or
-its field of ``RiskConfig`` (``max_position_qty``), and read as strictly as the setting is.
+its field of ``RiskConfig`` (``max_position_qty``), and read as strictly as the setting is. A whole limits
+file (``version = 1``, sections) stands in the place of the recorded one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -17,11 +19,20 @@ from typing import Any
 from engine.errors import ConfigurationError
 from engine.risk.book import LIMIT_BY_KEY, RULE_BOOK
 from engine.risk.config import RiskConfig
+from engine.risk.levels import LimitsFile
+from engine.risk.limits_file.checks import check_dates
+from engine.risk.limits_file.lines import toml_text
+from engine.risk.limits_file.parsing import parse_limits_file
+from engine.risk.limits_file.sections import HEAD, KINDS
+from engine.risk.limits_of_book import KEYS
 from engine.settings.values import as_count, as_flag, as_projection
 from engine.text.masking import shown_word
 
 Overrides = Mapping[str, Any]
 """Limits by any of their names; values as TOML types, or as text."""
+
+FILE = "limits_file"
+"""The name of a whole limits file among overrides."""
 
 _LARGEST_FILE = 1_000_000
 _KINDS = {"position_projection": "word", "fail_open": "flag"}
@@ -79,7 +90,29 @@ class Limits:
 
     def of(self, recorded: RiskConfig) -> RiskConfig:
         """Return the limits for a run that was recorded with ``recorded``."""
-        return self.instead or recorded.changed(**self.changes)
+        if self.instead is not None:
+            return self.instead
+        file = self.changes.get(FILE)
+        beside = {} if file is None else _beside(file, recorded)
+        return recorded.changed(**{**beside, **self.changes})
+
+    def check(self, session: date) -> None:
+        """Raise ``ConfigurationError`` where their limits file may not be used in a session."""
+        if FILE in self.changes:
+            check_dates(self.changes[FILE], session)
+
+
+def _beside(file: LimitsFile, recorded: RiskConfig) -> dict[str, Any]:
+    """Return the recorded limits with a default as they are beside another limits file.
+
+    A default holds only where ``[limits]`` sets nothing; a recorded value that is the default counts as one.
+    """
+    found = {}
+    for key, limit in LIMIT_BY_KEY.items():
+        value = getattr(recorded, key)
+        if limit.scopes and limit.default is not None and value in {None, limit.default}:
+            found[key] = None if file.sets_for_all(key) else limit.default
+    return found
 
 
 def limits(config: RiskConfig | Overrides | None) -> Limits:
@@ -89,11 +122,14 @@ def limits(config: RiskConfig | Overrides | None) -> Limits:
     """
     if isinstance(config, RiskConfig):
         return Limits(instead=config)
-    return Limits(changes=_changes((config or {}).items(), "the limits"))
+    given = dict(config or {})
+    file = given.pop(FILE, None) if isinstance(given.get(FILE), LimitsFile) else None
+    changes = _changes(given.items(), "the limits")
+    return Limits(changes=changes if file is None else {FILE: file, **changes})
 
 
 def limits_file(path: str | Path) -> dict[str, Any]:
-    """Read a limits file (TOML: ``max_position_size_exceeded = 50``) as overrides.
+    """Read a limits file as overrides: a whole one, or limits by name (``max_position_size_exceeded = 50``).
 
     Raises ``ConfigurationError`` where it can't be read or holds an unknown name or a bad value.
     """
@@ -104,7 +140,8 @@ def limits_file(path: str | Path) -> dict[str, Any]:
             raise ConfigurationError(
                 f"{place} has {len(content)} bytes; expected at most {_LARGEST_FILE}. Name a limits file."
             )
-        values = tomllib.loads(content.decode())
+        text = content.decode()
+        values = tomllib.loads(toml_text(text))
     except OSError as error:
         raise ConfigurationError(
             f"{place} can't be read ({error.strerror}). Correct the path or its permissions."
@@ -113,6 +150,8 @@ def limits_file(path: str | Path) -> dict[str, Any]:
         raise ConfigurationError(
             f"{place} is not TOML ({error}). Write lines such as max_position_size_exceeded = 50."
         ) from None
+    if values.keys() & {*HEAD, *KINDS}:
+        return {FILE: parse_limits_file(text, path=str(place), known=KEYS)}
     return _changes(values.items(), str(place))
 
 
@@ -130,10 +169,15 @@ def set_on_the_command_line(words: Iterable[str]) -> dict[str, Any]:
     return _changes(pairs, "--set")
 
 
-def recorded_config(recorded: Mapping[str, Any]) -> tuple[RiskConfig, list[str]]:
-    """Return the limits of ``run.json``, and the names of those that today's code doesn't know."""
-    known = {name: _hashable(value) for name, value in recorded.items() if name in _FIELDS}
-    return _config(tuple(known.items())), sorted(recorded.keys() - _FIELDS)
+def recorded_config(
+    recorded: Mapping[str, Any], file: LimitsFile | None = None
+) -> tuple[RiskConfig, list[str]]:
+    """Return the limits of ``run.json``, and the names of those that today's code doesn't know.
+
+    ``file``: the run's limits file.
+    """
+    known = {name: _hashable(value) for name, value in recorded.items() if name in _FIELDS - {FILE}}
+    return _config(tuple(known.items()), file), sorted(recorded.keys() - _FIELDS)
 
 
 def _hashable(value: Any) -> Any:
@@ -141,9 +185,9 @@ def _hashable(value: Any) -> Any:
 
 
 @cache
-def _config(fields_: tuple[tuple[str, Any], ...]) -> RiskConfig:
+def _config(fields_: tuple[tuple[str, Any], ...], file: LimitsFile | None) -> RiskConfig:
     """Return limits, cached because many runs share them."""
-    return RiskConfig(**dict(fields_))
+    return RiskConfig(**dict(fields_), limits_file=file)
 
 
 def _changes(pairs: Iterable[tuple[str, Any]], place: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from engine.record.run_folder import INPUT_FRAMES
 from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
 from engine.run.manifest import code_version
+from engine.run.sealed_config import recorded_limits_file
 from replay.chaining import Chain, Frames
 from replay.comparing import Part, Side
 from replay.comparison import Comparison
@@ -119,7 +120,9 @@ def _prepared(
 ) -> tuple[list[Side], list[RiskConfig], list[Case]]:
     """Return for each run its side of the comparison, its recorded limits, and the case to judge."""
     version = frozenset([code_version()])
-    own = [recorded_config(one.start["config"])[0] for one in recordings]
+    own = [_recorded(one)[0] for one in recordings]
+    for session in {one.run.trading_date for one in recordings}:
+        requested.check(session)
     configs = [requested.of(config) for config in own]
     sides = [
         Side(recording=one, same_code=one.code_versions == version, same_limits=config == recorded)
@@ -127,6 +130,11 @@ def _prepared(
     ]
     pairs = zip(recordings, configs, strict=True)
     return sides, own, [_case(one, config, one.frames) for one, config in pairs]
+
+
+def _recorded(recording: Recording) -> tuple[RiskConfig, list[str]]:
+    """Return the limits of a run, and the names of those that today's code doesn't know."""
+    return recorded_config(recording.start["config"], recorded_limits_file(recording.start))
 
 
 def _reproduced(sides: Sequence[Side], own: Sequence[RiskConfig], now: pd.DataFrame) -> pd.DataFrame | None:
@@ -215,8 +223,7 @@ def _pieces(recordings: Iterable[Recording]) -> Iterator[list[Recording]]:
 
 def _notes(recording: Recording, *, chained: bool) -> Iterator[str]:
     """Yield notes on a record that its differences don't show."""
-    config: Mapping[str, object] = recording.start["config"]
-    for name in recorded_config(config)[1]:
+    for name in _recorded(recording)[1]:
         yield f"the record has the limit {name}, which today's code doesn't know"
     for name in sorted(recording.frames.keys() - _KNOWN):
         yield f"the record has the input {name}, which today's code doesn't read"

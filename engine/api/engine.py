@@ -32,6 +32,7 @@ from engine.run import input_sources
 from engine.run.input_sources import sources_of, standing_sources
 from engine.run.reading import Reading
 from engine.run.risk_inputs import read_inputs
+from engine.run.sealed_config import check_session
 from engine.safety.agent_state import process_name
 from engine.safety.kill_switch import KillSwitch, KillSwitchState
 from engine.safety.state_marks import StateMarks
@@ -133,7 +134,11 @@ class RiskManager:
         working_orders: pd.DataFrame | None,
         allowed_ids: frozenset[tuple[str, str]] = frozenset(),
     ) -> RiskDecision:
-        """Return the decision on an intent that was read. ``allowed_ids``: as in ``RiskInputs``."""
+        """Return the decision on an intent that was read. ``allowed_ids``: as in ``RiskInputs``.
+
+        Raises ``ConfigurationError`` where the limits file has expired.
+        """
+        check_session(self.config, self.session())
         if row.refused:
             messages = tuple(problem.message for problem in row.refused[0].problems)
             halted = self.kill_switch().on

@@ -17,6 +17,7 @@ from engine.record.formats import json_bytes, read_json, read_table, table_bytes
 from engine.record.objects import Objects
 
 START = "run.json"
+LIMITS = "limits.toml"
 COLLECTED = "collected.json"
 DUPLICATES = "duplicates.parquet"
 BATCH = "intents.parquet"

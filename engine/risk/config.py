@@ -13,6 +13,7 @@ from engine.risk.book import LIMIT_BY_KEY, LIMITS
 from engine.risk.levels import EVERYTHING, VARIABLE, Level, LimitsFile
 from engine.risk.rule import Limit
 from engine.risk.settings import check_names
+from engine.settings.limits_text import FILE
 from engine.settings.values import PROJECTIONS, Projection
 from engine.settings.variables import account_names, read, read_setting
 from engine.text.masking import shown_word
@@ -79,14 +80,28 @@ class RiskConfig(_OfTheBook):
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> RiskConfig:
-        """Return the limits from environment variables (``os.environ`` by default).
+        """Return the limits from environment variables (``os.environ`` by default) and their limits file.
 
         Raises ``ConfigurationError``, also for names that look like a setting and are none.
         """
         env = os.environ if env is None else env
+        file = None
+        if read_setting(FILE, env):
+            from engine.risk.limits_of_book import limits_file_of
+
+            file = limits_file_of(env)
+        return cls.of_variables(env, limits_file=file)
+
+    @classmethod
+    def of_variables(cls, env: Mapping[str, str], *, limits_file: LimitsFile | None = None) -> RiskConfig:
+        """Return the limits from environment variables, and those of a limits file that was read.
+
+        Raises ``ConfigurationError`` as above.
+        """
         check_names(env)
         given = {limit.key: read(limit.env, limit.parse, env) for limit in LIMITS if limit.env}
         return cls(
+            limits_file=limits_file,
             fail_open=read_setting("EXEC_RISK_FAIL_OPEN", env),
             position_projection=read_setting("EXEC_POSITION_PROJECTION", env),
             accounts=account_names(env),

@@ -42,6 +42,7 @@ from engine.run.decide import decide
 from engine.run.manifest import write_manifest
 from engine.run.put_away import put_away
 from engine.run.risk_inputs import accounts_of, record_inputs
+from engine.run.sealed_config import keep_limits_file
 from engine.run.starting import with_run_id
 from engine.safety.kill_switch import KillSwitchState
 
@@ -107,6 +108,7 @@ def finish(
     connection.
     """
     context = _as_its_own(context, folder, books)
+    keep_limits_file(folder)
     for stage in _stages(context, books):
         _hold_leases(context.connections)
         if context.stopping():

@@ -15,6 +15,7 @@ from engine.record.run_folder import RunFolder
 from engine.risk.config import RiskConfig
 from engine.run.manifest import code_version
 from engine.run.risk_inputs import stores_of
+from engine.run.sealed_config import check_session, sealed_config
 from engine.settings.variables import RunSettings
 from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.text.masking import shown_text
@@ -55,7 +56,11 @@ def start(
 def sealed_start(
     settings: RunSettings, config: RiskConfig, context: RunContext, *, slot: str, as_of: datetime
 ) -> dict[str, Any]:
-    """Return the content of ``run.json`` without the run id."""
+    """Return the content of ``run.json`` without the run id.
+
+    Raises ``ConfigurationError`` where the limits file may not be used in this session.
+    """
+    check_session(config, trading_date(as_of, settings.calendar))
     connections = context.connections
     return {
         "mode": "dry" if settings.dry_run else "live",
@@ -68,7 +73,7 @@ def sealed_start(
         else [],
         "venues": [_as_sealed(connection) for connection in connections.at_work] if connections else [],
         "stores": stores_of(context),
-        "config": config.record(),
+        **sealed_config(config),
         "settings": {
             "calendar": settings.calendar,
             "inbox_settle_s": settings.inbox_settle_s,

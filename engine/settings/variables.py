@@ -95,6 +95,7 @@ SETTINGS = (
     Setting(
         "EXEC_ACCOUNTS_FILE", as_path, None, "several accounts, with hosts and where their keys are (TOML)"
     ),
+    Setting("EXEC_LIMITS_FILE", as_path, None, "limits of accounts, symbols and strategies (TOML)"),
     Setting(
         "DATABASE_URL", as_database_url, None, "positions in PostgreSQL; unset: in engine.db", secret=True
     ),

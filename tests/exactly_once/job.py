@@ -142,7 +142,7 @@ def mortal(
         setup.stores.documents,
         agent if in_one else dying_documents(setup.stores.with_positions, death),
     )
-    return MortalSetup(setup.settings, setup.config, setup.kill_switch, stores, env, death, manner, kept)
+    return MortalSetup(setup.settings, setup.kill_switch, stores, env, death, manner, kept)
 
 
 @dataclass

@@ -85,7 +85,7 @@ def test_a_limits_file_is_toml(tmp_path: Path) -> None:
     ("content", "error"),
     [
         ("max_position_size_exceeded: 50", "is not TOML"),
-        ("[limits]\nmax_position_qty = 1", "limits is no limit"),
+        ("[limits]\nmax_position_qty = 1", r":1: version is missing; expected version = 1"),
         ("max_position_siz_exceeded = 50", "Did you mean max_position_size_exceeded?"),
         ("# " + "x" * 1_000_001, "expected at most 1000000"),
     ],

@@ -22,6 +22,8 @@ def check_dates(file: LimitsFile, on: date) -> tuple[str, ...]:
     Raises ``ConfigurationError`` where a temporary section has ended, and once ``review_by`` is more than 30
     days ago.
     """
+    if on <= file.review_by and not any(section.until < on for section in file.temporary):
+        return ()
     lines = FileLines(file)
     faults = [
         f"{lines.place(section.source)} {section.source} ended with the session of {section.until}, "
@@ -37,8 +39,6 @@ def check_dates(file: LimitsFile, on: date) -> tuple[str, ...]:
             f"next review."
         )
     _raise(faults)
-    if on <= file.review_by:
-        return ()
     warning = (
         f"{lines.place('review_by')} the limits were to be reviewed by {file.review_by}, by {file.owner}. "
         f"From {file.review_by + GRACE + timedelta(days=1)} on nothing runs with this file."
@@ -95,7 +95,7 @@ def _wrong_name(file: LimitsFile, rules: Mapping[str, tuple[str, ...]], name: st
         return f"acknowledged_off has {shown_text(name)}, which is no rule. {hint}"
     keys = rules[name]
     if not keys:
-        return f"acknowledged_off has {name}, which no limit switches: it is always on. Take it out."
+        return f"acknowledged_off has {name}, which has no key in a limits file. Take it out."
     found = [
         (lines.line(section.source, key), f"{key} in {section.source}")
         for section in (*file.sections, *file.temporary)

@@ -70,7 +70,7 @@ def _limits(rules: Mapping[str, Sequence[Limit]], others: Sequence[Limit]) -> It
     always = [name for name, limits in rules.items() if not limits]
     if always:
         yield "\n"
-        yield from _comment(f"Always on, without a limit: {', '.join(always)}.")
+        yield from _comment(f"Rules without a key here: {', '.join(always)}.")
 
 
 def _narrower(rules: Mapping[str, Sequence[Limit]], others: Sequence[Limit]) -> Iterator[str]:
@@ -125,9 +125,9 @@ def _example(limit: Limit) -> Any:
 
 
 def _first_number(rules: Mapping[str, Sequence[Limit]]) -> list[Limit]:
-    """Return the first limit that may stand at every level."""
-    found = (limit for limits in rules.values() for limit in limits if set(limit.scopes) == set(ALL_SCOPES))
-    return list(found)[:1]
+    """Return a limit that may stand at every level, one with a default before others."""
+    found = [limit for limits in rules.values() for limit in limits if set(limit.scopes) == set(ALL_SCOPES)]
+    return sorted(found, key=lambda limit: limit.default is None)[:1]
 
 
 def _comment(text: str) -> Iterator[str]:

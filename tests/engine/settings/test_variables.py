@@ -12,6 +12,7 @@ import pytest
 from engine.errors import ConfigurationError
 from engine.risk.config import RiskConfig
 from engine.risk.settings import OF_LIMITS, SETTINGS
+from engine.settings.limits_text import FILE
 from engine.settings.variables import (
     PAPER_HOST,
     GateSettings,
@@ -358,7 +359,7 @@ def test_every_setting_is_tested_here_or_is_one_of_the_kill_switch() -> None:
     switches = {
         setting.name for setting in SETTINGS if "HALTED" in setting.name or "KILL_SWITCH" in setting.name
     }
-    limits = {setting.name for setting in OF_LIMITS}
+    limits = {setting.name for setting in OF_LIMITS} | {FILE}  # tests/jobs/test_limits_of_runs.py
     assert {setting.name for setting in SETTINGS} == set(READ) | switches | limits
 
 

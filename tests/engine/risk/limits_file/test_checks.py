@@ -122,7 +122,7 @@ def test_a_rule_that_a_variable_or_a_default_sets_may_be_named() -> None:
         ("zzz", "acknowledged_off has 'zzz', which is no rule. Take it out."),
         (
             "kill_switch_enabled",
-            "kill_switch_enabled, which no limit switches: it is always on. Take it out.",
+            "kill_switch_enabled, which has no key in a limits file. Take it out.",
         ),
     ],
 )
