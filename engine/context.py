@@ -11,6 +11,7 @@ from engine.log import EventLog, wall_clock
 from engine.record.objects import Objects
 from engine.record.run_folder import RunFolders
 from engine.safety.kill_switch import KillSwitchState
+from engine.safety.latches import KeptLatches
 from engine.safety.trading_states import TradingStates
 from engine.stores.inbox.inbox import Inbox
 from engine.stores.protocols import LedgerStore, PositionStore
@@ -28,13 +29,13 @@ def _unseen(step: str, done: int, total: int) -> None:
 class RunContext:
     """Everything outside the code that a run reads or writes.
 
-    ``objects`` holds run folders, archive and quarantine. ``kill_switch`` and
-    ``trading_states`` (which raises ``DataUnavailable``) are read again at every check. A store that doesn't
-    answer within ``risk_data_timeout_s`` is unavailable; a switch that doesn't is on.
-    ``stopping`` returns whether the job was asked to stop; it is read between two steps. ``progress`` takes
-    the step, the part that is done and the total. ``connections``: those of a live run, None in a dry run.
-    ``closed_by``: reason and message where the gate before live trading is closed: cancels are carried out,
-    and no order is sent.
+    ``objects`` holds run folders, archive and quarantine. ``kill_switch`` and ``trading_states`` (which
+    raises ``DataUnavailable``) are read again at every check; ``latches`` returns those of a mode, ``live``
+    or ``dry``. A store that doesn't answer within ``risk_data_timeout_s`` is unavailable; a switch that
+    doesn't is on. ``stopping`` returns whether the job was asked to stop; it is read between two steps.
+    ``progress`` takes the step, the part that is done and the total. ``connections``: those of a live run,
+    None in a dry run. ``closed_by``: reason and message where the gate before live trading is closed: cancels
+    are carried out, and no order is sent.
     """
 
     objects: Objects
@@ -43,6 +44,7 @@ class RunContext:
     ledger: LedgerStore
     kill_switch: Callable[[], KillSwitchState]
     trading_states: Callable[[], TradingStates]
+    latches: Callable[[str], KeptLatches]
     log: EventLog
     clock: Callable[[], datetime] = wall_clock
     risk_data_timeout_s: float = 10.0

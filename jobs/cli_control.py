@@ -1,4 +1,4 @@
-"""The commands by which an operator stops, limits and resumes trading: ``halt``, ``recover``, ``state``."""
+"""The commands by which an operator stops, limits and resumes trading: ``halt``, ``state``, ..."""
 
 from __future__ import annotations
 
@@ -102,4 +102,19 @@ def state(*, word: str | None, why: str | None, by: str | None, as_json: bool, *
     sys.exit(show_state(as_json=as_json))
 
 
-CONTROL = (halt, recover, state)
+@click.command("enable-strategy")
+@click.argument("strategy")
+@click.option("--why", required=True, help="What was corrected.")
+@click.option("--by", required=True, help="Who decides it.")
+@JSON
+def enable_strategy(*, strategy: str, why: str, by: str, as_json: bool) -> None:
+    """Let STRATEGY send orders again after a rule stopped it for its refusals in a row.
+
+    Refusals are counted anew from then on. The halt of a strategy is ended by `recover --strategy`.
+    """
+    from jobs.enable_strategy import enable_strategy as command
+
+    sys.exit(command(strategy, why=why, by=by, as_json=as_json))
+
+
+CONTROL = (halt, recover, state, enable_strategy)

@@ -1,4 +1,4 @@
-"""What stops or limits single orders, for ``status``: trading states."""
+"""What stops or limits single orders, for ``status``: trading states and latches."""
 
 from __future__ import annotations
 
@@ -7,36 +7,62 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.safety.agent_state import Agent
+from engine.safety.latches import MODES, KeptLatches, Latch
 from engine.safety.trading_states import KeptStates, TradingStates
 from jobs.tables import print_table, say
 
 
 @dataclass(frozen=True)
 class Stops:
-    """The trading states; ``states_unknown`` says why they can't be read, "" where they can."""
+    """The trading states, and the latches by mode; ``unknown``: why one of the two can't be read, by name."""
 
-    states: TradingStates
-    states_unknown: str = ""
+    states: TradingStates | None
+    latches: dict[str, tuple[Latch, ...]] | None
+    unknown: dict[str, str]
 
     def record(self) -> dict[str, Any]:
         """Return them for machines; what is unknown is None."""
-        states = None if self.states_unknown else as_records(self.states)
-        return {"trading_states": states, "trading_states_unknown": self.states_unknown}
+        latches = None
+        if self.latches is not None:
+            latches = [{**asdict(one), "mode": mode} for mode, own in self.latches.items() for one in own]
+        return {
+            "trading_states": None if self.states is None else as_records(self.states),
+            "latches": latches,
+            "stops_unknown": self.unknown,
+        }
 
 
 def read_stops(agent: Agent) -> Stops:
     """Return what stops or limits orders now."""
+    states, latches, unknown = None, None, {}
     try:
-        return Stops(KeptStates.of_agent(agent).read())
+        states = KeptStates.of_agent(agent).read()
     except EngineError as error:
-        return Stops(TradingStates(), str(error))
+        unknown["trading_states"] = str(error)
+    try:
+        latches = {mode: KeptLatches.of_agent(agent, mode).read().latches for mode in MODES}
+    except EngineError as error:
+        unknown["latches"] = str(error)
+    return Stops(states, latches, unknown)
 
 
 def print_stops(stops: Stops) -> None:
     """Print what stops or limits orders; nothing where nothing does."""
-    if stops.states_unknown:
-        say(f"Trading states: unknown. {stops.states_unknown}", color="red")
-    print_states(stops.states)
+    for name, why in stops.unknown.items():
+        text = name.replace("_", " ")
+        say(f"{text[:1].upper()}{text[1:]}: unknown. {why[:1].upper()}{why[1:]}", color="red")
+    if stops.states is not None:
+        print_states(stops.states)
+    rows = [
+        (one.strategy_id, one.rule, mode, one.since[:19], f"{one.why} (run {one.run_id}); {one.remedy}")
+        for mode, own in (stops.latches or {}).items()
+        for one in own
+    ]
+    if rows:
+        print_table(
+            "Stopped strategies", ("strategy", "rule", "runs", "since (UTC)", "why; what ends it"), rows
+        )
+        say()
 
 
 def as_records(states: TradingStates) -> list[dict[str, Any]]:

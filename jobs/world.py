@@ -37,7 +37,6 @@ if TYPE_CHECKING:  # a dry run has no gate, and starts without these imports
     from engine.safety.generations import Generations
     from engine.safety.preflight import Check
     from engine.safety.trading_gate import Gate
-    from engine.safety.trading_states import KeptStates
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,6 @@ class Setup:
 
         mark = HaltMark(self.objects)
         return Agent(self.stores.agent, log or EventLog(), by or process_name(), mark=mark)
-
-    def trading_states(self) -> KeptStates:
-        """Return the trading states, which are kept beside the agent's state."""
-        from engine.safety.trading_states import KeptStates
-
-        return KeptStates.of_agent(self.agent())
 
     @property
     def generations(self) -> Generations:
@@ -254,13 +247,18 @@ class Setup:
         closed_by: tuple[str, str] | None = None,
     ) -> RunContext:
         """Return the run context: stores, disk, wall clock, SIGTERM, and a live run's connections."""
+        from engine.safety.latches import KeptLatches
+        from engine.safety.trading_states import KeptStates
+
+        agent = self.agent()
         return RunContext(
             objects=self.objects,
             inbox=self.inbox,
             positions=self.stores.positions,
             ledger=self.stores.ledger,
             kill_switch=self.kill_switch.read,
-            trading_states=self.trading_states().read,
+            trading_states=KeptStates.of_agent(agent).read,
+            latches=partial(KeptLatches.of_agent, agent),
             log=EventLog(),
             risk_data_timeout_s=self.settings.stores.timeout_s,
             stopping=stopping,

@@ -22,7 +22,8 @@ from engine.risk.config import RiskConfig
 from engine.run.stages import finish
 from engine.run.starting import start
 from engine.safety.kill_switch import KillSwitchState
-from engine.safety.state_marks import StateMarks
+from engine.safety.latches import KeptLatches
+from engine.safety.state_marks import LATCHES, StateMarks
 from engine.safety.trading_states import KeptStates
 from engine.settings.variables import RunSettings
 from engine.stores.embedded.store import EmbeddedStore
@@ -112,6 +113,7 @@ class Desk:
             ledger=self.store,
             kill_switch=off,
             trading_states=self.states().read,
+            latches=self.latches,
             log=EventLog(self.logged, lambda: self.now),
             clock=lambda: self.now,
         )
@@ -121,6 +123,11 @@ class Desk:
         """Give the trading states, set by a person in a test."""
         log, marks = EventLog(self.logged, lambda: self.now), StateMarks(LocalObjects(self.data))
         return KeptStates(self.store, log, "a test", lambda: self.now, marks)
+
+    def latches(self, mode: str = "dry") -> KeptLatches:
+        """Give the latches of strategies, as a person in a test meets them."""
+        log, marks = EventLog(self.logged, lambda: self.now), StateMarks(LocalObjects(self.data), LATCHES)
+        return KeptLatches(self.store, log, "a test", mode, lambda: self.now, marks)
 
     def settings(self, **env: str) -> RunSettings:
         return RunSettings.from_env({"EXEC_DATA_DIR": str(self.data), **env})

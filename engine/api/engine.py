@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
@@ -33,9 +34,10 @@ from engine.run.input_sources import sources_of, standing_sources
 from engine.run.reading import Reading
 from engine.run.risk_inputs import read_inputs
 from engine.run.sealed_config import check_session
-from engine.safety.agent_state import process_name
+from engine.safety.agent_state import Agent, process_name
+from engine.safety.halt_mark import HaltMark
 from engine.safety.kill_switch import KillSwitch, KillSwitchState
-from engine.safety.state_marks import StateMarks
+from engine.safety.latches import KeptLatches
 from engine.safety.trading_states import KeptStates
 from engine.settings.variables import RunSettings
 from engine.stores.chosen import choose_stores
@@ -221,14 +223,15 @@ class RiskManager:
         """Return what the sources of inputs may read."""
         settings, log = self.settings, EventLog()
         objects = LocalObjects(settings.data_dir, Modes.of(group_access=settings.stores.group_access))
-        states = KeptStates(self.stores.agent, log, process_name(), self.clock, StateMarks(objects))
+        agent = Agent(self.stores.agent, log, process_name(), self.clock, HaltMark(objects))
         return RunContext(
             objects=objects,
             inbox=Inbox(settings.data_dir / "inbox"),
             positions=self.stores.positions,
             ledger=self.stores.ledger,
             kill_switch=self.kill_switch,
-            trading_states=states.read,
+            trading_states=KeptStates.of_agent(agent).read,
+            latches=partial(KeptLatches.of_agent, agent),
             log=log,
             clock=self.clock,
         )

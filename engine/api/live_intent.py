@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
+from functools import partial
 from typing import Any, Protocol
 
 from engine.accounts.connection import Opening
@@ -30,6 +31,7 @@ from engine.safety.agent_state import Agent, process_name
 from engine.safety.generations import generations_of
 from engine.safety.halt_mark import HaltMark
 from engine.safety.kill_switch import KillSwitchState
+from engine.safety.latches import KeptLatches
 from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
 from engine.safety.preflight import broker_checks, market_data_check, store_checks
@@ -111,6 +113,7 @@ def execute_live(
             ledger=risk.stores.ledger,
             kill_switch=risk.kill_switch,
             trading_states=KeptStates.of_agent(agent).read,
+            latches=partial(KeptLatches.of_agent, agent),
             log=log,
             clock=risk.clock,
             risk_data_timeout_s=settings.stores.timeout_s,

@@ -32,6 +32,7 @@ SOURCES: Mapping[str, Source] = {
     "working_order_terms": working_order_terms,
     "assets": assets,
     "session_hours": session_hours,
+    "latches": lambda reading: reading.context.latches(reading.mode).read().frame(),
 }
 """The source of each frame of ``LIMIT_FRAMES``."""
 

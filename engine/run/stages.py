@@ -39,6 +39,7 @@ from engine.record.run_folder import (
 from engine.routing.dry_run import dry_run, lapsed
 from engine.run.collect import collect
 from engine.run.decide import decide
+from engine.run.latching import set_latches
 from engine.run.manifest import write_manifest
 from engine.run.put_away import put_away
 from engine.run.risk_inputs import accounts_of, record_inputs
@@ -150,6 +151,7 @@ def route(folder: RunFolder, context: RunContext) -> None:
         decision_expired=_decision_expired(folder, now),
         kill_switch=_logged_switch(context.kill_switch, context.log),
     )
+    set_latches(folder, context, results)
     folder.write(RESULTS, results)
     accepted = results.filter(pc.equal(results["status"].cast(pa.string()), "dry_run"))["client_intent_id"]
     context.log.for_each(
@@ -202,7 +204,9 @@ def trade(folder: RunFolder, context: RunContext) -> None:
             intents = [traded.intents[row] for row in rows]
             resting = {str(one.client_intent_id): one.strategy_id for one in intents}
             SharedOrders(connections[place.account]).end(folder.objects, folder.key, resting)
-    folder.write(RESULTS, live_results(folder.table(DECISIONS).to_pandas(), traded.outcomes))
+    results = live_results(folder.table(DECISIONS).to_pandas(), traded.outcomes)
+    set_latches(folder, context, results)
+    folder.write(RESULTS, results)
     context.log.for_each("fill", fills.num_rows, lambda: _fill_events(fills))
 
 

@@ -1,7 +1,8 @@
-"""The marks of trading states in the data folder: they hold even where the store of the states fails.
+"""The marks of what an operator, or a rule, has stopped: they hold even where the store of it fails.
 
 ``folder/trading_states/<state>-<scope>-<hash of the name>.json``, one for each scope that is HALTED or
-REDUCING: what the store keeps of it. A store that is lost, or restored from an earlier backup, ends none.
+REDUCING, and ``folder/latches/<rule>-<mode>-<hash of the strategy>.json``: what the store keeps of it. A
+store that is lost, or restored from an earlier backup, ends none.
 """
 
 from __future__ import annotations
@@ -17,36 +18,42 @@ from engine.record.formats import json_bytes, read_json
 from engine.record.objects import Objects
 from engine.record.system_errors import fault_of
 
-PLACE = "folder/trading_states/"
+PLACE, LATCHES = "folder/trading_states/", "folder/latches/"
+_REMEDIES = {
+    PLACE: "end that state (`execution-engine recover` or `state active`, with its --strategy, --symbol or "
+    "--account)",
+    LATCHES: "enable that strategy (`execution-engine enable-strategy`)",
+}
 
 
-def mark_key(scope: str, name: str, state: str) -> str:
+def mark_key(kind: str, about: str, name: str, *, place: str = PLACE) -> str:
     """Return the key of a mark, which a name of any characters has."""
-    digest = hashlib.sha256(f"{scope}\0{name}".encode()).hexdigest()[:32]
-    return f"{PLACE}{state.lower()}-{scope}-{digest}.json"
+    digest = hashlib.sha256(f"{about}\0{name}".encode()).hexdigest()[:32]
+    return f"{place}{kind.lower()}-{about}-{digest}.json"
 
 
 def unreadable_mark(key: str, why: str) -> DataUnavailable:
-    """Return the error for a mark that can't be read: what it halts is unknown."""
+    """Return the error for a mark that can't be read: what it stops is unknown."""
+    remedy = next(text for place, text in _REMEDIES.items() if key.startswith(place))
     return DataUnavailable(
-        f"the mark of a trading state, {key}, can't be read ({why}), so that it is unknown which orders it "
-        f"concerns. Correct it, or end that state (`execution-engine recover` or `state active`, with its "
-        f"--strategy, --symbol or --account), which removes the mark."
+        f"the mark {key} can't be read ({why}), so that it is unknown which orders it stops. Correct it, or "
+        f"{remedy}, which removes the mark."
     )
 
 
 @dataclass(frozen=True)
 class StateMarks:
-    """The marks in the data folder at ``objects``."""
+    """The marks of one kind, at ``place`` in the data folder at ``objects``."""
 
     objects: Objects
+    place: str = PLACE
 
     def read(self) -> dict[str, Mapping[str, Any]]:
         """Return the documents of all marks by key. Raises ``DataUnavailable`` where one can't be read."""
         found: dict[str, Mapping[str, Any]] = {}
-        key = PLACE
+        key = self.place
         try:
-            for key in self.objects.list(PLACE):
+            for key in self.objects.list(self.place):
                 try:
                     found[key] = read_json(key, self.objects.read(key))
                 except EngineError:
@@ -79,6 +86,6 @@ class StateMarks:
             self.objects.delete(key)
         except OSError as error:
             raise UnusablePlace(
-                f"the mark {key} can't be removed: {fault_of(error)}. The state holds for this data folder "
-                f"until it is; fix that, then run the command again."
+                f"the mark {key} can't be removed: {fault_of(error)}. What it stops stays stopped for this "
+                f"data folder; fix that, then run the command again."
             ) from error

@@ -103,7 +103,7 @@ class TradingState:
     @property
     def mark(self) -> str:
         """The key of its mark in the data folder."""
-        return mark_key(self.scope, self.name, self.state)
+        return mark_key(self.state, self.scope, self.name)
 
     @property
     def remedy(self) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -40,6 +41,7 @@ from engine.run.stages import finish
 from engine.run.starting import start
 from engine.safety.agent_state import Agent
 from engine.safety.kill_switch import KillSwitchState
+from engine.safety.latches import KeptLatches
 from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
 from engine.safety.trading_states import TradingStates
@@ -212,6 +214,7 @@ class _Simulating:
                 ledger=self.store,
                 kill_switch=_off,
                 trading_states=TradingStates,
+                latches=partial(KeptLatches.of_agent, agent),
                 log=log,
                 clock=lambda: self.now,
                 connections=replace(connections, at_work=at_work),

@@ -11,6 +11,7 @@ from engine.context import RunContext
 from engine.log import EventLog
 from engine.record.objects import LocalObjects
 from engine.safety.kill_switch import KillSwitch
+from engine.safety.latches import KeptLatches
 from engine.safety.trading_states import TradingStates
 from engine.settings.variables import RunSettings
 from engine.stores.embedded.store import EmbeddedStore
@@ -33,6 +34,7 @@ def context_of(folder: Path) -> RunContext:
         ledger=store,
         kill_switch=KillSwitch.from_env({}).read,
         trading_states=TradingStates,
+        latches=lambda mode: KeptLatches(store, EventLog(), "a benchmark", mode),
         log=EventLog(stream=_Silence()),
         clock=lambda: datetime.now(UTC),
     )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,6 +43,7 @@ from engine.run.stages import finish
 from engine.run.starting import start
 from engine.safety.agent_state import Agent
 from engine.safety.kill_switch import KillSwitch
+from engine.safety.latches import KeptLatches
 from engine.safety.lease_document import Holder
 from engine.safety.trading_states import KeptStates
 from engine.settings.variables import RunSettings
@@ -242,6 +244,7 @@ def _traded(simulator: _Simulated, orders: int, *, recording: bool = True) -> _T
                 ledger=store,
                 kill_switch=KillSwitch.from_env({}).read,
                 trading_states=KeptStates.of_agent(agent).read,
+                latches=partial(KeptLatches.of_agent, agent),
                 log=log,
                 clock=clock,
                 progress=sending.seen,

@@ -259,8 +259,8 @@ def test_states_that_can_not_be_read_are_unknown_in_status_and_an_error_of_state
     mark.write_text("{")
     found = cli("status", "--json").json
     assert found["trading_states"] is None
-    assert mark.name in found["trading_states_unknown"]
-    assert "Trading states: unknown. the mark of a trading state" in cli("status").told
+    assert mark.name in found["stops_unknown"]["trading_states"]
+    assert "Trading states: unknown. The mark folder/trading_states/" in cli("status").told
     assert cli("state").code == 1
 
 

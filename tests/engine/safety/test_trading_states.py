@@ -232,7 +232,7 @@ def test_a_mark_that_can_not_be_read_makes_everything_unknown_until_its_state_is
     local.states().set(SPY, HALTED, why="so")
     (mark,) = local.marks()
     mark.write_bytes(content)
-    with pytest.raises(DataUnavailable, match=f"{mark.name}, can't be read"):
+    with pytest.raises(DataUnavailable, match=f"{mark.name} can't be read"):
         local.states().read()
     local.states().end(SPY, HALTED, why="so")
     assert local.states().read().entries == ()

@@ -1,0 +1,109 @@
+"""``enable-strategy``, and what ``status`` shows of strategies that a rule stopped."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from engine.log import EventLog
+from engine.record.objects import LocalObjects
+from engine.safety.latches import KeptLatches
+from engine.safety.state_marks import LATCHES, StateMarks
+from engine.stores.embedded.store import EmbeddedStore
+from tests.jobs.command_line import Command, one_line_error
+
+BY = ("--by", "ann", "--why", "corrected")
+
+
+@pytest.fixture
+def stopped(cli: Command, data: Path) -> Command:
+    """A data folder in which a live run and a dry run have stopped a strategy."""
+    data.mkdir()
+    store, marks = EmbeddedStore(data / "engine.db"), StateMarks(LocalObjects(data), LATCHES)
+    for mode, rule in (("live", "reject_throttle"), ("dry", "strategy_repeats")):
+        kept = KeptLatches(store, EventLog(), "a run", mode, marks=marks)
+        began = datetime.now(UTC)
+        kept.set("momentum", rule, why="3 in a row", run_id=f"run-{mode}", began_at=began)
+    return cli
+
+
+def test_status_shows_who_is_stopped_by_what_why_and_what_ends_it(stopped: Command) -> None:
+    told = stopped("status").told
+    assert "momentum reject_throttle live" in told
+    assert (
+        "3 in a row (run run-live); `execution-engine enable-strategy momentum --by NAME --why TEXT`" in told
+    )
+    found = stopped("status", "--json").json["latches"]
+    shown = [(one["strategy_id"], one["rule"], one["mode"], one["run_id"]) for one in found]
+    assert shown == [
+        ("momentum", "reject_throttle", "live", "run-live"),
+        ("momentum", "strategy_repeats", "dry", "run-dry"),
+    ]
+
+
+def test_where_no_strategy_is_stopped_status_shows_none(cli: Command) -> None:
+    assert "Stopped strategies" not in cli("status").told
+    assert cli("status", "--json").json["latches"] == []
+
+
+def test_a_strategy_is_enabled_for_live_and_dry_runs(stopped: Command) -> None:
+    done = stopped("enable-strategy", "momentum", *BY)
+    assert done.code == 0
+    assert "Ended, in live runs: strategy momentum is stopped by reject_throttle: 3 in a row" in done.told
+    assert "Ended, in dry runs: strategy momentum is stopped by strategy_repeats" in done.told
+    assert (
+        "Strategy momentum is enabled again. From now on its refusals in a row are counted anew." in done.told
+    )
+    assert stopped("status", "--json").json["latches"] == []
+
+
+def test_to_enable_a_strategy_that_is_not_stopped_resets_its_counts(cli: Command, data: Path) -> None:
+    done = cli("enable-strategy", "momentum", *BY)
+    assert done.code == 0
+    assert "No rule had stopped strategy momentum. From now on its refusals in a row are counted" in done.told
+    document = EmbeddedStore(data / "engine.db").agent_document("latches")
+    assert document is not None
+    assert [one["strategy_id"] for one in document["enabled"]] == ["momentum"]
+
+
+def test_machines_are_told_what_has_ended(stopped: Command, data: Path) -> None:
+    found = stopped("enable-strategy", "momentum", *BY, "--json").json
+    assert (found["exit_code"], found["strategy_id"], found["kept_in"]) == (
+        0,
+        "momentum",
+        f"{data}/engine.db",
+    )
+    assert [(one["rule"], one["mode"]) for one in found["ended"]] == [
+        ("reject_throttle", "live"),
+        ("strategy_repeats", "dry"),
+    ]
+
+
+def test_another_strategy_stays_stopped(stopped: Command) -> None:
+    stopped("enable-strategy", "momentum_v2", *BY)
+    assert len(stopped("status", "--json").json["latches"]) == 2
+
+
+@pytest.mark.parametrize("args", [["momentum", "--by", "ann"], ["momentum", "--why", "so"], []])
+def test_who_and_why_are_needed(cli: Command, args: list[str]) -> None:
+    assert cli("enable-strategy", *args).code == 2
+
+
+@pytest.mark.parametrize("args", [["", *BY], ["momentum", "--by", "ann", "--why", " "]])
+def test_a_blank_name_or_reason_is_refused(cli: Command, data: Path, args: list[str]) -> None:
+    done = cli("enable-strategy", *args)
+    assert (done.code, data.exists()) == (2, False)
+    one_line_error(done)
+
+
+def test_latches_that_can_not_be_read_are_unknown_in_status(stopped: Command, data: Path) -> None:
+    (mark, *_) = (data / LATCHES).glob("*")
+    mark.write_text("{")
+    found = stopped("status", "--json").json
+    assert found["latches"] is None
+    assert mark.name in found["stops_unknown"]["latches"]
+    assert "Latches: unknown. The mark folder/latches/" in stopped("status").told
+    assert stopped("enable-strategy", "momentum", *BY).code == 0
+    assert stopped("status", "--json").json["latches"] == []
