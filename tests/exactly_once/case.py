@@ -16,6 +16,17 @@ from tests.exactly_once.market import KEY, SECRET, Market
 from tests.exactly_once.starts import Starts
 from tests.exactly_once.stores import Places
 
+_SLOW = "where only the reply was slow"
+SLOW_AT_MOST = 10
+
+
+def was_too_slow(text: str) -> bool:
+    """Return whether a command was refused because the broker's clock couldn't be read fast enough.
+
+    That is so on a machine that does ten other things. Nothing was sent, and running it again is right.
+    """
+    return _SLOW in text
+
 
 @dataclass
 class Case:
@@ -100,6 +111,10 @@ class Case:
         """Run with nothing in the way; raises ``AssertionError`` where the job fails all the same."""
         self.market.control("DELETE", "faults")
         job = self.run(**said)
+        for _ in range(SLOW_AT_MOST):
+            if not was_too_slow(job.log.read_text()):
+                break
+            job = self.run(**said)
         assert job.status == 0, f"a job with nothing in its way failed:\n{job.told()}"
         return job
 

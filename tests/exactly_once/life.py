@@ -19,7 +19,7 @@ from engine.log import wall_clock
 from engine.waiting.retry_policy import RetryPolicy
 from tests.crash_job import in_a_fork
 from tests.desk import Row, content_of
-from tests.exactly_once.case import Case
+from tests.exactly_once.case import SLOW_AT_MOST, Case, was_too_slow
 from tests.exactly_once.command import Command, ShiftedTime, Surroundings
 from tests.exactly_once.job import PATIENT, Manner
 from tests.exactly_once.limits import breaches, breaches_at_any_order
@@ -215,7 +215,15 @@ class Life(Case):
         self.wrong.append(f"doubtful: after all remedies runs still end with {[*ends.values()]}")
 
     def _run_in(self, folders: tuple[Path, ...]) -> dict[Path, int | None]:
-        return {folder: self.do("run", folder=folder).code for folder in folders}
+        return {folder: self._run_when_fast(folder).code for folder in folders}
+
+    def _run_when_fast(self, folder: Path) -> Command:
+        command = self.do("run", folder=folder)
+        for _ in range(SLOW_AT_MOST):
+            if not was_too_slow(command.text()):
+                break
+            command = self.do("run", folder=folder)
+        return command
 
     def _remedied(self, command: Command, folder: Path) -> bool:
         """Do what a command, or a sync, tells an operator to do; False, which is wrong, without a remedy."""

@@ -15,6 +15,7 @@ from engine.record.objects import LocalObjects
 from engine.record.run_folder import BATCH, RESULTS, RunFolders
 from tests.crash_job import in_a_fork
 from tests.desk import NOON
+from tests.exactly_once.case import was_too_slow
 from tests.exactly_once.command import Command
 from tests.exactly_once.life import LEASE_S, Life
 from tests.exactly_once.stores import SERVERS
@@ -141,6 +142,8 @@ class Week(Life):
         may_be_halted_again = self.copied_a_halt
         while True:
             command = self.do("run", "--json")
+            if was_too_slow(command.text()):
+                continue
             is_halted_only = command.code == 3 and not self._remedy(command)
             if command.code == 0 or (is_halted_only and self.halted):
                 return
