@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
@@ -32,7 +32,7 @@ from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
 from engine.run.input_sources import sources_of, standing_sources
 from engine.run.reading import Reading
-from engine.run.risk_inputs import read_inputs
+from engine.run.risk_inputs import as_recorded, read_inputs
 from engine.run.sealed_config import check_session
 from engine.safety.agent_state import Agent, process_name
 from engine.safety.halt_mark import HaltMark
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _FILE = "intent.json"
 _TERMS = "working_order_terms"
+_SENT = "earlier_orders"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,10 +136,12 @@ class RiskManager:
         row: IntentFile,
         working_orders: pd.DataFrame | None,
         allowed_ids: frozenset[tuple[str, str]] = frozenset(),
+        sent: Sequence[Mapping[str, Any]] = (),
     ) -> RiskDecision:
         """Return the decision on an intent that was read. ``allowed_ids``: as in ``RiskInputs``.
 
-        Raises ``ConfigurationError`` where the limits file has expired.
+        ``sent``: further rows of ``earlier_orders``. Raises ``ConfigurationError`` where the limits file has
+        expired.
         """
         check_session(self.config, self.session())
         if row.refused:
@@ -149,7 +152,7 @@ class RiskManager:
             reason = "kill_switch_enabled" if halted else "invalid_intent"
             return RiskDecision(allowed=False, reason=reason, checks=checks, messages=messages)
         intents = row.table.to_pandas()
-        inputs, unavailable = self._inputs(intents, working_orders, allowed_ids)
+        inputs, unavailable = self._inputs(intents, working_orders, allowed_ids, sent)
         decision = evaluate(intents, inputs, self.config).iloc[0]
         return RiskDecision(
             allowed=bool(decision["allowed"]),
@@ -164,6 +167,7 @@ class RiskManager:
         intents: pd.DataFrame,
         working_orders: pd.DataFrame | None,
         allowed_ids: frozenset[tuple[str, str]],
+        sent: Sequence[Mapping[str, Any]],
     ) -> tuple[RiskInputs, tuple[str, ...]]:
         """Return the inputs, read from the stores as in a run, and why any of them are unavailable."""
         now = pd.Timestamp(self.clock())
@@ -186,6 +190,12 @@ class RiskManager:
         frames: dict[str, Any] = {name: table.to_pandas() for name, table in read.tables.items()}
         if _TERMS in frames:
             frames[_TERMS] = working_orders.reindex(columns=list(WorkingOrder._fields))
+        if _SENT in frames:
+            key = accounts[0], str(intents["symbol"].iloc[0])
+            own = [one for one in sent if (one["broker_account_id"], one["symbol"]) == key]
+            if own:
+                frame = as_recorded(_SENT, pd.DataFrame(own)).to_pandas()
+                frames[_SENT] = pd.concat([frames[_SENT], frame], ignore_index=True)
         inputs = RiskInputs(
             as_of=now,
             trading_date=session,
@@ -265,6 +275,7 @@ class ExecutionEngine:
         self._log = EventLog() if log is None else log
         self._session: date | None = None
         self._working: list[WorkingOrder] = []
+        self._sent: list[dict[str, Any]] = []
         self._taken: dict[tuple[str, str], tuple[OrderIntent, ExecutionResult]] = {}
         self._runs: dict[tuple[str, str], tuple[OrderIntent, RunFolder]] = {}
         self._one_at_a_time = threading.Lock()
@@ -327,7 +338,7 @@ class ExecutionEngine:
         if session != self._session:  # a new session: orders of the last one neither work nor count
             self._session, self._working = session, []
         row = self.risk.read(intent)
-        decision = self.risk.judge(row, frame_of(self._working), frozenset(self._taken))
+        decision = self.risk.judge(row, frame_of(self._working), frozenset(self._taken), self._sent)
         fields = {"client_intent_id": ""} if row.refused else row.table.slice(0, 1).to_pylist()[0]
         own = (fields.get("broker_account_id", ""), fields["client_intent_id"])
         if own in self._taken:
@@ -344,6 +355,7 @@ class ExecutionEngine:
             )
         if fields["action"] != "cancel":
             self._working.append(attempted(fields["broker_account_id"], intent_of(fields)))
+            self._sent.append(fields | {"sent_at": self.risk.clock()})
         result = ExecutionResult(
             status="dry_run",
             risk=decision,

@@ -53,6 +53,17 @@ def trading_date(timestamp: datetime, calendar: str = _SHIPPED) -> date:
     return _next_shipped_session(day) if calendar == _SHIPPED else _next_session(day, calendar)
 
 
+def session_begins(session: date, calendar: str = _SHIPPED) -> datetime:
+    """Return the first timestamp that belongs to a session: 20:00 in New York after the one before it.
+
+    Raises as ``trading_date``.
+    """
+    day = session
+    while trading_date(datetime.combine(day - _ONE_DAY, time(12), NEW_YORK), calendar) == session:
+        day -= _ONE_DAY
+    return datetime.combine(day - _ONE_DAY, time(DAY_ROLLS_AT_HOUR), NEW_YORK)
+
+
 def session_if_covered(timestamp: datetime, calendar: str = _SHIPPED) -> date | None:
     """Return the session of a timestamp, None for one outside the calendar's range.
 

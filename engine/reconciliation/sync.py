@@ -49,8 +49,8 @@ class Synced:
     ``unbooked_trades`` is how many trades of this session may be ours and are in no ledger. ``broker_time``
     is the time of the broker's clock. ``breaks`` are the differences between broker and ledger.
     ``not_compared`` says why the two were not compared, "" where they were; if they were not, ``breaks`` are
-    those of the last comparison. ``unkept`` are the files with the late fills that the ledger refused
-    (``engine.routing.booking``).
+    those of the last comparison. ``compared_at``: when they were, None where they were not. ``unkept`` are
+    the files with the late fills that the ledger refused (``engine.routing.booking``).
     """
 
     account: str
@@ -60,6 +60,7 @@ class Synced:
     broker_time: datetime
     breaks: Sequence[Break] = ()
     not_compared: str = ""
+    compared_at: datetime | None = None
     unkept: Sequence[str] = ()
     unbooked_trades: int = 0
 
@@ -176,6 +177,7 @@ def sync(stores: SyncStores, connection: Connection, session: Session) -> Synced
         broker_time=broker_time,
         breaks=breaks,
         not_compared=compared.why_not,
+        compared_at=None if compared.why_not else synced_at,
         unkept=tuple(recovered.unkept),
         unbooked_trades=compared.unbooked_trades,
     )

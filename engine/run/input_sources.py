@@ -20,7 +20,10 @@ from engine.errors import DataUnavailable
 from engine.record.run_folder import STANDING_FRAMES
 from engine.risk.config import RiskConfig
 from engine.run.asset_records import assets
+from engine.run.earlier_batches import earlier_batches
+from engine.run.earlier_orders import earlier_orders
 from engine.run.reading import Reading
+from engine.run.reconciled import reconciled
 from engine.run.session_hours import session_hours
 from engine.run.strategy_frames import strategy_positions, strategy_trades, working_order_terms
 
@@ -33,6 +36,9 @@ SOURCES: Mapping[str, Source] = {
     "assets": assets,
     "session_hours": session_hours,
     "latches": lambda reading: reading.context.latches(reading.mode).read().frame(),
+    "earlier_orders": earlier_orders,
+    "earlier_batches": earlier_batches,
+    "reconciled": reconciled,
 }
 """The source of each frame of ``LIMIT_FRAMES``."""
 

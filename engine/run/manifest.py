@@ -30,6 +30,7 @@ from engine.record.run_folder import (
 )
 from engine.routing.booking import unkept
 from engine.routing.outcomes import ACCOUNT_DOWN
+from engine.run.earlier_batches import orders_by_strategy
 from engine.run.put_away import left_by
 from engine.run.reading import IDENTITIES
 
@@ -42,7 +43,7 @@ def write_manifest(folder: RunFolder, context: RunContext) -> None:
     decisions = folder.table(DECISIONS, ["allowed", "reason"])
     columns = ["client_intent_id", "status", "reason", "order_status", "attempted", "adopted"]
     results = folder.table(RESULTS, columns)
-    batch = folder.table(BATCH, ["client_intent_id", "action"])
+    batch = folder.table(BATCH, ["client_intent_id", "strategy_id", "action"])
     batched, cancels = batch.num_rows, _are_cancels(results, batch)
     inputs = folder.json(INPUTS)
     allowed = int(pc.sum(decisions["allowed"]).as_py() or 0)
@@ -94,6 +95,7 @@ def write_manifest(folder: RunFolder, context: RunContext) -> None:
             "adopted": _count(results["adopted"]),
         },
         "cancels": _count(pc.and_(results["attempted"], cancels)),
+        "orders_by_strategy": orders_by_strategy(batch),
         "fills": folder.table(FILLS, ["fill_id"]).num_rows if FILLS in folder.names() else 0,
         "left": left,
         "identities": identities,

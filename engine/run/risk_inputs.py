@@ -189,8 +189,14 @@ def _record_of_brokers(
         for account, book in synced.items()
         if account and not isinstance(book, EngineError) and book.not_compared
     }
+    compared_at = {
+        account: book.compared_at.isoformat()
+        for account, book in synced.items()
+        if account and not isinstance(book, EngineError) and book.compared_at is not None
+    }
     return {
         "broker": brokers,
+        "compared": compared_at,
         "down": {account: str(error) for account, error in down.items()},
         "not_compared": compared,
         "unkept": [
