@@ -75,6 +75,7 @@ class Desk:
     stopping: Callable[[], bool] = lambda: False
     lease_epoch: str = "epoch"
     lease_lost: bool = False
+    lost: frozenset[str] = frozenset()
     did: list[str] = field(default_factory=list)
     steps: list[tuple[str, int, int]] = field(default_factory=list)
     logged: StringIO = field(default_factory=StringIO)
@@ -171,6 +172,9 @@ class Desk:
         return self.exists
 
     def get_order_status(self, *, broker_order_id: str) -> BrokerOrder:
+        self.did.append(f"look at {broker_order_id}")
+        if broker_order_id in self.lost:
+            raise BrokerRejected("order not found", status=404)
         return at_broker(broker_order_id.removeprefix("b-"))
 
     def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:
@@ -245,6 +249,29 @@ def test_an_order_of_this_batch_is_cancelled_by_the_id_that_the_broker_gave_it()
         ("broker_rejected", "target_unknown"),
     ]
     assert "cancel b-a" in desk.did
+
+
+def test_the_order_of_a_cancel_is_looked_up_as_often_as_the_connections_policy_says() -> None:
+    desk = Desk([one("a"), cancel("a")], lost=frozenset({"b-a"}))
+    assert desk.statuses() == [("placed", None), ("broker_rejected", "target_unknown")]
+    assert desk.did.count("look at b-a") == 2
+
+
+def test_a_job_that_is_to_end_looks_no_further_for_the_order_of_a_cancel() -> None:
+    desk = Desk([one("a"), cancel("a")], lost=frozenset({"b-a"}))
+    desk.stopping = lambda: "look at b-a" in desk.did
+    with pytest.raises(RunStopped, match="while orders were looked up"):
+        desk.carry_out()
+
+
+def test_where_fewer_orders_are_about_to_be_sent_than_were_allowed_none_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.routing.live.allowed_intents", lambda folder: allowed_intents(folder)[:1])
+    desk = Desk([one("a"), one("b")])
+    with pytest.raises(OrderMismatch, match="1 orders are about to be sent where 2 were allowed"):
+        desk.carry_out()
+    assert desk.did == []
 
 
 def test_a_lost_lease_ends_the_sending() -> None:
