@@ -24,7 +24,7 @@ from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.routing.controls import TradingControls
 from engine.routing.live import ATTEMPTS_AT_ONCE, Failed, carry_out, left_behind
 from engine.routing.outcomes import OrderOutcome
-from engine.routing.release_check import allowed_intents
+from engine.routing.release_check import OrderMismatch, allowed_intents
 from engine.safety.kill_switch import KillSwitchState
 from engine.safety.trading_states import TradingStates
 from engine.waiting.retry_policy import RetryPolicy
@@ -288,6 +288,16 @@ def test_a_job_that_is_to_end_sends_no_further_order(stop_at: str) -> None:
     with pytest.raises(RunStopped, match="between two orders of run run-1"):
         desk.carry_out()
     assert desk.placed() == (["a"] if stop_at == "place a" else [])
+
+
+@pytest.mark.parametrize("then", [[], [cancel("order-0")]], ids=["an order", "a cancel"])
+def test_a_job_that_is_to_end_notes_no_further_orders_and_requests_no_cancel(then: list[Row]) -> None:
+    rows = [one(f"order-{number}") for number in range(ATTEMPTS_AT_ONCE + 1)]
+    desk = Desk([*rows[:ATTEMPTS_AT_ONCE], *then, *rows[ATTEMPTS_AT_ONCE:]])
+    desk.stopping = lambda: "place order-31" in desk.did
+    with pytest.raises(RunStopped, match="between two orders"):
+        desk.carry_out()
+    assert desk.did[-1] == "place order-31"
 
 
 # --- what halts orders
