@@ -19,9 +19,9 @@ from engine.record.objects import Objects
 from engine.record.open_orders import left_open
 from engine.record.run_folder import BATCH, RunFolder, RunFolders
 from engine.routing.cancel_all import Withdrawal, Withdrawals, Withdrawing
+from jobs.setup import Setup, read_setup, termination_asked
 from jobs.tables import print_json, print_table, say
 from jobs.wording import number
-from jobs.world import Setup, read_setup, termination_asked
 
 EXIT_OPEN = 4
 _SHOWN = 10

@@ -14,9 +14,9 @@ from engine.record.run_folder import BATCH, COLLECTED, DECISIONS, INPUTS, RunFol
 from engine.risk import RULE_BOOK
 from jobs import recorded
 from jobs.given import Given, read_given
+from jobs.setup import Setup, read_setup
 from jobs.tables import print_json, print_list, print_table, say
 from jobs.wording import counted, order, timestamp, why_refused
-from jobs.world import Setup, read_setup
 
 EXIT_USAGE, EXIT_REFUSED = 2, 4
 _ROWS_SHOWN, _MESSAGES_SHOWN, _ID_SHOWN = 50, 20, 12

@@ -19,9 +19,9 @@ from engine.routing.outcomes import NOT_WITHDRAWN
 from engine.run.blotter import SESSION, Day, day_of
 from engine.text.printable import csv_cell
 from jobs.sessions import session_named
+from jobs.setup import Setup, read_setup
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
-from jobs.world import Setup, read_setup
 
 if TYPE_CHECKING:
     import pandas as pd

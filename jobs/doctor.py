@@ -18,8 +18,8 @@ from engine.stores.postgres.server import HIDDEN, Server
 from engine.text.masking import looks_secret, shown_word
 from engine.text.printable import shown
 from jobs.reach import who_can_reach
+from jobs.setup import Setup, read_setup
 from jobs.tables import print_json, print_table, say
-from jobs.world import Setup, read_setup
 
 KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 _FOR_LIBRARIES = (KEY_FILE, "FIRESTORE_EMULATOR_HOST")

@@ -10,8 +10,8 @@ from engine.errors import EngineError, UsageError
 from engine.record.system_errors import fault_of
 from engine.stores.inbox.inbox import drop_file
 from jobs.given import read_given
+from jobs.setup import Setup, read_setup
 from jobs.tables import print_json, say
-from jobs.world import Setup, read_setup
 
 EXIT_NOT_WRITTEN, EXIT_NOT_TAKEN = 1, 2
 

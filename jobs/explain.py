@@ -31,9 +31,9 @@ from jobs.order_life import life_of, state_of
 from jobs.run_files import folder_path
 from jobs.sessions import session_named
 from jobs.set_aside import aside_record, print_aside
+from jobs.setup import Setup, read_setup
 from jobs.tables import print_json, say
 from jobs.wording import order, outcome, timestamp, verdict, why_refused
-from jobs.world import Setup, read_setup
 
 _CANDIDATES_SHOWN = 20
 

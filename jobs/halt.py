@@ -11,8 +11,8 @@ from engine.safety.halt_mark import HaltMark
 from engine.settings.variables import StoreSettings
 from jobs.cancel_all import cancel_all
 from jobs.control import agent_of, not_everywhere, reason_of, say_where_it_counts
+from jobs.setup import read_setup
 from jobs.tables import print_json, say
-from jobs.world import read_setup
 
 
 def halt(*, why: str, by: str | None, cancel: bool = False, as_json: bool = False) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from engine.errors import ConfigurationError
 from engine.stores.postgres import schema as postgres_schema
 from engine.stores.postgres.store import PostgresStore
+from jobs.setup import read_setup
 from jobs.tables import print_json, say
-from jobs.world import read_setup
 
 
 def init_db(*, as_json: bool) -> int:

@@ -18,9 +18,9 @@ from engine.record.open_orders import left_open
 from engine.record.run_folder import BATCH, RunFolders
 from engine.safety.lock import exclusive
 from engine.safety.recorded_ledger import lacking, recorded_documents
+from jobs.setup import Setup, read_setup
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
-from jobs.world import Setup, read_setup
 
 _SHOWN = 20
 

@@ -24,9 +24,9 @@ from engine.record.kept_adjustments import keep_adjustments
 from engine.safety.lock import exclusive
 from engine.stores.positions_file import read_positions_file
 from engine.stores.protocols import LedgerStore
+from jobs.setup import Setup, read_setup
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number, timestamp
-from jobs.world import Setup, read_setup
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,8 +20,8 @@ from engine.safety.lease import Leasing
 from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
 from engine.settings.values import as_name
+from jobs.setup import Setup, read_setup, termination_asked
 from jobs.tables import print_json, say
-from jobs.world import Setup, read_setup, termination_asked
 
 
 def rename_account(old: str, new: str, *, by: str, why: str, as_json: bool) -> int:

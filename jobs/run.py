@@ -17,13 +17,13 @@ from engine.safety.lock import exclusive
 from jobs.progress import progress_bar
 from jobs.queued import queued_orders
 from jobs.run_files import folder_path, to_drop_again
+from jobs.setup import Setup, read_setup, termination_asked
 from jobs.tables import print_json
-from jobs.world import Setup, read_setup, termination_asked
 
 if TYPE_CHECKING:  # a dry run has no gate, and is short
     from engine.context import RunContext
     from engine.run.books_read import BooksRead
-    from jobs.live_world import Beyond
+    from jobs.live_connections import LiveConnections
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def _books(setup: Setup, context: RunContext) -> BooksRead | None:
 
 def _opened(
     setup: Setup, stopping: Callable[[], bool], *, cancels_pass: bool
-) -> AbstractContextManager[Beyond]:
-    from jobs.live_world import opened
+) -> AbstractContextManager[LiveConnections]:
+    from jobs.live_connections import opened
 
     return opened(setup, stopping, cancels_pass=cancels_pass)
 

@@ -15,10 +15,10 @@ from engine.run.put_away import left_before, shortened
 from engine.safety.agent_state import Agent, AgentState, State
 from engine.safety.lock import holder
 from engine.safety.trading_gate import Refusal
+from jobs.setup import Setup, read_setup
 from jobs.stops import print_stops, read_stops
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
-from jobs.world import Setup, read_setup
 
 _FIGURES = ("dropped", "allowed", "refused", "quarantined", "duplicate")
 _LIVE_FIGURES = ("sent", "cancels", "fills")

@@ -9,8 +9,8 @@ from engine.errors import UsageError
 from engine.log import EventLog
 from engine.reconciliation.adjustments import check_said
 from engine.safety.lock import exclusive
+from jobs.setup import read_setup, termination_asked
 from jobs.tables import print_json, say
-from jobs.world import read_setup, termination_asked
 
 
 def adopt(*, by: str, why: str, as_json: bool) -> int:

@@ -28,9 +28,9 @@ from engine.run.manifest import EXIT_DONE, EXIT_UNRESOLVED
 from engine.safety.lock import exclusive
 from engine.settings.values import as_name
 from engine.stores.protocols import LedgerStore
+from jobs.setup import Setup, read_setup
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, shell_word, timestamp
-from jobs.world import Setup, read_setup
 
 _QTY = re.compile(r"-?\d{1,9}(\.\d{1,9})?", re.ASCII)
 

@@ -21,9 +21,9 @@ from engine.run.stages import in_doubt
 from engine.safety.lock import exclusive
 from engine.stores.chosen import check_addresses, check_stores_are_named
 from jobs.breaks import print_breaks, proposed
+from jobs.setup import Setup, read_setup, termination_asked
 from jobs.tables import print_json, say
 from jobs.wording import counted
-from jobs.world import Setup, read_setup, termination_asked
 
 _Also = Callable[[Setup], dict[str, Any]]
 

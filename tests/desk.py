@@ -190,5 +190,5 @@ def rows_of(folder: RunFolder) -> Mapping[str, int]:
 
 
 def tampered(context: RunContext, **methods: Callable[..., Any]) -> RunContext:
-    """Give a world whose inbox has some methods replaced; each is handed the inbox first."""
+    """Give a run context whose inbox has some methods replaced; each is handed the inbox first."""
     return replace(context, inbox=type("Tampered", (Inbox,), methods)(context.inbox.root))

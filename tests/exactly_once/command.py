@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from engine.brokers import last_look
 from jobs import cli, ledger, positions
-from jobs.world import Setup
+from jobs.setup import Setup
 from tests.exactly_once.death import Death
 from tests.exactly_once.job import BROKEN, Job, Manner, mortal, note_of
 from tests.exactly_once.starts import Starts

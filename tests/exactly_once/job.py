@@ -35,7 +35,7 @@ from engine.safety.halt_mark import HaltMark
 from engine.stores.chosen import Stores
 from engine.waiting.retry_policy import RetryPolicy
 from jobs.run import work
-from jobs.world import Setup, read_setup
+from jobs.setup import Setup, read_setup
 from tests.exactly_once.death import (
     Death,
     DyingTransport,

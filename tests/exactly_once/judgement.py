@@ -18,7 +18,7 @@ from engine.record.formats import file_hash
 from engine.record.late_fills import late_fills
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolder, RunFolders
-from jobs.world import read_setup
+from jobs.setup import read_setup
 from tests.desk import NOON, SESSION, Row
 from tests.exactly_once.case import Case
 

@@ -19,7 +19,7 @@ from typing import Any
 from engine.accounts.connection import account_key
 from engine.brokers.alpaca.broker import AlpacaBroker
 from engine.log import wall_clock
-from jobs.world import read_setup
+from jobs.setup import read_setup
 from tests.crash_job import in_a_fork
 from tests.desk import Row, order
 from tests.exactly_once.case import Case

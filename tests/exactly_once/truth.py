@@ -24,7 +24,7 @@ import pandas as pd
 from engine.model.quantity import UNITS
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolder, RunFolders
-from jobs.world import read_setup
+from jobs.setup import read_setup
 from tests.desk import NOON, Row
 
 _NOT_SENT = {"rejected", "halted", "expired", "broker_rejected"}

@@ -15,7 +15,7 @@ import pytest
 from engine.run.stages import STAGES
 from engine.safety.lock import exclusive
 from engine.stores.postgres.store import PostgresStore
-from jobs.world import read_setup
+from jobs.setup import read_setup
 from tests.desk import Row, content_of, order
 from tests.jobs.command_line import SCRIPT, Command, jsonl, one_line_error, script, waiting
 

@@ -1,4 +1,4 @@
-"""How requests are paced, mostly in a world without real time; see ``RunContext`` and ``Server``."""
+"""How requests are paced, mostly without real time; see ``Timing`` and ``Server``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from engine.brokers.alpaca.pacing import NO_REPLY, HeldOff, Pace
 TODAY = 1_790_000_000.0  # seconds since 1970
 
 
-class RunContext:
+class Timing:
     """One thread, a clock that moves when somebody waits, and what is due to happen meanwhile."""
 
     def __init__(self, *, wall: float = TODAY) -> None:
@@ -52,12 +52,12 @@ class RunContext:
 class Server:
     """Counts requests by fixed windows of a minute, the first of which ends in ``first_s``."""
 
-    def __init__(self, context: RunContext, limit: int, first_s: int = 60) -> None:
-        self.context, self.limit = context, limit
-        self.reset, self.taken, self.refused = int(context.wall()) + first_s, 0, 0
+    def __init__(self, timing: Timing, limit: int, first_s: int = 60) -> None:
+        self.timing, self.limit = timing, limit
+        self.reset, self.taken, self.refused = int(timing.wall()) + first_s, 0, 0
 
     def answer(self) -> tuple[int, dict[str, str]]:
-        while self.context.wall() >= self.reset:
+        while self.timing.wall() >= self.reset:
             self.reset, self.taken = self.reset + 60, 0
         status = 200 if self.taken < self.limit else 429
         self.taken += status == 200
@@ -79,12 +79,12 @@ def headers(
 
 def seconds_to_send(server: Server, requests: int, *, at_once: int, latency: Callable[[], float]) -> float:
     """Send so many requests, so many of them at the same time at most; gives how long it took."""
-    context = server.context
-    pace, begin, in_flight = context.pace(), context.now, 0
+    timing = server.timing
+    pace, begin, in_flight = timing.pace(), timing.now, 0
 
     def arrives() -> None:
         status, said = server.answer()
-        context.at(context.now + latency() / 2, lambda: replied(status, said))
+        timing.at(timing.now + latency() / 2, lambda: replied(status, said))
 
     def replied(status: int, said: dict[str, str]) -> None:
         nonlocal in_flight
@@ -93,264 +93,264 @@ def seconds_to_send(server: Server, requests: int, *, at_once: int, latency: Cal
 
     for _ in range(requests):
         while in_flight >= at_once:
-            context.pause(None, 60)
+            timing.pause(None, 60)
         assert pace.take()
         in_flight += 1
-        context.at(context.now + latency() / 2, arrives)
-    took = context.now - begin
-    while context.due:
-        context.pause(None, 60)
+        timing.at(timing.now + latency() / 2, arrives)
+    took = timing.now - begin
+    while timing.due:
+        timing.pause(None, 60)
     return took
 
 
-def turns_without_waiting(context: RunContext, pace: Pace) -> int:
+def turns_without_waiting(timing: Timing, pace: Pace) -> int:
     turns = 0
     while pace.take(given_up=lambda: True):
         turns += 1
     return turns
 
 
-def waited(context: RunContext, pace: Pace) -> float:
-    begin = context.now
+def waited(timing: Timing, pace: Pace) -> float:
+    begin = timing.now
     assert pace.take()
-    return context.now - begin
+    return timing.now - begin
 
 
 # --- a bucket -------------------------------------------------------------------------------------------
 
 
 def test_two_hundred_a_minute_until_a_reply_says_otherwise() -> None:
-    context = RunContext()
-    pace = context.pace()
-    assert turns_without_waiting(context, pace) == 20  # a tenth at once
-    assert [round(waited(context, pace), 3) for _ in range(3)] == [0.3, 0.3, 0.3]
+    timing = Timing()
+    pace = timing.pace()
+    assert turns_without_waiting(timing, pace) == 20  # a tenth at once
+    assert [round(waited(timing, pace), 3) for _ in range(3)] == [0.3, 0.3, 0.3]
 
 
 def test_what_is_not_taken_is_saved_up_to_a_tenth_of_the_limit() -> None:
-    context = RunContext()
-    pace = context.pace()
-    turns_without_waiting(context, pace)
-    context.now += 1.5
-    assert turns_without_waiting(context, pace) == 5
-    context.now += 1_000
-    assert turns_without_waiting(context, pace) == 20
+    timing = Timing()
+    pace = timing.pace()
+    turns_without_waiting(timing, pace)
+    timing.now += 1.5
+    assert turns_without_waiting(timing, pace) == 5
+    timing.now += 1_000
+    assert turns_without_waiting(timing, pace) == 20
 
 
 def test_the_burst_can_be_made_smaller() -> None:
-    context = RunContext()
-    assert turns_without_waiting(context, context.pace(burst_s=3)) == 10
+    timing = Timing()
+    assert turns_without_waiting(timing, timing.pace(burst_s=3)) == 10
 
 
 @pytest.mark.parametrize(("limit", "every_s"), [(1_000, 0.06), (6_000, 0.01), (60, 1.0)])
 def test_a_limit_that_a_reply_names_is_the_rate(limit: int, every_s: float) -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(200, headers(limit=limit))
-    assert turns_without_waiting(context, pace) == limit // 10
-    assert [round(waited(context, pace), 3) for _ in range(2)] == [every_s, every_s]
+    assert turns_without_waiting(timing, pace) == limit // 10
+    assert [round(waited(timing, pace), 3) for _ in range(2)] == [every_s, every_s]
 
 
 def test_a_taker_who_waits_already_is_served_at_the_new_rate() -> None:
-    context = RunContext()
-    pace = context.pace()
-    turns_without_waiting(context, pace)
-    context.at(context.now + 0.05, lambda: pace.learn(200, headers(limit=6_000)))
-    assert waited(context, pace) == pytest.approx(0.05, abs=0.011)
+    timing = Timing()
+    pace = timing.pace()
+    turns_without_waiting(timing, pace)
+    timing.at(timing.now + 0.05, lambda: pace.learn(200, headers(limit=6_000)))
+    assert waited(timing, pace) == pytest.approx(0.05, abs=0.011)
 
 
 # --- what remains ---------------------------------------------------------------------------------------
 
 
 def test_no_more_is_taken_than_remains_before_the_reset() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     assert pace.take()
     pace.learn(200, headers(limit=200, remaining=7, reset=int(TODAY) + 30))
-    assert turns_without_waiting(context, pace) == 7
-    assert waited(context, pace) == pytest.approx(30.1)
+    assert turns_without_waiting(timing, pace) == 7
+    assert waited(timing, pace) == pytest.approx(30.1)
 
 
 def test_what_is_in_flight_counts_as_taken() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     for _ in range(5):
         assert pace.take()
     pace.learn(200, headers(limit=200, remaining=10, reset=int(TODAY) + 30))
-    assert turns_without_waiting(context, pace) == 6
+    assert turns_without_waiting(timing, pace) == 6
 
 
 def test_replies_in_another_order_than_requests_do_not_overdraw() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     for _ in range(3):
         assert pace.take()
     for remaining in (5, 7, 6):
         pace.learn(200, headers(limit=200, remaining=remaining, reset=int(TODAY) + 30))
-    assert turns_without_waiting(context, pace) == 5
+    assert turns_without_waiting(timing, pace) == 5
 
 
 def test_a_late_reply_of_the_last_window_says_nothing_of_this_one() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     for _ in range(2):
         assert pace.take()
     pace.learn(200, headers(limit=200, remaining=199, reset=int(TODAY) + 60))
     pace.learn(200, headers(limit=200, remaining=0, reset=int(TODAY)))
-    assert turns_without_waiting(context, pace) == 18
+    assert turns_without_waiting(timing, pace) == 18
 
 
 def test_a_request_without_a_reply_is_not_in_flight_for_ever() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     for _ in range(3):
         assert pace.take()
     pace.learn(200, headers(limit=200, remaining=3, reset=int(TODAY) + 50))
     pace.learn(NO_REPLY, {})
-    assert turns_without_waiting(context, pace) == 2  # one may still be counted
+    assert turns_without_waiting(timing, pace) == 2  # one may still be counted
 
 
 def test_a_turn_that_was_not_used_is_forgotten_after_a_minute() -> None:
-    context = RunContext()
-    pace = context.pace()
-    turns_without_waiting(context, pace)
-    context.now += 60
-    pace.learn(200, headers(limit=200, remaining=1, reset=int(context.wall()) + 50))
-    assert turns_without_waiting(context, pace) == 1
+    timing = Timing()
+    pace = timing.pace()
+    turns_without_waiting(timing, pace)
+    timing.now += 60
+    pace.learn(200, headers(limit=200, remaining=1, reset=int(timing.wall()) + 50))
+    assert turns_without_waiting(timing, pace) == 1
 
 
 def test_without_a_reset_what_remains_empties_the_bucket_only() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(200, headers(limit=200, remaining=2))
-    assert turns_without_waiting(context, pace) == 2
-    assert waited(context, pace) == pytest.approx(0.3)
+    assert turns_without_waiting(timing, pace) == 2
+    assert waited(timing, pace) == pytest.approx(0.3)
 
 
 def test_nobody_waits_longer_than_a_minute_for_a_reset() -> None:
-    context = RunContext(wall=TODAY - 600)  # this machine's clock is ten minutes slow
-    pace = context.pace()
+    timing = Timing(wall=TODAY - 600)  # this machine's clock is ten minutes slow
+    pace = timing.pace()
     pace.learn(200, headers(limit=200, remaining=0, reset=int(TODAY) + 30))
-    assert waited(context, pace) == pytest.approx(60.1)
+    assert waited(timing, pace) == pytest.approx(60.1)
 
 
 def test_a_jump_of_the_wall_clock_does_not_lengthen_a_wait() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(200, headers(limit=200, remaining=0, reset=int(TODAY) + 30))
-    context.wall_ahead -= 86_400
-    assert waited(context, pace) == pytest.approx(30.1)
+    timing.wall_ahead -= 86_400
+    assert waited(timing, pace) == pytest.approx(30.1)
 
 
 # --- being turned away ----------------------------------------------------------------------------------
 
 
 def test_after_a_429_everybody_waits_until_a_second_after_the_reset() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(429, headers(limit=200, remaining=0, reset=int(TODAY) + 12))
     assert not pace.take(given_up=lambda: True)
     assert not pace.take(urgent=True, given_up=lambda: True)
-    assert waited(context, pace) == pytest.approx(13.3)  # and for the first of the tokens
+    assert waited(timing, pace) == pytest.approx(13.3)  # and for the first of the tokens
 
 
 def test_a_429_that_does_not_say_until_when_is_backed_off_from_twice_as_long_each_time() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     waits = []
     for _ in range(8):
         pace.learn(429, {})
-        waits.append(round(waited(context, pace) - 0.3, 3))
+        waits.append(round(waited(timing, pace) - 0.3, 3))
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
     pace.learn(200, {})
     pace.learn(429, {})
-    assert waited(context, pace) == pytest.approx(1.3)
+    assert waited(timing, pace) == pytest.approx(1.3)
 
 
 def test_many_429s_at_the_same_time_are_one() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     for _ in range(16):
         pace.learn(429, {})
-    assert waited(context, pace) == pytest.approx(1.3)
+    assert waited(timing, pace) == pytest.approx(1.3)
 
 
 def test_a_gateway_that_says_when_to_come_back_is_heard() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(429, headers(retry_after=5))
-    assert waited(context, pace) == pytest.approx(5.3)
+    assert waited(timing, pace) == pytest.approx(5.3)
 
 
 def test_the_longer_of_two_waits_that_a_429_asks_for_is_kept() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(429, headers(limit=200, remaining=0, reset=int(TODAY) + 12, retry_after=20))
-    assert waited(context, pace) == pytest.approx(20.3)
+    assert waited(timing, pace) == pytest.approx(20.3)
 
 
 def test_a_reset_in_milliseconds_is_one() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(429, headers(limit=200, remaining=0, reset=(int(TODAY) + 12) * 1000))
-    assert waited(context, pace) == pytest.approx(13.3)
+    assert waited(timing, pace) == pytest.approx(13.3)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_an_error_of_the_server_holds_everybody_back_where_it_says_for_how_long(status: int) -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(status, headers(reset=int(TODAY) + 40))
-    assert waited(context, pace) == 0
+    assert waited(timing, pace) == 0
     pace.learn(status, headers(retry_after=20, reset=int(TODAY) + 40))
-    assert waited(context, pace) == pytest.approx(20.3)
+    assert waited(timing, pace) == pytest.approx(20.3)
 
 
 def test_a_longer_hold_than_is_accepted_is_refused_at_once() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(429, headers(retry_after=30))
     with pytest.raises(HeldOff) as caught:
         pace.take(held_at_most_s=29)
-    assert (caught.value.wait_s, context.now) == (30, 1_000)
+    assert (caught.value.wait_s, timing.now) == (30, 1_000)
     assert pace.take(held_at_most_s=30)
-    assert context.now == pytest.approx(1_030.3)
+    assert timing.now == pytest.approx(1_030.3)
 
 
 def test_a_hold_that_begins_while_a_turn_is_waited_for_counts_from_its_beginning() -> None:
-    context = RunContext()
-    pace = context.pace(limit=6, burst_s=10)  # one turn, and the next after 10 s
+    timing = Timing()
+    pace = timing.pace(limit=6, burst_s=10)  # one turn, and the next after 10 s
     assert pace.take()
-    context.at(1_005, lambda: pace.learn(429, headers(retry_after=30)))
+    timing.at(1_005, lambda: pace.learn(429, headers(retry_after=30)))
     with pytest.raises(HeldOff):
         pace.take(held_at_most_s=29)
-    assert context.now == pytest.approx(1_005)
+    assert timing.now == pytest.approx(1_005)
     assert pace.take(held_at_most_s=30)
 
 
 def test_holds_one_after_the_other_count_together_until_a_request_is_answered() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(429, headers(retry_after=30))
-    context.at(1_020, lambda: pace.learn(429, headers(retry_after=30)))
+    timing.at(1_020, lambda: pace.learn(429, headers(retry_after=30)))
     with pytest.raises(HeldOff):
         pace.take(held_at_most_s=45)
-    assert context.now == pytest.approx(1_020)
+    assert timing.now == pytest.approx(1_020)
 
-    context, pace = (begun := RunContext()), begun.pace(limit=60, burst_s=1)
+    timing, pace = (begun := Timing()), begun.pace(limit=60, burst_s=1)
     pace.learn(429, headers(retry_after=30))
 
     def answered_then_held() -> None:
         pace.learn(200, {})
         pace.learn(429, headers(retry_after=30))
 
-    context.at(1_020, answered_then_held)
+    timing.at(1_020, answered_then_held)
     assert pace.take(held_at_most_s=45)
-    assert context.now == pytest.approx(1_051)
+    assert timing.now == pytest.approx(1_051)
 
 
 def test_the_rate_alone_may_take_longer_than_any_hold() -> None:
-    context = RunContext()
-    pace = context.pace(limit=1, burst_s=60)
+    timing = Timing()
+    pace = timing.pace(limit=1, burst_s=60)
     assert pace.take(held_at_most_s=1)
     assert pace.take(held_at_most_s=1)
     pace.learn(200, headers(limit=1, remaining=0, reset=int(TODAY) + 100))
@@ -358,65 +358,65 @@ def test_the_rate_alone_may_take_longer_than_any_hold() -> None:
 
 
 def test_a_429_whose_reset_is_past_is_backed_off_from() -> None:
-    context = RunContext(wall=TODAY + 600)  # this machine's clock is ten minutes fast
-    pace = context.pace()
+    timing = Timing(wall=TODAY + 600)  # this machine's clock is ten minutes fast
+    pace = timing.pace()
     pace.learn(429, headers(limit=200, remaining=0, reset=int(TODAY) + 12))
-    assert waited(context, pace) == pytest.approx(1.3)
+    assert waited(timing, pace) == pytest.approx(1.3)
 
 
 @pytest.mark.parametrize("nonsense", ["", "x", "-5", "1e9", "٣", "9" * 40, "0", "nan", "12.5"])
 def test_nonsense_in_a_header_is_ignored(nonsense: str) -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(200, headers(limit=nonsense, reset=nonsense, retry_after=nonsense))
-    assert turns_without_waiting(context, pace) == 20
+    assert turns_without_waiting(timing, pace) == 20
     if nonsense != "0":
         pace.learn(200, headers(remaining=nonsense, reset=int(TODAY) + 30))
-        assert waited(context, pace) == pytest.approx(0.3)
+        assert waited(timing, pace) == pytest.approx(0.3)
 
 
 @given(said=st.lists(st.tuples(st.sampled_from([0, 200, 429, 500]), *[st.text(max_size=25)] * 4), max_size=8))
 def test_no_header_makes_anybody_wait_for_much_longer_than_is_accepted(
     said: list[tuple[int, str, str, str, str]],
 ) -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     for status, limit, remaining, reset, retry_after in said:
         pace.learn(status, headers(limit=limit, remaining=remaining, reset=reset, retry_after=retry_after))
-    begin = context.now
+    begin = timing.now
     with suppress(HeldOff):
         pace.take(held_at_most_s=61)
-    assert context.now - begin < 130  # 61 at most, and a minute where the limit became one a minute
+    assert timing.now - begin < 130  # 61 at most, and a minute where the limit became one a minute
 
 
 # --- giving up, and who goes first ----------------------------------------------------------------------
 
 
 def test_giving_up_is_noticed_within_a_tenth_of_a_second() -> None:
-    context = RunContext()
-    pace = context.pace()
+    timing = Timing()
+    pace = timing.pace()
     pace.learn(429, headers(reset=int(TODAY) + 50))
-    begin = context.now
-    assert not pace.take(given_up=lambda: context.now > begin + 5)
-    assert context.now == pytest.approx(begin + 5, abs=0.11)
+    begin = timing.now
+    assert not pace.take(given_up=lambda: timing.now > begin + 5)
+    assert timing.now == pytest.approx(begin + 5, abs=0.11)
 
 
 def test_who_gave_up_took_nothing() -> None:
-    context = RunContext()
-    pace = context.pace()
-    turns_without_waiting(context, pace)
+    timing = Timing()
+    pace = timing.pace()
+    turns_without_waiting(timing, pace)
     for _ in range(5):
         assert not pace.take(given_up=lambda: True)
-    assert waited(context, pace) == pytest.approx(0.3)
+    assert waited(timing, pace) == pytest.approx(0.3)
 
 
 def test_an_error_while_asking_whether_to_give_up_is_raised_and_holds_nobody_up() -> None:
-    context = RunContext()
-    pace = context.pace()
-    turns_without_waiting(context, pace)
+    timing = Timing()
+    pace = timing.pace()
+    turns_without_waiting(timing, pace)
     with pytest.raises(ZeroDivisionError):
         pace.take(given_up=lambda: 1 / 0 > 0)
-    assert waited(context, pace) == pytest.approx(0.3)
+    assert waited(timing, pace) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("leaves", [0, 1, 2])
@@ -527,8 +527,8 @@ def test_the_permitted_rate_is_used_and_no_request_turned_away(
     limit: int, first_s: int, at_once: int, latency_s: float, seed: int
 ) -> None:
     random = Random(seed)
-    context = RunContext()
-    server = Server(context, limit, first_s)
+    timing = Timing()
+    server = Server(timing, limit, first_s)
     requests = 5 * limit // 2
     took = seconds_to_send(
         server,
@@ -542,8 +542,8 @@ def test_the_permitted_rate_is_used_and_no_request_turned_away(
 
 
 def test_three_hundred_orders_at_two_hundred_a_minute() -> None:
-    context = RunContext()
-    server = Server(context, 200, 37)
+    timing = Timing()
+    server = Server(timing, 200, 37)
     took = seconds_to_send(server, 300, at_once=8, latency=lambda: 0.05)
     assert server.refused == 0
     assert 60 * 300 / took >= 0.98 * 200
@@ -551,23 +551,23 @@ def test_three_hundred_orders_at_two_hundred_a_minute() -> None:
 
 @pytest.mark.parametrize("at_once", [8, 16])
 def test_a_thousand_orders_at_six_thousand_a_minute_take_what_limit_and_latency_allow(at_once: int) -> None:
-    context = RunContext()
-    server = Server(context, 6_000)
+    timing = Timing()
+    server = Server(timing, 6_000)
     took = seconds_to_send(server, 1_000, at_once=at_once, latency=lambda: 0.05)
     assert server.refused == 0
     assert took <= 1.15 * max(1_000 / 100, 1_000 * 0.05 / at_once)
 
 
 def test_another_program_on_the_same_account_is_reckoned_with() -> None:
-    context = RunContext()
-    server = Server(context, 200)
+    timing = Timing()
+    server = Server(timing, 200)
 
     def another() -> None:
         server.answer()
-        context.at(context.now + 1.0, another)
+        timing.at(timing.now + 1.0, another)
 
-    context.at(context.now, another)
-    pace = context.pace()
+    timing.at(timing.now, another)
+    pace = timing.pace()
     ours = []
     for _ in range(400):
         assert pace.take()

@@ -11,11 +11,11 @@ from engine.errors import EngineError, GateClosed, LeaseHeld
 from engine.log import EventLog
 from engine.run.stages import finish, in_doubt, to_finish
 from engine.safety.trading_gate import NOT_EXAMINED, Refusal, closed_by
-from jobs.world import Setup
+from jobs.setup import Setup
 
 
 @dataclass(frozen=True)
-class Beyond:
+class LiveConnections:
     """The connections, and the reason and explanation of a closed gate; None where it is open."""
 
     connections: Connections
@@ -23,7 +23,7 @@ class Beyond:
 
 
 @contextmanager
-def opened(setup: Setup, stopping: Callable[[], bool], *, cancels_pass: bool) -> Iterator[Beyond]:
+def opened(setup: Setup, stopping: Callable[[], bool], *, cancels_pass: bool) -> Iterator[LiveConnections]:
     """Pass the gate and open the connections; ``cancels_pass`` as in ``Gate.pass_through``.
 
     Raises ``GateClosed``, after a lookup of what earlier runs may have sent, ``LeaseHeld`` and
@@ -37,7 +37,7 @@ def opened(setup: Setup, stopping: Callable[[], bool], *, cancels_pass: bool) ->
             _announce(closed, refusals)
         try:
             with setup.connections(stopping) as connections:
-                yield Beyond(connections, closed)
+                yield LiveConnections(connections, closed)
         except LeaseHeld as error:
             setup.agent().note_turned_away([("lease_held", str(error))])
             raise
