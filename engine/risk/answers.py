@@ -33,20 +33,18 @@ class Found:
 
 def row_answer(judged: Judged, batch: Batch, question: Question, allowed: Mask) -> Found:
     """Return what a row rule answers; where reducing orders pass it, which of them do."""
-    rule = judged.rule
-    if rule.reducing == "judged":
-        return Found(judged.verdicts, judged.source, judged.levels)
     verdicts: Verdicts | None = None
-    for book, found in judged.by_book:
-        turned = found
-        asks = found == FAIL
-        if rule.reducing == "pass":
-            asks |= found == UNAVAILABLE
-        if asks.any():
-            turned = found.copy()
-            turned[asks] = _reduced(book, batch, question, allowed, asks, found)
+    for part in judged.parts:
+        turned = part.verdicts
+        asks = part.verdicts == FAIL
+        if part.reducing == "pass":
+            asks |= part.verdicts == UNAVAILABLE
+        if part.reducing != "judged" and asks.any():
+            turned = part.verdicts.copy()
+            turned[asks] = _reduced(part.book, batch, question, allowed, asks, part.verdicts)
         verdicts = turned if verdicts is None else worse(verdicts, turned)
-    assert verdicts is not None
+    if verdicts is None:
+        verdicts = everywhere(OFF, batch.rows)
     return Found(verdicts, judged.source, judged.levels)
 
 

@@ -5,16 +5,33 @@ One name per rule: its file, its reason, its column ``check_<name>``, its fixtur
 
 from __future__ import annotations
 
+from engine.risk.policies import POLICIES
 from engine.risk.rule import Limit, Rule
 from engine.risk.rules import (
     account_not_configured,
+    asset_not_tradable,
     duplicate_intent,
+    duplicate_order,
     intent_expired,
     invalid_intent,
     kill_switch_enabled,
+    max_batch_orders_exceeded,
     max_daily_trades_exceeded,
+    max_open_positions_exceeded,
+    max_order_qty_exceeded,
+    max_orders_per_run_exceeded,
     max_position_size_exceeded,
+    max_working_orders_exceeded,
     position_unreconciled,
+    potential_self_trade,
+    reconciliation_stale,
+    reduce_only,
+    reject_throttle,
+    restricted_symbol,
+    session_closed,
+    short_sale_not_allowed,
+    strategy_not_authorised,
+    strategy_repeats,
 )
 
 RULE_BOOK: tuple[Rule, ...] = (
@@ -23,18 +40,30 @@ RULE_BOOK: tuple[Rule, ...] = (
     account_not_configured.RULE,
     duplicate_intent.RULE,
     intent_expired.RULE,
+    strategy_not_authorised.RULE,
+    reject_throttle.RULE,
+    strategy_repeats.RULE,
+    reconciliation_stale.RULE,
     position_unreconciled.RULE,
+    restricted_symbol.RULE,
+    asset_not_tradable.RULE,
+    session_closed.RULE,
+    max_order_qty_exceeded.RULE,
+    max_batch_orders_exceeded.RULE,
+    short_sale_not_allowed.RULE,
+    reduce_only.RULE,
     max_daily_trades_exceeded.RULE,
     max_position_size_exceeded.RULE,
+    max_orders_per_run_exceeded.RULE,
+    max_working_orders_exceeded.RULE,
+    max_open_positions_exceeded.RULE,
+    duplicate_order.RULE,
+    potential_self_trade.RULE,
 )
 
 LIMITS: tuple[Limit, ...] = tuple(
-    {
-        limit.key: limit
-        for rule in RULE_BOOK
-        for limit in ((rule.limit, *rule.settings) if rule.limit else rule.settings)
-    }.values()
+    {limit.key: limit for limit in (*(one for rule in RULE_BOOK for one in rule.limits), *POLICIES)}.values()
 )
-"""Every limit of the book, each once, in its order."""
+"""Every limit of the book, each once, in its order, and the policies."""
 
 LIMIT_BY_KEY = {limit.key: limit for limit in LIMITS}

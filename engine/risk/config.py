@@ -9,7 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError
-from engine.risk.book import LIMIT_BY_KEY, LIMITS
+from engine.risk.book import LIMIT_BY_KEY, LIMITS, RULE_BOOK
 from engine.risk.levels import EVERYTHING, VARIABLE, Level, LimitsFile
 from engine.risk.rule import Limit
 from engine.risk.settings import check_names
@@ -122,6 +122,21 @@ class RiskConfig(_OfTheBook):
         file = self.limits_file
         sections = (*file.sections, *file.temporary) if file else ()
         return any(section.scope.strategy is not None for section in sections)
+
+    def frames_needed(self) -> frozenset[str]:
+        """Return the input frames that the limits in force need besides those of every run."""
+        needed: set[str] = set()
+        for rule in RULE_BOOK:
+            levels = self.levels(rule.limit.key) if rule.limit else ()
+            if any(level.kind in rule.kinds for level in levels):
+                needed.update(rule.reads)
+            for frame, kinds in rule.reads_by_level.items():
+                if any(level.kind in kinds for level in levels):
+                    needed.add(frame)
+            for key, frames in rule.reads_by_key.items():
+                if self.levels(key):
+                    needed.update(frames)
+        return frozenset(needed)
 
     def changed(self, **changes: Any) -> RiskConfig:
         """Return the same limits with some of them replaced, as ``dataclasses.replace`` does."""

@@ -46,7 +46,8 @@ class Counted:
 
     ``cell_of``: the cell per bucket, or per row where ``is_by_row``. ``limit``: per bucket, ``NO_LIMIT``
     for none. ``held_at``: per bucket, the cell without side. ``once``: per bucket, the cell that counts
-    once, -1 for none; ``entered``: which of these were entered before.
+    once, -1 for none; ``entered``: which of these
+    were entered before. ``unsure``: buckets of which that is unknown.
     """
 
     rule: Rule
@@ -59,6 +60,7 @@ class Counted:
     held_at: Ints | None = None
     once: Ints | None = None
     entered: Mask | None = None
+    unsure: Mask | None = None
 
     def cells(self, batch: Batch) -> Ints:
         """Return the cell of each row, negative for none."""
@@ -69,9 +71,10 @@ class Counted:
         """Whether it adds shares; else it counts orders."""
         return self.counter.of == "qty"
 
-    def known(self, cells: Ints) -> Mask:
-        """Return whether what is used of some cells is known; it is not for a negative one."""
-        return np.append(self.used.known, False)[cells]
+    def known(self, batch: Batch, cells: Ints) -> Mask:
+        """Return whether what is used of each row's cell is known; it is not for a negative one."""
+        known = np.append(self.used.known, False)[cells]
+        return known if self.unsure is None else known & ~self.unsure[batch.buckets.of_row]
 
     def contested(self, batch: Batch, volume: Volume) -> Mask:
         """Return which cells' limits the orders of the batch exceed together, or may exceed.
@@ -114,7 +117,7 @@ def counted(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce) -> 
     if in_force.config.position_projection == "net" and rule.net_counter is not None:
         counter = rule.net_counter
     assert counter is not None
-    levels = in_force.of(rule)
+    levels = in_force.of(rule.limit, rule.units, rule.kinds)
     buckets = batch.buckets
     if counter.by_row is not None:
         if rule.limit is not None and not levels:
@@ -139,13 +142,13 @@ def counted(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce) -> 
     result = []
     for basis, held in by_basis(levels, counter.bases).items():
         cells = Cells.of(buckets, basis)
-        once = entered = None
+        once = entered = unsure = None
         used = counter.used(cells, inputs, settings)
         if counter.once_per is not None and counter.entered is not None:
             ones = Cells.of(buckets, counter.once_per[held[0].level.kind])
             before = counter.entered(ones, inputs)
             once, entered = ones.of_bucket, before.entered
-            used = _known_where_entered_is(used, cells, ones, before.known)
+            unsure = ~np.append(before.known, False)[ones.of_bucket]
         result.append(
             Counted(
                 rule=rule,
@@ -158,17 +161,10 @@ def counted(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce) -> 
                 held_at=cells.key_of_bucket,
                 once=once,
                 entered=entered,
+                unsure=unsure,
             )
         )
     return result
-
-
-def _known_where_entered_is(used: Used, cells: Cells, ones: Cells, known: Mask) -> Used:
-    """Return what is used, unknown where it is unknown whether a row of the cell would count."""
-    at = (cells.of_bucket >= 0) & ~np.append(known, False)[ones.of_bucket]
-    sure = used.known.copy()
-    sure[cells.of_bucket[at]] = False
-    return Used(used.units, sure, used.held, used.held_known)
 
 
 @dataclass(frozen=True)
@@ -202,7 +198,7 @@ def outcome(one: Counted, batch: Batch, allowed: Mask) -> Outcome:
     before = used_before(
         cells, one.used.units, None if not one.is_of_qty and one.once is None else amount, counts
     )
-    known = one.known(cells) & has_qty
+    known = one.known(batch, cells) & has_qty
     poison = counts & ~has_qty & (cells >= 0)
     if poison.any():
         known &= used_before(cells, np.zeros(len(one.used.units), np.int64), None, poison) == 0

@@ -196,9 +196,9 @@ def _row_rules(
         except Exception as error:
             raised[rule.name] = f"{type(error).__name__}: {error}"
             continue
-        if not rule.is_of_files and rule.reducing == "judged":
-            verdicts = found[rule.name].verdicts
-            passing &= (verdicts != FAIL) & (verdicts != UNAVAILABLE)
+        for part in found[rule.name].parts:
+            if not rule.is_of_files and part.reducing == "judged":
+                passing &= (part.verdicts != FAIL) & (part.verdicts != UNAVAILABLE)
     return found
 
 
@@ -222,17 +222,18 @@ def _question(
             open_row &= batch.is_cancel if not rule.faces_cancels else False
         if rule.name not in row_rules:
             continue
-        for book, verdicts in row_rules[rule.name].by_book:
+        for part in row_rules[rule.name].parts:
+            verdicts, book = part.verdicts, part.book
             refuses = verdicts == FAIL
             if rule.name in waived:
                 refuses &= ~waived[rule.name]
             unknown = verdicts == UNAVAILABLE
             if rule.name in skip:
                 unknown = np.zeros(batch.rows, dtype=bool)
-            if rule.reducing == "judged":
+            if part.reducing == "judged":
                 open_row &= ~(refuses | unknown)
                 continue
-            if rule.reducing == "pass":
+            if part.reducing == "pass":
                 refuses, unknown = refuses | unknown, np.zeros(batch.rows, dtype=bool)
             open_row &= ~unknown
             if refuses.any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from engine.risk.buckets import Buckets
 from engine.risk.cells import Basis
 from engine.risk.config import RiskConfig
 from engine.risk.levels import Level
-from engine.risk.rule import Rule
+from engine.risk.rule import EVERY_LEVEL, Limit, Rule
 
 NO_LIMIT = np.iinfo(np.int64).max
 
@@ -34,16 +34,26 @@ class InForce:
     config: RiskConfig
     buckets: Buckets
 
-    def of(self, rule: Rule) -> tuple[Held, ...]:
-        """Return the levels of a rule's limit, in order, without those that judge no bucket."""
-        if rule.limit is None:
+    def of(
+        self,
+        limit: Limit | None,
+        units: Callable[[Any], int] | None = None,
+        kinds: tuple[int, ...] = EVERY_LEVEL,
+    ) -> tuple[Held, ...]:
+        """Return the levels of a limit, in order, without those that judge no bucket.
+
+        ``units``: the limit as an exact integer, where it is compared with one.
+        """
+        if limit is None:
             return ()
         found = []
-        for level in self.config.levels(rule.limit.key):
+        for level in self.config.levels(limit.key):
+            if level.kind not in kinds:
+                continue
             everywhere = level.scope.is_everything and not level.except_in
             at = None if everywhere else self.buckets.at(level)
             if at is None or at.any():
-                found.append(Held(level, at, rule.units(level.value) if rule.is_numeric else 0))
+                found.append(Held(level, at, 0 if units is None else units(level.value)))
         return tuple(found)
 
     def settings(self, rule: Rule) -> Mapping[str, Any]:

@@ -16,6 +16,10 @@ VARIABLE, ALL, ACCOUNT, SYMBOL, STRATEGY, STRATEGY_SYMBOL = range(6)
 """The kinds of levels, in the order in which they are asked."""
 
 
+REQUIRE_AUTHORISED = "require_authorised_strategies"
+"""The limit from which a strategy is excepted by having a section of its own."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """What a section is about: every field that is None is any."""
@@ -112,6 +116,7 @@ class LimitsFile:
 
     def levels(self, key: str) -> tuple[Level, ...]:
         """Return the levels of a limit, in order, temporary ones in the place of those they replace."""
+        authorised = self._strategies if key == REQUIRE_AUTHORISED else ()
         held = [section for section in self.temporary if key in section.values]
         found = [
             Level(
@@ -119,7 +124,7 @@ class LimitsFile:
                 section.source,
                 section.scope,
                 section.values[key],
-                tuple(one.scope for one in held if section.scope.contains(one.scope)),
+                (*(one.scope for one in held if section.scope.contains(one.scope)), *authorised),
             )
             for section in self.sections
             if key in section.values
@@ -139,6 +144,12 @@ class LimitsFile:
             for section in held
         ]
         return tuple(sorted(found, key=lambda level: level.kind))
+
+    @property
+    def _strategies(self) -> tuple[Scope, ...]:
+        """The scopes of the strategies that have a section of their own."""
+        names = (section.scope.strategy for section in (*self.sections, *self.temporary))
+        return tuple(Scope(strategy=name) for name in dict.fromkeys(names) if name is not None)
 
     def sets(self, key: str) -> bool:
         """Return whether any section sets a limit."""

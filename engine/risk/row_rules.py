@@ -1,7 +1,8 @@
-"""The rules that judge a row by itself, at every level of their limit."""
+"""The rules that judge a row by itself, or with the rows of its file, at every level of their limits."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,80 +14,111 @@ from engine.risk.in_force import Held, InForce
 from engine.risk.inputs import RiskInputs
 from engine.risk.levels import STRATEGY
 from engine.risk.reducing import ACCOUNTS_BOOK, OWN_BOOK
-from engine.risk.rule import Rule
-from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, at_most, everywhere, worse
+from engine.risk.rule import Part, Reducing, Rule
+from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, at_most, worse
+
+Source = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class JudgedPart:
+    """Verdicts of one part of a rule, of rows that may pass by reducing a position in ``book``."""
+
+    verdicts: Verdicts
+    reducing: Reducing
+    book: int
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Verdicts of a rule. ``source``: the place of the first failing level among ``levels``, -1 for none.
+    """What a rule says of each row, before it is known which orders reduce a position.
 
-    ``by_book``: the verdicts by the book whose position a reducing order must reduce. ``rule``: whose they
-    are.
+    ``source``: the place of the first failing level among ``levels``, -1 for none.
     """
 
     rule: Rule
-
-    verdicts: Verdicts
-    source: npt.NDArray[np.int16] | None = None
+    parts: tuple[JudgedPart, ...]
+    source: Source | None = None
     levels: tuple[Held, ...] = ()
-    by_book: tuple[tuple[int, Verdicts], ...] = ()
 
 
 def judge_rows(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, passing: Mask) -> Judged:
-    """Return the verdicts of a rule that is not sequential.
+    """Return what a rule that is not sequential says. ``passing``: orders that other row rules let through.
 
-    ``passing``: rows that other row rules let through. Raises whatever the rule raises, and ``ValueError``
-    where it returns anything but a verdict per row.
+    Raises whatever the rule raises, and ``ValueError`` where it returns anything but a verdict per row.
     """
-    levels = in_force.of(rule)
-    if rule.limit is not None and not levels and not rule.judges_unset:
-        return Judged(rule, everywhere(OFF, batch.rows))
-    by_book: dict[int, Verdicts] = {}
-    source: npt.NDArray[np.int16] | None = None
-    if rule.limit is None or (rule.judges_unset and not _covered(levels)):
-        by_book[ACCOUNTS_BOOK] = _checked(_one(rule, batch, inputs, None, passing), batch)
-        if levels:
-            judged = np.zeros(batch.buckets.count, dtype=bool)
-            for held in levels:
-                judged |= held.buckets if held.buckets is not None else True
-            by_book[ACCOUNTS_BOOK][judged[batch.buckets.of_row]] = OFF
-    for place, held in enumerate(levels):
-        verdicts = _checked(_one(rule, batch, inputs, held, passing), batch)
-        if held.buckets is not None:
-            verdicts = np.where(held.buckets[batch.buckets.of_row], verdicts, OFF).astype(np.int8)
-        fails = verdicts == FAIL
-        if fails.any():
-            source = np.full(batch.rows, -1, dtype=np.int16) if source is None else source
-            source[fails & (source < 0)] = place
-        book = OWN_BOOK if rule.own_book and held.level.kind >= STRATEGY else ACCOUNTS_BOOK
-        by_book[book] = worse(by_book[book], verdicts) if book in by_book else verdicts
-    if not rule.faces_cancels and batch.is_cancel.any():
-        by_book = {
-            book: np.where(batch.is_cancel, OFF, verdicts).astype(np.int8)
-            for book, verdicts in by_book.items()
-        }
-    books = tuple(by_book.items())
-    verdicts = books[0][1]
-    for _, more in books[1:]:
-        verdicts = worse(verdicts, more)
-    return Judged(rule, verdicts, source, levels, books)
+    parts: list[JudgedPart] = []
+    failing: list[tuple[Held, Mask]] = []
+    for part in rule.parts:
+        units = part.units if part.amount is not None else None
+        levels = in_force.of(part.limit, units, part.kinds)
+        unset = _where_unset(part, levels, batch)
+        if unset is not None:
+            assert part.judge is not None
+            verdicts = _checked(part.judge(batch, inputs, None), batch)
+            verdicts = verdicts if unset.all() else np.where(unset, verdicts, OFF).astype(np.int8)
+            parts.append(JudgedPart(_faced(rule, verdicts, batch), part.reducing, ACCOUNTS_BOOK))
+        for held in levels:
+            verdicts = _faced(rule, _at_level(part, batch, inputs, held, passing), batch)
+            fails = verdicts == FAIL
+            if fails.any():
+                failing.append((held, fails))
+            own = part.own_book and held.level.kind >= STRATEGY
+            parts.append(JudgedPart(verdicts, part.reducing, OWN_BOOK if own else ACCOUNTS_BOOK))
+    failing.sort(key=lambda one: one[0].level.kind)
+    return Judged(rule, _merged(parts), _first(failing, batch.rows), tuple(held for held, _ in failing))
 
 
-def _one(rule: Rule, batch: Batch, inputs: RiskInputs, held: Held | None, passing: Mask) -> Verdicts:
-    """Return the verdicts of a rule by one value of its limit."""
-    value = None if held is None else held.level.value
-    if rule.judge is not None:
-        return rule.judge(batch, inputs, value)
-    if rule.whole_file is not None:
-        return rule.whole_file(batch, inputs, value, passing)
-    assert rule.amount is not None
-    assert held is not None
-    return at_most(rule.amount(batch, inputs), held.units)
+def _where_unset(part: Part, levels: tuple[Held, ...], batch: Batch) -> Mask | None:
+    """Return the rows that a part judges without a level, None for none."""
+    if part.limit is None:
+        return np.ones(batch.rows, dtype=bool)
+    if not part.judges_unset or any(held.buckets is None for held in levels):
+        return None
+    set_in = np.zeros(batch.buckets.count, dtype=bool)
+    for held in levels:
+        set_in |= held.buckets
+    return ~set_in[batch.buckets.of_row]
 
 
-def _covered(levels: tuple[Held, ...]) -> bool:
-    return any(held.buckets is None for held in levels)
+def _at_level(part: Part, batch: Batch, inputs: RiskInputs, held: Held, passing: Mask) -> Verdicts:
+    """Return the verdicts of a part by the value of one level, off for rows that the level doesn't judge."""
+    rows = None if held.buckets is None else held.buckets[batch.buckets.of_row]
+    if part.whole_file is not None:
+        judged = passing if rows is None else passing & rows
+        return _checked(part.whole_file(batch, inputs, held.level.value, judged), batch)
+    if part.judge is not None:
+        verdicts = _checked(part.judge(batch, inputs, held.level.value), batch)
+    else:
+        assert part.amount is not None
+        verdicts = at_most(part.amount(batch, inputs), held.units)
+    return verdicts if rows is None else np.where(rows, verdicts, OFF).astype(np.int8)
+
+
+def _faced(rule: Rule, verdicts: Verdicts, batch: Batch) -> Verdicts:
+    """Return the verdicts, off for cancels that don't face the rule."""
+    if rule.faces_cancels or not batch.is_cancel.any():
+        return verdicts
+    return np.where(batch.is_cancel, OFF, verdicts).astype(np.int8)
+
+
+def _merged(parts: Sequence[JudgedPart]) -> tuple[JudgedPart, ...]:
+    """Return the parts with those merged that reducing orders pass in the same way."""
+    merged: dict[tuple[Reducing, int], Verdicts] = {}
+    for part in parts:
+        key = part.reducing, part.book
+        merged[key] = worse(merged[key], part.verdicts) if key in merged else part.verdicts
+    return tuple(JudgedPart(verdicts, *key) for key, verdicts in merged.items())
+
+
+def _first(failing: Sequence[tuple[Held, Mask]], rows: int) -> Source | None:
+    """Return the place of the first failing level of each row, -1 for none."""
+    if not failing:
+        return None
+    source = np.full(rows, -1, dtype=np.int16)
+    for place in range(len(failing) - 1, -1, -1):
+        source[failing[place][1]] = place
+    return source
 
 
 def _checked(verdicts: Verdicts, batch: Batch) -> Verdicts:

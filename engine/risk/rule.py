@@ -164,6 +164,31 @@ class Counter:
 
 RowJudge = Callable[[Batch, RiskInputs, Any], Verdicts]
 FileJudge = Callable[[Batch, RiskInputs, Any, Mask], Verdicts]
+Reducing = Literal["judged", "pass_if_known", "pass"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One way in which a rule judges rows: by one limit, or without one.
+
+    ``judge``: a verdict per row by one value of the limit. ``amount``: a number per row that may be at
+    most the limit. ``whole_file``: a verdict per row from all orders of its file, of which ``passing`` are
+    judged. ``kinds``: the kinds of levels of the limit that concern it. ``judges_unset``: ``judge`` is
+    asked, with None, for rows where no level sets the limit. ``reducing``: orders that reduce a position
+    pass where it fails (``pass_if_known``), also where its data is missing (``pass``), or have no
+    privilege (``judged``). ``own_book``: at the levels of a strategy, the strategy's own position is the
+    one to reduce.
+    """
+
+    limit: Limit | None = None
+    judge: RowJudge | None = None
+    amount: Callable[[Batch, RiskInputs], Amounts] | None = None
+    whole_file: FileJudge | None = None
+    kinds: tuple[int, ...] = EVERY_LEVEL
+    judges_unset: bool = False
+    reducing: Reducing = "judged"
+    own_book: bool = False
+    units: Callable[[Any], int] = int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,14 +199,13 @@ class Rule:
     figures in braces, and ``{limit_source}``. ``limit`` switches it on; a rule without one always judges.
     ``at_most``: what a counter without a limit may reach. ``settings``: further limits that it reads.
     ``judges_unset``: ``judge`` is asked, with None, where no level sets the limit. ``reads``: the input
-    frames that it needs besides those of every run; ``reads_by_level``: those that only some kinds of
-    levels need. ``units``: its limit as an exact integer.
+    frames that it needs besides those of every run; ``reads_by_key``: those of a further limit;
+    ``reads_by_level``: those that only some kinds of levels need. ``units``: its limit as an exact
+    integer.
 
     ``faces_cancels``: it holds for cancels too. ``needs_data``: ``fail_open`` skips it where its data is
-    unavailable. ``overridable``: an override may name it. ``reducing``: orders that reduce a position pass
-    where it fails (``pass_if_known``), also where its data is missing (``pass``), or have no privilege
-    (``judged``). ``own_book``: at the levels of a strategy, the strategy's own position is the one to
-    reduce.
+    unavailable. ``overridable``: an override may name it. ``more``: further ways in which it judges rows; the
+    others are those of ``Part``.
     """
 
     name: str
@@ -192,25 +216,47 @@ class Rule:
     settings: tuple[Limit, ...] = ()
     reads: tuple[str, ...] = ()
     reads_by_level: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    reads_by_key: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
     judges_unset: bool = False
     faces_cancels: bool = False
     needs_data: bool = False
     overridable: bool = True
-    reducing: Literal["judged", "pass_if_known", "pass"] = "judged"
+    reducing: Reducing = "judged"
     own_book: bool = False
     judge: RowJudge | None = None
     amount: Callable[[Batch, RiskInputs], Amounts] | None = None
     whole_file: FileJudge | None = None
+    more: tuple[Part, ...] = ()
+    kinds: tuple[int, ...] = EVERY_LEVEL
     counter: Counter | None = None
     net_counter: Counter | None = None
     blocks_self_trades: bool = False
     units: Callable[[Any], int] = int
 
     @property
-    def is_numeric(self) -> bool:
-        """Whether its limit is compared as an exact integer."""
-        return self.amount is not None or self.counter is not None
+    def parts(self) -> tuple[Part, ...]:
+        """The ways in which it judges rows; none of a sequential rule."""
+        if self.is_sequential:
+            return ()
+        first = Part(
+            limit=self.limit,
+            judge=self.judge,
+            amount=self.amount,
+            whole_file=self.whole_file,
+            kinds=self.kinds,
+            judges_unset=self.judges_unset,
+            reducing=self.reducing,
+            own_book=self.own_book,
+            units=self.units,
+        )
+        return (first, *self.more)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """Every limit that it reads, each once."""
+        found = (self.limit, *(part.limit for part in self.more), *self.settings)
+        return tuple({limit.key: limit for limit in found if limit is not None}.values())
 
     @property
     def is_sequential(self) -> bool:

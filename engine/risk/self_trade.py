@@ -48,7 +48,7 @@ class Crossing:
     @classmethod
     def of(cls, rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce) -> Crossing | None:
         """Return the prices of a batch's orders and of the working ones, None where no level asks."""
-        levels = in_force.of(rule)
+        levels = in_force.of(rule.limit)
         if not levels:
             return None
         cells = Cells.of(batch.buckets, BY_SYMBOL)

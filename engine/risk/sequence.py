@@ -126,6 +126,8 @@ def _unknown(one: Counted, batch: Batch) -> Mask:
         cells = one.cells(batch)
         return np.asarray((cells == -1) | ~np.append(one.used.known, [True, False])[cells])
     unsure = ~np.append(one.used.known, [True, False])[one.cell_of] & (one.limit < no_limit)
+    if one.unsure is not None:
+        unsure |= one.unsure & (one.limit < no_limit)
     rows = unsure[batch.buckets.of_row]
     if one.is_of_qty:
         rows |= ~batch.traded.known & (one.limit < no_limit)[batch.buckets.of_row]

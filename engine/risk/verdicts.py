@@ -42,7 +42,7 @@ def at_most(amounts: Amounts, limit: Ints | int) -> Verdicts:
     return verdicts
 
 
-def known_flag(flags: npt.NDArray[np.int8]) -> Verdicts:
+def flagged(flags: npt.NDArray[np.int8]) -> Verdicts:
     """Return the verdicts of flags: 1 passes, 0 fails, anything else is unavailable."""
     return np.where(flags == 1, PASS, np.where(flags == 0, FAIL, UNAVAILABLE)).astype(np.int8)
 

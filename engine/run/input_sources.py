@@ -47,9 +47,9 @@ LONGER_S: Mapping[str, float] = {"assets": SEND_S}
 its reply is recorded."""
 
 
-def frames_needed(_: RiskConfig) -> frozenset[str]:
+def frames_needed(config: RiskConfig) -> frozenset[str]:
     """Return the names of the frames that the limits in force need besides those of every run."""
-    return frozenset()
+    return config.frames_needed()
 
 
 def standing_sources(context: RunContext) -> dict[str, Callable[[], pd.DataFrame]]:

@@ -105,6 +105,16 @@ def as_seconds(name: str, text: str) -> float:
     return seconds
 
 
+def as_ratio(name: str, text: str) -> float:
+    """Return a number above 0 and below 1e9, such as a multiple of what is usual."""
+    ratio = as_quantity(name, text)
+    if ratio == 0:
+        raise ConfigurationError(
+            f"{name} is {shown_word(text)}; expected a number above 0. Write it as, say, 5."
+        )
+    return ratio
+
+
 def as_projection(name: str, text: str) -> str:
     """Return the name of a position projection."""
     word = text.strip().lower()

@@ -7,21 +7,10 @@ from __future__ import annotations
 
 from engine.risk.batch import Batch
 from engine.risk.inputs import RiskInputs
-from engine.risk.rule import Limit, Rule
+from engine.risk.levels import VARIABLE
+from engine.risk.limit_of_accounts import ACCOUNTS
+from engine.risk.rule import Rule
 from engine.risk.verdicts import OFF, Verdicts, everywhere, fail_where
-from engine.settings.values import as_names
-
-ACCOUNTS = Limit(
-    key="accounts",
-    unit="",
-    kind="names",
-    looser="more",
-    parse=as_names,
-    meaning="the accounts that may trade; unset: any",
-    scopes=(),
-    default=frozenset(),
-    off=frozenset(),
-)
 
 
 def judge(batch: Batch, inputs: RiskInputs, accounts: frozenset[str] | None) -> Verdicts:
@@ -36,6 +25,7 @@ RULE = Rule(
     source="SEC Rule 15c3-5(c)(2)(iii)",
     explain="the account is not one of those that may trade",
     limit=ACCOUNTS,
+    kinds=(VARIABLE,),
     judges_unset=True,
     faces_cancels=True,
     overridable=False,

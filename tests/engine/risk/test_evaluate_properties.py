@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import RiskConfig, RiskInputs, evaluate
+from engine.risk import RULE_BOOK
 from tests.engine.risk import oracle
 from tests.engine.risk.strategies import (
     ACCOUNTS,
@@ -35,7 +36,7 @@ from tests.engine.risk.strategies import (
 )
 
 FIGURES = ("current_qty", "projected_qty", "position_limit_qty", "trades_today", "trades_limit")
-CHECKS = tuple(f"check_{rule}" for rule in oracle.RULES)
+CHECKS = tuple(f"check_{rule.name}" for rule in RULE_BOOK)
 COLUMNS = ("client_intent_id", "allowed", "reason", *CHECKS, *FIGURES, "limit_source", "overridden")
 INPUT_FRAMES = ("positions", "daily_trades", "working_orders", "unreconciled")
 TEXT_COLUMNS = ("strategy_id", "broker_account_id", "client_intent_id", "symbol", "side", "action")
