@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.routing.controls import TradingControls
 from engine.routing.live import ATTEMPTS_AT_ONCE, Failed, carry_out, left_behind
 from engine.routing.outcomes import OrderOutcome
-from engine.routing.release_check import OrderMismatch, allowed_intents
+from engine.routing.release_check import ApprovedOrder, OrderMismatch, allowed_intents
 from engine.safety.kill_switch import KillSwitchState
 from engine.safety.trading_states import TradingStates
 from engine.waiting.retry_policy import RetryPolicy
@@ -274,6 +274,18 @@ def test_where_fewer_orders_are_about_to_be_sent_than_were_allowed_none_is(
     assert desk.did == []
 
 
+def test_an_order_that_is_not_what_was_allowed_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tampered(folder: RunFolder) -> list[ApprovedOrder]:
+        orders = allowed_intents(folder)
+        return [orders[0], replace(orders[1], intent=replace(orders[1].intent, qty=2.0))]
+
+    monkeypatch.setattr("engine.routing.live.allowed_intents", tampered)
+    desk = Desk([one("a"), one("b")])
+    with pytest.raises(OrderMismatch, match="order b of paper is about to be sent as"):
+        desk.carry_out()
+    assert desk.placed() == ["a"]
+
+
 def test_a_lost_lease_ends_the_sending() -> None:
     desk = Desk([one("a")], lease_lost=True)
     with pytest.raises(LeaseLost):
@@ -399,7 +411,7 @@ def test_a_decision_that_is_too_old_or_from_the_future_sends_nothing(after: time
     (outcome,) = desk.carry_out().values()
     assert outcome.status == status
     assert outcome.reason == (None if status == "placed" else "decision_expired")
-    assert desk.placed() == (["a"] if status == "placed" else [])
+    assert desk.did == (["note 0", "hold", "place a"] if status == "placed" else [])
 
 
 def test_a_session_that_is_over_sends_nothing_however_young_the_decision() -> None:
