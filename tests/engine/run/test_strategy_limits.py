@@ -9,15 +9,20 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from engine.ledger.strategies import IDENTITY
 from engine.risk import evaluate
 from engine.risk.book import LIMITS
 from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
 from engine.risk.levels import LimitsFile
 from engine.risk.limits_file.parsing import parse_limits_file
+from engine.run.decide import decisions_of
 from engine.run.reading import Reading
+from engine.run.risk_inputs import inputs_of
+from engine.run.sealed_config import config_of
 from engine.run.strategy_frames import strategy_positions, strategy_trades, working_order_terms
-from tests.desk import NOON, Desk, order
+from tests.desk import NOON, Desk, order, reasons
+from tests.engine.routing.trading import TradingDesk, identities
 from tests.engine.stores.trades import bought
 
 HEAD = 'version = 1\nowner = "risk"\nreview_by = 2099-01-01\nacknowledged_off = ["*"]\n'
@@ -149,3 +154,60 @@ def test_trades_of_a_strategy_whose_name_another_looks_like_are_unavailable(desk
 def test_trades_of_an_account_in_doubt_are_unavailable_and_of_no_other_one(desk: Desk) -> None:
     desk.store.write_ledger([bought("o-1", "SPY", 1, strategy_id="momentum") | {"symbol": None}])
     assert judged(desk, TRADES, order(), order(broker_account_id="second")) == [UNKNOWN, "ok"]
+
+
+# --- in runs
+
+
+def config_with(text: str) -> RiskConfig:
+    return RiskConfig(limits_file=limits(text), accounts=frozenset({"paper", "second"}))
+
+
+def test_a_dry_run_judges_a_strategy_by_its_own_book_and_records_it(desk: Desk) -> None:
+    desk.store.write_ledger([bought("o-1", "SPY", 15, strategy_id="momentum"), bought("o-2", "SPY", 500)])
+    desk.drop("a.json", order(qty=6), order(qty=5), order(strategy_id="carry", qty=600))
+    run = desk.run(config_with(MOMENTUM))
+    assert reasons(run) == [TOO_LARGE, "ok", "ok"]
+    assert run.table("strategy_positions.parquet").to_pylist() == [
+        {"strategy_id": "momentum", "broker_account_id": "paper", "symbol": "SPY", "qty": 15.0}
+    ]
+    assert "strategy_trades.parquet" not in run.names()
+    assert identities(run)[IDENTITY]
+
+
+def test_a_run_without_a_limit_of_a_strategy_reads_none_of_it(desk: Desk) -> None:
+    desk.drop("a.json", order())
+    run = desk.run(config_with("[symbol.SPY]\nmax_position_qty = 5\n"))
+    assert not {f"strategy_{name}.parquet" for name in ("positions", "trades")} & run.names()
+    assert IDENTITY not in identities(run)
+
+
+def test_a_live_run_judges_a_strategy_by_its_fills_and_its_working_orders(tmp_path: Path) -> None:
+    desk = TradingDesk(tmp_path / "data")
+    desk.place_by_hand(symbol="SPY", qty="500")
+    desk.tick(5)
+    desk.one(qty=10)
+    resting = order(client_intent_id="rests", qty=6, order_type="limit", limit_price=50)
+    desk.drop("rests.json", resting)
+    desk.live()
+    desk.drop("b.json", order(qty=5), order(qty=4), order(strategy_id="carry", qty=600))
+    run = desk.live(config_with(MOMENTUM))
+    assert reasons(run) == [TOO_LARGE, "ok", "ok"]
+    assert identities(run)[IDENTITY]
+
+
+def test_a_live_run_counts_a_strategys_trade_that_works_and_has_filled_in_part_once(tmp_path: Path) -> None:
+    desk = TradingDesk(tmp_path / "data")
+    desk.one(qty=60, order_type="limit", limit_price=50)
+    desk.fill("one", 20)
+    desk.drop("b.json", order(symbol="QQQ"), order(symbol="IWM"), order(symbol="IWM", strategy_id="carry"))
+    assert reasons(desk.live(config_with(TRADES))) == ["ok", TOO_MANY, "ok"]
+
+
+def test_a_recorded_run_is_replayed_by_the_same_books(desk: Desk) -> None:
+    desk.store.write_ledger([bought("o-1", "SPY", 15, strategy_id="momentum")])
+    desk.drop("a.json", order(qty=6), order(qty=5))
+    run = desk.run(config_with(MOMENTUM))
+    desk.store.write_ledger([bought("o-2", "SPY", 100, strategy_id="momentum")])
+    replayed = decisions_of(run, config_of(run), inputs_of(run))
+    assert list(replayed["reason"]) == reasons(run) == [TOO_LARGE, "ok"]
