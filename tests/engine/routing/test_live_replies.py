@@ -20,6 +20,7 @@ from engine.log import EventLog
 from engine.model.orders import BrokerOrder, OrderIntent
 from engine.model.schema import CLOCK_SKEW_LIMIT_S, intents_schema
 from engine.record.journal import Journal
+from engine.record.open_orders import LeftOpen, OpenOrder
 from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.routing.controls import TradingControls
 from engine.routing.live import ATTEMPTS_AT_ONCE, Failed, carry_out, left_behind
@@ -249,6 +250,26 @@ def test_an_order_of_this_batch_is_cancelled_by_the_id_that_the_broker_gave_it()
         ("broker_rejected", "target_unknown"),
     ]
     assert "cancel b-a" in desk.did
+
+
+def test_an_order_that_an_earlier_run_left_open_at_this_account_is_cancelled_by_its_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def left(client_id: str, account_key: str) -> LeftOpen:
+        intent = allowed_intents(Desk([one(client_id)]).folder)[0].intent
+        order = OpenOrder(
+            intent=intent, broker_order_id=f"b-{client_id}", status="placed", run_id="run-0", row=0
+        )
+        return LeftOpen(
+            trading_date=date(2026, 2, 27), run_id="run-0", account="paper", account_key=account_key,
+            host="https://paper", begun_at=READ_AT, noted_at=READ_AT, orders=(order,),
+        )  # fmt: skip
+
+    kept = [left("old", "key"), left("foreign", "another key")]
+    monkeypatch.setattr("engine.routing.live.left_open", lambda *_, of_account: kept)
+    desk = Desk([cancel("old"), cancel("foreign")])
+    assert desk.statuses() == [("canceled", None), ("broker_rejected", "target_unknown")]
+    assert [what for what in desk.did if what.startswith("cancel")] == ["cancel b-old"]
 
 
 def test_the_order_of_a_cancel_is_looked_up_as_often_as_the_connections_policy_says() -> None:
