@@ -77,6 +77,8 @@ class Desk:
     lease_epoch: str = "epoch"
     lease_lost: bool = False
     lost: frozenset[str] = frozenset()
+    hidden: int = 0
+    after_cancel: str = "canceled"
     did: list[str] = field(default_factory=list)
     steps: list[tuple[str, int, int]] = field(default_factory=list)
     logged: StringIO = field(default_factory=StringIO)
@@ -166,6 +168,9 @@ class Desk:
 
     def find_order(self, *, client_order_id: str) -> BrokerOrder | None:
         self.did.append(f"find {client_order_id}")
+        self.hidden -= 1
+        if self.hidden >= 0:
+            return None
         return next((order for order in self.exists if order.client_order_id == client_order_id), None)
 
     def orders_since(self, since: datetime, *, sought: Collection[str] = ()) -> list[BrokerOrder]:
@@ -180,7 +185,7 @@ class Desk:
 
     def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:
         self.did.append(f"cancel {broker_order_id}")
-        return at_broker(broker_order_id.removeprefix("b-"), order_status="canceled")
+        return at_broker(broker_order_id.removeprefix("b-"), order_status=self.after_cancel)
 
     def why_refused(self, intent: OrderIntent) -> str:
         return self.refuses.get(str(intent.client_intent_id), "")
@@ -270,6 +275,19 @@ def test_an_order_that_an_earlier_run_left_open_at_this_account_is_cancelled_by_
     desk = Desk([cancel("old"), cancel("foreign")])
     assert desk.statuses() == [("canceled", None), ("broker_rejected", "target_unknown")]
     assert [what for what in desk.did if what.startswith("cancel")] == ["cancel b-old"]
+
+
+def test_an_order_of_this_batch_whose_outcome_is_unknown_can_be_cancelled_once_it_is_found() -> None:
+    desk = Desk([one("a"), cancel("a")], answers={"a": UNKNOWN}, exists=[at_broker("a")], hidden=2)
+    assert desk.statuses() == [("unresolved", "outcome_unknown"), ("canceled", None)]
+    assert desk.did[-4:] == ["find a", "find a", "find a", "cancel b-a"]
+
+
+@pytest.mark.parametrize("after", ["canceled", "pending_cancel"])
+def test_only_what_was_neither_placed_nor_cancelled_is_logged_as_refused(after: str) -> None:
+    desk = Desk([one("a"), cancel("a"), one("b")], refuses={"b": "no"}, after_cancel=after)
+    desk.carry_out()
+    assert [event["intent_id"] for event in desk.events("trade_refused")] == ["b"]
 
 
 def test_the_order_of_a_cancel_is_looked_up_as_often_as_the_connections_policy_says() -> None:
