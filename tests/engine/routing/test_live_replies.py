@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -78,6 +80,8 @@ class Desk:
     lease_lost: bool = False
     lost: frozenset[str] = frozenset()
     hidden: int = 0
+    at_once: int = 1
+    answering: Callable[[], object] = lambda: None
     after_cancel: str = "canceled"
     did: list[str] = field(default_factory=list)
     steps: list[tuple[str, int, int]] = field(default_factory=list)
@@ -134,7 +138,7 @@ class Desk:
             halted=self.halted,
             notes=cast(Any, None),
             retry_policy=RetryPolicy(lookups_s=(0.0,), posts=1),
-            orders_at_once=1,
+            orders_at_once=self.at_once,
         )
 
     @property
@@ -162,6 +166,7 @@ class Desk:
         client_id = str(intent.client_intent_id)
         at_its_turn()
         self.did.append(f"place {client_id}")
+        self.answering()
         if client_id in self.answers:
             raise self.answers[client_id]
         return at_broker(client_id, symbol=intent.symbol, qty=intent.qty)
@@ -255,6 +260,17 @@ def test_an_order_of_this_batch_is_cancelled_by_the_id_that_the_broker_gave_it()
         ("broker_rejected", "target_unknown"),
     ]
     assert "cancel b-a" in desk.did
+
+
+def test_a_cancel_waits_until_its_order_of_this_batch_was_answered() -> None:
+    desk = Desk([one("a"), cancel("a")], at_once=2, answering=lambda: time.sleep(0.05))
+    assert desk.statuses() == [("placed", None), ("canceled", None)]
+
+
+def test_orders_of_different_symbols_are_sent_at_the_same_time() -> None:
+    meeting = threading.Barrier(2, timeout=5)
+    desk = Desk([one("a"), one("b", symbol="KO")], at_once=2, answering=meeting.wait)
+    assert desk.statuses() == [("placed", None)] * 2
 
 
 def test_an_order_that_an_earlier_run_left_open_at_this_account_is_cancelled_by_its_id(
