@@ -11,12 +11,13 @@ import numpy.typing as npt
 from engine.model.quantity import Floats, Ints, Mask, to_shares
 from engine.risk.batch import Batch
 from engine.risk.counted import Counted, Outcome, outcome
+from engine.risk.groups import Groups
 from engine.risk.in_force import NO_LIMIT, Held
 from engine.risk.row_rules import Judged
 from engine.risk.rule import Figure, Rule
 from engine.risk.self_trade import Crossing
 from engine.risk.sequence import Question
-from engine.risk.verdicts import FAIL, OFF, UNAVAILABLE, Verdicts, everywhere, worse
+from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, everywhere, worse
 
 Source = npt.NDArray[np.int16]
 
@@ -79,6 +80,17 @@ def crossing_answer(crossing: Crossing, batch: Batch, crosses: Verdicts) -> Foun
     return Found(verdicts, source, crossing.levels)
 
 
+def group_answer(groups: Groups | None, refused: Mask | None, batch: Batch) -> Found:
+    """Return what the rule on orders that are refused together answers."""
+    verdicts = everywhere(OFF, batch.rows)
+    if groups is None:
+        return Found(verdicts)
+    verdicts[groups.group >= 0] = PASS
+    if refused is not None:
+        verdicts[refused] = FAIL
+    return Found(verdicts, groups.source, groups.levels)
+
+
 def counter_answer(rule: Rule, counters: Sequence[Counted], batch: Batch, allowed: Mask) -> Found:
     """Return what a counting rule answers: at every kind of cells, the heaviest verdict holds."""
     if not counters:
@@ -99,7 +111,8 @@ def counter_answer(rule: Rule, counters: Sequence[Counted], batch: Batch, allowe
             first = np.full(batch.rows, len(levels), dtype=np.int16) if first is None else first
             earlier = ranks < first
             first[earlier] = ranks[earlier]
-            shown[earlier] = number
+            if not one.is_share:
+                shown[earlier] = number
         start += len(one.levels)
     in_order = tuple(levels[place] for place in order)
     source = None if first is None else np.where(first < len(levels), first, -1).astype(np.int16)

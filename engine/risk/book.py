@@ -10,6 +10,7 @@ from engine.risk.rule import Limit, Rule
 from engine.risk.rules import (
     account_not_configured,
     asset_not_tradable,
+    batch_refused,
     duplicate_intent,
     duplicate_order,
     intent_expired,
@@ -59,6 +60,7 @@ RULE_BOOK: tuple[Rule, ...] = (
     max_open_positions_exceeded.RULE,
     duplicate_order.RULE,
     potential_self_trade.RULE,
+    batch_refused.RULE,
 )
 
 LIMITS: tuple[Limit, ...] = tuple(

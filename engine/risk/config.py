@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import ConfigurationError
 from engine.risk.book import LIMIT_BY_KEY, LIMITS, RULE_BOOK
 from engine.risk.levels import EVERYTHING, VARIABLE, Level, LimitsFile
+from engine.risk.policies import PRO_RATA, SHARE
 from engine.risk.rule import Limit
 from engine.risk.settings import check_names
 from engine.settings.limits_text import FILE
@@ -77,6 +78,11 @@ class RiskConfig(_OfTheBook):
             elif value is not None or not (set_by_file or limit.default is None):
                 value = _checked(limit, value)
             object.__setattr__(self, limit.key, value)
+        if self.shares_pro_rata and self.position_projection == "net":
+            raise ConfigurationError(
+                "share is pro_rata and EXEC_POSITION_PROJECTION is net, which has no headroom to divide. "
+                "Set it to worst_case, or share to first_come."
+            )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> RiskConfig:
@@ -118,10 +124,17 @@ class RiskConfig(_OfTheBook):
 
     @property
     def names_strategies(self) -> bool:
-        """Whether any section is about a strategy."""
+        """Whether any limit tells strategies apart."""
+        if self.shares_pro_rata:
+            return True
         file = self.limits_file
         sections = (*file.sections, *file.temporary) if file else ()
         return any(section.scope.strategy is not None for section in sections)
+
+    @property
+    def shares_pro_rata(self) -> bool:
+        """Whether strategies that compete for a limit share it by what they ask for."""
+        return any(level.value == PRO_RATA for level in self.levels(SHARE.key))
 
     def frames_needed(self) -> frozenset[str]:
         """Return the input frames that the limits in force need besides those of every run."""

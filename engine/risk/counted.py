@@ -47,7 +47,8 @@ class Counted:
     ``cell_of``: the cell per bucket, or per row where ``is_by_row``. ``limit``: per bucket, ``NO_LIMIT``
     for none. ``held_at``: per bucket, the cell without side. ``once``: per bucket, the cell that counts
     once, -1 for none; ``entered``: which of these
-    were entered before. ``unsure``: buckets of which that is unknown.
+    were entered before. ``unsure``: buckets of which that is unknown. ``is_share``: it
+    counts a strategy's share of the limit.
     """
 
     rule: Rule
@@ -61,6 +62,7 @@ class Counted:
     once: Ints | None = None
     entered: Mask | None = None
     unsure: Mask | None = None
+    is_share: bool = False
 
     def cells(self, batch: Batch) -> Ints:
         """Return the cell of each row, negative for none."""
@@ -213,6 +215,9 @@ def outcome(one: Counted, batch: Batch, allowed: Mask) -> Outcome:
     verdicts[(limit == NO_LIMIT) | ~takes_part | (cells == NO_CELL)] = OFF
     source = np.full(rows, -1, dtype=np.int16)
     failing = np.flatnonzero(verdicts == FAIL)
+    if one.is_share:
+        source[failing] = _tightest(one, bucket[failing])
+        return Outcome(verdicts, source, before, amount, known)
     total = before[failing] + amount[failing]
     for place in range(len(one.levels) - 1, -1, -1):
         held = one.levels[place]
@@ -221,3 +226,14 @@ def outcome(one: Counted, batch: Batch, allowed: Mask) -> Outcome:
             breached &= held.buckets[bucket[failing]]
         source[failing[breached]] = place
     return Outcome(verdicts, source, before, amount, known)
+
+
+def _tightest(one: Counted, buckets: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
+    """Return the place of the level with the smallest limit, of some buckets."""
+    units = [
+        np.where(held.buckets[buckets], held.units, NO_LIMIT)
+        if held.buckets is not None
+        else np.full(len(buckets), held.units)
+        for held in one.levels
+    ]
+    return np.asarray(np.argmin(np.vstack(units), axis=0), dtype=np.int16)

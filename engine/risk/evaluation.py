@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from engine.model.quantity import Floats, Mask
 from engine.model.schema import FIGURES, VERDICTS
-from engine.risk.answers import Found, counter_answer, crossing_answer, row_answer
+from engine.risk.answers import Found, counter_answer, crossing_answer, group_answer, row_answer
 from engine.risk.batch import Batch
 from engine.risk.book import RULE_BOOK
 from engine.risk.config import RiskConfig
+from engine.risk.groups import Groups
 from engine.risk.in_force import InForce
 from engine.risk.inputs import RiskInputs
 from engine.risk.overrides import waived_rows
 from engine.risk.reducing import Reducible
 from engine.risk.row_rules import Judged, judge_rows
 from engine.risk.rule import Rule
-from engine.risk.sequence import Answer, Prepared, Question, judge_in_sequence, prepared
+from engine.risk.sequence import Answer, Prepared, Question, judge_in_sequence, prepared, with_shares
 from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, everywhere
 
 OK = "ok"
@@ -56,7 +58,33 @@ def evaluate(
 
     A rule that raises refuses all rows, ``fail_open`` or not; ``decisions.attrs["raised"]`` has the errors.
     """
-    return Evaluation.of(intents, inputs, config, rule_book).decisions()
+    evaluation = Evaluation.of(intents, inputs, config, rule_book)
+    groups = evaluation.groups
+    if groups is None:
+        return evaluation.decisions()
+    decided: list[tuple[Mask, pd.DataFrame]] = []
+    settled = np.zeros(len(intents), dtype=bool)
+    while (refused := groups.refused(evaluation.answer.allowed) & ~settled).any():
+        decided.append((refused, evaluation.decisions(refused)))
+        settled |= refused
+        evaluation = evaluation.without(settled)
+    return _in_order([*decided, (~settled, evaluation.decisions())], intents.index)
+
+
+def _in_order(parts: Sequence[tuple[Mask, pd.DataFrame]], index: pd.Index) -> pd.DataFrame:
+    """Return the rows of some frames, each in its place; the frames have the same columns."""
+    rows = np.concatenate([np.flatnonzero(mask) for mask, _ in parts])
+    columns: dict[str, object] = {}
+    for name in parts[0][1].columns:
+        pieces = [frame[name].iloc[np.flatnonzero(mask)] for mask, frame in parts]
+        if isinstance(pieces[0].dtype, pd.CategoricalDtype):
+            joined = union_categoricals([piece.array for piece in pieces])
+            columns[name] = joined.take(np.argsort(rows, kind="stable"))
+        else:
+            columns[name] = pd.concat(pieces).array[np.argsort(rows, kind="stable")]
+    decisions = pd.DataFrame(columns, index=index, copy=False)
+    decisions.attrs.update({key: value for _, frame in parts for key, value in frame.attrs.items()})
+    return decisions
 
 
 @dataclass(frozen=True)
@@ -72,6 +100,7 @@ class Evaluation:
     question: Question
     answer: Answer
     raised: Mapping[str, str]
+    groups: Groups | None = None
     scan_failed: bool = False
 
     @classmethod
@@ -91,29 +120,38 @@ class Evaluation:
         raised.update(sequence.raised)
         waived = waived_rows(rule_book, batch, inputs)
         question = _question(rule_book, row_rules, batch, inputs, config, waived, raised)
-        try:
-            answer = judge_in_sequence(sequence, batch, question)
-        except Exception as error:
-            names = [rule.name for rule in rule_book if rule.is_sequential]
-            raised.update(dict.fromkeys(names, f"{type(error).__name__}: {error}"))
-            answer = Answer(np.zeros(batch.rows, dtype=bool), everywhere(PASS, batch.rows))
-            return cls(
-                intents,
-                batch,
-                in_force,
-                rule_book,
-                row_rules,
-                sequence,
-                question,
-                answer,
-                raised,
-                scan_failed=True,
-            )
-        return cls(intents, batch, in_force, rule_book, row_rules, sequence, question, answer, raised)
+        if config.shares_pro_rata:
+            sequence = with_shares(sequence, batch, question.open_row)
+        rule = next((rule for rule in rule_book if rule.refuses_groups), None)
+        groups = None if rule is None else Groups.of(rule, batch, in_force)
+        answer, why = _answer(sequence, batch, question)
+        if why is not None:
+            raised.update(dict.fromkeys((rule.name for rule in rule_book if rule.is_sequential), why))
+        return cls(
+            intents,
+            batch,
+            in_force,
+            rule_book,
+            row_rules,
+            sequence,
+            question,
+            answer,
+            raised,
+            groups,
+            scan_failed=why is not None,
+        )
 
-    def decisions(self) -> pd.DataFrame:
-        """Return the decisions as a frame."""
+    def without(self, rows: Mask) -> Evaluation:
+        """Judge the batch from the start without some rows, which are refused."""
+        question = replace(self.question, open_row=self.question.open_row & ~rows, judged=~rows)
+        answer, _ = _answer(self.sequence, self.batch, question)
+        return replace(self, question=question, answer=answer)
+
+    def decisions(self, refused_together: Mask | None = None) -> pd.DataFrame:
+        """Return the decisions as a frame. ``refused_together``: rows refused with others of their group."""
         batch, allowed = self.batch, self.answer.allowed
+        if refused_together is not None:
+            allowed = allowed & ~refused_together
         reason = np.zeros(batch.rows, dtype=np.int16)
         source = np.zeros(batch.rows, dtype=np.int16)
         overridden = np.zeros(batch.rows, dtype=np.int16)
@@ -123,7 +161,7 @@ class Evaluation:
         figures: dict[str, Floats] = {}
         for place in range(len(self.rule_book) - 1, -1, -1):
             rule = self.rule_book[place]
-            found = self._found(rule)
+            found = self._found(rule, refused_together)
             checks[rule.name] = found.verdicts
             figures = {**found.figures, **figures}
             fails, unknown = found.verdicts == FAIL, found.verdicts == UNAVAILABLE
@@ -143,7 +181,8 @@ class Evaluation:
                 for number, held_level in enumerate(found.levels):
                     at = fails & (found.source == number)
                     source[at] = sources.setdefault(held_level.level.source, len(sources))
-        if not np.array_equal(allowed, reason == 0):
+        judged = self.question.judged
+        if not np.array_equal(allowed[judged], reason[judged] == 0):
             raise AssertionError("the scan and the rule book disagree on what is allowed")
         columns: dict[str, object] = {
             "client_intent_id": _ids(self.intents),
@@ -160,9 +199,11 @@ class Evaluation:
             decisions.attrs["raised"] = dict(self.raised)
         return decisions
 
-    def _found(self, rule: Rule) -> Found:
+    def _found(self, rule: Rule, refused_together: Mask | None) -> Found:
         """Return what a rule answers."""
         batch = self.batch
+        if rule.refuses_groups:
+            return group_answer(self.groups, refused_together, batch)
         if rule.name in self.raised:
             verdicts = everywhere(UNAVAILABLE, batch.rows)
             if not rule.faces_cancels and not self.scan_failed:
@@ -176,6 +217,15 @@ class Evaluation:
         if crossing is None:
             return Found(everywhere(OFF, batch.rows))
         return crossing_answer(crossing, batch, self.answer.crosses)
+
+
+def _answer(sequence: Prepared, batch: Batch, question: Question) -> tuple[Answer, str | None]:
+    """Return the allowed rows; where the scan raises none is, and why."""
+    try:
+        return judge_in_sequence(sequence, batch, question), None
+    except Exception as error:
+        nothing = Answer(np.zeros(batch.rows, dtype=bool), everywhere(PASS, batch.rows))
+        return nothing, f"{type(error).__name__}: {error}"
 
 
 def _row_rules(
@@ -241,7 +291,7 @@ def _question(
                 kind = 2 if rule.name in skip else 1
                 needs[refuses] = np.where(needs[refuses] == 1, 1, kind)
     books = {book: Reducible.of(book, batch, inputs) for book in must_reduce}
-    return Question(open_row, must_reduce, books, waived, skip)
+    return Question(open_row, must_reduce, books, waived, skip, judged=np.ones(batch.rows, dtype=bool))
 
 
 def _unknown(batch: Batch) -> Floats:

@@ -17,11 +17,13 @@ ON_REFUSAL = Limit(
     looser="",
 )
 
+PRO_RATA = "pro_rata"
+
 SHARE = Limit(
     key="share",
     unit="",
     kind="word",
-    parse=one_of("first_come", "pro_rata"),
+    parse=one_of("first_come", PRO_RATA),
     meaning="pro_rata: strategies that compete for one limit in a batch share it by what they ask for",
     scopes=EVERYWHERE_ONLY,
     off="first_come",

@@ -232,12 +232,13 @@ class Rule:
     counter: Counter | None = None
     net_counter: Counter | None = None
     blocks_self_trades: bool = False
+    refuses_groups: bool = False
     units: Callable[[Any], int] = int
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """The ways in which it judges rows; none of a sequential rule."""
-        if self.is_sequential:
+        if self.is_sequential or self.refuses_groups:
             return ()
         first = Part(
             limit=self.limit,

@@ -7,7 +7,7 @@ the contested rows alone. Verdicts and figures then follow from the allowed rows
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from engine.risk.reducing import Reducible
 from engine.risk.rule import Rule
 from engine.risk.scan import Books, Counters, Rows, SelfTrade, State, scan
 from engine.risk.self_trade import Crossing
+from engine.risk.sharing import shares
 from engine.risk.verdicts import PASS, Verdicts, everywhere
 
 T = TypeVar("T", Rows, Counters, Books, SelfTrade, State)
@@ -35,6 +36,12 @@ class Prepared:
     counters: Mapping[str, Sequence[Counted]]
     crossings: Mapping[str, Crossing]
     raised: Mapping[str, str]
+
+
+def with_shares(found: Prepared, batch: Batch, open_row: Mask) -> Prepared:
+    """Return the same rules, with a further counter for each limit that strategies share in a batch."""
+    counters = {rule: [*group, *shares(group, batch, open_row)] for rule, group in found.counters.items()}
+    return replace(found, counters=counters)
 
 
 def prepared(rules: Sequence[Rule], batch: Batch, inputs: RiskInputs, in_force: InForce) -> Prepared:
@@ -61,7 +68,8 @@ class Question:
 
     ``open_row``: rows that no other rule refuses. ``must_reduce``: per book, rows that pass only if they
     reduce the position there: 1, or 2 where they pass as well if that is unknown, else 0. ``waived``: by
-    rule, the rows that may fail it. ``skip``: rules whose unavailable verdicts don't refuse.
+    rule, the rows that may fail it. ``judged``: rows that are not refused beforehand, with their group.
+    ``skip``: rules whose unavailable verdicts don't refuse.
     """
 
     open_row: Mask
@@ -69,6 +77,7 @@ class Question:
     books: Mapping[int, Reducible]
     waived: Mapping[str, Mask]
     skip: frozenset[str]
+    judged: Mask
 
 
 @dataclass(frozen=True)
