@@ -22,6 +22,7 @@ from requests.exceptions import ReadTimeout
 from requests.structures import CaseInsensitiveDict
 
 from engine.brokers.interaction import NEVER_LEFT
+from engine.brokers.whole_reply import with_content
 from engine.errors import RunStopped
 from engine.model.symbols import canonical_symbol
 from replay.cassettes import Interaction
@@ -281,5 +282,4 @@ def _response(
     response.status_code, response.reason = status, reason
     response.headers = CaseInsensitiveDict(headers)
     response.url, response.request, response.encoding = request.url or "", request, "utf-8"
-    response._content = content
-    return response
+    return with_content(response, content)

@@ -24,6 +24,7 @@ from engine.brokers.alpaca.redaction import AccountRedaction
 from engine.brokers.alpaca.text import one_line
 from engine.brokers.in_time import InFlight, always, pools_in_time
 from engine.brokers.interaction import NEVER_LEFT, Interaction
+from engine.brokers.whole_reply import with_content
 from engine.errors import EngineError
 from engine.log import wall_clock
 from engine.waiting.deadline import Deadline
@@ -98,8 +99,7 @@ class BoundedAdapter(HTTPAdapter):
         except BaseException:
             response.close()
             raise
-        response._content = b"".join(pieces)
-        return response
+        return with_content(response, b"".join(pieces))
 
     def _pieces(self, response: Response) -> Iterator[bytes]:
         length = 0

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import DataUnavailable, EngineError
+from engine.stores.firestore.channel import close_channel
 from engine.waiting.backoff import backoff
 from engine.waiting.bounded import at_once, within
 from engine.waiting.deadline import Deadline
@@ -134,8 +135,7 @@ def _leave(key: _Key, connection: _Connection) -> None:
             del _connections[key]
         is_done_with = connection.has_failed and connection.users == 0
     if is_done_with:
-        # The client's own close() leaves the channel open, and gRPC gives its connection to the next one.
-        connection.client._firestore_api.transport.close()
+        close_channel(connection.client)
 
 
 def never() -> Retry:

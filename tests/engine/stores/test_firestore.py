@@ -27,6 +27,7 @@ from google.cloud.firestore_v1.types import RunAggregationQueryResponse
 from engine.errors import ConfigurationError, DataUnavailable, EngineError
 from engine.stores.firestore import client as firestore_client
 from engine.stores.firestore import sums as firestore_sums
+from engine.stores.firestore.channel import close_channel
 from engine.stores.firestore.store import FirestoreStore
 from tests.engine.stores.trades import SESSION, bought, counted, trade
 from tests.servers.firestore import FirestoreEmulator
@@ -307,6 +308,15 @@ def test_one_client_is_made_for_all_threads(firestore_project: str, monkeypatch:
     with futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda store: store.check(), stores))
     assert len(made) == 1
+
+
+def test_a_channel_that_is_closed_is_closed_for_good(firestore_project: str) -> None:
+    """The library's private names that ``channel`` uses: a release that changes them fails here."""
+    client = Client(project=firestore_project)
+    assert not client.document("a/b").get(timeout=60).exists
+    close_channel(client)
+    with pytest.raises(ValueError, match="Channel closed"):
+        client.document("a/b").get(timeout=60)
 
 
 # --- faults
