@@ -117,4 +117,28 @@ def enable_strategy(*, strategy: str, why: str, by: str, as_json: bool) -> None:
     sys.exit(command(strategy, why=why, by=by, as_json=as_json))
 
 
-CONTROL = (halt, recover, state, enable_strategy)
+@click.command()
+@click.option("--rule", required=True, help="The rule, by its reason: max_position_size_exceeded.")
+@click.option("--intent", metavar="ID", help="The client_intent_id that passes it.")
+@click.option("--strategy", metavar="TEXT", help="The strategy whose intents pass it.")
+@click.option("--symbol", metavar="TEXT", help="The symbol in which intents pass it.")
+@click.option("--why", required=True, help="Why; kept with every run that it counts in.")
+@click.option("--by", required=True, help="Who approves it.")
+@click.option("--until", metavar="DATE", help="The session: this one (the default), or the next one.")
+@JSON
+def override(*, rule: str, why: str, by: str, until: str | None, as_json: bool, **about: Any) -> None:
+    """Let one intent, strategy or symbol pass one rule for a session.
+
+    Written to a file below overrides/ in the data folder, which every run of that session reads and records.
+    The kill switch, data that is unavailable, and the rules that keep a row one order can't be overridden.
+    """
+    from jobs.override import Options
+    from jobs.override import override as command
+
+    fields = {"client_intent_id": "intent", "strategy_id": "strategy", "symbol": "symbol"}
+    named = {field: about[option] for field, option in fields.items()}
+    options = Options(rule=rule, about=named, why=why, by=by, until=until)
+    sys.exit(command(options, as_json=as_json))
+
+
+CONTROL = (halt, recover, state, enable_strategy, override)

@@ -32,6 +32,7 @@ from jobs.run_files import folder_path
 from jobs.sessions import session_named
 from jobs.set_aside import aside_record, print_aside
 from jobs.setup import Setup, read_setup
+from jobs.stops_and_overrides import why_overridden
 from jobs.tables import print_json, say
 from jobs.wording import order, outcome, timestamp, verdict, why_refused
 
@@ -184,6 +185,8 @@ def _print_verdicts(story: Story) -> None:
         color = {"fail": "red", "unavailable": "yellow"}.get(answer)
         sentence = verdict(rule.name, story.row, story.context)
         say(f"  {answer:<11} {rule.name:<{width}}  {sentence}", color=color)
+    for text in why_overridden(story.row, story.context["overrides"]):
+        say(f"  {text}", color="red")
 
 
 def _record(story: Story) -> dict[str, Any]:
@@ -197,6 +200,7 @@ def _record(story: Story) -> dict[str, Any]:
         **row,
         "checks": checks,
         "sentences": sentences,
+        "overridden_by": why_overridden(story.row, story.context["overrides"]) if story.is_decided else [],
         "state": story.state,
         "life": story.life,
         "later": story.later,

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RESULTS, RunFolder
 from engine.run.risk_inputs import as_of_of
+from jobs.stops_and_overrides import overrides_of, states_of
 
 
 def rows(folder: RunFolder, places: Sequence[int]) -> list[dict[str, Any]]:
@@ -48,7 +49,10 @@ def context(folder: RunFolder) -> dict[str, Any]:
     return {
         "as_of": as_of_of(folder),
         "config": folder.start["config"],
+        "kill_switch": inputs["kill_switch"],
         "kill_switch_why": inputs["kill_switch_why"],
         "unavailable": inputs["unavailable"],
         "down": inputs.get("down", {}),
+        "trading_states": states_of(folder),
+        "overrides": overrides_of(folder),
     }

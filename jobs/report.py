@@ -15,6 +15,7 @@ from engine.run.put_away import left_by
 from jobs import recorded
 from jobs.queued import queued_orders
 from jobs.run_files import folder_path, lacks_data, to_drop_again
+from jobs.stops_and_overrides import expired_of, overrides_of, states_of
 from jobs.tables import print_list, print_table, say
 from jobs.wording import counted, order, outcome, shell_word, why_refused
 
@@ -163,6 +164,7 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
         say(f"LIVE TRADING WAS REFUSED: {reason}. {why}", color="red")
     if inputs["kill_switch"]:
         say(inputs["kill_switch_why"], color="red")
+    _print_stops_and_overrides(folder)
     for name, why in inputs["unavailable"].items():
         say(f"Unavailable: {name}: {why}", color="red")
     for account, why in inputs.get("down", {}).items():
@@ -192,6 +194,16 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
     root = Path(getattr(folder.objects, "root", "")).absolute()
     say(f"Files:  {root}/archive/{folder.trading_date}/ and {root}/quarantine/{folder.trading_date}/")
     say("One intent's whole story: execution-engine explain INTENT")
+
+
+def _print_stops_and_overrides(folder: RunFolder) -> None:
+    """Print what was halted or reducing in a run, the overrides in force, and those that had expired."""
+    for entry in states_of(folder):
+        say(f"{entry.state}: {entry}. {entry.remedy} ends that.", color="red")
+    for one in overrides_of(folder):
+        say(f"OVERRIDDEN in this session: {one}.", color="red")
+    for text in expired_of(folder):
+        say(f"Expired, and set aside in overrides/expired/: {text}.")
 
 
 def _print_breaks(folder: RunFolder) -> None:

@@ -18,6 +18,7 @@ from jobs.progress import progress_bar
 from jobs.queued import queued_orders
 from jobs.run_files import folder_path, to_drop_again
 from jobs.setup import Setup, read_setup, termination_asked
+from jobs.stops_and_overrides import record_of
 from jobs.tables import print_json
 
 if TYPE_CHECKING:  # a dry run has no gate, and is short
@@ -94,6 +95,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     beside = {"notes": notes, "left": manifest.get("left", [])}  # earlier versions did not record them
     beside |= {"unkept": manifest.get("unkept", []), "cancels": manifest.get("cancels", 0)}
     beside |= {"remarks": queued_orders(folder), "drop_again": to_drop_again(folder)}
+    beside |= record_of(folder)
     return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}, **beside}
 
 

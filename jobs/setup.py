@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # a dry run has no gate, and starts without these imports
     from engine.brokers.chosen import ReadSettings
     from engine.safety.agent_state import Agent
     from engine.safety.generations import Generations
+    from engine.safety.override_files import Overrides
     from engine.safety.preflight import Check
     from engine.safety.trading_gate import Gate
 
@@ -132,8 +133,15 @@ class Setup:
 
         check_start(self.settings, slot=slot)
         _ = self.limits_remarks
+        self.overrides()
         if not self.settings.dry_run:
             self.check_emulator()
+
+    def overrides(self) -> Overrides:
+        """Return the overrides of the present session. Raises ``ConfigurationError``, ``RecordError``."""
+        from engine.safety.override_files import OverrideFiles
+
+        return OverrideFiles.at(self.objects, wall_clock(), self.settings.calendar).read()
 
     def check_emulator(self) -> None:
         """Raise ``ConfigurationError`` where a real broker would be traded on the ledger of an emulator."""

@@ -41,7 +41,7 @@ def status(*, count: int, as_json: bool) -> int:
     runs = [_describe(folder, at_work) for folder in folders[-count:]]
     damaged = [run["damaged"] for run in runs if "damaged" in run]
     turned_away = _turned_away(gate.agent, folders)
-    stops = read_stops(gate.agent)
+    stops = read_stops(gate.agent, setup.overrides)
     still_open = [order for left in left_open(setup.objects) for order in left.orders]
     if as_json:
         body: dict[str, Any] = {"data_dir": str(setup.data_dir), "inbox": waiting, "left": left, "runs": runs}

@@ -1,9 +1,10 @@
-"""What stops or limits single orders, for ``status``: trading states and latches."""
+"""What stops or limits single orders, for ``status``: trading states, latches, overrides."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError
 from engine.safety.agent_state import Agent
@@ -11,13 +12,20 @@ from engine.safety.latches import MODES, KeptLatches, Latch
 from engine.safety.trading_states import KeptStates, TradingStates
 from jobs.tables import print_table, say
 
+if TYPE_CHECKING:  # most folders have no override
+    from engine.risk.override_file import Override
+    from engine.safety.override_files import Overrides
+
+_IN_FORCE, _EXPIRED = "in force", "expired; the next run sets it aside"
+
 
 @dataclass(frozen=True)
 class Stops:
-    """The trading states, and the latches by mode; ``unknown``: why one of the two can't be read, by name."""
+    """Trading states, latches by mode, and overrides; ``unknown``: why one of them can't be read, by name."""
 
     states: TradingStates | None
     latches: dict[str, tuple[Latch, ...]] | None
+    overrides: Overrides | None
     unknown: dict[str, str]
 
     def record(self) -> dict[str, Any]:
@@ -28,13 +36,14 @@ class Stops:
         return {
             "trading_states": None if self.states is None else as_records(self.states),
             "latches": latches,
+            "overrides": None if self.overrides is None else _records_of(self.overrides),
             "stops_unknown": self.unknown,
         }
 
 
-def read_stops(agent: Agent) -> Stops:
+def read_stops(agent: Agent, overrides: Callable[[], Overrides]) -> Stops:
     """Return what stops or limits orders now."""
-    states, latches, unknown = None, None, {}
+    states, latches, kept, unknown = None, None, None, {}
     try:
         states = KeptStates.of_agent(agent).read()
     except EngineError as error:
@@ -43,7 +52,11 @@ def read_stops(agent: Agent) -> Stops:
         latches = {mode: KeptLatches.of_agent(agent, mode).read().latches for mode in MODES}
     except EngineError as error:
         unknown["latches"] = str(error)
-    return Stops(states, latches, unknown)
+    try:
+        kept = overrides()
+    except EngineError as error:
+        unknown["overrides"] = str(error)
+    return Stops(states, latches, kept, unknown)
 
 
 def print_stops(stops: Stops) -> None:
@@ -63,6 +76,20 @@ def print_stops(stops: Stops) -> None:
             "Stopped strategies", ("strategy", "rule", "runs", "since (UTC)", "why; what ends it"), rows
         )
         say()
+    for what, one in _overrides_by_kind(stops.overrides):
+        say(f"Override, {what}: {one}.", color="red" if what == _IN_FORCE else None)
+
+
+def _overrides_by_kind(overrides: Overrides | None) -> list[tuple[str, Override]]:
+    if overrides is None:
+        return []
+    kinds = ((_IN_FORCE, overrides.in_force), ("of the next session", overrides.upcoming))
+    found = [(what, one) for what, own in kinds for one in own]
+    return [*found, *((_EXPIRED, one) for one in overrides.expired)]
+
+
+def _records_of(overrides: Overrides) -> list[dict[str, Any]]:
+    return [{**one.row(), "state": what} for what, one in _overrides_by_kind(overrides)]
 
 
 def as_records(states: TradingStates) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from pandas import NaT
 
 from engine.model.orders import FINAL_STATUSES
 from engine.text.printable import is_printable
+from jobs.stops_and_overrides import why_halted
 
 Row = Mapping[str, Any]
 """One intent's columns: those of the batch, of the decisions and of the results; None where missing."""
@@ -76,7 +77,7 @@ def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
     if answer == "unavailable":
         return _unavailable(rule, row, context)
     if rule == "kill_switch_enabled":
-        return str(context["kill_switch_why"]) if answer == "fail" else "the kill switch was off"
+        return _why_stopped(row, context) if answer == "fail" else "no kill switch was on"
     if rule == "invalid_intent":
         return (
             "the row breaks the intent contract" if answer == "fail" else "the row keeps the intent contract"
@@ -96,6 +97,12 @@ def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
     if rule == "max_position_size_exceeded":
         return _position(row, context)
     return str(answer)
+
+
+def _why_stopped(row: Row, context: Mapping[str, Any]) -> str:
+    """Return what stopped an intent: a halt of its scope, or else the kill switch."""
+    switch = str(context["kill_switch_why"])
+    return switch if context["kill_switch"] else why_halted(row, context["trading_states"]) or switch
 
 
 def why_refused(row: Row, context: Mapping[str, Any]) -> str:

@@ -181,7 +181,7 @@ class RiskManager:
                     accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
                 ),
                 "daily_trades": lambda: self.stores.ledger.trade_counts(accounts, session),
-                **standing_sources(self._context()),
+                **standing_sources(self._context(), session=session, calendar=self.settings.calendar),
                 **self._sources_for_limits(intents, now),
             },
             self.kill_switch,

@@ -10,6 +10,7 @@ raises, or misses the deadline, makes its frame unavailable.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import date
 from functools import partial
 
 import pandas as pd
@@ -26,6 +27,7 @@ from engine.run.reading import Reading
 from engine.run.reconciled import reconciled
 from engine.run.session_hours import session_hours
 from engine.run.strategy_frames import strategy_positions, strategy_trades, working_order_terms
+from engine.safety.override_files import OverrideFiles
 
 Source = Callable[[Reading], pd.DataFrame]
 
@@ -52,9 +54,15 @@ def frames_needed(config: RiskConfig) -> frozenset[str]:
     return config.frames_needed()
 
 
-def standing_sources(context: RunContext) -> dict[str, Callable[[], pd.DataFrame]]:
-    """Return the functions that read the frames that every run reads, whatever its limits."""
-    return {"trading_states": lambda: context.trading_states().frame()}
+def standing_sources(
+    context: RunContext, *, session: date, calendar: str
+) -> dict[str, Callable[[], pd.DataFrame]]:
+    """Return the functions that read the frames that every run of a session reads, whatever its limits."""
+    overrides = OverrideFiles(context.objects, session, calendar)
+    return {
+        "trading_states": lambda: context.trading_states().frame(),
+        "overrides": lambda: overrides.read().frame(),
+    }
 
 
 def sources_of(needed: Collection[str], reading: Reading) -> dict[str, Callable[[], pd.DataFrame]]:

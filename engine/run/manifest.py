@@ -73,8 +73,10 @@ def write_manifest(folder: RunFolder, context: RunContext) -> None:
         or inputs.get("not_compared")
         or unkept_parts
     )
-    exit_code = EXIT_UNRESOLVED if unclear else EXIT_HALTED if halted else EXIT_DONE
     reasons = decisions.filter(pc.invert(decisions["allowed"]))["reason"]
+    by_reason = _counts(reasons)
+    halted = halted or by_reason.get("kill_switch_enabled", 0) > 0  # of a scope that is HALTED
+    exit_code = EXIT_UNRESOLVED if unclear else EXIT_HALTED if halted else EXIT_DONE
     keys = {name: folder.key + name for name in sorted(folder.names())}
     manifest = {
         "run_id": folder.run_id,
@@ -87,7 +89,7 @@ def write_manifest(folder: RunFolder, context: RunContext) -> None:
         "decisions": {
             "allowed": allowed,
             "refused": decisions.num_rows - allowed,
-            "by_reason": _counts(reasons),
+            "by_reason": by_reason,
         },
         "results": {"by_status": by_status, "by_order_status": _counts(results["order_status"].drop_null())},
         "orders": {

@@ -95,7 +95,9 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
     down = _down(folder, context, synced)
     sources = {
         **_sources(folder, context, synced, down),
-        **standing_sources(context),
+        **standing_sources(
+            context, session=folder.trading_date, calendar=folder.start["settings"]["calendar"]
+        ),
         **_sources_for_limits(folder, context, synced, down),
     }
     read = read_inputs(sources, context.kill_switch, timeout_s=context.risk_data_timeout_s)

@@ -16,6 +16,7 @@ from engine.risk.config import RiskConfig
 from engine.run.manifest import code_version
 from engine.run.risk_inputs import stores_of
 from engine.run.sealed_config import check_session, sealed_config
+from engine.safety.override_files import OverrideFiles
 from engine.settings.variables import RunSettings
 from engine.stores.chosen import check_addresses, check_stores_are_named
 from engine.text.masking import shown_text
@@ -31,24 +32,30 @@ def start(
 ) -> RunFolder:
     """Create a run's folder with ``run.json``, which fixes what a resumed run must not change; return it.
 
-    Raises what ``check_start`` raises.
+    Overrides whose session is over are named in it, and their files are set aside. Raises what
+    ``check_start`` raises, and ``ConfigurationError`` for a faulty override.
     """
     check_start(settings, slot=slot)
     connections = context.connections
     if settings.dry_run != (connections is None):
         raise UsageError("a live run needs connections to its brokers, and a dry run must have none.")
     as_of = context.clock()
-    folder = context.runs.create(
-        trading_date(as_of, settings.calendar),
-        f"{as_of:%Y%m%dT%H%M%SZ}-{slot}",
-        sealed_start(settings, config, context, slot=slot, as_of=as_of),
-    )
+    files = OverrideFiles.at(context.objects, as_of, settings.calendar)
+    expired = files.read().expired
+    sealed = sealed_start(settings, config, context, slot=slot, as_of=as_of)
+    if expired:
+        sealed["expired_overrides"] = [{**one.row(), "text": str(one)} for one in expired]
+    folder = context.runs.create(files.today, f"{as_of:%Y%m%dT%H%M%SZ}-{slot}", sealed)
+    files.set_aside(expired)
     mode = folder.start["mode"]
     with_run_id(context, folder).log.event(
         "run_started",
         f"run {folder.run_id} begins as a {mode} run",
         mode=mode,
         trading_date=folder.trading_date,
+    )
+    with_run_id(context, folder).log.events(
+        "override_expired", [(str(one), one.row()) for one in expired], severity="NOTICE"
     )
     return folder
 
