@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from engine.model.quantity import Floats, Ints, Mask, to_shares
 from engine.risk.batch import Batch
-from engine.risk.counted import Counted, Outcome, outcome
+from engine.risk.counted import Counted, Outcome, Volume, outcome
 from engine.risk.groups import Groups
 from engine.risk.in_force import NO_LIMIT, Held
 from engine.risk.row_rules import Judged
@@ -91,11 +91,13 @@ def group_answer(groups: Groups | None, refused: Mask | None, batch: Batch) -> F
     return Found(verdicts, groups.source, groups.levels)
 
 
-def counter_answer(rule: Rule, counters: Sequence[Counted], batch: Batch, allowed: Mask) -> Found:
+def counter_answer(
+    rule: Rule, counters: Sequence[Counted], batch: Batch, volume: Volume, allowed: Mask
+) -> Found:
     """Return what a counting rule answers: at every kind of cells, the heaviest verdict holds."""
     if not counters:
         return Found(everywhere(OFF, batch.rows))
-    outcomes = [outcome(one, batch, allowed) for one in counters]
+    outcomes = [outcome(one, batch, allowed, one.may_refuse(batch, volume)) for one in counters]
     levels = tuple(held for one in counters for held in one.levels)
     order = sorted(range(len(levels)), key=lambda place: levels[place].level.kind)
     rank = np.empty(len(levels) + 1, dtype=np.int16)

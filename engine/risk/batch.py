@@ -146,6 +146,16 @@ class Batch:
         return Amounts(self.qty.units, self.qty.known & (self.side != 0))
 
     @cached_property
+    def all_traded_known(self) -> bool:
+        """Whether every row has a known quantity and side."""
+        return bool(self.traded.known.all())
+
+    @cached_property
+    def has_cancels(self) -> bool:
+        """Whether any row is a cancel."""
+        return bool(self.is_cancel.any())
+
+    @cached_property
     def files(self) -> Ints:
         """The file of each row as a code from 0; without a column that names it, the batch is one file."""
         files = self.source_files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from engine.risk.in_force import NO_LIMIT, Held, InForce, by_basis
 from engine.risk.inputs import RiskInputs
 from engine.risk.rule import Counter, Rule, Used
 from engine.risk.running import used_before
-from engine.risk.scan import NO_CELL
-from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts
+from engine.risk.scan import NO_CELL, UNKNOWN_CELL
+from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, everywhere
 
 _ROUNDING = 1.0 + 1e-9
 """Sums that only tell which cells are contested are made in floats, and taken as this much larger."""
@@ -48,7 +48,7 @@ class Counted:
     for none. ``held_at``: per bucket, the cell without side. ``once``: per bucket, the cell that counts
     once, -1 for none; ``entered``: which of these
     were entered before. ``unsure``: buckets of which that is unknown. ``is_share``: it
-    counts a strategy's share of the limit.
+    counts a strategy's share of the limit. ``uniform``: the limit of every row, where they have the same.
     """
 
     rule: Rule
@@ -63,20 +63,52 @@ class Counted:
     entered: Mask | None = None
     unsure: Mask | None = None
     is_share: bool = False
+    uniform: int | None = None
+    cache: dict[str, Ints] = field(default_factory=dict)
 
     def cells(self, batch: Batch) -> Ints:
         """Return the cell of each row, negative for none."""
-        return self.cell_of if self.is_by_row else self.cell_of[batch.buckets.of_row]
+        if self.is_by_row:
+            return self.cell_of
+        if "cells" not in self.cache:
+            self.cache["cells"] = self.cell_of[batch.buckets.of_row]
+        return self.cache["cells"]
+
+    def cells_of_orders(self, batch: Batch) -> Ints:
+        """Return the cell of each row that counts, ``NO_CELL`` for a cancel that doesn't."""
+        cells = self.cells(batch)
+        if self.rule.faces_cancels or not batch.has_cancels:
+            return cells
+        return np.where(batch.is_cancel, NO_CELL, cells)
+
+    def limits(self, batch: Batch) -> Ints | int:
+        """Return the limit of each row, or the one limit of all."""
+        return self.limit[batch.buckets.of_row] if self.uniform is None else self.uniform
 
     @property
     def is_of_qty(self) -> bool:
         """Whether it adds shares; else it counts orders."""
         return self.counter.of == "qty"
 
-    def known(self, batch: Batch, cells: Ints) -> Mask:
-        """Return whether what is used of each row's cell is known; it is not for a negative one."""
-        known = np.append(self.used.known, False)[cells]
-        return known if self.unsure is None else known & ~self.unsure[batch.buckets.of_row]
+    def unknown(self, batch: Batch) -> Mask | None:
+        """Return the rows whose verdict is unavailable whatever is allowed before them, None for none."""
+        if self.is_by_row:
+            cells = self.cells(batch)
+            if self.used.known.all() and cells.min(initial=0) >= 0:
+                return None
+            rows = (cells == UNKNOWN_CELL) | ~np.append(self.used.known, [True, False])[cells]
+            rows &= np.asarray(self.limits(batch) < NO_LIMIT)
+        else:
+            unsure = ~np.append(self.used.known, [True, False])[self.cell_of] & (self.limit < NO_LIMIT)
+            if self.unsure is not None:
+                unsure |= self.unsure & (self.limit < NO_LIMIT)
+            needs_qty = self.is_of_qty and not batch.all_traded_known
+            if not needs_qty and not unsure.any():
+                return None
+            rows = unsure[batch.buckets.of_row]
+            if needs_qty:
+                rows |= ~batch.traded.known & np.asarray(self.limits(batch) < NO_LIMIT)
+        return rows if self.rule.faces_cancels else np.asarray(rows & batch.is_order)
 
     def contested(self, batch: Batch, volume: Volume) -> Mask:
         """Return which cells' limits the orders of the batch exceed together, or may exceed.
@@ -86,7 +118,11 @@ class Counted:
         count = len(self.used.units)
         at = self.cell_of
         if self.is_by_row:
-            total: npt.NDArray[Any] = np.bincount(at[at >= 0], minlength=count).astype(np.float64)
+            total: npt.NDArray[Any] = np.bincount(
+                at if at.min(initial=0) >= 0 else at[at >= 0], minlength=count
+            )
+            if self.uniform is not None:
+                return np.asarray(self.used.units + total > self.uniform)
             limit = np.full(count, NO_LIMIT)
             rows = np.flatnonzero(at >= 0)
             np.minimum.at(limit, at[rows], self.limit[batch.buckets.of_row[rows]])
@@ -96,10 +132,24 @@ class Counted:
                 asked = self._first_ones(volume)
             inside = at >= 0
             total = np.bincount(at[inside], weights=asked[inside], minlength=count)
+            if self.uniform is not None:
+                return np.asarray((total * _ROUNDING > self.uniform - self._used()) & (total > 0))
             limit = np.full(count, NO_LIMIT)
             np.minimum.at(limit, at[inside], np.where(volume.orders > 0, self.limit, NO_LIMIT)[inside])
-        used = np.abs(self.used.units) if self.counter.signed else self.used.units
-        return np.asarray((used + total * _ROUNDING > limit) & (limit < NO_LIMIT))
+        headroom = np.where(limit < NO_LIMIT, limit, 0) - self._used()
+        return np.asarray((total * _ROUNDING > headroom) & (limit < NO_LIMIT))
+
+    def _used(self) -> Ints:
+        return np.abs(self.used.units) if self.counter.signed else self.used.units
+
+    def may_refuse(self, batch: Batch, volume: Volume) -> Mask:
+        """Return the contested cells, and those that an order of unknown quantity makes unknown."""
+        cells = self.contested(batch, volume)
+        if self.is_of_qty and not batch.all_traded_known:
+            at = self.cells_of_orders(batch)[~batch.traded.known]
+            cells = cells.copy()
+            cells[at[at >= 0]] = True
+        return cells
 
     def _first_ones(self, volume: Volume) -> Floats:
         """Return 1 for one bucket of each cell that rows may enter for the first time, else 0."""
@@ -138,6 +188,7 @@ def counted(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce) -> 
                 is_by_row=True,
                 limit=limit,
                 used=used,
+                uniform=rule.at_most if rule.at_most is not None else _uniform(levels),
             )
         ]
     assert counter.used is not None
@@ -164,6 +215,7 @@ def counted(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce) -> 
                 once=once,
                 entered=entered,
                 unsure=unsure,
+                uniform=_uniform(held),
             )
         )
     return result
@@ -183,49 +235,117 @@ class Outcome:
     known: Mask
 
 
-def outcome(one: Counted, batch: Batch, allowed: Mask) -> Outcome:
-    """Return the verdict of a counter on every row, against the allowed rows before it."""
-    cells = one.cells(batch)
-    bucket = batch.buckets.of_row
-    rows = batch.rows
-    takes_part = np.ones(rows, dtype=bool) if one.rule.faces_cancels else batch.is_order
-    has_qty = batch.traded.known if one.is_of_qty else np.ones(rows, dtype=bool)
-    amount = np.where(has_qty, batch.traded.units, 0) if one.is_of_qty else np.ones(rows, dtype=np.int64)
-    if one.counter.signed:
-        amount = amount * batch.side
-    counts = allowed & takes_part
-    if one.once is not None and one.entered is not None:
-        again = used_before(one.once[bucket], one.entered.astype(np.int64), None, counts) > 0
-        amount = np.where(again & (one.once[bucket] >= 0), 0, amount)
-    before = used_before(
-        cells, one.used.units, None if not one.is_of_qty and one.once is None else amount, counts
-    )
-    known = one.known(batch, cells) & has_qty
-    poison = counts & ~has_qty & (cells >= 0)
-    if poison.any():
-        known &= used_before(cells, np.zeros(len(one.used.units), np.int64), None, poison) == 0
-    limit = one.limit[bucket]
-    over = before + amount > limit
-    if one.counter.signed:
-        over |= before + amount < -limit
-        over &= ~((amount < 0) & (before >= -amount) | (amount > 0) & (-before >= amount))
-    if one.once is not None:
-        over &= amount > 0
-    verdicts = np.where(known, np.where(over, FAIL, PASS), UNAVAILABLE).astype(np.int8)
-    verdicts[(limit == NO_LIMIT) | ~takes_part | (cells == NO_CELL)] = OFF
-    source = np.full(rows, -1, dtype=np.int16)
-    failing = np.flatnonzero(verdicts == FAIL)
-    if one.is_share:
-        source[failing] = _tightest(one, bucket[failing])
+def outcome(one: Counted, batch: Batch, allowed: Mask, contested: Mask) -> Outcome:
+    """Return the verdict of a counter on every row, against the allowed rows before it.
+
+    ``contested``: its cells that may refuse a row. The figures of a rule that has none are not worked out for
+    rows of other cells.
+    """
+    cells = one.cells_of_orders(batch)
+    verdicts = _before_the_scan(one, batch, cells)
+    rows: Ints | None = None
+    if not one.rule.figures:
+        rows = np.flatnonzero(np.append(contested, [False, False])[cells])
+    before, amount, known = _sums(one, batch, allowed, cells, rows)
+    if rows is None:
+        rows = np.flatnonzero(np.append(contested, [False, False])[cells]) if contested.any() else _NO_ROWS
+    source = np.full(batch.rows, -1, dtype=np.int16)
+    if not len(rows):
         return Outcome(verdicts, source, before, amount, known)
-    total = before[failing] + amount[failing]
+    limits = one.limits(batch)
+    limit = limits if isinstance(limits, int) else limits[rows]
+    total = before[rows] + amount[rows]
+    over = total > limit
+    if one.counter.signed:
+        now, change = before[rows], amount[rows]
+        over |= total < -limit
+        over &= ~((change < 0) & (now >= -change) | (change > 0) & (-now >= change))
+    if one.once is not None:
+        over &= amount[rows] > 0
+    here = verdicts[rows]
+    here[(here == PASS) & over] = FAIL
+    here[(here != OFF) & ~known[rows]] = UNAVAILABLE
+    verdicts[rows] = here
+    failing = rows[here == FAIL]
+    total = total[here == FAIL]
+    if one.is_share:
+        source[failing] = _tightest(one, batch.buckets.of_row[failing])
+        return Outcome(verdicts, source, before, amount, known)
     for place in range(len(one.levels) - 1, -1, -1):
         held = one.levels[place]
         breached = np.abs(total) > held.units if one.counter.signed else total > held.units
         if held.buckets is not None:
-            breached &= held.buckets[bucket[failing]]
+            breached &= held.buckets[batch.buckets.of_row[failing]]
         source[failing[breached]] = place
     return Outcome(verdicts, source, before, amount, known)
+
+
+_NO_ROWS = np.zeros(0, dtype=np.int64)
+
+
+def _before_the_scan(one: Counted, batch: Batch, cells: Ints) -> Verdicts:
+    """Return what is known of each row without the rows before it: off, unavailable, or pass."""
+    if one.is_by_row:
+        verdicts = everywhere(PASS, batch.rows)
+        if one.uniform is None:
+            verdicts[np.asarray(one.limits(batch) == NO_LIMIT)] = OFF
+        if not one.used.known.all() or cells.min(initial=0) < 0:
+            unknown = ~np.append(one.used.known, [False, False])[cells] & (verdicts == PASS)
+            verdicts[unknown] = UNAVAILABLE
+    else:
+        known = np.append(one.used.known, False)[one.cell_of]
+        if one.unsure is not None:
+            known &= ~one.unsure
+        by_bucket = np.where(one.limit == NO_LIMIT, OFF, np.where(known, PASS, UNAVAILABLE)).astype(np.int8)
+        verdicts = by_bucket[batch.buckets.of_row]
+        if one.is_of_qty and not batch.all_traded_known:
+            verdicts[(verdicts == PASS) & ~batch.traded.known] = UNAVAILABLE
+    if batch.has_cancels or one.is_by_row:
+        verdicts[cells == NO_CELL] = OFF
+    return verdicts
+
+
+def _sums(
+    one: Counted, batch: Batch, allowed: Mask, cells: Ints, rows: Ints | None
+) -> tuple[Ints, Ints, Mask]:
+    """Return what is used before each row, what it adds, and where both are known.
+
+    ``rows``: the only ones to work it out for, None for all.
+    """
+    counts = allowed if one.rule.faces_cancels or not batch.has_cancels else allowed & batch.is_order
+    everything = rows is None
+    at = slice(None) if rows is None else rows
+    bucket, here, counts = batch.buckets.of_row[at], cells[at], counts[at]
+    has_qty = batch.traded.known[at] if one.is_of_qty else np.ones(len(here), dtype=bool)
+    amount = batch.traded.units[at] if one.is_of_qty else np.ones(len(here), dtype=np.int64)
+    if one.counter.signed:
+        amount = amount * batch.side[at]
+    adds = counts & has_qty
+    once = None
+    if one.once is not None and one.entered is not None:
+        once = one.once[bucket]
+        again = used_before(once, one.entered.astype(np.int64), None, counts) > 0
+        amount = np.where(again & (once >= 0), 0, amount)
+    before = used_before(here, one.used.units, amount if one.is_of_qty or once is not None else None, adds)
+    known = has_qty & np.append(one.used.known, [False, False])[here]
+    if one.unsure is not None:
+        known &= ~one.unsure[bucket]
+    poison = counts & ~has_qty & (here >= 0)
+    if poison.any():
+        known &= used_before(here, np.zeros(len(one.used.units), np.int64), None, poison) == 0
+    if everything:
+        return before, amount, known
+    all_before, all_amounts = np.zeros(batch.rows, dtype=np.int64), np.zeros(batch.rows, dtype=np.int64)
+    all_known = np.zeros(batch.rows, dtype=bool)
+    all_before[rows], all_amounts[rows], all_known[rows] = before, amount, known
+    return all_before, all_amounts, all_known
+
+
+def _uniform(levels: tuple[Held, ...]) -> int | None:
+    """Return the limit that all rows have, None where it depends on the row."""
+    if all(held.buckets is None for held in levels):
+        return min(held.units for held in levels)
+    return None
 
 
 def _tightest(one: Counted, buckets: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:

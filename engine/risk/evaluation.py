@@ -212,7 +212,9 @@ class Evaluation:
         if rule.name in self.row_rules:
             return row_answer(self.row_rules[rule.name], batch, self.question, self.answer.allowed)
         if rule.counter is not None:
-            return counter_answer(rule, self.sequence.counters[rule.name], batch, self.answer.allowed)
+            return counter_answer(
+                rule, self.sequence.counters[rule.name], batch, self.sequence.volume, self.answer.allowed
+            )
         crossing = self.sequence.crossings.get(rule.name)
         if crossing is None:
             return Found(everywhere(OFF, batch.rows))

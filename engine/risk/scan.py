@@ -3,7 +3,7 @@
 Intents are judged one after the other, each against the state left by the *allowed* intents before it; a
 refused one changes nothing. Rules that depend on one row only were judged before and come in as ``open_row``.
 The function runs as plain Python over lists and, unchanged, compiled by numba over numpy arrays; so it calls
-no other function and uses only features that behave the same in both.
+no other function and uses only features that behave the same in both. What no row of a batch needs is None.
 """
 
 from __future__ import annotations
@@ -21,184 +21,175 @@ BEST_BUY_OF_NONE, BEST_SELL_OF_NONE = -1, ENOUGH
 
 
 class Rows(NamedTuple):
-    """Per row of the batch. ``groups[0]`` is the row's bucket, further ones number rows in other ways.
+    """Per row to scan: whether no other rule refuses it, its bucket, its quantity in units, its sign.
 
-    ``open_row``: no other rule refuses it. ``is_order``: False for a cancel. ``qty``: units, and whether
-    they are known. ``must_reduce[b]``: 1 where the row passes only if it reduces the position in book
-    ``b`` (0 the account's, 1 the strategy's own), 2 where it passes as well if that is unknown, else 0.
-    ``price``: what the row would pay or take at the worst, units; -1 unknown.
+    A row that is open has a known cell and quantity for every counter that doesn't skip unknown ones.
     """
 
     open_row: Any
-    is_order: Any
-    groups: Any
+    bucket: Any
     qty: Any
-    qty_known: Any
     sign: Any
-    must_reduce: Any
-    price: Any
 
 
 class Counters(NamedTuple):
-    """Per counter: where its part of ``cell`` and ``limit`` begins, and how it counts.
+    """Per counter ``c``: ``cells[c][row]``: the row's place in ``used``, ``NO_CELL`` if it does not count.
 
-    ``cell[cell_at + groups[group, row]]`` is the row's cell in ``used`` and ``known``; ``limit[limit_at +
-    bucket]`` its limit. ``counts_qty``: adds the row's quantity instead of 1. ``signed``: sells subtract,
-    and the limit holds on both sides of zero. ``once_at``: where its part of ``once`` begins, -1 for none:
-    by bucket, the place in ``entered`` that says whether an amount was added already. ``skip``: an unknown
-    number passes. ``for_cancels``: it counts cancels too. ``waived[counter, row]``: the row may exceed its
-    limit (no rows: none may).
+    Its limit is ``uniform[c]`` or, where ``limit_at[c]`` is not -1, ``limits[limit_at[c] + bucket]``.
+    ``counts_qty``: adds the row's quantity instead of 1.
     """
 
-    group: Any
-    cell_at: Any
-    cell: Any
+    cells: Any
+    used: Any
+    uniform: Any
     limit_at: Any
-    limit: Any
+    limits: Any
     counts_qty: Any
-    signed: Any
-    once_at: Any
-    once: Any
-    skip: Any
-    for_cancels: Any
-    waived: Any
 
 
-class Books(NamedTuple):
-    """Positions for the question whether an order reduces one: per book, by bucket, its cell for its side.
+class Skipping(NamedTuple):
+    """Counters of which unknown numbers pass: ``skips[c]``; ``known`` per place, ``qty_known`` per row."""
 
-    ``cell[book, bucket]``: the place in ``working``, ``held`` and ``known``: orders of that side, and the
-    position that they would reduce (0 where it is on the other side of zero).
+    skips: Any
+    known: Any
+    qty_known: Any
+
+
+class Once(NamedTuple):
+    """Counters that count a cell once: ``places[c][row]`` in ``entered``, -1 where each row counts."""
+
+    places: Any
+    entered: Any
+
+
+class Reducing(NamedTuple):
+    """What rows must reduce, per book ``b``.
+
+    ``must[b][row]``: 1 where the row passes only if it reduces the position, 2 where it passes as well if
+    that is unknown, else 0. ``cells[b][row]``: its place in ``held`` (what its side can reduce),
+    ``working`` (orders of its side) and ``known``; -1 for none.
     """
 
-    cell: Any
+    must: Any
+    cells: Any
     held: Any
+    working: Any
     known: Any
+    qty_known: Any
 
 
 class SelfTrade(NamedTuple):
-    """Per bucket the cell of account and symbol where a level blocks self-trades, else -1."""
+    """Per row its place in ``best_buy`` and ``best_sell`` (-1: not watched), and its worst price."""
 
-    cell: Any
-    known: Any
+    cells: Any
+    price: Any
+    best_buy: Any
+    best_sell: Any
     waived: Any
 
 
-class State(NamedTuple):
-    """What the scan changes: what is used and known, the working orders, the best prices."""
-
-    used: Any
-    known: Any
-    entered: Any
-    working: Any
-    best_buy: Any
-    best_sell: Any
-
-
 def scan(
-    order: Any,
     rows: Rows,
     counters: Counters,
-    books: Books,
-    trades: SelfTrade,
-    state: State,
+    signed: Any,
+    waived: Any,
+    skipping: Any,
+    once: Any,
+    reducing: Any,
+    trades: Any,
     allowed: Any,
     crosses: Any,
 ) -> None:
-    """Judge the rows named in ``order``, one after the other; fill ``allowed`` and ``crosses``.
+    """Judge rows one after the other; fill ``allowed`` and ``crosses`` (1: a self-trade).
 
-    The state is changed in place. ``crosses``: 1 for a self-trade, filled for rows that other rules refuse
-    too.
+    ``signed[c]``: sells subtract, and the limit holds on both sides of zero. ``waived[c][row]``: the row may
+    exceed the limit. What is used, known, entered and working, and the best prices, are changed in place.
     """
-    for row in order:
-        bucket = rows.groups[0][row]
+    cells = counters.cells
+    for row in range(len(rows.open_row)):
         passes = rows.open_row[row]
-        known_qty = rows.qty_known[row]
-        for book in range(len(rows.must_reduce)):
-            need = rows.must_reduce[book][row]
-            if need > 0:
-                cell = books.cell[book][bucket]
-                if cell < 0 or not known_qty or not books.known[cell]:
-                    passes = passes and need == 2
-                else:
-                    passes = passes and state.working[cell] + rows.qty[row] <= books.held[cell]
-
-        if len(trades.cell) > 0 and rows.is_order[row]:
-            cell = trades.cell[bucket]
-            price = rows.price[row]
-            if cell >= 0 and price >= 0 and trades.known[cell]:
+        if reducing is not None:
+            for book in range(len(reducing.must)):
+                need = reducing.must[book][row]
+                if need > 0:
+                    cell = reducing.cells[book][row]
+                    if cell < 0 or not reducing.known[cell] or not reducing.qty_known[row]:
+                        passes = passes and need == 2
+                    else:
+                        passes = passes and reducing.working[cell] + rows.qty[row] <= reducing.held[cell]
+        if trades is not None:
+            cell = trades.cells[row]
+            if cell >= 0:
                 if rows.sign[row] > 0:
-                    crossing = price >= state.best_sell[cell]
+                    crossing = trades.price[row] >= trades.best_sell[cell]
                 else:
-                    crossing = price <= state.best_buy[cell]
+                    crossing = trades.price[row] <= trades.best_buy[cell]
                 crosses[row] = 1 if crossing else 0
-                waived = len(trades.waived) > 0 and trades.waived[row]
-                passes = passes and (waived or not crossing)
-
-        for c in range(len(counters.group)):
-            if not passes:
-                break
-            if not rows.is_order[row] and not counters.for_cancels[c]:
-                continue
-            cell = counters.cell[counters.cell_at[c] + rows.groups[counters.group[c]][row]]
-            if cell == NO_CELL:
-                continue
-            if cell < 0 or not state.known[cell] or (counters.counts_qty[c] and not known_qty):
-                passes = counters.skip[c]
-                continue
-            amount = rows.qty[row] if counters.counts_qty[c] else 1
-            if counters.once_at[c] >= 0:
-                once = counters.once[counters.once_at[c] + bucket]
-                if once >= 0 and state.entered[once]:
+                passes = passes and (trades.waived[row] or not crossing)
+        if passes:
+            for c in range(len(cells)):
+                cell = cells[c][row]
+                if cell == NO_CELL:
                     continue
-            limit = counters.limit[counters.limit_at[c] + bucket]
-            if counters.signed[c]:
-                now = state.used[cell]
-                sign = rows.sign[row]
-                projected = now + sign * amount
-                shrinks = (sign < 0 and now >= amount) or (sign > 0 and -now >= amount)
-                within = shrinks or (projected <= limit and projected >= -limit)
-            else:
-                within = state.used[cell] + amount <= limit
-            if not within:
-                passes = len(counters.waived) > 0 and counters.waived[c][row]
-
+                if skipping is not None:
+                    unknown = cell < 0 or not skipping.known[cell]
+                    if unknown or (counters.counts_qty[c] and not skipping.qty_known[row]):
+                        passes = passes and skipping.skips[c]
+                        continue
+                if once is not None:
+                    place = once.places[c][row]
+                    if place >= 0 and once.entered[place]:
+                        continue
+                amount = rows.qty[row] if counters.counts_qty[c] else 1
+                limit_at = counters.limit_at[c]
+                limit = counters.uniform[c] if limit_at < 0 else counters.limits[limit_at + rows.bucket[row]]
+                now = counters.used[cell]
+                within = now + amount <= limit
+                if signed is not None and signed[c]:
+                    sign = rows.sign[row]
+                    projected = now + sign * amount
+                    shrinks = (sign < 0 and now >= amount) or (sign > 0 and -now >= amount)
+                    within = shrinks or (projected <= limit and projected >= -limit)
+                if not within:
+                    passes = False
+                    if waived is not None:
+                        passes = waived[c][row]
+                if not passes:
+                    break
         allowed[row] = passes
         if not passes:
             continue
-        for c in range(len(counters.group)):
-            if not rows.is_order[row] and not counters.for_cancels[c]:
-                continue
-            cell = counters.cell[counters.cell_at[c] + rows.groups[counters.group[c]][row]]
+        for c in range(len(cells)):
+            cell = cells[c][row]
             if cell < 0:
                 continue
-            if counters.counts_qty[c] and not known_qty:
-                state.known[cell] = False
+            if skipping is not None and counters.counts_qty[c] and not skipping.qty_known[row]:
+                skipping.known[cell] = False
                 continue
-            if counters.once_at[c] >= 0:
-                once = counters.once[counters.once_at[c] + bucket]
-                if once >= 0:
-                    if state.entered[once]:
+            if once is not None:
+                place = once.places[c][row]
+                if place >= 0:
+                    if once.entered[place]:
                         continue
-                    state.entered[once] = True
+                    once.entered[place] = True
             amount = rows.qty[row] if counters.counts_qty[c] else 1
-            if counters.signed[c]:
+            if signed is not None and signed[c]:
                 amount = rows.sign[row] * amount
-            total = state.used[cell] + amount
-            state.used[cell] = total if total < ENOUGH else ENOUGH
-        if rows.is_order[row]:
-            for book in range(len(rows.must_reduce)):
-                cell = books.cell[book][bucket]
-                if cell >= 0 and known_qty:
-                    total = state.working[cell] + rows.qty[row]
-                    state.working[cell] = total if total < ENOUGH else ENOUGH
-                elif cell >= 0:
-                    state.working[cell] = ENOUGH
-            if len(trades.cell) > 0:
-                cell = trades.cell[bucket]
-                price = rows.price[row]
-                if cell >= 0 and price >= 0:
-                    if rows.sign[row] > 0 and price > state.best_buy[cell]:
-                        state.best_buy[cell] = price
-                    if rows.sign[row] < 0 and price < state.best_sell[cell]:
-                        state.best_sell[cell] = price
+            total = counters.used[cell] + amount
+            counters.used[cell] = total if total < ENOUGH else ENOUGH
+        if reducing is not None:
+            for book in range(len(reducing.must)):
+                cell = reducing.cells[book][row]
+                if cell >= 0:
+                    total = reducing.working[cell] + rows.qty[row]
+                    if total >= ENOUGH or not reducing.qty_known[row]:
+                        total = ENOUGH
+                    reducing.working[cell] = total
+        if trades is not None:
+            cell = trades.cells[row]
+            if cell >= 0:
+                price = trades.price[row]
+                if rows.sign[row] > 0 and price > trades.best_buy[cell]:
+                    trades.best_buy[cell] = price
+                if rows.sign[row] < 0 and price < trades.best_sell[cell]:
+                    trades.best_sell[cell] = price

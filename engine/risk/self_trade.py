@@ -60,6 +60,10 @@ class Crossing:
             rule, levels, np.where(watched, cells.of_bucket, NO_CELL), known, buys, sells, _prices(batch)
         )
 
+    def cells(self, batch: Batch) -> Ints:
+        """Return the cell of each row, negative where it is not watched."""
+        return self.cell[batch.buckets.of_row]
+
     def unknown(self, batch: Batch) -> Mask:
         """Return the rows whose verdict is unavailable whatever is allowed before them."""
         cell = self.cell[batch.buckets.of_row]
