@@ -155,8 +155,18 @@ class _WatchedRecorder:
 
 
 class _Store:
+    """A store with points, which is of the inner one's class to whoever asks, as ``identity_of`` does."""
+
     def __init__(self, inner: Any, death: Death) -> None:
         self._inner, self._death = inner, death
+
+    @property
+    def __class__(self) -> Any:
+        return type(self._inner)
+
+    @__class__.setter
+    def __class__(self, _: Any) -> None:
+        raise TypeError("the class of a store stays")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

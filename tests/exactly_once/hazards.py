@@ -55,15 +55,21 @@ def batch(chance: Random, name: str, most: int = 9) -> list[Row]:
 
 
 def stopped(chance: Random, stage: Stage, name: str) -> Life:
-    """Stop a job at a request, let something happen meanwhile, and continue it late."""
-    meanwhile = chance.choice((_halt, _switch_on, _another_trades, _another_trades, _another_of_this_folder))
+    """Stop a job at a request, let something happen meanwhile, and continue it late.
+
+    Where there are no servers, no other folder trades: it would hold a lease of its own.
+    """
+    can_share = _servers(stage) == SERVERS
+    others = (_another_trades, _another_trades) if can_share else ()
+    meanwhile = chance.choice((_halt, _switch_on, *others, _another_of_this_folder))
     life = stage.life(name, _servers(stage), limit=LIMIT)
     life.shift = ShiftedTime(life.passed, wall_only=chance.random() < 0.5)
     if chance.random() < 0.5:
         life.settings["EXEC_RISK_FAIL_OPEN"] = "1"
     life.put("first.json", batch(chance, "first"))
     other = life.folder / "data-2"
-    life.put("second.json", batch(chance, "second"), folder=other)
+    if can_share:
+        life.put("second.json", batch(chance, "second"), folder=other)
     point = chance.choice([*_POINTS])
     job = life.start(dies_at=chance.randint(1, _POINTS[point]), dies_of=signal.SIGSTOP, only=point)
     was_stopped = job.stopped_itself()
@@ -76,8 +82,8 @@ def stopped(chance: Random, stage: Stage, name: str) -> Life:
     life.switch("0")
     if meanwhile is _halt:
         life.do("recover")
-    folders = (life.place, other) if chance.random() < 0.5 else (other, life.place)
-    life.finish(*folders)
+    folders = [life.place, other] if chance.random() < 0.5 else [other, life.place]
+    life.finish(*(folder for folder in folders if can_share or folder == life.place))
     return life
 
 

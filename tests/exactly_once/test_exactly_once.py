@@ -25,10 +25,12 @@ Report = dict[str, Any]
 Play = Callable[..., Report]
 Note = Callable[[str, object], None]
 
-SEEDS, SEEDS_AT_ONCE = 2_040, 60
+SEEDS, SEEDS_IN_ALL, SEEDS_AT_ONCE = 1_200, 2_100, 60
+"""The first with PostgreSQL and Firestore beside the embedded store, the others with that alone."""
 PARTS = 4
 ONE_OF_EACH_HAZARD = [0, 7, 2, 21, 4, 5]
 """Of stops the one in which a halted order would leave, of gateways one that denies what it placed."""
+MOVED_TO_OTHER_DISKS = "36002"
 OF_SERVERS = ["every_point", "twice"]
 WAITS_FOR_A_MINUTE = "half_dead_for_a_minute"
 AT_EVERY_ORDER = ["stopped_before_any_order_leaves", "halted_before_any_order_leaves"]
@@ -86,6 +88,12 @@ def test_whatever_happens_in_whatever_order_every_order_is_placed_once(with_serv
     assert report["orders"] > 5 * report["tried"]
 
 
+def test_a_folder_that_moves_takes_its_embedded_store_along() -> None:
+    report = played("--store", "embedded", MOVED_TO_OTHER_DISKS)
+    assert report["happened"]["copied"] == 2
+    assert_nothing_is_wrong(report, died=0)
+
+
 def test_there_is_one_sender_and_time_does_no_harm(with_servers: Play) -> None:
     scenes = sorted(SCENES.keys() - {WAITS_FOR_A_MINUTE, *AT_EVERY_ORDER})
     assert_nothing_is_wrong(with_servers(*(f"--scene={scene}" for scene in scenes)), died=0)
@@ -118,6 +126,15 @@ def test_at_every_point_with_postgresql_and_firestore(
 @pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_AT_ONCE))
 def test_schedules_of_chance(first: int, with_servers: Play, record_property: Note) -> None:
     report = with_servers("--seeds", f"{first}:{first + SEEDS_AT_ONCE}")
+    record_property(PROPERTY, counts_of(report))
+    assert_nothing_is_wrong(report, died=SEEDS_AT_ONCE // 6)
+    assert report["orders"] > 5 * report["tried"]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("first", range(SEEDS, SEEDS_IN_ALL, SEEDS_AT_ONCE))
+def test_schedules_of_chance_with_the_embedded_store(first: int, record_property: Note) -> None:
+    report = played("--store", "embedded", "--seeds", f"{first}:{first + SEEDS_AT_ONCE}")
     record_property(PROPERTY, counts_of(report))
     assert_nothing_is_wrong(report, died=SEEDS_AT_ONCE // 6)
     assert report["orders"] > 5 * report["tried"]
