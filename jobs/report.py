@@ -199,7 +199,8 @@ def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
 def _print_stops_and_overrides(folder: RunFolder) -> None:
     """Print what was halted or reducing in a run, the overrides in force, and those that had expired."""
     for entry in states_of(folder):
-        say(f"{entry.state}: {entry}. {entry.remedy} ends that.", color="red")
+        text = str(entry)
+        say(f"{text[:1].upper()}{text[1:]}. {entry.remedy} ends that.", color="red")
     for one in overrides_of(folder):
         say(f"OVERRIDDEN in this session: {one}.", color="red")
     for text in expired_of(folder):

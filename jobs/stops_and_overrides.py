@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.errors import RecordError
 from engine.record.run_folder import RunFolder
-from engine.safety.trading_states import HALTED, TradingState
+from engine.safety.trading_states import HALTED, REDUCING, TradingState
 
 _ABOUT = ("client_intent_id", "strategy_id", "symbol")
 
@@ -60,9 +60,18 @@ def why_overridden(row: Mapping[str, Any], overrides: list[Any]) -> list[str]:
 
 def why_halted(row: Mapping[str, Any], states: list[TradingState]) -> str:
     """Return which halted scope an intent is in, "" where it is in none."""
+    return next((f"{one}; {one.remedy} ends that" for one in _in_scope(row, states, HALTED)), "")
+
+
+def why_reducing(row: Mapping[str, Any], states: list[TradingState]) -> str:
+    """Return which reducing scope an intent is in that does not reduce a position, "" where it is in none."""
+    found = (f"{one}, and it does not reduce a position" for one in _in_scope(row, states, REDUCING))
+    return next(found, "")
+
+
+def _in_scope(row: Mapping[str, Any], states: list[TradingState], state: str) -> list[TradingState]:
     order = {"account": row["broker_account_id"], "symbol": row["symbol"], "strategy": row["strategy_id"]}
-    halted = [one for one in states if one.state == HALTED and one.of.has(**order)]
-    return f"{halted[0]}; {halted[0].remedy} ends that" if halted else ""
+    return [one for one in states if one.state == state and one.of.has(**order)]
 
 
 def _rows(folder: RunFolder, name: str) -> list[dict[str, Any]]:

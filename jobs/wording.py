@@ -10,7 +10,7 @@ from pandas import NaT
 
 from engine.model.orders import FINAL_STATUSES
 from engine.text.printable import is_printable
-from jobs.stops_and_overrides import why_halted
+from jobs.stops_and_overrides import why_halted, why_reducing
 
 Row = Mapping[str, Any]
 """One intent's columns: those of the batch, of the decisions and of the results; None where missing."""
@@ -78,6 +78,8 @@ def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
         return _unavailable(rule, row, context)
     if rule == "kill_switch_enabled":
         return _why_stopped(row, context) if answer == "fail" else "no kill switch was on"
+    if rule == "reduce_only" and answer == "fail":
+        return why_reducing(row, context["trading_states"]) or "the order does not reduce a position"
     if rule == "invalid_intent":
         return (
             "the row breaks the intent contract" if answer == "fail" else "the row keeps the intent contract"

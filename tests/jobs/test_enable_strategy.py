@@ -12,7 +12,9 @@ from engine.record.objects import LocalObjects
 from engine.safety.latches import KeptLatches
 from engine.safety.state_marks import LATCHES, StateMarks
 from engine.stores.embedded.store import EmbeddedStore
-from tests.jobs.command_line import Command, one_line_error
+from tests.desk import Row, order
+from tests.jobs.command_line import Command, jsonl, one_line_error
+from tests.jobs.live_machine import Live
 
 BY = ("--by", "ann", "--why", "corrected")
 
@@ -107,3 +109,42 @@ def test_latches_that_can_not_be_read_are_unknown_in_status(stopped: Command, da
     assert "Latches: unknown. The mark folder/latches/" in stopped("status").told
     assert stopped("enable-strategy", "momentum", *BY).code == 0
     assert stopped("status", "--json").json["latches"] == []
+
+
+def test_a_strategy_that_is_refused_in_a_row_is_stopped_until_it_is_enabled(
+    cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXEC_MAX_REFUSALS_IN_A_ROW", "2")
+
+    def reasons(*rows: Row) -> dict[str, int]:
+        cli("drop", stdin=jsonl(*rows))
+        found: dict[str, int] = cli("run", "--json").json["decisions"]["by_reason"]
+        return found
+
+    large = [order(client_intent_id=f"large-{number}", qty=500) for number in range(2)]
+    assert reasons(*large) == {"max_position_size_exceeded": 2}
+    assert reasons(order(client_intent_id="a")) == {"strategy_repeats": 1}
+    assert reasons(order(client_intent_id="b", strategy_id="value")) == {}
+    (latch,) = cli("status", "--json").json["latches"]
+    assert latch["why"] == "2 orders were refused by the rule book in a row in account paper, limit 2"
+    cli("enable-strategy", "momentum", *BY)
+    assert reasons(order(client_intent_id="a")) == {}
+    assert reasons(order(client_intent_id="c", qty=500)) == {"max_position_size_exceeded": 1}
+    assert cli("status", "--json").json["latches"] == []
+
+
+def test_a_strategy_that_the_broker_refuses_in_a_row_is_stopped_live(live: Live) -> None:
+    live.env |= {"EXEC_MAX_BROKER_REJECTS_IN_A_ROW": "2", "EXEC_BROKER_ACCOUNT_ID": "paper"}
+    refused = {"order_type": "limit", "limit_price": 1.00001}
+    for number in range(2):
+        live.cli("drop", stdin=jsonl(order(client_intent_id=f"refused-{number}", **refused)))
+        assert live("run", "--json").json["results"]["by_status"] == {"broker_rejected": 1}
+    live.cli(
+        "drop", stdin=jsonl(order(client_intent_id="good"), order(client_intent_id="v", strategy_id="v"))
+    )
+    done = live("run", "--json").json
+    assert done["decisions"]["by_reason"] == {"reject_throttle": 1}
+    assert [one["client_order_id"] for one in live.orders()] == ["v"]
+    live("enable-strategy", "momentum", *BY)
+    live.cli("drop", stdin=jsonl(order(client_intent_id="good")))
+    assert live("run", "--json").json["orders"]["sent"] == 1

@@ -347,3 +347,56 @@ def test_a_live_run_sends_no_order_of_a_halted_scope_and_all_others(live: Live) 
     live("recover", *MOMENTUM)
     assert run(live, *rows).code == 0
     assert [one["client_order_id"] for one in live.orders()] == ["b", "a"]
+
+
+def test_a_dry_run_refuses_the_orders_of_a_halted_scope_and_says_which_and_how_it_ends(cli: Command) -> None:
+    cli("halt", "--symbol", "SPY", "--why", "fat finger", "--by", "ann")
+    rows = [order(client_intent_id="spy-order"), order(client_intent_id="qqq-order", symbol="QQQ")]
+    cli("drop", stdin=jsonl(*rows))
+    done = cli("run", "--json")
+    assert (done.code, done.json["decisions"]["by_reason"]) == (3, {"kill_switch_enabled": 1})
+    assert done.json["decisions"]["allowed"] == 1
+    told = cli("explain", "spy-order").told
+    assert "Refused by kill_switch_enabled: symbol SPY is HALTED: fat finger (ann, " in told
+    assert "`execution-engine recover --symbol SPY` ends that" in told
+    assert "Symbol SPY is HALTED: fat finger" in cli("run").told
+    cli("recover", "--symbol", "SPY")
+    cli("drop", stdin=jsonl(*rows))
+    done = cli("run", "--json")
+    assert (done.code, done.json["decisions"]["allowed"]) == (0, 1)
+
+
+def test_a_halted_scope_without_orders_in_the_batch_is_no_halt_of_the_run(cli: Command) -> None:
+    cli("halt", "--symbol", "SPY", "--why", "so")
+    cli("drop", stdin=jsonl(order(symbol="QQQ")))
+    assert cli("run").code == 0
+
+
+def test_what_reduces_a_position_passes_a_scope_that_is_reducing_and_nothing_else(
+    cli: Command, tmp_path: Path
+) -> None:
+    book = tmp_path / "book.csv"
+    book.write_text("broker_account_id,symbol,qty\npaper,SPY,10\n")
+    cli("positions", "load", book)
+    cli("state", "reducing", *MOMENTUM, "--why", "wind down", "--by", "ann")
+    rows = [
+        order(client_intent_id="reduces", side="sell", qty=10),
+        order(client_intent_id="opens-more", side="sell", qty=1),
+        order(client_intent_id="buys", side="buy", qty=1),
+        order(client_intent_id="of-another", strategy_id="value", symbol="QQQ", side="buy", qty=1),
+    ]
+    cli("drop", stdin=jsonl(*rows))
+    done = cli("run", "--json")
+    assert (done.code, done.json["decisions"]["by_reason"]) == (0, {"reduce_only": 2})
+    told = cli("explain", "buys").told
+    assert "Refused by reduce_only: strategy momentum is REDUCING: wind down (ann, " in told
+    assert "Allowed" in cli("explain", "reduces").told
+
+
+def test_where_the_states_can_not_be_read_every_order_is_refused(cli: Command, data: Path) -> None:
+    cli("halt", "--symbol", "IBM", "--why", "so")
+    (mark,) = marks(data)
+    mark.write_text("{")
+    cli("drop", stdin=jsonl(order()))
+    done = cli("run", "--json")
+    assert done.json["decisions"]["by_reason"] == {"risk_data_unavailable": 1}
