@@ -22,6 +22,7 @@ from engine.record.run_folder import (
     RunFolders,
 )
 from engine.risk import RULE_BOOK
+from engine.risk.config import FIRST_BOOK
 from engine.stores.protocols import LedgerStore
 from jobs import recorded
 from jobs.finding import SHORTEST, find, is_named
@@ -37,6 +38,8 @@ from jobs.tables import print_json, say
 from jobs.wording import order, outcome, timestamp, verdict, why_refused
 
 _CANDIDATES_SHOWN = 20
+_FIRST_BOOK = tuple(rule for rule in RULE_BOOK if rule.limit is None or rule.limit.key in FIRST_BOOK)
+"""Rules that every explanation names, on or off."""
 
 
 @dataclass(frozen=True)
@@ -179,12 +182,16 @@ def _print(story: Story) -> None:
 def _print_verdicts(story: Story) -> None:
     say()
     say(f"What each rule found, as of {timestamp(story.context['as_of'])}", bold=True)
-    width = max(len(rule.name) for rule in RULE_BOOK)
-    for rule in RULE_BOOK:
+    judged = [rule for rule in RULE_BOOK if f"check_{rule.name}" in story.row]
+    shown = [rule for rule in judged if story.row[f"check_{rule.name}"] != "off" or rule in _FIRST_BOOK]
+    width = max(len(rule.name) for rule in shown)
+    for rule in shown:
         answer = story.row[f"check_{rule.name}"]
         color = {"fail": "red", "unavailable": "yellow"}.get(answer)
         sentence = verdict(rule.name, story.row, story.context)
         say(f"  {answer:<11} {rule.name:<{width}}  {sentence}", color=color)
+    if len(judged) > len(shown):
+        say(f"  {len(judged) - len(shown)} rules are off (`execution-engine limits show` lists them).")
     for text in why_overridden(story.row, story.context["overrides"]):
         say(f"  {text}", color="red")
 
@@ -193,6 +200,8 @@ def _record(story: Story) -> dict[str, Any]:
     row = dict(story.row)
     checks, sentences = {}, {}
     for rule in RULE_BOOK if story.is_decided else ():
+        if f"check_{rule.name}" not in row:  # recorded by a version before it
+            continue
         checks[rule.name] = row.pop(f"check_{rule.name}")
         sentences[rule.name] = verdict(rule.name, story.row, story.context)
     return {

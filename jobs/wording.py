@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from pandas import NaT
 
 from engine.model.orders import FINAL_STATUSES
+from engine.risk.book import RULE_BY_NAME
+from engine.risk.rule import Rule
 from engine.text.printable import is_printable
 from jobs.stops_and_overrides import why_halted, why_reducing
 
@@ -95,10 +98,41 @@ def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
         return _unreconciled(row)
     if rule == "max_daily_trades_exceeded":
         limit = number(row["trades_limit"])
-        return f"{number(row['trades_today'])} trades counted before it, limit {limit} a session"
+        words = f"{number(row['trades_today'])} trades counted before it, limit {limit} a session"
+        return words + _set_by(rule, row)
     if rule == "max_position_size_exceeded":
-        return _position(row, context)
-    return str(answer)
+        return _position(row, context) + _set_by(rule, row)
+    return _by_the_book(rule, row)
+
+
+def _by_the_book(rule: str, row: Row) -> str:
+    """Return the sentence that a rule's own file gives, or, where it passes, its figures."""
+    known = RULE_BY_NAME[rule]
+    numbers = {figure.name: row.get(figure.name) for figure in known.figures}
+    figures = {name: math.nan if value is None else value for name, value in numbers.items()}
+    if row[f"check_{rule}"] == "fail":
+        return known.explain.format(**figures, limit_source=_source(rule, row) or "its limit")
+    shown = [
+        f"{name.replace('_', ' ')} {number(value)}" for name, value in numbers.items() if value is not None
+    ]
+    return ", ".join(shown) or "nothing stands against it"
+
+
+def _source(rule: str, row: Row) -> str:
+    """Return the level by which a rule refused a row, "" where another rule refused it first."""
+    source = str(row.get("limit_source") or "none")
+    return source if row["reason"] == rule and source != "none" else ""
+
+
+def _set_by(rule: str, row: Row) -> str:
+    """Return the words that name a level of the limits file, "" for the limit that a variable sets."""
+    source, limit = _source(rule, row), RULE_BY_NAME[rule].limit
+    words = "" if not source or (limit is not None and source == limit.env) else f", set by {source}"
+    total = row["projected_qty"] if rule == "max_position_size_exceeded" else row["trades_today"] + 1
+    most = row["position_limit_qty"] if rule == "max_position_size_exceeded" else row["trades_limit"]
+    if row[f"check_{rule}"] == "fail" and source and abs(total) <= most:
+        words += ", and more than its strategy's share of what is left"
+    return words
 
 
 def _why_stopped(row: Row, context: Mapping[str, Any]) -> str:
@@ -156,12 +190,19 @@ def _expiry(row: Row, context: Mapping[str, Any]) -> str:
     return f"{'; '.join(limits)}; judged at {timestamp(context['as_of'])}"
 
 
+def _frames_of(rule: Rule) -> tuple[str, ...]:
+    """Return the input frames that a rule reads."""
+    of_a_key = [frame for frames in rule.reads_by_key.values() for frame in frames]
+    position = ("positions", "working_orders") if rule.reducing != "judged" or rule.counter else ()
+    return (*rule.reads, *rule.reads_by_level, *of_a_key, *position, "trading_states")
+
+
 def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
     sources = {
         "position_unreconciled": ("unreconciled", "positions", "working_orders"),
         "max_daily_trades_exceeded": ("daily_trades", "working_orders"),
         "max_position_size_exceeded": ("positions", "working_orders"),
-    }.get(rule, ())
+    }.get(rule, _frames_of(RULE_BY_NAME[rule]))
     account = row["broker_account_id"]
     if account in context["down"]:
         return f"account {account} could not be traded: {context['down'][account]}"

@@ -69,3 +69,4 @@ LIMITS: tuple[Limit, ...] = tuple(
 """Every limit of the book, each once, in its order, and the policies."""
 
 LIMIT_BY_KEY = {limit.key: limit for limit in LIMITS}
+RULE_BY_NAME = {rule.name: rule for rule in RULE_BOOK}

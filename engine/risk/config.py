@@ -185,10 +185,10 @@ def _is_set(limit: Limit, value: Any) -> bool:
 
 def _is_kept(key: str, value: Any) -> bool:
     """Return whether a record names a limit: those of the first rule book always, others where set."""
-    return value != LIMIT_BY_KEY[key].default or key in _FIRST_BOOK
+    return value != LIMIT_BY_KEY[key].default or key in FIRST_BOOK
 
 
-_FIRST_BOOK = frozenset({"max_position_qty", "max_daily_trades", "intent_max_age_s", "accounts"})
+FIRST_BOOK = frozenset({"max_position_qty", "max_daily_trades", "intent_max_age_s", "accounts"})
 
 
 def _as_json(value: Any) -> Any:

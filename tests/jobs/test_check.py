@@ -228,7 +228,7 @@ def test_a_store_that_cannot_be_read_is_unavailable_in_a_check_too(cli: Command,
     (data / "engine.db").write_bytes(b"garbage")
     done = cli("check", "--against-limits", "--json", stdin=jsonl(order()))
     assert (done.code, verdicts(done)) == (4, [(False, "risk_data_unavailable")])
-    assert set(done.json["limits"]["unavailable"]) == {"positions", "daily_trades"}
+    assert set(done.json["limits"]["unavailable"]) == {"daily_trades", "positions", "trading_states"}
 
 
 # --- where live orders are asked for
