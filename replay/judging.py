@@ -171,16 +171,12 @@ def _can_share(case: Case) -> bool:
 def _shared(case: Case) -> Iterator[tuple[object, ...]]:
     """Yield what must be equal in cases that are judged together, besides their limits.
 
-    Of a frame without accounts: its values, with timestamps relative to ``as_of``, and the session. Where a
-    frame has timestamps: how long after ``as_of`` the inputs were read.
+    Of a frame without accounts: its values, with timestamps relative to ``as_of``, the only clock of the
+    rules, and the session.
     """
     for name, frame in sorted(case.frames.items()):
-        if frame is None or not frame.num_rows:
-            continue
-        if _ACCOUNT not in frame.schema.names:
+        if frame is not None and frame.num_rows and _ACCOUNT not in frame.schema.names:
             yield name, content_hash(_shifted(frame, _EPOCH - case.as_of)), case.trading_date
-        if _times(frame):
-            yield name, None if case.read_at is None else case.read_at - case.as_of
 
 
 def _names_accounts(config: RiskConfig) -> bool:

@@ -169,7 +169,7 @@ def seen(intents: pd.DataFrame, inputs: Any, config: Any) -> pd.DataFrame:
     """Judge as the gate does, and note everything in the frames that can concern each row."""
     decisions = evaluate(intents, inputs, config)
     accounts = intents["broker_account_id"].tolist()
-    noted = [[inputs.read_at - inputs.as_of] for _ in accounts]
+    noted: list[list[Any]] = [[] for _ in accounts]
     for name in LIMIT_FRAMES:
         frame = getattr(inputs, name)
         for account, notes in zip(accounts, noted, strict=True):
@@ -184,11 +184,7 @@ def seen(intents: pd.DataFrame, inputs: Any, config: Any) -> pd.DataFrame:
             for column in own.select_dtypes("datetimetz"):
                 own = own.assign(**{column: own[column] - inputs.as_of})
             notes.append(own.to_numpy().tolist())
-    has_times = [
-        frame for name in LIMIT_FRAMES if (frame := getattr(inputs, name)) is not None and len(frame)
-    ]
-    start = 0 if any(len(frame.select_dtypes("datetimetz").columns) for frame in has_times) else 1
-    return decisions.assign(noted=[repr(notes[start:]) for notes in noted])
+    return decisions.assign(noted=[repr(notes) for notes in noted])
 
 
 def at(seconds: float) -> pd.Timestamp:
