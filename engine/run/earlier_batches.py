@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 import pandas as pd
@@ -60,7 +59,8 @@ def _orders_of(folder: RunFolder) -> Mapping[str, int]:
 
 
 def _counted(batch: pa.Table) -> dict[str, int]:
-    is_order = pc.not_equal(batch["action"].cast(pa.string()), "cancel")
-    names = batch["strategy_id"].filter(pc.fill_null(is_order, True)).drop_null()
-    pairs = names.cast(pa.string()).value_counts().to_pylist()
-    return dict(sorted(Counter({pair["values"]: pair["counts"] for pair in pairs}).items()))
+    names, actions = batch["strategy_id"], batch["action"]
+    if "cancel" in actions.unique().to_pylist():
+        names = names.filter(pc.fill_null(pc.not_equal(actions.cast(pa.string()), "cancel"), True))
+    counts = {pair["values"]: pair["counts"] for pair in names.value_counts().to_pylist()}
+    return {name: counts[name] for name in sorted(counts.keys() - {None})}
