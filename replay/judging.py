@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.model.contract import is_well_formed
-from engine.model.schema import DECISION_FIELDS, INTENT_FIELDS, intents_schema
+from engine.model.schema import DECISION_COLUMNS, DECISION_FIELDS, INTENT_FIELDS, intents_schema
 from engine.record.formats import content_hash
 from engine.risk import evaluate
 from engine.risk.cells import names_something
@@ -132,7 +132,7 @@ def _inputs(case: Case, frames: Mapping[str, pa.Table | None]) -> RiskInputs:
 
 
 def _columns(batch: pa.Table) -> list[str]:
-    return [name for name in DECISION_FIELDS if name in batch.schema.names]
+    return [name for name in DECISION_COLUMNS if name in batch.schema.names]
 
 
 def _columns_used(cases: Sequence[Case]) -> list[str]:
@@ -156,7 +156,7 @@ def _can_share(case: Case) -> bool:
     """Return whether accounts can be renamed without changing the decision of any rule."""
     if pd.isna(case.as_of) or not case.batch.num_rows or case.batch.schema != _sealed_schema():
         return False
-    if _is_ahead(case) or _names_accounts(case.config):
+    if _is_ahead(case) or _names_accounts(case.config) or case.config.judges_together:
         return False
     accounts = case.batch[_ACCOUNT]
     if accounts.null_count or not all(_renameable(name) for name in accounts.unique().to_pylist()):

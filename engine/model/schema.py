@@ -82,6 +82,9 @@ FIELD_BY_NAME = {field.name: field for field in INTENT_FIELDS}
 DECISION_FIELDS = tuple(field.name for field in INTENT_FIELDS)
 """The fields that the decision function reads; metadata only for whether it can be kept."""
 
+DECISION_COLUMNS = (*DECISION_FIELDS, "source_file")
+"""The columns of a batch that the decision function reads."""
+
 SOURCE_COLUMNS = ("source_file", "source_row", "content_hash")
 """Where a row came from: file name in the archive, 1-based row (line) in it, int64 hash of its content."""
 

@@ -123,6 +123,18 @@ class RiskConfig(_OfTheBook):
         return own + tuple(level for level in self.limits_file.levels(key) if _is_set(limit, level.value))
 
     @property
+    def judges_together(self) -> bool:
+        """Whether any limit judges the orders of a file, or of a strategy, together."""
+        return any(
+            self.levels(limit.key)
+            for rule in RULE_BOOK
+            for limit in (
+                rule.limits if rule.refuses_groups else [part.limit for part in rule.parts if part.whole_file]
+            )
+            if limit is not None
+        )
+
+    @property
     def names_strategies(self) -> bool:
         """Whether any limit tells strategies apart."""
         if self.shares_pro_rata:

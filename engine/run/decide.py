@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.context import RunContext
-from engine.model.schema import DECISION_FIELDS
+from engine.model.schema import DECISION_COLUMNS
 from engine.record.run_folder import BATCH, DECISIONS, RunFolder
 from engine.risk import evaluate
 from engine.risk.config import RiskConfig
@@ -37,7 +37,7 @@ def decide(folder: RunFolder, context: RunContext) -> None:
 
 def decisions_of(folder: RunFolder, config: RiskConfig, inputs: RiskInputs) -> pd.DataFrame:
     """Return the decisions on a recorded batch; recorded inputs and limits reproduce the recorded ones."""
-    intents = folder.table(BATCH, list(DECISION_FIELDS)).to_pandas()
+    intents = folder.table(BATCH, list(DECISION_COLUMNS)).to_pandas()
     return evaluate(intents, inputs, config)
 
 

@@ -217,11 +217,11 @@ cases_with_frames = st.lists(
         trading_date=st.sampled_from([date(2026, 3, 2), date(2026, 3, 2), date(2026, 3, 3)]),
     ),
     min_size=2,
-    max_size=8,
+    max_size=5,
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(cases_with_frames)
 def test_runs_judged_together_see_their_own_frames_alone(found: list[Case]) -> None:
     with patch.object(judging, "evaluate", seen):
@@ -251,3 +251,12 @@ def test_orders_sent_by_earlier_runs_keep_their_age_where_runs_are_judged_togeth
     ages = (inputs.as_of - inputs.earlier_orders["sent_at"]).dt.total_seconds().tolist()
     assert ages == [0.0, 10.0, 20.0]
     assert inputs.earlier_orders["broker_account_id"].tolist() == ["0:a", "1:a", "2:a"]
+
+
+def test_runs_are_judged_each_by_itself_where_a_limit_is_about_whole_files() -> None:
+    limited = RiskConfig(max_batch_orders=3)
+    runs = [case([{}] * count, config=limited) for count in (3, 4, 2)]
+    with patch.object(judging, "evaluate", wraps=evaluate) as gate:
+        allowed = judge(runs)["allowed"].tolist()
+    assert allowed == [True] * 3 + [False] * 4 + [True] * 2
+    assert gate.call_count == 3

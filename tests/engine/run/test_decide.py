@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+import replay
 from engine.errors import DataUnavailable
 from engine.record.formats import content_hash
 from engine.record.run_folder import RunFolder
@@ -416,3 +417,11 @@ def test_a_store_below_a_path_that_is_a_file_is_unavailable(desk: Desk, tmp_path
     desk.drop("a.json", order())
     run = desk.run(context=desk.context(positions=store, ledger=store))
     assert reasons(run) == ["risk_data_unavailable"]
+
+
+def test_a_file_that_is_too_long_is_refused_and_the_others_of_its_run_are_not(desk: Desk) -> None:
+    desk.drop("long.jsonl", *[order(client_intent_id=f"long-{nth}") for nth in range(3)])
+    desk.drop("short.jsonl", *[order(client_intent_id=f"short-{nth}") for nth in range(2)])
+    folder = desk.run(RiskConfig(max_batch_orders=2))
+    assert reasons(folder) == ["max_batch_orders_exceeded"] * 3 + ["ok"] * 2
+    assert replay.replay(desk.data).differences == 0
