@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from engine.model.quantity import Ints, Mask
 from engine.model.schema import FIGURES
+from engine.risk import RULE_BOOK
 from replay.context import context, sessions
 from replay.flip_frames import flips_schema, outcome_differs, outcome_flips, outcome_flips_schema
 from replay.outcomes import Outcomes, estimated, recorded_outcomes
@@ -20,7 +21,11 @@ from replay.recorded import Recording
 
 LIMITS, CODE, EARLIER_FLIPS, UNEXPLAINED = "limits", "code", "earlier flips", "unexplained"
 NEWLY_ALLOWED, NEWLY_REFUSED = "newly_allowed", "newly_refused"
-_OF_LIMITS = ("position_limit_qty", "trades_limit")
+_OF_LIMITS = frozenset(
+    {"limit_source", *(figure.name for rule in RULE_BOOK for figure in rule.figures if figure.of == "limit")}
+)
+"""Columns that change with the limits themselves."""
+
 _COUNTS = (
     "intents", "allowed", "recorded_allowed", "newly_allowed", "newly_refused", "differences",
     "code_differences", "limit_differences", "chain_differences", "result_differences", "simulated",
@@ -90,6 +95,8 @@ class Part:
             "recorded_allowed": ~is_new,
             "reason": reasons,
             "recorded_reason": reasons_then,
+            "limit_source": _sources(now),
+            "recorded_limit_source": _sources(then),
         }
         for figure in FIGURES:
             columns[figure] = now[figure]
@@ -309,6 +316,13 @@ class Part:
             unequal, fits = _unequal(one[name], other[name]), comparable(name)
             differs |= unequal if fits is None else unequal & fits
         return differs
+
+
+def _sources(decisions: pd.DataFrame) -> pd.Series:
+    """Return the level that refused each row, "" where the record has none."""
+    if "limit_source" not in decisions.columns:
+        return pd.Series("", index=decisions.index, dtype="str")
+    return decisions["limit_source"].astype("str").fillna("")
 
 
 @dataclass(frozen=True, kw_only=True)

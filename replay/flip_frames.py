@@ -32,6 +32,7 @@ def flips_schema() -> pd.DataFrame:
             **dict.fromkeys(["direction", "rule", "cause"], "str"),
             **dict.fromkeys(["allowed", "recorded_allowed"], "bool"),
             **dict.fromkeys(["reason", "recorded_reason"], "str"),
+            **dict.fromkeys(["limit_source", "recorded_limit_source"], "str"),
             **dict.fromkeys(figures, "float64"),
         }
     )
