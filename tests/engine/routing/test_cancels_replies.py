@@ -60,6 +60,7 @@ class Scripted:
             targets=targets,
             log=EventLog(self.logged),
             retry_policy=RetryPolicy(lookups_s=(0.0,)),
+            stopping=said.pop("stopping", lambda: False),
         )
         return cancelling.cancel(ApprovedOrder(0, replace(CANCEL, **said)))
 
@@ -136,6 +137,16 @@ def test_an_order_that_is_terminal_is_reported_and_no_cancel_requested(targets: 
     broker = Scripted([], [FILLED])
     assert broker.cancelled(targets=targets).status == "too_late"
     assert len(broker.asked) == 1
+
+
+def test_a_cancel_is_requested_as_often_as_the_policy_says_and_not_once_the_job_is_to_end() -> None:
+    broker = Scripted([GONE])
+    assert broker.cancelled().status == "cancel_requested"
+    assert broker.asked.count(CANCEL_IT) == 2
+    broker = Scripted([GONE])
+    with pytest.raises(RunStopped):
+        broker.cancelled(stopping=lambda: CANCEL_IT in broker.asked)
+    assert broker.asked.count(CANCEL_IT) == 1
 
 
 def test_a_cancel_that_the_broker_refuses_says_why() -> None:
