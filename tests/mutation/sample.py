@@ -180,14 +180,14 @@ SAMPLE = (
     ),
     Sampled(
         "engine/risk/scan.py",
-        "within = state.used[cell] + amount <= limit",
-        "within = state.used[cell] + amount < limit",
+        "within = now + amount <= limit",
+        "within = now + amount < limit",
         _RULES,
     ),
     Sampled(
         "engine/risk/scan.py",
-        "            state.used[cell] = total if total < ENOUGH else ENOUGH\n",
-        "            state.used[cell] += 0\n",
+        "            counters.used[cell] = total if total < ENOUGH else ENOUGH\n",
+        "            counters.used[cell] += 0\n",
         _RULES,
     ),
     Sampled(
