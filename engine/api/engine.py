@@ -199,7 +199,7 @@ class RiskManager:
         inputs = RiskInputs(
             as_of=now,
             trading_date=session,
-            **dict.fromkeys(("positions", "daily_trades", *STANDING_FRAMES)) | frames,
+            **dict.fromkeys(("positions", "daily_trades", *read.unavailable)) | frames,
             working_orders=working_orders,
             kill_switch=read.switch.on,
             allowed_ids=allowed_ids,

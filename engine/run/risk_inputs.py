@@ -63,7 +63,8 @@ def read_inputs(
     """Read all frames and the kill switch in parallel, each with a deadline of ``timeout_s`` seconds.
 
     A source is unavailable if it raises, misses the deadline, or returns a frame that can't be recorded; a
-    kill switch that can't be read is on. Batches, ``ExecutionEngine`` and rehearsals all use this function.
+    kill switch that can't be read is on. A standing frame without rows is left out: there is nothing to
+    record. Batches, ``ExecutionEngine`` and rehearsals all use this function.
     """
     answers = at_once(
         {**sources, _SWITCH: kill_switch}, timeout_s, bounded_within=True, longer_s=input_sources.LONGER_S
@@ -74,6 +75,8 @@ def read_inputs(
     for name, answer in answers.items():
         try:
             frame = answer.get()
+            if name in STANDING_FRAMES and frame.empty:
+                continue
             tables[name] = as_recorded(name, frame)
             identities += frame.attrs.get(IDENTITIES, [])
         except Exception as error:  # from a store, or from recording its frame
@@ -101,10 +104,8 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
         **_sources_for_limits(folder, context, synced, down),
     }
     read = read_inputs(sources, context.kill_switch, timeout_s=context.risk_data_timeout_s)
-    empty = {name for name in STANDING_FRAMES if name in read.tables and not read.tables[name].num_rows}
     for name, table in read.tables.items():
-        if name not in empty:
-            folder.write(f"{name}.parquet", table)
+        folder.write(f"{name}.parquet", table)
     for name, why in read.unavailable.items():
         context.log.event(
             "risk_data_unavailable", f"{name} is unavailable: {why}", severity="ERROR", source=name
@@ -123,7 +124,7 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
             **_record_of_brokers(context, synced, down),
             "kill_switch": switch.on and not is_closed,
             "kill_switch_why": switch.why,
-            "frames": [name for name in sources if name not in empty],
+            "frames": [name for name in sources if name in read.tables or name in read.unavailable],
             "unavailable": read.unavailable,
             **({IDENTITIES: read.identities} if read.identities else {}),
         },

@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # most runs have no override, and are short
 
 PLACE, EXPIRED = "overrides/", "overrides/expired/"
 _ENDING = ".toml"
+_COLUMNS = (
+    *("rule", "client_intent_id", "strategy_id", "symbol"),
+    *("approved_by", "why", "expires_on", "file"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,7 @@ class Overrides:
         """Return the input frame ``overrides`` (``engine.risk.inputs``): those in force."""
         import pandas as pd
 
-        from engine.model.schema import inputs_schemas
-
-        names = inputs_schemas()["overrides"].names
-        return pd.DataFrame([one.row() for one in self.in_force], columns=names, dtype=object)
+        return pd.DataFrame([one.row() for one in self.in_force], columns=list(_COLUMNS), dtype=object)
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,8 @@ class TradingStates:
         """Return the input frame ``trading_states`` (``engine.risk.inputs``): one row for each scope."""
         import pandas as pd
 
+        if not self.in_force:
+            return pd.DataFrame(columns=list(_COLUMNS))
         frame = pd.DataFrame([asdict(entry) for entry in self.in_force], columns=list(_COLUMNS), dtype=object)
         return frame.assign(since=pd.to_datetime(frame["since"], utc=True, format="ISO8601"))
 

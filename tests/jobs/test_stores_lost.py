@@ -503,6 +503,21 @@ def test_a_halt_of_one_folder_halts_every_folder_that_shares_the_store_until_it_
     assert live("run", **other).code == 0
 
 
+def test_a_scope_that_one_folder_halts_is_halted_for_every_folder_that_shares_the_store(
+    in_firestore: Live, tmp_path: Path
+) -> None:
+    live, other = in_firestore, {"EXEC_DATA_DIR": str(tmp_path / "other")}
+    live.env |= {"EXEC_BROKER_ACCOUNT_ID": "paper"}
+    assert live("halt", "--symbol", "QQQ", "--why", "flash crash", **other).code == 0
+    buy(live, "first")
+    assert reasons(live("run", "--json")) == {"kill_switch_enabled": 1}
+    assert "symbol QQQ HALTED" in live("status").told
+    assert live("recover", "--symbol", "QQQ").code == 0
+    buy(live, "first")
+    assert reasons(live("run", "--json")) == {}
+    assert "symbol QQQ HALTED" in live("status", **other).told  # whose own folder is marked
+
+
 def test_the_embedded_store_never_stands_in_for_firestore(
     in_firestore: Live, request: pytest.FixtureRequest
 ) -> None:
