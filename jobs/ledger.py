@@ -59,6 +59,7 @@ def rebuild(
             _print_accepted(faults, wanted, is_accepted=by is not None)
         if by is not None and why is not None:
             setup.stores.ledger.write_ledger(missing)
+            setup.agent().restore_halt()
             setup.generations.adopt(by=by, why=why, at=now)
             _log(missing, faults, by, why)
     is_done = by is not None

@@ -35,6 +35,7 @@ def adopt(*, by: str, why: str, as_json: bool) -> int:
                 f"({unbooked[0]}{more}): limits would count too little. Nothing was changed; "
                 f"`execution-engine ledger rebuild --by NAME --why TEXT` books them first."
             )
+        setup.agent().restore_halt()
         generations.adopt(by=by, why=why, at=now)
     places = list(dict.fromkeys(store.shown for store in generations.stores))
     EventLog().event(

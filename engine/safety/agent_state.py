@@ -21,7 +21,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -153,6 +153,26 @@ class Agent:
         if self.mark is not None:
             self.mark.clear()
         return recovered
+
+    def restore_halt(self) -> None:
+        """Write a halt that only the data folder or only the store has to the other one; idempotent.
+
+        Called before a changed store is accepted: the next loss may be that of the one that still has it.
+        Raises as ``to`` does.
+        """
+        if self.mark is None:
+            return
+        marked, stored = self.mark.read(), self._read()[1]
+        if marked is not None:
+            replace(self, by=marked.by)._change(
+                State.HALTED,
+                marked.why,
+                applies=lambda before: before is not State.HALTED,
+                marks_count=False,
+            )
+        elif stored.state is State.HALTED and stored.transitions:
+            last = stored.transitions[-1]
+            self.mark.leave(by=last.by, why=last.why, at=datetime.fromisoformat(last.at))
 
     def begin(self) -> AgentState:
         """Change to INIT as a live run begins; first to ERROR where the previous run never ended.

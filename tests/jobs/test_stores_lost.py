@@ -202,6 +202,37 @@ def test_a_halt_is_never_lifted_by_a_store_that_is_lost(traded: Live, tmp_path: 
 
 
 @pytest.mark.parametrize("loss", [removed, restored_from_a_backup])
+def test_a_halt_outlives_the_loss_of_its_mark_after_that_of_the_store(
+    traded: Live, tmp_path: Path, loss: Loss
+) -> None:
+    traded("halt", "--why", "flash crash")
+    loss(traded, tmp_path)
+    assert traded("ledger", "rebuild", *BY).code == 0
+    shutil.rmtree(traded.data / "folder")
+    buy(traded, "third")
+    assert "flash crash" in traded("status").told
+    assert traded("run").code == 3
+    assert len(traded.orders()) == 2
+    assert traded("recover").code == 0
+    assert traded("run").code == 0
+
+
+def test_a_halt_outlives_the_loss_of_the_store_after_a_restored_folder_was_adopted(
+    traded: Live, tmp_path: Path
+) -> None:
+    shutil.copytree(traded.data / "folder", tmp_path / "folder")
+    traded("halt", "--why", "flash crash")
+    assert traded("run").code == 3
+    shutil.rmtree(traded.data / "folder")
+    shutil.copytree(tmp_path / "folder", traded.data / "folder")
+    assert traded("stores", "adopt", *BY).code == 0
+    removed(traded, tmp_path)
+    assert traded("ledger", "rebuild", *BY).code == 0
+    assert traded("run").code == 3
+    assert traded("recover").code == 0
+
+
+@pytest.mark.parametrize("loss", [removed, restored_from_a_backup])
 def test_a_lost_store_is_not_adopted_before_its_fills_are_booked(
     traded: Live, tmp_path: Path, loss: Loss
 ) -> None:
