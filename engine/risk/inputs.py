@@ -53,7 +53,8 @@ class RiskInputs:
     of its account. ``strategy_trades``: ``strategy_id, broker_account_id, symbol, trades``: the trades of
     ``daily_trades`` by strategy and symbol, of all strategies; ``strategy_id`` is missing for trades of none.
     ``working_order_terms``: the working orders with ``strategy_id`` (missing for one that is of no strategy
-    so far as any record goes), ``order_type``, ``limit_price``, ``stop_price``; a group of orders is one row.
+    so far as any record goes, empty for one that could be any's), ``order_type``, ``limit_price``,
+    ``stop_price``; a group of orders is one row.
     ``assets``: ``symbol, tradable, fractionable, shortable``: the broker's records; a symbol without a
     row, or a missing flag, is unknown; one that the broker does not know is not tradable.
     ``session_hours``: one row for ``trading_date``: when the regular and the extended session open and

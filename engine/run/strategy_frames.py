@@ -21,6 +21,7 @@ from engine.model.quantity import UNITS
 from engine.model.schema import inputs_schemas
 from engine.run.reading import IDENTITIES, Reading
 from engine.text.plain_text import is_plain
+from engine.text.printable import shown
 from engine.waiting.bounded import at_once
 
 if TYPE_CHECKING:  # a dry run has no broker, and is short
@@ -42,7 +43,8 @@ def strategy_positions(reading: Reading) -> pd.DataFrame:
     for account, book in books.items():
         if account in wrong:
             continue
-        doubtful = in_doubt([*book.strategies, *_at_work(reading, account)], reading.strategies)
+        names = {*book.strategies, *_at_work(reading, account)}
+        doubtful = _in_doubt(reading, account, names, "strategy_positions")
         for strategy in reading.strategies:
             held = {symbol: units / UNITS for symbol, units in book.held_by(strategy).items()}
             if strategy in doubtful:
@@ -71,7 +73,9 @@ def strategy_trades(reading: Reading) -> pd.DataFrame:
         names[account].add(strategy)
         counts[strategy if is_plain(strategy) and strategy else None, account, symbol] += trades
     rows: list[tuple[str | None, str, str, float]] = [(*key, float(n)) for key, n in counts.items() if n]
-    doubtful = {account: in_doubt(names[account], reading.strategies) for account in reading.known}
+    doubtful = {
+        account: _in_doubt(reading, account, names[account], "strategy_trades") for account in reading.known
+    }
     doubtful |= {account: set(reading.strategies) for account in (*reading.down, *unknown)}
     rows += [
         (strategy, account, symbol, math.nan)
@@ -83,11 +87,18 @@ def strategy_trades(reading: Reading) -> pd.DataFrame:
 
 
 def working_order_terms(reading: Reading) -> pd.DataFrame:
-    """Return the working orders with strategy and terms, as ``RiskInputs`` has them; none in a dry run."""
+    """Return the working orders with strategy and terms, as ``RiskInputs`` has them; none in a dry run.
+
+    The strategy is "", which could be any, where its name only looks like one of the batch.
+    """
     reading.check_synced()
     found = [book.working_order_terms for book in _synced(reading).values()]
     found = [frame for frame in found if len(frame)]
-    return pd.concat(found, ignore_index=True) if found else _frame("working_order_terms", [])
+    if not found:
+        return _frame("working_order_terms", [])
+    terms = pd.concat(found, ignore_index=True)
+    alike = [name for name in terms["strategy_id"].dropna().unique() if in_doubt([name], reading.strategies)]
+    return terms.assign(strategy_id=terms["strategy_id"].replace(dict.fromkeys(alike, "")))
 
 
 def _books(reading: Reading) -> tuple[dict[str, StrategyBook], dict[str, Exception]]:
@@ -136,6 +147,21 @@ def _at_work(reading: Reading, account: str) -> list[str]:
     """Return the strategies of an account's working orders."""
     book = _synced(reading).get(account)
     return [] if book is None else book.working_order_terms["strategy_id"].dropna().unique().tolist()
+
+
+def _in_doubt(reading: Reading, account: str, names: Collection[str], frame: str) -> set[str]:
+    """Return the strategies of the batch of which an account's names leave nothing known; log why."""
+    doubtful = in_doubt(names, reading.strategies)
+    others = sorted(set(names) - set(reading.strategies))
+    for strategy in sorted(doubtful):
+        alike = ", ".join(shown(name) for name in others if in_doubt([name], [strategy]))
+        _log(
+            reading,
+            frame,
+            f"of strategy {strategy} in account {account}: there is also {alike}, whose name only looks like "
+            f"it or could be any. Use one name; `positions show --by-strategy` lists them",
+        )
+    return doubtful
 
 
 def _log(reading: Reading, name: str, why: str) -> None:

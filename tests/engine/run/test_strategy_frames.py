@@ -148,12 +148,17 @@ def test_a_strategy_that_another_looks_like_is_unknown_in_that_account_and_no_ot
 def test_a_strategy_that_a_working_order_looks_like_is_unknown(tmp_path: Path) -> None:
     ledger = Ledger({"paper": book(("momentum", "SPY", 1)), "b": book(("momentum", "SPY", 1))})
     at_work = {"paper": synced("paper", WorkingOrder("paper", "SPY", "buy", 1.0, "MOMENTUM"))}
-    asked = reading(ledger, tmp_path, synced=at_work)
+    logged = io.StringIO()
+    asked = reading(ledger, tmp_path, logged=logged, synced=at_work)
     assert rows(strategy_positions(asked)) == {
         *unknown("momentum", "paper", "QQQ", "SPY"),
         ("momentum", "b", "SPY", 1.0),
     }
     assert rows(strategy_trades(asked)) == unknown("momentum", "paper", "QQQ", "SPY")
+    assert working_order_terms(asked)["strategy_id"].tolist() == [""]
+    events = [json.loads(line) for line in logged.getvalue().splitlines()]
+    assert [one["source"] for one in events] == ["strategy_positions", "strategy_trades"]
+    assert "of strategy momentum in account paper: there is also 'MOMENTUM', whose" in events[0]["message"]
 
 
 def test_an_account_that_cant_be_read_is_unknown_and_no_other_one_and_the_log_says_why(

@@ -204,6 +204,14 @@ def test_a_live_run_counts_a_strategys_trade_that_works_and_has_filled_in_part_o
     assert reasons(desk.live(config_with(TRADES))) == ["ok", TOO_MANY, "ok"]
 
 
+def test_a_working_order_of_a_name_that_looks_like_a_strategys_could_be_its_own(tmp_path: Path) -> None:
+    desk = TradingDesk(tmp_path / "data")
+    desk.one(strategy_id="MOMENTUM", order_type="limit", limit_price=50)
+    desk.drop("b.json", order(), order(strategy_id="other"))
+    run = desk.live(config_with("[strategy.momentum]\nmax_working_orders = 5\n"))
+    assert reasons(run) == [UNKNOWN, "ok"]
+
+
 def test_a_recorded_run_is_replayed_by_the_same_books(desk: Desk) -> None:
     desk.store.write_ledger([bought("o-1", "SPY", 15, strategy_id="momentum")])
     desk.drop("a.json", order(qty=6), order(qty=5))
