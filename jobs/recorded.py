@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RESULTS, RunFolder
+from engine.record.sealed_limits import config_of
 from engine.run.risk_inputs import as_of_of
 from jobs.stops_and_overrides import overrides_of, states_of
 
@@ -49,6 +50,7 @@ def context(folder: RunFolder) -> dict[str, Any]:
     return {
         "as_of": as_of_of(folder),
         "config": folder.start["config"],
+        "limits": config_of(folder),
         "kill_switch": inputs["kill_switch"],
         "kill_switch_why": inputs["kill_switch_why"],
         "unavailable": inputs["unavailable"],

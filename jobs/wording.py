@@ -10,7 +10,10 @@ from typing import Any
 from pandas import NaT
 
 from engine.model.orders import FINAL_STATUSES
+from engine.model.symbols import canonical_symbol
 from engine.risk.book import RULE_BY_NAME
+from engine.risk.config import RiskConfig
+from engine.risk.levels import Level, Scope, judging
 from engine.risk.rule import Rule
 from engine.text.printable import is_printable
 from jobs.stops_and_overrides import why_halted, why_reducing
@@ -181,10 +184,11 @@ def _signed(value: float) -> str:
 
 
 def _expiry(row: Row, context: Mapping[str, Any]) -> str:
-    valid_until, age = row["valid_until"], context["config"]["intent_max_age_s"]
+    valid_until, oldest = row["valid_until"], _oldest(row, context["limits"])
     limits = [] if valid_until is None else [f"valid until {timestamp(valid_until)}"]
-    if age is not None:
-        limits.append(f"created {timestamp(row['created_at'])}, oldest allowed {number(age)} s")
+    if oldest is not None:
+        allowed = f"{number(oldest.value)} s by {oldest.source}"
+        limits.append(f"created {timestamp(row['created_at'])}, oldest allowed {allowed}")
     if not limits:
         return "it has no valid_until, and no age limit is set"
     return f"{'; '.join(limits)}; judged at {timestamp(context['as_of'])}"
@@ -195,6 +199,13 @@ def _frames_of(rule: Rule) -> tuple[str, ...]:
     of_a_key = [frame for frames in rule.reads_by_key.values() for frame in frames]
     position = ("positions", "working_orders") if rule.reducing != "judged" or rule.counter else ()
     return (*rule.reads, *rule.reads_by_level, *of_a_key, *position, "trading_states")
+
+
+def _oldest(row: Row, limits: RiskConfig) -> Level | None:
+    """Return the tightest limit on the age of an intent, None where there is none."""
+    names = (row["broker_account_id"], canonical_symbol(row["symbol"] or ""), row["strategy_id"])
+    levels = judging(limits.levels("intent_max_age_s"), Scope(*names))
+    return min(levels, key=lambda level: float(level.value), default=None)
 
 
 def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pandas as pd
 
@@ -11,7 +12,10 @@ from engine.model.quantity import UNITS
 from engine.model.schema import fills_schema
 from engine.model.symbols import canonical_symbol
 from engine.record.run_folder import CASSETTE
+from engine.record.sealed_limits import recorded_limits_file
+from engine.risk.levels import Scope, judging
 from replay.cassettes import Interaction, read_cassette
+from replay.limits import recorded_config
 from replay.recorded import Day, RecordedRun, Recording, read
 
 BASIS_POINTS = 10_000
@@ -81,19 +85,27 @@ def _client_id(one: Interaction) -> str:
 
 def _held(recording: Recording) -> list[tuple[object, ...]]:
     frame = recording.frames.get("positions")
-    limit_qty = float(recording.start["config"]["max_position_qty"])
+    limits = recorded_config(recording.start["config"], recorded_limits_file(recording.start))[0]
+    levels = limits.levels("max_position_qty")
+
+    def limit_qty(account: str, symbol: str) -> float:
+        judged_by = judging(levels, Scope(account=account, symbol=symbol))
+        return min((float(level.value) for level in judged_by), default=math.nan)
+
     timestamp, run_id = pd.Timestamp(recording.start["as_of"]), recording.run.run_id
     held: dict[tuple[str, str], float] = {}
     for row in [] if frame is None else frame.to_pylist():
         if row["symbol"] is not None and row["qty"] is not None:
             held[row["broker_account_id"], canonical_symbol(row["symbol"])] = row["qty"]
-    rows: list[tuple[object, ...]] = [(timestamp, run_id, *key, qty, limit_qty) for key, qty in held.items()]
+    rows: list[tuple[object, ...]] = [
+        (timestamp, run_id, *key, qty, limit_qty(*key)) for key, qty in held.items()
+    ]
     executed = [] if recording.fills is None else recording.fills.to_pylist()
     for fill in sorted(executed, key=lambda one: (one["filled_at"], one["fill_id"])):
         key = (fill["broker_account_id"], canonical_symbol(fill["symbol"]))
         if key not in held:
-            rows.append((timestamp, run_id, *key, 0.0, limit_qty))
+            rows.append((timestamp, run_id, *key, 0.0, limit_qty(*key)))
         units = units_of(fill["qty"])
         held[key] = (units_of(held.get(key, 0.0)) + (units if fill["side"] == "buy" else -units)) / UNITS
-        rows.append((pd.Timestamp(fill["filled_at"]), run_id, *key, held[key], limit_qty))
+        rows.append((pd.Timestamp(fill["filled_at"]), run_id, *key, held[key], limit_qty(*key)))
     return rows

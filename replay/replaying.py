@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from engine.model.schema import inputs_schemas
 from engine.record.run_folder import INPUT_FRAMES
+from engine.record.sealed_limits import recorded_limits_file
 from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
 from engine.run.manifest import code_version
-from engine.run.sealed_config import recorded_limits_file
 from replay.chaining import Chain, Frames
 from replay.comparing import Part, Side
 from replay.comparison import Comparison

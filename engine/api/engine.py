@@ -26,6 +26,7 @@ from engine.record.formats import json_line
 from engine.record.modes import Modes
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import STANDING_FRAMES
+from engine.record.sealed_limits import check_session
 from engine.risk import RULE_BOOK, evaluate
 from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
@@ -33,7 +34,6 @@ from engine.run import input_sources
 from engine.run.input_sources import sources_of, standing_sources
 from engine.run.reading import Reading
 from engine.run.risk_inputs import as_recorded, read_inputs
-from engine.run.sealed_config import check_session
 from engine.safety.agent_state import Agent, process_name
 from engine.safety.halt_mark import HaltMark
 from engine.safety.kill_switch import KillSwitch, KillSwitchState

@@ -7,7 +7,7 @@ are asked in the order variable, ``[limits]``, account, symbol, strategy, strate
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -158,3 +158,12 @@ class LimitsFile:
     def sets_for_all(self, key: str) -> bool:
         """Return whether ``[limits]`` sets a limit."""
         return any(section.scope == EVERYTHING and key in section.values for section in self.sections)
+
+
+def judging(levels: Iterable[Level], scope: Scope) -> tuple[Level, ...]:
+    """Return the levels that judge every intent of a scope."""
+    return tuple(
+        level
+        for level in levels
+        if level.scope.contains(scope) and not any(part.contains(scope) for part in level.except_in)
+    )

@@ -18,11 +18,14 @@ from engine.brokers.order_differences import differences
 from engine.brokers.trading import TradingBroker
 from engine.errors import BrokerRejected, DataUnavailable, RunStopped
 from engine.model.calendar import trading_date
-from engine.model.orders import BrokerOrder
+from engine.model.orders import BrokerOrder, OrderIntent
 from engine.model.schema import CLOCK_SKEW_LIMIT_S
+from engine.model.symbols import canonical_symbol
 from engine.record.journal import Journal
 from engine.record.open_orders import left_open
 from engine.record.run_folder import INPUTS, RunFolder
+from engine.record.sealed_limits import config_of
+from engine.risk.levels import Level, Scope, judging
 from engine.routing.cancels import Cancelling, Target
 from engine.routing.controls import TradingControls
 from engine.routing.outcomes import ACCOUNT_DOWN, OrderOutcome
@@ -92,6 +95,7 @@ class _LiveRouting:
     ) -> None:
         self.folder, self.controls, self.connection, self.journal = folder, controls, connection, journal
         self.allowance = Allowance.of(folder, connection.account)
+        self.age_limits = config_of(folder).levels("intent_max_age_s")
         self.intents = [
             order for order in allowed_intents(folder) if order.intent.broker_account_id == connection.account
         ]
@@ -214,14 +218,20 @@ class _LiveRouting:
         if age_s > settings["decision_max_age_s"]:
             limit = f"{settings['decision_max_age_s']:g} s (EXEC_DECISION_MAX_AGE_S)"
             return _not_sent("decision_expired", f"at its turn, its decision was older than {limit}")
-        intent, max_age_s = order.intent, self.folder.start["config"]["intent_max_age_s"]
+        intent = order.intent
         if intent.valid_until is not None and intent.valid_until < now:
             return _not_sent("intent_expired", f"its turn came after its valid_until, {intent.valid_until}")
         created_at = intent.created_at
-        if max_age_s is not None and not (created_at and (now - created_at).total_seconds() <= max_age_s):
-            limit = f"{max_age_s:g} s (EXEC_INTENT_MAX_AGE_S)"
+        oldest = self._oldest(intent)
+        if oldest is not None and not (created_at and (now - created_at).total_seconds() <= oldest.value):
+            limit = f"{oldest.value:g} s ({oldest.source})"
             return _not_sent("intent_expired", f"at its turn, it was older than {limit}")
         return None
+
+    def _oldest(self, intent: OrderIntent) -> Level | None:
+        """Return the tightest limit on the age of an intent, None where there is none."""
+        scope = Scope(intent.broker_account_id, canonical_symbol(intent.symbol), intent.strategy_id)
+        return min(judging(self.age_limits, scope), key=lambda level: float(level.value), default=None)
 
     def _unanswered(self) -> list[str]:
         """Return the client ids of the orders that an earlier job may have sent, without a recorded reply."""

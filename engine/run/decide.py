@@ -11,11 +11,11 @@ import pyarrow as pa
 from engine.context import RunContext
 from engine.model.schema import DECISION_COLUMNS
 from engine.record.run_folder import BATCH, DECISIONS, RunFolder
+from engine.record.sealed_limits import config_of
 from engine.risk import evaluate
 from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
 from engine.run.risk_inputs import inputs_of
-from engine.run.sealed_config import config_of
 
 
 def decide(folder: RunFolder, context: RunContext) -> None:

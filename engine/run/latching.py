@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from engine.context import RunContext
 from engine.record.run_folder import BATCH, RunFolder
+from engine.record.sealed_limits import config_of
 from engine.risk.book import LIMIT_BY_KEY
 from engine.risk.config import RiskConfig
 from engine.risk.levels import Level, Scope
@@ -27,7 +28,6 @@ from engine.run.in_a_row import (
     leading,
     longest,
 )
-from engine.run.sealed_config import config_of
 from engine.safety.latches import REJECT_THROTTLE, STRATEGY_REPEATS
 
 

@@ -24,11 +24,11 @@ from engine.record.run_folder import (
     STANDING_FRAMES,
     RunFolder,
 )
+from engine.record.sealed_limits import config_of
 from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
 from engine.run.input_sources import sources_of, standing_sources
 from engine.run.reading import IDENTITIES, Reading, check_any_known
-from engine.run.sealed_config import config_of
 from engine.safety.kill_switch import KillSwitchState
 from engine.stores.chosen import identity_of
 from engine.waiting.bounded import Answer, at_once

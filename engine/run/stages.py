@@ -36,6 +36,8 @@ from engine.record.run_folder import (
     RunFolder,
     RunFolders,
 )
+from engine.record.sealed_limits import config_of, keep_limits_file
+from engine.risk.levels import EVERYTHING, judging
 from engine.routing.dry_run import dry_run, lapsed
 from engine.run.collect import collect
 from engine.run.decide import decide
@@ -43,7 +45,6 @@ from engine.run.latching import set_latches
 from engine.run.manifest import write_manifest
 from engine.run.put_away import put_away
 from engine.run.risk_inputs import accounts_of, record_inputs
-from engine.run.sealed_config import keep_limits_file
 from engine.run.starting import with_run_id
 from engine.safety.kill_switch import KillSwitchState
 
@@ -147,7 +148,7 @@ def route(folder: RunFolder, context: RunContext) -> None:
     results = dry_run(
         intents,
         decisions,
-        lapsed=lapsed(intents, now, folder.start["config"]["intent_max_age_s"]),
+        lapsed=lapsed(intents, now, _oldest_s(folder)),
         decision_expired=_decision_expired(folder, now),
         kill_switch=_logged_switch(context.kill_switch, context.log),
     )
@@ -160,6 +161,12 @@ def route(folder: RunFolder, context: RunContext) -> None:
         lambda: ((f"{id_} would be sent", {"intent_id": id_}) for id_ in accepted.to_pylist()),
     )
     context.progress("writing results", 1, 1)
+
+
+def _oldest_s(folder: RunFolder) -> float | None:
+    """Return the age beyond which no intent is taken, None for any age."""
+    levels = judging(config_of(folder).levels("intent_max_age_s"), EVERYTHING)
+    return min((float(level.value) for level in levels if not level.except_in), default=None)
 
 
 def _logged_switch(

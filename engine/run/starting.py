@@ -12,10 +12,10 @@ from engine.errors import ConfigurationError, UsageError
 from engine.intents.identity import IdentityRules
 from engine.model.calendar import check_calendar, trading_date
 from engine.record.run_folder import RunFolder
+from engine.record.sealed_limits import check_session, sealed_config
 from engine.risk.config import RiskConfig
 from engine.run.manifest import code_version
 from engine.run.risk_inputs import stores_of
-from engine.run.sealed_config import check_session, sealed_config
 from engine.safety.override_files import OverrideFiles
 from engine.settings.variables import RunSettings
 from engine.stores.chosen import check_addresses, check_stores_are_named

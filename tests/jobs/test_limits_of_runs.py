@@ -164,6 +164,14 @@ def test_a_default_holds_only_where_nothing_sets_the_limit_for_all(cli: Command,
     assert run_with(cli, 102).json["decisions"]["allowed"] == 1
 
 
+def test_explain_names_the_section_that_limits_the_age(cli: Command, file: Path) -> None:
+    file.write_text(f"{HEAD}[symbol.SPY]\nintent_max_age_s = 60\n")
+    cli("drop", stdin=jsonl(order(symbol="SPY", created_at="2026-11-30T14:00:00Z")))
+    done = cli("run")
+    assert "intent_expired" in done.told
+    assert "oldest allowed 60 s by [symbol.SPY]" in done.told
+
+
 def test_check_judges_by_the_file(cli: Command, file: Path) -> None:
     rows = jsonl(order(symbol="SPY", qty=11))
     assert cli("check", "--against-limits", stdin=rows).code == 4

@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 
 import replay
 from engine.errors import ConfigurationError
+from engine.risk.config import RiskConfig
 from replay import frames, plots
 from replay.simulated.days import Simulation, simulate
-from tests.desk import Desk
+from tests.desk import Desk, order
+from tests.engine.risk.limits_file.files import of_book
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +161,13 @@ def test_without_matplotlib_the_command_that_installs_it_is_named(monkeypatch: p
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ConfigurationError, match=r"need matplotlib, .*Run make notebooks in the clone"):
         plots.position_paths(many_days(2))
+
+
+def test_the_limit_of_a_path_is_the_tightest_of_its_account_and_symbol(dry_desk: Desk) -> None:
+    sections = {"limits": 100, "account.paper": 90, "symbol.SPY": 80, "symbol.KO": 95, "strategy.momentum": 5}
+    body = "".join(f"[{name}]\nmax_position_qty = {qty}\n" for name, qty in sections.items())
+    dry_desk.hold(SPY=1, KO=1)
+    dry_desk.drop("a.json", *(order(symbol=symbol, qty=1) for symbol in ("SPY", "KO")))
+    dry_desk.run(RiskConfig(limits_file=of_book(body)))
+    path = frames.positions(str(dry_desk.data))
+    assert dict(zip(path["symbol"], path["limit_qty"], strict=True)) == {"SPY": 80.0, "KO": 90.0}

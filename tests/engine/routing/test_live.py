@@ -24,6 +24,7 @@ from engine.routing import release_check as approved
 from engine.routing.release_check import Allowance, ApprovedOrder, OrderMismatch
 from engine.run.stages import finish
 from tests.desk import NOON, Row, off, on, order, outcomes, reasons, statuses
+from tests.engine.risk.limits_file.files import of_book
 from tests.engine.routing.trading import (
     BY_CLIENT_ID,
     GENEROUS,
@@ -447,6 +448,28 @@ def test_what_is_too_old_by_its_turn_is_not_sent(
     assert outcomes(run) == [("placed", "ok"), rest, rest]
     assert len(desk.posts()) == (3 if reason is None else 1)
     assert exit_code(run) == 0
+
+
+AGES = [
+    ("[limits]\nintent_max_age_s = 120", "[limits]", True),
+    ("[account.paper]\nintent_max_age_s = 120\n[limits]\nintent_max_age_s = 130", "[account.paper]", True),
+    ("[symbol.SPY]\nintent_max_age_s = 120", "[symbol.SPY]", True),
+    ("[strategy.momentum.symbol.SPY]\nintent_max_age_s = 120", "[strategy.momentum.symbol.SPY]", True),
+    ("[symbol.QQQ]\nintent_max_age_s = 1", "", False),
+    ("[account.other]\nintent_max_age_s = 1", "", False),
+]
+
+
+@pytest.mark.parametrize(("body", "source", "is_over"), AGES)
+def test_what_is_older_by_its_turn_than_any_section_of_its_own_allows_is_not_sent(
+    desk: TradingDesk, body: str, source: str, is_over: bool
+) -> None:
+    desk.between = later_after_the_first(desk, seconds=61)
+    desk.drop("a.json", *named(2, **ABOUT))
+    run = desk.live(GENEROUS.changed(limits_file=of_book(body)))
+    assert outcomes(run) == [("placed", "ok"), ("expired", "intent_expired") if is_over else ("placed", "ok")]
+    if is_over:
+        assert f"120 s ({source})" in run.table("results.parquet")["message"].to_pylist()[1]
 
 
 def test_an_order_that_waited_for_its_turn_under_the_rate_limit_may_lapse_meanwhile(

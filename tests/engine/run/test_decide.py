@@ -17,11 +17,11 @@ import replay
 from engine.errors import DataUnavailable
 from engine.record.formats import content_hash
 from engine.record.run_folder import RunFolder
+from engine.record.sealed_limits import config_of
 from engine.risk import RULE_BOOK, Rule, evaluate
 from engine.risk.config import RiskConfig
 from engine.run.decide import decisions_of
 from engine.run.risk_inputs import inputs_of
-from engine.run.sealed_config import config_of
 from engine.run.stages import finish
 from tests.desk import Desk, on, order, outcomes, reasons, statuses
 

@@ -21,6 +21,7 @@ from engine.run.starting import start
 from engine.safety.kill_switch import KillSwitch
 from engine.settings.variables import RunSettings
 from tests.desk import NOON, SESSION, Desk, Row, off, on, order, outcomes, reasons, rows_of, statuses
+from tests.engine.risk.limits_file.files import of_book
 
 FILES = [
     "run.json",
@@ -378,6 +379,15 @@ def test_an_intent_that_grew_too_old_since_it_was_judged_is_not_acted_on(desk: D
     folder = desk.begin(RiskConfig(intent_max_age_s=60))
     finish(folder, desk.context(), until="intents.parquet")
     desk.later(minutes=5)  # the decision, made now as of then, is new; the intent isn't
+    finish(again(folder), desk.context())
+    assert outcomes(folder) == [("expired", "intent_expired")]
+
+
+def test_an_intent_that_grew_older_than_the_limits_file_allows_is_not_acted_on(desk: Desk) -> None:
+    desk.drop("a.json", order(), age_s=30)
+    folder = desk.begin(RiskConfig(limits_file=of_book("[limits]\nintent_max_age_s = 60")))
+    finish(folder, desk.context(), until="intents.parquet")
+    desk.later(minutes=5)
     finish(again(folder), desk.context())
     assert outcomes(folder) == [("expired", "intent_expired")]
 

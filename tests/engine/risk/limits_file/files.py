@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.risk.levels import STRATEGY, LimitsFile
 from engine.risk.limits_file.parsing import parse_limits_file
+from engine.risk.limits_of_book import KEYS
 from engine.risk.rule import EVERYWHERE_ONLY, Limit
 from engine.settings.values import as_count, as_flag, as_names, as_quantity, as_symbols, one_of, some_of
 
@@ -70,6 +71,11 @@ acknowledged_off = ["*"]
 """
 FIRST_LINE = HEAD.count("\n") + 1
 """The line of what is written below the head."""
+
+
+def of_book(body: str) -> LimitsFile:
+    """Return a file with the limits of the rule book."""
+    return parse_limits_file(HEAD + body, path="limits.toml", known=KEYS)
 
 
 def limits(body: str = "", *, head: str = HEAD) -> LimitsFile:
