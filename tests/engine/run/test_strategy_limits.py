@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from engine.ledger.strategies import IDENTITY
+from engine.record.sealed_limits import config_of
 from engine.risk import evaluate
 from engine.risk.book import LIMITS
 from engine.risk.config import RiskConfig
@@ -19,7 +20,6 @@ from engine.risk.limits_file.parsing import parse_limits_file
 from engine.run.decide import decisions_of
 from engine.run.reading import Reading
 from engine.run.risk_inputs import inputs_of
-from engine.run.sealed_config import config_of
 from engine.run.strategy_frames import strategy_positions, strategy_trades, working_order_terms
 from tests.desk import NOON, Desk, order, reasons
 from tests.engine.routing.trading import TradingDesk, identities
