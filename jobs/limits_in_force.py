@@ -17,6 +17,7 @@ from engine.risk.limits_of_book import keys_of_variables, off
 from jobs.limits import today
 from jobs.tables import print_json, print_table, say
 
+_ACCOUNTS = "EXEC_BROKER_ACCOUNT_ID or EXEC_ACCOUNTS_FILE"
 _BOTH = "both enforced: the tighter one decides"
 
 
@@ -89,15 +90,17 @@ def _shown(config: RiskConfig, asked: Scope) -> Iterator[Shown]:
         levels = config.levels(limit.key)
         both = limit.key in by_variable and any(level.kind != VARIABLE for level in levels)
         for level in levels:
-            if not _may_judge(level, asked):
+            if not _may_judge(level, asked) or level.value == limit.default == frozenset():
                 continue
             section = temporary.get(level.source)
-            is_default = level.kind == VARIABLE and limit.key not in by_variable
+            is_variable = level.kind == VARIABLE
+            is_default = is_variable and limit.key not in by_variable and level.value == limit.default
+            source = _ACCOUNTS if is_variable and limit.key == "accounts" else level.source
             yield Shown(
                 limit.key,
                 toml_value(level.value),
                 limit.unit,
-                "default" if is_default else level.source,
+                "default" if is_default else source,
                 asdict(level.scope),
                 section.until.isoformat() if section else None,
                 section.approved_by if section else None,

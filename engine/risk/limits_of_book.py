@@ -20,23 +20,27 @@ KEYS: Mapping[str, Limit] = {limit.key: limit for limit in LIMITS if limit.scope
 
 
 def limits_of(rule: Rule) -> tuple[Limit, ...]:
-    """Return the limits of a rule that a limits file may set."""
-    every = (rule.limit, *rule.settings) if rule.limit is not None else rule.settings
-    return tuple(limit for limit in every if limit.key in KEYS)
+    """Return the limits of a rule that a limits file may set for it."""
+    own = rule.limit
+    only_by_variable = own is not None and not set(rule.kinds).intersection(own.scopes)
+    return tuple(limit for limit in rule.limits if limit.scopes and not (only_by_variable and limit is own))
 
 
-SWITCHES: Mapping[str, tuple[str, ...]] = {
-    rule.name: tuple(limit.key for limit in limits_of(rule)) for rule in RULE_BOOK
-}
+def _switches(rule: Rule) -> tuple[str, ...]:
+    """Return the keys of which one has to be set for a rule to be on: all but those that only describe."""
+    return tuple(limit.key for limit in limits_of(rule) if limit not in rule.settings)
+
+
+SWITCHES: Mapping[str, tuple[str, ...]] = {rule.name: _switches(rule) for rule in RULE_BOOK}
 """By rule, in the order of the book, the keys of which one has to be set for the rule to be on."""
 
 ALWAYS_ON = frozenset(
     limit.key
     for rule in RULE_BOOK
     for limit in limits_of(rule)
-    if limit.default is not None or rule.judges_unset
+    if limit.default or limit.kind == "word" or (rule.judges_unset and limit is rule.limit)
 )
-"""The keys that have a default, or whose rule judges without them."""
+"""The keys that have a default, of which one word always holds, or whose rule judges without them."""
 
 
 def read_limits_file(path: str, *, named_by: str = FILE, may_be_pipe: bool = False) -> LimitsFile:

@@ -248,6 +248,11 @@ def test_a_default_holds_beside_narrower_sections(cli: Command, file: Path) -> N
     ]
 
 
+def test_the_accounts_that_may_trade_are_shown_with_their_settings(cli: Command) -> None:
+    row = 'accounts ["paper"] EXEC_BROKER_ACCOUNT_ID or EXEC_ACCOUNTS_FILE'
+    assert row in cli("limits", "show", EXEC_BROKER_ACCOUNT_ID="paper").told
+
+
 def test_a_file_that_has_expired_shows_nothing(cli: Command, file: Path) -> None:
     with freeze_time(SESSION, tz_offset=0) as clock:
         clock.move_to(date(2026, 12, 18) + timedelta(days=3))

@@ -58,7 +58,7 @@ def compare(limit: Limit, before: Any, after: Any) -> str:
     if before == after:
         return ""
     was, now = (limit.off if value is None else value for value in (before, after))
-    if was == now or not limit.looser:
+    if was == now or not (limit.looser or limit.key in STRICTNESS):
         return CHANGED
     return TIGHTER if _holds_more(limit, now, was) else LOOSER
 
