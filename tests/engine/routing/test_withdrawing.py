@@ -87,11 +87,12 @@ def test_where_nothing_is_open_it_is_listed_twice() -> None:
 
 
 def test_an_order_whose_cancel_is_pending_is_polled_until_it_is_terminal_and_requested_once() -> None:
-    pending = replace(A, order_status="pending_cancel")
-    broker = Scripted([[A], [pending], [pending], [], []], {"a": pending}, {"a": canceled(A, filled_qty=2.0)})
+    before = replace(A, filled_qty=0.5)
+    pending, after = replace(before, order_status="pending_cancel"), canceled(A, filled_qty=2.0)
+    broker = Scripted([[before], [pending], [pending], [], []], {"a": pending}, {"a": after})
     (one,) = broker.withdrawn().orders
-    assert one == Withdrawal(A, canceled(A, filled_qty=2.0))
-    assert (one.is_over, one.filled_meanwhile_qty) == (True, 2.0)
+    assert one == Withdrawal(before, after)
+    assert (one.is_over, one.filled_meanwhile_qty) == (True, 1.5)
     assert broker.asked == ["list", "cancel a", "list", "list", "list", "look at a"]
 
 
