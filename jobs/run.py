@@ -53,13 +53,9 @@ def run(*, slot: str, as_json: bool) -> int:
         remarks = [*outcome.remarks, *own["remarks"]]
         print_json({**own, "exit_code": exit_code, **others, "remarks": remarks})
         return exit_code
-    from jobs.report import print_in_doubt, print_remarks, print_run
+    from jobs.report import print_run
 
-    for folder in outcome.resumed:
-        print_run(folder, resumed=True)
-    print_run(outcome.own)
-    print_in_doubt(outcome.in_doubt)
-    print_remarks(outcome.remarks)
+    _print(outcome, print_run)
     return exit_code
 
 
@@ -77,14 +73,21 @@ def collect(*, slot: str, as_json: bool) -> int:
         others = {"in_doubt": outcome.in_doubt, "remarks": outcome.remarks}
         print_json({**head, **body, "resumed": _resumed(outcome), **others})
         return exit_code
-    from jobs.report import print_collected, print_in_doubt, print_remarks, print_run
+    from jobs.report import print_collected
+
+    _print(outcome, print_collected)
+    return exit_code
+
+
+def _print(outcome: Outcome, print_own: Callable[[RunFolder], None]) -> None:
+    """Print the runs that were resumed, the own one, and what an operator has to know."""
+    from jobs.report import print_in_doubt, print_remarks, print_run
 
     for folder in outcome.resumed:
         print_run(folder, resumed=True)
-    print_collected(outcome.own)
+    print_own(outcome.own)
     print_in_doubt(outcome.in_doubt)
     print_remarks(outcome.remarks)
-    return exit_code
 
 
 def summary(folder: RunFolder) -> dict[str, Any]:

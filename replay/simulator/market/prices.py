@@ -8,7 +8,7 @@ symbol and time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -85,20 +85,14 @@ class PathMarket(Protocol):
     def first_at_or_below(self, symbol: str, level: Decimal, from_ns: int, to_ns: int) -> int | None:
         """Return the first time after ``from_ns``, up to ``to_ns``, with the mid at or below a level."""
         micro = math.floor(level.scaleb(6, EXACT))
-        for path, first, last in self.paths(symbol, from_ns + 1, to_ns):
-            reached_ns = path.first_at_or_below(micro, first, last)
-            if reached_ns is not None:
-                return reached_ns
-        return None
+        paths = self.paths(symbol, from_ns + 1, to_ns)
+        return _earliest(path.first_at_or_below(micro, first, last) for path, first, last in paths)
 
     def first_at_or_above(self, symbol: str, level: Decimal, from_ns: int, to_ns: int) -> int | None:
         """Return the first time after ``from_ns``, up to ``to_ns``, with the mid at or above a level."""
         micro = math.ceil(level.scaleb(6, EXACT))
-        for path, first, last in self.paths(symbol, from_ns + 1, to_ns):
-            reached_ns = path.first_at_or_above(micro, first, last)
-            if reached_ns is not None:
-                return reached_ns
-        return None
+        paths = self.paths(symbol, from_ns + 1, to_ns)
+        return _earliest(path.first_at_or_above(micro, first, last) for path, first, last in paths)
 
     def open_price(self, symbol: str, day: date) -> Decimal:
         """Return the opening auction's price; raises ConfigurationError for a day without a session."""
@@ -276,3 +270,8 @@ def _dollars(micro: int) -> Decimal:
     if micro % _CENT:
         return Decimal(micro // _HUNDREDTH_OF_A_CENT).scaleb(-4)
     return Decimal(micro // _CENT).scaleb(-2)
+
+
+def _earliest(reached_ns: Iterable[int | None]) -> int | None:
+    """Return the first time at which one of consecutive paths reaches a level, None where none does."""
+    return next((time_ns for time_ns in reached_ns if time_ns is not None), None)
