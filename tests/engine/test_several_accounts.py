@@ -413,7 +413,7 @@ def test_names_belong_to_accounts_for_ever(desk: TwoDesks) -> None:
 # --- what was left elsewhere
 
 
-def test_orders_left_open_at_an_account_that_is_not_configured_any_more_are_told_of_and_left(
+def test_orders_left_open_at_an_account_that_is_not_configured_any_more_are_reported_and_left(
     desk: TwoDesks,
 ) -> None:
     desk.drop_both(order(client_intent_id="rests", **RESTING))

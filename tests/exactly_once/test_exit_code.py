@@ -39,10 +39,10 @@ def codes(folder: Path, jobs: int) -> Counter[str]:
         return Counter(threads.map(lambda n: code_of_a_job(folder / f"job-{n}"), range(jobs)))
 
 
-def test_jobs_under_load_end_with_the_code_that_they_said(tmp_path: Path) -> None:
+def test_jobs_under_load_end_with_their_own_code(tmp_path: Path) -> None:
     assert codes(tmp_path, 4) == {"said 0, ended with 0": 4}
 
 
 @pytest.mark.soak
-def test_two_thousand_jobs_under_load_end_with_the_code_that_they_said(tmp_path: Path) -> None:
+def test_two_thousand_jobs_under_load_end_with_their_own_code(tmp_path: Path) -> None:
     assert codes(tmp_path, 2_000) == {"said 0, ended with 0": 2_000}

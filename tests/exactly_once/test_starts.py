@@ -26,7 +26,7 @@ def longest_wait_s(faults: tuple[Fault, ...]) -> float:
     return math.fsum(min(FIRST_WAIT_S * 2**nth, LONGEST_WAIT_S) for nth in range(times))
 
 
-def test_no_fault_that_ends_outlasts_a_jobs_patience() -> None:
+def test_no_fault_that_ends_outlasts_a_jobs_retry_time() -> None:
     waits = sorted(longest_wait_s(faults) for faults in (TROUBLE | OF_GATEWAYS).values())
     policy = Manner().retry_policy
     assert 0 < waits[-1] + waits[-2] < policy.read_s == policy.down_after_s == PATIENT_S

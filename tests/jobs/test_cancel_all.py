@@ -80,7 +80,7 @@ def by_hand(live: Live, name: str, symbol: str) -> None:
     live.alpaca.session.post(f"{live.alpaca.url}/v2/orders", json=asked, headers=keys).raise_for_status()
 
 
-def test_open_orders_whose_strategy_nobody_knows_are_told_and_left(busy: Live) -> None:
+def test_open_orders_of_unknown_strategy_are_reported_and_left(busy: Live) -> None:
     for name in ("mine-2", "mine-1"):
         by_hand(busy, name, "IBM")
     done = busy("cancel-all", "--strategy", "value")
@@ -147,7 +147,7 @@ def test_another_account_than_the_keys_is_refused_and_nothing_is_withdrawn(busy:
 
 
 @pytest.mark.parametrize("timestamp", ["before", "after"])
-def test_what_fills_on_the_way_is_told(busy: Live, timestamp: str) -> None:
+def test_what_fills_on_the_way_is_reported(busy: Live, timestamp: str) -> None:
     busy.alpaca.fault({"fault": "fill_races_cancel", "path": "/v2/orders/*", "moment": timestamp})
     done = busy("cancel-all", "--symbol", "SPY", "--json")
     (one,) = done.json["orders"]
@@ -160,7 +160,7 @@ def test_a_cancel_that_is_not_answered_is_asked_again(busy: Live) -> None:
     assert set(statuses(busy).values()) == {"canceled"}
 
 
-def test_an_order_that_stays_open_ends_with_4_and_is_told(busy: Live) -> None:
+def test_an_order_that_stays_open_ends_with_4_and_is_reported(busy: Live) -> None:
     busy.alpaca.fault({"fault": "stuck_pending_cancel"})
     done = busy("cancel-all", EXEC_SETTLE_S="0.2")
     assert done.code == 4

@@ -116,7 +116,9 @@ def test_the_open_orders_of_all_accounts_are_withdrawn(accounts: Accounts) -> No
 
 
 @pytest.mark.parametrize("failing", ACCOUNTS)
-def test_an_account_that_fails_is_told_and_the_others_are_withdrawn(accounts: Accounts, failing: str) -> None:
+def test_an_account_that_fails_is_reported_and_the_others_are_withdrawn(
+    accounts: Accounts, failing: str
+) -> None:
     revoke(accounts, failing)
     done = accounts("cancel-all")
     assert done.code == 1
@@ -144,7 +146,7 @@ def test_a_machine_reads_which_account_failed(accounts: Accounts) -> None:
     ]
 
 
-def test_where_nothing_was_open_elsewhere_the_account_that_failed_is_told_all_the_same(
+def test_where_nothing_was_open_elsewhere_the_account_that_failed_is_reported_all_the_same(
     accounts: Accounts,
 ) -> None:
     accounts("cancel-all")
@@ -166,7 +168,7 @@ def test_the_only_account_that_is_meant_and_fails_ends_with_1(accounts: Accounts
     assert [accounts.statuses(account) for account in ACCOUNTS] == [["new"] * 2] * 3
 
 
-def test_where_all_fail_each_is_told(accounts: Accounts) -> None:
+def test_where_all_fail_each_is_reported(accounts: Accounts) -> None:
     for account in ACCOUNTS:
         revoke(accounts, account)
     done = accounts("cancel-all")
@@ -187,7 +189,9 @@ def test_of_each_account_only_what_is_asked_for_is_withdrawn(
     assert accounts.statuses("beta") == ["new"] * 2
 
 
-def test_cancels_that_an_account_refuses_are_told_and_the_others_are_withdrawn(accounts: Accounts) -> None:
+def test_cancels_that_an_account_refuses_are_reported_and_the_others_are_withdrawn(
+    accounts: Accounts,
+) -> None:
     refusal = {
         "fault": "html_error",
         "status": 403,

@@ -49,7 +49,7 @@ def test_a_good_file_is_checked_with_0_and_the_ids_that_it_would_get(cli: Comman
     assert "buy 2 QQQ, market" in done.told
 
 
-def test_every_row_is_told_of_once(cli: Command, bad: Path) -> None:
+def test_every_row_is_reported_once(cli: Command, bad: Path) -> None:
     done = cli("check", bad, "--json")
     said = done.json
     assert (done.code, said["exit_code"]) == (4, 4)

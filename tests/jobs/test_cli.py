@@ -286,7 +286,7 @@ def test_a_collected_batch_is_decided_by_the_next_run(cli: Command) -> None:
     assert said["rows"]["dropped"] == 0
 
 
-def test_a_collected_batch_is_told_of_to_people(cli: Command) -> None:
+def test_a_collected_batch_is_reported_to_people(cli: Command) -> None:
     cli("drop", stdin=jsonl(order()))
     done = cli("collect")
     assert done.code == 0
@@ -401,13 +401,13 @@ def test_asking_for_live_orders_ends_with_2_as_a_process() -> None:
     assert "EXEC_DRY_RUN is 0, and DATABASE_URL" in one_line_error(done)
 
 
-def test_an_error_is_told_to_machines_too(cli: Command) -> None:
+def test_an_error_is_reported_to_machines_too(cli: Command) -> None:
     done = cli("run", "--json", EXEC_DRY_RUN="y")
     assert done.code == 2
     assert done.json == {"error": one_line_error(done), "exit_code": 2}
 
 
-def test_a_usage_error_is_told_to_machines_too(cli: Command) -> None:
+def test_a_usage_error_is_reported_to_machines_too(cli: Command) -> None:
     done = cli("status", "--json", "--nonsense")
     assert (done.code, done.json["exit_code"]) == (2, 2)
     assert "--nonsense" in done.json["error"]
@@ -659,7 +659,7 @@ def test_an_allowed_intent_is_explained_from_its_source_to_its_result(
     assert b"allowed-1" in Path(kept).read_bytes()
 
 
-def test_an_intent_that_was_said_again_is_explained_with_where(cli: Command, explained: list[str]) -> None:
+def test_an_intent_that_was_sent_again_is_explained_with_where(cli: Command, explained: list[str]) -> None:
     assert "Dropped again and not taken twice: stdin." in cli("explain", "allowed-1").told
 
 
@@ -714,7 +714,7 @@ def test_a_whole_id_is_meant_where_it_is_also_the_beginning_of_others(cli: Comma
     assert "Intent order-10" not in done.told
 
 
-def test_an_intent_that_nobody_knows_is_a_usage_error(cli: Command) -> None:
+def test_an_unknown_intent_is_a_usage_error(cli: Command) -> None:
     done = cli("explain", "nowhere")
     assert done.code == 2
     assert "no run has an intent 'nowhere'" in one_line_error(done)
@@ -869,7 +869,7 @@ def test_an_intent_that_is_not_decided_yet_is_explained_as_such(cli: Command) ->
     assert "not decided yet" in cli("explain", "soon").out
 
 
-def test_a_repetition_in_another_account_is_not_told_as_ones_own(cli: Command) -> None:
+def test_a_repetition_in_another_account_is_not_reported_as_ones_own(cli: Command) -> None:
     rows = [order(client_intent_id="same", broker_account_id=account) for account in ("one", "two", "two")]
     cli("drop", stdin=jsonl(*rows))
     cli("run")
@@ -913,7 +913,7 @@ def test_a_sigterm_while_the_job_is_still_loading_ends_with_1(data: Path, tmp_pa
     assert "Stopped before anything began" in done.stderr
 
 
-def test_an_intent_that_is_too_old_is_told_by_its_age_and_not_only_by_its_deadline(cli: Command) -> None:
+def test_an_intent_that_is_too_old_is_reported_by_its_age_and_not_only_by_its_deadline(cli: Command) -> None:
     aged = order(created_at="2020-01-02T15:00:00Z", valid_until="2099-01-02T15:00:00Z")
     cli("drop", stdin=jsonl(aged))
     said = cli("run", EXEC_INTENT_MAX_AGE_S="60").out
@@ -921,7 +921,7 @@ def test_an_intent_that_is_too_old_is_told_by_its_age_and_not_only_by_its_deadli
     assert "oldest allowed 60 s" in " ".join(said.split())
 
 
-def test_files_that_are_lost_whole_are_told_before_single_rows(cli: Command, data: Path) -> None:
+def test_files_that_are_lost_whole_are_reported_before_single_rows(cli: Command, data: Path) -> None:
     cli("drop", stdin=jsonl(*[order(qty=-1)] * 15))
     (data / "inbox" / "zz.txt").write_text("no intents")
     said = cli("run", EXEC_INBOX_SETTLE_S="0").out

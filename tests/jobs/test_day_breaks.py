@@ -41,7 +41,7 @@ def test_a_session_says_what_became_of_every_row_and_counts_cancels_apart(named:
     assert (shown["sent"], shown["cancels"]) == (0, 1)
 
 
-def test_a_trade_by_hand_is_told_taken_in_and_trading_goes_on(named: Live, data: Path) -> None:
+def test_a_trade_by_hand_is_reported_taken_in_and_trading_goes_on(named: Live, data: Path) -> None:
     named.cli("drop", stdin=jsonl(order(client_intent_id="one", qty=2)))
     assert named("run").code == 0
     traded_by_hand(named, "3")

@@ -70,7 +70,7 @@ def test_to_enable_a_strategy_that_is_not_stopped_resets_its_counts(cli: Command
     assert [one["strategy_id"] for one in document["enabled"]] == ["momentum"]
 
 
-def test_machines_are_told_what_has_ended(stopped: Command, data: Path) -> None:
+def test_machines_get_what_has_ended(stopped: Command, data: Path) -> None:
     found = stopped("enable-strategy", "momentum", *BY, "--json").json
     assert (found["exit_code"], found["strategy_id"], found["kept_in"]) == (
         0,

@@ -50,7 +50,7 @@ def test_what_was_printed_is_there_and_what_libraries_do_at_the_end_is_left_out(
     assert (done.returncode, done.stdout, done.stderr) == (3, "out", "err")
 
 
-def test_an_error_that_nobody_expected_is_shown() -> None:
+def test_an_unexpected_error_is_shown() -> None:
     done = ended("raise KeyError('a defect')")
     assert "Traceback" in done.stderr
     assert "KeyError: 'a defect'" in done.stderr

@@ -114,14 +114,16 @@ def test_a_row_of_a_file_that_was_left_is_explained_by_why(cli: Command, data: P
     assert "EXEC_INBOX_SETTLE_S" in done.told
 
 
-def test_a_file_that_no_run_has_taken_yet_is_said_to_wait(cli: Command) -> None:
+def test_a_file_that_no_run_has_taken_yet_is_reported_to_wait(cli: Command) -> None:
     drop(cli, order())
     done = cli("explain", "stdin.jsonl:1")
     assert done.code == 2
     assert "still waits in the inbox" in one_line_error(done)
 
 
-def test_a_row_that_a_file_lacks_is_told_apart_from_a_file_that_no_run_knows(cli: Command, name: str) -> None:
+def test_a_row_that_a_file_lacks_is_distinguished_from_a_file_that_no_run_knows(
+    cli: Command, name: str
+) -> None:
     done = cli("explain", "momentum.csv:99")
     assert done.code == 2
     assert f"took {name}, 4 rows, and none of them is at row 99" in one_line_error(done)

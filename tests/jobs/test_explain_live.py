@@ -68,7 +68,7 @@ def killed(desk: TradingDesk, *rows: Row, when: str, taken_in: bool = True) -> N
         desk.live()
 
 
-def test_an_intent_that_was_not_sent_yet_is_told_as_such(desk: TradingDesk, story: Tell) -> None:
+def test_an_intent_that_was_not_sent_yet_is_reported_as_such(desk: TradingDesk, story: Tell) -> None:
     desk.stopping = lambda: any(desk.data.glob("runs/*/*/decisions.parquet"))
     with pytest.raises(RunStopped):
         desk.one()
@@ -108,12 +108,12 @@ def test_an_order_with_an_answer_on_record_is_at_the_broker(desk: TradingDesk, s
     assert "POST /v2/orders: 200 OK" in told["life"][-1]
 
 
-def test_a_refusal_on_record_is_told_in_the_brokers_words(desk: TradingDesk, story: Tell) -> None:
+def test_a_refusal_on_record_is_reported_in_the_brokers_words(desk: TradingDesk, story: Tell) -> None:
     killed(desk, order(client_intent_id="one", qty=900_000), order(client_intent_id="two"), when="two")
     assert story()["state"].startswith("it was sent, and the broker refused it: insufficient buying power")
 
 
-def test_an_order_whose_reply_was_lost_is_one_of_which_nobody_knows(desk: TradingDesk, story: Tell) -> None:
+def test_an_order_whose_reply_was_lost_has_an_unknown_outcome(desk: TradingDesk, story: Tell) -> None:
     sent: list[str] = []
 
     def middle(request: PreparedRequest, send: Send) -> Response:
@@ -148,7 +148,7 @@ def test_an_order_that_is_still_open_is_still_looked_for(desk: TradingDesk, stor
     ]
 
 
-def test_what_filled_later_is_told_with_what_the_ledger_has_of_it(desk: TradingDesk, story: Tell) -> None:
+def test_what_filled_later_is_reported_with_what_the_ledger_has_of_it(desk: TradingDesk, story: Tell) -> None:
     desk.one(qty=3, **RESTING)
     desk.fill("one", 1)
     desk.live()
@@ -162,7 +162,7 @@ def test_what_filled_later_is_told_with_what_the_ledger_has_of_it(desk: TradingD
     assert end == "It is terminal: no sync asks for it any more."
 
 
-def test_an_unresolved_order_that_was_found_later_is_told_with_its_fill(
+def test_an_unresolved_order_that_was_found_later_is_reported_with_its_fill(
     desk: TradingDesk, story: Tell
 ) -> None:
     desk.arm("accept_then_drop")
@@ -177,7 +177,7 @@ def test_an_unresolved_order_that_was_found_later_is_told_with_its_fill(
     assert later[-1] == "It is terminal: no sync asks for it any more."
 
 
-def test_an_unresolved_order_that_never_came_is_told_as_such(desk: TradingDesk, story: Tell) -> None:
+def test_an_unresolved_order_that_never_came_is_reported_as_such(desk: TradingDesk, story: Tell) -> None:
     desk.arm("error_before", method="POST", path="/v2/orders", times=None)
     assert desk.one()["status"] == "unresolved"
     desk.disarm()

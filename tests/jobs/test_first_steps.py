@@ -48,7 +48,7 @@ def test_a_side_under_action_is_sent_to_its_field(cli: Command) -> None:
     assert "or leave it out for new; buy and sell belong under side." in done.told
 
 
-def test_a_name_of_unknown_kind_is_told_of_gz_too(cli: Command) -> None:
+def test_the_remedy_for_a_name_of_unknown_kind_names_gz_too(cli: Command) -> None:
     Path("signals.xlsx").write_bytes(b"x")
     assert one_line_error(cli("drop", "signals.xlsx")).endswith(".parquet, each also with .gz behind it.")
 

@@ -29,7 +29,7 @@ def test_it_says_what_it_did_and_the_second_time_that_there_is_nothing_to_do(
     assert said.endswith(" has what the engine needs.\n")
 
 
-def test_machines_are_told_in_json(
+def test_machines_get_json(
     database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)

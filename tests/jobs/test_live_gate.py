@@ -239,7 +239,9 @@ def test_a_refused_run_leaves_the_state_that_says_why(live: Live, closing: Closi
 @pytest.mark.parametrize(
     ("switch", "mode", "agent"), list(product(["", "1"], ["LIVE", "", "PAPER"], ["", "halted"]))
 )
-def test_all_that_closes_the_gate_is_told_in_order(live: Live, switch: str, mode: str, agent: str) -> None:
+def test_all_that_closes_the_gate_is_reported_in_order(
+    live: Live, switch: str, mode: str, agent: str
+) -> None:
     if agent:
         live("halt", "--why", "drill")
     expected = ["kill_switch_enabled"] * bool(switch) + ["agent_mode_not_live"] * (mode != "LIVE")
@@ -254,7 +256,7 @@ def test_all_that_closes_the_gate_is_told_in_order(live: Live, switch: str, mode
 
 
 @UNTOUCHED
-def test_all_findings_of_the_preflight_are_told_at_once(live: Live) -> None:
+def test_all_findings_of_the_preflight_are_reported_at_once(live: Live) -> None:
     live.alpaca.account["trading_blocked"] = True
     live.alpaca.behind_s = 60
     said = last_event(live("run"))["message"]
@@ -263,7 +265,7 @@ def test_all_findings_of_the_preflight_are_told_at_once(live: Live) -> None:
 
 
 @UNTOUCHED
-def test_a_refusal_is_told_to_machines_with_all_its_reasons(live: Live) -> None:
+def test_a_refusal_is_reported_to_machines_with_all_its_reasons(live: Live) -> None:
     done = live("collect", "--json", EXECUTION_HALTED="1", AGENT_MODE="")
     assert done.json == {
         "error": last_event(done)["message"],
@@ -422,7 +424,7 @@ def test_a_kept_state_that_makes_no_sense_closes_the_gate(live: Live) -> None:
 
 
 @pytest.mark.parametrize("env", [{}, {"EXEC_BROKER_ACCOUNT_ID": "paper"}])
-def test_behind_an_open_gate_an_order_is_placed_and_what_filled_is_told(live: Live, env: Env) -> None:
+def test_behind_an_open_gate_an_order_is_placed_and_what_filled_is_reported(live: Live, env: Env) -> None:
     live.cli("drop", stdin=jsonl(order(client_intent_id="one")))
     done = live("run", "--json", **env)
     assert (done.code, done.json["results"]["by_status"]) == (0, {"placed": 1})
@@ -480,7 +482,7 @@ def test_a_dry_run_has_no_gate(live: Live, closing: Closing) -> None:
 # --- halt and recover
 
 
-def test_a_halt_is_told_in_words_with_why_who_and_how_to_end_it(cli: Command, data: Path) -> None:
+def test_a_halt_is_reported_in_words_with_why_who_and_how_to_end_it(cli: Command, data: Path) -> None:
     done = cli("halt", "--why", "flash crash", "--by", "alice")
     assert done.code == 0
     assert done.told.startswith("The agent is HALTED: flash crash (alice, 20")
@@ -489,7 +491,7 @@ def test_a_halt_is_told_in_words_with_why_who_and_how_to_end_it(cli: Command, da
     assert (agent_of(data).state, agent_of(data).transitions[-1].by) == (State.HALTED, "alice")
 
 
-def test_a_halt_is_told_to_machines(cli: Command, data: Path) -> None:
+def test_a_halt_is_reported_to_machines(cli: Command, data: Path) -> None:
     said = cli("halt", "--why", "flash crash", "--json").json
     kept_in = f"{data}/engine.db"
     assert said == {"exit_code": 0, "agent": agent_of(data).to_document(), "kept_in": kept_in}
@@ -501,7 +503,7 @@ def test_a_mistake_in_another_setting_does_not_prevent_a_halt(cli: Command, data
     assert agent_of(data).state is State.HALTED
 
 
-def test_a_mistake_in_the_settings_of_the_stores_is_told_as_no_halt(cli: Command) -> None:
+def test_a_mistake_in_the_settings_of_the_stores_is_reported_as_no_halt(cli: Command) -> None:
     done = cli("halt", "--why", "flash crash", EXEC_TENANT_ID="a/b")
     assert done.code == 2
     assert "NOT HALTED. EXEC_TENANT_ID is 'a/b'" in done.err
@@ -524,12 +526,12 @@ def test_a_halt_is_logged_as_a_transition(cli: Command) -> None:
     )
 
 
-def test_whoever_halts_is_named_where_nobody_says_who(cli: Command, data: Path) -> None:
+def test_the_user_that_halts_is_named_where_no_name_is_given(cli: Command, data: Path) -> None:
     cli("halt", "--why", "flash crash")
     assert f"process {os.getpid()}" in agent_of(data).transitions[-1].by
 
 
-def test_of_two_halts_the_first_reason_stays_and_is_told(cli: Command, data: Path) -> None:
+def test_of_two_halts_the_first_reason_stays_and_is_reported(cli: Command, data: Path) -> None:
     cli("halt", "--why", "flash crash")
     done = cli("halt", "--why", "lunch")
     assert done.code == 0

@@ -38,7 +38,7 @@ def beginnings(run: RunFolder, place: int = 0) -> list[str]:
 NOTED = "noted as about to be sent (attempts/000001.json)"
 
 
-def test_of_a_placed_order_it_is_told_that_it_was_noted_sent_answered_and_executed(
+def test_of_a_placed_order_it_is_reported_that_it_was_noted_sent_answered_and_executed(
     desk: TradingDesk,
 ) -> None:
     desk.drop("a.json", order(qty=3, client_intent_id="one"), order(symbol="QQQ", client_intent_id="two"))
@@ -51,7 +51,7 @@ def test_of_a_placed_order_it_is_told_that_it_was_noted_sent_answered_and_execut
     assert not any("QQQ" in line for line in lines)
 
 
-def test_of_an_adopted_order_it_is_told_that_its_reply_was_lost_and_that_it_was_looked_up(
+def test_of_an_adopted_order_it_is_reported_that_its_reply_was_lost_and_that_it_was_looked_up(
     desk: TradingDesk,
 ) -> None:
     desk.arm("accept_then_drop")
@@ -63,12 +63,12 @@ def test_of_an_adopted_order_it_is_told_that_its_reply_was_lost_and_that_it_was_
     assert any(line.startswith("GET /v2/orders:by_client_order_id: 200 OK, ") for line in lines)
 
 
-def test_of_a_refused_order_it_is_told_what_the_broker_said(desk: TradingDesk) -> None:
+def test_of_a_refused_order_the_brokers_words_are_reported(desk: TradingDesk) -> None:
     desk.drop("a.json", order(client_intent_id="one", qty=900_000))
     assert "POST /v2/orders: 403 Forbidden, insufficient buying power" in told(desk.live())
 
 
-def test_of_a_cancel_it_is_told_how_its_target_was_found_and_withdrawn(desk: TradingDesk) -> None:
+def test_of_a_cancel_it_is_reported_how_its_target_was_found_and_withdrawn(desk: TradingDesk) -> None:
     desk.drop("a.json", order(client_intent_id="one", order_type="limit", limit_price=50))
     desk.live()
     cancel = order(action="cancel", target_intent_id="one", symbol=None, side=None, qty=None)

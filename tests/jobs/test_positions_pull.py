@@ -31,7 +31,7 @@ def test_what_the_broker_holds_is_kept_and_shown(named: Live, capsys: pytest.Cap
     assert "SPY" in said
 
 
-def test_where_the_broker_holds_nothing_that_is_said_and_nothing_else_asked_for(
+def test_where_the_broker_holds_nothing_that_is_reported_and_nothing_else_asked_for(
     named: Live, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert positions.pull(None, as_json=False) == 0
@@ -52,7 +52,7 @@ def test_a_machine_reads_one_object_with_the_book_of_the_account(
     assert json.loads(capsys.readouterr().out)["positions"] == []
 
 
-def test_what_differs_from_the_ledger_is_told_and_ends_with_4(
+def test_what_differs_from_the_ledger_is_reported_and_ends_with_4(
     named: Live, capsys: pytest.CaptureFixture[str]
 ) -> None:
     positions.pull(None, as_json=True)

@@ -56,7 +56,7 @@ def test_an_account_with_trades_of_the_session_or_open_orders_is_not_renamed(liv
     assert run_as(live, "main") == 0
 
 
-def test_a_name_that_nothing_was_traded_under_is_said(live: Live) -> None:
+def test_a_name_that_nothing_was_traded_under_is_reported(live: Live) -> None:
     done = live("stores", "rename-account", "main", "fund", *WHY)
     assert done.code == 2
     assert "main is not the name of an account" in done.err

@@ -409,7 +409,7 @@ def test_to_accept_what_may_be_ours_loosens_no_limit(both_old: Live) -> None:
     assert reasons(both_old("run", "--json")) == {"max_daily_trades_exceeded": 1}
 
 
-def test_an_order_of_ours_that_rests_and_that_neither_has_is_told_and_booked_once_it_fills(
+def test_an_order_of_ours_that_rests_and_that_neither_has_is_reported_and_booked_once_it_fills(
     live: Live, tmp_path: Path
 ) -> None:
     live.env |= {"EXEC_MAX_DAILY_TRADES": "1", "EXEC_BROKER_ACCOUNT_ID": "paper"}
@@ -459,7 +459,7 @@ def test_what_a_person_traded_counts_for_no_limit(live: Live) -> None:
     assert {found["kind"] for found in live("sync", "--json").json["breaks"]} == {"manual_trade"}
 
 
-def test_a_copy_of_folder_and_store_that_trades_beside_the_original_is_told(
+def test_a_copy_of_folder_and_store_that_trades_beside_the_original_is_reported(
     live: Live, tmp_path: Path
 ) -> None:
     live.env |= {"EXEC_MAX_DAILY_TRADES": "2", "EXEC_BROKER_ACCOUNT_ID": "paper"}

@@ -106,7 +106,7 @@ def test_to_recover_what_is_not_halted_changes_nothing(cli: Command, data: Path)
     assert not (data / "engine.db").exists()
 
 
-def test_machines_are_told_what_is_kept_where_and_what_has_ended(cli: Command, data: Path) -> None:
+def test_machines_get_what_is_kept_where_and_what_has_ended(cli: Command, data: Path) -> None:
     halted = cli("halt", *MOMENTUM, "--why", "so", "--by", "ann", "--json").json
     entry = halted["trading_state"]
     assert (entry["scope"], entry["name"], entry["state"]) == ("strategy", "momentum", "HALTED")

@@ -32,12 +32,12 @@ def test_an_unreconciled_position_is_explained(check: str, expected: str) -> Non
     assert verdict("position_unreconciled", row(check), CONTEXT) == expected
 
 
-def test_a_cancel_is_told_that_breaks_do_not_concern_it() -> None:
+def test_a_cancel_learns_that_breaks_do_not_concern_it() -> None:
     said = verdict("position_unreconciled", row("off", action="cancel"), CONTEXT)
     assert said == "does not apply to cancels"
 
 
-def test_why_breaks_are_unknown_is_told() -> None:
+def test_why_breaks_are_unknown_is_reported() -> None:
     context = {**CONTEXT, "unavailable": {"unreconciled": "the sync failed."}}
     refused = row("unavailable", reason="risk_data_unavailable")
     assert why_refused(refused, context) == "could not be judged (unreconciled: the sync failed)"

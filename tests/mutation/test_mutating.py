@@ -119,7 +119,7 @@ def test_a_run_names_the_mutants_that_no_test_notices(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
-def test_tests_that_fail_without_a_mutant_are_said_to(tmp_path: Path) -> None:
+def test_tests_that_fail_without_a_mutant_are_reported_to(tmp_path: Path) -> None:
     done = mutation_of(tmp_path, TESTS + "    assert False\n")
     assert done.stdout == "these tests fail without any mutant, or there are none: test_amount.py\n"
     assert done.returncode == 1

@@ -292,7 +292,7 @@ def test_a_job_that_died_before_any_reply_came_is_known_by_the_next_one_s_search
     assert found.results["status"].tolist() == ["placed" if taken_in else "broker_rejected"]
 
 
-def test_an_order_whose_outcome_nobody_learned_stays_unresolved(desk: TradingDesk) -> None:
+def test_an_order_whose_outcome_is_unknown_stays_unresolved(desk: TradingDesk) -> None:
     def between(request: PreparedRequest, send: Send) -> Response:
         if request.method == "POST" or BY_CLIENT_ID in str(request.url):
             raise requests.exceptions.ConnectionError("closed")

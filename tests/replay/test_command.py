@@ -114,7 +114,7 @@ def test_what_cannot_be_replayed_says_why_and_what_to_write(
     assert error in one_line_error(done)
 
 
-def test_a_changed_file_is_named_and_nothing_else_is_said(desk: Desk, cli: Command) -> None:
+def test_a_changed_file_is_named_and_nothing_else_is_reported(desk: Desk, cli: Command) -> None:
     run = place_of(desk, desk.context().runs.all()[0])
     content = (run / "decisions.parquet").read_bytes()
     (run / "decisions.parquet").write_bytes((run / "results.parquet").read_bytes())
@@ -131,7 +131,7 @@ def test_a_changed_file_is_named_and_nothing_else_is_said(desk: Desk, cli: Comma
     assert "inputs.json is missing" in one_line_error(done)
 
 
-def test_code_differences_are_told_apart(desk: Desk, cli: Command) -> None:
+def test_code_differences_are_distinguished(desk: Desk, cli: Command) -> None:
     run = place_of(desk, desk.context().runs.all()[0])
     of_other_code(run)
 

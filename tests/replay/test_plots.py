@@ -73,7 +73,7 @@ def test_decisions_are_counted_by_rule(days: list[replay.Day]) -> None:
     assert any(text.startswith("max_position_size_exceeded: ") for text in texts)
 
 
-def test_flips_are_counted_by_direction_and_none_is_said(days: list[replay.Day]) -> None:
+def test_flips_are_counted_by_direction_and_none_is_shown(days: list[replay.Day]) -> None:
     found = replay.replay(days, {"EXEC_MAX_POSITION_QTY": 10}, decisions_only=True)
     assert f"refused now: {len(found.flips)}" in said(plots.flips_by_symbol_and_time(found.flips))
     same = replay.replay(days, decisions_only=True)

@@ -25,7 +25,7 @@ def test_days_come_oldest_first_with_their_runs_in_order(dry_desk: Desk) -> None
     assert [run.run_id for run in second.runs] == [later.run_id]
 
 
-def test_of_runs_of_one_moment_the_tenth_comes_after_the_second(dry_desk: Desk, tmp_path: Path) -> None:
+def test_of_runs_of_one_second_the_tenth_comes_after_the_second(dry_desk: Desk, tmp_path: Path) -> None:
     run = place_of(dry_desk, dry_desk.run())
     for suffix in ("-10", "-2"):
         shutil.copytree(run, run.with_name(run.name + suffix))

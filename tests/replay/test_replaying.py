@@ -181,7 +181,7 @@ def run_of(desk: Desk) -> Path:
     return place_of(desk, desk.context().runs.all()[0])
 
 
-def test_other_code_that_decides_the_same_is_no_difference_and_is_told(desk: Desk) -> None:
+def test_other_code_that_decides_the_same_is_no_difference_and_is_reported(desk: Desk) -> None:
     of_other_code(run_of(desk))
     found = replay.replay(desk.data)
     assert (found.differences, found.summary["same_code"].tolist()) == (0, [False])
@@ -196,7 +196,7 @@ def test_what_other_code_decided_otherwise_differs_by_code(desk: Desk) -> None:
     assert found.summary["code_differences"].tolist() == [4]
 
 
-def test_differences_by_code_and_by_limits_are_told_apart(desk: Desk) -> None:
+def test_differences_by_code_and_by_limits_are_distinguished(desk: Desk) -> None:
     """The other code refused everything; under half the limit one of its refusals stays."""
     of_other_code(run_of(desk))
     rewritten(run_of(desk), "decisions.parquet", all_refused)
@@ -240,7 +240,7 @@ def test_records_of_several_books_are_compared_each_by_its_own(desk: Desk) -> No
     assert (found.differences, found.intents) == (0, 5)
 
 
-def test_an_input_that_the_record_does_not_know_says_nothing_and_is_told(desk: Desk) -> None:
+def test_an_input_that_the_record_does_not_know_says_nothing_and_is_reported(desk: Desk) -> None:
     (recording,) = replay.read(run_of(desk))
     frames = {name: frame for name, frame in recording.frames.items() if name != "working_orders"}
     older = type(recording)(**{**vars(recording), "frames": frames})
@@ -249,7 +249,7 @@ def test_an_input_that_the_record_does_not_know_says_nothing_and_is_told(desk: D
     assert any("older than the input working_orders" in note for note in found.notes)
 
 
-def test_a_recorded_limit_that_is_gone_is_told(desk: Desk) -> None:
+def test_a_recorded_limit_that_is_gone_is_reported(desk: Desk) -> None:
     rewritten(run_of(desk), "run.json", lambda run: {**run, "config": {**run["config"], "of_old": 1}})
     assert any("the limit of_old" in note for note in replay.replay(desk.data).notes)
 

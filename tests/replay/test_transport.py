@@ -82,7 +82,7 @@ def test_beyond_what_was_recorded_the_last_reply_stays() -> None:
     assert how(adapter) == ["recorded", "recorded", "derived"]
 
 
-def test_orders_are_told_apart_by_the_client_id_in_their_bodies_however_they_come() -> None:
+def test_orders_are_distinguished_by_the_client_id_in_their_bodies_however_they_come() -> None:
     names = [f"order-{number}" for number in range(50)]
     session, adapter = over(*(posted(name) for name in names))
     for name in reversed(names):
@@ -171,7 +171,7 @@ def test_simulated_fills_stand_beside_recorded_ones_on_the_last_page() -> None:
     ]
 
 
-def test_lists_that_were_never_asked_for_are_made_of_what_any_reply_told() -> None:
+def test_lists_that_were_never_asked_for_are_made_of_what_any_reply_reported() -> None:
     later = order("b", submitted_at="2026-03-02T17:05:00Z", status="filled")
     session, adapter = over(posted("a"), said("/v2/orders/id-b", later))
 
@@ -186,7 +186,7 @@ def test_lists_that_were_never_asked_for_are_made_of_what_any_reply_told() -> No
     assert set(how(adapter)) == {"derived"}
 
 
-def test_an_order_that_only_a_list_told_of_has_lost_its_reply_and_is_found() -> None:
+def test_an_order_that_only_a_list_reported_has_lost_its_reply_and_is_found() -> None:
     session, _ = over(said("/v2/orders?status=all", [order("a")]))
     with pytest.raises(requests.exceptions.ConnectionError, match="was not recorded"):
         session.post(HOST + "/v2/orders", data=order_body("a"))
@@ -194,7 +194,7 @@ def test_an_order_that_only_a_list_told_of_has_lost_its_reply_and_is_found() -> 
     assert found.json()["id"] == "id-a"
 
 
-def test_an_order_that_nobody_told_of_is_not_found_in_the_brokers_words() -> None:
+def test_an_order_that_nobody_reported_is_not_found_in_the_brokers_words() -> None:
     session, _ = over(posted("a"))
     reply = session.get(HOST + "/v2/orders:by_client_order_id?client_order_id=b")
     assert (reply.status_code, reply.json()["code"]) == (404, 40410000)
@@ -219,7 +219,7 @@ def test_what_a_later_job_asked_again_is_not_answered_before_that_job_begins() -
     assert session.get(HOST + lookup).json()["job"] == 3
 
 
-def test_what_an_earlier_job_was_told_is_passed_over_where_a_later_one_was_told_more() -> None:
+def test_what_an_earlier_job_read_is_passed_over_where_a_later_one_read_more() -> None:
     broken = posted("a", answer={"message": "oops"}, status=500)
     refused = posted("a", answer={"message": "no"}, status=403, job=2)
     session, adapter = over(broken, posted("b"), refused)

@@ -138,7 +138,7 @@ def test_two_databases_do_not_see_each_other(postgres_server: PostgresServer) ->
             there.execute("SELECT FROM orders")
 
 
-def test_a_database_is_dropped_though_somebody_is_connected(postgres_server: PostgresServer) -> None:
+def test_a_database_is_dropped_though_a_client_is_connected(postgres_server: PostgresServer) -> None:
     with contextlib.ExitStack() as still_open:
         with postgres_server.database() as name:
             still_open.enter_context(contextlib.closing(psycopg.connect(postgres_server.url(name))))
@@ -157,7 +157,9 @@ def test_postgres_behind_the_proxy_can_be_cut_off(
             connection.execute("SELECT 1")
 
 
-def test_without_postgres_one_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_postgres_the_message_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     _hide_postgres(monkeypatch, tmp_path)
     monkeypatch.setattr("tests.servers.postgres._WHEEL", "no_such_wheel")
     with pytest.raises(ServerMissing, match="apt-get install postgresql, or: pip install"):
@@ -224,7 +226,7 @@ def test_emulator_leaves_no_process(firestore_emulator: str) -> None:
     assert all_gone(family)
 
 
-def test_without_java_one_is_told_how_to_get_an_emulator(
+def test_without_java_the_message_says_how_to_get_an_emulator(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

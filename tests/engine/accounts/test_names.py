@@ -112,7 +112,7 @@ def test_a_renamed_account_may_go_on_at_another_host_once(names: Names) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"), [("none", "fund", "no account"), ("main", "other", "Choose another")]
 )
-def test_what_cannot_be_renamed_is_said_and_left(names: Names, old: str, new: str, said: str) -> None:
+def test_what_cannot_be_renamed_is_reported_and_left(names: Names, old: str, new: str, said: str) -> None:
     use(names, "main", at())
     use(names, "other", at(id="00000000-0000-4000-8000-000000000000", account_number="PA000000009"))
     with pytest.raises(UsageError, match=said):

@@ -85,7 +85,7 @@ def test_while_another_data_folder_has_not_finished_nothing_is_compared(
     assert replace(synced(second), breaks=()).not_compared == ""
 
 
-def test_an_order_that_is_over_is_forgotten_there_too(desk: TradingDesk, second: Shared) -> None:
+def test_an_order_that_is_terminal_is_forgotten_there_too(desk: TradingDesk, second: Shared) -> None:
     desk.drop("a.json", order(client_intent_id="rests", **RESTING))
     desk.live()
     desk.fill("rests")

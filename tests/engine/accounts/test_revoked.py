@@ -68,7 +68,7 @@ def is_whole(desk: AccountsDesk, account: str) -> bool:
 
 
 @pytest.mark.parametrize("requests", range(BEFORE_ORDERS, ALL_REQUESTS))
-def test_keys_that_are_revoked_in_mid_run_concern_nobody_else_and_what_was_sent_is_found_later(
+def test_keys_that_are_revoked_in_mid_run_concern_no_other_account_and_what_was_sent_is_found_later(
     desk: AccountsDesk, requests: int
 ) -> None:
     desk.in_between["beta"] = revoked_after(requests)

@@ -84,7 +84,7 @@ def test_an_id_that_an_order_intent_is_given_is_dropped_with_it(inbox: Inbox) ->
     assert read.table["client_intent_id"].to_pylist() == ["mine"]
 
 
-def test_numbers_and_moments_of_other_libraries_are_read_back(inbox: Inbox) -> None:
+def test_numbers_and_timestamps_of_other_libraries_are_read_back(inbox: Inbox) -> None:
     created = pd.Timestamp("2026-03-02T15:00Z")
     rows = [
         order(qty=number, created_at=created) for number in (np.float64(1.5), np.int64(2), Decimal("0.1"))

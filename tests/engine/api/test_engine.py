@@ -208,7 +208,7 @@ def test_a_number_of_any_library_is_a_number(qty: Any) -> None:
 @pytest.mark.parametrize(
     "timestamp", [NOON, pd.Timestamp(NOON), NOON.isoformat(), "2026-03-02 12:00:00-05:00"]
 )
-def test_a_moment_of_any_library_is_a_moment(timestamp: Any) -> None:
+def test_a_timestamp_of_any_library_is_read(timestamp: Any) -> None:
     later = manager(clock=lambda: NOON + timedelta(microseconds=1))
     assert manager().validate(intent=intent(valid_until=timestamp)).reason == "ok"
     assert later.validate(intent=intent(valid_until=timestamp)).reason == "intent_expired"
@@ -222,7 +222,7 @@ def test_a_result_carries_the_id_that_the_order_would_have() -> None:
     assert (result.client_intent_id, result.status, result.broker_order) == ("mine", "dry_run", None)
 
 
-def test_the_same_intent_said_again_is_another_order() -> None:
+def test_the_same_intent_sent_again_is_another_order() -> None:
     engine = engine_with()
     results = [engine.execute_intent(intent=intent()) for _ in range(3)]
     assert [result.status for result in results] == ["dry_run"] * 3

@@ -87,7 +87,7 @@ def test_what_breaks_the_contract_is_not_sent_and_says_what_is_wrong(desk: Tradi
     assert desk.posts() == []
 
 
-def test_what_the_broker_refuses_is_told_in_its_words(desk: TradingDesk) -> None:
+def test_what_the_broker_refuses_is_reported_in_its_words(desk: TradingDesk) -> None:
     generous = RiskConfig(max_position_qty=1e6, accounts=frozenset({"paper"}))
     result = engine_of(desk, generous).execute_intent(intent=intent(qty=900_000))
     assert result.status == "broker_rejected"
@@ -111,7 +111,7 @@ def test_an_id_that_was_sent_before_is_not_sent_again(desk: TradingDesk) -> None
     assert (desk.posts(), result.message != "") == (["one"], True)
 
 
-def test_the_same_intent_without_an_id_said_again_later_is_another_order(desk: TradingDesk) -> None:
+def test_the_same_intent_without_an_id_sent_again_later_is_another_order(desk: TradingDesk) -> None:
     engine = engine_of(desk)
     for _ in range(2):
         assert engine.execute_intent(intent=intent(client_intent_id=None)).status == "placed"
@@ -170,7 +170,7 @@ def test_an_intent_that_may_have_been_sent_is_looked_up_where_it_is_executed_aga
     assert desk.posts() == posts
 
 
-def test_what_became_of_an_intent_is_told_behind_a_closed_gate(desk: TradingDesk) -> None:
+def test_what_became_of_an_intent_is_reported_behind_a_closed_gate(desk: TradingDesk) -> None:
     one = intent(client_intent_id=None)
     engine_of(desk).execute_intent(intent=one)
     assert engine_of(desk, kill_switch=on).execute_intent(intent=one).status == "placed"
@@ -220,7 +220,7 @@ def test_a_cancel_passes_a_gate_that_is_closed_by_the_kill_switch(desk: TradingD
     assert desk.at_broker("one")["status"] == "canceled"
 
 
-def test_with_the_broker_unreadable_the_intent_is_refused_and_why_is_told(desk: TradingDesk) -> None:
+def test_with_the_broker_unreadable_the_intent_is_refused_and_why_is_reported(desk: TradingDesk) -> None:
     desk.control("POST", "faults", {"fault": "error_before", "path": "/v2/positions", "times": None})
     result = engine_of(desk).execute_intent(intent=intent())
     assert (result.status, result.risk.reason) == ("rejected", "risk_data_unavailable")

@@ -67,7 +67,7 @@ def test_each_flag_alone_stops_trading_unless_it_is_false(flag: str, value: obje
     )
 
 
-def test_a_flag_that_was_not_told_is_not_said_to_be_true() -> None:
+def test_a_flag_that_was_not_reported_is_not_true() -> None:
     why = why_it_cannot_trade(account(trading_blocked=True, unclear=("trading_blocked",)))
     assert "trading_blocked is neither true nor false" in why
 

@@ -154,7 +154,7 @@ def test_ten_thousand_exchanges_are_written_well_below_a_second() -> None:
     assert time.process_time() - begin < 0.5
 
 
-def test_moments_are_in_utc() -> None:
+def test_timestamps_are_in_utc() -> None:
     kept: list[Interaction] = []
     with Simulator().serving() as url, requests.Session() as session:
         inner = BoundedAdapter(connections=1, deadline_s=5)

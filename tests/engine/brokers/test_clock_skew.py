@@ -72,7 +72,7 @@ def test_the_middle_of_the_request_is_compared_with_the_broker_s_time(
         (10.5, 1.0, 10.5, 1.0),
     ],
 )
-def test_the_moment_of_the_reply_goes_before_the_market_s_and_is_half_a_second_uncertain(
+def test_the_timestamp_of_the_reply_goes_before_the_market_s_and_is_half_a_second_uncertain(
     ours_s: float, takes_s: float, ahead_s: float, within_s: float
 ) -> None:
     ours = NOON + timedelta(seconds=ours_s)

@@ -72,7 +72,7 @@ def conflicts(batch: Assembled) -> list[tuple[str, int]]:
 # 1. Order
 
 
-def test_rows_are_sealed_by_the_moment_they_were_created_then_by_file_then_by_row() -> None:
+def test_rows_are_sealed_by_the_timestamp_they_were_created_then_by_file_then_by_row() -> None:
     one = file("b.jsonl", order(symbol="A", created_at=LATER), order(symbol="B", created_at=HALF_PAST_TWO))
     other = file(
         "a.jsonl", order(symbol="C", created_at=HALF_PAST_TWO), order(symbol="D", created_at=EARLIER)
@@ -85,7 +85,7 @@ def test_rows_are_sealed_by_the_moment_they_were_created_then_by_file_then_by_ro
     ]
 
 
-def test_rows_of_one_moment_keep_the_order_of_their_file_even_from_10_on() -> None:
+def test_rows_of_one_timestamp_keep_the_order_of_their_file_even_from_10_on() -> None:
     rows = [order(symbol=f"S{i}") for i in range(12)]
     assert places(assemble([file("a.jsonl", *rows)], NOTHING_KNOWN)) == [("a.jsonl", i) for i in range(1, 13)]
 
@@ -112,7 +112,7 @@ def test_the_same_row_in_another_file_is_a_duplicate_of_the_first() -> None:
     assert duplicates(batch) == [("b.jsonl", 1, "a.csv:2")]
 
 
-def test_a_duplicate_is_told_with_its_place_the_other_place_and_the_remedy() -> None:
+def test_a_duplicate_is_reported_with_its_place_the_other_place_and_the_remedy() -> None:
     (again,) = assemble(
         [file("a.jsonl", order()), file("b.jsonl", order())], NOTHING_KNOWN
     ).listed_duplicates()
@@ -160,7 +160,7 @@ def test_the_first_duplicates_can_be_had_alone() -> None:
     assert batch.duplicates.num_rows == 4
 
 
-def test_an_id_and_its_content_said_again_in_one_file_is_a_duplicate() -> None:
+def test_an_id_and_its_content_sent_again_in_one_file_is_a_duplicate() -> None:
     batch = assemble([file("a.jsonl", *[order(client_intent_id="mine-1")] * 3)], NOTHING_KNOWN)
     assert places(batch) == [("a.jsonl", 1)]
     assert duplicates(batch) == [("a.jsonl", 2, "a.jsonl:1"), ("a.jsonl", 3, "a.jsonl:1")]
@@ -185,7 +185,7 @@ def test_an_id_used_for_another_order_is_a_conflict_and_the_first_one_stands() -
     assert duplicates(batch) == []
 
 
-def test_a_conflict_is_told_with_its_place_the_other_place_and_the_remedy() -> None:
+def test_a_conflict_is_reported_with_its_place_the_other_place_and_the_remedy() -> None:
     one = file("a.jsonl", order(client_intent_id="mine-1"))
     other = file("b.jsonl", order(client_intent_id="mine-1", qty=2, note="x"))
     (refused,) = assemble([one, other], NOTHING_KNOWN).conflicts

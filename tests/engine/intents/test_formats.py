@@ -147,7 +147,7 @@ def test_a_header_over_several_lines_is_one_header() -> None:
     assert raw("a.csv", '"symbol","no\nte",qty\nSPY,x,5\n') == [{"symbol": "SPY", "no\nte": "x", "qty": "5"}]
 
 
-def test_an_empty_cell_is_nothing_said() -> None:
+def test_an_empty_cell_has_no_value() -> None:
     assert raw("a.csv", 'symbol,qty,note\nSPY,,""\n') == [{"symbol": "SPY"}]
 
 

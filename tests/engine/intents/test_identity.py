@@ -180,7 +180,7 @@ def test_the_spelling_of_a_value_does_not_matter(said: Row) -> None:
     assert the_id(order(**said)) == the_id(order())
 
 
-def test_a_moment_is_the_same_in_every_zone() -> None:
+def test_a_timestamp_is_the_same_in_every_zone() -> None:
     assert the_id(order(created_at="2026-03-02T09:30:00-05:00")) == the_id(order(created_at=HALF_PAST_TWO))
 
 

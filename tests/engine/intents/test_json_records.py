@@ -123,7 +123,7 @@ def test_json_that_is_not_whole_is_unreadable_with_the_place(content: str) -> No
     assert " at " in complaint("a.json", content)
 
 
-def test_the_place_is_told_by_line_and_character() -> None:
+def test_the_place_is_reported_by_line_and_character() -> None:
     assert "at line 3, character 1)" in complaint("a.json", '[\n{"a": 1}\n{"b": 2}]')
 
 

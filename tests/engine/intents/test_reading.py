@@ -72,7 +72,7 @@ def test_text_is_trimmed_symbols_are_upper_case_and_words_lower_case() -> None:
     assert found == ("SPY", "buy", "Mom", "market", "CRYPTO")
 
 
-def test_a_row_without_a_moment_was_created_when_its_file_was_written() -> None:
+def test_a_row_without_a_timestamp_was_created_when_its_file_was_written() -> None:
     file = read_rows(".jsonl", order(), order(created_at=HALF_PAST_TWO))
     assert file.table["created_at"].cast(pa.int64()).to_pylist() == [FILE_TIME_US, HALF_PAST_TWO_US]
 
@@ -150,7 +150,7 @@ def test_parquet_of_odd_types_says_what_it_means(column: str, array: pa.Array, e
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Mars/Phobos"])
-def test_timestamps_with_a_zone_are_moments_and_those_without_are_refused(unit: str, zone: str) -> None:
+def test_timestamps_with_a_zone_are_accepted_and_those_without_are_refused(unit: str, zone: str) -> None:
     factor = {"s": 1_000_000, "ms": 1000, "us": 1}
     count = HALF_PAST_TWO_US * 1000 if unit == "ns" else HALF_PAST_TWO_US // factor[unit]
     with_zone = read("a.parquet", orders_with(created_at=pa.array([count], pa.timestamp(unit, tz=zone))))
@@ -210,7 +210,7 @@ def test_refused_rows_come_in_the_order_of_the_file_ragged_ones_included() -> No
     assert places(read("a.csv", content)) == ([6], [2, 3, 4, 5])
 
 
-def test_all_that_is_wrong_with_a_row_is_told() -> None:
+def test_all_that_is_wrong_with_a_row_is_reported() -> None:
     (refused,) = read_rows(".jsonl", order(side="long", qty=-1, client_intent_id="a b")).refused
     assert [problem.field for problem in refused.problems] == ["client_intent_id", "side", "qty"]
     assert refused.record()["also"] == [problem.message for problem in refused.problems[1:]]
@@ -263,7 +263,7 @@ def test_a_blank_value_is_missing(nothing: str | None) -> None:
         ({"extended_hours": "maybe"}, "extended_hours is 'maybe'; expected true or false"),
     ],
 )
-def test_the_first_problem_is_told_in_one_sentence_and_a_remedy(said: dict[str, Any], part: str) -> None:
+def test_the_first_problem_is_reported_in_one_sentence_and_a_remedy(said: dict[str, Any], part: str) -> None:
     text = message(**said)
     assert text.startswith(f"intents.jsonl:1: {part}")
     assert len(text) < 320

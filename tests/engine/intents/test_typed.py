@@ -260,11 +260,11 @@ def test_other_types_are_no_numbers(array: pa.Array) -> None:
         " 2026-03-02T14:30:00Z ",
     ],
 )
-def test_a_moment_may_be_written_in_any_zone(text: str) -> None:
+def test_a_timestamp_may_be_written_in_any_zone(text: str) -> None:
     assert read("time", [text]) == [HALF_PAST_TWO_US]
 
 
-def test_a_moment_keeps_its_microseconds() -> None:
+def test_a_timestamp_keeps_its_microseconds() -> None:
     assert read("time", ["2026-03-02T14:30:00.123456Z"]) == [HALF_PAST_TWO_US + 123_456]
 
 
@@ -288,19 +288,19 @@ def test_a_moment_keeps_its_microseconds() -> None:
         "\x00true",
     ],
 )
-def test_what_has_no_zone_or_is_no_moment_is_a_bad_one(text: str) -> None:
+def test_what_has_no_zone_or_is_no_timestamp_is_invalid(text: str) -> None:
     assert read("time", ["2026-03-02T14:30:00Z", text, None]) == [HALF_PAST_TWO_US, BAD, None]
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "+05:30"])
-def test_a_timestamp_with_a_zone_is_a_moment_in_every_unit(unit: str, zone: str) -> None:
+def test_a_timestamp_with_a_zone_is_valid_in_every_unit(unit: str, zone: str) -> None:
     array = pa.array([HALF_PAST_TWO_US, None], pa.timestamp("us", tz=zone)).cast(pa.timestamp(unit, tz=zone))
     assert read("time", array) == [HALF_PAST_TWO_US, None]
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_a_timestamp_without_a_zone_is_a_bad_moment(unit: str) -> None:
+def test_a_timestamp_without_a_zone_is_invalid(unit: str) -> None:
     assert read("time", [1, None], pa.timestamp(unit)) == [BAD, None]
 
 
@@ -308,11 +308,11 @@ def test_a_timestamp_without_a_zone_is_a_bad_moment(unit: str) -> None:
     ("unit", "count"),
     [("s", 2**62), ("ms", 2**62), ("us", 2**62), ("s", 253_402_300_800), ("s", -(2**61)), ("ms", 2**63 - 1)],
 )
-def test_a_timestamp_after_the_year_9999_is_a_bad_moment_not_another_one(unit: str, count: int) -> None:
+def test_a_timestamp_after_the_year_9999_is_invalid_and_not_another_one(unit: str, count: int) -> None:
     assert read("time", [count, None], pa.timestamp(unit, tz="UTC")) == [BAD, None]
 
 
-def test_the_last_moment_of_the_year_9999_is_one() -> None:
+def test_the_last_microsecond_of_the_year_9999_is_a_timestamp() -> None:
     assert read("time", ["9999-12-31T23:59:59Z"]) == [253_402_300_799_000_000]
     assert read("time", [253_402_300_799], pa.timestamp("s", tz="UTC")) == [253_402_300_799_000_000]
 
@@ -320,7 +320,7 @@ def test_the_last_moment_of_the_year_9999_is_one() -> None:
 @pytest.mark.parametrize(
     "array", [pa.array([1, None]), pa.array([date(2026, 3, 2), None]), pa.array([1.5, None])], ids=str
 )
-def test_numbers_and_dates_are_no_moments(array: pa.Array) -> None:
+def test_numbers_and_dates_are_no_timestamps(array: pa.Array) -> None:
     assert read("time", array) == [BAD, None]
 
 

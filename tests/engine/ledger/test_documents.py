@@ -101,7 +101,7 @@ def test_filled_qty_never_falls(old: dict[str, Any], new: dict[str, Any]) -> Non
     assert merged.get("filled_qty", 0) == max(old.get("filled_qty", 0), new.get("filled_qty", 0))
 
 
-def test_a_late_reply_leaves_price_moment_and_blobs_of_the_higher_fill() -> None:
+def test_a_late_reply_leaves_price_timestamp_and_blobs_of_the_higher_fill() -> None:
     late = fill(4) | {"strategy_id": "momentum"}
     assert written([fill(10), late]) == fill(10) | {"strategy_id": "momentum"}
 
@@ -288,12 +288,12 @@ def test_a_document_that_is_not_too_large_is_kept_whole() -> None:
     assert bookable(PLAIN) == (PLAIN, [])
 
 
-def test_a_moment_without_a_zone_is_refused() -> None:
+def test_a_timestamp_without_a_zone_is_refused() -> None:
     with pytest.raises(EngineError, match=r"ledger document o-1: filled_at is .*, without a zone"):
         document_of(intent(), order(), filled_at=FILLED_AT.replace(tzinfo=None))
 
 
-def test_the_same_moment_in_another_zone_is_the_same_document() -> None:
+def test_the_same_timestamp_in_another_zone_is_the_same_document() -> None:
     assert document_of(intent(), order()) == document_of(
         intent(), order(), filled_at=FILLED_AT.astimezone(UTC)
     )

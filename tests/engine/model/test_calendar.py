@@ -57,7 +57,9 @@ def test_the_generator_writes_the_shipped_table() -> None:
 
 
 @given(TIMESTAMPS)
-def test_any_moment_belongs_to_the_session_of_its_new_york_day_which_rolls_at_20(timestamp: datetime) -> None:
+def test_any_timestamp_belongs_to_the_session_of_its_new_york_day_which_rolls_at_20(
+    timestamp: datetime,
+) -> None:
     local = pd.Timestamp(timestamp).tz_convert("America/New_York")
     day = (local.tz_localize(None) + pd.Timedelta(hours=4)).normalize()
     assert trading_date(timestamp) == library().date_to_session(day, direction="next").date()
@@ -105,7 +107,7 @@ def test_a_day_that_was_closed_at_short_notice_belongs_to_the_next() -> None:
 @pytest.mark.parametrize(
     "timestamp", [datetime.fromisoformat("2026-11-20"), pd.Timestamp("2026-11-20"), pd.NaT]
 )
-def test_a_moment_without_a_zone_is_an_error(timestamp: datetime) -> None:
+def test_a_timestamp_without_a_zone_is_an_error(timestamp: datetime) -> None:
     with pytest.raises(ValueError, match="without a zone"):
         trading_date(timestamp)
 
@@ -120,7 +122,7 @@ def test_a_moment_without_a_zone_is_an_error(timestamp: datetime) -> None:
         "9999-12-31T23:59",
     ],
 )
-def test_a_moment_outside_the_table_is_an_error_and_no_guess(timestamp: str) -> None:
+def test_a_timestamp_outside_the_table_is_an_error_and_no_guess(timestamp: str) -> None:
     with pytest.raises(
         ConfigurationError, match=r"EXEC_CALENDAR is XNYS, which has no session for .* 2010.* 2045"
     ):

@@ -219,7 +219,7 @@ def test_columns_of_text_flags_or_spans_are_no_numbers(series: pd.Series) -> Non
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
-def test_a_moment_is_the_same_in_every_unit_and_zone(unit: str, zone: str) -> None:
+def test_a_timestamp_is_the_same_in_every_unit_and_zone(unit: str, zone: str) -> None:
     index = pd.DatetimeIndex(["2026-03-02T14:30:00Z", None]).as_unit(unit).tz_convert(zone)
     assert timestamps(time_column(pd.Series(index))) == [HALF_PAST_TWO, None]
     assert timestamps(time_column(pd.Series(index, dtype=object))) == [HALF_PAST_TWO, None]
@@ -229,7 +229,7 @@ def test_a_moment_is_the_same_in_every_unit_and_zone(unit: str, zone: str) -> No
     ]
 
 
-def test_python_datetimes_with_an_offset_are_moments() -> None:
+def test_python_datetimes_with_an_offset_are_accepted() -> None:
     timestamp = datetime.fromisoformat("2026-03-02T09:30:00-05:00")
     assert timestamps(time_column(objects(timestamp, None, pd.NaT))) == [HALF_PAST_TWO, None, None]
 
@@ -247,18 +247,18 @@ def test_python_datetimes_with_an_offset_are_moments() -> None:
     ],
     ids=repr,
 )
-def test_what_has_no_zone_or_is_no_moment_is_a_bad_one(value: object) -> None:
+def test_what_has_no_zone_or_is_no_timestamp_is_invalid(value: object) -> None:
     assert timestamps(time_column(objects(None, value))) == [None, BAD]
 
 
 @pytest.mark.parametrize(
     "dtype", ["datetime64[ns]", "datetime64[s]", pd.ArrowDtype(pa.timestamp("us"))], ids=str
 )
-def test_a_column_of_naive_moments_is_bad_throughout(dtype: Any) -> None:
+def test_a_column_of_naive_timestamps_is_bad_throughout(dtype: Any) -> None:
     assert timestamps(time_column(pd.Series(["2026-03-02T14:30:00", None], dtype=dtype))) == [BAD, None]
 
 
-def test_a_moment_too_far_away_to_be_counted_is_a_bad_one() -> None:
+def test_a_timestamp_too_far_away_to_be_counted_is_a_bad_one() -> None:
     far = pd.Series(np.array([2**62], dtype="datetime64[s]")).dt.tz_localize("UTC")
     assert timestamps(time_column(far)) == [BAD]
 

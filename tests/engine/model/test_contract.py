@@ -255,7 +255,7 @@ def test_text_must_have_its_fields_form(field: str, value: object, rule: str) ->
     "value",
     ["2026-03-02T14:30:00Z", "soon", datetime.fromisoformat("2026-03-02"), 1_772_461_800],
 )
-def test_a_moment_must_have_a_zone(field: str, value: object) -> None:
+def test_a_timestamp_must_have_a_zone(field: str, value: object) -> None:
     assert broken({**MARKET, field: value}) == [(field, TIMESTAMP)]
 
 
@@ -319,7 +319,7 @@ def test_an_unknown_order_type_is_not_also_blamed_for_its_prices() -> None:
     assert fields == ["order_type"]
 
 
-def test_all_that_is_wrong_with_a_row_is_told_in_the_order_of_the_fields() -> None:
+def test_all_that_is_wrong_with_a_row_is_reported_in_the_order_of_the_fields() -> None:
     row = {"symbol": "s p", "side": "long", "qty": -1.0, "valid_until": "soon"}
     fields = [field for field, _ in broken(row)]
     assert fields == ["strategy_id", "broker_account_id", "symbol", "side", "qty", "valid_until"]
@@ -356,7 +356,7 @@ def test_each_row_is_judged_as_if_it_stood_alone(rows: list[Row]) -> None:
     assert together == [broken(row) for row in rows]
 
 
-def test_only_rules_that_are_broken_are_told() -> None:
+def test_only_rules_that_are_broken_are_reported() -> None:
     assert all(violation.rows.any() for violation in violations(columns_of(SAMPLES), len(SAMPLES)))
 
 

@@ -170,7 +170,7 @@ def test_a_file_that_is_no_proposal_is_refused(text: str, message: str) -> None:
     assert message in refused(text)
 
 
-def test_every_problem_is_told_of_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     said = refused(proposal([found(symbol="spy"), found(kind="late_fill")]))
     assert "2 problems:" in said
     assert "breaks.csv:2: symbol is 'spy'" in said

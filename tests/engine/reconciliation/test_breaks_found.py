@@ -118,7 +118,7 @@ def test_a_position_that_is_none_is_an_error() -> None:
 # --- each kind alone
 
 
-def test_a_late_fill_is_told_of_and_repaired() -> None:
+def test_a_late_fill_is_reported_and_repaired() -> None:
     late = LateFill(
         broker_order_id="own-1", client_intent_id="i-1", symbol="SPY", units=units(3), filled_at=EARLIER
     )
@@ -144,7 +144,7 @@ def test_fills_of_an_order_that_is_not_ours_are_a_manual_trade() -> None:
     assert ACCEPT in found.remedy
 
 
-def test_manual_trades_are_told_of_order_by_order_even_where_they_cancel_out() -> None:
+def test_manual_trades_are_reported_order_by_order_even_where_they_cancel_out() -> None:
     fills = [fill("f1", "hand-1"), fill("f2", "hand-2", side="sell")]
     found = compared(BrokerBook(positions={"SPY": 10.0}, fills=fills), ledger(SPY=10))
     assert [(one.kind, one.difference_qty) for one in found] == [
@@ -235,7 +235,7 @@ def test_an_action_of_unclear_size_is_no_break_where_a_trade_explains_the_differ
     assert kinds(compared(theirs, ledger(SPY=10))) == ["manual_trade"]
 
 
-def test_an_order_of_somebody_else_is_an_unknown_order() -> None:
+def test_an_order_of_another_sender_is_an_unknown_order() -> None:
     stranger = listed("hand-1", order_status="new", qty=5.0, limit_price=12.3, client_order_id="web")
     found = only(compared(BrokerBook(positions={}, open_orders=[stranger]), {}))
     assert (found.kind, found.broker_order_id, found.difference_qty) == ("unknown_order", "hand-1", 0)
@@ -296,7 +296,7 @@ def test_an_order_that_is_listed_under_another_client_id_is_not_missing() -> Non
     assert compared(BrokerBook(positions={}, open_orders=[order]), {}, orders=[own(is_open=True)]) == []
 
 
-def test_one_order_that_is_over_or_let_stand_hides_no_other_of_its_symbol() -> None:
+def test_one_order_that_is_terminal_or_let_stand_hides_no_other_of_its_symbol() -> None:
     ours = [own("own-1"), own("own-2", is_open=True)]
     strangers = [listed("hand-1", order_status="new"), listed("hand-2", order_status="new")]
     found = compared(
@@ -317,7 +317,7 @@ def test_an_average_price_that_the_broker_does_not_tell_is_no_difference() -> No
     assert compared(theirs, ledger(SPY=10), orders=[ours]) == []
 
 
-def test_an_order_that_is_over_may_have_left_the_lists() -> None:
+def test_an_order_that_is_terminal_may_have_left_the_lists() -> None:
     assert compared(BrokerBook(positions={"SPY": 4.0}), ledger(SPY=4), orders=[own(filled_qty=4.0)]) == []
 
 
@@ -363,7 +363,7 @@ def test_an_order_of_another_size_differs_in_quantity_without_a_difference_in_po
     assert (found.kind, found.difference_qty) == ("quantity_differs", 0)
 
 
-def test_an_average_price_that_differs_is_told_of_with_both() -> None:
+def test_an_average_price_that_differs_is_reported_with_both() -> None:
     theirs = BrokerBook(
         positions={"SPY": 10.0}, recent_orders=[listed(filled_qty=10.0, filled_avg_price=101.5)]
     )
@@ -390,7 +390,7 @@ def test_what_nothing_explains_is_unexplained() -> None:
     )
 
 
-def test_activities_that_name_no_symbol_are_told_of_where_something_is_unexplained() -> None:
+def test_activities_that_name_no_symbol_are_reported_where_something_is_unexplained() -> None:
     unread = split("a9", None, kind="unclear", symbol="")
     assert compared(BrokerBook(positions={"SPY": 10.0}, corporate_actions=[unread]), ledger(SPY=10)) == []
     theirs = BrokerBook(positions={"SPY": 13.0}, corporate_actions=[unread])
@@ -464,7 +464,7 @@ def test_what_an_accepted_manual_order_fills_later_is_another_manual_trade() -> 
     assert (found.kind, found.difference_qty, found.activity_id) == ("manual_trade", units(1), "f3")
 
 
-def test_a_split_that_was_taken_in_before_the_broker_told_of_it_is_no_news() -> None:
+def test_a_split_that_was_taken_in_before_the_broker_reported_it_is_no_news() -> None:
     theirs = BrokerBook(positions={"SPY": 40.0}, corporate_actions=[split("a1", -10.0), split("a2", 40.0)])
     assert compared(theirs, ledger(SPY=40)) == []
 

@@ -68,7 +68,9 @@ def cancel(desk: AccountsDesk) -> None:
 
 
 @pytest.mark.parametrize("name", ["the ledger has more", "the broker has less"])
-def test_a_quantity_that_differs_is_so_named_after_its_order_is_over(desk: AccountsDesk, name: str) -> None:
+def test_a_quantity_that_differs_is_so_named_after_its_order_is_terminal(
+    desk: AccountsDesk, name: str
+) -> None:
     if name == "the ledger has more":
         desk.store.write_ledger([{"broker_order_id": order_id(desk), "filled_qty": 7.0}])
         expected = [("quantity_differs", -3.0)]
@@ -84,7 +86,7 @@ def test_a_quantity_that_differs_is_so_named_after_its_order_is_over(desk: Accou
     assert desk.left_open() == []
 
 
-def test_an_order_that_is_missing_counts_as_working_until_somebody_says_that_it_is_not_there(
+def test_an_order_that_is_missing_counts_as_working_until_an_operator_accepts_that(
     desk: AccountsDesk,
 ) -> None:
     desk.lies["alpha"].unknown.add(order_id(desk))
@@ -100,7 +102,7 @@ def test_an_order_that_is_missing_counts_as_working_until_somebody_says_that_it_
     assert desk.store.net_positions("alpha") == {"SPY": 4 * 10**9}
 
 
-def test_an_order_that_is_over_and_of_which_both_books_tell_the_same_is_forgotten_at_once(
+def test_an_order_that_is_terminal_and_of_which_both_books_tell_the_same_is_forgotten_at_once(
     desk: AccountsDesk,
 ) -> None:
     desk.at["alpha"].fill("rests", 6)

@@ -148,7 +148,7 @@ def test_a_partly_filled_order_of_an_earlier_session_is_no_trade_that_todays_cou
     assert judged(desk, order(symbol="IWM"), config=two) == [("rejected", "max_daily_trades_exceeded")]
 
 
-def test_an_order_that_is_over_counts_no_more(desk: TradingDesk) -> None:
+def test_an_order_that_is_terminal_counts_no_more(desk: TradingDesk) -> None:
     desk.one(qty=60, **RESTING)
     desk.tick(86_400)
     assert judged(desk, order(qty=100)) == [("placed", "ok")]
@@ -271,7 +271,7 @@ def test_an_exit_pair_is_one_trade_at_every_stage(desk: TradingDesk, fills: str)
     assert desk.left_open() == []
 
 
-def test_an_order_that_is_over_and_still_listed_as_open_is_a_trade(desk: TradingDesk) -> None:
+def test_an_order_that_is_terminal_and_still_listed_as_open_is_a_trade(desk: TradingDesk) -> None:
     desk.one(qty=3)
     (over,) = desk.orders()
 
@@ -398,7 +398,7 @@ def test_an_empty_inbox_without_a_configured_account_brings_late_fills_into_the_
     assert desk.trades() == 1
 
 
-def test_what_was_synced_is_told_by_the_log(desk: TradingDesk) -> None:
+def test_what_was_synced_is_reported_by_the_log(desk: TradingDesk) -> None:
     desk.one(qty=10, **RESTING)
     desk.live()
     assert "0 positions and 1 open orders of paper" in desk.events("synced")[-1]["message"]
@@ -421,7 +421,7 @@ def without(order_id: str) -> Between:
     return middle
 
 
-def test_an_order_that_the_broker_knows_no_more_counts_as_working_and_is_told_of(desk: TradingDesk) -> None:
+def test_an_order_that_the_broker_knows_no_more_counts_as_working_and_is_reported(desk: TradingDesk) -> None:
     desk.one(qty=60, **RESTING)
     desk.between = without(desk.at_broker("one")["id"])
     desk.later(hours=30)
@@ -434,7 +434,7 @@ def test_an_order_that_the_broker_knows_no_more_counts_as_working_and_is_told_of
     assert len(desk.left_open()) == 1
 
 
-def test_many_orders_that_are_over_are_looked_at_by_one_list(desk: TradingDesk) -> None:
+def test_many_orders_that_are_terminal_are_looked_at_by_one_list(desk: TradingDesk) -> None:
     names = [f"order-{number}" for number in range(12)]
     desk.drop("a.json", *[order(client_intent_id=name, **RESTING) for name in names])
     desk.live()

@@ -105,7 +105,7 @@ def test_orders_that_filled_in_part_and_work_on_cost_no_more_once_they_are_known
     assert all(len(seen) <= 5 for seen in asked.values())
 
 
-def test_orders_that_are_over_cost_no_more_while_others_of_their_run_work_on(desk: AccountsDesk) -> None:
+def test_orders_that_are_terminal_cost_no_more_while_others_of_their_run_work_on(desk: AccountsDesk) -> None:
     symbols = ("SPY", "QQQ", "IWM", "KO", "AAPL", "MSFT")
     for name in ("first", "second"):
         rows = [
@@ -128,7 +128,9 @@ def test_orders_that_are_over_cost_no_more_while_others_of_their_run_work_on(des
     assert desk.store.net_positions("beta") == dict.fromkeys(symbols, 2 * 10**9)
 
 
-def test_a_job_that_dies_over_noting_what_is_over_leaves_what_was_noted_last(desk: AccountsDesk) -> None:
+def test_a_job_that_dies_while_it_notes_terminal_orders_leaves_what_was_noted_last(
+    desk: AccountsDesk,
+) -> None:
     drop(desk, "rests", **RESTING)
     desk.live()
     desk.at["beta"].fill("rests-beta-SPY")

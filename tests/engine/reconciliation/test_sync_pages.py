@@ -61,7 +61,7 @@ def trade_by_hand(desk: AccountsDesk, many: int) -> list[str]:
     return placed
 
 
-def test_of_more_open_orders_than_a_page_holds_each_counts_and_the_one_of_somebody_else_is_found(
+def test_of_more_open_orders_than_a_page_holds_each_counts_and_the_foreign_one_is_found(
     desk: AccountsDesk,
 ) -> None:
     names = leave_orders(desk, OWN)

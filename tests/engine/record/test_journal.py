@@ -158,14 +158,14 @@ def test_requests_that_are_on_their_way_at_the_same_time_are_kept_in_one_write(t
     assert [one.number for one in Journal(journal.folder).interactions()] == numbers
 
 
-def test_a_request_that_is_alone_on_its_way_waits_for_nobody(tmp_path: Path) -> None:
+def test_a_request_that_is_alone_in_flight_does_not_wait(tmp_path: Path) -> None:
     journal, slow = gathering(tmp_path, gather_s=60)
     for _ in range(3):
         at_once(1, lambda _: journal.keep(interaction(journal.next_number())))
     assert slow.puts == 3
 
 
-def test_a_request_that_stays_on_its_way_is_not_waited_for_longer_than_a_moment(tmp_path: Path) -> None:
+def test_a_request_in_flight_is_not_waited_for_longer_than_its_bound(tmp_path: Path) -> None:
     journal, _ = gathering(tmp_path, gather_s=0.01)
     stays, comes = journal.next_number(), journal.next_number()
     journal.keep(interaction(comes))

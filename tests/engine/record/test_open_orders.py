@@ -43,7 +43,7 @@ def as_rows_alone(desk: TradingDesk) -> None:
     marker.write_text(json.dumps({name: kept[name] for name in kept.keys() - {"orders", "begun_at"}}))
 
 
-def test_an_order_that_is_over_is_not_noted(desk: TradingDesk) -> None:
+def test_an_order_that_is_terminal_is_not_noted(desk: TradingDesk) -> None:
     desk.one()
     assert desk.left_open() == []
 

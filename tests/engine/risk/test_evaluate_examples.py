@@ -424,14 +424,14 @@ def test_the_same_id_in_another_account_is_no_duplicate() -> None:
     ]
 
 
-def test_an_order_is_valid_until_its_last_moment_and_not_after() -> None:
+def test_an_order_is_valid_until_its_last_instant_and_not_after() -> None:
     after = AS_OF - pd.Timedelta(1, "us")
     assert reasons(order(valid_until=AS_OF), order(valid_until=after)) == ["ok", "intent_expired"]
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
-def test_moments_may_be_of_any_unit_and_zone(unit: str, zone: str) -> None:
+def test_timestamps_may_be_of_any_unit_and_zone(unit: str, zone: str) -> None:
     timestamps = [AS_OF, AS_OF - pd.Timedelta(seconds=1), AS_OF - pd.Timedelta(seconds=2), pd.NaT]
     intents = batch(*[order(valid_until=timestamp, created_at=timestamp) for timestamp in timestamps])
     recast = intents.astype(dict.fromkeys(("valid_until", "created_at"), f"datetime64[{unit}, {zone}]"))
@@ -447,7 +447,7 @@ def test_moments_may_be_of_any_unit_and_zone(unit: str, zone: str) -> None:
     ]
 
 
-def test_a_naive_moment_in_one_row_does_not_blur_the_moments_of_the_others() -> None:
+def test_a_naive_timestamp_in_one_row_does_not_blur_the_timestamps_of_the_others() -> None:
     naive, late = AS_OF.tz_localize(None), AS_OF - pd.Timedelta(seconds=1)
     rows = order(valid_until=naive), order(valid_until=AS_OF), order(valid_until=late)
     assert reasons(*rows) == ["invalid_intent", "ok", "intent_expired"]
@@ -460,7 +460,7 @@ def test_an_order_may_be_valid_for_ever() -> None:
     assert reasons(*beside_a_naive_one) == ["invalid_intent", "ok"]
 
 
-def test_without_a_moment_of_judgement_nobody_can_say_what_has_expired() -> None:
+def test_without_a_time_of_judgement_it_is_unknown_what_has_expired() -> None:
     inputs = replace(book(), as_of=pd.NaT)
     assert reason(order(valid_until=AS_OF), inputs) == "risk_data_unavailable"
     assert reason(order(created_at=AS_OF), inputs, intent_max_age_s=60) == "risk_data_unavailable"
@@ -838,7 +838,7 @@ def test_whatever_is_not_plainly_compared_is_not(cell: Any) -> None:
     assert reason(order(), book(unreconciled=frame)) == "risk_data_unavailable"
 
 
-def test_without_an_account_nobody_was_compared() -> None:
+def test_without_an_account_no_books_were_compared() -> None:
     assert reason(order(), book(unreconciled=not_compared(None))) == "risk_data_unavailable"
 
 

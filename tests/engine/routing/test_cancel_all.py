@@ -146,7 +146,9 @@ def test_being_asked_to_stop_before_anything_was_listed_is_no_outcome(desk: Trad
         withdraw(desk)
 
 
-def test_an_order_that_the_broker_does_not_know_any_more_is_told_and_not_over(desk: TradingDesk) -> None:
+def test_an_order_that_the_broker_does_not_know_any_more_is_reported_and_not_terminal(
+    desk: TradingDesk,
+) -> None:
     desk.arm("stuck_pending_cancel")
     rest(desk, "gone")
     lists = 0

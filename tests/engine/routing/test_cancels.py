@@ -114,7 +114,7 @@ def test_an_order_of_another_strategy_in_the_same_batch_is_not_withdrawn(desk: T
     assert deletes(desk) == []
 
 
-def test_an_order_that_nobody_knows_is_not_withdrawn(desk: TradingDesk) -> None:
+def test_an_unknown_order_is_not_cancelled(desk: TradingDesk) -> None:
     row = withdraw(desk)
     assert (row["status"], row["reason"]) == ("broker_rejected", "target_unknown")
     assert "Nothing was cancelled" in row["message"]
@@ -141,9 +141,7 @@ def test_for_an_order_that_has_filled_it_is_too_late(desk: TradingDesk) -> None:
 
 
 @pytest.mark.parametrize("timestamp", ["before", "after"])
-def test_for_an_order_that_fills_in_the_moment_of_its_cancel_it_is_too_late(
-    desk: TradingDesk, timestamp: str
-) -> None:
+def test_for_an_order_that_fills_during_its_cancel_it_is_too_late(desk: TradingDesk, timestamp: str) -> None:
     rest(desk)
     desk.arm("fill_races_cancel", moment=timestamp)
     row = withdraw(desk)
@@ -249,7 +247,7 @@ def test_a_broker_that_never_takes_the_cancel_ends_the_run_unsealed(desk: Tradin
     assert results(desk.runs()[1])[0]["status"] == "canceled"
 
 
-def test_a_refused_cancel_is_told_in_the_brokers_words(desk: TradingDesk) -> None:
+def test_a_refused_cancel_is_reported_in_the_brokers_words(desk: TradingDesk) -> None:
     rest(desk)
     desk.between = lambda request, send: (
         reply(request, 403, {"code": 40310000, "message": "not your order"})
@@ -275,7 +273,7 @@ def test_a_cancel_of_an_order_that_comes_after_it_in_the_batch_finds_none(desk: 
     assert then["status"] == "placed"
 
 
-def test_a_cancel_is_told_by_the_log(desk: TradingDesk) -> None:
+def test_a_cancel_is_reported_by_the_log(desk: TradingDesk) -> None:
     rest(desk)
     withdraw(desk)
     (asked,), (answered,) = desk.events("cancel_requested"), desk.events("cancel_response")
@@ -316,7 +314,7 @@ def test_an_order_that_the_broker_never_knows_is_no_order_to_withdraw(desk: Trad
     assert deletes(desk) == []
 
 
-def test_an_order_that_is_over_is_not_asked_to_be_withdrawn_again(desk: TradingDesk) -> None:
+def test_an_order_that_is_terminal_is_not_asked_to_be_withdrawn_again(desk: TradingDesk) -> None:
     order_id = resting_at(desk)
     desk.fill("target")
     desk.between = forgetful(5, "DELETE")

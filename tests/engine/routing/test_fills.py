@@ -116,7 +116,7 @@ def test_an_order_partly_filled_at_the_end_is_placed_and_open_with_what_it_has(d
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_an_order_of_a_thousand_fractional_executions_is_over_with_the_last_of_them(seed: int) -> None:
+def test_an_order_of_a_thousand_fractional_executions_is_terminal_with_the_last_of_them(seed: int) -> None:
     parts = [Random(seed * 1_000 + number).randint(1, 10**9) for number in range(1_000)]
     whole: Any = SimpleNamespace(broker_order_id="a", is_final=True, filled_qty=sum(parts) / 1e9, legs=())
     fills: list[Any] = [SimpleNamespace(qty=part / 1e9) for part in parts]
@@ -137,7 +137,7 @@ def test_syncing_again_changes_nothing_in_the_ledger(desk: TradingDesk) -> None:
 # --- still open, and filled later
 
 
-def test_what_is_still_open_when_time_is_over_is_placed_and_noted_and_no_failure(desk: TradingDesk) -> None:
+def test_what_is_still_open_at_the_deadline_is_placed_and_noted_and_no_failure(desk: TradingDesk) -> None:
     desk.settle_s = 0.3
     desk.drop("a.json", order(client_intent_id="one", **RESTING), order(client_intent_id="two"))
     run = desk.live()
@@ -301,7 +301,7 @@ def lagging(desk: TradingDesk, times: int) -> None:
     desk.between = middle
 
 
-def test_fills_that_are_told_late_are_waited_for(desk: TradingDesk) -> None:
+def test_fills_that_are_reported_late_are_waited_for(desk: TradingDesk) -> None:
     lagging(desk, 2)
     desk.drop("a.json", order(client_intent_id="one", qty=3))
     run = desk.live()
@@ -309,7 +309,7 @@ def test_fills_that_are_told_late_are_waited_for(desk: TradingDesk) -> None:
     assert exit_code(run) == 0
 
 
-def test_fills_that_are_not_told_at_all_are_a_trade_and_an_identity_that_fails_until_they_are(
+def test_fills_that_are_not_reported_at_all_are_a_trade_and_an_identity_that_fails_until_they_are(
     desk: TradingDesk,
 ) -> None:
     lagging(desk, 1_000_000)
@@ -346,7 +346,7 @@ def test_an_execution_that_is_no_later_than_its_order_is_found(earlier_ms: int) 
     assert executions([sent], cast(TradingBroker, SimpleNamespace(fills=fills))) == {"o": [fill]}
 
 
-def test_a_fill_that_is_told_twice_is_one_execution(desk: TradingDesk) -> None:
+def test_a_fill_that_is_reported_twice_is_one_execution(desk: TradingDesk) -> None:
     def middle(request: PreparedRequest, send: Send) -> Response:
         answer = send()
         if path_of(request) == FILLS:
@@ -601,7 +601,7 @@ def test_an_order_that_was_rejected_after_its_acceptance_and_is_dropped_again_is
     assert (run.json("collected.json")["rows"]["duplicate"], desk.posts()) == (1, ["one"])
 
 
-def test_every_execution_is_told_by_the_log(desk: TradingDesk) -> None:
+def test_every_execution_is_reported_by_the_log(desk: TradingDesk) -> None:
     desk.one(qty=3)
     (event,) = desk.events("fill")
     assert (event["intent_id"], event["broker_order_id"]) == ("one", desk.orders()[0]["id"])

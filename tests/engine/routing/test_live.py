@@ -403,7 +403,7 @@ def test_what_the_broker_took_is_compared_with_what_was_allowed_of_it(desk: Trad
     assert [event["severity"] for event in desk.events("identity_failed")] == ["CRITICAL"]
 
 
-def test_the_identities_hold_and_are_told(desk: TradingDesk) -> None:
+def test_the_identities_hold_and_are_reported(desk: TradingDesk) -> None:
     desk.drop("a.json", *named(3, "SPY", "QQQ", qty=0.1), order(qty=1e6))
     held = identities(desk.live(RiskConfig()))
     assert set(held.values()) == {True}
@@ -696,7 +696,7 @@ def test_the_next_run_knows_the_rows_of_the_one_that_it_resumed(desk: TradingDes
     assert desk.placed_ids() == ["order-0", "order-1"]
 
 
-def test_every_refusal_is_told_by_the_log(desk: TradingDesk) -> None:
+def test_every_refusal_is_reported_by_the_log(desk: TradingDesk) -> None:
     desk.drop("a.json", order(client_intent_id="dear", qty=900_000), *named(1))
     desk.live(changes={"kill_switch": lambda: on() if desk.posts() else off()})
     told = {event["intent_id"]: event["reason"] for event in desk.events("trade_refused")}

@@ -293,7 +293,7 @@ def test_a_decision_that_is_too_old_or_from_the_future_sends_nothing(after: time
     assert desk.did == (["note 0", "hold", "place a"] if status == "placed" else [])
 
 
-def test_a_session_that_is_over_sends_nothing_however_young_the_decision() -> None:
+def test_a_session_that_has_ended_sends_nothing_however_young_the_decision() -> None:
     rolled = datetime(2026, 3, 3, 1, tzinfo=UTC)
     inputs = {"read_at": (rolled - SECOND).isoformat()}
     (outcome,) = Desk([one("a")], now=rolled, inputs=inputs).carry_out().values()

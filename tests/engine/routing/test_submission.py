@@ -248,7 +248,7 @@ def test_an_id_of_a_former_day_is_refused_as_used_before_and_not_adopted(
     assert desk.trades("2026-03-03") == 0
 
 
-def test_an_id_that_somebody_else_has_used_is_refused_as_used_before(desk: TradingDesk) -> None:
+def test_an_id_that_another_sender_has_used_is_refused_as_used_before(desk: TradingDesk) -> None:
     desk.place_by_hand(client_order_id="one")
     desk.tick(10)
     row = desk.one()
@@ -306,7 +306,9 @@ def test_a_refusal_of_the_second_request_says_nothing_of_the_first(desk: Trading
     assert desk.placed_ids() == ["one"]
 
 
-def test_where_the_first_request_is_unknown_and_the_second_refused_nobody_knows(desk: TradingDesk) -> None:
+def test_where_the_first_request_is_unknown_and_the_second_refused_the_outcome_is_unknown(
+    desk: TradingDesk,
+) -> None:
     def middle(request: PreparedRequest, send: Send) -> Response:
         if not is_order(request):
             return send()
@@ -407,7 +409,7 @@ def test_where_a_killed_job_had_not_sent_the_order_yet_the_refusal_is_forgotten_
     assert (desk.left_open(), desk.placed_ids()) == ([], [])
 
 
-def test_where_a_killed_job_may_have_sent_the_order_and_its_id_is_taken_nobody_knows_until_it_is_found(
+def test_where_a_killed_job_may_have_sent_the_order_and_its_id_is_taken_it_is_unknown_until_it_is_found(
     desk: TradingDesk,
 ) -> None:
     """That the id is taken says that the order is there; a lookup that finds none is one that lags."""
@@ -528,7 +530,7 @@ def refusals() -> list[tuple[str, Row, int, str]]:
 
 
 @pytest.mark.parametrize(("name", "said", "code", "words"), refusals(), ids=lambda value: str(value)[:12])
-def test_what_the_broker_refuses_is_told_with_its_code_and_its_words(
+def test_what_the_broker_refuses_is_reported_with_its_code_and_its_words(
     desk: TradingDesk, name: str, said: Row, code: int, words: str
 ) -> None:
     desk.drop("a.json", order(client_intent_id="one", **said))
@@ -897,7 +899,7 @@ def test_an_unresolved_order_that_is_there_after_all_reaches_the_ledger_by_a_lat
     assert (document["filled_qty"], document["trading_date"]) == (3.0, "2026-03-02")
 
 
-def test_an_unresolved_order_that_never_came_is_forgotten_once_its_session_is_over(
+def test_an_unresolved_order_that_never_came_is_forgotten_once_its_session_has_ended(
     desk: TradingDesk,
 ) -> None:
     desk.control("POST", "faults", placing("error_before", times=None))
@@ -974,7 +976,7 @@ def test_an_order_of_unknown_outcome_that_may_not_be_sent_again_is_unresolved_an
     assert desk.trades() == 1
 
 
-def test_an_order_of_the_broker_is_told_by_the_log_with_its_id(desk: TradingDesk) -> None:
+def test_an_order_of_the_broker_is_reported_by_the_log_with_its_id(desk: TradingDesk) -> None:
     asked: list[str] = []
     desk.between = after_orders(asked.append)
     row = desk.one()

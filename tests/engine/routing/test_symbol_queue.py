@@ -74,7 +74,7 @@ def test_the_first_exception_stops_everything_that_has_not_begun_and_is_raised()
     assert begun == [0, 1, 2]
 
 
-def test_whoever_is_first_in_the_batch_goes_first() -> None:
+def test_the_first_in_the_batch_goes_first() -> None:
     begun: list[Any] = []
     each("abacb", begun.append, queue_of=lambda item: item, at_once=1)
     assert begun == list("abacb")

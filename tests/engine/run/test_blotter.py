@@ -91,7 +91,7 @@ def test_the_blotter_has_a_row_for_each_execution_with_its_intent(desk: LiveDesk
     )
 
 
-def test_an_execution_that_is_told_of_twice_counts_once(desk: LiveDesk) -> None:
+def test_an_execution_that_is_reported_twice_counts_once(desk: LiveDesk) -> None:
     desk.drop("a.json", order(client_intent_id="one", qty=3))
     run = desk.live()
     late = run.table("fills.parquet")

@@ -219,7 +219,7 @@ def test_a_refused_row_is_quarantined_with_place_value_rule_and_remedy(desk: Des
     assert reason["raw"] == {**order(), "qty": "1,5"}
 
 
-def test_everything_that_is_wrong_with_a_row_is_told(desk: Desk) -> None:
+def test_everything_that_is_wrong_with_a_row_is_reported(desk: Desk) -> None:
     desk.drop("a.json", order(qty=-1, side="long", symbol=""))
     desk.run()
     (reason,) = reasons_kept(desk)
@@ -288,7 +288,9 @@ def test_the_batch_does_not_depend_on_the_order_in_which_files_are_listed(tmp_pa
 # --- the same again
 
 
-def test_the_same_file_dropped_again_is_recognised_row_by_row_and_told_with_the_remedy(desk: Desk) -> None:
+def test_the_same_file_dropped_again_is_recognised_row_by_row_and_reported_with_the_remedy(
+    desk: Desk,
+) -> None:
     desk.drop("a.json", order(), order(qty=2))
     first = desk.run()
     desk.drop("a.json", order(), order(qty=2))
@@ -555,7 +557,7 @@ def test_a_file_is_taken_once_it_has_settled(desk: Desk, age_s: float, taken: in
     assert (rows_of(run)["batched"], len(desk.left())) == (taken, 1 - taken)
 
 
-def test_a_file_that_is_left_is_told_of_and_taken_by_a_later_run(desk: Desk) -> None:
+def test_a_file_that_is_left_is_reported_and_taken_by_a_later_run(desk: Desk) -> None:
     desk.drop("a.json", order(), age_s=1)
     (left,) = desk.run().json("collected.json")["left"]
     assert left == {
@@ -677,7 +679,7 @@ def test_an_odd_name_is_no_obstacle(desk: Desk, name: str) -> None:
     assert desk.left() == []
 
 
-def test_a_run_whose_session_is_over_before_it_collected_leaves_the_inbox_to_the_next(desk: Desk) -> None:
+def test_a_run_whose_session_has_ended_before_it_collected_leaves_the_inbox_to_the_next(desk: Desk) -> None:
     unfinished = desk.begin()
     desk.later(days=1)
     desk.drop("a.json", order())

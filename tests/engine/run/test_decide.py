@@ -314,7 +314,7 @@ def test_a_dry_run_has_no_working_orders(desk: Desk) -> None:
     assert run.table("working_orders.parquet").num_rows == 0
 
 
-def test_the_snapshot_says_when_it_was_read_and_what_the_kill_switch_said(desk: Desk) -> None:
+def test_the_snapshot_says_when_it_was_read_and_how_the_kill_switch_was(desk: Desk) -> None:
     folder = desk.begin()
     desk.later(seconds=5)
     finish(folder, desk.context(kill_switch=on))

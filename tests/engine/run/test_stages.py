@@ -93,7 +93,7 @@ def test_two_runs_of_one_second_are_two_folders(desk: Desk) -> None:
     assert (first.run_id, second.run_id) == ("20260302T170000Z-test", "20260302T170000Z-test-2")
 
 
-def test_a_run_belongs_to_the_session_of_its_moment(desk: Desk) -> None:
+def test_a_run_belongs_to_the_session_of_its_timestamp(desk: Desk) -> None:
     desk.now = datetime(2026, 3, 7, 15, tzinfo=UTC)  # a Saturday
     assert desk.begin().trading_date.isoformat() == "2026-03-09"
 
@@ -278,7 +278,7 @@ def test_the_limits_of_a_resumed_run_are_those_it_was_started_with(desk: Desk) -
     assert folder.start["config"]["max_position_qty"] == 50
 
 
-def test_a_resumed_run_judges_by_the_moment_it_was_started_at(desk: Desk) -> None:
+def test_a_resumed_run_judges_by_the_time_at_which_it_was_started(desk: Desk) -> None:
     desk.drop("a.json", order(valid_until="2026-03-02T17:00:30Z"))
     folder = desk.begin()
     desk.later(minutes=1)
@@ -359,7 +359,7 @@ def test_the_longest_age_of_decisions_that_can_be_set_does_no_harm(desk: Desk) -
     assert statuses(folder) == ["dry_run"]
 
 
-def test_decisions_of_a_session_that_is_over_are_not_acted_on(desk: Desk) -> None:
+def test_decisions_of_a_session_that_has_ended_are_not_acted_on(desk: Desk) -> None:
     desk.now = datetime(2026, 3, 3, 0, 55, tzinfo=UTC)  # 19:55 in New York
     folder = decided(desk, order())
     desk.later(minutes=5)
@@ -559,7 +559,7 @@ def test_every_order_that_would_be_sent_is_logged(desk: Desk) -> None:
     assert [event["intent_id"] for event in desk.events("dry_run_accept")] == sent
 
 
-def test_progress_is_told_step_by_step(desk: Desk) -> None:
+def test_progress_is_reported_step_by_step(desk: Desk) -> None:
     told: list[tuple[str, int, int]] = []
     desk.drop("a.json", order())
     desk.run(context=desk.context(progress=lambda *step: told.append(step)))

@@ -146,7 +146,7 @@ def test_recovering_changes_no_other_state(store: EmbeddedStore, before: State) 
 # --- what is kept and logged of a transition
 
 
-def test_a_transition_is_kept_with_moment_before_after_why_and_who(store: EmbeddedStore) -> None:
+def test_a_transition_is_kept_with_timestamp_before_after_why_and_who(store: EmbeddedStore) -> None:
     agent_of(store).to(State.INIT, why="a live run begins")
     agent_of(store, by="bob").halt(why="flash crash")
     assert agent_of(store).state().transitions == (
@@ -401,7 +401,7 @@ def fail_at_work(agent: Agent, before: Callable[[], object] = lambda: None) -> N
 # --- who
 
 
-def test_whoever_acts_is_named_by_user_machine_and_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operator_is_named_by_user_machine_and_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: "alice")
     monkeypatch.setattr("socket.gethostname", lambda: "desk-1")
     monkeypatch.setattr("os.getpid", lambda: 42)

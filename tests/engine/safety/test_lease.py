@@ -67,7 +67,7 @@ def test_each_acquisition_has_a_nonce_of_its_own(desk: Desk) -> None:
     assert desk.kept()["nonce"] != first
 
 
-def test_another_holder_is_waited_for_as_long_as_patience_lasts(desk: Desk) -> None:
+def test_another_holder_is_waited_for_until_the_longest_wait_is_over(desk: Desk) -> None:
     desk.acquired(ALICE)
     before = desk.kept()
     with pytest.raises(LeaseHeld) as held:
@@ -100,7 +100,7 @@ def test_a_released_lease_is_free_at_once(desk: Desk) -> None:
     assert desk.time.now_s == 0
 
 
-def test_a_lease_that_is_released_while_somebody_waits_is_taken_then(desk: Desk) -> None:
+def test_a_lease_that_is_released_while_another_job_waits_is_taken_then(desk: Desk) -> None:
     alice = desk.acquired(ALICE)
     desk.time.at(12.5, alice.release)
     desk.leasing(BOB).acquire("paper").hold_for(SEND_S)
@@ -116,7 +116,7 @@ def test_a_lease_that_ran_out_is_taken_once_skewed_clocks_allow(desk: Desk) -> N
     desk.acquired(BOB).hold_for(SEND_S)
 
 
-def test_a_holder_that_died_is_outlasted_by_the_patience_that_is_usual(desk: Desk) -> None:
+def test_a_holder_that_died_is_outlasted_by_the_usual_wait(desk: Desk) -> None:
     desk.acquired(ALICE, watch=Watch(desk.time, wall_off_s=CLOCK_SKEW_LIMIT_S))
     desk.leasing(BOB, watch=Watch(desk.time, wall_off_s=-CLOCK_SKEW_LIMIT_S)).acquire("paper")
     assert desk.kept()["holder"] == BOB.name
@@ -156,7 +156,7 @@ def test_who_is_asked_to_stop_waits_no_longer(desk: Desk) -> None:
     assert desk.time.now_s == 3
 
 
-def test_a_lease_that_nobody_renews_runs_out_whatever_its_date_says(desk: Desk) -> None:
+def test_a_lease_that_is_not_renewed_expires_whatever_its_date_says(desk: Desk) -> None:
     desk.acquired(ALICE, watch=Watch(desk.time, wall_off_s=1e6))
     desk.time.pass_s(100)
     desk.leasing(BOB).acquire("paper").hold_for(SEND_S)
@@ -191,9 +191,7 @@ def test_of_two_that_see_it_free_the_slower_one_waits(desk: Desk) -> None:
         {"holder": "x", "identity": "", "nonce": 1, "tenure": "t", "expires_at": None},
     ],
 )
-def test_a_lease_that_makes_no_sense_is_left_for_whoever_repairs_it(
-    desk: Desk, document: dict[str, Any]
-) -> None:
+def test_an_invalid_lease_is_left_for_its_repair(desk: Desk, document: dict[str, Any]) -> None:
     desk.documents.inner.replace_agent_document(DOCUMENT, document, replacing=None)
     with pytest.raises(DataUnavailable, match="the lease of account paper is invalid"):
         desk.acquired()
@@ -201,7 +199,7 @@ def test_a_lease_that_makes_no_sense_is_left_for_whoever_repairs_it(
 
 
 @pytest.mark.parametrize("timestamp", ["9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00Z"])
-def test_any_moment_can_be_waited_for(desk: Desk, timestamp: str) -> None:
+def test_any_time_can_be_waited_for(desk: Desk, timestamp: str) -> None:
     document = {"holder": "x", "identity": "", "nonce": "1", "tenure": "t", "expires_at": timestamp}
     desk.documents.inner.replace_agent_document(DOCUMENT, document, replacing=None)
     desk.leasing().acquire("paper").hold_for(SEND_S)
@@ -239,7 +237,7 @@ def test_a_lease_is_held_for_exactly_as_long_as_it_can_last(desk: Desk) -> None:
     assert lease.left_s() >= LONGEST_HOLD_S
 
 
-def test_a_lease_that_ran_out_while_nobody_took_it_is_renewed(desk: Desk) -> None:
+def test_a_lease_that_expired_and_was_not_taken_is_renewed(desk: Desk) -> None:
     lease = desk.acquired()
     desk.time.pass_s(3600)
     assert lease.left_s() < 0
@@ -247,7 +245,7 @@ def test_a_lease_that_ran_out_while_nobody_took_it_is_renewed(desk: Desk) -> Non
     assert lease.left_s() == TTL_S - CLOCK_SKEW_LIMIT_S
 
 
-def test_a_lease_that_somebody_took_over_is_lost_for_good(desk: Desk) -> None:
+def test_a_lease_that_another_job_took_over_is_lost_for_good(desk: Desk) -> None:
     alice = desk.acquired(ALICE)
     desk.time.pass_s(TTL_S + CLOCK_SKEW_LIMIT_S)
     bob = desk.acquired(BOB)
@@ -262,7 +260,7 @@ def test_a_lease_that_somebody_took_over_is_lost_for_good(desk: Desk) -> None:
     assert lost.value.exit_code == 1
 
 
-def test_a_lease_that_somebody_took_and_released_is_lost(desk: Desk) -> None:
+def test_a_lease_that_another_job_took_and_released_is_lost(desk: Desk) -> None:
     alice = desk.acquired(ALICE)
     desk.time.pass_s(TTL_S + CLOCK_SKEW_LIMIT_S)
     desk.acquired(BOB).release()
@@ -270,7 +268,7 @@ def test_a_lease_that_somebody_took_and_released_is_lost(desk: Desk) -> None:
         alice.hold_for(SEND_S)
 
 
-def test_a_lease_that_somebody_takes_while_it_is_renewed_is_lost(desk: Desk) -> None:
+def test_a_lease_that_another_job_takes_while_it_is_renewed_is_lost(desk: Desk) -> None:
     alice = desk.acquired(ALICE)
     rival = Desk(Documents(desk.documents.inner), desk.time)
     desk.time.pass_s(TTL_S + CLOCK_SKEW_LIMIT_S)
@@ -288,7 +286,7 @@ def test_a_lease_whose_document_was_removed_is_lost(tmp_path: Path, desk: Desk) 
         lease.hold_for(SEND_S)
 
 
-def test_while_enough_is_left_a_store_that_is_down_is_told_of_once(desk: Desk) -> None:
+def test_while_enough_is_left_a_store_that_is_down_is_reported_once(desk: Desk) -> None:
     lease = desk.acquired()
     desk.documents.before_write = fail(DOWN)
     desk.time.pass_s(TTL_S - CLOCK_SKEW_LIMIT_S - SEND_S)
@@ -477,7 +475,7 @@ def test_it_runs_out_where_something_else_ends_the_work(desk: Desk, error: BaseE
     assert desk.expires_s() == TTL_S
 
 
-def test_a_release_that_fails_is_told_and_ends_no_run(desk: Desk) -> None:
+def test_a_release_that_fails_is_reported_and_ends_no_run(desk: Desk) -> None:
     lease = desk.acquired()
     desk.documents.before_write = fail(DOWN)
     lease.release()
@@ -639,15 +637,15 @@ def lease_epochs(desk: Desk, *holders: Holder) -> list[str]:
     return found
 
 
-def test_the_tenure_goes_on_through_the_jobs_of_one_data_folder(desk: Desk) -> None:
+def test_the_lease_epoch_goes_on_through_the_jobs_of_one_data_folder(desk: Desk) -> None:
     first, *later = lease_epochs(desk, ALICE, ALICE, ALICE)
     assert later == [first, first]
 
 
-def test_the_tenure_ends_where_another_data_folder_had_the_lease_in_between(desk: Desk) -> None:
+def test_the_lease_epoch_ends_where_another_data_folder_had_the_lease_in_between(desk: Desk) -> None:
     assert len(set(lease_epochs(desk, ALICE, BOB, ALICE))) == 3
 
 
-def test_nobody_knows_of_a_data_folder_without_identity_whether_it_is_the_same(desk: Desk) -> None:
+def test_a_data_folder_without_identity_counts_as_another_one(desk: Desk) -> None:
     stranger = Holder("somebody")
     assert len(set(lease_epochs(desk, stranger, stranger))) == 2

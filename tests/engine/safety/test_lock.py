@@ -38,7 +38,7 @@ def held_elsewhere(folder: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_whoever_comes_second_is_told_who_holds_the_folder_and_since_when(tmp_path: Path) -> None:
+def test_a_second_job_gets_the_holder_of_the_folder_and_since_when(tmp_path: Path) -> None:
     with (
         held_elsewhere(tmp_path) as process,
         pytest.raises(
@@ -49,7 +49,7 @@ def test_whoever_comes_second_is_told_who_holds_the_folder_and_since_when(tmp_pa
         pytest.fail("two hold the folder")
 
 
-def test_whoever_comes_second_changes_nothing_for_the_first(tmp_path: Path) -> None:
+def test_a_second_job_changes_nothing_for_the_first(tmp_path: Path) -> None:
     with exclusive(tmp_path, since="noon"):
         for _ in range(2):
             with pytest.raises(RunInProgress, match="since noon"), exclusive(tmp_path, since="later"):

@@ -55,7 +55,7 @@ def what_fails(check: Callable[[], str]) -> str:
 
 
 @pytest.mark.parametrize("age_s", [0, 1, 60, 119.9, 120])
-def test_market_data_no_older_than_the_threshold_passes_and_its_age_is_told(age_s: float) -> None:
+def test_market_data_no_older_than_the_threshold_passes_and_its_age_is_reported(age_s: float) -> None:
     assert beat(ts=seconds_ago(age_s)) == f"{DOC} is {age_s:.1f} s old"
 
 
@@ -79,12 +79,12 @@ def test_the_threshold_is_the_one_of_the_settings(threshold_s: float) -> None:
     assert what_fails(lambda: heartbeat(DOC, {"ts": late}, NOON, threshold_s))
 
 
-def test_a_moment_as_little_ahead_as_clocks_may_differ_passes() -> None:
+def test_a_timestamp_as_little_ahead_as_clocks_may_differ_passes() -> None:
     assert beat(ts=seconds_ago(-CLOCK_SKEW_LIMIT_S)) == f"{DOC} is 5.0 s ahead of this machine's clock"
 
 
 @pytest.mark.parametrize("ahead_s", [CLOCK_SKEW_LIMIT_S + 0.001, 3600, 1e8])
-def test_a_moment_in_the_future_fails(ahead_s: float) -> None:
+def test_a_timestamp_in_the_future_fails(ahead_s: float) -> None:
     said = what_fails(lambda: beat(ts=seconds_ago(-ahead_s)))
     assert f"is {ahead_s:.1f} s ahead of this machine's clock" in said
 
@@ -98,7 +98,7 @@ def test_a_moment_in_the_future_fails(ahead_s: float) -> None:
         " 2026-03-02T12:00:00.000-05:00\n",
     ],
 )
-def test_a_moment_may_be_a_timestamp_or_iso_text_in_any_zone(timestamp: object) -> None:
+def test_a_time_may_be_a_timestamp_or_iso_text_in_any_zone(timestamp: object) -> None:
     assert beat(ts=timestamp) == f"{DOC} is 0.0 s old"
 
 
@@ -125,7 +125,7 @@ def test_a_moment_may_be_a_timestamp_or_iso_text_in_any_zone(timestamp: object) 
         "9999-12-31T23:59:59-14:00",
     ],
 )
-def test_a_moment_that_is_none_or_has_no_zone_fails_and_is_shown(timestamp: object) -> None:
+def test_a_timestamp_that_is_none_or_has_no_zone_fails_and_is_shown(timestamp: object) -> None:
     assert what_fails(lambda: beat(ts=timestamp)) == (
         f"the heartbeat {DOC} has ts {timestamp!r}; expected a timestamp, or ISO text with a zone. "
         f"Correct what writes it."
@@ -334,7 +334,7 @@ def test_findings_come_in_the_order_of_the_checks_with_what_each_said() -> None:
     assert found == [("b", True, "fine"), ("a", False, "down. Start it."), ("c", True, "well")]
 
 
-def test_a_check_that_raises_what_nobody_foresaw_fails_with_its_kind() -> None:
+def test_a_check_that_raises_an_unexpected_error_fails_with_its_kind() -> None:
     (finding,) = examine({"ledger": says(KeyError("ts"))}, 5)
     assert (finding.passed, finding.text) == (False, "KeyError: 'ts'. This is a defect of the check itself.")
 

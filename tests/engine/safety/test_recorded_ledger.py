@@ -75,7 +75,7 @@ def test_the_record_calls_for_the_documents_that_the_ledger_has(simulated: Path)
         assert document["filled_avg_price"] == pytest.approx(ledger[order_id]["filled_avg_price"], rel=1e-6)
 
 
-def test_exits_are_told_from_entries(simulated: Path) -> None:
+def test_exits_are_distinguished_from_entries(simulated: Path) -> None:
     exits = [document for document in recorded(simulated).values() if "exit_of" in document]
     assert all(document["exit_of"] in ledger_of(simulated) for document in exits)
 
@@ -138,7 +138,9 @@ def test_a_run_that_cant_be_read_is_an_error_and_not_nothing(simulated: Path, tm
         ({"order_class": "oto", "take_profit_limit_price": 150}, "limit"),
     ],
 )
-def test_groups_are_told_as_the_ledger_has_them(desk: TradingDesk, said: dict[str, Any], fills: str) -> None:
+def test_groups_are_reported_as_the_ledger_has_them(
+    desk: TradingDesk, said: dict[str, Any], fills: str
+) -> None:
     desk.one(qty=30, time_in_force="gtc", **RESTING, **said)
     for part in (20, 10):
         desk.fill("one", part)

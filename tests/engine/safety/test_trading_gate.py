@@ -225,7 +225,7 @@ def test_a_check_that_hangs_refuses_within_a_bounded_time(live: LiveDesk) -> Non
     assert "The preflight failed. ledger: no answer within" in str(closed)
 
 
-def test_a_check_that_raises_what_nobody_foresaw_refuses(live: LiveDesk) -> None:
+def test_a_check_that_raises_an_unexpected_error_refuses(live: LiveDesk) -> None:
     live.checks = {"ledger": lambda: str(1 // 0)}
     assert live.refused().reason == "agent_state_not_ready:DEGRADED"
 
@@ -245,7 +245,7 @@ def test_a_refusal_ends_with_exit_code_3_and_says_first_reason_first(live: LiveD
 
 
 @pytest.mark.parametrize(("switch", "mode", "state"), COMBINATIONS)
-def test_all_that_is_certain_beforehand_is_told_in_order_and_anything_closes_the_gate(
+def test_all_that_is_certain_beforehand_is_reported_in_order_and_anything_closes_the_gate(
     live: LiveDesk, switch: Callable[[], KillSwitchState], mode: str, state: State
 ) -> None:
     live.was(state)
@@ -323,7 +323,7 @@ def test_a_switch_that_goes_on_during_a_preflight_that_fails_comes_first(live: L
     assert reasons(live.refused()) == ["kill_switch_enabled", "agent_state_not_ready:DEGRADED"]
 
 
-def test_switch_and_halt_during_the_preflight_are_both_told_in_order(live: LiveDesk) -> None:
+def test_switch_and_halt_during_the_preflight_are_both_reported_in_order(live: LiveDesk) -> None:
     def both() -> None:
         live.switch = on
         live.agent.halt(why="flash crash")
@@ -425,7 +425,7 @@ def test_an_unreadable_state_does_not_hide_the_reasons_before_it(faulty: FaultyS
         {"state": "READY", "transitions": [{"why": "?"}]},
     ],
 )
-def test_a_kept_state_that_makes_no_sense_refuses_and_is_left_for_whoever_repairs_it(
+def test_an_invalid_kept_state_refuses_and_is_left_for_its_repair(
     live: LiveDesk, kept: dict[str, Any]
 ) -> None:
     live.store.replace_agent_document("state", kept, replacing=None)
@@ -599,7 +599,7 @@ def test_to_those_who_ask_nothing_stands_against_a_run_that_only_has_to_be_exami
     assert asked.gate.standing(asked.switch(), asked.gate.kept()) == []
 
 
-def test_to_those_who_ask_all_is_told_that_is_certain_in_order(asked: LiveDesk) -> None:
+def test_to_those_who_ask_all_is_reported_that_is_certain_in_order(asked: LiveDesk) -> None:
     asked.was(State.HALTED)
     asked.switch, asked.mode = on, "PAPER"
     found = [refusal.reason for refusal in asked.gate.standing(asked.switch(), asked.gate.kept())]

@@ -115,7 +115,7 @@ def test_a_live_run_needs_both_stores_named_or_embedded_meant(
         ),
     ],
 )
-def test_what_is_not_named_is_told_in_one_sentence(env: dict[str, str], said: str) -> None:
+def test_what_is_not_named_is_reported_in_one_sentence(env: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         check_stores_are_named(settings(**env))
     assert f"{said} set: a live run would begin with an empty book." in str(error.value)

@@ -524,7 +524,7 @@ def test_a_mark_that_cant_be_read_is_unavailable_and_never_none(
         store.sync_mark("paper")
 
 
-def test_a_mark_whose_moment_cant_be_read_is_stale(store: EmbeddedStore) -> None:
+def test_a_mark_whose_timestamp_cant_be_read_is_stale(store: EmbeddedStore) -> None:
     keep(store)
     with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute("UPDATE broker_position_syncs SET synced_at = 'yesterday'")

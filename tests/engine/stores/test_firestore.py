@@ -207,7 +207,7 @@ def test_a_document_is_read_from_the_root_whatever_the_tenant(firestore_project:
     assert store.document("ops/none") is None
 
 
-def test_moments_in_a_document_have_a_zone(store: FirestoreStore, client: Any) -> None:
+def test_timestamps_in_a_document_have_a_zone(store: FirestoreStore, client: Any) -> None:
     timestamp = datetime(2026, 3, 2, 15, 30, 1, 123456, tzinfo=UTC)
     client.document("ops/heartbeat").set({"at": timestamp, "where": GeoPoint(1, 2), "bytes": b"1"})
     document = store.document("ops/heartbeat") or {}
@@ -648,7 +648,7 @@ REMEDY = (
         ),
     ],
 )
-def test_missing_credentials_are_said_with_the_remedy(
+def test_missing_credentials_are_reported_with_the_remedy(
     tmp_path: Path, environment: dict[str, str], cause: str
 ) -> None:
     said, _ = run(NO_CREDENTIALS, **{"HOME": str(tmp_path)} | environment)

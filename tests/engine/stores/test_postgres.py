@@ -244,7 +244,7 @@ def test_a_table_of_syncs_without_its_key_is_completed_by_init_db(store: Postgre
 
 
 @pytest.mark.parametrize("timestamp", ["infinity", "-infinity"])
-def test_a_sync_of_no_known_moment_is_stale_at_any_age(store: PostgresStore, timestamp: str) -> None:
+def test_a_sync_of_unknown_time_is_stale_at_any_age(store: PostgresStore, timestamp: str) -> None:
     store.keep_book("a", whole_book(SPY=1), mark=mark())
     run_sql(store.url, f"UPDATE broker_position_syncs SET synced_at = '{timestamp}'")
     assert held(store, "a", max_age_s=1e9) == [("a", None, None)]
@@ -409,7 +409,7 @@ def test_an_account_may_be_any_text(store: PostgresStore, account: str) -> None:
 
 
 @pytest.mark.parametrize("zone", ["timestamptz", "timestamp"])
-def test_moments_without_a_zone_are_in_utc_whatever_the_database_is_set_to(
+def test_timestamps_without_a_zone_are_in_utc_whatever_the_database_is_set_to(
     store: PostgresStore, zone: str
 ) -> None:
     name = psycopg.conninfo.conninfo_to_dict(store.url)["dbname"]
@@ -530,7 +530,7 @@ def settings_of(store: PostgresStore, *names: str) -> dict[str, str]:
     return store.server.read(ask)
 
 
-def test_the_server_is_told_to_give_up_before_we_do(store: PostgresStore) -> None:
+def test_the_server_has_an_earlier_deadline_than_we_have(store: PostgresStore) -> None:
     assert settings_of(
         PostgresStore(store.url, timeout_s=2), "statement_timeout", "lock_timeout", "transaction_read_only"
     ) == {"statement_timeout": "1600ms", "lock_timeout": "1s", "transaction_read_only": "on"}
@@ -664,7 +664,7 @@ def clerk(store: PostgresStore, postgres_server: PostgresServer) -> Iterator[tup
     run_sql(store.url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
-def test_a_role_without_privileges_is_told_which_to_grant(
+def test_a_role_without_privileges_gets_which_to_grant(
     store: PostgresStore, clerk: tuple[PostgresStore, str]
 ) -> None:
     view, role = clerk
@@ -682,7 +682,7 @@ def test_a_role_without_privileges_is_told_which_to_grant(
     assert view.load_positions(book(("a", "SPY", 1)), updated_at=NOON) == 1
 
 
-def test_a_role_without_privileges_on_the_syncs_reads_as_before_and_is_told_what_to_grant(
+def test_a_role_without_privileges_on_the_syncs_reads_as_before_and_gets_what_to_grant(
     store: PostgresStore, clerk: tuple[PostgresStore, str]
 ) -> None:
     view, role = clerk
@@ -713,7 +713,7 @@ def test_a_policy_that_hides_marks_is_unavailable_and_never_a_fresh_book(
         held(view, "a", max_age_s=60)
 
 
-def test_a_role_that_may_not_see_the_accounts_is_told_so(
+def test_a_role_that_may_not_see_the_accounts_is_reported_so(
     uuid_store: PostgresStore, postgres_server: PostgresServer
 ) -> None:
     role = f"clerk_{secrets.token_hex(4)}"
@@ -744,7 +744,7 @@ def test_a_policy_that_hides_rows_is_unavailable_and_never_flat(
     assert held(store, "a") == [("a", "SPY", 1.0)]
 
 
-def test_a_role_that_may_make_no_tables_is_told_what_init_db_needs(
+def test_a_role_that_may_make_no_tables_gets_what_init_db_needs(
     store: PostgresStore, clerk: tuple[PostgresStore, str]
 ) -> None:
     view, _ = clerk

@@ -492,7 +492,7 @@ def test_what_keeps_a_connection_away_has_a_remedy_of_its_own(said: str, remedy:
     assert remedy in server._remedy(psycopg.OperationalError(f"connection to server failed: {said}"))
 
 
-def test_a_role_without_a_connection_left_is_told_so(direct: PostgresStore) -> None:
+def test_a_role_without_a_connection_left_is_reported_so(direct: PostgresStore) -> None:
     with psycopg.connect(direct.url, autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS crowded")
         connection.execute("CREATE ROLE crowded LOGIN PASSWORD 'crowded' CONNECTION LIMIT 0")

@@ -174,7 +174,7 @@ def test_a_long_word_is_not_shown() -> None:
     assert shown_word("only-small-letters") == "a text of 18 characters, which is not shown"
 
 
-def test_keys_are_told_from_ids() -> None:
+def test_keys_are_distinguished_from_ids() -> None:
     assert is_key(API_KEY)
     assert is_key("abcdefghijABCDEFGHIJ01234567890123456789")
     assert is_key("abcdefghijABCDEFGHIJ/0123456789+012345==")

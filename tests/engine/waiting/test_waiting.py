@@ -32,7 +32,7 @@ class Slept:
         self.now_s += seconds
 
 
-def test_a_deadline_counts_down_to_a_thousandth_and_is_over_at_its_time() -> None:
+def test_a_deadline_counts_down_to_a_thousandth_and_has_passed_at_its_time() -> None:
     time = Slept()
     deadline = Deadline.after(2.0, time.timer)
     assert (deadline.left_s(), deadline.is_over()) == (2.0, False)

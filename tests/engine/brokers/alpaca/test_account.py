@@ -176,7 +176,7 @@ def test_nanoseconds_and_offsets_become_utc(text: str, timestamp: datetime) -> N
         "now",
     ],
 )
-def test_a_moment_without_an_exact_instant_is_not_guessed_at(field: str, value: object) -> None:
+def test_a_timestamp_without_an_exact_instant_is_not_guessed_at(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"^its {field} is "):
         parse_clock(json.dumps(CLOCK | {field: value}).encode())
 

@@ -128,7 +128,7 @@ def test_several_without_an_id_are_all_kept() -> None:
 
 
 @pytest.mark.parametrize("day", ["2026-02-27T05:00:00Z", "2026-02-27"])
-def test_the_day_may_be_a_moment(day: str) -> None:
+def test_the_day_may_be_a_timestamp(day: str) -> None:
     assert action({**SPLIT, "date": day}).day == date(2026, 2, 27)
 
 

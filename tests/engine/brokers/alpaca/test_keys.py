@@ -110,7 +110,7 @@ def test_texts_in_which_no_key_can_be_stay_as_they_are_one_by_one(
         assert [keys.hidden_in_body(text) for text in texts] == texts
 
 
-def test_of_plain_texts_it_is_told_at_once_that_no_key_is_in_them() -> None:
+def test_of_plain_texts_it_is_reported_at_once_that_no_key_is_in_them() -> None:
     assert KEYS.cannot_be_in(b"\n".join([b"application/json", json.dumps(ORDER).encode()]))
     assert not KEYS.cannot_be_in(f"ends in {API_KEY[:4]}\nand goes on".encode())
 

@@ -87,14 +87,14 @@ def test_all_open_orders_are_listed_once_and_oldest_first_over_several_pages(lar
     assert found == [f"waits-{number}" for number in range(1200)]
 
 
-def test_all_orders_since_a_moment_are_listed_whatever_became_of_them(large: Venue) -> None:
+def test_all_orders_since_a_timestamp_are_listed_whatever_became_of_them(large: Venue) -> None:
     found = large.broker.orders_since(NOON)
     assert len(found) == 1450
     assert {order.order_status for order in found} == {"new", "filled"}
     assert all(order.submitted_at is not None and order.submitted_at >= NOON for order in found)
 
 
-def test_an_order_of_the_very_moment_is_among_those_since_then(large: Venue) -> None:
+def test_an_order_of_the_very_timestamp_is_among_those_since_then(large: Venue) -> None:
     first = large.broker.open_orders()[0].submitted_at
     assert first is not None
     assert len(large.broker.orders_since(first)) == 1450
@@ -111,7 +111,7 @@ def test_all_fills_are_listed_once_and_in_their_order(large: Venue) -> None:
     assert {fill.order_status for fill in fills} == {"filled"}
 
 
-def test_fills_after_a_moment_leave_out_what_was_long_before(large: Venue) -> None:
+def test_fills_after_a_timestamp_leave_out_what_was_long_before(large: Venue) -> None:
     last = large.broker.fills(after=None)[-1].filled_at
     assert len(large.broker.fills(after=last - timedelta(seconds=1))) == 250
     assert large.broker.fills(after=last + timedelta(seconds=5)) == []
@@ -253,7 +253,7 @@ def test_pages_without_end_are_an_error(
     assert len(server.seen) == 2
 
 
-def test_a_moment_without_a_timezone_is_an_error_before_anything_is_asked(
+def test_a_timestamp_without_a_timezone_is_an_error_before_anything_is_asked(
     server: Loopback, broker: AlpacaBroker
 ) -> None:
     naive = LONG_AGO.replace(tzinfo=None)

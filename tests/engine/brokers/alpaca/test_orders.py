@@ -173,7 +173,7 @@ def test_an_order_of_2019_has_its_type_under_the_old_name() -> None:
 
 
 @pytest.mark.parametrize("status", ["filled", "canceled", "expired", "rejected", "replaced"])
-def test_an_order_that_is_over_is_final(status: str) -> None:
+def test_an_order_that_is_terminal_is_final(status: str) -> None:
     assert parsed(status=status).is_final
 
 

@@ -226,7 +226,7 @@ def test_without_a_reset_what_remains_empties_the_bucket_only() -> None:
     assert waited(timing, pace) == pytest.approx(0.3)
 
 
-def test_nobody_waits_longer_than_a_minute_for_a_reset() -> None:
+def test_a_reset_is_waited_for_a_minute_at_most() -> None:
     timing = Timing(wall=TODAY - 600)  # this machine's clock is ten minutes slow
     pace = timing.pace()
     pace.learn(200, headers(limit=200, remaining=0, reset=int(TODAY) + 30))
@@ -376,7 +376,7 @@ def test_nonsense_in_a_header_is_ignored(nonsense: str) -> None:
 
 
 @given(said=st.lists(st.tuples(st.sampled_from([0, 200, 429, 500]), *[st.text(max_size=25)] * 4), max_size=8))
-def test_no_header_makes_anybody_wait_for_much_longer_than_is_accepted(
+def test_no_header_makes_a_request_wait_for_much_longer_than_is_accepted(
     said: list[tuple[int, str, str, str, str]],
 ) -> None:
     timing = Timing()
@@ -410,7 +410,7 @@ def test_who_gave_up_took_nothing() -> None:
     assert waited(timing, pace) == pytest.approx(0.3)
 
 
-def test_an_error_while_asking_whether_to_give_up_is_raised_and_holds_nobody_up() -> None:
+def test_an_error_while_asking_whether_to_give_up_is_raised_and_delays_no_other() -> None:
     timing = Timing()
     pace = timing.pace()
     turns_without_waiting(timing, pace)
@@ -420,7 +420,7 @@ def test_an_error_while_asking_whether_to_give_up_is_raised_and_holds_nobody_up(
 
 
 @pytest.mark.parametrize("leaves", [0, 1, 2])
-def test_whoever_gives_up_leaves_soon_wherever_in_line_and_the_others_stay(leaves: int) -> None:
+def test_a_waiting_thread_that_gives_up_leaves_soon_wherever_in_line_and_the_others_stay(leaves: int) -> None:
     pace = Pace(limit=1, burst_s=0)
     assert pace.take()
     left, stop = threading.Event(), threading.Event()

@@ -101,7 +101,7 @@ def test_an_answer_at_once_takes_no_waiting() -> None:
 
 
 @pytest.mark.usefixtures("longest_waits")
-def test_waits_double_up_to_a_bound_and_the_last_try_begins_before_patience_ends() -> None:
+def test_waits_double_up_to_a_bound_and_the_last_try_begins_before_the_retry_time_ends() -> None:
     clock = Clock()
     with pytest.raises(BrokerError) as caught:
         clock.retries(30).ask(clock.never)
@@ -124,7 +124,7 @@ def test_waits_are_drawn_from_nothing_to_their_bound(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("longest_waits")
-def test_every_try_is_told_what_is_left_of_patience() -> None:
+def test_every_try_gets_the_retry_time_that_is_left() -> None:
     clock = Clock(takes_s=2.0)
     with pytest.raises(BrokerError):
         clock.retries(10).ask(clock.never)
@@ -139,7 +139,7 @@ def test_a_wait_that_the_broker_asks_for_is_kept() -> None:
 
 
 @pytest.mark.usefixtures("longest_waits")
-def test_a_wait_that_the_broker_asks_for_uses_up_no_patience() -> None:
+def test_a_wait_that_the_broker_asks_for_uses_up_no_retry_time() -> None:
     clock = Clock()
     with pytest.raises(BrokerError):
         clock.retries(4).ask(_first(clock.after(1, wait_s=30), then=clock.never))
@@ -201,7 +201,7 @@ def test_a_wait_is_reported_before_it_begins_and_no_other_is() -> None:
     assert len(reported) == 1
 
 
-def test_waiting_for_a_turn_uses_up_no_patience_and_is_told_what_may_still_be_waited_for() -> None:
+def test_waiting_for_a_turn_uses_up_no_retry_time_and_gets_the_longest_wait_that_is_left() -> None:
     clock = Clock()
     told: list[float] = []
 
@@ -225,7 +225,7 @@ def test_what_the_turn_raises_passes_through() -> None:
     assert (caught.value, clock.tried_at) == (LOST, [])
 
 
-def test_without_patience_there_is_one_try_with_all_the_time_it_wants() -> None:
+def test_without_retry_time_there_is_one_try_of_unlimited_time() -> None:
     clock = Clock()
     with pytest.raises(BrokerError):
         clock.retries(0).ask(clock.never)
@@ -254,7 +254,7 @@ def test_any_other_error_passes_through_at_once() -> None:
 
 @pytest.mark.parametrize("seconds", [-1.0, math.inf, math.nan])
 @pytest.mark.parametrize("name", ["read_s", "broker_wait_s"])
-def test_patience_without_end_is_a_configuration_error(name: str, seconds: float) -> None:
+def test_a_retry_time_without_end_is_a_configuration_error(name: str, seconds: float) -> None:
     with pytest.raises(ConfigurationError, match=rf"^{name} is .*; expected a number of seconds, or 0"):
         RetryPolicy(**{name: seconds})  # type: ignore[arg-type]
 
@@ -397,7 +397,7 @@ def test_what_changes_something_is_sent_once_however_patient_the_broker(
     assert [seen.method for seen in server.seen] == [method]
 
 
-def test_a_try_is_cut_to_what_is_left_of_patience(server: Loopback) -> None:
+def test_a_try_is_cut_to_the_retry_time_that_is_left(server: Loopback) -> None:
     server.answers = [hangs] * 3
     with requests.Session() as session:
         broker = broker_at(server.url, session, timeout_s=(5.0, 5.0), retry_policy=RetryPolicy(read_s=0.3))

@@ -215,11 +215,11 @@ def test_another_refusal_is_no_rate_limit(status: int) -> None:
         ("", None),
     ],
 )
-def test_the_moment_of_a_reply_is_its_date_or_none(text: str, timestamp: datetime | None) -> None:
+def test_the_timestamp_of_a_reply_is_its_date_or_none(text: str, timestamp: datetime | None) -> None:
     assert replied_at({"Date": text}) == timestamp
 
 
-def test_a_reply_without_a_date_has_no_moment() -> None:
+def test_a_reply_without_a_date_has_no_timestamp() -> None:
     assert replied_at({}) is None
 
 
@@ -346,5 +346,5 @@ def _shake_hands(listening: socket.socket, context: ssl.SSLContext) -> None:
         (requests.exceptions.ChunkedEncodingError(), "chunked encoding error"),
     ],
 )
-def test_why_there_was_no_answer_is_said_without_names_of_classes(error: Exception, said: str) -> None:
+def test_why_there_was_no_answer_is_reported_without_names_of_classes(error: Exception, said: str) -> None:
     assert cause(error) == said

@@ -236,7 +236,7 @@ def named(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> list[float]:
 DEAD = [f"192.0.2.{number}" for number in range(1, 7)]
 
 
-def test_behind_addresses_at_which_nobody_answers_the_one_that_does_is_found_in_time(
+def test_behind_addresses_without_an_answer_the_one_that_answers_is_found_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with answering(says("ok")) as url, session_over(bounded()) as session:
@@ -253,7 +253,7 @@ def test_all_addresses_of_a_host_share_one_time_to_connect(monkeypatch: pytest.M
     assert len(waited) == 6
 
 
-def test_a_name_that_nobody_knows_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_is_reported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any) -> Any:
         raise socket.gaierror(-2, "Name or service not known")
 

@@ -287,7 +287,7 @@ def test_a_stale_account_leaves_fresh_ones_and_those_without_a_mark_alone(store:
     ]
 
 
-def test_only_the_accounts_asked_for_are_said_to_be_stale(store: PositionStore) -> None:
+def test_only_the_accounts_asked_for_are_reported_to_be_stale(store: PositionStore) -> None:
     store.keep_book("a", book(SPY=5), mark=mark(-61))
     assert fresh(store, "b", QUOTED) == []
     assert fresh(store) == []

@@ -104,7 +104,7 @@ def test_a_running_clock_stops_where_the_calendar_ends() -> None:
     assert clock.now_ns() == LAST_NS
 
 
-def test_a_manual_clock_moves_only_when_told() -> None:
+def test_a_manual_clock_moves_only_by_command() -> None:
     wall = Wall()
     clock = wall.clock("manual", start_ns=NOON_45)
     wall.pass_by(SECOND)
@@ -125,7 +125,7 @@ def test_a_manual_clock_can_be_let_run() -> None:
     assert clock.now_ns() == NOON_45 + 3 * SECOND
 
 
-def test_a_running_clock_that_is_told_to_stop_stands_still_until_it_is_told_to_run() -> None:
+def test_a_running_clock_that_is_stopped_stands_still_until_it_is_started() -> None:
     wall = Wall()
     clock = wall.clock(speed=10)
     wall.pass_by(SECOND)
@@ -138,7 +138,7 @@ def test_a_running_clock_that_is_told_to_stop_stands_still_until_it_is_told_to_r
     assert clock.now_ns() == NOON_45 + 13 * SECOND
 
 
-def test_a_clock_that_runs_while_it_is_told_something_can_be_moved_by_the_least_bit() -> None:
+def test_a_clock_that_runs_during_a_command_can_be_moved_by_the_least_bit() -> None:
     wall = Wall()
 
     def stopwatch() -> int:

@@ -41,14 +41,14 @@ SMALL_MOMENTS = st.integers(995, 1045)
 
 
 @given(small_paths(), SMALL_MOMENTS, SMALL_MOMENTS)
-def test_a_paths_extremes_are_those_of_all_its_moments(path: PricePath, one: int, other: int) -> None:
+def test_a_paths_extremes_are_those_of_all_its_times(path: PricePath, one: int, other: int) -> None:
     first, last = min(one, other), max(one, other)
     prices = [path.price(t_ns) for t_ns in range(first, last + 1)]
     assert path.extremes(first, last) == (min(prices), max(prices))
 
 
 @given(small_paths(), SMALL_MOMENTS, SMALL_MOMENTS, st.integers(-1, 300))
-def test_a_path_reaches_a_level_first_where_a_look_at_every_moment_finds_it(
+def test_a_path_reaches_a_level_first_where_a_search_of_every_time_finds_it(
     path: PricePath, one: int, other: int, level: int
 ) -> None:
     first, last = min(one, other), max(one, other)
@@ -84,7 +84,7 @@ def test_extremes_contain_every_price_of_the_stretch(
 
 
 @given(SYMBOLS, MOMENTS, SPANS, st.integers(-300, 300))
-def test_the_first_moment_at_a_level_is_the_first_and_is_at_the_level(
+def test_the_first_time_at_a_level_is_the_first_and_is_at_the_level(
     symbol: str, from_ns: int, span: int, cents: int
 ) -> None:
     to_ns = from_ns + span
@@ -129,7 +129,7 @@ def test_a_stretch_without_time_in_it_has_the_price_at_its_end_and_reaches_nothi
     assert WALK.first_at_or_above("AAPL", price, START, START) is None
 
 
-def test_the_stretch_begins_after_its_first_moment_and_has_its_last() -> None:
+def test_the_stretch_begins_after_its_first_time_and_has_its_last() -> None:
     path = bars("A,2026-03-02T09:30:00-05:00,90,90,90,90", "A,2026-03-02T09:31:00-05:00,80,80,80,80")
     jump = OPEN + 60 * SECOND
     high, low = Decimal(90), Decimal(80)

@@ -70,7 +70,7 @@ def test_the_session_is_the_engines_trading_date_except_after_a_half_day(t_ns: i
 
 
 @given(MOMENTS)
-def test_next_open_and_next_close_are_the_first_ones_after_the_moment(t_ns: int) -> None:
+def test_next_open_and_next_close_are_the_first_ones_after_the_timestamp(t_ns: int) -> None:
     near = [session_number(number) for number in range(number_begun(t_ns), number_begun(t_ns) + 3)]
     assert next_open_ns(t_ns) == min(hours.open_ns for hours in near if hours.open_ns > t_ns)
     assert next_close_ns(t_ns) == min(hours.close_ns for hours in near if hours.close_ns > t_ns)
@@ -105,7 +105,7 @@ def test_the_clock_while_open_gives_this_close_and_the_next_sessions_open() -> N
     }
 
 
-def test_a_moment_has_the_offset_that_new_york_has_then() -> None:
+def test_a_timestamp_has_the_offset_that_new_york_has_then() -> None:
     assert in_new_york(at("2026-03-07T12:00")) == "2026-03-07T12:00:00-05:00"
     assert in_new_york(at("2026-03-09T12:00")) == "2026-03-09T12:00:00-04:00"
 

@@ -25,7 +25,7 @@ def asked(method: str, path: str, *headers: str) -> bytes:
     return f"{method} {path} HTTP/1.1\r\n{HEADERS}{more}\r\n".encode()
 
 
-def test_the_head_of_an_answer_waits_for_its_body_where_it_is_told_to() -> None:
+def test_the_head_of_an_answer_waits_for_its_body_where_that_is_asked_for() -> None:
     seen = Event()
 
     async def app(scope: Scope, _: Receive, send: Send) -> None:

@@ -66,7 +66,7 @@ def test_it_stops_at_once_though_a_client_is_connected_and_another_waits_for_its
         idle.close()
 
 
-def test_a_port_that_is_taken_is_said_with_what_to_do() -> None:
+def test_a_port_that_is_taken_is_reported_with_what_to_do() -> None:
     made = simulator()
     with made.serving() as address:
         port = int(address.rpartition(":")[2])
@@ -120,7 +120,7 @@ def test_clients_at_the_same_time_each_get_their_own_answer() -> None:
         in_process.close()
 
 
-def test_garbage_is_answered_with_400_and_hurts_nobody() -> None:
+def test_garbage_is_answered_with_400_and_nothing_else_happens() -> None:
     with simulator().serving() as address:
         port = int(address.rpartition(":")[2])
         for garbage in (
@@ -314,7 +314,7 @@ def test_control_refuses_what_a_web_page_asks(alpaca: Reach) -> None:
 # As a user starts it.
 
 
-def test_the_command_serves_until_it_is_told_to_stop() -> None:
+def test_the_command_serves_until_it_is_stopped() -> None:
     command = [str(Path(sys.executable).with_name("execution-engine")), "serve-simulator", "--port", "0"]
     for told in (signal.SIGINT, signal.SIGTERM):
         with subprocess.Popen(
