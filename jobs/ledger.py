@@ -18,6 +18,7 @@ from engine.record.open_orders import left_open
 from engine.record.run_folder import BATCH, RunFolders
 from engine.safety.lock import exclusive
 from engine.safety.recorded_ledger import lacking, recorded_documents
+from engine.safety.trading_states import KeptStates
 from jobs.setup import Setup, read_setup
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
@@ -59,7 +60,9 @@ def rebuild(
             _print_accepted(faults, wanted, is_accepted=by is not None)
         if by is not None and why is not None:
             setup.stores.ledger.write_ledger(missing)
-            setup.agent().restore_halt()
+            agent = setup.agent()
+            agent.restore_halt()
+            KeptStates.of_agent(agent).restore()
             setup.generations.adopt(by=by, why=why, at=now)
             _log(missing, faults, by, why)
     is_done = by is not None

@@ -9,6 +9,7 @@ from engine.errors import UsageError
 from engine.log import EventLog
 from engine.reconciliation.adjustments import check_said
 from engine.safety.lock import exclusive
+from engine.safety.trading_states import KeptStates
 from jobs.setup import read_setup, termination_asked
 from jobs.tables import print_json, say
 
@@ -35,7 +36,9 @@ def adopt(*, by: str, why: str, as_json: bool) -> int:
                 f"({unbooked[0]}{more}): limits would count too little. Nothing was changed; "
                 f"`execution-engine ledger rebuild --by NAME --why TEXT` books them first."
             )
-        setup.agent().restore_halt()
+        agent = setup.agent()
+        agent.restore_halt()
+        KeptStates.of_agent(agent).restore()
         generations.adopt(by=by, why=why, at=now)
     places = list(dict.fromkeys(store.shown for store in generations.stores))
     EventLog().event(

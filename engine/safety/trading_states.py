@@ -222,6 +222,18 @@ class KeptStates:
             self.marks.clear(entry.mark)
         return has_held
 
+    def restore(self) -> None:
+        """Write each entry that only the data folder or only the store has to the other one; idempotent.
+
+        Called before a changed store is accepted, as ``Agent.restore_halt`` is. Raises as ``set`` does.
+        """
+        if self.marks is None:
+            return
+        for entry in self._marked():
+            self._change(entry, sets=True)
+        for entry in self._stored()[1]:
+            self.marks.leave(entry.mark, asdict(entry))
+
     def is_marked(self, scoped: Scoped, state: str) -> bool:
         """Return whether the data folder has the mark of a state. Raises ``DataUnavailable``."""
         return self.marks is not None and self.marks.has(self._entry(scoped, state, "").mark)

@@ -217,6 +217,18 @@ def test_a_halt_outlives_the_loss_of_its_mark_after_that_of_the_store(
     assert traded("run").code == 0
 
 
+def test_a_halted_strategy_outlives_the_loss_of_its_mark_after_that_of_the_store(
+    traded: Live, tmp_path: Path
+) -> None:
+    traded("halt", "--strategy", "momentum", "--why", "flash crash")
+    removed(traded, tmp_path)
+    assert traded("ledger", "rebuild", *BY).code == 0
+    shutil.rmtree(traded.data / "folder")
+    assert "flash crash" in traded("status").told
+    assert traded("recover", "--strategy", "momentum").code == 0
+    assert "flash crash" not in traded("status").told
+
+
 def test_a_halt_outlives_the_loss_of_the_store_after_a_restored_folder_was_adopted(
     traded: Live, tmp_path: Path
 ) -> None:
