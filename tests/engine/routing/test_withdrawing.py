@@ -176,3 +176,11 @@ def test_where_open_orders_can_not_be_listed_there_is_no_outcome() -> None:
 
     with pytest.raises(BrokerError, match="the broker is down"):
         Down([]).withdrawn()
+
+
+def test_a_cancel_that_the_broker_does_not_find_is_requested_as_often_as_the_policy_says() -> None:
+    gone = BrokerRejected("order not found", status=404)
+    broker = Scripted([[A]], {"a": gone}, {"a": A})
+    policy = RetryPolicy(lookups_s=(0.0,))
+    assert broker.withdrawn(wait_s=0.0, retry_policy=policy).orders == (Withdrawal(A, A),)
+    assert broker.asked.count("cancel a") == 2
