@@ -65,16 +65,17 @@ class Setup:
 
     @property
     def limits_remarks(self) -> list[str]:
-        """Sentences on the limits file in this session: its review, its temporary limits.
+        """Sentences on the limits file in this session: review, temporary limits, accounts without use.
 
         Raises ``ConfigurationError`` where no run may start with it.
         """
         file = self.config.limits_file
         if file is None:
             return []
-        from engine.risk.limits_of_book import remarks_on
+        from engine.risk.limits_of_book import accounts_without_use, remarks_on
 
-        return remarks_on(file, trading_date(wall_clock(), self.settings.calendar))
+        session = trading_date(wall_clock(), self.settings.calendar)
+        return [*remarks_on(file, session), *accounts_without_use(file, self.config.accounts)]
 
     @property
     def data_dir(self) -> Path:

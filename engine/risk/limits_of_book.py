@@ -8,7 +8,7 @@ from datetime import date
 from engine.risk.book import LIMITS, RULE_BOOK
 from engine.risk.levels import LimitsFile, TemporarySection
 from engine.risk.limits_file.checks import check_acknowledged, check_dates, rules_off
-from engine.risk.limits_file.names import scope_text
+from engine.risk.limits_file.names import did_you_mean, scope_text
 from engine.risk.limits_file.parsing import parse_limits_file
 from engine.risk.limits_file.writing import toml_value
 from engine.risk.rule import Limit, Rule
@@ -87,6 +87,23 @@ def remarks_on(file: LimitsFile, on: date) -> list[str]:
     ``on``: the session. Raises ``ConfigurationError`` where the file may not be used in it.
     """
     return [*check_dates(file, on), *map(_temporary, file.temporary)]
+
+
+def accounts_without_use(file: LimitsFile, accounts: frozenset[str]) -> list[str]:
+    """Return a remark on each account of the file that is none of those that may trade.
+
+    ``accounts``: empty where any may trade. Such a section limits nothing here.
+    """
+    sections = (*file.sections, *file.temporary)
+    named = dict.fromkeys(
+        (one.scope.account, one.source) for one in sections if one.scope.account is not None
+    )
+    return [
+        f"{source} of the limits file is about the account {account}, which is none of those that may trade. "
+        + did_you_mean(str(account), accounts, otherwise="It limits nothing here.")
+        for account, source in named
+        if accounts and account not in accounts
+    ]
 
 
 def _temporary(section: TemporarySection) -> str:

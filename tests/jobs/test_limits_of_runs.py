@@ -145,6 +145,17 @@ def test_a_temporary_limit_is_named_by_every_run_while_it_holds(cli: Command, fi
     assert remark in cli("doctor").told
 
 
+def test_a_section_of_an_account_that_may_not_trade_is_named(cli: Command, file: Path) -> None:
+    file.write_text(f"{TIGHT}[account.papr]\nmax_daily_trades = 1\n")
+    (remark,) = run_with(cli, 5, EXEC_BROKER_ACCOUNT_ID="paper").json["remarks"]
+    assert remark == (
+        "[account.papr] of the limits file is about the account papr, which is none of those that may trade. "
+        "Did you mean paper?"
+    )
+    assert cli("run", "--json", EXEC_BROKER_ACCOUNT_ID="papr").json["remarks"] == []
+    assert cli("run", "--json").json["remarks"] == []
+
+
 def test_a_file_whose_review_is_due_warns_in_every_run(cli: Command, file: Path) -> None:
     file.write_text(TIGHT.replace("2027-03-31", "2026-11-29"))
     (remark,) = run_with(cli, 5).json["remarks"]
