@@ -116,7 +116,7 @@ class _Compared:
         was, now = (_temporary(file, self._on) for file in (self._before, self._after))
         for scope, key in {**now, **was}:
             old, new = was.get((scope, key)), now.get((scope, key))
-            mark = self._mark_of_temporary(key, old, new)
+            mark = _combined({self._mark_of_temporary(key, old, new), self._mark_of_strategy(scope, new)})
             if mark:
                 before, after = (_shown_until(section, key) for section in (old, new))
                 yield self._change(mark, _either(new, old), key, before, after)
@@ -133,6 +133,12 @@ class _Compared:
         if (new.source, new.approved_by, new.why) != (old.source, old.approved_by, old.why):
             marks.add(CHANGED)
         return _combined(marks)
+
+    def _mark_of_strategy(self, scope: Scope, new: TemporarySection | None) -> str:
+        """Return LOOSER where a temporary section is what authorises its strategy."""
+        asked = all(_requires_sections(file) for file in (self._before, self._after))
+        known = {section.scope.strategy for section in (*self._before.sections, *self._before.temporary)}
+        return LOOSER if asked and new is not None and scope.strategy not in known | {None} else ""
 
     def _against_replaced(self, file: LimitsFile, section: TemporarySection, key: str) -> str:
         """Return what a temporary limit is compared with the limits that it replaces."""

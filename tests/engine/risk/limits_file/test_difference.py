@@ -182,6 +182,14 @@ def test_a_temporary_limit_is_compared_with_what_it_replaces(
     assert marks(before, after) == expected
 
 
+def test_a_temporary_section_authorises_its_strategy_too() -> None:
+    required = "[limits]\nrequire_authorised_strategies = true\n"
+    section = temporary("max_daily_trades = 1", scope="strategy.x")
+    assert marks(required, required + section) == ["LOOSER"]
+    assert marks(required + "[strategy.x]", required + "[strategy.x]" + section) == ["TIGHTER"]
+    assert marks("", section) == ["TIGHTER"]
+
+
 def test_a_temporary_line_says_until_when_and_who_approved_it() -> None:
     (change,) = changes(WIDER, WIDER + temporary())
     assert (change.section, change.key, change.before, change.after) == (
