@@ -15,10 +15,7 @@ from engine.safety.latches import KeptLatches
 from engine.safety.trading_states import TradingStates
 from engine.stores.inbox.inbox import Inbox
 from engine.stores.protocols import LedgerStore, PositionStore
-
-
-def _never() -> bool:
-    return False
+from engine.waiting.pause import never
 
 
 def _unseen(step: str, done: int, total: int) -> None:
@@ -48,7 +45,7 @@ class RunContext:
     log: EventLog
     clock: Callable[[], datetime] = wall_clock
     risk_data_timeout_s: float = 10.0
-    stopping: Callable[[], bool] = _never
+    stopping: Callable[[], bool] = never
     progress: Callable[[str, int, int], None] = _unseen
     connections: Connections | None = None
     closed_by: tuple[str, str] | None = None
