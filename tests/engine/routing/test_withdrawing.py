@@ -184,3 +184,11 @@ def test_a_cancel_that_the_broker_does_not_find_is_requested_as_often_as_the_pol
     policy = RetryPolicy(lookups_s=(0.0,))
     assert broker.withdrawn(wait_s=0.0, retry_policy=policy).orders == (Withdrawal(A, A),)
     assert broker.asked.count("cancel a") == 2
+
+
+def test_a_job_that_is_to_end_does_not_wait_to_request_a_cancel_again() -> None:
+    broker = Scripted([[A]], {"a": BrokerRejected("order not found", status=404)}, {"a": A})
+    policy = RetryPolicy(lookups_s=(5.0,))
+    (one,) = broker.withdrawn(retry_policy=policy, stopping=lambda: "look at a" in broker.asked).orders
+    assert one.why.startswith("Stopped while an order was cancelled")
+    assert broker.asked.count("cancel a") == 1
