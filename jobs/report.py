@@ -13,6 +13,7 @@ from engine.routing.booking import what_is_unkept
 from engine.routing.outcomes import counted_outcomes
 from engine.run.put_away import left_by
 from jobs import recorded
+from jobs.limits_used import print_limits_used
 from jobs.queued import queued_orders
 from jobs.run_files import folder_path, lacks_data, to_drop_again
 from jobs.stops_and_overrides import expired_of, overrides_of, states_of
@@ -96,6 +97,7 @@ def _print_decisions(folder: RunFolder, manifest: dict[str, Any]) -> None:
     print_table("What was decided", ("decision", "reason", "intents"), table, right=("intents",))
     _print_intents(folder, "What was allowed", allowed=True)
     _print_intents(folder, "What was refused", allowed=False)
+    print_limits_used(folder)
     say()
     say(f"Results: {results}{_sent(manifest)}.")
     print_remarks(queued_orders(folder))

@@ -14,6 +14,7 @@ from engine.run.put_away import left_by
 from engine.run.stages import finish, in_doubt, to_finish
 from engine.run.starting import start
 from engine.safety.lock import exclusive
+from jobs.limits_used import limits_used
 from jobs.progress import progress_bar
 from jobs.queued import queued_orders
 from jobs.run_files import folder_path, to_drop_again
@@ -98,6 +99,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     beside = {"notes": notes, "left": manifest.get("left", [])}  # earlier versions did not record them
     beside |= {"unkept": manifest.get("unkept", []), "cancels": manifest.get("cancels", 0)}
     beside |= {"remarks": queued_orders(folder), "drop_again": to_drop_again(folder)}
+    beside |= {"limits": limits_used(folder)}
     beside |= record_of(folder)
     return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}, **beside}
 

@@ -41,6 +41,7 @@ STANDING_FRAMES = ("trading_states", "overrides")
 """Those of them that every run reads, and records where they have a row: a record without one had none."""
 RECONCILIATION = "reconciliation.parquet"
 INPUTS = "inputs.json"
+UTILISATION = "utilisation.parquet"
 DECISIONS = "decisions.parquet"
 ATTEMPTS = "attempts/"
 TRAFFIC = "traffic/"

@@ -46,7 +46,7 @@ def row_answer(judged: Judged, batch: Batch, question: Question, allowed: Mask) 
         verdicts = turned if verdicts is None else worse(verdicts, turned)
     if verdicts is None:
         verdicts = everywhere(OFF, batch.rows)
-    return Found(verdicts, judged.source, judged.levels)
+    return Found(verdicts, judged.source, judged.levels, judged.figures)
 
 
 def _reduced(

@@ -148,6 +148,16 @@ class RiskConfig(_OfTheBook):
         """Whether strategies that compete for a limit share it by what they ask for."""
         return any(level.value == PRO_RATA for level in self.levels(SHARE.key))
 
+    def rules_off(self) -> list[str]:
+        """Return the rules that have a limit of their own which no level sets."""
+        return [
+            rule.name
+            for rule in RULE_BOOK
+            if rule.limit is not None
+            and not rule.judges_unset
+            and not any(self.levels(limit.key) for limit in rule.limits if limit not in rule.settings)
+        ]
+
     def frames_needed(self) -> frozenset[str]:
         """Return the input frames that the limits in force need besides those of every run."""
         needed: set[str] = set()

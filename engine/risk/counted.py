@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from engine.model.quantity import Floats, Ints, Mask
 from engine.risk.batch import Batch
-from engine.risk.cells import Cells
+from engine.risk.cells import BY_ACCOUNT, Basis, Cells
 from engine.risk.in_force import NO_LIMIT, Held, InForce, by_basis
 from engine.risk.inputs import RiskInputs
 from engine.risk.rule import Counter, Rule, Used
@@ -46,9 +46,9 @@ class Counted:
 
     ``cell_of``: the cell per bucket, or per row where ``is_by_row``. ``limit``: per bucket, ``NO_LIMIT``
     for none. ``held_at``: per bucket, the cell without side. ``once``: per bucket, the cell that counts
-    once, -1 for none; ``entered``: which of these
-    were entered before. ``unsure``: buckets of which that is unknown. ``is_share``: it
-    counts a strategy's share of the limit. ``uniform``: the limit of every row, where they have the same.
+    once, -1 for none; ``entered``: which of these were entered before. ``unsure``: buckets of which that
+    is unknown. ``is_share``: it counts a strategy's share of the limit. ``basis``: what tells its cells
+    apart. ``uniform``: the limit of every row, where they have the same.
     """
 
     rule: Rule
@@ -63,6 +63,7 @@ class Counted:
     entered: Mask | None = None
     unsure: Mask | None = None
     is_share: bool = False
+    basis: Basis = BY_ACCOUNT
     uniform: int | None = None
     cache: dict[str, Ints] = field(default_factory=dict)
 
@@ -215,6 +216,7 @@ def counted(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce) -> 
                 once=once,
                 entered=entered,
                 unsure=unsure,
+                basis=basis,
                 uniform=_uniform(held),
             )
         )

@@ -58,17 +58,24 @@ def evaluate(
 
     A rule that raises refuses all rows, ``fail_open`` or not; ``decisions.attrs["raised"]`` has the errors.
     """
+    return judged(intents, inputs, config, rule_book)[0]
+
+
+def judged(
+    intents: pd.DataFrame, inputs: RiskInputs, config: RiskConfig, rule_book: tuple[Rule, ...] = RULE_BOOK
+) -> tuple[pd.DataFrame, Evaluation]:
+    """Return what ``evaluate`` does, and the judged batch that utilisation is worked out from."""
     evaluation = Evaluation.of(intents, inputs, config, rule_book)
     groups = evaluation.groups
     if groups is None:
-        return evaluation.decisions()
+        return evaluation.decisions(), evaluation
     decided: list[tuple[Mask, pd.DataFrame]] = []
     settled = np.zeros(len(intents), dtype=bool)
     while (refused := groups.refused(evaluation.answer.allowed) & ~settled).any():
         decided.append((refused, evaluation.decisions(refused)))
         settled |= refused
         evaluation = evaluation.without(settled)
-    return _in_order([*decided, (~settled, evaluation.decisions())], intents.index)
+    return _in_order([*decided, (~settled, evaluation.decisions())], intents.index), evaluation
 
 
 def _in_order(parts: Sequence[tuple[Mask, pd.DataFrame]], index: pd.Index) -> pd.DataFrame:
@@ -92,6 +99,7 @@ class Evaluation:
     """A batch, judged: what each rule answers, and which rows are allowed."""
 
     intents: pd.DataFrame
+    inputs: RiskInputs
     batch: Batch
     in_force: InForce
     rule_book: tuple[Rule, ...]
@@ -129,6 +137,7 @@ class Evaluation:
             raised.update(dict.fromkeys((rule.name for rule in rule_book if rule.is_sequential), why))
         return cls(
             intents,
+            inputs,
             batch,
             in_force,
             rule_book,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.model.quantity import Mask
+from engine.model.quantity import Floats, Mask, to_shares
 from engine.risk.batch import Batch
-from engine.risk.in_force import Held, InForce
+from engine.risk.in_force import NO_LIMIT, Held, InForce
 from engine.risk.inputs import RiskInputs
 from engine.risk.levels import STRATEGY
 from engine.risk.reducing import ACCOUNTS_BOOK, OWN_BOOK
@@ -40,6 +40,7 @@ class Judged:
     parts: tuple[JudgedPart, ...]
     source: Source | None = None
     levels: tuple[Held, ...] = ()
+    figures: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def judge_rows(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, passing: Mask) -> Judged:
@@ -66,7 +67,35 @@ def judge_rows(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, 
             own = part.own_book and held.level.kind >= STRATEGY
             parts.append(JudgedPart(verdicts, part.reducing, OWN_BOOK if own else ACCOUNTS_BOOK))
     failing.sort(key=lambda one: one[0].level.kind)
-    return Judged(rule, _merged(parts), _first(failing, batch.rows), tuple(held for held, _ in failing))
+    source, refusing = _first(failing, batch.rows), tuple(held for held, _ in failing)
+    figures = _figures(rule, batch, inputs, in_force, source, refusing)
+    return Judged(rule, _merged(parts), source, refusing, figures)
+
+
+def _figures(
+    rule: Rule,
+    batch: Batch,
+    inputs: RiskInputs,
+    in_force: InForce,
+    source: Source | None,
+    refusing: tuple[Held, ...],
+) -> dict[str, Floats]:
+    """Return the amount of each order and its limit: of the level that refused it, or the smallest."""
+    if rule.amount is None or not rule.figures:
+        return {}
+    levels = in_force.of(rule.limit, rule.units, rule.kinds)
+    if not levels:
+        return {}
+    amounts = rule.amount(batch, inputs)
+    limit = in_force.tightest(levels)[batch.buckets.of_row]
+    if source is not None:
+        units = np.array([held.units for held in refusing], dtype=np.int64)
+        limit = np.where(source >= 0, units[source], limit)
+    numbers = {
+        "total": np.where(amounts.known, to_shares(amounts.units), np.nan),
+        "limit": np.where(limit == NO_LIMIT, np.nan, to_shares(np.where(limit == NO_LIMIT, 0, limit))),
+    }
+    return {figure.name: numbers[figure.of] for figure in rule.figures}
 
 
 def _where_unset(part: Part, levels: tuple[Held, ...], batch: Batch) -> Mask | None:

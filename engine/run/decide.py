@@ -10,18 +10,23 @@ import pyarrow as pa
 
 from engine.context import RunContext
 from engine.model.schema import DECISION_COLUMNS
-from engine.record.run_folder import BATCH, DECISIONS, RunFolder
+from engine.record.run_folder import BATCH, DECISIONS, UTILISATION, RunFolder
 from engine.record.sealed_limits import config_of
-from engine.risk import evaluate
 from engine.risk.config import RiskConfig
+from engine.risk.evaluation import evaluate, judged
 from engine.risk.inputs import RiskInputs
+from engine.risk.utilisation import utilisation
 from engine.run.risk_inputs import inputs_of
 
 
 def decide(folder: RunFolder, context: RunContext) -> None:
-    """Judge the sealed batch by the sealed inputs and write ``decisions.parquet``."""
+    """Judge the sealed batch by the sealed inputs and write ``decisions.parquet``.
+
+    How much of each limit it used comes before it, in ``utilisation.parquet``.
+    """
     context.progress("deciding", 0, 1)
-    decisions = decisions_of(folder, config_of(folder), inputs_of(folder))
+    intents = folder.table(BATCH, list(DECISION_COLUMNS)).to_pandas()
+    decisions, evaluation = judged(intents, inputs_of(folder), config_of(folder))
     for rule, error in decisions.attrs.get("raised", {}).items():
         context.log.event(
             "rule_raised", f"rule {rule} raised {error}; it refuses", severity="CRITICAL", rule=rule
@@ -30,6 +35,8 @@ def decide(folder: RunFolder, context: RunContext) -> None:
     names = table.schema.names
     ids = table.schema.get_field_index("client_intent_id")
     table = table.set_column(ids, names[ids], table[names[ids]].cast(pa.string()))
+    used = pa.Table.from_pandas(utilisation(evaluation, decisions), preserve_index=False)
+    folder.write(UTILISATION, used.replace_schema_metadata(None))
     folder.write(DECISIONS, table)
     _log(context, decisions)
     context.progress("deciding", 1, 1)

@@ -33,6 +33,7 @@ from engine.record.run_folder import (
     MANIFEST,
     RECONCILIATION,
     RESULTS,
+    UTILISATION,
     RunFolder,
     RunFolders,
 )
@@ -251,7 +252,7 @@ _SNAPSHOT = tuple(f"{name}.parquet" for name in (*INPUT_FRAMES, *LIMIT_FRAMES))
 _JUDGED = (
     Stage(BATCH, collect, drafts=(COLLECTED, DUPLICATES)),
     Stage(INPUTS, record_inputs, drafts=(*_SNAPSHOT, RECONCILIATION)),
-    Stage(DECISIONS, decide),
+    Stage(DECISIONS, decide, drafts=(UTILISATION,)),
 )
 STAGES = (*_JUDGED, Stage(RESULTS, route), Stage(MANIFEST, write_manifest))
 LIVE_STAGES = (

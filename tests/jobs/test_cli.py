@@ -35,6 +35,7 @@ RUN_KEYS = {
     "results",
     "orders",
     "fills",
+    "limits",
     "cancels",
     "resumed",
     "in_doubt",

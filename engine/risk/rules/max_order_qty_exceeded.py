@@ -8,7 +8,7 @@ from __future__ import annotations
 from engine.model.quantity import shares_to_units
 from engine.risk.batch import Batch
 from engine.risk.inputs import RiskInputs
-from engine.risk.rule import Limit, Rule
+from engine.risk.rule import Figure, Limit, Rule
 from engine.risk.verdicts import Amounts
 from engine.settings.values import as_quantity
 
@@ -21,7 +21,7 @@ def amount(batch: Batch, inputs: RiskInputs) -> Amounts:
 RULE = Rule(
     name="max_order_qty_exceeded",
     source="SEC Rule 15c3-5(c)(1)(ii); RTS 6 Art. 15(1)(c)",
-    explain="the order is for more shares than the limit set by {limit_source}",
+    explain="the order is for {intent_qty:,g} shares, limit {order_qty_limit:,g} set by {limit_source}",
     limit=Limit(
         key="max_order_qty",
         unit="shares",
@@ -29,6 +29,7 @@ RULE = Rule(
         meaning="largest quantity of one order",
         env="EXEC_MAX_ORDER_QTY",
     ),
+    figures=(Figure("intent_qty", "shares", "total"), Figure("order_qty_limit", "shares", "limit")),
     reducing="pass",
     units=shares_to_units,
     amount=amount,

@@ -18,8 +18,9 @@ from engine.errors import DataUnavailable
 from engine.record.formats import content_hash
 from engine.record.run_folder import RunFolder
 from engine.record.sealed_limits import config_of
-from engine.risk import RULE_BOOK, Rule, evaluate
+from engine.risk import RULE_BOOK, Rule
 from engine.risk.config import RiskConfig
+from engine.risk.evaluation import judged
 from engine.run.decide import decisions_of
 from engine.run.risk_inputs import inputs_of
 from engine.run.stages import finish
@@ -225,7 +226,9 @@ def use_raising_rule(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     book: tuple[Rule, ...] = tuple(
         replace(rule, judge=judge) if rule.name == name else rule for rule in RULE_BOOK
     )
-    monkeypatch.setattr("engine.run.decide.evaluate", lambda *said: evaluate(*said, rule_book=book))
+    monkeypatch.setattr(
+        "engine.run.decide.judged", lambda intents, inputs, config: judged(intents, inputs, config, book)
+    )
 
 
 def test_a_rule_that_raises_refuses_its_rows_and_the_run_goes_on(

@@ -32,6 +32,7 @@ FILES = [
     "working_orders.parquet",
     "unreconciled.parquet",
     "inputs.json",
+    "utilisation.parquet",
     "decisions.parquet",
     "results.parquet",
     "manifest.json",
