@@ -22,7 +22,8 @@ each step lives::
                     the ``inbox``
     record          the run folders: files written once, whole, and hashed; journal, open orders, late fills
     brokers         the protocol, the dry run, ``alpaca``
-    risk            the rule book, one file per rule, the sequential scan, and the inputs it decides by
+    risk            the rule book (``book``, one file per rule in ``rules``), the limits file, the sequential
+                    scan, and the inputs it decides by
     intents         the text of a file -> checked rows -> one sealed batch
     log             log events
     settings        environment and accounts file -> frozen settings
