@@ -16,6 +16,7 @@ from engine.risk.config import RiskConfig
 from engine.risk.evaluation import evaluate, judged
 from engine.risk.inputs import RiskInputs
 from engine.risk.utilisation import utilisation
+from engine.run.last_fired import with_last_fired
 from engine.run.risk_inputs import inputs_of
 
 
@@ -35,7 +36,9 @@ def decide(folder: RunFolder, context: RunContext) -> None:
     names = table.schema.names
     ids = table.schema.get_field_index("client_intent_id")
     table = table.set_column(ids, names[ids], table[names[ids]].cast(pa.string()))
-    used = pa.Table.from_pandas(utilisation(evaluation, decisions), preserve_index=False)
+    used = pa.Table.from_pandas(
+        with_last_fired(utilisation(evaluation, decisions), folder, context), preserve_index=False
+    )
     folder.write(UTILISATION, used.replace_schema_metadata(None))
     folder.write(DECISIONS, table)
     _log(context, decisions)

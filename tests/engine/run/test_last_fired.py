@@ -1,0 +1,34 @@
+"""When each limit last refused an order, as runs record it."""
+
+from __future__ import annotations
+
+from engine import RiskConfig
+from engine.record.run_folder import UTILISATION, RunFolder
+from tests.desk import Desk, order
+
+CONFIG = RiskConfig(max_order_qty=10)
+
+
+def fired(run: RunFolder) -> dict[str, object]:
+    frame = run.table(UTILISATION).to_pandas()
+    return {
+        row.rule: None if row.last_fired != row.last_fired else row.last_fired for row in frame.itertuples()
+    }
+
+
+def test_a_limit_that_refused_an_order_fired_in_this_session(desk: Desk) -> None:
+    desk.drop("a.json", order(qty=11), order(qty=1))
+    run = desk.run(CONFIG)
+    assert fired(run)["max_order_qty_exceeded"] == run.trading_date.isoformat()
+    assert fired(run)["max_daily_trades_exceeded"] is None
+
+
+def test_a_later_run_knows_when_a_limit_last_fired(desk: Desk) -> None:
+    desk.drop("a.json", order(qty=11))
+    first = desk.run(CONFIG)
+    for number in range(3):
+        desk.later(days=1)
+        desk.drop(f"{number}.json", order(qty=1))
+        last = desk.run(CONFIG)
+    assert last.trading_date > first.trading_date
+    assert fired(last)["max_order_qty_exceeded"] == first.trading_date.isoformat()
