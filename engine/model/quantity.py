@@ -62,8 +62,9 @@ def total_shares(numbers: Floats) -> float:
 def to_shares(units: Ints) -> Floats:
     """Return units as float64 shares, the nearest float to the exact decimal."""
     shares = units / UNITS
-    large = np.flatnonzero((units >= 2**53) | (units <= -(2**53)))
-    if len(large):  # beyond what a float64 holds exactly, Python's division of integers still rounds once
+    if units.max(initial=0) >= 2**53 or units.min(initial=0) <= -(2**53):
+        # Beyond what a float64 holds exactly, Python's division of integers still rounds once.
+        large = np.flatnonzero((units >= 2**53) | (units <= -(2**53)))
         shares[large] = [unit / UNITS for unit in units[large].tolist()]
     return np.asarray(shares)
 

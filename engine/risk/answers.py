@@ -151,10 +151,9 @@ def _figure(
 def _number(figure: Figure, one: Counted, found: Outcome, batch: Batch) -> Floats:
     bucket = batch.buckets.of_row
     if figure.of == "limit":
-        limit = one.limit[bucket]
-        return np.where(
-            limit == NO_LIMIT, np.nan, _scaled(np.where(limit == NO_LIMIT, 0, limit), one.is_of_qty)
-        )
+        is_set = one.limit != NO_LIMIT
+        limit = np.where(is_set, _scaled(np.where(is_set, one.limit, 0), one.is_of_qty), np.nan)
+        return np.asarray(limit[bucket])
     if figure.of == "held":
         assert one.used.held is not None
         assert one.used.held_known is not None
@@ -164,7 +163,9 @@ def _number(figure: Figure, one: Counted, found: Outcome, batch: Batch) -> Float
     units = found.before if figure.of == "used" else found.before + found.amount
     if figure.of == "total" and not one.counter.signed and one.is_of_qty:
         units = units * batch.side
-    known = found.known & batch.is_order
+    known = found.known & batch.is_order if batch.has_cancels else found.known
+    if known.all():
+        return _scaled(units, one.is_of_qty)
     return np.where(known, _scaled(np.where(known, units, 0), one.is_of_qty), np.nan)
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.model.quantity import Ints, Mask
 from engine.model.symbols import canonical_symbol
@@ -40,7 +39,7 @@ class Buckets:
     the ``sign`` of its side (+1 buy, -1 sell, 0 neither). ``names``: the code of each name.
     """
 
-    of_row: npt.NDArray[np.int32]
+    of_row: Ints
     account: Ints
     strategy: Ints
     symbol: Ints
@@ -67,7 +66,7 @@ class Buckets:
         possible = sizes[0] * sizes[1] * sizes[2] * 3
         if possible <= _DENSE_BOUND:
             occurring = np.arange(possible, dtype=np.int64)
-            of_row = code.astype(np.int32)
+            of_row = code
         else:
             occurring, of_row = _renumbered(code, possible)
         rest, side = np.divmod(occurring, 3)
@@ -113,14 +112,14 @@ class Buckets:
         return np.ones(self.count, dtype=bool)
 
 
-def _renumbered(code: Ints, possible: int) -> tuple[Ints, npt.NDArray[np.int32]]:
+def _renumbered(code: Ints, possible: int) -> tuple[Ints, Ints]:
     """Return the codes that occur, in order, and each row's place among them."""
     if possible > 64 * max(len(code), 1_000_000):
         occurring, of_row = np.unique(code, return_inverse=True)
-        return occurring.astype(np.int64), of_row.astype(np.int32)
+        return occurring.astype(np.int64), of_row.astype(np.int64)
     present = np.zeros(possible, dtype=bool)
     present[code] = True
     occurring = np.flatnonzero(present)
-    number = np.zeros(possible, dtype=np.int32)
-    number[occurring] = np.arange(len(occurring), dtype=np.int32)
+    number = np.zeros(possible, dtype=np.int64)
+    number[occurring] = np.arange(len(occurring))
     return occurring, number[code]

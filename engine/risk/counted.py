@@ -245,12 +245,8 @@ def outcome(one: Counted, batch: Batch, allowed: Mask, contested: Mask) -> Outco
     """
     cells = one.cells_of_orders(batch)
     verdicts = _before_the_scan(one, batch, cells)
-    rows: Ints | None = None
-    if not one.rule.figures:
-        rows = np.flatnonzero(np.append(contested, [False, False])[cells])
-    before, amount, known = _sums(one, batch, allowed, cells, rows)
-    if rows is None:
-        rows = np.flatnonzero(np.append(contested, [False, False])[cells]) if contested.any() else _NO_ROWS
+    rows = np.flatnonzero(np.append(contested, [False, False])[cells]) if contested.any() else _NO_ROWS
+    before, amount, known = _sums(one, batch, allowed, cells, None if one.rule.figures else rows)
     source = np.full(batch.rows, -1, dtype=np.int16)
     if not len(rows):
         return Outcome(verdicts, source, before, amount, known)
@@ -318,23 +314,26 @@ def _sums(
     everything = rows is None
     at = slice(None) if rows is None else rows
     bucket, here, counts = batch.buckets.of_row[at], cells[at], counts[at]
-    has_qty = batch.traded.known[at] if one.is_of_qty else np.ones(len(here), dtype=bool)
+    needs_qty = one.is_of_qty and not batch.all_traded_known
+    has_qty = batch.traded.known[at] if needs_qty else np.ones(len(here), dtype=bool)
     amount = batch.traded.units[at] if one.is_of_qty else np.ones(len(here), dtype=np.int64)
     if one.counter.signed:
         amount = amount * batch.side[at]
-    adds = counts & has_qty
+    adds = counts & has_qty if needs_qty else counts
     once = None
     if one.once is not None and one.entered is not None:
         once = one.once[bucket]
         again = used_before(once, one.entered.astype(np.int64), None, counts) > 0
         amount = np.where(again & (once >= 0), 0, amount)
     before = used_before(here, one.used.units, amount if one.is_of_qty or once is not None else None, adds)
-    known = has_qty & np.append(one.used.known, [False, False])[here]
+    known = has_qty
+    if not one.used.known.all() or here.min(initial=0) < 0:
+        known = has_qty & np.append(one.used.known, [False, False])[here]
     if one.unsure is not None:
-        known &= ~one.unsure[bucket]
-    poison = counts & ~has_qty & (here >= 0)
-    if poison.any():
-        known &= used_before(here, np.zeros(len(one.used.units), np.int64), None, poison) == 0
+        known = known & ~one.unsure[bucket]
+    poison = counts & ~has_qty & (here >= 0) if needs_qty else None
+    if poison is not None and poison.any():
+        known = known & (used_before(here, np.zeros(len(one.used.units), np.int64), None, poison) == 0)
     if everything:
         return before, amount, known
     all_before, all_amounts = np.zeros(batch.rows, dtype=np.int64), np.zeros(batch.rows, dtype=np.int64)
@@ -350,7 +349,7 @@ def _uniform(levels: tuple[Held, ...]) -> int | None:
     return None
 
 
-def _tightest(one: Counted, buckets: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
+def _tightest(one: Counted, buckets: Ints) -> npt.NDArray[np.int16]:
     """Return the place of the level with the smallest limit, of some buckets."""
     units = [
         np.where(held.buckets[buckets], held.units, NO_LIMIT)

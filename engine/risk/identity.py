@@ -80,9 +80,10 @@ def any_forbidden(content: Any) -> Any:
     wrong = np.uint8(0)
     for i in range(len(content)):
         c = content[i]
-        letter = ((c | 32) >= 97) & ((c | 32) <= 122)
-        digit = (c >= 48) & (c <= 57)
-        wrong |= np.uint8(~(letter | digit | (c == 95) | (c == 45)) & 1)
+        lower = np.uint8(c | np.uint8(32))
+        letter = (lower >= np.uint8(97)) & (lower <= np.uint8(122))
+        digit = (c >= np.uint8(48)) & (c <= np.uint8(57))
+        wrong |= np.uint8(not (letter | digit | (c == np.uint8(95)) | (c == np.uint8(45))))
     return wrong
 
 
@@ -92,57 +93,72 @@ def match_ids(
     """Fill ``first_row`` and ``valid`` from ids in Arrow's form: id i is ``content[starts[i]:starts[i+1]]``.
 
     ``table`` is an open-addressing hash table, its size a power of two: -1 where empty, else a row number
-    below 31 bits of that row's digest, which is taken eight characters at a time. Digests come first and
-    in a loop of their own: the second loop then waits for many places of the table at once.
+    below the last 31 bits of that row's digest, which is taken eight characters at a time. A row's place
+    follows from the first bits of its digest. Rows are entered by the first eight of them, so that only a
+    256th of the table is in use at a time and stays in the cache; rows of one id stay in their order.
+    Unsigned numbers as places spare a test for negative ones at each character.
     """
-    last_slot = np.uint64(len(table) - 1)
+    one, eight = np.uint64(1), np.uint64(8)
     prime = np.uint64(0x9E3779B97F4A7C15)
     digests = np.empty(len(accounts), dtype=np.uint64)
+    ends = np.zeros(257, dtype=np.int64)
     for row in range(len(accounts)):
-        start, end = starts[row], starts[row + 1]
+        start, end = np.uint64(starts[row]), np.uint64(starts[row + 1])
         length = end - start
-        valid[row] = 1 <= length <= _LONGEST and not wrong[row]
+        valid[row] = one <= length and length <= np.uint64(_LONGEST) and not wrong[row]
         if not valid[row] or accounts[row] < 0:
             continue
-        digest = np.uint64(length) * prime ^ np.uint64(accounts[row])
+        digest = length * prime ^ np.uint64(accounts[row])
         i = start
-        while i + 8 <= end:
+        while i + eight <= end:
             word = np.uint64(content[i])
-            word |= np.uint64(content[i + 1]) << np.uint64(8)
-            word |= np.uint64(content[i + 2]) << np.uint64(16)
-            word |= np.uint64(content[i + 3]) << np.uint64(24)
-            word |= np.uint64(content[i + 4]) << np.uint64(32)
-            word |= np.uint64(content[i + 5]) << np.uint64(40)
-            word |= np.uint64(content[i + 6]) << np.uint64(48)
-            word |= np.uint64(content[i + 7]) << np.uint64(56)
+            word |= np.uint64(content[i + one]) << eight
+            word |= np.uint64(content[i + np.uint64(2)]) << np.uint64(16)
+            word |= np.uint64(content[i + np.uint64(3)]) << np.uint64(24)
+            word |= np.uint64(content[i + np.uint64(4)]) << np.uint64(32)
+            word |= np.uint64(content[i + np.uint64(5)]) << np.uint64(40)
+            word |= np.uint64(content[i + np.uint64(6)]) << np.uint64(48)
+            word |= np.uint64(content[i + np.uint64(7)]) << np.uint64(56)
             digest = (digest ^ word) * prime
             digest ^= digest >> np.uint64(29)
-            i += 8
+            i += eight
         while i < end:
             digest = (digest ^ np.uint64(content[i])) * prime
-            i += 1
+            i += one
         digests[row] = digest ^ digest >> np.uint64(32)
+        ends[np.int64(digests[row] >> np.uint64(56)) + 1] += 1
 
+    for before in range(256):
+        ends[before + 1] += ends[before]
+    rows = np.empty(ends[256], dtype=np.int64)
+    by_part = np.empty(ends[256], dtype=np.uint64)
     for row in range(len(accounts)):
-        if not valid[row] or accounts[row] < 0:
-            continue
-        start = starts[row]
-        length = starts[row + 1] - start
-        slot = digests[row] & last_slot
-        tag = np.int64(digests[row] >> np.uint64(33))
+        if valid[row] and accounts[row] >= 0:
+            part = np.int64(digests[row] >> np.uint64(56))
+            rows[ends[part]] = row
+            by_part[ends[part]] = digests[row]
+            ends[part] += 1
+
+    last_slot = np.int64(len(table) - 1)
+    unused = np.uint64(64)
+    while last_slot >> (np.int64(64) - np.int64(unused)):
+        unused -= one
+    for place in range(len(rows)):
+        row = rows[place]
+        slot = np.int64(by_part[place] >> unused)
+        tag = np.int64(by_part[place] & np.uint64(0x7FFFFFFF))
         while table[slot] >= 0:
             other = table[slot] & 0x7FFFFFFF
-            same = (
-                table[slot] >> 32 == tag
-                and accounts[other] == accounts[row]
-                and starts[other + 1] - starts[other] == length
-            )
+            same = table[slot] >> 32 == tag and accounts[other] == accounts[row]
             if same:
-                for j in range(length):
-                    same = same and content[starts[other] + j] == content[start + j]
+                first, size = starts[row], starts[row + 1] - starts[row]
+                same = starts[other + 1] - starts[other] == size
+                if same:
+                    for j in range(size):
+                        same = same and content[starts[other] + j] == content[first + j]
             if same:
                 first_row[row] = other
                 break
-            slot = (slot + np.uint64(1)) & last_slot
+            slot = (slot + 1) & last_slot
         if table[slot] < 0:
             table[slot] = (tag << 32) + row
