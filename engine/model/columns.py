@@ -58,6 +58,14 @@ class TextColumn:
         """Return the mask of rows that have a value."""
         return np.asarray(self.codes >= 0)
 
+    def with_default(self, text: str) -> TextColumn:
+        """Return the column with a text in the place of missing ones."""
+        given = self.given()
+        if given.all():
+            return self
+        codes = np.where(given, self.codes, len(self.values)).astype(np.int64)
+        return TextColumn(codes, [*self.values, text])
+
     def mapped(self, form: Callable[[str], str]) -> TextColumn:
         """Return the column with ``form`` applied to each text; texts that become equal are merged."""
         values = [form(value) if isinstance(value, str) else value for value in self.values]

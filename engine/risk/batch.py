@@ -78,11 +78,11 @@ class Batch:
         return cls(len(intents), columns, ids, files, by_strategy)
 
     def text(self, name: str) -> TextColumn:
-        """Return a text column; an absent one has its default in every row."""
-        column = self.columns.get(name)
-        if isinstance(column, TextColumn):
-            return column
-        return constant_text(FIELD_BY_NAME[name].default, self.rows)
+        """Return a text column; what is missing has the default of its field."""
+        column, default = self.columns.get(name), FIELD_BY_NAME[name].default
+        if not isinstance(column, TextColumn):
+            return constant_text(default, self.rows)
+        return column if default is None else column.with_default(default)
 
     def time(self, name: str) -> TimeColumn | None:
         """Return a column of timestamps, None where no row has one."""

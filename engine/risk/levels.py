@@ -135,10 +135,13 @@ class LimitsFile:
                 section.source,
                 section.scope,
                 section.values[key],
-                tuple(
-                    one.scope
-                    for one in held
-                    if one is not section and one.scope != section.scope and section.scope.contains(one.scope)
+                (
+                    *(
+                        one.scope
+                        for one in held
+                        if one.scope != section.scope and section.scope.contains(one.scope)
+                    ),
+                    *authorised,
                 ),
             )
             for section in held

@@ -115,7 +115,11 @@ def _at_level(part: Part, batch: Batch, inputs: RiskInputs, held: Held, passing:
     rows = None if held.buckets is None else held.buckets[batch.buckets.of_row]
     if part.whole_file is not None:
         judged = passing if rows is None else passing & rows
-        return _checked(part.whole_file(batch, inputs, held.level.value, judged), batch)
+        verdicts = _checked(part.whole_file(batch, inputs, held.level.value, judged), batch)
+        if rows is None:
+            return verdicts
+        judges_file = np.bincount(batch.files, weights=rows & batch.is_order) > 0
+        return np.where(judges_file[batch.files], verdicts, OFF).astype(np.int8)
     if part.judge is not None:
         verdicts = _checked(part.judge(batch, inputs, held.level.value), batch)
     else:

@@ -79,13 +79,16 @@ class Reducing(NamedTuple):
 
 
 class SelfTrade(NamedTuple):
-    """Per row its place in ``best_buy`` and ``best_sell`` (-1: not watched), and its worst price."""
+    """Per row its place in ``best_buy`` and ``best_sell`` (negative: none), and its worst price.
+
+    ``may_cross``: no level blocks its self-trades, or an override waives that.
+    """
 
     cells: Any
     price: Any
     best_buy: Any
     best_sell: Any
-    waived: Any
+    may_cross: Any
 
 
 def scan(
@@ -125,11 +128,15 @@ def scan(
                 else:
                     crossing = trades.price[row] <= trades.best_buy[cell]
                 crosses[row] = 1 if crossing else 0
-                passes = passes and (trades.waived[row] or not crossing)
+                passes = passes and (trades.may_cross[row] or not crossing)
         if passes:
             for c in range(len(cells)):
                 cell = cells[c][row]
                 if cell == NO_CELL:
+                    continue
+                limit_at = counters.limit_at[c]
+                limit = counters.uniform[c] if limit_at < 0 else counters.limits[limit_at + rows.bucket[row]]
+                if limit > ENOUGH:  # no level limits this row
                     continue
                 if skipping is not None:
                     unknown = cell < 0 or not skipping.known[cell]
@@ -141,8 +148,6 @@ def scan(
                     if place >= 0 and once.entered[place]:
                         continue
                 amount = rows.qty[row] if counters.counts_qty[c] else 1
-                limit_at = counters.limit_at[c]
-                limit = counters.uniform[c] if limit_at < 0 else counters.limits[limit_at + rows.bucket[row]]
                 now = counters.used[cell]
                 within = now + amount <= limit
                 if signed is not None and signed[c]:

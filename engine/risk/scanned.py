@@ -166,14 +166,15 @@ class ToScan:
         crossing = self.crossing
         if crossing is None:
             return None
-        cells = np.where(crossing.unknown(self.batch) | self.batch.is_cancel, -1, crossing.cells(self.batch))
-        waived = self.waived.get(crossing.rule.name, np.zeros(self.batch.rows, dtype=bool))
+        may_cross = ~crossing.watched[self.batch.buckets.of_row]
+        if (waived := self.waived.get(crossing.rule.name)) is not None:
+            may_cross |= waived
         return SelfTrade(
-            self._take(cells),
+            self._take(crossing.cells(self.batch)),
             self._take(crossing.price),
             crossing.best_buy.copy(),
             crossing.best_sell.copy(),
-            self._take(waived),
+            self._take(may_cross),
         )
 
 

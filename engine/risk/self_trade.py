@@ -32,14 +32,15 @@ _UNPRICED = frozenset({"market", "stop", "trailing_stop"})
 class Crossing:
     """The prices at which orders of an account and symbol meet.
 
-    ``cell``: per bucket, -1 where no level blocks self-trades. Per cell: ``best_buy`` and ``best_sell`` of
-    the working orders, in units, and whether all of them are ``known``. ``price``: per row,
-    ``UNKNOWN_PRICE`` for none.
+    Per bucket: its ``cell``, and whether a level blocks its self-trades (``watched``); orders of other
+    buckets may be met all the same. Per cell: ``best_buy`` and ``best_sell`` of the working orders, in units,
+    and whether all of them are ``known``. ``price``: per row, ``UNKNOWN_PRICE`` for none.
     """
 
     rule: Rule
     levels: tuple[Held, ...]
     cell: Ints
+    watched: Mask
     known: Mask
     best_buy: Ints
     best_sell: Ints
@@ -56,31 +57,31 @@ class Crossing:
         for held in levels:
             watched |= held.buckets if held.buckets is not None else True
         known, buys, sells = _working(cells, inputs.working_order_terms)
-        return cls(
-            rule, levels, np.where(watched, cells.of_bucket, NO_CELL), known, buys, sells, _prices(batch)
-        )
+        return cls(rule, levels, cells.of_bucket, watched, known, buys, sells, _prices(batch))
 
     def cells(self, batch: Batch) -> Ints:
-        """Return the cell of each row, negative where it is not watched."""
-        return self.cell[batch.buckets.of_row]
+        """Return the cell of each order, negative where it is unknown or the order has no price."""
+        has_price = batch.is_order & (self.price >= 0) & (batch.side != 0)
+        return np.where(has_price, self.cell[batch.buckets.of_row], NO_CELL)
 
     def unknown(self, batch: Batch) -> Mask:
         """Return the rows whose verdict is unavailable whatever is allowed before them."""
         cell = self.cell[batch.buckets.of_row]
         price_unknown = (self.price < 0) | (batch.side == 0)
         unknown = price_unknown | ~np.append(self.known, [False, False])[cell]
-        return np.asarray(batch.is_order & (cell != NO_CELL) & unknown)
+        return np.asarray(batch.is_order & self.watched[batch.buckets.of_row] & unknown)
 
     def verdicts(self, batch: Batch, crosses: Verdicts) -> Verdicts:
         """Return the rule's verdicts, from the crossings that the scan found."""
         verdicts = np.where(self.unknown(batch), UNAVAILABLE, crosses).astype(np.int8)
-        verdicts[(self.cell[batch.buckets.of_row] == NO_CELL) | batch.is_cancel] = OFF
+        verdicts[~self.watched[batch.buckets.of_row] | batch.is_cancel] = OFF
         return verdicts
 
     def contested(self, batch: Batch) -> Mask:
         """Return the buckets in which an order could meet another of the batch or a working one."""
-        rows = np.flatnonzero(batch.is_order & (self.cell[batch.buckets.of_row] >= 0) & (self.price >= 0))
-        cell, price = self.cell[batch.buckets.of_row[rows]], self.price[rows]
+        cells = self.cells(batch)
+        rows = np.flatnonzero(cells >= 0)
+        cell, price = cells[rows], self.price[rows]
         is_buy = batch.side[rows] > 0
         buys, sells = self.best_buy.copy(), self.best_sell.copy()
         np.maximum.at(buys, cell[is_buy], price[is_buy])
