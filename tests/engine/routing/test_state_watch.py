@@ -72,7 +72,7 @@ def withheld(folder: RunFolder) -> set[str]:
     return {row["client_intent_id"] for row in results(folder) if row["status"] == "halted"}
 
 
-@pytest.mark.parametrize(("scoped", "not_sent"), NOT_SENT.items(), ids=str)
+@pytest.mark.parametrize(("scoped", "not_sent"), NOT_SENT.items(), ids=[str(scoped) for scoped in NOT_SENT])
 def test_a_scope_that_is_halted_while_a_run_sends_stops_its_remaining_orders_and_nothing_else(
     desk: OneByOne, scoped: Scoped, not_sent: set[str]
 ) -> None:
