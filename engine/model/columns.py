@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from math import isnan
 from numbers import Real
 from typing import Any
@@ -19,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from engine.model.metadata_rows import unkeepable_rows
-from engine.model.quantity import Floats, Mask
+from engine.model.quantity import Floats, Ints, Mask, to_units
 
 MISSING = -1
 Codes = npt.NDArray[np.integer[Any]]
@@ -87,6 +88,11 @@ class NumberColumn:
 
     numbers: Floats
     bad: Mask | None = None
+
+    @cached_property
+    def units(self) -> Ints:
+        """The numbers in units, ``NOT_A_QUANTITY`` where that is not exact; not to be changed."""
+        return to_units(self.numbers)
 
     def given(self) -> Mask:
         """Return the mask of rows that have a value, good or bad."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.model.columns import Column, Columns, FlagColumn, JsonColumn, NumberColumn, TextColumn, TimeColumn
-from engine.model.quantity import BOUND, NOT_A_QUANTITY, Mask, to_units
+from engine.model.quantity import BOUND, NOT_A_QUANTITY, Mask
 from engine.model.schema import (
     CLOCK_SKEW_LIMIT_S,
     FIELD_BY_NAME,
@@ -201,7 +201,7 @@ def _number_rules(field: Field, column: NumberColumn) -> Iterator[Violation]:
     if field.kind == "number":
         yield Violation(field.name, "a finite number", "Correct it, or leave it out.", np.isinf(numbers))
         return
-    units = to_units(numbers)
+    units = column.units
     if bool(((units > 0) == given).all()):
         return
     in_range = (numbers > 0) & (numbers < BOUND)

@@ -100,21 +100,21 @@ def counter_answer(
     outcomes = [outcome(one, batch, allowed, one.may_refuse(batch, volume)) for one in counters]
     levels = tuple(held for one in counters for held in one.levels)
     order = sorted(range(len(levels)), key=lambda place: levels[place].level.kind)
-    rank = np.empty(len(levels) + 1, dtype=np.int16)
+    rank = np.empty(len(levels), dtype=np.int16)
     rank[order] = np.arange(len(levels))
-    rank[-1] = len(levels)
     verdicts, first, shown = outcomes[0].verdicts, None, np.zeros(batch.rows, dtype=np.int8)
     start = 0
     for number, (one, found) in enumerate(zip(counters, outcomes, strict=True)):
         if number:
             verdicts = worse(verdicts, found.verdicts)
-        if one.levels and (found.source >= 0).any():
-            ranks = rank[np.where(found.source >= 0, found.source + start, -1)]
+        failing = np.flatnonzero(found.source >= 0) if one.levels else ()
+        if len(failing):
+            ranks = rank[found.source[failing] + start]
             first = np.full(batch.rows, len(levels), dtype=np.int16) if first is None else first
-            earlier = ranks < first
-            first[earlier] = ranks[earlier]
+            earlier = ranks < first[failing]
+            first[failing[earlier]] = ranks[earlier]
             if not one.is_share:
-                shown[earlier] = number
+                shown[failing[earlier]] = number
         start += len(one.levels)
     in_order = tuple(levels[place] for place in order)
     source = None if first is None else np.where(first < len(levels), first, -1).astype(np.int16)

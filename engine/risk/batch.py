@@ -24,7 +24,7 @@ from engine.model.columns import (
     time_column,
 )
 from engine.model.contract import is_well_formed
-from engine.model.quantity import Ints, Mask, to_units
+from engine.model.quantity import Ints, Mask
 from engine.model.schema import DECISION_FIELDS, FIELD_BY_NAME
 from engine.model.symbols import canonical_symbol
 from engine.risk.buckets import Buckets, Numbered
@@ -135,10 +135,8 @@ class Batch:
         column = self.columns.get("qty")
         if not isinstance(column, NumberColumn):
             return Amounts(np.zeros(self.rows, dtype=np.int64), np.zeros(self.rows, dtype=bool))
-        units = to_units(column.numbers)
-        known = units > 0
-        units[~known] = 0
-        return Amounts(units, known)
+        known = column.units > 0
+        return Amounts(np.where(known, column.units, 0), known)
 
     @cached_property
     def traded(self) -> Amounts:

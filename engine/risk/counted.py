@@ -251,19 +251,20 @@ def outcome(one: Counted, batch: Batch, allowed: Mask, contested: Mask) -> Outco
     if not len(rows):
         return Outcome(verdicts, source, before, amount, known)
     limits = one.limits(batch)
-    limit = limits if isinstance(limits, int) else limits[rows]
-    total = before[rows] + amount[rows]
+    at = slice(None) if len(rows) == batch.rows else rows
+    limit = limits if isinstance(limits, int) else limits[at]
+    total = before[at] + amount[at]
     over = total > limit
     if one.counter.signed:
-        now, change = before[rows], amount[rows]
+        now, change = before[at], amount[at]
         over |= total < -limit
         over &= ~((change < 0) & (now >= -change) | (change > 0) & (-now >= change))
     if one.once is not None:
-        over &= amount[rows] > 0
-    here = verdicts[rows]
+        over &= amount[at] > 0
+    here = verdicts[at]
     here[(here == PASS) & over] = FAIL
-    here[(here != OFF) & ~known[rows]] = UNAVAILABLE
-    verdicts[rows] = here
+    here[(here != OFF) & ~known[at]] = UNAVAILABLE
+    verdicts[at] = here
     failing = rows[here == FAIL]
     total = total[here == FAIL]
     if one.is_share:

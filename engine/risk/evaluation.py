@@ -24,7 +24,7 @@ from engine.risk.reducing import Reducible
 from engine.risk.row_rules import Judged, judge_rows
 from engine.risk.rule import Rule
 from engine.risk.sequence import Answer, Prepared, Question, judge_in_sequence, prepared, with_shares
-from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, everywhere
+from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, any_refusing, everywhere
 
 OK = "ok"
 RISK_DATA_UNAVAILABLE = "risk_data_unavailable"
@@ -173,8 +173,10 @@ class Evaluation:
             found = self._found(rule, refused_together)
             checks[rule.name] = found.verdicts
             figures = {**found.figures, **figures}
-            fails, unknown = found.verdicts == FAIL, found.verdicts == UNAVAILABLE
             waived = self.question.waived.get(rule.name)
+            if waived is None and not any_refusing(found.verdicts):
+                continue
+            fails, unknown = found.verdicts == FAIL, found.verdicts == UNAVAILABLE
             if waived is not None:
                 held = waived & fails
                 overridden[held] = waived_names.setdefault(rule.name, len(waived_names))
@@ -191,7 +193,7 @@ class Evaluation:
                     at = fails & (found.source == number)
                     source[at] = sources.setdefault(held_level.level.source, len(sources))
         judged = self.question.judged
-        if not np.array_equal(allowed[judged], reason[judged] == 0):
+        if ((allowed != (reason == 0)) & judged).any():
             raise AssertionError("the scan and the rule book disagree on what is allowed")
         columns: dict[str, object] = {
             "client_intent_id": _ids(self.intents),
@@ -258,7 +260,7 @@ def _row_rules(
             raised[rule.name] = f"{type(error).__name__}: {error}"
             continue
         for part in found[rule.name].parts:
-            if not rule.is_of_files and part.reducing == "judged":
+            if not rule.is_of_files and part.reducing == "judged" and any_refusing(part.verdicts):
                 passing &= (part.verdicts != FAIL) & (part.verdicts != UNAVAILABLE)
     return found
 
@@ -285,6 +287,8 @@ def _question(
             continue
         for part in row_rules[rule.name].parts:
             verdicts, book = part.verdicts, part.book
+            if not any_refusing(verdicts):
+                continue
             refuses = verdicts == FAIL
             if rule.name in waived:
                 refuses &= ~waived[rule.name]

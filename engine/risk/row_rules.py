@@ -154,8 +154,12 @@ def _first(failing: Sequence[tuple[Held, Mask]], rows: int) -> Source | None:
     return source
 
 
+def _are_verdicts(verdicts: Verdicts) -> bool:
+    return bool(verdicts.min(initial=PASS) >= PASS and verdicts.max(initial=PASS) <= UNAVAILABLE)
+
+
 def _checked(verdicts: Verdicts, batch: Batch) -> Verdicts:
-    if verdicts.shape != (batch.rows,) or not ((verdicts >= PASS) & (verdicts <= UNAVAILABLE)).all():
+    if verdicts.shape != (batch.rows,) or not _are_verdicts(verdicts):
         raise ValueError(
             f"a rule returned {verdicts.shape} verdicts for {batch.rows} rows, or an invalid one"
         )

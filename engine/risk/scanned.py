@@ -64,12 +64,11 @@ class ToScan:
         batch, counters = self.batch, self.counters
         bucket = self._take(batch.buckets.of_row)
         rows = Rows(self._take(self.open_row), bucket, self._take(batch.traded.units), self._take(batch.side))
-        parts, starts, used, known = [], [], [], []
+        cells = np.empty((len(counters), len(self.order)), dtype=np.int64)
+        used, known = [], []
         size = 0
-        for one in counters:
-            cells, kept = self._cells(one, size)
-            parts.append(cells)
-            starts.append(size)
+        for place, one in enumerate(counters):
+            kept = self._fill_cells(cells[place], one, size)
             used.append(one.used.units[kept] if kept is not None else one.used.units)
             known.append(one.used.known[kept] if kept is not None else one.used.known)
             size += len(used[-1])
@@ -78,7 +77,7 @@ class ToScan:
         )
         limit_at, limits = self._limits()
         scanned = Counters(
-            _stacked(parts, np.int64, len(self.order)),
+            cells,
             _joined(used, np.int64),
             uniform,
             limit_at,
@@ -98,15 +97,19 @@ class ToScan:
             self._self_trades(),
         )
 
-    def _cells(self, one: Counted, start: int) -> tuple[Ints, Ints | None]:
-        """Return a counter's places per row, and of few rows only the cells that these have."""
+    def _fill_cells(self, places: Ints, one: Counted, start: int) -> Ints | None:
+        """Fill in a counter's places per row; return, of few rows, the cells that these have."""
         cells = self._take(one.cells_of_orders(self.batch))
         if use_compiled(len(self.order)):
-            return np.where(cells >= 0, cells + start, cells) if start else cells, None
+            np.add(cells, start, out=places)
+            if start and cells.min(initial=0) < 0:
+                np.copyto(places, cells, where=cells < 0)
+            return None
         kept, place = np.unique(cells, return_inverse=True)
         missing = int(np.searchsorted(kept, 0))
         place = place - missing
-        return np.where(place >= 0, place + start, cells), kept[missing:]
+        places[:] = np.where(place >= 0, place + start, cells)
+        return kept[missing:]
 
     def _limits(self) -> tuple[Ints, Ints]:
         """Return where each counter's limits begin, -1 where one limit holds for all; and the limits."""

@@ -95,7 +95,7 @@ def _prices(batch: Batch) -> Ints:
     limit = batch.columns.get("limit_price")
     units = np.full(batch.rows, UNKNOWN_PRICE, dtype=np.int64)
     if isinstance(limit, NumberColumn):
-        units = to_units(limit.numbers)
+        units = limit.units
     order_type = batch.text("order_type")
     return _worst(
         units, order_type.where(_PRICED.__contains__), order_type.where(_UNPRICED.__contains__), batch.side

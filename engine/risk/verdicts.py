@@ -30,6 +30,11 @@ def fail_where(breach: Mask) -> Verdicts:
     return breach.astype(np.int8)
 
 
+def any_refusing(verdicts: Verdicts) -> bool:
+    """Return whether any verdict is FAIL or UNAVAILABLE, the two odd codes; one pass without a copy."""
+    return bool(np.bitwise_or.reduce(verdicts, initial=PASS) & 1)
+
+
 def everywhere(verdict: int, rows: int) -> Verdicts:
     """Return the same verdict for every row."""
     return np.full(rows, verdict, dtype=np.int8)
