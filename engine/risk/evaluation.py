@@ -272,11 +272,15 @@ def _question(
     inputs: RiskInputs,
     config: RiskConfig,
     waived: Mapping[str, Mask],
-    raised: Mapping[str, str],
+    raised: dict[str, str],
 ) -> Question:
-    """Return which rows are open to the sequential rules, and which of them must reduce a position."""
+    """Return which rows are open to the sequential rules, and which of them must reduce a position.
+
+    Rules that ask for a position which can't be read are added to ``raised``.
+    """
     open_row = np.ones(batch.rows, dtype=bool)
     must_reduce: dict[int, npt.NDArray[np.int8]] = {}
+    asking: dict[int, list[Rule]] = {}
     skip = frozenset(
         rule.name for rule in rule_book if rule.needs_data and config.fail_open and rule.name not in raised
     )
@@ -302,10 +306,18 @@ def _question(
                 refuses, unknown = refuses | unknown, np.zeros(batch.rows, dtype=bool)
             open_row &= ~unknown
             if refuses.any():
+                asking.setdefault(book, []).append(rule)
                 needs = must_reduce.setdefault(book, np.zeros(batch.rows, dtype=np.int8))
                 kind = 2 if rule.name in skip else 1
                 needs[refuses] = np.where(needs[refuses] == 1, 1, kind)
-    books = {book: Reducible.of(book, batch, inputs) for book in must_reduce}
+    books: dict[int, Reducible] = {}
+    for book, rules in asking.items():
+        try:
+            books[book] = Reducible.of(book, batch, inputs)
+        except Exception as error:
+            raised.update(dict.fromkeys((rule.name for rule in rules), f"{type(error).__name__}: {error}"))
+            open_row &= batch.is_cancel
+            del must_reduce[book]
     return Question(open_row, must_reduce, books, waived, skip, judged=np.ones(batch.rows, dtype=bool))
 
 

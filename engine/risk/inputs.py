@@ -67,7 +67,7 @@ class RiskInputs:
     ``trading_states``: ``scope`` (all, account, symbol or strategy), ``name`` (empty for all), ``state``
     (HALTED or REDUCING), ``since, set_by, why``; a scope without a row is ACTIVE.
     ``overrides``: ``rule``, one of ``client_intent_id, strategy_id, symbol``, ``approved_by, why,
-    expires_on`` (ISO date: the last session), ``file``.
+    expires_on`` (ISO date: its only session), ``file``.
     ``reconciled``: ``broker_account_id, reconciled_at``: the latest comparison of an account's books with
     the broker's that was complete; no row means never.
 

@@ -27,8 +27,7 @@ def waived_rows(rule_book: tuple[Rule, ...], batch: Batch, inputs: RiskInputs) -
     waived: dict[str, Mask] = {}
     for override in frame.to_dict("records"):
         rule = override.get("rule")
-        expires_on = override.get("expires_on")
-        if rule not in may or not isinstance(expires_on, str) or expires_on < inputs.trading_date.isoformat():
+        if rule not in may or override.get("expires_on") != inputs.trading_date.isoformat():
             continue
         rows = _rows(override, batch)
         if rows.any():

@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.model.quantity import Ints, Mask
 from engine.risk.compiled import compiled, use_compiled
+from engine.risk.scan import ENOUGH
 
 
 def used_before(cells: Ints, start: Ints, amounts: Ints | None, counted: Mask) -> Ints:
@@ -15,7 +16,7 @@ def used_before(cells: Ints, start: Ints, amounts: Ints | None, counted: Mask) -
 
     ``cells``: a cell per row, negative for none (the answer there means nothing). ``start``: what is used
     of each cell before the first row. ``amounts``: units, None for 1 each. ``counted``: the rows that are
-    added.
+    added. Like the scan's, sums stop at ``ENOUGH`` on both sides of zero.
     """
     rows = len(cells)
     if use_compiled(rows):
@@ -23,6 +24,10 @@ def used_before(cells: Ints, start: Ints, amounts: Ints | None, counted: Mask) -
         ones = np.ones(1, dtype=np.int64)
         compiled(add_up)(cells, start.copy(), ones if amounts is None else amounts, counted, before)
         return before
+    if amounts is not None and len(amounts) > 1 and not _stays_below_enough(start, amounts):
+        before_each = [0] * rows
+        add_up(cells.tolist(), start.tolist(), amounts.tolist(), counted.tolist(), before_each)
+        return np.array(before_each, dtype=np.int64)
     added = counted.astype(np.int64) if amounts is None else np.where(counted, amounts, 0)
     order = np.argsort(cells, kind="stable")
     in_order = cells[order]
@@ -43,4 +48,11 @@ def add_up(cells: Any, used: Any, amounts: Any, counted: Any, before: Any) -> No
             continue
         before[row] = used[cell]
         if counted[row]:
-            used[cell] += amounts[0] if same else amounts[row]
+            total = used[cell] + (amounts[0] if same else amounts[row])
+            used[cell] = min(max(total, -ENOUGH), ENOUGH)
+
+
+def _stays_below_enough(start: Ints, amounts: Ints) -> bool:
+    """Return whether no sum of these can reach ``ENOUGH``, roughly."""
+    largest = np.abs(start.astype(np.float64)).max(initial=0.0)
+    return bool(largest + np.abs(amounts.astype(np.float64)).sum() < 0.9 * ENOUGH)

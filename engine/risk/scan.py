@@ -14,7 +14,7 @@ NO_CELL, UNKNOWN_CELL = -2, -1
 """Codes of a row that a counter does not concern, and of one whose cell is unknown."""
 
 ENOUGH = 4 * 10**18
-"""What is used of a cell stops growing here, far above any limit and below the end of int64."""
+"""What is used of a cell stops here on both sides of zero, far above any limit and below the end of int64."""
 
 BEST_BUY_OF_NONE, BEST_SELL_OF_NONE = -1, ENOUGH
 """Prices of a side without orders: no buy reaches the one, no sell the other."""
@@ -181,7 +181,7 @@ def scan(
             if signed is not None and signed[c]:
                 amount = rows.sign[row] * amount
             total = counters.used[cell] + amount
-            counters.used[cell] = total if total < ENOUGH else ENOUGH
+            counters.used[cell] = min(max(total, -ENOUGH), ENOUGH)
         if reducing is not None:
             for book in range(len(reducing.must)):
                 cell = reducing.cells[book][row]

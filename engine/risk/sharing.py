@@ -66,4 +66,4 @@ def _share(one: Counted, batch: Batch, volume: Volume, open_row: Mask) -> Counte
     cells = np.unique(share_of[share_of >= 0])
     place = np.where(share_of >= 0, np.searchsorted(cells, share_of), -2)
     used = Used(np.zeros(len(cells), dtype=np.int64), np.ones(len(cells), dtype=bool))
-    return replace(one, cell_of=place, limit=limit, used=used, is_share=True)
+    return replace(one, cell_of=place, limit=limit, uniform=None, used=used, is_share=True, cache={})
