@@ -13,9 +13,6 @@ PASS, FAIL, OFF, UNAVAILABLE = 0, 1, 2, 3
 
 Verdicts = npt.NDArray[np.int8]
 
-_WEIGHT = np.array([1, 3, 0, 2], dtype=np.int8)
-"""Of two verdicts of one rule the heavier holds: fail, unavailable, pass, off."""
-
 
 @dataclass(frozen=True)
 class Amounts:
@@ -54,4 +51,10 @@ def flagged(flags: npt.NDArray[np.int8]) -> Verdicts:
 
 def worse(one: Verdicts, other: Verdicts) -> Verdicts:
     """Return the heavier of two verdicts per row: fail, unavailable, pass, off."""
-    return np.where(_WEIGHT[other] > _WEIGHT[one], other, one).astype(np.int8)
+    heavier = np.maximum(_bits_swapped(one) ^ 1, _bits_swapped(other) ^ 1)
+    return _bits_swapped(heavier ^ 1)
+
+
+def _bits_swapped(verdicts: Verdicts) -> Verdicts:
+    """Return codes with their two bits swapped: with the last one turned over, they are ordered by weight."""
+    return np.asarray((verdicts >> 1) | ((verdicts & 1) << 1), dtype=np.int8)

@@ -23,7 +23,7 @@ from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.risk import evaluate
 from engine.run.decide import decide
 from engine.run.starting import start
-from tests.benchmarks import collecting, data, growth, ledger, replay, routing, simulator, stores
+from tests.benchmarks import collecting, data, growth, ledger, replay, routing, rule_book, simulator, stores
 from tests.benchmarks.folders import context_of, drop, settings_of
 from tests.benchmarks.timing import Figure, Timing, best_of, quietly, rate_of, ratio_of
 
@@ -107,6 +107,7 @@ def cost_per_intent() -> Iterator[Figure]:
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "evaluate": evaluate_a_million,
+    "rule book": rule_book.figures,
     "decide": batch_to_decisions,
     "collect": collecting.collect_a_million,
     "processor": collecting.processor_of_a_million,
