@@ -13,12 +13,14 @@ import pandas as pd
 
 from engine.errors import UsageError
 from engine.model.quantity import total_shares
+from engine.risk.evaluation import NO_SOURCE
 from engine.risk.levels import LimitsFile
 from engine.settings.variables import read_setting
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
 from replay.comparison import Comparison
 from replay.limits import limits_file, set_on_the_command_line
+from replay.not_recorded import REMEDY, summed
 from replay.recorded import Day, days
 from replay.replaying import replay_each
 
@@ -122,6 +124,8 @@ def _print(found: Comparison, asked: Sequence[Day], changes: Mapping[str, Any], 
         _print_flips(flips)
     if len(found.outcome_flips):
         _print_outcomes(found.outcome_flips)
+    if len(found.not_recorded):
+        _print_not_recorded(found.not_recorded)
     if found.days > 1:
         _print_days(found.summary)
     _print_notes(found, chained=chained)
@@ -144,7 +148,8 @@ def _print_verdict(found: Comparison, changes: Mapping[str, Any]) -> None:
     flips, summary = found.flips, found.summary
     say()
     if not found.differences and found.first_differing_stage is None:
-        say("No difference: decisions and results are those of the record, value for value.")
+        but = ", as far as their input was recorded" if len(found.not_recorded) else ""
+        say(f"No difference{but}: decisions and results are those of the record, value for value.")
         return
     for direction, words in _WORDS.items():
         rows = flips[flips["direction"] == direction]
@@ -180,21 +185,28 @@ def _worth(rows: pd.DataFrame) -> str:
 
 
 def _print_rules(flips: pd.DataFrame) -> None:
-    grouped = flips.groupby(["rule", "direction", "cause"], sort=False)
+    names = ["rule", "direction", "cause", "recorded_limit_source", "limit_source"]
     rows = [
         (
             rule,
             _WORDS[direction],
             cause,
+            _level(then),
+            _level(now),
             len(some),
             number(total_shares(some["qty"].to_numpy(dtype="float64"))),
             _usd_of(some),
         )
-        for (rule, direction, cause), some in grouped
+        for (rule, direction, cause, then, now), some in flips.groupby(names, sort=False)
     ]
-    rows.sort(key=lambda row: -row[3])
-    columns = ("rule", "intents are", "because of", "intents", "shares", "USD")
-    print_table("By rule", columns, rows, right=columns[3:])
+    rows.sort(key=lambda row: -row[5])
+    columns = ("rule", "intents are", "because of", "refused by then", "by now", "intents", "shares", "USD")
+    print_table("By rule and level of its limit", columns, rows, right=columns[5:])
+
+
+def _level(source: str) -> str:
+    """Return the level of a limit that refused, "-" where none did."""
+    return "-" if source in ("", NO_SOURCE) else source
 
 
 def _print_strategies(flips: pd.DataFrame) -> None:
@@ -246,11 +258,12 @@ def _print_flips(flips: pd.DataFrame) -> None:
             row["broker_account_id"],
             f"{row['side']} {_qty(row)} {row['symbol']}",
             _usd(row["notional_usd"]),
+            f"{_level(row['recorded_limit_source'])} -> {_level(row['limit_source'])}",
             _figures(row),
         )
         for row in shown.to_dict(orient="records")
     ]
-    columns = ("intent", "session", "strategy", "account", "order", "USD", "then and now")
+    columns = ("intent", "session", "strategy", "account", "order", "USD", "refused by", "then and now")
     print_table(title, columns, rows, right=("USD",))
 
 
@@ -273,6 +286,19 @@ def _figures(row: Mapping[str, Any]) -> str:
 
 def _decided(allowed: object) -> str:
     return "allowed" if allowed else "refused"
+
+
+def _print_not_recorded(unjudged: pd.DataFrame) -> None:
+    rows = [
+        (limit["rule"], ", ".join(limit["frames"]), limit["first_session"], limit["last_session"],
+         limit["sessions"], limit["intents"], limit["allowed"])
+        for limit in summed(unjudged)
+    ]  # fmt: skip
+    columns = ("rule", "not recorded", "first session", "last session", "sessions", "intents",
+               "otherwise allowed")  # fmt: skip
+    title = "Not recorded: judged without these limits, and no flips"
+    print_table(title, columns, rows, right=columns[4:])
+    say(f"{REMEDY}.")
 
 
 def _print_days(summary: pd.DataFrame) -> None:

@@ -38,6 +38,7 @@ from engine.safety.trading_states import Scoped, TradingStates
 from engine.waiting.retry_policy import RetryPolicy
 from replay.cassettes import Interaction, read_cassette
 from replay.judging import Case
+from replay.not_recorded import NOT_RECORDED
 from replay.outcomes import (
     NOT_SENT,
     RECORDED,
@@ -282,7 +283,8 @@ def _in_memory(
     folder.write(START, {**recording.start, "config": config, "venues": places})
     folder.write(BATCH, recording.batch)
     folder.write(INPUTS, {**recording.inputs, "broker": _broker_inputs(recording, places)})
-    decisions = pa.Table.from_pandas(decided, preserve_index=False).replace_schema_metadata(None)
+    kept = decided.drop(columns=NOT_RECORDED, errors="ignore")
+    decisions = pa.Table.from_pandas(kept, preserve_index=False).replace_schema_metadata(None)
     folder.write(DECISIONS, decisions)
     return folder
 

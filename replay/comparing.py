@@ -16,6 +16,7 @@ from engine.model.schema import FIGURES
 from engine.risk import RULE_BOOK
 from replay.context import context, sessions
 from replay.flip_frames import flips_schema, outcome_differs, outcome_flips, outcome_flips_schema
+from replay.not_recorded import NOT_RECORDED, not_recorded_schema, rows_of
 from replay.outcomes import Outcomes, estimated, recorded_outcomes
 from replay.recorded import Recording
 
@@ -123,6 +124,16 @@ class Part:
         return pd.concat(
             [pd.DataFrame(context(self._recordings)), pd.concat(frames, ignore_index=True)], axis=1
         )
+
+    @cached_property
+    def not_recorded(self) -> pd.DataFrame:
+        """One row per run and rule that could not judge some of its intents."""
+        frames = [
+            rows_of(self.now.iloc[start : start + size], side.recording)
+            for side, start, size in zip(self.sides, self._starts, self._sizes, strict=True)
+        ]
+        found = [frame for frame in frames if len(frame)]
+        return pd.concat(found, ignore_index=True) if found else not_recorded_schema()
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -309,7 +320,7 @@ class Part:
     ) -> Mask:
         differs = self._nowhere
         for name in one.columns:
-            if name == "client_intent_id" or name not in other.columns:
+            if name in ("client_intent_id", NOT_RECORDED) or name not in other.columns:
                 continue
             if other is not self._then and name in _OF_LIMITS:
                 continue
@@ -327,11 +338,12 @@ def _sources(decisions: pd.DataFrame) -> pd.Series:
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """A part without its intents: the flips of both kinds, and one row per run."""
+    """A part without its intents: the flips of both kinds, one row per run, and what could not be judged."""
 
     flips: pd.DataFrame
     outcome_flips: pd.DataFrame
     summary: pd.DataFrame
+    not_recorded: pd.DataFrame = field(default_factory=not_recorded_schema)
     decisions: pd.DataFrame = field(default_factory=pd.DataFrame)
     recorded: pd.DataFrame = field(default_factory=pd.DataFrame)
     results: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from replay.comparing import Kept, Part, summary_schema
 from replay.flip_frames import flips_schema, outcome_flips_schema
+from replay.not_recorded import not_recorded_schema, summed
 
 STAGES = ("inputs", "decisions", "results", "fills")
 """The stages of a run in order; the first one that differs explains those after it."""
@@ -21,8 +22,8 @@ STAGES = ("inputs", "decisions", "results", "fills")
 class Comparison:
     """Recorded runs beside their replay with today's code or other limits.
 
-    Six frames, in the order of the runs and of their batches; quantities in shares, prices in USD per share,
-    notional in USD. All rows of intents have ``run_id, trading_date, client_intent_id, strategy_id,
+    Seven frames, in the order of the runs and of their batches; quantities in shares, prices in USD per
+    share, notional in USD. All rows of intents have ``run_id, trading_date, client_intent_id, strategy_id,
     broker_account_id, symbol, side, action, qty, price, price_source, notional_usd``. The last three are
     estimates, where the record has a price: of the fill, the intent's reference or limit price, or the
     symbol's last fill in that run.
@@ -33,7 +34,10 @@ class Comparison:
     ``outcome_flips``: intents that are allowed both times and whose orders have another outcome, stated in
     ``outcome`` (``placed (filled) -> expired``). ``summary``: one row per run. ``results``: the replayed and
     the recorded outcome of each intent; ``source`` is ``recorded``, ``derived`` (from other recorded
-    replies), ``simulated`` or ``not sent``.
+    replies), ``simulated`` or ``not sent``. ``not_recorded``: per run, the rules whose limits need an input
+    that the run did not record, with ``frames``, the ``intents`` that they could not judge and those of them
+    that the other rules allow (``allowed``). They are judged without these limits, so they are no flips;
+    ``decisions`` has the rules in its column ``not_recorded``.
 
     ``cause``: ``limits``; ``code``; ``earlier flips`` (in a chained replay); several of them joined by
     ``and``; or ``unexplained``, where code and limits are the recorded ones and the decision is not.
@@ -71,6 +75,11 @@ class Comparison:
     def results(self) -> pd.DataFrame:
         """One row per intent: the replayed and the recorded outcome."""
         return _joined([part.results for part in self.parts])
+
+    @cached_property
+    def not_recorded(self) -> pd.DataFrame:
+        """One row per run and rule that could not judge some intents, since their input is not recorded."""
+        return _joined([not_recorded_schema(), *(part.not_recorded for part in self.parts)])
 
     @property
     def days(self) -> int:
@@ -112,8 +121,13 @@ class Comparison:
         return dependent.iloc[0].date() if len(dependent) else None
 
     def counted(self) -> Comparison:
-        """Return the same comparison with only ``flips``, ``outcome_flips`` and ``summary``."""
-        kept = Kept(flips=self.flips, outcome_flips=self.outcome_flips, summary=self.summary)
+        """Return the same comparison without its intents: ``decisions``, ``recorded`` and ``results``."""
+        kept = Kept(
+            flips=self.flips,
+            outcome_flips=self.outcome_flips,
+            summary=self.summary,
+            not_recorded=self.not_recorded,
+        )
         return Comparison([kept], self.notes)
 
     def record(self) -> dict[str, Any]:
@@ -132,11 +146,20 @@ class Comparison:
             "by_rule": self.by_rule,
             "by_outcome": self.by_outcome,
             "by_cause": {str(cause): int(count) for cause, count in flips["cause"].value_counts().items()},
+            "by_limit": _by_limit(flips),
+            "not_recorded": summed(self.not_recorded),
             "simulated": int(self.summary["simulated"].sum()),
             "first_differing_stage": self.first_differing_stage,
             "first_dependent_day": None if first is None else first.isoformat(),
             "notes": list(self.notes),
         }
+
+
+def _by_limit(flips: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the number of flips per rule, direction, and level of the limit on both sides."""
+    names = ["rule", "direction", "recorded_limit_source", "limit_source"]
+    counts = flips.groupby(names, sort=False).size()
+    return [{**dict(zip(names, key, strict=True)), "flips": int(count)} for key, count in counts.items()]
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 from engine.model.contract import is_well_formed
 from engine.model.schema import DECISION_COLUMNS, DECISION_FIELDS, INTENT_FIELDS, intents_schema
 from engine.record.formats import content_hash
-from engine.risk import evaluate
 from engine.risk.cells import names_something
 from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
+from replay.not_recorded import decisions
 
 ROWS_AT_ONCE = 131_072
 """Most intents judged in one call: enough for vectorised code, few enough for any machine's memory."""
@@ -40,7 +40,8 @@ _EPOCH = pd.Timestamp(0, tz="UTC")
 class Case:
     """A batch, the risk inputs of its accounts, and the limits to judge it by.
 
-    ``frames``: the risk inputs by name, None where unavailable; an absent one takes its default.
+    ``frames``: the risk inputs by name, None where unavailable; an absent one takes its default. Limits
+    that need an absent one are left out.
     """
 
     batch: pa.Table
@@ -52,6 +53,11 @@ class Case:
     config: RiskConfig
 
     @property
+    def missing(self) -> frozenset[str]:
+        """The input frames that the limits need and the run did not record."""
+        return self.config.frames_needed() - self.frames.keys()
+
+    @property
     def family(self) -> tuple[object, ...]:
         """The key that is equal for cases that can be judged together."""
         known = tuple((name, frame is None) for name, frame in sorted(self.frames.items()))
@@ -60,24 +66,26 @@ class Case:
     def judged(self) -> pd.DataFrame:
         """Return the decisions on this case alone."""
         intents = self.batch.select(_columns(self.batch)).to_pandas()
-        return evaluate(intents, _inputs(self, self.frames), self.config).reset_index(drop=True)
+        inputs = _inputs(self, self.frames)
+        return decisions(intents, inputs, self.config, self.missing).reset_index(drop=True)
 
 
 def judge(cases: Sequence[Case]) -> pd.DataFrame:
     """Return the decisions on all cases, concatenated in the order of the cases.
 
-    ``attrs["raised"]`` has the rules that raised in any case, as ``evaluate`` returns them.
+    A column ``not_recorded`` has the rules that could not judge an intent since the run did not record their
+    input. ``attrs["raised"]`` has the rules that raised in any case, as ``evaluate`` returns them.
     """
     groups = _groups(cases)
     parts = [_together([cases[place] for place in group]) for group in groups]
     raised = {rule: why for part in parts for rule, why in part.attrs.get("raised", {}).items()}
-    decisions = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+    decided = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
     order = [place for group in groups for place in group]
     if order != sorted(order):
-        decisions = decisions.take(_rows_in_order(cases, order)).reset_index(drop=True)
+        decided = decided.take(_rows_in_order(cases, order)).reset_index(drop=True)
     if raised:
-        decisions.attrs["raised"] = raised
-    return decisions
+        decided.attrs["raised"] = raised
+    return decided
 
 
 def _groups(cases: Sequence[Case]) -> list[list[int]]:
@@ -112,13 +120,13 @@ def _together(cases: Sequence[Case]) -> pd.DataFrame:
     columns = _columns_used(cases)
     intents = _joined([_as_one_of_many(case, place, first, columns) for place, case in enumerate(cases)])
     frames = {name: _frame_of_all(cases, name) for name in first.frames}
-    decisions = evaluate(intents.to_pandas(), _inputs(first, frames), config)
-    if "raised" in decisions.attrs:  # a rule that raises refuses all rows: confine it to its own case
+    decided = decisions(intents.to_pandas(), _inputs(first, frames), config, first.missing)
+    if "raised" in decided.attrs:  # a rule that raises refuses all rows: confine it to its own case
         parts = [case.judged() for case in cases]
-        decisions = pd.concat(parts, ignore_index=True)
+        decided = pd.concat(parts, ignore_index=True)
         raised = {rule: why for part in parts for rule, why in part.attrs.get("raised", {}).items()}
-        decisions.attrs["raised"] = raised
-    return decisions
+        decided.attrs["raised"] = raised
+    return decided
 
 
 def _inputs(case: Case, frames: Mapping[str, pa.Table | None]) -> RiskInputs:

@@ -41,7 +41,7 @@ def test_a_day_under_half_the_limit(desk: Desk, cli: Command) -> None:
     assert done.code == 0
     assert "with max_position_qty 50" in done.told
     assert "1 intent is refused now, 24,000 USD." in done.told
-    assert "max_position_size_exceeded refused now limits 1 60 24,000" in done.told
+    assert "max_position_size_exceeded refused now limits - EXEC_MAX_POSITION_QTY 1 60 24,000" in done.told
     assert "allowed then (position 60, limit 100), refused now (position 60, limit 50)" in done.told
 
 
@@ -169,7 +169,7 @@ def test_a_chained_replay_of_live_days_names_the_first_that_depends_on_a_flip(
     assert done.code == 0
     assert "The first session that depends on an earlier flip: 2026-03-03." in done.told
     assert "1 orders were never sent then: their outcome is simulated, at one price each." in done.told
-    assert "max_position_size_exceeded refused now earlier flips 1 90" in done.told
+    assert "max_position_size_exceeded refused now earlier flips - EXEC_MAX_POSITION_QTY 1 90" in done.told
     told = cli("replay", "..", "--data", live_desk.data, *more, "--json").json
     assert (told["first_dependent_day"], told["simulated"]) == ("2026-03-03", 1)
     assert told["by_cause"] == {"limits": 1, "earlier flips": 1}

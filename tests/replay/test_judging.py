@@ -17,7 +17,7 @@ from engine.model.schema import inputs_schemas, intents_schema
 from engine.record.run_folder import LIMIT_FRAMES
 from engine.risk import evaluate
 from engine.risk.config import RiskConfig
-from replay import judging
+from replay import judging, not_recorded
 from replay.judging import Case, judge
 
 AS_OF = pd.Timestamp("2026-03-02T17:00:00Z")
@@ -119,7 +119,7 @@ def test_what_one_run_allows_counts_for_no_other() -> None:
 
 def test_runs_under_the_same_limits_take_one_call_of_the_gate() -> None:
     runs = [case([{}], as_of=AS_OF + pd.Timedelta(days=day)) for day in range(40)]
-    with patch.object(judging, "evaluate", wraps=evaluate) as gate:
+    with patch.object(not_recorded, "evaluate", wraps=evaluate) as gate:
         judge(runs)
     assert gate.call_count == 1
 
@@ -128,7 +128,7 @@ def test_never_too_many_rows_are_judged_in_one_call() -> None:
     runs = [case([{}] * 4) for _ in range(5)]
     with (
         patch.object(judging, "ROWS_AT_ONCE", 10),
-        patch.object(judging, "evaluate", wraps=evaluate) as gate,
+        patch.object(not_recorded, "evaluate", wraps=evaluate) as gate,
     ):
         judge(runs)
     assert [len(call.args[0]) for call in gate.call_args_list] == [8, 8, 4]
@@ -147,7 +147,7 @@ def test_a_rule_that_raises_for_one_run_leaves_the_others_alone(monkeypatch: pyt
             decisions.attrs["raised"] = {"intent_expired": "ValueError: bad"}
         return decisions
 
-    monkeypatch.setattr(judging, "evaluate", gate)
+    monkeypatch.setattr(not_recorded, "evaluate", gate)
     decisions = judge([case([{}]), case([{"symbol": "BAD"}]), case([{}])])
     assert decisions["allowed"].tolist() == [True, False, True]
     assert decisions.attrs["raised"] == {"intent_expired": "ValueError: bad"}
@@ -224,7 +224,7 @@ cases_with_frames = st.lists(
 @settings(max_examples=50)
 @given(cases_with_frames)
 def test_runs_judged_together_see_their_own_frames_alone(found: list[Case]) -> None:
-    with patch.object(judging, "evaluate", seen):
+    with patch.object(not_recorded, "evaluate", seen):
         pd.testing.assert_frame_equal(judge(found), one_by_one(found), check_exact=True)
 
 
@@ -232,7 +232,7 @@ def test_runs_with_equal_asset_records_take_one_call_of_the_gate() -> None:
     spy = {"assets": [("SPY", True, True, True)], "latches": []}
     runs = [case([{}], as_of=at(day * 86_400), for_limits=spy) for day in range(3)]
     halted = {"assets": [("SPY", False, True, True)], "latches": []}
-    with patch.object(judging, "evaluate", wraps=evaluate) as gate:
+    with patch.object(not_recorded, "evaluate", wraps=evaluate) as gate:
         judge([*runs, case([{}], for_limits=halted)])
     assert gate.call_count == 2
 
@@ -244,7 +244,7 @@ def test_orders_sent_by_earlier_runs_keep_their_age_where_runs_are_judged_togeth
 
     clocks = [at(day * 86_400) for day in range(3)]
     runs = [case([{}], as_of=clock, for_limits=sent(10 * nth, clock)) for nth, clock in enumerate(clocks)]
-    with patch.object(judging, "evaluate", wraps=evaluate) as gate:
+    with patch.object(not_recorded, "evaluate", wraps=evaluate) as gate:
         judge(runs)
     inputs = gate.call_args.args[1]
     assert gate.call_count == 1
@@ -256,7 +256,7 @@ def test_orders_sent_by_earlier_runs_keep_their_age_where_runs_are_judged_togeth
 def test_runs_are_judged_each_by_itself_where_a_limit_is_about_whole_files() -> None:
     limited = RiskConfig(max_batch_orders=3)
     runs = [case([{}] * count, config=limited) for count in (3, 4, 2)]
-    with patch.object(judging, "evaluate", wraps=evaluate) as gate:
+    with patch.object(not_recorded, "evaluate", wraps=evaluate) as gate:
         allowed = judge(runs)["allowed"].tolist()
     assert allowed == [True] * 3 + [False] * 4 + [True] * 2
     assert gate.call_count == 3

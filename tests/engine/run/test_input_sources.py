@@ -28,7 +28,7 @@ from engine.run.reading import Reading
 from engine.run.risk_inputs import inputs_of
 from engine.run.stages import finish
 from engine.safety.trading_states import HALTED, Scope, Scoped, TradingStates
-from replay import judging
+from replay import not_recorded
 from tests.desk import NOON, Desk, content_of, order, reasons
 from tests.replay.recording import place_of
 
@@ -270,7 +270,7 @@ def test_replay_judges_by_the_recorded_frames_value_for_value(desk: Desk, needs:
     (recording,) = replay.read(place_of(desk, folder))
     assert recording.frames["reconciled"] is None
     assert recording.not_recorded == set(LIMIT_FRAMES) - {"assets", "latches", "reconciled", *STANDING_FRAMES}
-    with patch.object(judging, "evaluate", wraps=evaluate) as gate:
+    with patch.object(not_recorded, "evaluate", wraps=evaluate) as gate:
         found = replay.replay(recording)
     assert (found.differences, found.notes) == (0, [])
     inputs = gate.call_args.args[1]
