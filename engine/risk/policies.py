@@ -1,4 +1,7 @@
-"""What becomes of the rest of a batch that partly fails, and how strategies share a limit."""
+"""What becomes of the rest of a batch that partly fails, and how strategies share a limit.
+
+``on_refusal`` is carried out by ``engine.risk.groups``, ``share`` by ``engine.risk.sharing``.
+"""
 
 from __future__ import annotations
 

@@ -195,7 +195,8 @@ class Part:
 class Rule:
     """One rule of the book; ``name`` is its file, reason, column ``check_<name>``, fixture and test.
 
-    ``source``: the law, standard or incident that asks for it. ``explain``: a sentence with the names of
+    ``source``: the law, standard or incident that asks for it; SEED is this product's first specification,
+    DESIGN its design. ``explain``: a sentence with the names of
     figures in braces, and ``{limit_source}``. ``limit`` switches it on; a rule without one always judges.
     ``at_most``: what a counter without a limit may reach. ``settings``: further limits that it reads.
     ``judges_unset``: ``judge`` is asked, with None, where no level sets the limit. ``reads``: the input

@@ -3,7 +3,8 @@
 With ``on_refusal = "strategy"`` a refused order refuses all orders of its strategy in the batch, with
 ``"file"`` those of its strategy in the same file. The rest of the batch is then judged from the start,
 until nothing changes. Cancels are neither counted nor refused. Source: FIA 2024 (baskets and legs that
-make sense only together).
+make sense only together). ``engine.risk.groups`` finds the groups, ``engine.risk.evaluation.judged`` judges
+the rest.
 """
 
 from __future__ import annotations

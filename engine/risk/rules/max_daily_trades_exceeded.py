@@ -2,7 +2,8 @@
 
 The count is today's ledger documents, working orders and the intents allowed before in the batch. Counting
 fills only would let any number of unfilled orders through (SEC 34-70694 on Knight Capital, ¶22); RTS 6
-Art. 15(2): sent orders count at once.
+Art. 15(2): sent orders count at once. Which trades are added up follows from where the limit is set
+(``engine.risk.rule.BY_SCOPE``): those of the account, or of a symbol, strategy or strategy's symbol in it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A buy at or above the lowest price of the account's working and allowed sells, or a sell the other way
 round; market, stop and trailing orders meet every order of the other side. A group counts its entry, and
 its own legs never meet it. Source: Alpaca, orders (wash trades are rejected); FINRA Rule 5210.02,
-self-trades.
+self-trades. ``engine.risk.self_trade`` has the prices, ``engine.risk.scan`` compares them.
 """
 
 from __future__ import annotations

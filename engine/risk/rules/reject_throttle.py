@@ -1,7 +1,8 @@
 """Rule: a strategy whose orders the broker rejected several times in a row sends no more until it is enabled.
 
-The run sets the latch when it seals its results; an operator clears it (``enable-strategy``). Source: RTS
-6 Art. 15(4) and 16 (throttles on repeated messages); FIA 2024 (message throttles).
+The run sets the latch before it seals its results (``engine.run.latching``); an operator clears it
+(``enable-strategy``). Source: RTS 6 Art. 15(4) and 16 (throttles on repeated messages); FIA 2024 (message
+throttles).
 """
 
 from __future__ import annotations

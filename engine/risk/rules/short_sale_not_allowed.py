@@ -14,7 +14,7 @@ from engine.settings.values import as_flag
 
 
 def judge(batch: Batch, inputs: RiskInputs, may_short: bool) -> Verdicts:
-    """Fail sells; one that reduces a long position passes all the same."""
+    """Fail sells; one that reduces a long position passes all the same. Called only where they are off."""
     return fail_where(batch.side < 0)
 
 

@@ -19,7 +19,7 @@ from engine.settings.values import as_flag, as_symbols, some_of
 
 
 def judge(batch: Batch, inputs: RiskInputs, is_on: bool) -> Verdicts:
-    """Fail every row that is asked about: strategies with a section are not."""
+    """Fail every row; ``LimitsFile.levels`` leaves out strategies that have a section of their own."""
     return everywhere(FAIL, batch.rows)
 
 

@@ -1,8 +1,8 @@
 """Rule: a strategy whose intents are refused many times in a row is stopped until a person has looked at it.
 
 RTS 6 asks for it by name: an algorithm that has been applied a set number of times is disabled until a
-trader enables it again. The run sets the latch when it seals its results (``enable-strategy`` clears it).
-Source: RTS 6 Art. 15(3), repeated automated execution throttles.
+trader enables it again. The run sets the latch before it seals its results (``engine.run.latching``);
+``enable-strategy`` clears it. Source: RTS 6 Art. 15(3), repeated automated execution throttles.
 """
 
 from __future__ import annotations
