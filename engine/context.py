@@ -26,6 +26,9 @@ def _unseen(step: str, done: int, total: int) -> None:
 class RunContext:
     """Everything outside the code that a run reads or writes.
 
+    Only the stages of a run, the sync of all accounts, the rehearsal and the API take it whole; other code
+    takes the parts that it may use, such as ``TradingControls``.
+
     ``objects`` holds run folders, archive and quarantine. ``kill_switch`` and ``trading_states`` (which
     raises ``DataUnavailable``) are read again at every check; ``latches`` returns those of a mode, ``live``
     or ``dry``. A store that doesn't answer within ``risk_data_timeout_s`` is unavailable; a switch that
