@@ -8,6 +8,7 @@ from itertools import islice
 import pandas as pd
 
 from engine.context import RunContext
+from engine.errors import EngineError
 from engine.record.run_folder import UTILISATION, RunFolder
 
 RUNS, SESSIONS = 2, 10
@@ -27,11 +28,10 @@ def with_last_fired(used: pd.DataFrame, folder: RunFolder, context: RunContext) 
         if refused
     }
     missing = set(used[_LEVEL].itertuples(index=False, name=None)) - set(fired)
-    for earlier in _earlier(folder, context):
+    for before in _earlier(folder, context):
         if not missing:
             break
-        known = earlier.table(UTILISATION).to_pandas()
-        known = known[known["last_fired"].notna()]
+        known = before[before["last_fired"].notna()]
         for row in known[[*_LEVEL, "last_fired"]].drop_duplicates().itertuples(index=False, name=None):
             if row[:2] in missing:
                 fired[row[:2]] = row[2]
@@ -41,14 +41,23 @@ def with_last_fired(used: pd.DataFrame, folder: RunFolder, context: RunContext) 
     return used.assign(last_fired=sessions)
 
 
-def _earlier(folder: RunFolder, context: RunContext) -> Iterator[RunFolder]:
-    """Yield the last runs of the same mode before a run that have a utilisation, newest first."""
+def _earlier(folder: RunFolder, context: RunContext) -> Iterator[pd.DataFrame]:
+    """Yield the utilisation of the last runs of the same mode before a run, newest first.
+
+    A run that can't be read is left out: a figure of the past must not stop a run.
+    """
     found = 0
     for runs in islice(context.runs.by_session(folder.trading_date), SESSIONS):
         for run in reversed(runs):
-            is_older = (run.trading_date, run.run_id) < (folder.trading_date, folder.run_id)
-            if is_older and UTILISATION in run.names() and run.start["mode"] == folder.start["mode"]:
-                yield run
-                found += 1
-                if found == RUNS:
-                    return
+            if (run.trading_date, run.run_id) >= (folder.trading_date, folder.run_id):
+                continue
+            try:
+                if UTILISATION not in run.names() or run.start["mode"] != folder.start["mode"]:
+                    continue
+                known = run.table(UTILISATION).to_pandas()
+            except EngineError:
+                continue
+            yield known
+            found += 1
+            if found == RUNS:
+                return

@@ -285,7 +285,7 @@ def as_symbols(name: str, given: str | Collection[str]) -> frozenset[str]:
     for one in sorted(symbols):
         if not re.fullmatch(SYMBOL_PATTERN, one):
             raise ConfigurationError(
-                f"{name} has {shown_text(one)} among its symbols; expected 1 to 32 of A-Z 0-9 . / -. "
+                f"{name} has {shown_word(one)} among its symbols; expected 1 to 32 of A-Z 0-9 . / -. "
                 f"Correct it, or take it out."
             )
     return symbols

@@ -119,9 +119,13 @@ def test_what_a_scope_withheld_may_be_dropped_again_once_it_has_recovered(desk: 
 
 def test_a_scope_that_recovers_in_mid_run_stays_halted_until_the_next(desk: OneByOne) -> None:
     halted = TradingStates((TradingState("account", "paper", HALTED, "2026-03-02T17:00:00Z", "ann", "so"),))
-    states = iter([TradingStates(), halted])
+    answers = iter([halted])
     desk.drop("a.json", *ROWS)
-    folder = desk.live(changes={"trading_states": lambda: next(states, TradingStates())})
+    folder = desk.live(
+        changes={
+            "trading_states": lambda: next(answers, TradingStates()) if desk.posts() else TradingStates()
+        }
+    )
     assert withheld(folder) == {"b", "c", "d"}
 
 

@@ -32,3 +32,12 @@ def test_a_later_run_knows_when_a_limit_last_fired(desk: Desk) -> None:
         last = desk.run(CONFIG)
     assert last.trading_date > first.trading_date
     assert fired(last)["max_order_qty_exceeded"] == first.trading_date.isoformat()
+
+
+def test_a_damaged_run_before_it_stops_no_run(desk: Desk) -> None:
+    desk.drop("a.json", order(qty=11))
+    first = desk.run(CONFIG)
+    (desk.data / first.key / UTILISATION).write_bytes(b"damaged")
+    desk.later(days=1)
+    desk.drop("b.json", order(qty=1))
+    assert fired(desk.run(CONFIG))["max_order_qty_exceeded"] is None
