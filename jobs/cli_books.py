@@ -125,7 +125,7 @@ def show_positions(*, account: str | None, by_strategy: bool, as_json: bool) -> 
 @click.option("--why", required=True, help="Why; kept permanently.")
 @JSON
 def assign_positions(*, as_json: bool, **asked: Any) -> None:
-    """Give a part of what an account holds to a strategy, in the ledger; the account's sum stays.
+    """Assign a part of what an account holds to a strategy, in the ledger; the account's sum stays.
 
     The rest is what belongs to no strategy: opening balances, and what was accepted or booked by hand.
     """
