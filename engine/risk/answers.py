@@ -13,7 +13,7 @@ from engine.risk.batch import Batch
 from engine.risk.counted import Counted, Outcome, Volume, outcome
 from engine.risk.groups import Groups
 from engine.risk.in_force import NO_LIMIT, Held
-from engine.risk.row_rules import Judged
+from engine.risk.row_rules import Judged, first_of
 from engine.risk.rule import Figure, Rule
 from engine.risk.self_trade import Crossing
 from engine.risk.sequence import Question
@@ -35,6 +35,7 @@ class Found:
 def row_answer(judged: Judged, batch: Batch, question: Question, allowed: Mask) -> Found:
     """Return what a row rule answers; where reducing orders pass it, which of them do."""
     verdicts: Verdicts | None = None
+    by_kind = {}
     for part in judged.parts:
         turned = part.verdicts
         asks = part.verdicts == FAIL
@@ -43,10 +44,15 @@ def row_answer(judged: Judged, batch: Batch, question: Question, allowed: Mask) 
         if part.reducing != "judged" and asks.any():
             turned = part.verdicts.copy()
             turned[asks] = _reduced(part.book, batch, question, allowed, asks, part.verdicts)
+        by_kind[part.kind] = turned
         verdicts = turned if verdicts is None else worse(verdicts, turned)
     if verdicts is None:
         verdicts = everywhere(OFF, batch.rows)
-    return Found(verdicts, judged.source, judged.levels, judged.figures)
+    source = judged.source
+    if len(by_kind) > 1:  # a level that an order passes by reducing its book did not refuse it
+        still = [fails & (by_kind[kind] == FAIL) for fails, kind in judged.fails_at]
+        source = first_of(still, batch.rows)
+    return Found(verdicts, source, judged.levels, judged.figures)
 
 
 def _reduced(

@@ -18,6 +18,7 @@ from engine.risk.rule import Part, Reducing, Rule
 from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, at_most, worse
 
 Source = npt.NDArray[np.int16]
+Kind = tuple[Reducing, int]
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,18 @@ class JudgedPart:
     reducing: Reducing
     book: int
 
+    @property
+    def kind(self) -> Kind:
+        """How a reducing order passes, and the book that it must reduce."""
+        return self.reducing, self.book
+
 
 @dataclass(frozen=True)
 class Judged:
     """What a rule says of each row, before it is known which orders reduce a position.
 
-    ``source``: the place of the first failing level among ``levels``, -1 for none.
+    ``source``: the place of the first failing level among ``levels``, -1 for none; ``fails_at``: the rows
+    that each of them fails, and the kind of part that it is of.
     """
 
     rule: Rule
@@ -41,6 +48,7 @@ class Judged:
     source: Source | None = None
     levels: tuple[Held, ...] = ()
     figures: Mapping[str, Floats] = field(default_factory=dict)
+    fails_at: tuple[tuple[Mask, Kind], ...] = ()
 
 
 def judge_rows(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, passing: Mask) -> Judged:
@@ -49,7 +57,7 @@ def judge_rows(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, 
     Raises whatever the rule raises, and ``ValueError`` where it returns anything but a verdict per row.
     """
     parts: list[JudgedPart] = []
-    failing: list[tuple[Held, Mask]] = []
+    failing: list[tuple[Held, Mask, Kind]] = []
     for part in rule.parts:
         units = part.units if part.amount is not None else None
         levels = in_force.of(part.limit, units, part.kinds)
@@ -62,14 +70,19 @@ def judge_rows(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, 
         for held in levels:
             verdicts = _faced(rule, _at_level(part, batch, inputs, held, passing), batch)
             fails = verdicts == FAIL
-            if fails.any():
-                failing.append((held, fails))
             own = part.own_book and held.level.kind >= STRATEGY
-            parts.append(JudgedPart(verdicts, part.reducing, OWN_BOOK if own else ACCOUNTS_BOOK))
+            judged = JudgedPart(verdicts, part.reducing, OWN_BOOK if own else ACCOUNTS_BOOK)
+            parts.append(judged)
+            if fails.any():
+                failing.append((held, fails, judged.kind))
     failing.sort(key=lambda one: one[0].level.kind)
-    source, refusing = _first(failing, batch.rows), tuple(held for held, _ in failing)
+    fails_at = tuple((fails, kind) for _, fails, kind in failing)
+    source, refusing = (
+        first_of([fails for fails, _ in fails_at], batch.rows),
+        tuple(one[0] for one in failing),
+    )
     figures = _figures(rule, batch, inputs, in_force, source, refusing)
-    return Judged(rule, _merged(parts), source, refusing, figures)
+    return Judged(rule, _merged(parts), source, refusing, figures, fails_at)
 
 
 def _figures(
@@ -137,20 +150,20 @@ def _faced(rule: Rule, verdicts: Verdicts, batch: Batch) -> Verdicts:
 
 def _merged(parts: Sequence[JudgedPart]) -> tuple[JudgedPart, ...]:
     """Return the parts with those merged that reducing orders pass in the same way."""
-    merged: dict[tuple[Reducing, int], Verdicts] = {}
+    merged: dict[Kind, Verdicts] = {}
     for part in parts:
-        key = part.reducing, part.book
+        key = part.kind
         merged[key] = worse(merged[key], part.verdicts) if key in merged else part.verdicts
     return tuple(JudgedPart(verdicts, *key) for key, verdicts in merged.items())
 
 
-def _first(failing: Sequence[tuple[Held, Mask]], rows: int) -> Source | None:
-    """Return the place of the first failing level of each row, -1 for none."""
+def first_of(failing: Sequence[Mask], rows: int) -> Source | None:
+    """Return the place of the first mask that has each row, -1 for none; None where there is no mask."""
     if not failing:
         return None
     source = np.full(rows, -1, dtype=np.int16)
     for place in range(len(failing) - 1, -1, -1):
-        source[failing[place][1]] = place
+        source[failing[place]] = place
     return source
 
 

@@ -26,9 +26,6 @@ KEYS = tuple(key for key in VALUES if key in LIMIT_BY_KEY)
 OF_RULE = {
     rule.name: tuple(limit.key for limit in limits_of(rule) if limit.key in VALUES) for rule in RULE_BOOK
 }
-JUDGED_BY_TWO_BOOKS = ("reduce_only", "short_sale_not_allowed")
-"""Their levels ask for the account's position or the strategy's own; which is named first is not compared."""
-
 WITHOUT_SHRINKING = settings(deadline=None, phases=(Phase.explicit, Phase.generate))
 """Examples are small as they are drawn, and shrinking one takes minutes."""
 
@@ -94,7 +91,6 @@ def differences(case: Asked, decisions: pd.DataFrame, rules: tuple[str, ...] = N
         for nth, cells in enumerate(expected)
         for name, cell in cells.items()
         if not (name in FIGURES and oracle.is_cancel(rows[nth]))
-        if not (name == "limit_source" and cells["reason"] in JUDGED_BY_TWO_BOOKS)
         if not (same_figure(found[nth][name], cell) if name in FIGURES else found[nth][name] == cell)
     ]
 
