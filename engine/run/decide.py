@@ -13,7 +13,7 @@ from engine.model.schema import DECISION_COLUMNS
 from engine.record.run_folder import BATCH, DECISIONS, UTILISATION, RunFolder
 from engine.record.sealed_limits import config_of
 from engine.risk.config import RiskConfig
-from engine.risk.evaluation import evaluate, judged
+from engine.risk.evaluation import Evaluation, evaluate, judged
 from engine.risk.inputs import RiskInputs
 from engine.risk.utilisation import utilisation
 from engine.run.last_fired import with_last_fired
@@ -36,13 +36,27 @@ def decide(folder: RunFolder, context: RunContext) -> None:
     names = table.schema.names
     ids = table.schema.get_field_index("client_intent_id")
     table = table.set_column(ids, names[ids], table[names[ids]].cast(pa.string()))
-    used = pa.Table.from_pandas(
-        with_last_fired(utilisation(evaluation, decisions), folder, context), preserve_index=False
-    )
-    folder.write(UTILISATION, used.replace_schema_metadata(None))
+    _write_utilisation(folder, context, evaluation, decisions)
     folder.write(DECISIONS, table)
     _log(context, decisions)
     context.progress("deciding", 1, 1)
+
+
+def _write_utilisation(
+    folder: RunFolder, context: RunContext, evaluation: Evaluation, decisions: pd.DataFrame
+) -> None:
+    """Write how much of each limit the batch used; a fault in these figures is logged, and stops no run."""
+    try:
+        used = with_last_fired(utilisation(evaluation, decisions), folder, context)
+        table = pa.Table.from_pandas(used, preserve_index=False)
+    except Exception as error:
+        context.log.event(
+            "utilisation_failed",
+            f"the use of limits is not recorded ({type(error).__name__}: {error}); the decisions are",
+            severity="ERROR",
+        )
+        return
+    folder.write(UTILISATION, table.replace_schema_metadata(None))
 
 
 def decisions_of(folder: RunFolder, config: RiskConfig, inputs: RiskInputs) -> pd.DataFrame:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine import RiskConfig
 from engine.record.run_folder import UTILISATION, RunFolder
-from tests.desk import Desk, order
+from tests.desk import Desk, order, reasons
 
 CONFIG = RiskConfig(max_order_qty=10)
 
@@ -41,3 +43,17 @@ def test_a_damaged_run_before_it_stops_no_run(desk: Desk) -> None:
     desk.later(days=1)
     desk.drop("b.json", order(qty=1))
     assert fired(desk.run(CONFIG))["max_order_qty_exceeded"] is None
+
+
+def test_a_fault_in_the_figures_of_utilisation_stops_no_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(*_: object) -> None:
+        raise ZeroDivisionError("a mistake in a figure")
+
+    monkeypatch.setattr("engine.run.decide.utilisation", raises)
+    desk.drop("a.json", order(qty=1))
+    run = desk.run(CONFIG)
+    assert reasons(run) == ["ok"]
+    assert UTILISATION not in run.names()
+    assert [event["severity"] for event in desk.events("utilisation_failed")] == ["ERROR"]
