@@ -13,7 +13,7 @@ from engine.risk.batch import Batch
 from engine.risk.inputs import RiskInputs
 from engine.risk.levels import REQUIRE_AUTHORISED, STRATEGY
 from engine.risk.limit_of_accounts import ACCOUNTS
-from engine.risk.rule import EVERYWHERE_ONLY, Limit, Part, RowJudge, Rule
+from engine.risk.rule import EVERYWHERE_ONLY, Limit, Parse, Part, RowJudge, Rule
 from engine.risk.verdicts import FAIL, Verdicts, everywhere, fail_where
 from engine.settings.values import as_flag, as_symbols, some_of
 
@@ -34,6 +34,21 @@ def _only(column: str) -> RowJudge:
 
 _OWN = (STRATEGY,)
 
+
+def _own_list(key: str, column: str, parse: Parse, what: str) -> Part:
+    """Return the part that judges by one list of a strategy's section."""
+    limit = Limit(
+        key=key,
+        unit="",
+        kind="names",
+        parse=parse,
+        meaning=f"the only {what}",
+        scopes=_OWN,
+        looser="more",
+    )
+    return Part(limit=limit, judge=_only(column))
+
+
 RULE = Rule(
     name="strategy_not_authorised",
     source="SEC Rule 15c3-5(c)(2)(iii); RTS 6 Art. 5",
@@ -51,41 +66,8 @@ RULE = Rule(
     judge=judge,
     more=(
         Part(limit=ACCOUNTS, kinds=_OWN, judge=_only("broker_account_id")),
-        Part(
-            limit=Limit(
-                key="symbols",
-                unit="",
-                kind="names",
-                parse=as_symbols,
-                meaning="the only symbols that the strategy trades",
-                scopes=_OWN,
-                looser="more",
-            ),
-            judge=_only("symbol"),
-        ),
-        Part(
-            limit=Limit(
-                key="sides",
-                unit="",
-                kind="names",
-                parse=some_of(*SIDES),
-                meaning="the only sides that the strategy trades",
-                scopes=_OWN,
-                looser="more",
-            ),
-            judge=_only("side"),
-        ),
-        Part(
-            limit=Limit(
-                key="order_types",
-                unit="",
-                kind="names",
-                parse=some_of(*ORDER_TYPES),
-                meaning="the only order types that the strategy sends",
-                scopes=_OWN,
-                looser="more",
-            ),
-            judge=_only("order_type"),
-        ),
+        _own_list("symbols", "symbol", as_symbols, "symbols that the strategy trades"),
+        _own_list("sides", "side", some_of(*SIDES), "sides that the strategy trades"),
+        _own_list("order_types", "order_type", some_of(*ORDER_TYPES), "order types that the strategy sends"),
     ),
 )
