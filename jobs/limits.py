@@ -58,7 +58,7 @@ def check(path: str, *, as_json: bool) -> int:
 def diff(before: str, after: str, *, approved_by: str | None, as_json: bool) -> int:
     """Print what differs between two files; return the exit code.
 
-    ``NOT_APPROVED`` where a line is looser and ``approved_by`` names nobody. Raises ``ConfigurationError``.
+    ``NOT_APPROVED`` where a line is looser and ``approved_by`` is empty. Raises ``ConfigurationError``.
     """
     files = [
         read_limits_file(path, named_by=name, may_be_pipe=True)

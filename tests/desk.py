@@ -120,12 +120,12 @@ class Desk:
         return replace(context, **changes)
 
     def states(self) -> KeptStates:
-        """Give the trading states, set by a person in a test."""
+        """Return the trading states, which a test sets."""
         log, marks = EventLog(self.logged, lambda: self.now), StateMarks(LocalObjects(self.data))
         return KeptStates(self.store, log, "a test", lambda: self.now, marks)
 
     def latches(self, mode: str = "dry") -> KeptLatches:
-        """Give the latches of strategies, as a person in a test meets them."""
+        """Return the latches of strategies, which a test reads and sets."""
         log, marks = EventLog(self.logged, lambda: self.now), StateMarks(LocalObjects(self.data), LATCHES)
         return KeptLatches(self.store, log, "a test", mode, lambda: self.now, marks)
 
@@ -190,5 +190,5 @@ def rows_of(folder: RunFolder) -> Mapping[str, int]:
 
 
 def tampered(context: RunContext, **methods: Callable[..., Any]) -> RunContext:
-    """Give a run context whose inbox has some methods replaced; each is handed the inbox first."""
+    """Return a run context whose inbox has some methods replaced; each is handed the inbox first."""
     return replace(context, inbox=type("Tampered", (Inbox,), methods)(context.inbox.root))

@@ -49,7 +49,7 @@ class RealDesk:
     ledger: FirestoreStore
 
     def context(self) -> RunContext:
-        """Give the run context; the ledger's client is a new one, as in a new job."""
+        """Return the run context; the ledger's client is a new one, as in a new job."""
         return self.desk.context(positions=self.positions, ledger=self.ledger, risk_data_timeout_s=TIMEOUT_S)
 
     def run(self, config: RiskConfig | None = None, *rows: dict[str, object]) -> RunFolder:

@@ -120,7 +120,7 @@ def test_an_order_whose_id_at_the_broker_is_unknown_is_found_by_its_intent() -> 
         ({}, [OPEN], "target_unknown",
          "target is at the broker, but no run of this data folder has sent it", [FIND]),
     ],
-    ids=["another strategy's", "another account's", "of nobody", "gone at the broker", "sent elsewhere"],
+    ids=["another strategy's", "another account's", "of no record", "gone at the broker", "sent elsewhere"],
 )  # fmt: skip
 def test_an_order_that_is_not_this_strategys_or_is_nowhere_is_not_cancelled(
     targets: dict[Any, Target], lookups: list[Reply], reason: str, message: str, asked: list[str]

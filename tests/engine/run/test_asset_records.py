@@ -44,7 +44,7 @@ def live(desk: LiveDesk, *symbols: str, timeout_s: float = 3.0) -> RunFolder:
 
 
 def flags(folder: RunFolder) -> dict[str, tuple[Any, ...]]:
-    """Give the recorded flags by symbol."""
+    """Return the recorded flags by symbol."""
     frame = inputs_of(folder).assets
     assert frame is not None
     found = frame.astype("object").where(frame.notna(), None).itertuples(index=False)
@@ -52,7 +52,7 @@ def flags(folder: RunFolder) -> dict[str, tuple[Any, ...]]:
 
 
 def asked(desk: LiveDesk) -> list[str]:
-    """Give the requests for assets so far."""
+    """Return the requests for assets so far."""
     paths = [request["path"] for request in desk.simulator.simulation.state()["requests"]]
     return [path for path in paths if path.startswith("/v2/assets")]
 

@@ -41,7 +41,7 @@ def window(monkeypatch: pytest.MonkeyPatch, **length: float) -> None:
 
 
 def seen(folder: RunFolder) -> list[dict[str, Any]]:
-    """Give the earlier orders that a run was judged by."""
+    """Return the earlier orders that a run was judged by."""
     frame = inputs_of(folder).earlier_orders
     assert frame is not None, folder.json("inputs.json")["unavailable"]
     rows: list[dict[str, Any]] = frame.astype("object").where(frame.notna(), None).to_dict(orient="records")

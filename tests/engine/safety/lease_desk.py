@@ -24,7 +24,7 @@ ALICE, BOB = Holder("alice@one, process 1", "folder-1"), Holder("bob@two, proces
 
 @dataclass
 class Time:
-    """The time of a test: it passes when somebody sleeps, and whoever is to act at a moment then does."""
+    """The time of a test: it passes while code sleeps, and what is to happen at a time happens then."""
 
     now_s: float = 0.0
     plans: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Desk:
         )
 
     def acquired(self, holder: Holder = ALICE, *, watch: Watch | None = None) -> Lease:
-        """Give the lease, which is to be free at once."""
+        """Return the lease, which has to be free at once."""
         return self.leasing(holder, watch=watch, longest_wait_s=0).acquire("paper")
 
     def kept(self) -> dict[str, Any]:

@@ -578,7 +578,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> AgentDocuments:
 
 
 def leasing_of(store: AgentDocuments, name: str, *, longest_wait_s: float) -> Leasing:
-    """Give what a job of its own machine takes leases with; it hardly waits between two polls."""
+    """Return what a job on its own machine takes leases with; it hardly waits between two polls."""
     return Leasing(
         documents=store,
         holder=Holder(name, name),
