@@ -186,7 +186,7 @@ SAMPLE = (
     ),
     Sampled(
         "engine/risk/scan.py",
-        "            counters.used[cell] = total if total < ENOUGH else ENOUGH\n",
+        "            counters.used[cell] = min(max(total, -ENOUGH), ENOUGH)\n",
         "            counters.used[cell] += 0\n",
         _RULES,
     ),
