@@ -198,6 +198,21 @@ def inputs_schemas() -> dict[str, pa.Schema]:
             ]
         ),
         "reconciled": pa.schema([account, ("reconciled_at", time)]),
+        "prices": pa.schema(
+            [
+                *(symbol, ("bid", number), ("ask", number), ("last", number), ("quote_at", time)),
+                *(("source", text), ("feed", text), ("verdict", text)),
+            ]
+        ),
+        "account_figures": pa.schema(
+            [
+                *(account, ("buying_power", number), ("cash", number), ("equity", number)),
+                *(("start_equity", number), ("peak_equity", number)),
+            ]
+        ),
+        "traded_notional": pa.schema([strategy, account, symbol, ("notional", number)]),
+        "usual_quantities": pa.schema([strategy, symbol, ("qty", number)]),
+        "average_volumes": pa.schema([symbol, ("shares", number), ("measured_on", text)]),
     }
 
 

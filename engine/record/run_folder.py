@@ -35,6 +35,11 @@ LIMIT_FRAMES = (
     "trading_states",
     "overrides",
     "reconciled",
+    "prices",
+    "account_figures",
+    "traded_notional",
+    "usual_quantities",
+    "average_volumes",
 )
 """The risk inputs that a run records only where a limit in force needs them."""
 STANDING_FRAMES = ("trading_states", "overrides")

@@ -70,6 +70,17 @@ class RiskInputs:
     expires_on`` (ISO date: its only session), ``file``.
     ``reconciled``: ``broker_account_id, reconciled_at``: the latest comparison of an account's books with
     the broker's that was complete; no row means never.
+    ``prices``: ``symbol, bid, ask, last`` (USD per share), ``quote_at``, ``source`` (alpaca, file or
+    intents), ``feed``, ``verdict``: ``ok``, or why the source has no usable quote (absent, halted, …); a
+    symbol without a row is absent. Whether a quote is too old or too wide is judged by the limits in force.
+    ``account_figures``: ``broker_account_id, buying_power, cash, equity, start_equity, peak_equity`` (USD):
+    the broker's figures, its equity at the end of the session before, and the highest equity that a run of
+    this session has seen.
+    ``traded_notional``: ``strategy_id, broker_account_id, symbol, notional``: what today's fills cost (USD,
+    both sides added), of all strategies; ``strategy_id`` is missing for fills of none.
+    ``usual_quantities``: ``strategy_id, symbol, qty``: the median quantity (shares) of the orders that a
+    strategy asked for in a symbol in earlier runs.
+    ``average_volumes``: ``symbol, shares, measured_on`` (ISO date): average daily volume.
 
     A frame that is None is *unavailable*, which refuses the rows whose rules need it. A NaN, or a second
     position row for the same key, makes that key unavailable; a position row without a symbol its whole
@@ -96,6 +107,11 @@ class RiskInputs:
     trading_states: pd.DataFrame | None = field(default_factory=_all_active)
     overrides: pd.DataFrame | None = field(default_factory=_no_overrides)
     reconciled: pd.DataFrame | None = None
+    prices: pd.DataFrame | None = None
+    account_figures: pd.DataFrame | None = None
+    traded_notional: pd.DataFrame | None = None
+    usual_quantities: pd.DataFrame | None = None
+    average_volumes: pd.DataFrame | None = None
 
     @classmethod
     def of_record(
