@@ -88,20 +88,22 @@ class Servers:
 class Copy:
     """A data folder with its ``engine.db``, and what the servers had then; None: there are none.
 
-    ``halted``: whether all trading was halted then.
+    ``halted``: whether all trading was halted then. ``accepted``: the trades by hand that the ledger had.
     """
 
     folder: Path
     documents: Documents | None = None
     tables: Tables | None = None
     halted: bool = False
+    accepted: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, data: Path, kept_as: Path, servers: Servers | None, *, halted: bool = False) -> Copy:
+    def of(cls, data: Path, kept_as: Path, servers: Servers | None, **then: Any) -> Copy:
+        """Keep a copy; ``then``: what else was so, by the names of the fields."""
         shutil.copytree(data, kept_as)
         if servers is None:
-            return cls(kept_as, halted=halted)
-        return cls(kept_as, servers.documents(), servers.tables(), halted)
+            return cls(kept_as, **then)
+        return cls(kept_as, servers.documents(), servers.tables(), **then)
 
 
 @dataclass(frozen=True)

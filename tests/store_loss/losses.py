@@ -167,7 +167,7 @@ def all_restored(week: Week, chance: Random) -> Loss:
         week.servers.put_documents(copy.documents or {})
         week.servers.put_tables(copy.tables or {})
     week.may_lack_orders = True
-    week.halted, week.traded_by_hand = copy.halted, week.trades_by_hand > 0
+    week.halted, week.accepted = copy.halted, copy.accepted
     return Loss(f"folder and stores of {copy.folder.name} restored")
 
 

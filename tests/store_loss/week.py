@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -14,7 +14,7 @@ from typing import Any
 from engine.record.objects import LocalObjects
 from engine.record.run_folder import BATCH, RESULTS, RunFolders
 from tests.crash_job import in_a_fork
-from tests.desk import NOON
+from tests.desk import NOON, Row
 from tests.exactly_once.case import was_too_slow
 from tests.exactly_once.command import Command
 from tests.exactly_once.life import LEASE_S, Life
@@ -47,7 +47,8 @@ class Week(Life):
 
     ``only`` names the losses that may happen; empty: all. ``may_lack_orders``: folder and stores were
     restored together, or a copy traded, so only the broker may have some orders. Such an order that is open
-    is accepted; one that filled is booked by ``ledger rebuild``.
+    is accepted; one that filled is booked by ``ledger rebuild``. ``by_hand``: the broker's ids of the orders
+    of a person; ``accepted``: those of them that the ledger has taken over.
     """
 
     day: int = 0
@@ -55,8 +56,8 @@ class Week(Life):
     copies: list[Copy] = field(default_factory=list)
     halted: bool = False
     copied_a_halt: bool = False
-    traded_by_hand: bool = False
-    trades_by_hand: int = 0
+    by_hand: set[str] = field(default_factory=set)
+    accepted: frozenset[str] = frozenset()
     may_lack_orders: bool = False
     only: frozenset[str] = frozenset()
 
@@ -99,7 +100,8 @@ class Week(Life):
         if self.place.exists():
             kept_as = self.folder / f"copy-{len(self.copies) + 1}"
             self.copied_a_halt |= self.halted
-            self.copies.append(Copy.of(self.place, kept_as, self.servers, halted=self.halted))
+            copy = Copy.of(self.place, kept_as, self.servers, halted=self.halted, accepted=self.accepted)
+            self.copies.append(copy)
 
     def do(self, *said: str, meanwhile: Callable[[Command], None] | None = None, **how: Any) -> Command:
         """Let a command come to its end, and judge it; ``meanwhile`` is done once it has begun."""
@@ -128,10 +130,10 @@ class Week(Life):
 
     def accept_what_was_traded_by_hand(self) -> None:
         """Take the trades by hand into the ledger, as ``sync`` proposes."""
-        proposal = self.do("sync", "--json").printed().get("proposal")
-        if proposal:
-            self.do("positions", "accept", proposal, "--by", "ann", "--why", "by hand")
-            self.traded_by_hand = False
+        printed = self.do("sync", "--json").printed()
+        if proposal := printed.get("proposal"):
+            accepted = self.do("positions", "accept", proposal, "--by", "ann", "--why", "by hand")
+            self._has_accepted(accepted, printed.get("breaks", []))
 
     def lead_back(self, loss: Loss, chance: Random) -> None:
         """Run, and do what refusals name until a run ends with 0, and no break is left.
@@ -192,16 +194,28 @@ class Week(Life):
     def _settled(self) -> str:
         """Do what ``sync`` says of breaks; return what, "" where it says nothing."""
         breaks = self.do("sync", "--json").printed().get("breaks", [])
-        is_expected = self.may_lack_orders and {one["kind"] for one in breaks} == {"unbooked_order"}
         text = self.do("sync").out.read_text()
         found = _COMMAND.search(text) or _ACCEPT.search(text)
         if found is None:
             return ""
-        if "accept" in found[1] and not self.traded_by_hand and not is_expected:
-            self.wrong.append(f"way back: breaks that only the loss has made are to be accepted: {text}")
         remedy = _filled_in(found[1])
-        self.traded_by_hand = self.traded_by_hand and "accept" not in remedy
-        return shlex.join(remedy) if self.do(*remedy).code == 0 else ""
+        accepts = "accept" in remedy
+        if accepts and not all(self._is_to_be_accepted(one) for one in breaks):
+            self.wrong.append(f"way back: breaks that only the loss has made are to be accepted: {text}")
+        done = self.do(*remedy)
+        if accepts:
+            self._has_accepted(done, breaks)
+        return shlex.join(remedy) if done.code == 0 else ""
+
+    def _is_to_be_accepted(self, one: Row) -> bool:
+        """Return whether a break is a trade by hand that the ledger lacks, or an order that a loss took."""
+        if one["kind"] == "unbooked_order":
+            return self.may_lack_orders
+        return one["broker_order_id"] in self.by_hand - self.accepted
+
+    def _has_accepted(self, command: Command, breaks: Iterable[Row]) -> None:
+        if command.code == 0:
+            self.accepted |= self.by_hand & {one["broker_order_id"] for one in breaks}
 
     def _remedy(self, command: Command) -> tuple[str, ...]:
         """Return the first command that a refusal names, but for ``recover``, which ends no loss."""

@@ -119,10 +119,8 @@ def trade_by_hand(week: Week, chance: Random) -> None:
     market = chance.choice([*week.markets.values()])
     body = {"symbol": "GLD", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
     # A UUID, as the broker gives to an order without an id: it is no intent's.
-    body["client_order_id"] = str(uuid5(NAMESPACE_OID, f"{week.name} {week.trades_by_hand}"))
-    market.by_hand("POST", "/v2/orders", body)
-    week.traded_by_hand = True
-    week.trades_by_hand += 1
+    body["client_order_id"] = str(uuid5(NAMESPACE_OID, f"{week.name} {len(week.by_hand)}"))
+    week.by_hand.add(market.by_hand("POST", "/v2/orders", body)["id"])
     if chance.random() < 0.7:
         week.accept_what_was_traded_by_hand()
 
