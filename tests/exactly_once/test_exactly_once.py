@@ -65,18 +65,18 @@ def assert_nothing_is_wrong(report: Report, *, died: int) -> None:
 
 
 def test_killed_anywhere_and_run_again_every_order_is_placed_once() -> None:
-    report = played("--store", "embedded", "--plan", "every_point", "--part", "7/220")
+    report = played("--store", "embedded", "--plan", "every_point", "--part", "7/330")
     assert report["points"] > 500
     assert_nothing_is_wrong(report, died=report["tried"])
 
 
 def test_killed_anywhere_with_postgresql_and_firestore_every_order_is_placed_once(with_servers: Play) -> None:
-    report = with_servers("--store", "servers", "--plan", "every_point", "--part", "60/400")
+    report = with_servers("--store", "servers", "--plan", "every_point", "--part", "60/600")
     assert report["points"] > 500
     assert_nothing_is_wrong(report, died=report["tried"])
 
 
-@pytest.mark.parametrize(("plan", "part"), [("twice", "3/130"), ("in_trouble", "11/240")])
+@pytest.mark.parametrize(("plan", "part"), [("twice", "3/200"), ("in_trouble", "11/360")])
 def test_killed_again_or_in_trouble_every_order_is_placed_once(plan: str, part: str) -> None:
     report = played("--store", "embedded", "--plan", plan, "--part", part)
     assert_nothing_is_wrong(report, died=report["tried"] - 2)

@@ -34,7 +34,7 @@ def test_no_fault_that_ends_outlasts_a_jobs_retry_time() -> None:
 
 
 def test_a_new_interpreter_does_what_a_fork_does() -> None:
-    which = ("--store", "embedded", "--plan", "every_point", "--part", "300/800")
+    which = ("--store", "embedded", "--plan", "every_point", "--part", "300/1200")
     by_forks, by_interpreters = (played(*which, "--fresh", share) for share in ("0", "1"))
     for report in (by_forks, by_interpreters):
         assert_nothing_is_wrong(report, died=report["tried"])
