@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
+from string import Formatter
 from typing import Any
 
 from pandas import NaT
@@ -108,17 +108,33 @@ def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
     return _by_the_book(rule, row)
 
 
+class _Number(float):
+    """A figure in a sentence: without a format of its own, as a person would write it, exactly."""
+
+    def __format__(self, spec: str) -> str:
+        return super().__format__(spec) if spec else number(float(self))
+
+
 def _by_the_book(rule: str, row: Row) -> str:
     """Return the sentence that a rule's own file gives, or, where it passes, its figures."""
     known = RULE_BY_NAME[rule]
     numbers = {figure.name: row.get(figure.name) for figure in known.figures}
-    figures = {name: math.nan if value is None else value for name, value in numbers.items()}
+    figures = {name: _Number(value) for name, value in numbers.items() if value is not None}
     if row[f"check_{rule}"] == "fail":
-        return known.explain.format(**figures, limit_source=_source(rule, row) or "its limit")
-    shown = [
-        f"{name.replace('_', ' ')} {number(value)}" for name, value in numbers.items() if value is not None
-    ]
+        return _sentence(known.explain, {**figures, "limit_source": _source(rule, row) or "its limit"})
+    shown = [f"{name.replace('_', ' ')} {value}" for name, value in figures.items()]
     return ", ".join(shown) or "nothing stands against it"
+
+
+def _sentence(explain: str, figures: Mapping[str, Any]) -> str:
+    """Return the clauses of a sentence whose figures are known, and those that stand for the others."""
+    clauses, is_left_out = [], False
+    for clause in explain.split("; "):
+        words = clause.removeprefix("else ")
+        if words == clause or is_left_out:
+            is_left_out = not {name for _, name, _, _ in Formatter().parse(words) if name} <= figures.keys()
+            clauses += [] if is_left_out else [words.format_map(figures)]
+    return "; ".join(clauses)
 
 
 def _source(rule: str, row: Row) -> str:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from engine.model.quantity import Floats, Mask, to_shares
 from engine.risk.batch import Batch
-from engine.risk.in_force import NO_LIMIT, Held, InForce
+from engine.risk.in_force import Held, InForce
 from engine.risk.inputs import RiskInputs
 from engine.risk.levels import STRATEGY
 from engine.risk.reducing import ACCOUNTS_BOOK, OWN_BOOK
-from engine.risk.rule import Part, Reducing, Rule
+from engine.risk.rule import Limit, Part, Reducing, Rule
 from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, at_most, worse
 
 Source = npt.NDArray[np.int16]
@@ -33,6 +33,16 @@ class JudgedPart:
     def kind(self) -> Kind:
         """How a reducing order passes, and the book that it must reduce."""
         return self.reducing, self.book
+
+
+@dataclass(frozen=True)
+class Failing:
+    """The rows that one level of a limit fails, before it is known which of them reduce a position."""
+
+    limit: Limit | None
+    held: Held
+    rows: Mask
+    kind: Kind
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ def judge_rows(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, 
     Raises whatever the rule raises, and ``ValueError`` where it returns anything but a verdict per row.
     """
     parts: list[JudgedPart] = []
-    failing: list[tuple[Held, Mask, Kind]] = []
+    failing: list[Failing] = []
     for part in rule.parts:
         units = part.units if part.amount is not None else None
         levels = in_force.of(part.limit, units, part.kinds)
@@ -74,41 +84,53 @@ def judge_rows(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, 
             judged = JudgedPart(verdicts, part.reducing, OWN_BOOK if own else ACCOUNTS_BOOK)
             parts.append(judged)
             if fails.any():
-                failing.append((held, fails, judged.kind))
-    failing.sort(key=lambda one: one[0].level.kind)
-    fails_at = tuple((fails, kind) for _, fails, kind in failing)
-    source, refusing = (
-        first_of([fails for fails, _ in fails_at], batch.rows),
-        tuple(one[0] for one in failing),
+                failing.append(Failing(part.limit, held, fails, judged.kind))
+    failing.sort(key=lambda one: one.held.level.kind)
+    return Judged(
+        rule,
+        _merged(parts),
+        first_of([one.rows for one in failing], batch.rows),
+        tuple(one.held for one in failing),
+        _figures(rule, batch, inputs, in_force, failing),
+        tuple((one.rows, one.kind) for one in failing),
     )
-    figures = _figures(rule, batch, inputs, in_force, source, refusing)
-    return Judged(rule, _merged(parts), source, refusing, figures, fails_at)
 
 
 def _figures(
-    rule: Rule,
-    batch: Batch,
-    inputs: RiskInputs,
-    in_force: InForce,
-    source: Source | None,
-    refusing: tuple[Held, ...],
+    rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, failing: Sequence[Failing]
 ) -> dict[str, Floats]:
-    """Return the amount of each order and its limit: of the level that refused it, or the smallest."""
-    if rule.amount is None or not rule.figures:
+    """Return the figures of a rule, none where no level of it judges the batch.
+
+    A limit is that of the level that refused the order, or else the smallest that holds for it.
+    """
+    limits = {part.limit.key: part for part in rule.parts if part.limit is not None}
+    if not rule.figures or not any(in_force.of(part.limit, None, part.kinds) for part in limits.values()):
         return {}
-    levels = in_force.of(rule.limit, rule.units, rule.kinds)
-    if not levels:
-        return {}
-    amounts = rule.amount(batch, inputs)
-    limit = in_force.tightest(levels)[batch.buckets.of_row]
-    if source is not None:
-        units = np.array([held.units for held in refusing], dtype=np.int64)
-        limit = np.where(source >= 0, units[source], limit)
-    numbers = {
-        "total": np.where(amounts.known, to_shares(amounts.units), np.nan),
-        "limit": np.where(limit == NO_LIMIT, np.nan, to_shares(np.where(limit == NO_LIMIT, 0, limit))),
-    }
-    return {figure.name: numbers[figure.of] for figure in rule.figures}
+    numbers = dict(rule.facts(batch, inputs)) if rule.facts is not None else {}
+    if rule.amount is not None:
+        amounts = rule.amount(batch, inputs)
+        numbers["total"] = np.where(amounts.known, to_shares(amounts.units), np.nan)
+    found = {}
+    for figure in rule.figures:
+        if figure.of == "limit":
+            part = limits[figure.key] if figure.key else rule.parts[0]
+            found[figure.name] = _limit_of_rows(part, batch, in_force, failing)
+        else:
+            found[figure.name] = numbers[figure.name if figure.of == "fact" else figure.of]
+    return found
+
+
+def _limit_of_rows(part: Part, batch: Batch, in_force: InForce, failing: Sequence[Failing]) -> Floats:
+    """Return a limit for each row: the first value that refused it, else the smallest; NaN for none."""
+    smallest = np.full(batch.buckets.count, np.inf)
+    for held in in_force.of(part.limit, None, part.kinds):
+        at = slice(None) if held.buckets is None else held.buckets
+        smallest[at] = np.minimum(smallest[at], held.level.value)
+    limit = smallest[batch.buckets.of_row]
+    for one in reversed(failing):
+        if one.limit is part.limit:
+            limit[one.rows] = one.held.level.value
+    return np.where(np.isinf(limit), np.nan, limit)
 
 
 def _where_unset(part: Part, levels: tuple[Held, ...], batch: Batch) -> Mask | None:

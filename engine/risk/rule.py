@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from engine.model.quantity import Ints, Mask
+from engine.model.quantity import Floats, Ints, Mask
 from engine.risk.batch import Batch
 from engine.risk.cells import BY_ACCOUNT, BY_STRATEGY, BY_STRATEGY_AND_SYMBOL, BY_SYMBOL, Basis, Cells
 from engine.risk.inputs import RiskInputs
@@ -73,12 +73,14 @@ class Figure:
     """A number that explains a verdict: a column of the decisions (float64, NaN where unavailable).
 
     ``of``: which number of the rule's counter or amount: ``held`` before the batch, ``used`` before this row,
-    ``total`` with it, or the ``limit``.
+    ``total`` with it, or the ``limit`` (of a further key, that of ``key``); or a ``fact`` of the row
+    (``Rule.facts``).
     """
 
     name: str
     unit: str
-    of: Literal["held", "used", "total", "limit"]
+    of: Literal["held", "used", "total", "limit", "fact"]
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class Counter:
 
 
 RowJudge = Callable[[Batch, RiskInputs, Any], Verdicts]
+FactsOf = Callable[[Batch, RiskInputs], Mapping[str, Floats]]
+"""Returns figures by name, one number per row, NaN where it is unknown."""
 FileJudge = Callable[[Batch, RiskInputs, Any, Mask], Verdicts]
 Reducing = Literal["judged", "pass_if_known", "pass"]
 
@@ -204,6 +208,9 @@ class Rule:
     ``reads_by_level``: those that only some kinds of levels need. ``units``: its limit as an exact
     integer.
 
+    ``facts``: the figures of a row rule that follow from the row. A clause of ``explain``, up to a semicolon,
+    is left out where a figure in it is unknown; one that begins with ``else`` then stands in its place.
+
     ``faces_cancels``: it holds for cancels too. ``needs_data``: ``fail_open`` skips it where its data is
     unavailable. ``overridable``: an override may name it. ``more``: further ways in which it judges rows; the
     others are those of ``Part``.
@@ -219,6 +226,7 @@ class Rule:
     reads_by_level: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     reads_by_key: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
+    facts: FactsOf | None = None
     judges_unset: bool = False
     faces_cancels: bool = False
     needs_data: bool = False

@@ -115,6 +115,16 @@ def as_ratio(name: str, text: str) -> float:
     return ratio
 
 
+def as_fraction(name: str, text: str) -> float:
+    """Return a number from 0 to 1, such as 0.01 for 1 %."""
+    fraction = as_quantity(name, text)
+    if fraction > 1:
+        raise ConfigurationError(
+            f"{name} is {shown_word(text)}; expected a fraction from 0 to 1. Write 1 % as 0.01."
+        )
+    return fraction
+
+
 def as_projection(name: str, text: str) -> str:
     """Return the name of a position projection."""
     word = text.strip().lower()

@@ -48,6 +48,23 @@ def test_an_unreconciled_order_by_notional_has_no_known_quantity() -> None:
     assert "an order by notional has no known quantity" in why_refused(refused, CONTEXT)
 
 
+BEYOND_USUAL = "the order is for 25,000 shares, and [limits] allows 10 times the usual quantity"
+
+
+@pytest.mark.parametrize(
+    ("usual", "clause"),
+    [
+        (50.0, "the strategy usually asks for 50: an amount may have been entered as a quantity"),
+        (None, "the strategy has no earlier order in the symbol to be compared with"),
+    ],
+)
+def test_a_clause_whose_figure_is_unknown_is_left_out_or_replaced(usual: float | None, clause: str) -> None:
+    rule = "quantity_looks_like_notional"
+    figures = {"asked_qty": 25_000.0, "usual_qty": usual, "usual_ratio_limit": 10.0}
+    refused = row("off", reason=rule, limit_source="[limits]", **{f"check_{rule}": "fail"}, **figures)
+    assert verdict(rule, refused, CONTEXT) == f"{BEYOND_USUAL}; {clause}"
+
+
 @pytest.mark.parametrize(
     "text",
     ["a.csv", "a b", "it's", 'say "x"', "$HOME `id`", "a\nb", "it's\n\\n", "\u202eabc", "\u00fc\u200b",

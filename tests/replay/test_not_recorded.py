@@ -44,6 +44,8 @@ SWITCHED_ON = {
     "earlier_batches": in_file("[limits]\nmax_batch_ratio_to_median = 5"),
     "latches": in_file("[limits]\nmax_broker_rejects_in_a_row = 5"),
     "reconciled": RiskConfig(max_reconciliation_age_s=3600),
+    "usual_quantities": RiskConfig(max_qty_ratio_to_usual=10),
+    "average_volumes": RiskConfig(max_pct_adv=10),
 }
 """A limit for each frame that needs it, and lets pass what the run allowed."""
 

@@ -14,7 +14,14 @@ from engine.risk.rule import ALL_SCOPES, Limit
 
 REVIEW_AFTER = timedelta(days=90)
 _WIDTH, _COMMENTS_AT = 100, 44
-_EXAMPLES: Mapping[str, Any] = {"shares": 100, "USD": 25_000, "s": 60, "seconds": 60, "%": 5}
+_EXAMPLES: Mapping[str, Any] = {
+    "shares": 100,
+    "USD": 25_000,
+    "s": 60,
+    "seconds": 60,
+    "%": 5,
+    "fraction": 0.01,
+}
 _EXAMPLE = 20
 _EXAMPLE_LISTS = {"accounts": ("NAME",), "sides": ("buy", "sell"), "order_types": ("market", "limit")}
 _EXAMPLE_BELOW = {

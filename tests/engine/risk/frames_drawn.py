@@ -62,6 +62,8 @@ def orders(draw: Draw) -> list[Row]:
         row |= draw(shapes())
         if seldom(draw):
             row |= {"qty": None, "notional": 1000.0}
+        if seldom(draw, once_in=3):
+            row["estimated_slippage"] = draw(st.sampled_from((0.01, -0.005, 0.010000001, 0.0)))
         if rows and seldom(draw, once_in=5):
             row = {**draw(st.sampled_from(rows)), "client_intent_id": f"intent-{nth}"}
         if seldom(draw):
@@ -111,6 +113,8 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "potential_self_trade": ("working_order_terms",),
     "max_batch_orders_exceeded": ("earlier_batches",),
     "kill_switch_enabled": ("trading_states",),
+    "quantity_looks_like_notional": ("usual_quantities",),
+    "max_pct_adv_exceeded": ("average_volumes",),
 }
 """The frames that a rule reads besides positions, trades, working orders and breaks."""
 
@@ -367,6 +371,29 @@ def reconciled(draw: Draw) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["broker_account_id", "reconciled_at"])
 
 
+@st.composite
+def usual_quantities(draw: Draw) -> pd.DataFrame:
+    rows = [
+        (
+            draw(st.sampled_from(STRATEGIES)),
+            draw(symbols()),
+            draw(st.sampled_from((40.0, 20.0, 100.0, 40.0, np.nan, 0.0) if seldom(draw) else (40.0, 10.0))),
+        )
+        for _ in range(draw(st.integers(0, 5)))
+    ]
+    return pd.DataFrame(rows, columns=["strategy_id", "symbol", "qty"])
+
+
+@st.composite
+def average_volumes(draw: Draw) -> pd.DataFrame:
+    rows: list[tuple[Any, ...]] = []
+    for symbol in SYMBOLS:
+        shares = draw(st.sampled_from((np.nan, 0.0, np.inf) if seldom(draw) else (5000.0, 4000.0, 1e10)))
+        age = draw(st.sampled_from((10, 11, -1) if seldom(draw) else (0, 10)))
+        rows.append((symbol, shares, (AS_OF - pd.Timedelta(days=age)).date().isoformat()))
+    return pd.DataFrame(rows[draw(st.integers(0, 1)) :], columns=["symbol", "shares", "measured_on"])
+
+
 DRAWN = {
     "strategy_positions": strategy_positions,
     "strategy_trades": strategy_trades,
@@ -377,4 +404,6 @@ DRAWN = {
     "latches": latches,
     "trading_states": trading_states,
     "reconciled": reconciled,
+    "usual_quantities": usual_quantities,
+    "average_volumes": average_volumes,
 }

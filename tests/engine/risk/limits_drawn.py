@@ -51,6 +51,9 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "max_equal_orders": (1, 2, 0),
     "equal_orders_window_s": (60.0, 0.5),
     "block_self_trades": (True, True, False),
+    "max_slippage": (0.01, 0.005, 0.0),
+    "max_qty_ratio_to_usual": (1.0, 2.5, 10.0),
+    "max_pct_adv": (1.0, 0.5, 0.0),
     "on_refusal": ("strategy", "file", "file", "row"),
 }
 """What each limit is set to; all of the book's limits but those with a meaning of their own are here."""

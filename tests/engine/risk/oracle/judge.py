@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from engine import RiskConfig, RiskInputs
-from tests.engine.risk.oracle import counts, rows
+from tests.engine.risk.oracle import counts, rows, sizes
 from tests.engine.risk.oracle.known import Known
 from tests.engine.risk.oracle.levels import FAIL, OFF, PASS, UNAVAILABLE, Finding, levels_of
 from tests.engine.risk.oracle.state import State
@@ -45,6 +45,7 @@ ROW_RULES = (
     "strategy_repeats",
     "restricted_symbol",
     "session_closed",
+    "max_slippage_exceeded",
 )
 """Those that let a row into its file's count, besides the ones that reducing orders may pass."""
 
@@ -169,6 +170,9 @@ JUDGES: dict[str, Judge] = {
     "asset_not_tradable": rows.asset_not_tradable,
     "session_closed": rows.session_closed,
     "max_order_qty_exceeded": rows.max_order_qty_exceeded,
+    "max_slippage_exceeded": sizes.max_slippage_exceeded,
+    "quantity_looks_like_notional": sizes.quantity_looks_like_notional,
+    "max_pct_adv_exceeded": sizes.max_pct_adv_exceeded,
     "max_batch_orders_exceeded": counts.max_batch_orders_exceeded,
     "short_sale_not_allowed": rows.short_sale_not_allowed,
     "reduce_only": rows.reduce_only,

@@ -14,6 +14,7 @@ from tests.engine.risk.oracle.words import (
     count_of,
     has_null_key,
     in_units,
+    is_missing,
     is_symbol,
     is_text,
     key_of,
@@ -47,6 +48,8 @@ class Known:
     trading_states: list[Row] | None
     overrides: list[Row] | None
     reconciled: list[Row] | None
+    usual_quantities: list[Row] | None
+    average_volumes: list[Row] | None
 
     @classmethod
     def of(cls, inputs: RiskInputs) -> Known:
@@ -68,7 +71,8 @@ def position_held(row: Row, known: Known, strategy: str | None = None) -> Decima
     if has_null_key(own, "symbol"):
         return None
     if strategy is not None:
-        if has_null_key(positions, "strategy_id"):
+        named = [each for each in positions if not is_missing(each["symbol"])]
+        if has_null_key(named, "strategy_id"):  # one without a symbol concerns its own account alone
             return None
         own = [each for each in own if each["strategy_id"] == strategy]
     held = [number(each["qty"]) for each in own if key_of(each) == key_of(row)]

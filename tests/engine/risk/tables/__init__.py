@@ -20,6 +20,8 @@ from engine.risk.book import LIMIT_BY_KEY
 from engine.risk.levels import LimitsFile
 from engine.risk.limits_file.parsing import parse_limits_file
 
+_STEPS = {"shares": 1e-9, "seconds": 1e-6, "times": 1e-9, "fraction": 1e-9, "%": 1e-9, "USD": 1e-6}
+"""The smallest step of a limit, by its unit; 1 for counts."""
 FOLDER = Path(__file__).parent
 AS_OF = pd.Timestamp("2026-03-16T19:00:00Z")
 OPENS, CLOSES = pd.Timestamp("2026-03-16T13:30:00Z"), pd.Timestamp("2026-03-16T20:00:00Z")
@@ -56,7 +58,7 @@ class Case:
         if key not in LIMIT_BY_KEY or LIMIT_BY_KEY[key].kind != "number":
             return None
         limit = LIMIT_BY_KEY[key]
-        step = {"shares": 1e-9, "seconds": 1e-6, "times": 1e-9}.get(limit.unit, 1)
+        step = _STEPS.get(limit.unit, 1)
         value = round(float(text) + units * step, 9)
         return None if value < 0 else f"{head}={value:g}" if step == 1 else f"{head}={value:.9f}"
 
@@ -110,6 +112,8 @@ def _term(name: str, value: str) -> Row:
         return {"order_type": "limit", "limit_price": float(value)}
     if name == "stop":
         return {"order_type": "stop", "stop_price": float(value)}
+    if name == "slips":
+        return {"estimated_slippage": float(value)}
     if name == "tif":
         return {"time_in_force": value}
     if name == "hours":
@@ -149,6 +153,8 @@ _COLUMNS = {
     "latches": ("strategy_id", "rule", "since", "why"),
     "trading_states": ("scope", "name", "state", "since", "set_by", "why"),
     "reconciled": ("broker_account_id", "reconciled_at"),
+    "usual_quantities": ("strategy_id", "symbol", "qty"),
+    "average_volumes": ("symbol", "shares", "measured_on"),
 }
 
 
@@ -244,6 +250,16 @@ _KNOWN: dict[str, Any] = {
     },
     "latch": lambda rest: {
         "latches": {"strategy_id": rest[0], "rule": rest[1], "since": AS_OF, "why": "a test"}
+    },
+    "usual": lambda rest: {
+        "usual_quantities": {"strategy_id": rest[0], "symbol": rest[1], "qty": float(rest[2])}
+    },
+    "volume": lambda rest: {
+        "average_volumes": {
+            "symbol": rest[0],
+            "shares": float(rest[1]),
+            "measured_on": (AS_OF - pd.Timedelta(days=int(rest[2]))).date().isoformat(),
+        }
     },
     "compared": lambda rest: {
         "reconciled": {
