@@ -3,7 +3,8 @@
 ::
 
     server                 a simulator to start: on a loopback port, or in process without a socket
-    wire                   HTTP: the endpoints, keys and rate limit, delivery, faults
+    wire                   HTTP: the endpoints, keys and rate limits, delivery, faults
+    data                   Alpaca's market data without HTTP: quotes, trades, bars
     venue                  Alpaca's behaviour without HTTP: values in, bodies out, or a ``Refusal``
     exchange               matching, fills, and the life cycle of orders over time
     account                money and shares: the book, buying power, positions, configurations
@@ -15,8 +16,8 @@
 Each imports only from those below it, which import-linter checks. Each lists its own modules.
 
 Below ``wire`` only the clock reads the wall clock, and all randomness comes from the seed: the same requests
-at the same simulated times get the same replies. ``intake.messages`` grades the evidence for every error: R
-(recorded), S (specified), O (observed by others), U (ours).
+at the same simulated times get the same replies. ``intake.messages`` and ``data_messages`` grade the evidence
+for every error: R (recorded), S (specified), O (observed by others), U (ours).
 """
 
 from __future__ import annotations

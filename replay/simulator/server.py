@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 from engine.errors import EngineError
+from replay.simulator.data.plans import PlanName
 from replay.simulator.wire.adapter import InProcessAdapter
 from replay.simulator.wire.app import build_app
 from replay.simulator.wire.armed import Faults
-from replay.simulator.wire.simulation import Keys, Simulation
+from replay.simulator.wire.simulation import Keys, Limits, Simulation
 
 if TYPE_CHECKING:
     from replay.simulator.market.clock import SimulatedClock
@@ -40,7 +41,9 @@ class SimulatorFailed(EngineError):
 class Simulator:
     """One account at one simulated venue, and access to it.
 
-    ``rate_limit``: requests a minute, None for no limit. ``prices``: a CSV or Parquet file of bars, None for
+    ``rate_limit``: requests a minute, None for no limit. ``data_plan``: the plan of market data, ``basic`` or
+    ``algo_trader_plus``, which permits more feeds; ``data_rate_limit``: its requests a minute, None for the
+    plan's 200 or 10,000. ``prices``: a CSV or Parquet file of bars, None for
     a random walk from ``seed``. ``clock``: ``running`` at ``speed`` times real time, ``manual`` or ``wall``;
     the first two start at ``start_ns``, by default at the first bar or mid-session. Order ids come from the
     seed where the clock is ``manual``; otherwise they are never reused, as at Alpaca, so that a second
@@ -54,6 +57,8 @@ class Simulator:
     key: str = "test-key"
     secret: str = "test-secret"
     rate_limit: int | None = None
+    data_plan: PlanName = "basic"
+    data_rate_limit: int | None = None
     cash: Decimal = Decimal(100_000)
     seed: int = 0
     partial_fill_probability: float = 0.1
@@ -71,7 +76,7 @@ class Simulator:
         self.simulation = Simulation(
             self.begin or self._begin,
             keys=Keys(self.key, self.secret),
-            rate_limit=self.rate_limit,
+            limits=Limits(self.rate_limit, self.data_plan, self.data_rate_limit),
             seed=self.seed,
             wall=self.wall,
         )

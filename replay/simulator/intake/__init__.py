@@ -6,4 +6,5 @@
     queries          query parameters
     refusal          an error in Alpaca's form: status, code, message
     messages         every error with the grade of its evidence
+    data_messages    the same for market data
 """

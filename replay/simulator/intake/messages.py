@@ -1,5 +1,7 @@
 """Every error of the venue in one table: evidence, HTTP status, code and wording.
 
+Those of the market data are in ``data_messages``.
+
 Evidence: ``R`` recorded from real traffic, word for word; ``S`` Alpaca's specification or documentation;
 ``O`` wording quoted by several public repositories; ``U`` unproven: the rule is documented or obvious, the
 wording is ours. The requests that each ``R`` answered are listed in ``conformance/test_errors.py``.
@@ -24,7 +26,7 @@ class Message:
 
     grade: Literal["R", "S", "O", "U"]
     status: int
-    code: int
+    code: int | None
     text: str
 
     def __call__(self, *values: object, **more: Any) -> Refusal:

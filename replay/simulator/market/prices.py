@@ -131,7 +131,7 @@ class RandomWalk(PathMarket):
     _BOUND = 0.7  # of the logarithm: a factor of two
     _START_SPREAD = 0.03
     _UNIT = MICRO // 10_000
-    _SYMBOLS_KEPT, _SESSIONS_KEPT = 1024, 512  # at most 74 MB and 118 MB
+    _SYMBOLS_KEPT, _SESSIONS_KEPT = 1280, 1280  # at most 92 MB and 295 MB: those of a request for 1,000
 
     def __init__(self, seed: int, start_ns: int) -> None:
         self._seed = seed
@@ -139,6 +139,7 @@ class RandomWalk(PathMarket):
         self._start_number = number_begun(start_ns)
         self._levels = lru_cache(self._SYMBOLS_KEPT)(self._make_levels)
         self._path = lru_cache(self._SESSIONS_KEPT)(self._make_path)
+        self._log_session = lru_cache(1)(self._make_log_session)  # the levels need that of the first path too
 
     def knows(self, symbol: str) -> bool:
         """Return True for any symbol but the empty one."""
@@ -179,7 +180,7 @@ class RandomWalk(PathMarket):
         second = min((self._start_ns - hours.pre_ns) // SECOND, log_prices.size - 1)
         return levels, float(log_prices[max(second, 0)]) - offset
 
-    def _log_session(self, symbol: str, hours: Session, before: float, end: float) -> Any:
+    def _make_log_session(self, symbol: str, hours: Session, before: float, end: float) -> Any:
         """Return the logarithm of the price at every second of a session, both ends included."""
         chance = self._chance(symbol, hours.day.isoformat())
         begin = before + chance.standard_normal() * self._GAP_SD

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from replay.simulator.decimals import EXACT, ONE, on_tick, times
 from replay.simulator.market.surroundings import Market
@@ -11,16 +13,38 @@ from replay.simulator.market.surroundings import Market
 _STEP = Decimal("1e-9")
 
 
+class _Split(NamedTuple):
+    symbol: str
+    ratio: Decimal
+    t_ns: int
+
+
 class Tape:
     """A market with the prices of split symbols converted to one new share."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, splits: Iterable[_Split] = ()) -> None:
         self._market = market
+        self._splits: list[_Split] = []
         self._ratios: dict[str, Decimal] = {}
+        for one in splits:
+            self.split(*one)
 
-    def split(self, symbol: str, ratio: Decimal) -> None:
-        """Apply a split: ``ratio`` new shares for one old share from now on."""
+    def split(self, symbol: str, ratio: Decimal, t_ns: int) -> None:
+        """Apply a split: ``ratio`` new shares for one old share from a timestamp on."""
+        self._splits.append(_Split(symbol, ratio, t_ns))
         self._ratios[symbol] = times(self._ratios.get(symbol, ONE), ratio)
+
+    def as_of(self, t_ns: int) -> Tape:
+        """Return the tape as it was at a timestamp: converted to the shares of that time."""
+        past = [one for one in self._splits if one.t_ns <= t_ns]
+        return self if len(past) == len(self._splits) else Tape(self._market, past)
+
+    def converted(self, symbol: str, price: Decimal, t_ns: int) -> Decimal:
+        """Return a price that was paid at a timestamp, for one share of this tape."""
+        for one in self._splits:
+            if one.symbol == symbol and one.t_ns > t_ns:
+                price = EXACT.divide(price, one.ratio).quantize(_STEP)
+        return price
 
     def ratios(self) -> dict[str, Decimal]:
         """Return the product of the split ratios so far, by symbol."""
@@ -32,7 +56,7 @@ class Tape:
 
     def price(self, symbol: str, t_ns: int) -> Decimal:
         """Return the price at a timestamp, rounded down to its tick."""
-        return self._seen(symbol, self._market.price(symbol, t_ns))
+        return self.seen(symbol, self._market.price(symbol, t_ns))
 
     def exact_price(self, symbol: str, t_ns: int) -> Decimal:
         """Return the price at a timestamp, not rounded to its tick."""
@@ -40,15 +64,15 @@ class Tape:
 
     def previous_close(self, symbol: str, t_ns: int) -> Decimal:
         """Return the close of the previous session."""
-        return self._seen(symbol, self._market.previous_close(symbol, t_ns))
+        return self.seen(symbol, self._market.previous_close(symbol, t_ns))
 
     def open_price(self, symbol: str, day: date) -> Decimal:
         """Return the price of the opening auction."""
-        return self._seen(symbol, self._market.open_price(symbol, day))
+        return self.seen(symbol, self._market.open_price(symbol, day))
 
     def close_price(self, symbol: str, day: date) -> Decimal:
         """Return the price of the closing auction."""
-        return self._seen(symbol, self._market.close_price(symbol, day))
+        return self.seen(symbol, self._market.close_price(symbol, day))
 
     def bid(self, symbol: str, t_ns: int) -> Decimal:
         """Return the price at which one can sell at a timestamp, rounded down to its tick."""
@@ -81,5 +105,6 @@ class Tape:
         ratio = self._ratios.get(symbol)
         return price if ratio is None else EXACT.divide(price, ratio).quantize(_STEP)
 
-    def _seen(self, symbol: str, price: Decimal) -> Decimal:
+    def seen(self, symbol: str, price: Decimal) -> Decimal:
+        """Return a price of the market, converted to the shares of this tape and rounded down to its tick."""
         return on_tick(self._divided(symbol, price), up=False)

@@ -6,13 +6,13 @@ requests at the same times get the same replies. A refused request has changed n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 from typing import Any
 
-from replay.simulator.account.book import Book, Position
+from replay.simulator.account.book import Book, Fill, Position
 from replay.simulator.account.positions import position_body
 from replay.simulator.account.settings import Configurations, configured
 from replay.simulator.account.standing import Standing
@@ -81,6 +81,16 @@ class Venue:
         if self.series:
             ids = Ids(f"{self.seed} ids{self.series}")
         self._placing = Placing(admission, self._matching, lifecycle, index, tape, ids)
+
+    @property
+    def tape(self) -> Tape:
+        """The prices that orders fill at."""
+        return self._tape
+
+    @property
+    def fills(self) -> Sequence[Fill]:
+        """All fills, oldest first."""
+        return self._book.fills
 
     def advance(self) -> None:
         """Handle all events up to the clock's time."""
@@ -304,7 +314,7 @@ class Venue:
             if order.open:
                 self._lifecycle.end(order, "canceled", t_ns)
         self._book.split(symbol, ratio, t_ns, self._split_ids)
-        self._tape.split(symbol, ratio)
+        self._tape.split(symbol, ratio, t_ns)
 
     def _order(self, order_id: str) -> Order:
         if not is_id(order_id):

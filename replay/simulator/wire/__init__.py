@@ -2,8 +2,8 @@
 
 ::
 
-    app                       every endpoint of the trading API on one screen
-      gate                    around each endpoint: keys, rate limit, headers, faults, the log of requests
+    app                       every endpoint of the trading and the market data API
+      gate                    around each endpoint: keys, rate limits, headers, faults, the log of requests
       control                 the endpoints below ``/simulator/``
     simulation                the state of a running simulator, which can be read and reset
     faults, armed, effects    the kinds of faults, the armed ones, and their effects on requests

@@ -1,22 +1,24 @@
-"""Every endpoint of the trading API on one screen, and the app made of them."""
+"""Every endpoint of the trading and the market data API, and the app made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from replay.simulator.intake.data_messages import ENDPOINT_NOT_FOUND
 from replay.simulator.intake.refusal import Refusal, not_found
 from replay.simulator.wire.control import control_app
 from replay.simulator.wire.delivery import Reply
-from replay.simulator.wire.gate import Gate
+from replay.simulator.wire.gate import DATA, TRADING, Gate
 from replay.simulator.wire.simulation import Simulation
 
 if TYPE_CHECKING:
+    from replay.simulator.data.market_data import MarketData
     from replay.simulator.venue.venue import Venue
 
 
@@ -83,48 +85,85 @@ ENDPOINTS: tuple[tuple[str, str, int, Action], ...] = (
 )  # fmt: skip
 
 
-class Endpoints:
-    """All endpoints as one function: a request in, the reply out."""
+DATA_ENDPOINTS: tuple[tuple[str, str, int, Callable[[MarketData, Request], object]], ...] = (
+    ("GET", "/v2/stocks/snapshots", 200, lambda data, asked: data.snapshots(asked.query)),
+    ("GET", "/v2/stocks/quotes/latest", 200, lambda data, asked: data.latest("quote", asked.query)),
+    ("GET", "/v2/stocks/trades/latest", 200, lambda data, asked: data.latest("trade", asked.query)),
+    ("GET", "/v2/stocks/bars/latest", 200, lambda data, asked: data.latest("bar", asked.query)),
+    ("GET", "/v2/stocks/{symbol}/snapshot", 200,
+     lambda data, asked: data.snapshot(asked["symbol"], asked.query)),
+    ("GET", "/v2/stocks/{symbol}/quotes/latest", 200,
+     lambda data, asked: data.latest_of("quote", asked["symbol"], asked.query)),
+    ("GET", "/v2/stocks/{symbol}/trades/latest", 200,
+     lambda data, asked: data.latest_of("trade", asked["symbol"], asked.query)),
+    ("GET", "/v2/stocks/{symbol}/bars/latest", 200,
+     lambda data, asked: data.latest_of("bar", asked["symbol"], asked.query)),
+)  # fmt: skip
 
-    def __init__(self, simulation: Simulation) -> None:
-        self._simulation = simulation
-        paths: dict[str, dict[str, tuple[int, Action]]] = {}
-        for method, path, status, action in ENDPOINTS:
+Side = TypeVar("Side")
+"""What endpoints ask: the venue, or its market data."""
+
+Act = Callable[[Side, Request], object]
+
+
+class Endpoints(Generic[Side]):
+    """All endpoints of a table as one function: a request in, the reply out.
+
+    ``side`` returns what they ask. ``unknown`` returns the refusal of a path that is not in the table.
+    """
+
+    def __init__(
+        self,
+        table: Iterable[tuple[str, str, int, Act[Side]]],
+        side: Callable[[], Side],
+        unknown: Callable[[], Refusal],
+    ) -> None:
+        self._side = side
+        self._unknown = unknown
+        paths: dict[str, dict[str, tuple[int, Act[Side]]]] = {}
+        for method, path, status, action in table:
             paths.setdefault(path, {})[method] = (status, action)
         self._fixed = {path: actions for path, actions in paths.items() if "{" not in path}
         self._patterns = [(compile_path(path)[0], actions) for path, actions in paths.items()]
 
     def __call__(self, scope: Scope, body: bytes) -> Reply:
-        """Return the reply of the current venue to a request."""
+        """Return the reply to a request."""
         try:
             actions, parts = self._found(scope["path"])
             if (known := actions.get(scope["method"])) is None:
                 return _wrong_method(actions)
             status, action = known
-            answer = action(self._simulation.venue, Request(parts, scope["query_string"], body))
+            answer = action(self._side(), Request(parts, scope["query_string"], body))
         except Refusal as refusal:
             return Reply.of(refusal.status, refusal.body)
         return Reply(status) if status == 204 else Reply.of(status, answer)
 
-    def _found(self, path: str) -> tuple[dict[str, tuple[int, Action]], Mapping[str, str]]:
+    def _found(self, path: str) -> tuple[dict[str, tuple[int, Act[Side]]], Mapping[str, str]]:
         fixed = self._fixed.get(path)
         if fixed is not None:
             return fixed, {}
         for pattern, actions in self._patterns:
             if (match := pattern.match(path)) is not None:
                 return actions, match.groupdict()
-        raise not_found("endpoint not found.")
+        raise self._unknown()
 
 
 def build_app(simulation: Simulation) -> ASGIApp:
     """Return the whole app: Alpaca's endpoints behind the gate, and the control endpoints."""
     # Without a framework's router and middleware, which cost every order some microseconds.
-    gate, control = Gate(Endpoints(simulation), simulation), control_app(simulation)
+    trading = Endpoints(ENDPOINTS, lambda: simulation.venue, lambda: not_found("endpoint not found."))
+    data = Endpoints(DATA_ENDPOINTS, lambda: simulation.data, ENDPOINT_NOT_FOUND)
+    gate, control = Gate(trading, simulation, TRADING), control_app(simulation)
+    data_gate = Gate(data, simulation, DATA)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        chosen = control if path.startswith("/simulator/") or path == "/simulator" else gate
-        await chosen(scope, receive, send)
+        if path.startswith("/simulator/") or path == "/simulator":
+            await control(scope, receive, send)
+        elif path.startswith("/v2/stocks/"):
+            await data_gate(scope, receive, send)
+        else:
+            await gate(scope, receive, send)
 
     return app
 

@@ -15,14 +15,13 @@ from replay.simulator.intake.refusal import Refusal
 from replay.simulator.wire import faults as f
 from replay.simulator.wire.delivery import HTML, PROMPT, Delivery, Reply
 from replay.simulator.wire.faults import Fault
-from replay.simulator.wire.simulation import Simulation
+from replay.simulator.wire.simulation import RateLimit, Simulation
 
 _INTERNAL_ERROR = {"code": 50010000, "message": "internal server error occurred"}
 _OF_ALL_ORDERS = frozenset({"/v2/orders", "/v2/positions"})
-_RATE_LIMIT = {"code": 42910000, "message": "rate limit exceeded"}
 
 
-def instead(fault: Fault, simulation: Simulation) -> Reply | None:
+def instead(fault: Fault, limit: RateLimit, now_s: float) -> Reply | None:
     """Return the reply of a fault that prevents a request from being carried out; None for other faults."""
     match fault:
         case f.ErrorBefore(status=500):
@@ -30,8 +29,7 @@ def instead(fault: Fault, simulation: Simulation) -> Reply | None:
         case f.ErrorBefore(status=status):
             return _json_error(status)
         case f.RateLimited(seconds=seconds):
-            reset = math.ceil(simulation.wall() + seconds)
-            return rate_limited(simulation.limit.headers(remaining=0, reset=reset))
+            return rate_limited(limit, limit.headers(remaining=0, reset=math.ceil(now_s + seconds)))
         case f.HtmlError(status=status):
             return html_page(status)
     return None
@@ -134,9 +132,9 @@ def internal_error() -> Reply:
     return Reply.of(500, _INTERNAL_ERROR)
 
 
-def rate_limited(headers: list[tuple[bytes, bytes]]) -> Reply:
+def rate_limited(limit: RateLimit, headers: list[tuple[bytes, bytes]]) -> Reply:
     """Return Alpaca's 429, with the headers that say when to retry."""
-    return Reply(429, orjson.dumps(_RATE_LIMIT), headers=headers)
+    return Reply(429, orjson.dumps(limit.refusal), headers=headers)
 
 
 def _phrase(status: int) -> str:

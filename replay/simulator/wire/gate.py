@@ -1,10 +1,11 @@
-"""The steps around every request to the trading API: keys, rate limit, faults, log, common headers."""
+"""The steps around every request to Alpaca's APIs: keys, rate limit, faults, log, common headers."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import dataclass
 from hmac import compare_digest
 from urllib.parse import parse_qs
 
@@ -14,9 +15,21 @@ from replay.simulator.intake.refusal import not_found
 from replay.simulator.wire import effects
 from replay.simulator.wire.armed import Armed, striking
 from replay.simulator.wire.delivery import PROMPT, ClientGone, Delivery, Reply, deliver, read_body
-from replay.simulator.wire.simulation import Keys, Simulation
+from replay.simulator.wire.simulation import Keys, RateLimit, Simulation
 
 _UNAUTHORIZED = {"message": "unauthorized."}
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One of Alpaca's APIs: its rate limit, and the statuses whose replies lack the limit's headers."""
+
+    limit: Callable[[Simulation], RateLimit]
+    without_limit: frozenset[int] = frozenset()
+
+
+TRADING = Api(lambda simulation: simulation.limit)
+DATA = Api(lambda simulation: simulation.data_limit, without_limit=frozenset({401, 403, 500}))
 
 
 class Gate:
@@ -26,9 +39,10 @@ class Gate:
     are carried out one after the other.
     """
 
-    def __init__(self, answer: Callable[[Scope, bytes], Reply], simulation: Simulation) -> None:
+    def __init__(self, answer: Callable[[Scope, bytes], Reply], simulation: Simulation, api: Api) -> None:
         self._answer = answer
         self._simulation = simulation
+        self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, unless the client disconnects before it is complete."""
@@ -45,10 +59,8 @@ class Gate:
         with simulation.lock:
             reply, delivery = (refusal, PROMPT) if refusal else self._carried_out(scope, body, drawn)
             request_id = simulation.next_request_id()
-            if not reply.headers:
-                reply.headers = simulation.limit.headers()
-            elif reply.status == 405:
-                reply.headers += simulation.limit.headers()
+            if (not reply.headers or reply.status == 405) and reply.status not in self._api.without_limit:
+                reply.headers += self._api.limit(simulation).headers()
             reply.headers.append((b"x-request-id", request_id.encode()))
             query = scope["query_string"].decode("latin-1")
             about = (simulation.clock.now_ns(), scope["method"], scope["path"], query)
@@ -58,9 +70,8 @@ class Gate:
     def _refusal(self, scope: Scope) -> Reply | None:
         if not may_trade(scope, self._simulation.keys):
             return Reply.of(401, _UNAUTHORIZED)
-        if not self._simulation.limit.take():
-            return effects.rate_limited([])
-        return None
+        limit = self._api.limit(self._simulation)
+        return None if limit.take() else effects.rate_limited(limit, [])
 
     def _carried_out(self, scope: Scope, body: bytes, drawn: tuple[Armed, ...]) -> tuple[Reply, Delivery]:
         simulation = self._simulation
@@ -75,7 +86,9 @@ class Gate:
 
     def _struck(self, scope: Scope, body: bytes, drawn: tuple[Armed, ...]) -> tuple[Reply, Delivery]:
         simulation, method, path = self._simulation, scope["method"], scope["path"]
-        early = [reply for armed in drawn if (reply := effects.instead(armed.fault, simulation)) is not None]
+        limit, now_s = self._api.limit(simulation), simulation.wall()
+        replies = (effects.instead(armed.fault, limit, now_s) for armed in drawn)
+        early = [reply for reply in replies if reply is not None]
         if early:
             return early[0], effects.delivery(striking(drawn, accepted=False))
         for armed in drawn:

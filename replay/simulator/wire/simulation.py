@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from replay.simulator.data.plans import PLANS, PlanName
 from replay.simulator.wire.armed import Faults, HiddenOrders
 
 if TYPE_CHECKING:
+    from replay.simulator.data.market_data import MarketData
     from replay.simulator.market.clock import SimulatedClock
     from replay.simulator.venue.venue import Venue
 
@@ -32,16 +34,21 @@ class Keys:
 
 
 _USUAL = 200  # of paper and live accounts alike
+_TRADING_REFUSAL = {"code": 42910000, "message": "rate limit exceeded"}
+_DATA_REFUSAL = {"message": "too many requests."}
 
 
 class RateLimit:
     """Requests per minute of the wall clock; every reply has the headers, even without a limit.
 
     Without a limit they show Alpaca's usual 200 with all but this request remaining, so that a client which
-    paces itself by them never waits.
+    paces itself by them never waits. ``refusal``: the body of a 429.
     """
 
-    def __init__(self, per_minute: int | None, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, per_minute: int | None, wall: Callable[[], float], refusal: Mapping[str, object]
+    ) -> None:
+        self.refusal = refusal
         self._per_minute = per_minute
         self._wall = wall
         self._minute = int(wall() // 60)
@@ -70,6 +77,20 @@ class RateLimit:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Requests a minute: ``trading``, None for no limit; ``data``, None for those of the plan."""
+
+    trading: int | None = None
+    plan: PlanName = "basic"
+    data: int | None = None
+
+    @property
+    def data_or_plan(self) -> int:
+        """The requests for market data a minute."""
+        return self.data or PLANS[self.plan].per_minute
+
+
 # now_ns, method, path, query, status, body, request id, answered
 Seen = tuple[int, str, str, str, int, bytes, str, bool]
 
@@ -87,7 +108,7 @@ class Simulation:
         begin: Callable[[], tuple[Venue, SimulatedClock]],
         *,
         keys: Keys | None = None,
-        rate_limit: int | None = None,
+        limits: Limits | None = None,
         seed: int = 0,
         wall: Callable[[], float] | None = None,
     ) -> None:
@@ -96,7 +117,7 @@ class Simulation:
         self.wall = wall or _wall_seconds
         self.control_token = ""
         self.save_dir: Path | None = None
-        self._begin, self._rate_limit, self._seed = begin, rate_limit, seed
+        self._begin, self._limits, self._seed = begin, limits or Limits(), seed
         self.failures: list[str] = []
         self.reset()
 
@@ -106,9 +127,20 @@ class Simulation:
             self.venue, self.clock = self._begin()
             self.faults = Faults(seed=self._seed)
             self.hidden = HiddenOrders()
-            self.limit = RateLimit(self._rate_limit, self.wall)
+            self.limit = RateLimit(self._limits.trading, self.wall, _TRADING_REFUSAL)
+            self.data_limit = RateLimit(self._limits.data_or_plan, self.wall, _DATA_REFUSAL)
+            self._data: MarketData | None = None
             self.seen: list[Seen] = []
             self._request_ids = Random(f"{self._seed}/request ids")
+
+    @property
+    def data(self) -> MarketData:
+        """The market data of the current venue."""
+        if self._data is None:
+            from replay.simulator.data.market_data import MarketData
+
+            self._data = MarketData(self.venue, PLANS[self._limits.plan])
+        return self._data
 
     def next_request_id(self) -> str:
         """Return the next ``X-Request-ID``: 32 hexadecimal digits, the same for the same seed."""

@@ -16,6 +16,7 @@ import requests
 from replay.simulator.server import Simulator
 
 HOST = "https://paper-api.alpaca.markets"
+DATA_HOST = "https://data.alpaca.markets"
 KEYS = {"APCA-API-KEY-ID": "test-key", "APCA-API-SECRET-KEY": "test-secret"}
 ORDER = {"symbol": "AAPL", "qty": "2", "side": "buy", "type": "market", "time_in_force": "day"}
 # Thursday, 8 October 2026, noon in New York: the day of the newest recordings.
@@ -43,7 +44,8 @@ class Desk:
         self.exchanges: list[Exchange] = []
 
     def ask(self, method: str, path: str, body: Any = None, **query: str) -> Exchange:
-        reply = self.session.request(method, HOST + path, params=query, json=body, timeout=5)
+        host = DATA_HOST if path.startswith("/v2/stocks/") else HOST
+        reply = self.session.request(method, host + path, params=query, json=body, timeout=5)
         answer = reply.json() if reply.content else None
         exchange = Exchange(method, urlsplit(reply.url).path, query, body, reply.status_code, answer)
         self.exchanges.append(exchange)
@@ -74,10 +76,11 @@ class Desk:
 
 
 @contextmanager
-def opened() -> Iterator[Desk]:
-    simulator = Simulator(seed=7, clock="manual", start_ns=NOON_NS, partial_fill_probability=0)
+def opened(**options: Any) -> Iterator[Desk]:
+    simulator = Simulator(seed=7, clock="manual", start_ns=NOON_NS, partial_fill_probability=0, **options)
     with requests.Session() as session:
         session.headers.update(KEYS)
         session.mount(HOST, simulator.adapter())
+        session.mount(DATA_HOST, simulator.adapter())
         yield Desk(simulator, session)
     simulator.check()

@@ -16,6 +16,11 @@ def trading_api() -> dict[str, Any]:
     return _read("trading-api.json")
 
 
+def market_data_api() -> dict[str, Any]:
+    """Return the document of the Market Data API."""
+    return _read("market-data-api.json")
+
+
 def _read(name: str) -> dict[str, Any]:
     try:
         files = distribution(WHEEL).files or []

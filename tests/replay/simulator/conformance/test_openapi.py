@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from replay.simulator.wire.app import ENDPOINTS
+from tests.replay.simulator.conformance.api_document import ApiDocument
 from tests.replay.simulator.conformance.desk import Desk, Exchange, opened
 from tests.replay.simulator.conformance.documents import trading_api
-from tests.replay.simulator.conformance.trading_api import TradingApi
 
 # (what the document says against an answer or a request, why that is no fault of the simulator)
 EXCEPTIONS: tuple[tuple[str, str], ...] = (
@@ -37,8 +37,8 @@ NOWHERE = "001c0b29-5bc9-45c4-bd32-5ba323c997b3"
 
 
 @pytest.fixture(scope="module")
-def api() -> TradingApi:
-    return TradingApi(trading_api())
+def api() -> ApiDocument:
+    return ApiDocument(trading_api())
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def look_at_the_account_and_the_market(desk: Desk) -> None:
     desk.get("/v2/assets/BLAH")
 
 
-def asked(exchanges: list[Exchange], operation: tuple[str, str], api: TradingApi) -> list[Exchange]:
+def asked(exchanges: list[Exchange], operation: tuple[str, str], api: ApiDocument) -> list[Exchange]:
     return [
         exchange
         for exchange in exchanges
@@ -173,7 +173,7 @@ def unexplained(faults: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
 def test_every_endpoint_is_asked_and_answers_well_at_least_once(
-    exchanges: list[Exchange], operation: tuple[str, str], api: TradingApi
+    exchanges: list[Exchange], operation: tuple[str, str], api: ApiDocument
 ) -> None:
     statuses = {exchange.status for exchange in asked(exchanges, operation, api)}
     assert statuses & {200, 204, 207}
@@ -181,7 +181,7 @@ def test_every_endpoint_is_asked_and_answers_well_at_least_once(
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
 def test_the_requests_are_as_the_document_has_them(
-    exchanges: list[Exchange], operation: tuple[str, str], api: TradingApi
+    exchanges: list[Exchange], operation: tuple[str, str], api: ApiDocument
 ) -> None:
     faults = [fault for each in asked(exchanges, operation, api) for fault in api.faults_of_request(each)]
     assert unexplained(faults) == []
@@ -189,13 +189,13 @@ def test_the_requests_are_as_the_document_has_them(
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
 def test_the_answers_are_as_the_document_has_them(
-    exchanges: list[Exchange], operation: tuple[str, str], api: TradingApi
+    exchanges: list[Exchange], operation: tuple[str, str], api: ApiDocument
 ) -> None:
     faults = [fault for each in asked(exchanges, operation, api) for fault in api.faults_of_answer(each)]
     assert unexplained(faults) == []
 
 
-def test_every_exception_is_still_needed(exchanges: list[Exchange], api: TradingApi) -> None:
+def test_every_exception_is_still_needed(exchanges: list[Exchange], api: ApiDocument) -> None:
     faults = [
         fault
         for exchange in exchanges
@@ -205,7 +205,9 @@ def test_every_exception_is_still_needed(exchanges: list[Exchange], api: Trading
     assert unused == []
 
 
-def test_fills_are_as_the_document_has_trading_activities(exchanges: list[Exchange], api: TradingApi) -> None:
+def test_fills_are_as_the_document_has_trading_activities(
+    exchanges: list[Exchange], api: ApiDocument
+) -> None:
     fills = [
         fill
         for exchange in exchanges
@@ -231,6 +233,6 @@ ORDER: dict[str, Any] = {"notional": None, "type": "market", "time_in_force": "d
         ({}, "it: 'notional' is a required property"),
     ],
 )
-def test_a_wrong_answer_is_found(api: TradingApi, order: object, fault: str) -> None:
+def test_a_wrong_answer_is_found(api: ApiDocument, order: object, fault: str) -> None:
     exchange = Exchange("POST", "/v2/orders", {}, ORDER, 200, order)
     assert fault in api.faults_of_answer(exchange)

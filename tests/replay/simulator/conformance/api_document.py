@@ -11,13 +11,13 @@ from referencing.jsonschema import DRAFT202012
 
 from tests.replay.simulator.conformance.desk import Exchange
 
-_URI = "urn:trading-api"
+_URI = "urn:api"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 
 Json = dict[str, Any]
 
 
-class TradingApi:
+class ApiDocument:
     def __init__(self, document: Json) -> None:
         self._paths: Json = document["paths"]
         resource = DRAFT202012.create_resource(document)
