@@ -83,13 +83,29 @@ def collect(*, slot: str, as_json: bool) -> None:
 
 @cli.command()
 @_SLOT
+@click.option(
+    "--when",
+    metavar="TIME",
+    help="Run once a session, at this time: open+15m, close-10m, or a time of day in New York such as 15:45.",
+)
+@click.option(
+    "--latest", metavar="TIME", help="With --when: how long after it a run may begin; 15m if unset."
+)
+@click.option("--wait", "waits", is_flag=True, help="With --when: wait for a later time of this day.")
 @_JSON
-def run(*, slot: str, as_json: bool) -> None:
-    """Finish unfinished runs, then collect a batch, decide on it, send what is allowed, and record it."""
+def run(*, slot: str, when: str | None, latest: str | None, waits: bool, as_json: bool) -> None:
+    """Finish unfinished runs, then collect a batch, decide on it, send what is allowed, and record it.
+
+    With --when a session has each slot once: before its time, on a day without session and once the slot is
+    done, the command says so and exits with 0; where the slot was missed, nothing is traded and it exits
+    with 3.
+    """
     signal.signal(signal.SIGTERM, _ended_before_it_began)
     from jobs.run import run as command
+    from jobs.slots import Scheduled
 
-    sys.exit(command(slot=slot, as_json=as_json))
+    scheduled = Scheduled.of(slot, when, latest, waits=waits)
+    sys.exit(command(slot=slot, as_json=as_json, scheduled=scheduled))
 
 
 @cli.command()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from engine.log import EventLog
 from engine.record.run_folder import BATCH, COLLECTED, INPUTS, MANIFEST, RunFolder
 from engine.run.manifest import EXIT_DONE, EXIT_UNRESOLVED
 from engine.run.put_away import left_by
@@ -26,33 +27,44 @@ if TYPE_CHECKING:  # a dry run has no gate, and is short
     from engine.context import RunContext
     from engine.run.books_read import BooksRead
     from jobs.live_connections import LiveConnections
+    from jobs.slots import NotBegun, Scheduled
 
 
 @dataclass(frozen=True)
 class Outcome:
     """This command's own run, the earlier runs that it finished, and the ids of those still in doubt.
 
-    ``remarks``: sentences on what an operator may not have intended.
+    ``remarks``: sentences on what an operator may not have intended. ``not_begun``: why there is no own run,
+    where a slot was done, or is late.
     """
 
-    own: RunFolder
+    own: RunFolder | None
     resumed: list[RunFolder]
     in_doubt: list[str]
     remarks: list[str]
+    not_begun: NotBegun | None = None
 
 
-def run(*, slot: str, as_json: bool) -> int:
+def run(*, slot: str, as_json: bool, scheduled: Scheduled | None = None) -> int:
     """Do a whole run and print its result; return the exit code."""
-    outcome = work(read_setup(), slot)
-    exit_code = _exit_code([*outcome.resumed, outcome.own], outcome.in_doubt)
+    setup = read_setup()
+    stopping = termination_asked(also_ctrl_c=not setup.settings.dry_run)
+    if scheduled is not None and (not_now := scheduled.not_now(setup.settings.calendar, stopping)):
+        not_now.log(EventLog())
+        return _print_end(Outcome(None, [], [], setup.remarks, not_now), as_json=as_json)
+    return _print_end(work(setup, slot, scheduled=scheduled, stopping=stopping), as_json=as_json)
+
+
+def _print_end(outcome: Outcome, *, as_json: bool) -> int:
+    """Print a run that has ended, or why there was none; return the exit code."""
+    own, not_begun = outcome.own, outcome.not_begun
+    folders = [*outcome.resumed, *([own] if own else [])]
+    exit_code = max(_exit_code(folders, outcome.in_doubt), not_begun.exit_code if not_begun else EXIT_DONE)
     if as_json:
-        others = {
-            "resumed": _resumed(outcome),
-            "in_doubt": outcome.in_doubt,
-        }
-        own = summary(outcome.own)
-        remarks = [*outcome.remarks, *own["remarks"]]
-        print_json({**own, "exit_code": exit_code, **others, "remarks": remarks})
+        printed = summary(own) if own else not_begun.record() if not_begun else {}
+        remarks = [*outcome.remarks, *printed.get("remarks", [])]
+        others = {"resumed": _resumed(outcome), "in_doubt": outcome.in_doubt}
+        print_json({**printed, "exit_code": exit_code, **others, "remarks": remarks})
         return exit_code
     from jobs.report import print_run
 
@@ -63,14 +75,16 @@ def run(*, slot: str, as_json: bool) -> int:
 def collect(*, slot: str, as_json: bool) -> int:
     """Seal a batch, for the next ``run`` to decide on; return the exit code."""
     outcome = work(read_setup(), slot, until=BATCH)
-    left = left_by(outcome.own)
+    own = outcome.own
+    assert own is not None
+    left = left_by(own)
     blocked = any(one["kind"] == "blocked" for one in left)
     exit_code = max(_exit_code(outcome.resumed, outcome.in_doubt), EXIT_UNRESOLVED if blocked else EXIT_DONE)
     if as_json:
-        head = {"run_id": outcome.own.run_id, "trading_date": outcome.own.trading_date.isoformat()}
-        collected = outcome.own.json(COLLECTED)
+        head = {"run_id": own.run_id, "trading_date": own.trading_date.isoformat()}
+        collected = own.json(COLLECTED)
         came_in = {"rows": collected["rows"], "notes": collected.get("notes", []), "left": left}
-        body = {"folder": folder_path(outcome.own), "exit_code": exit_code, **came_in}
+        body = {"folder": folder_path(own), "exit_code": exit_code, **came_in}
         others = {"in_doubt": outcome.in_doubt, "remarks": outcome.remarks}
         print_json({**head, **body, "resumed": _resumed(outcome), **others})
         return exit_code
@@ -86,7 +100,10 @@ def _print(outcome: Outcome, print_own: Callable[[RunFolder], None]) -> None:
 
     for folder in outcome.resumed:
         print_run(folder, resumed=True)
-    print_own(outcome.own)
+    if outcome.own is not None:
+        print_own(outcome.own)
+    if outcome.not_begun is not None:
+        outcome.not_begun.print()
     print_in_doubt(outcome.in_doubt)
     print_remarks(outcome.remarks)
 
@@ -104,12 +121,23 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     return {"folder": folder_path(folder), **{key: manifest[key] for key in keys}, **beside}
 
 
-def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
-    """Finish unfinished runs, then do a run of its own up to the file ``until``."""
+def work(
+    setup: Setup,
+    slot: str,
+    *,
+    until: str = MANIFEST,
+    stopping: Callable[[], bool] | None = None,
+    scheduled: Scheduled | None = None,
+) -> Outcome:
+    """Finish unfinished runs, then do a run of its own up to the file ``until``.
+
+    A scheduled slot that the session has had, or that is late, has none. ``stopping`` returns whether the job
+    should end; by default, whether a signal has asked for it.
+    """
     setup.check_start(slot=slot)
     of_limits = setup.limits_remarks
     live = not setup.settings.dry_run
-    stopping = termination_asked(also_ctrl_c=live)
+    stopping = stopping or termination_asked(also_ctrl_c=live)
     with (
         exclusive(setup.data_dir, since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", modes=setup.modes),
         progress_bar() as progress,
@@ -121,13 +149,30 @@ def work(setup: Setup, slot: str, *, until: str = MANIFEST) -> Outcome:
         resumed = to_finish(context)
         for folder in resumed:
             finish(folder, context, books=None if INPUTS in folder.names() else _books(setup, context))
-        books = _books(setup, context) if until == MANIFEST else None
-        own = start(setup.settings, setup.config, context, slot=slot)
-        finish(own, context, until=until, books=books)
+        not_begun, own = None, None
+        if scheduled is not None:
+            mode = "live" if live else "dry"
+            not_begun = scheduled.not_again(context.runs, context.clock(), mode, setup.settings.calendar)
+        if not_begun is None:
+            own = _own_run(setup, context, slot, until, scheduled)
+        else:
+            not_begun.log(context.log)
         context.log.events("setting_not_read", ((text, {}) for text in setup.remarks), severity="WARNING")
         context.log.events("limits_notice", ((text, {}) for text in of_limits), severity="WARNING")
         remarks = [*setup.remarks, *of_limits]
-        return Outcome(own, resumed, [folder.run_id for folder in in_doubt(context.runs)], remarks)
+        left = [folder.run_id for folder in in_doubt(context.runs)]
+        return Outcome(own, resumed, left, remarks, not_begun)
+
+
+def _own_run(
+    setup: Setup, context: RunContext, slot: str, until: str, scheduled: Scheduled | None
+) -> RunFolder:
+    """Begin a run, and do its stages up to the file ``until``."""
+    books = _books(setup, context) if until == MANIFEST else None
+    sealed = scheduled.sealed(context.clock(), setup.settings.calendar) if scheduled is not None else {}
+    own = start(setup.settings, setup.config, context, slot=slot, scheduled=sealed)
+    finish(own, context, until=until, books=books)
+    return own
 
 
 def _books(setup: Setup, context: RunContext) -> BooksRead | None:

@@ -89,6 +89,17 @@ def regular_hours(session: date, calendar: str = _SHIPPED) -> tuple[datetime, da
     return opens.to_pydatetime().astimezone(NEW_YORK), closes.to_pydatetime().astimezone(NEW_YORK)
 
 
+def closes_early(session: date, calendar: str = _SHIPPED) -> bool:
+    """Return whether a session is a half day."""
+    if calendar == _SHIPPED:
+        return session in _early_closes()
+    from exchange_calendars import get_calendar
+
+    known = get_calendar(calendar, start=session - _ONE_DAY, end=session + _ONE_DAY)
+    _, usual = known.close_times[-1]
+    return bool(regular_hours(session, calendar)[1].astimezone(ZoneInfo(known.tz.key)).time() < usual)
+
+
 def extended_hours(session: date, calendar: str = _SHIPPED) -> tuple[datetime, datetime] | None:
     """Return when the extended hours of a session begin and end, in New York's time; None where unknown.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,16 @@ _SLOT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
 def start(
-    settings: RunSettings, config: RiskConfig, context: RunContext, *, slot: str = "adhoc"
+    settings: RunSettings,
+    config: RiskConfig,
+    context: RunContext,
+    *,
+    slot: str = "adhoc",
+    scheduled: Mapping[str, str] | None = None,
 ) -> RunFolder:
     """Create a run's folder with ``run.json``, which fixes what a resumed run must not change; return it.
+
+    ``scheduled``: the time that the slot was scheduled for, as ``run.json`` keeps it.
 
     Overrides whose session is over are named in it, and their files are set aside. Raises what
     ``check_start`` raises, and ``ConfigurationError`` for a faulty override.
@@ -43,6 +51,7 @@ def start(
     files = OverrideFiles.at(context.objects, as_of, settings.calendar)
     expired = files.read().expired
     sealed = sealed_start(settings, config, context, slot=slot, as_of=as_of)
+    sealed.update(scheduled or {})
     if expired:
         sealed["expired_overrides"] = [{**one.row(), "text": str(one)} for one in expired]
     folder = context.runs.create(files.today, f"{as_of:%Y%m%dT%H%M%SZ}-{slot}", sealed)
