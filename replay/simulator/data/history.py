@@ -45,7 +45,8 @@ class Place(NamedTuple):
 class BarsAsked:
     """A request for bars: of each symbol those stamped from ``start_ns`` to ``end_ns``, both inclusive.
 
-    ``newest_ns``: nothing later is shown. ``adjusted``: in today's shares instead of those of their time. ``after``: the last bar of the page before.
+    ``newest_ns``: nothing later is shown. ``adjusted``: in today's shares instead of those of their time.
+    ``after``: the last bar of the page before.
     """
 
     symbols: tuple[str, ...]

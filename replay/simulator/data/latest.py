@@ -53,7 +53,7 @@ class Latest:
         }
 
     def quote(self, asset: Asset, seen: Seen) -> Body:
-        """Return the quote: the prices that orders fill at; outside all sessions that of the last one's end."""
+        """Return the quote, within which orders fill; between sessions it is as old as the last one's end."""
         symbol = asset.symbol
         t_ns = min(seen.t_ns, session_number(number_begun(seen.t_ns)).post_ns)
         bid, ask = seen.tape.bid(symbol, seen.t_ns), seen.tape.ask(symbol, seen.t_ns)
@@ -86,7 +86,7 @@ class Latest:
         return self._spans.span(asset.symbol, seen.feed, end_ns - MINUTE, end_ns - 1, seen.tape)
 
     def daily_bar(self, asset: Asset, seen: Seen, *, before: int = 0) -> Bar:
-        """Return the bar of the session that opened last, or of one ``before`` it, in the shares of its time."""
+        """Return the bar of the session that opened last, or of one ``before`` it, in its time's shares."""
         number = number_begun(seen.t_ns)
         if seen.t_ns < session_number(number).open_ns:
             number -= 1
@@ -97,7 +97,7 @@ class Latest:
         return self._spans.day(asset.symbol, seen.feed, number, until_ns, seen.tape.as_of(until_ns))
 
 
-def quote_body(
+def quote_body(  # noqa: PLR0913 - being taken apart
     bid: Decimal, ask: Decimal, bid_size: int, ask_size: int, *, place: str, tape: str, t_ns: int
 ) -> Body:
     """Return Alpaca's JSON object of a quote; the price 0 is that of a side without an order."""

@@ -138,7 +138,7 @@ class Spans:
         paid = [tape.converted(fill.order.symbol, fill.price, fill.t_ns) for fill in own]
         return prices._replace(high=max(prices.high, *paid), low=min(prices.low, *paid))
 
-    def _bar(
+    def _bar(  # noqa: PLR0913, PLR0917 - being taken apart
         self,
         symbol: str,
         feed: str,

@@ -56,7 +56,7 @@ class Trades:
         return Trade(at_ns, price, size(self._seed, symbol, "trade", at_ns), at_ns // SECOND)
 
     def _print_ns(self, symbol: str, t_ns: int) -> int:
-        """Return the time of the market's last trade: one a second of a session, at the symbol's own phase."""
+        """Return the time of the market's last trade: one a second, at the symbol's own phase."""
         phase_ns = drawn(self._seed, symbol, "trades") % SECOND
         number = number_begun(t_ns)
         hours = session_number(number)
