@@ -6,6 +6,7 @@ One name per rule: its file, its reason, its column ``check_<name>``, its fixtur
 from __future__ import annotations
 
 from engine.risk.policies import POLICIES
+from engine.risk.quote_limits import QUOTE_LIMITS
 from engine.risk.rule import Limit, Rule
 from engine.risk.rules import (
     account_not_configured,
@@ -70,9 +71,12 @@ RULE_BOOK: tuple[Rule, ...] = (
 )
 
 LIMITS: tuple[Limit, ...] = tuple(
-    {limit.key: limit for limit in (*(one for rule in RULE_BOOK for one in rule.limits), *POLICIES)}.values()
+    {
+        limit.key: limit
+        for limit in (*(one for rule in RULE_BOOK for one in rule.limits), *QUOTE_LIMITS, *POLICIES)
+    }.values()
 )
-"""Every limit of the book, each once, in its order, and the policies."""
+"""Every limit of the book, each once, in its order, those on quotes, and the policies."""
 
 LIMIT_BY_KEY = {limit.key: limit for limit in LIMITS}
 RULE_BY_NAME = {rule.name: rule for rule in RULE_BOOK}

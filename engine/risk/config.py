@@ -129,7 +129,9 @@ class RiskConfig(_OfTheBook):
             self.levels(limit.key)
             for rule in RULE_BOOK
             for limit in (
-                rule.limits if rule.refuses_groups else [part.limit for part in rule.parts if part.whole_file]
+                rule.limits
+                if rule.refuses_groups
+                else [part.limit for part in rule.parts if part.is_of_files]
             )
             if limit is not None
         )

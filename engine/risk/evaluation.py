@@ -24,6 +24,7 @@ from engine.risk.reducing import Reducible
 from engine.risk.row_rules import Judged, judge_rows
 from engine.risk.rule import Rule
 from engine.risk.sequence import Answer, Prepared, Question, judge_in_sequence, prepared, with_shares
+from engine.risk.valuing import Valuation
 from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, any_refusing, everywhere
 
 OK = "ok"
@@ -101,6 +102,7 @@ class Evaluation:
     intents: pd.DataFrame
     inputs: RiskInputs
     batch: Batch
+    valuation: Valuation
     in_force: InForce
     rule_book: tuple[Rule, ...]
     row_rules: Mapping[str, Judged]
@@ -123,7 +125,8 @@ class Evaluation:
         batch = Batch.of(intents, by_strategy=config.names_strategies)
         in_force = InForce(config, batch.buckets)
         raised: dict[str, str] = {}
-        row_rules = _row_rules(rule_book, batch, inputs, in_force, raised)
+        valuation = Valuation(batch, inputs, in_force.quote_levels)
+        row_rules = _row_rules(rule_book, valuation, in_force, raised)
         sequence = prepared([rule for rule in rule_book if rule.is_sequential], batch, inputs, in_force)
         raised.update(sequence.raised)
         waived = waived_rows(rule_book, batch, inputs)
@@ -139,6 +142,7 @@ class Evaluation:
             intents,
             inputs,
             batch,
+            valuation,
             in_force,
             rule_book,
             row_rules,
@@ -242,20 +246,16 @@ def _answer(sequence: Prepared, batch: Batch, question: Question) -> tuple[Answe
 
 
 def _row_rules(
-    rule_book: tuple[Rule, ...],
-    batch: Batch,
-    inputs: RiskInputs,
-    in_force: InForce,
-    raised: dict[str, str],
+    rule_book: tuple[Rule, ...], valuation: Valuation, in_force: InForce, raised: dict[str, str]
 ) -> dict[str, Judged]:
     """Return the verdicts of the rules that aren't sequential; whole files are judged last."""
     found: dict[str, Judged] = {}
-    passing = batch.is_order.copy()
+    passing = valuation.batch.is_order.copy()
     for rule in sorted(
         (rule for rule in rule_book if not rule.is_sequential), key=lambda rule: rule.is_of_files
     ):
         try:
-            found[rule.name] = judge_rows(rule, batch, inputs, in_force, passing)
+            found[rule.name] = judge_rows(rule, valuation, in_force, passing)
         except Exception as error:
             raised[rule.name] = f"{type(error).__name__}: {error}"
             continue

@@ -13,6 +13,8 @@ from engine.risk.buckets import Buckets
 from engine.risk.cells import Basis
 from engine.risk.config import RiskConfig
 from engine.risk.levels import Level
+from engine.risk.quote_limits import QUOTE_LIMITS
+from engine.risk.quotes import QuoteLevels
 from engine.risk.rule import EVERY_LEVEL, Limit, Rule
 
 NO_LIMIT = np.iinfo(np.int64).max
@@ -55,6 +57,11 @@ class InForce:
             if at is None or at.any():
                 found.append(Held(level, at, 0 if units is None else units(level.value)))
         return tuple(found)
+
+    @property
+    def quote_levels(self) -> QuoteLevels:
+        """The levels that say how old and how wide a quote may be."""
+        return QuoteLevels.of(*(self.config.levels(limit.key) for limit in QUOTE_LIMITS))
 
     def settings(self, rule: Rule) -> Mapping[str, Any]:
         """Return a rule's further limits by key; of a variable and ``[limits]`` the one that refuses more."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from engine.model.money import to_usd
 from engine.model.quantity import Floats, Mask, to_shares
 from engine.risk.batch import Batch
 from engine.risk.in_force import Held, InForce
-from engine.risk.inputs import RiskInputs
 from engine.risk.levels import STRATEGY
 from engine.risk.reducing import ACCOUNTS_BOOK, OWN_BOOK
-from engine.risk.rule import Limit, Part, Reducing, Rule
+from engine.risk.rule import USD, Limit, Part, Reducing, Rule
+from engine.risk.valuing import Valuation
 from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, at_most, worse
 
 Source = npt.NDArray[np.int16]
@@ -61,24 +62,24 @@ class Judged:
     fails_at: tuple[tuple[Mask, Kind], ...] = ()
 
 
-def judge_rows(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, passing: Mask) -> Judged:
+def judge_rows(rule: Rule, valuation: Valuation, in_force: InForce, passing: Mask) -> Judged:
     """Return what a rule that is not sequential says. ``passing``: orders that other row rules let through.
 
     Raises whatever the rule raises, and ``ValueError`` where it returns anything but a verdict per row.
     """
+    batch = valuation.batch
     parts: list[JudgedPart] = []
     failing: list[Failing] = []
     for part in rule.parts:
-        units = part.units if part.amount is not None else None
+        units = part.units if part.has_amount else None
         levels = in_force.of(part.limit, units, part.kinds)
         unset = _where_unset(part, levels, batch)
         if unset is not None:
-            assert part.judge is not None
-            verdicts = _checked(part.judge(batch, inputs, None), batch)
+            verdicts = _checked(_unset(part, valuation), batch)
             verdicts = verdicts if unset.all() else np.where(unset, verdicts, OFF).astype(np.int8)
             parts.append(JudgedPart(_faced(rule, verdicts, batch), part.reducing, ACCOUNTS_BOOK))
         for held in levels:
-            verdicts = _faced(rule, _at_level(part, batch, inputs, held, passing), batch)
+            verdicts = _faced(rule, _at_level(part, valuation, held, passing), batch)
             fails = verdicts == FAIL
             own = part.own_book and held.level.kind >= STRATEGY
             judged = JudgedPart(verdicts, part.reducing, OWN_BOOK if own else ACCOUNTS_BOOK)
@@ -91,13 +92,13 @@ def judge_rows(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, 
         _merged(parts),
         first_of([one.rows for one in failing], batch.rows),
         tuple(one.held for one in failing),
-        _figures(rule, batch, inputs, in_force, failing),
+        _figures(rule, valuation, in_force, failing),
         tuple((one.rows, one.kind) for one in failing),
     )
 
 
 def _figures(
-    rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce, failing: Sequence[Failing]
+    rule: Rule, valuation: Valuation, in_force: InForce, failing: Sequence[Failing]
 ) -> dict[str, Floats]:
     """Return the figures of a rule, none where no level of it judges the batch.
 
@@ -106,10 +107,13 @@ def _figures(
     limits = {part.limit.key: part for part in rule.parts if part.limit is not None}
     if not rule.figures or not any(in_force.of(part.limit, None, part.kinds) for part in limits.values()):
         return {}
+    batch, inputs = valuation.batch, valuation.inputs
     numbers = dict(rule.facts(batch, inputs)) if rule.facts is not None else {}
-    if rule.amount is not None:
-        amounts = rule.amount(batch, inputs)
-        numbers["total"] = np.where(amounts.known, to_shares(amounts.units), np.nan)
+    first = rule.parts[0]
+    if first.has_amount:
+        amounts = first.amounts(valuation)
+        in_numbers = to_usd if first.limit is not None and first.limit.unit == USD else to_shares
+        numbers["total"] = np.where(amounts.known, in_numbers(amounts.units), np.nan)
     found = {}
     for figure in rule.figures:
         if figure.of == "limit":
@@ -133,6 +137,14 @@ def _limit_of_rows(part: Part, batch: Batch, in_force: InForce, failing: Sequenc
     return np.where(np.isinf(limit), np.nan, limit)
 
 
+def _unset(part: Part, valuation: Valuation) -> Verdicts:
+    """Return the verdicts of a part where no level sets its limit."""
+    if part.priced_judge is not None:
+        return part.priced_judge(valuation, None)
+    assert part.judge is not None
+    return part.judge(valuation.batch, valuation.inputs, None)
+
+
 def _where_unset(part: Part, levels: tuple[Held, ...], batch: Batch) -> Mask | None:
     """Return the rows that a part judges without a level, None for none."""
     if part.limit is None:
@@ -145,21 +157,29 @@ def _where_unset(part: Part, levels: tuple[Held, ...], batch: Batch) -> Mask | N
     return ~set_in[batch.buckets.of_row]
 
 
-def _at_level(part: Part, batch: Batch, inputs: RiskInputs, held: Held, passing: Mask) -> Verdicts:
+def _at_level(part: Part, valuation: Valuation, held: Held, passing: Mask) -> Verdicts:
     """Return the verdicts of a part by the value of one level, off for rows that the level doesn't judge."""
+    batch, inputs = valuation.batch, valuation.inputs
     rows = None if held.buckets is None else held.buckets[batch.buckets.of_row]
-    if part.whole_file is not None:
+    if part.is_of_files:
         judged = passing if rows is None else passing & rows
-        verdicts = _checked(part.whole_file(batch, inputs, held.level.value, judged), batch)
+        if part.priced_file is not None:
+            verdicts = part.priced_file(valuation, held.level.value, judged)
+        else:
+            assert part.whole_file is not None
+            verdicts = part.whole_file(batch, inputs, held.level.value, judged)
+        verdicts = _checked(verdicts, batch)
         if rows is None:
             return verdicts
         judges_file = np.bincount(batch.files, weights=rows & batch.is_order) > 0
         return np.where(judges_file[batch.files], verdicts, OFF).astype(np.int8)
-    if part.judge is not None:
-        verdicts = _checked(part.judge(batch, inputs, held.level.value), batch)
+    if part.has_amount:
+        verdicts = at_most(part.amounts(valuation), held.units)
+    elif part.priced_judge is not None:
+        verdicts = _checked(part.priced_judge(valuation, held.level.value), batch)
     else:
-        assert part.amount is not None
-        verdicts = at_most(part.amount(batch, inputs), held.units)
+        assert part.judge is not None
+        verdicts = _checked(part.judge(batch, inputs, held.level.value), batch)
     return verdicts if rows is None else np.where(rows, verdicts, OFF).astype(np.int8)
 
 

@@ -7,6 +7,8 @@ A rule is one file of ``engine.risk.rules`` and one value, ``RULE``. It judges i
 - ``whole_file``: a verdict per row from all orders of its file that the row rules let through;
 - ``counter``: what is used of a limit, added up over the allowed rows before.
 
+``priced_judge``, ``priced_amount`` and ``priced_file`` are the same with the values of the orders.
+
 A rule never compares with an unknown number: amounts come with a mask, and a row outside it is *unavailable*.
 """
 
@@ -21,6 +23,7 @@ from engine.risk.batch import Batch
 from engine.risk.cells import BY_ACCOUNT, BY_STRATEGY, BY_STRATEGY_AND_SYMBOL, BY_SYMBOL, Basis, Cells
 from engine.risk.inputs import RiskInputs
 from engine.risk.levels import ACCOUNT, ALL, STRATEGY, STRATEGY_SYMBOL, SYMBOL, VARIABLE
+from engine.risk.valuing import Valuation
 from engine.risk.verdicts import Amounts, Verdicts
 
 ALL_SCOPES = (ALL, ACCOUNT, SYMBOL, STRATEGY, STRATEGY_SYMBOL)
@@ -33,6 +36,9 @@ EVERY_LEVEL = tuple(range(6))
 NOT_OF_ACCOUNTS = (SYMBOL, STRATEGY, STRATEGY_SYMBOL)
 OF_STRATEGIES = (STRATEGY, STRATEGY_SYMBOL)
 """Kinds of levels, for the frames that only some levels of a limit need."""
+
+USD = "USD"
+"""The unit of limits in money, which are compared in units of 1e-6; others, but counts, in units of 1e-9."""
 
 Parse = Callable[[str, Any], Any]
 Kind = Literal["number", "flag", "names", "word"]
@@ -167,7 +173,10 @@ class Counter:
 RowJudge = Callable[[Batch, RiskInputs, Any], Verdicts]
 FactsOf = Callable[[Batch, RiskInputs], Mapping[str, Floats]]
 """Returns figures by name, one number per row, NaN where it is unknown."""
+PricedJudge = Callable[[Valuation, Any], Verdicts]
+PricedAmount = Callable[[Valuation], Amounts]
 FileJudge = Callable[[Batch, RiskInputs, Any, Mask], Verdicts]
+PricedFileJudge = Callable[[Valuation, Any, Mask], Verdicts]
 Reducing = Literal["judged", "pass_if_known", "pass"]
 
 
@@ -177,7 +186,8 @@ class Part:
 
     ``judge``: a verdict per row by one value of the limit. ``amount``: a number per row that may be at
     most the limit. ``whole_file``: a verdict per row from all orders of its file, of which ``passing`` are
-    judged. ``kinds``: the kinds of levels of the limit that concern it. ``judges_unset``: ``judge`` is
+    judged. ``priced_judge``, ``priced_amount``, ``priced_file``: the same from the values of the orders.
+    ``kinds``: the kinds of levels of the limit that concern it. ``judges_unset``: ``judge`` is
     asked, with None, for rows where no level sets the limit. ``reducing``: orders that reduce a position
     pass where it fails (``pass_if_known``), also where its data is missing (``pass``), or have no
     privilege (``judged``). ``own_book``: at the levels of a strategy, the strategy's own position is the
@@ -188,11 +198,31 @@ class Part:
     judge: RowJudge | None = None
     amount: Callable[[Batch, RiskInputs], Amounts] | None = None
     whole_file: FileJudge | None = None
+    priced_judge: PricedJudge | None = None
+    priced_amount: PricedAmount | None = None
+    priced_file: PricedFileJudge | None = None
     kinds: tuple[int, ...] = EVERY_LEVEL
     judges_unset: bool = False
     reducing: Reducing = "judged"
     own_book: bool = False
     units: Callable[[Any], int] = int
+
+    @property
+    def has_amount(self) -> bool:
+        """Whether it compares a number per row with the limit."""
+        return self.amount is not None or self.priced_amount is not None
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether it judges the orders of a file together."""
+        return self.whole_file is not None or self.priced_file is not None
+
+    def amounts(self, valuation: Valuation) -> Amounts:
+        """Return the number per row that is compared with the limit."""
+        if self.priced_amount is not None:
+            return self.priced_amount(valuation)
+        assert self.amount is not None
+        return self.amount(valuation.batch, valuation.inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +266,9 @@ class Rule:
     judge: RowJudge | None = None
     amount: Callable[[Batch, RiskInputs], Amounts] | None = None
     whole_file: FileJudge | None = None
+    priced_judge: PricedJudge | None = None
+    priced_amount: PricedAmount | None = None
+    priced_file: PricedFileJudge | None = None
     more: tuple[Part, ...] = ()
     kinds: tuple[int, ...] = EVERY_LEVEL
     counter: Counter | None = None
@@ -254,6 +287,9 @@ class Rule:
             judge=self.judge,
             amount=self.amount,
             whole_file=self.whole_file,
+            priced_judge=self.priced_judge,
+            priced_amount=self.priced_amount,
+            priced_file=self.priced_file,
             kinds=self.kinds,
             judges_unset=self.judges_unset,
             reducing=self.reducing,
@@ -276,4 +312,4 @@ class Rule:
     @property
     def is_of_files(self) -> bool:
         """Whether it judges the orders of a file together."""
-        return self.whole_file is not None
+        return self.whole_file is not None or self.priced_file is not None

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.model.money import MONEY_UNITS
 from engine.model.quantity import UNITS, Ints, Mask
 from engine.risk.counted import Counted
 from engine.risk.evaluation import Evaluation
 from engine.risk.in_force import NO_LIMIT, Held
-from engine.risk.rule import Part, Rule
+from engine.risk.rule import USD, Part, Rule
 
 MOST_CELLS = 1_000
 """Cells of a rule and level that are kept: those that used most of it."""
@@ -104,7 +105,7 @@ def _of_counter(
         minlength=len(wanted),
     )
     names = _names(one, judged, rows[first])
-    return _frame(one.rule, held, names, used, known, refused, is_of_qty=one.is_of_qty)
+    return _frame(one.rule, held, names, used, known, refused, scale=UNITS if one.is_of_qty else 1)
 
 
 def _names(one: Counted, judged: Evaluation, rows: Ints) -> dict[str, list[str]]:
@@ -124,7 +125,7 @@ def _names(one: Counted, judged: Evaluation, rows: Ints) -> dict[str, list[str]]
 
 def _amounts(rule: Rule, judged: Evaluation) -> Iterator[tuple[Part, Held]]:
     for part in rule.parts:
-        if part.amount is not None:
+        if part.has_amount:
             for held in judged.in_force.of(part.limit, part.units, part.kinds):
                 yield part, held
 
@@ -134,8 +135,7 @@ def _of_amount(
 ) -> pd.DataFrame:
     """Return the largest amount of an allowed order, of a limit on single orders."""
     batch = judged.batch
-    assert part.amount is not None
-    amounts = part.amount(batch, judged.inputs)
+    amounts = part.amounts(judged.valuation)
     at_level = batch.is_order & (held.buckets[batch.buckets.of_row] if held.buckets is not None else True)
     if not at_level.any():
         return pd.DataFrame()
@@ -149,7 +149,8 @@ def _of_amount(
         "side": [""],
     }
     used, known = np.array([largest], dtype=np.int64), np.ones(1, dtype=bool)
-    return _frame(rule, held, names, used, known, np.array([refused]), is_of_qty=True)
+    scale = MONEY_UNITS if part.limit is not None and part.limit.unit == USD else UNITS
+    return _frame(rule, held, names, used, known, np.array([refused]), scale=scale)
 
 
 def _frame(
@@ -160,9 +161,8 @@ def _frame(
     known: Mask,
     refused: Any,
     *,
-    is_of_qty: bool,
+    scale: int,
 ) -> pd.DataFrame:
-    scale = UNITS if is_of_qty else 1
     limit = held.units / scale
     amounts = np.where(known, used / scale, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -24,6 +24,8 @@ OFF_WORDS = frozenset({"0", "false", "no", "off"})
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 SIGNIFICANT_DIGITS = 15
 DECIMALS = 9
+DECIMALS_OF_USD = 6
+"""Decimals of an amount of money: its unit is 1e-6 USD."""
 _SHORTEST_TIMEOUT_S, _LONGEST_TIMEOUT_S = 0.1, 600
 _SIZE_DIGITS = 12
 LONGEST_S = 1e9
@@ -62,12 +64,34 @@ def as_quantity(name: str, text: str) -> float:
     return float(number)
 
 
-def _representable(number: Decimal) -> bool:
+def _representable(number: Decimal, decimals: int = DECIMALS) -> bool:
     """Return whether a float64 carries the number exactly, by its digits without outer zeros."""
     _, digits, exponent = number.as_tuple()
     significant = "".join(map(str, digits)).strip("0")
     behind_the_point = -int(exponent) - (len(digits) - len("".join(map(str, digits)).rstrip("0")))
-    return not significant or (behind_the_point <= DECIMALS and len(significant) <= SIGNIFICANT_DIGITS)
+    return not significant or (behind_the_point <= decimals and len(significant) <= SIGNIFICANT_DIGITS)
+
+
+def as_usd(name: str, text: str) -> float:
+    """Return an amount of US dollars, 0 to below 1e12, of at most 6 decimals and 15 significant digits."""
+    word = text.strip()
+    number = Decimal(word) if _DECIMAL.fullmatch(word) else Decimal("NaN")
+    if not number.is_finite() or number >= Decimal(10) ** 12 or not _representable(number, DECIMALS_OF_USD):
+        raise ConfigurationError(
+            f"{name} is {shown_word(text)}; expected US dollars from 0 to below 1e12 with at most "
+            f"{DECIMALS_OF_USD} decimals and {SIGNIFICANT_DIGITS} significant digits. Write it as, say, 250."
+        )
+    return float(number)
+
+
+def as_buffer(name: str, text: str) -> float:
+    """Return a part of a whole that is set aside, in percent: 0 to 100."""
+    percent = as_quantity(name, text)
+    if percent > 100:
+        raise ConfigurationError(
+            f"{name} is {shown_word(text)}; expected percent from 0 to 100. Write it as, say, 5."
+        )
+    return percent
 
 
 def as_count(name: str, text: str) -> int:

@@ -204,7 +204,11 @@ def test_what_applies_is_shown_with_where_it_is_set(cli: Command, file: Path) ->
     ):
         assert row in done.told
     assert "max_daily_trades 40" not in done.told
-    assert "default" not in done.told
+    assert done.told.count("default") == len(OF_QUOTES)
+
+
+OF_QUOTES = [("max_quote_age_s", "60", "default"), ("max_spread_pct", "5", "default")]
+"""What applies to the quotes that limits in money use."""
 
 
 def shown(cli: Command, file: Path, *options: str, **env: str) -> list[tuple[str, str, str]]:
@@ -214,12 +218,17 @@ def shown(cli: Command, file: Path, *options: str, **env: str) -> list[tuple[str
 
 def test_only_what_may_judge_the_asked_scope_is_shown(cli: Command, file: Path) -> None:
     other_account = shown(cli, file, "--account", "other", "--symbol", "SPY", "--strategy", "x")
-    assert other_account == [("max_daily_trades", "60", "[limits]"), ("max_position_qty", "100", "[limits]")]
+    assert other_account == [
+        ("max_daily_trades", "60", "[limits]"),
+        ("max_position_qty", "100", "[limits]"),
+        *OF_QUOTES,
+    ]
     own = shown(cli, file, "--account", "paper-main", "--symbol", "tsla", "--strategy", "momentum_v2")
     assert own == [
         ("max_daily_trades", "200", "[temporary.index-rebalance]"),
         ("max_position_qty", "100", "[limits]"),
         ("max_position_qty", "20", "[strategy.momentum_v2.symbol.TSLA]"),
+        *OF_QUOTES,
     ]
     assert ("max_position_qty", "20.5", '[symbol."BRK.B"]') in shown(cli, file, "--symbol", "BRK-B")
 
@@ -245,6 +254,7 @@ def test_a_default_holds_beside_narrower_sections(cli: Command, file: Path) -> N
         ("max_daily_trades", "50", "default"),
         ("max_position_qty", "100", "default"),
         ("max_position_qty", "500", "[account.x]"),
+        *OF_QUOTES,
     ]
 
 

@@ -54,6 +54,8 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "max_slippage": (0.01, 0.005, 0.0),
     "max_qty_ratio_to_usual": (1.0, 2.5, 10.0),
     "max_pct_adv": (1.0, 0.5, 0.0),
+    "max_quote_age_s": (60.0, 60.0, 0.5),
+    "max_spread_pct": (5.0, 5.0, 2.0),
     "on_refusal": ("strategy", "file", "file", "row"),
 }
 """What each limit is set to; all of the book's limits but those with a meaning of their own are here."""
