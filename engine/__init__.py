@@ -25,6 +25,7 @@ each step lives::
     risk            the rule book (``book``, one file per rule in ``rules``), the limits file, the sequential
                     scan, and the inputs it decides by
     intents         the text of a file -> checked rows -> one sealed batch
+    market_data     quotes and average volumes, and the files that they may come from
     log             log events
     settings        environment and accounts file -> frozen settings
     ledger          fills -> ledger documents, and what they sum to

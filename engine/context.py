@@ -8,6 +8,7 @@ from datetime import datetime
 
 from engine.accounts.connection import Connections
 from engine.log import EventLog, wall_clock
+from engine.market_data.quotes import MarketData
 from engine.record.objects import Objects
 from engine.record.run_folder import RunFolders
 from engine.safety.kill_switch import KillSwitchState
@@ -35,7 +36,8 @@ class RunContext:
     doesn't is on. ``stopping`` returns whether the job was asked to stop; it is read between two steps.
     ``progress`` takes the step, the part that is done and the total. ``connections``: those of a live run,
     None in a dry run. ``closed_by``: reason and message where the gate before live trading is closed: cancels
-    are carried out, and no order is sent.
+    are carried out, and no order is sent. ``market_data`` returns the provider of quotes at a host, for a
+    feed; it raises ``ConfigurationError`` without keys, and is None where no provider may be asked.
     """
 
     objects: Objects
@@ -52,6 +54,7 @@ class RunContext:
     progress: Callable[[str, int, int], None] = _unseen
     connections: Connections | None = None
     closed_by: tuple[str, str] | None = None
+    market_data: Callable[[str, str], MarketData] | None = None
 
     @property
     def runs(self) -> RunFolders:

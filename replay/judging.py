@@ -264,4 +264,5 @@ def _frame_of_all(cases: Sequence[Case], name: str) -> pa.Table | None:
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:
-    return pa.concat_tables(tables).unify_dictionaries()
+    # a frame of an earlier version lacks columns that came later
+    return pa.concat_tables(tables, promote_options="default").unify_dictionaries()

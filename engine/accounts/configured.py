@@ -25,9 +25,10 @@ from typing import Any, TypeVar
 from engine.errors import ConfigurationError, SeveralFaults
 from engine.risk.settings import not_read
 from engine.settings.accounts_file import FILE, listed_accounts
-from engine.settings.alpaca import checked_host, checked_key
+from engine.settings.alpaca import checked_key
+from engine.settings.hosts import PAPER_HOST, checked_host
 from engine.settings.paths import as_path
-from engine.settings.variables import PAPER_HOST, read_setting
+from engine.settings.variables import read_setting
 from engine.text.masking import is_key
 
 _Part = TypeVar("_Part")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
@@ -32,6 +32,7 @@ from engine.risk.config import RiskConfig
 from engine.risk.inputs import RiskInputs
 from engine.run import input_sources
 from engine.run.input_sources import sources_of, standing_sources
+from engine.run.inputs_configured import check_inputs_configured
 from engine.run.reading import Reading
 from engine.run.risk_inputs import as_recorded, read_inputs
 from engine.safety.agent_state import Agent, process_name
@@ -43,6 +44,7 @@ from engine.settings.variables import RunSettings
 from engine.stores.chosen import choose_stores
 from engine.stores.inbox.inbox import Inbox
 from engine.stores.protocols import LedgerStore, PositionStore
+from engine.waiting.once import Once
 
 if TYPE_CHECKING:
     from engine.brokers.trading import TradingBroker
@@ -141,9 +143,10 @@ class RiskManager:
         """Return the decision on an intent that was read. ``allowed_ids``: as in ``RiskInputs``.
 
         ``sent``: further rows of ``earlier_orders``. Raises ``ConfigurationError`` where the limits file has
-        expired.
+        expired, or a limit needs prices or volumes that are not configured.
         """
         check_session(self.config, self.session())
+        check_inputs_configured(self.config, self.settings.prices)
         if row.refused:
             messages = tuple(problem.message for problem in row.refused[0].problems)
             halted = self.kill_switch().on
@@ -175,14 +178,18 @@ class RiskManager:
         accounts = [str(intents["broker_account_id"].iloc[0])]
         if working_orders is None:
             working_orders = frame_of([])
+        positions = Once(
+            lambda: self.stores.positions.positions(
+                accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
+            )
+        )
+        working_symbols = working_orders["symbol"].dropna().unique().tolist()
         read = read_inputs(
             {
-                "positions": lambda: self.stores.positions.positions(
-                    accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
-                ),
+                "positions": positions,
                 "daily_trades": lambda: self.stores.ledger.trade_counts(accounts, session),
                 **standing_sources(self._context(), session=session, calendar=self.settings.calendar),
-                **self._sources_for_limits(intents, now),
+                **self._sources_for_limits(intents, now, positions, working_symbols),
             },
             self.kill_switch,
             timeout_s=self.settings.stores.timeout_s,
@@ -207,7 +214,11 @@ class RiskManager:
         return inputs, tuple(f"{name} is unavailable: {why}" for name, why in read.unavailable.items())
 
     def _sources_for_limits(
-        self, intents: pd.DataFrame, now: pd.Timestamp
+        self,
+        intents: pd.DataFrame,
+        now: pd.Timestamp,
+        positions: Once[pd.DataFrame],
+        working_symbols: Collection[str],
     ) -> dict[str, Callable[[], pd.DataFrame]]:
         """Return the functions that read the frames that the limits in force need, as in a dry run."""
         needed = input_sources.frames_needed(self.config).difference(STANDING_FRAMES)
@@ -226,6 +237,9 @@ class RiskManager:
             accounts=accounts,
             symbols=symbols,
             strategies=strategies,
+            prices=settings.prices,
+            positions=positions,
+            working_symbols=working_symbols,
         )
         return sources_of(needed, reading)
 

@@ -19,7 +19,8 @@ class BrokerAccount:
 
     ``account_number`` and ``currency`` are "" where the broker gives none. A flag that is missing, or neither
     true nor false, is True and named in ``unclear``. ``account_id``: the broker's id of the account, "" where
-    it gives none. ``repr`` omits number and id.
+    it gives none. ``buying_power``, ``cash``, ``equity`` and ``last_equity``, which is that at the end of the
+    session before, are in ``currency``, None where unknown. ``repr`` omits number, id and these figures.
     """
 
     account_number: str = field(repr=False)
@@ -30,6 +31,10 @@ class BrokerAccount:
     currency: str
     unclear: tuple[str, ...] = ()
     account_id: str = field(default="", repr=False, compare=False)
+    buying_power: float | None = field(default=None, repr=False, compare=False)
+    cash: float | None = field(default=None, repr=False, compare=False)
+    equity: float | None = field(default=None, repr=False, compare=False)
+    last_equity: float | None = field(default=None, repr=False, compare=False)
 
     @property
     def shown_as(self) -> str:

@@ -309,9 +309,16 @@ def _copied(value: Any) -> Any:
     return _merged({}, value) if isinstance(value, Mapping) else value
 
 
+def is_adjustment(order_id: str, adjustment: Any) -> bool:
+    """Return whether a document is an adjustment, by its id and its field ``ADJUSTMENT``, None without one.
+
+    An order's document may have a field of that name, too.
+    """
+    return adjustment is not None and order_id.startswith(ADJUSTMENT_ID)
+
+
 def _is_adjustment(document: Mapping[str, Any]) -> bool:
-    """Return whether a document is an adjustment; an order's document may have a field of that name, too."""
-    return ADJUSTMENT in document and str(document.get("broker_order_id")).startswith(ADJUSTMENT_ID)
+    return is_adjustment(str(document.get("broker_order_id")), document.get(ADJUSTMENT))
 
 
 def _units(quantities: Iterable[Any]) -> list[int]:

@@ -164,6 +164,7 @@ def inputs_schemas() -> dict[str, pa.Schema]:
             [
                 *(account, symbol, strategy, ("side", text), ("remaining_qty", number)),
                 *(("order_type", text), ("limit_price", number), ("stop_price", number)),
+                *(("trail_price", number), ("trail_percent", number), ("remaining_notional", number)),
             ]
         ),
         "assets": pa.schema([symbol, ("tradable", flag), ("fractionable", flag), ("shortable", flag)]),
@@ -179,7 +180,7 @@ def inputs_schemas() -> dict[str, pa.Schema]:
                 *(("order_type", text), ("limit_price", number), ("stop_price", number), ("sent_at", time)),
             ]
         ),
-        "earlier_batches": pa.schema([strategy, ("run_id", text), ("orders", number)]),
+        "earlier_batches": pa.schema([strategy, ("run_id", text), ("orders", number), ("notional", number)]),
         "latches": pa.schema([strategy, ("rule", text), ("since", time), ("why", text)]),
         "trading_states": pa.schema(
             [

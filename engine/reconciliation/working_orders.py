@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
 import pandas as pd
 
 from engine.model.breaks import units_of
 from engine.model.orders import BrokerOrder, OrderIntent
-from engine.model.quantity import UNITS
+from engine.model.quantity import MICROS, UNITS
 
 
 class WorkingOrder(NamedTuple):
     """One working order, or group of orders, as ``RiskInputs.working_order_terms`` has it.
 
     ``remaining_qty``: the shares that may still fill, NaN where that is unknown. ``strategy_id`` is None for
-    an order of no strategy, so far as any record goes. Prices are in USD per share.
+    an order of no strategy, so far as any record goes. Prices are in USD per share, ``trail_percent`` in
+    percent. ``remaining_notional``: the USD that an order by notional may still cost, NaN where that is
+    unknown; None for an order by quantity.
     """
 
     broker_account_id: str
@@ -28,12 +31,21 @@ class WorkingOrder(NamedTuple):
     order_type: str | None = None
     limit_price: float | None = None
     stop_price: float | None = None
+    trail_price: float | None = None
+    trail_percent: float | None = None
+    remaining_notional: float | None = None
+
+
+_NUMBERS = (
+    *("remaining_qty", "limit_price", "stop_price"),
+    *("trail_price", "trail_percent", "remaining_notional"),
+)
 
 
 def frame_of(orders: Iterable[WorkingOrder]) -> pd.DataFrame:
     """Return working orders as a frame, one row each, prices as float64."""
     frame = pd.DataFrame(list(orders), columns=list(WorkingOrder._fields))
-    return frame.astype(dict.fromkeys(("remaining_qty", "limit_price", "stop_price"), "float64"))
+    return frame.astype(dict.fromkeys(_NUMBERS, "float64"))
 
 
 def attempted(account: str, intent: OrderIntent) -> WorkingOrder:
@@ -47,6 +59,9 @@ def attempted(account: str, intent: OrderIntent) -> WorkingOrder:
         intent.order_type,
         intent.limit_price,
         intent.stop_price,
+        intent.trail_price,
+        intent.trail_percent,
+        intent.notional,
     )
 
 
@@ -66,6 +81,9 @@ def working(account: str, orders: Iterable[BrokerOrder], strategies: Mapping[str
             order.order_type or None,
             order.limit_price,
             order.stop_price,
+            order.trail_price,
+            order.trail_percent,
+            remaining_notional(order),
         )
         for head, order in pairs
     ]
@@ -98,3 +116,23 @@ def remaining(order: BrokerOrder) -> float:
     if order.qty is None:
         return math.nan
     return max(0, units_of(order.qty) - units_of(order.filled_qty)) / UNITS
+
+
+def remaining_notional(order: BrokerOrder) -> float | None:
+    """Return the USD that an order by notional may still cost, rounded up to 1e-6; None for one by quantity.
+
+    NaN where the price of what has filled is unknown.
+    """
+    if order.notional is None:
+        return None
+    if order.filled_qty == 0:
+        return order.notional
+    if order.filled_avg_price is None:
+        return math.nan
+    spent = _exact(order.filled_qty) * _exact(order.filled_avg_price)
+    return math.ceil(max(_exact(order.notional) - spent, Fraction(0)) * MICROS) / MICROS
+
+
+def _exact(number: float) -> Fraction:
+    """Return the decimal that a float stands for."""
+    return Fraction(repr(float(number)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, make_dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -162,18 +162,28 @@ class RiskConfig(_OfTheBook):
 
     def frames_needed(self) -> frozenset[str]:
         """Return the input frames that the limits in force need besides those of every run."""
-        needed: set[str] = set()
+        return frozenset(self.limits_needing())
+
+    def limits_needing(self) -> dict[str, tuple[str, ...]]:
+        """Return those frames, each with the keys of the limits that need it."""
+        needing: dict[str, dict[str, None]] = {}
+
+        def needs(frames: Iterable[str], key: str) -> None:
+            for frame in frames:
+                needing.setdefault(frame, {})[key] = None
+
         for rule in RULE_BOOK:
-            levels = self.levels(rule.limit.key) if rule.limit else ()
+            key = rule.limit.key if rule.limit else ""
+            levels = self.levels(key) if key else ()
             if any(level.kind in rule.kinds for level in levels):
-                needed.update(rule.reads)
+                needs(rule.reads, key)
             for frame, kinds in rule.reads_by_level.items():
                 if any(level.kind in kinds for level in levels):
-                    needed.add(frame)
-            for key, frames in rule.reads_by_key.items():
-                if self.levels(key):
-                    needed.update(frames)
-        return frozenset(needed)
+                    needs([frame], key)
+            for own_key, frames in rule.reads_by_key.items():
+                if self.levels(own_key):
+                    needs(frames, own_key)
+        return {frame: tuple(keys) for frame, keys in needing.items()}
 
     def changed(self, **changes: Any) -> RiskConfig:
         """Return the same limits with some of them replaced, as ``dataclasses.replace`` does."""

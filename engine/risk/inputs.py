@@ -54,14 +54,15 @@ class RiskInputs:
     ``daily_trades`` by strategy and symbol, of all strategies; ``strategy_id`` is missing for trades of none.
     ``working_order_terms``: the working orders with ``strategy_id`` (missing for one that is of no strategy
     so far as any record goes, empty for one that could be any's), ``order_type``, ``limit_price``,
-    ``stop_price``; a group of orders is one row.
+    ``stop_price``, ``trail_price`` (USD), ``trail_percent`` and ``remaining_notional`` (what an order by
+    notional may still cost in USD; missing for one by quantity); a group of orders is one row.
     ``assets``: ``symbol, tradable, fractionable, shortable``: the broker's records; a symbol without a
     row, or a missing flag, is unknown; one that the broker does not know is not tradable.
     ``session_hours``: one row for ``trading_date``: when the regular and the extended session open and
     close.
     ``earlier_orders``: orders sent before this run, with their terms and ``sent_at``.
-    ``earlier_batches``: ``strategy_id, run_id, orders``: the orders that a strategy asked for in earlier
-    runs.
+    ``earlier_batches``: ``strategy_id, run_id, orders, notional``: how many orders a strategy asked for in
+    earlier runs, and their value in USD by the prices of then.
     ``latches``: ``strategy_id, rule, since, why``: strategies that a rule stopped until an operator
     enables them.
     ``trading_states``: ``scope`` (all, account, symbol or strategy), ``name`` (empty for all), ``state``
@@ -82,6 +83,7 @@ class RiskInputs:
     strategy asked for in a symbol in earlier runs.
     ``average_volumes``: ``symbol, shares, measured_on`` (ISO date): average daily volume.
 
+    A record of an earlier version lacks columns that came later: what they would hold is unknown.
     A frame that is None is *unavailable*, which refuses the rows whose rules need it. A NaN, or a second
     position row for the same key, makes that key unavailable; a position row without a symbol its whole
     account; one without an account every account.

@@ -1,8 +1,10 @@
-"""The source of ``earlier_batches``: how many orders each strategy asked for in its last runs."""
+"""The source of ``earlier_batches``: the orders of each strategy in its last runs, and their value."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -17,28 +19,40 @@ RUNS, SESSIONS = 20, 30
 RUNS_LOOKED_AT = 500
 """The most runs that are looked at for them, however seldom a strategy trades."""
 
+NOTIONAL_BY_STRATEGY = "notional_by_strategy"
+"""The manifest's field of the value of each strategy's orders in USD, null where it is unknown."""
+
 STRATEGIES_LISTED = 1_000
 """The most strategies whose orders a manifest lists; of more, the batch itself is read."""
 
 
-def earlier_batches(reading: Reading) -> pd.DataFrame:
-    """Return ``strategy_id, run_id, orders`` of the batch's strategies, each one's newest run first.
+class Asked(NamedTuple):
+    """What a strategy asked for in a run: so many orders, and their value in USD, NaN where it is unknown."""
 
-    A run in which a strategy asked for no order has no row, nor has one that isn't finished.
+    orders: float
+    notional: float
+
+
+def earlier_batches(reading: Reading) -> pd.DataFrame:
+    """Return ``strategy_id, run_id, orders, notional`` of the batch's strategies, newest runs first.
+
+    A run in which a strategy asked for no order has no row, nor has one that isn't finished. ``notional`` is
+    in USD, NaN for a run that did not know the value of each order.
     """
     missing = dict.fromkeys(reading.strategies, RUNS)
-    rows: list[tuple[str, str, float]] = []
+    rows: list[tuple[str, str, float, float]] = []
     for number, folder in enumerate(earlier_runs(reading, sessions=SESSIONS)):
         if not missing or number == RUNS_LOOKED_AT:
             break
-        asked = _orders_of(folder)
+        asked = orders_of(folder)
         for strategy in sorted(missing.keys() & asked.keys()):
-            rows.append((strategy, folder.run_id, float(asked[strategy])))
+            rows.append((strategy, folder.run_id, *asked[strategy]))
             missing[strategy] -= 1
             if not missing[strategy]:
                 del missing[strategy]
-    frame = pd.DataFrame(rows, columns=["strategy_id", "run_id", "orders"])
-    return frame.astype({"strategy_id": "str", "run_id": "str", "orders": "float64"})
+    frame = pd.DataFrame(rows, columns=["strategy_id", "run_id", "orders", "notional"])
+    numbers = dict.fromkeys(("orders", "notional"), "float64")
+    return frame.astype({"strategy_id": "str", "run_id": "str", **numbers})
 
 
 def orders_by_strategy(batch: pa.Table) -> dict[str, int] | None:
@@ -50,12 +64,20 @@ def orders_by_strategy(batch: pa.Table) -> dict[str, int] | None:
     return counts if len(counts) <= STRATEGIES_LISTED else None
 
 
-def _orders_of(folder: RunFolder) -> Mapping[str, int]:
-    """Return the orders by strategy of a finished run; nothing of one that isn't finished."""
+def orders_of(folder: RunFolder) -> Mapping[str, Asked]:
+    """Return what each strategy asked for in a finished run; nothing of one that isn't finished."""
     if not folder.objects.has(folder.key + MANIFEST):
         return {}
-    listed: Mapping[str, int] | None = folder.json(MANIFEST).get("orders_by_strategy")
-    return _counted(folder.table(BATCH, ["strategy_id", "action"])) if listed is None else listed
+    manifest = folder.json(MANIFEST)
+    orders: Mapping[str, int] | None = manifest.get("orders_by_strategy")
+    if orders is None:
+        orders = _counted(folder.table(BATCH, ["strategy_id", "action"]))
+    notional: Mapping[str, float | None] = manifest.get(NOTIONAL_BY_STRATEGY) or {}
+    values = {strategy: notional.get(strategy) for strategy in orders}
+    return {
+        strategy: Asked(float(orders[strategy]), math.nan if value is None else float(value))
+        for strategy, value in values.items()
+    }
 
 
 def _counted(batch: pa.Table) -> dict[str, int]:

@@ -20,13 +20,21 @@ from engine.context import RunContext
 from engine.errors import DataUnavailable
 from engine.record.run_folder import STANDING_FRAMES
 from engine.risk.config import RiskConfig
+from engine.run.account_figures import account_figures
 from engine.run.asset_records import assets
 from engine.run.earlier_batches import earlier_batches
 from engine.run.earlier_orders import earlier_orders
+from engine.run.prices import average_volumes, prices
 from engine.run.reading import Reading
 from engine.run.reconciled import reconciled
 from engine.run.session_hours import session_hours
-from engine.run.strategy_frames import strategy_positions, strategy_trades, working_order_terms
+from engine.run.strategy_frames import (
+    strategy_positions,
+    strategy_trades,
+    traded_notional,
+    working_order_terms,
+)
+from engine.run.usual_quantities import usual_quantities
 from engine.safety.override_files import OverrideFiles
 
 Source = Callable[[Reading], pd.DataFrame]
@@ -41,10 +49,15 @@ SOURCES: Mapping[str, Source] = {
     "earlier_orders": earlier_orders,
     "earlier_batches": earlier_batches,
     "reconciled": reconciled,
+    "prices": prices,
+    "account_figures": account_figures,
+    "traded_notional": traded_notional,
+    "usual_quantities": usual_quantities,
+    "average_volumes": average_volumes,
 }
 """The source of each frame of ``LIMIT_FRAMES``."""
 
-LONGER_S: Mapping[str, float] = {"assets": SEND_S}
+LONGER_S: Mapping[str, float] = dict.fromkeys(("assets", "prices", "account_figures"), SEND_S)
 """Seconds after the deadline in which a source still ends: a request to a broker can't be abandoned, since
 its reply is recorded."""
 

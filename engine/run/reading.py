@@ -12,6 +12,8 @@ import pandas as pd
 from engine.context import RunContext
 from engine.errors import DataUnavailable, EngineError
 from engine.risk.config import RiskConfig
+from engine.settings.variables import NO_PRICES, PriceSettings
+from engine.waiting.once import Once
 
 if TYPE_CHECKING:  # a dry run has no broker, and is short
     from engine.reconciliation.sync import Synced
@@ -29,6 +31,8 @@ class Reading:
     ``synced``: the broker's books by account, or the error in their place; empty in a dry run. ``down``: the
     accounts of the batch that could not be read at their broker, and why. ``swapped``: which of
     ``positions`` and ``ledger`` are other stores than those that the run began with, and why that matters.
+    ``prices``: the settings that the run began with. ``positions``: those of the batch's accounts, read by
+    another source at the same time. ``working_symbols``: those of working orders that no book has.
     """
 
     context: RunContext
@@ -44,6 +48,9 @@ class Reading:
     synced: Mapping[str, Synced | EngineError] = field(default_factory=dict)
     down: Mapping[str, EngineError] = field(default_factory=dict)
     swapped: Mapping[str, str] = field(default_factory=dict)
+    prices: PriceSettings = NO_PRICES
+    positions: Once[pd.DataFrame] | None = None
+    working_symbols: Collection[str] = ()
 
     @property
     def known(self) -> list[str]:

@@ -30,8 +30,10 @@ from engine.run import input_sources
 from engine.run.input_sources import sources_of, standing_sources
 from engine.run.reading import IDENTITIES, Reading, check_any_known
 from engine.safety.kill_switch import KillSwitchState
+from engine.settings.variables import PriceSettings
 from engine.stores.chosen import identity_of
 from engine.waiting.bounded import Answer, at_once
+from engine.waiting.once import Once
 
 if TYPE_CHECKING:  # a dry run has no broker, and is short
     from engine.reconciliation.sync import Synced
@@ -96,12 +98,15 @@ def record_inputs(folder: RunFolder, context: RunContext, *, books: BooksRead | 
     context.progress("reading positions and counts", 0, 1)
     synced = _synced(folder, context, books)
     down = _down(folder, context, synced)
-    sources = {
-        **_sources(folder, context, synced, down),
+    of_every_run = _sources(folder, context, synced, down)
+    positions = Once(of_every_run["positions"])
+    sources: dict[str, Callable[[], pd.DataFrame]] = {
+        **of_every_run,
+        "positions": positions,
         **standing_sources(
             context, session=folder.trading_date, calendar=folder.start["settings"]["calendar"]
         ),
-        **_sources_for_limits(folder, context, synced, down),
+        **_sources_for_limits(folder, context, synced, down, positions),
     }
     read = read_inputs(sources, context.kill_switch, timeout_s=context.risk_data_timeout_s)
     for name, table in read.tables.items():
@@ -282,6 +287,7 @@ def _sources_for_limits(
     context: RunContext,
     synced: Mapping[str, Synced | EngineError],
     down: Mapping[str, EngineError],
+    positions: Once[pd.DataFrame],
 ) -> dict[str, Callable[[], pd.DataFrame]]:
     """Return the functions that read the frames that the limits in force need."""
     config = config_of(folder)
@@ -305,6 +311,8 @@ def _sources_for_limits(
         synced=synced,
         down=down,
         swapped=_swapped(folder, context),
+        prices=PriceSettings.of_record(folder.start["settings"]),
+        positions=positions,
     )
     return sources_of(needed, reading)
 

@@ -15,6 +15,7 @@ from engine.model.calendar import check_calendar, trading_date
 from engine.record.run_folder import RunFolder
 from engine.record.sealed_limits import check_session, sealed_config
 from engine.risk.config import RiskConfig
+from engine.run.inputs_configured import check_inputs_configured
 from engine.run.manifest import code_version
 from engine.run.risk_inputs import stores_of
 from engine.safety.override_files import OverrideFiles
@@ -74,9 +75,11 @@ def sealed_start(
 ) -> dict[str, Any]:
     """Return the content of ``run.json`` without the run id.
 
-    Raises ``ConfigurationError`` where the limits file may not be used in this session.
+    Raises ``ConfigurationError`` where the limits file may not be used in this session, and where a limit
+    needs prices or volumes that are not configured.
     """
     check_session(config, trading_date(as_of, settings.calendar))
+    check_inputs_configured(config, settings.prices)
     connections = context.connections
     return {
         "mode": "dry" if settings.dry_run else "live",
@@ -97,6 +100,7 @@ def sealed_start(
             "positions_max_age_s": settings.positions_max_age_s,
             "intake": asdict(settings.intake),
             "inbox_tz": settings.inbox_tz,
+            "prices": asdict(settings.prices),
         },
         "identity": IdentityRules.of(settings.identity_ignores).record(),
         "code_version": code_version(),

@@ -1,4 +1,4 @@
-"""The sources of the frames by strategy: what each holds, its trades, and the terms of working orders.
+"""The sources of the frames by strategy: holdings, trades, what they cost, and the terms of working orders.
 
 A strategy's own book and trades come from the ledger in every mode; working orders are the broker's, and
 there are none in a dry run. What is unknown of an account makes it unavailable, not flat, and no other
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -71,19 +72,51 @@ def strategy_trades(reading: Reading) -> pd.DataFrame:
     counts: Counter[tuple[str | None, str, str]] = Counter()
     for (strategy, account, symbol), trades in found.items():
         names[account].add(strategy)
-        counts[strategy if is_plain(strategy) and strategy else None, account, symbol] += trades
+        counts[_named(strategy), account, symbol] += trades
     rows: list[tuple[str | None, str, str, float]] = [(*key, float(n)) for key, n in counts.items() if n]
-    doubtful = {
-        account: _in_doubt(reading, account, names[account], "strategy_trades") for account in reading.known
-    }
+    return _frame("strategy_trades", rows + _unknown(reading, "strategy_trades", names, unknown))
+
+
+def traded_notional(reading: Reading) -> pd.DataFrame:
+    """Return what this session's fills cost: ``strategy_id, broker_account_id, symbol, notional`` (USD).
+
+    They are the ledger's, of every strategy; the strategy is missing as in ``strategy_trades``, and what is
+    in doubt has a NaN as there. An order counts in the session of its first fill. Raises ``DataUnavailable``
+    where no account is known.
+    """
+    reading.check_same("ledger")
+    reading.check_synced()
+    frame, unknown = _of_ledger(reading, "traded_notional", reading.context.ledger.traded_notional)
+    unknown = [*unknown, *_unbooked(reading)]
+    names: dict[str, set[str]] = {account: set(_at_work(reading, account)) for account in reading.known}
+    rows: list[tuple[str | None, str, str, float]] = []
+    for strategy, account, symbol, notional in frame.itertuples(index=False):
+        names[account].add(strategy)
+        rows.append((_named(strategy), account, symbol, notional))
+    return _frame("traded_notional", rows + _unknown(reading, "traded_notional", names, unknown))
+
+
+def _named(strategy: str) -> str | None:
+    """Return the strategy that a ledger names, None for none, or for none that an intent could have."""
+    return strategy if is_plain(strategy) and strategy else None
+
+
+def _unknown(
+    reading: Reading, frame: str, names: Mapping[str, Collection[str]], unknown: Collection[str]
+) -> list[tuple[str | None, str, str, float]]:
+    """Return rows with NaN for each symbol of what is unknown.
+
+    These are all strategies of ``unknown`` accounts and of those that are down, and of other accounts those
+    that its ``names`` leave in doubt.
+    """
+    doubtful = {account: _in_doubt(reading, account, names[account], frame) for account in reading.known}
     doubtful |= {account: set(reading.strategies) for account in (*reading.down, *unknown)}
-    rows += [
+    return [
         (strategy, account, symbol, math.nan)
         for account, strategies in doubtful.items()
         for strategy in sorted(strategies)
         for symbol in reading.symbols
     ]
-    return _frame("strategy_trades", rows)
 
 
 def working_order_terms(reading: Reading) -> pd.DataFrame:
@@ -117,26 +150,39 @@ def _books(reading: Reading) -> tuple[dict[str, StrategyBook], dict[str, Excepti
 
 def _trades(reading: Reading) -> tuple[Mapping[tuple[str, str, str], int], Collection[str]]:
     """Return the ledger's trades that don't count as working, and the accounts of which none are known."""
-    ledger, accounts = reading.context.ledger, reading.known
-    unknown: list[str] = []
-    try:
-        frame = ledger.strategy_trade_counts(accounts, reading.trading_date)
-    except AccountsInDoubt as error:
-        unknown = list(error.accounts)
-        others = [account for account in accounts if account not in unknown]
-        if not others:
-            raise
-        _log(reading, "strategy_trades", str(error))
-        frame = ledger.strategy_trade_counts(others, reading.trading_date)
+    frame, unknown = _of_ledger(reading, "strategy_trades", reading.context.ledger.strategy_trade_counts)
+    accounts = reading.known
+    unknown = [*unknown, *_unbooked(reading)]
     names = ("strategy_id", "broker_account_id", "symbol", "trades")
     trades = Counter({tuple(key): int(n) for *key, n in zip(*(frame[name] for name in names), strict=True)})
     for account, book in _synced(reading).items():
-        if account in accounts and book.unbooked_trades:  # they may be any strategy's
-            unknown.append(account)
         at_work = book.trades_at_work.items()
         trades.subtract({(strategy, account, symbol): n for (strategy, symbol), n in at_work})
     known = set(accounts) - set(unknown)
     return {key: n for key, n in trades.items() if key[1] in known}, unknown
+
+
+def _of_ledger(
+    reading: Reading, name: str, read: Callable[[Sequence[str], date], pd.DataFrame]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return what a ledger reads of the session's trades, and the accounts of which nothing is known.
+
+    Raises ``DataUnavailable`` where nothing is known of any.
+    """
+    try:
+        return read(reading.known, reading.trading_date), []
+    except AccountsInDoubt as error:
+        others = [account for account in reading.known if account not in error.accounts]
+        if not others:
+            raise
+        _log(reading, name, str(error))
+        return read(others, reading.trading_date), list(error.accounts)
+
+
+def _unbooked(reading: Reading) -> list[str]:
+    """Return the accounts with trades that are in no ledger, which may be any strategy's."""
+    books = _synced(reading).items()
+    return [account for account, book in books if account in reading.known and book.unbooked_trades]
 
 
 def _synced(reading: Reading) -> dict[str, Synced]:

@@ -16,6 +16,7 @@ from engine.errors import ConfigurationError
 from engine.model.field_names import field_named
 from engine.model.schema import SYMBOL_PATTERN, TEXT_LENGTH
 from engine.model.symbols import canonical_symbol
+from engine.settings.paths import as_path
 from engine.text.masking import is_key, shown_text, shown_word
 from engine.text.plain_text import NORMAL, VISIBLE, is_plain, trimmed
 
@@ -33,6 +34,13 @@ LONGEST_S = 1e9
 
 _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 """Names in a time zone database that differ between machines, or have no meaning."""
+
+PRICE_FEEDS = ("sip", "iex", "delayed_sip", "otc", "boats", "overnight")
+"""The feeds of Alpaca's latest quotes. Source: parameter ``feed`` of ``GET /v2/stocks/snapshots``."""
+ALPACA, INTENTS = "alpaca", "intents"
+"""The sources of prices that are no file."""
+TABLE_ENDINGS = (".csv", ".parquet")
+"""Suffixes of the files that prices and volumes are read from."""
 
 Projection = Literal["worst_case", "net"]
 PROJECTIONS = ("worst_case", "net")
@@ -147,6 +155,36 @@ def as_fraction(name: str, text: str) -> float:
             f"{name} is {shown_word(text)}; expected a fraction from 0 to 1. Write 1 % as 0.01."
         )
     return fraction
+
+
+def as_price_source(name: str, text: str) -> str:
+    """Return a source of prices: alpaca, intents, or the path of a CSV or Parquet file."""
+    word = text.strip().lower()
+    if word in {ALPACA, INTENTS}:
+        return word
+    path = as_path(name, text)
+    if not path.lower().endswith(TABLE_ENDINGS):
+        raise ConfigurationError(
+            f"{name} is {shown_text(text)}; expected {ALPACA}, {INTENTS}, or the path of a file that ends in "
+            f"{' or '.join(TABLE_ENDINGS)}. Write one of these, or unset it."
+        )
+    return path
+
+
+def as_price_feed(name: str, text: str) -> str:
+    """Return the name of a feed of Alpaca's quotes."""
+    return one_of(*PRICE_FEEDS)(name, text)
+
+
+def as_table_path(name: str, text: str) -> str:
+    """Return the path of a CSV or Parquet file."""
+    path = as_path(name, text)
+    if not path.lower().endswith(TABLE_ENDINGS):
+        raise ConfigurationError(
+            f"{name} is {shown_text(text)}; expected the path of a file that ends in "
+            f"{' or '.join(TABLE_ENDINGS)}. Name such a file, or unset it."
+        )
+    return path
 
 
 def as_projection(name: str, text: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigurationError
+from engine.settings.hosts import DATA_HOST, PAPER_HOST, as_data_host
 from engine.settings.paths import as_path
 from engine.settings.values import (
     as_count,
@@ -22,18 +23,19 @@ from engine.settings.values import (
     as_metadata_names,
     as_name,
     as_path_part,
+    as_price_feed,
+    as_price_source,
     as_projection,
     as_seconds,
     as_size,
     as_store,
+    as_table_path,
     as_text,
     as_timeout,
     as_wait,
     as_zone,
 )
 from engine.text.masking import shown_text
-
-PAPER_HOST = "https://paper-api.alpaca.markets"
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,16 @@ SETTINGS = (
     Setting("ALPACA_API_KEY", as_text, None, "key of the Alpaca account", secret=True),
     Setting("ALPACA_SECRET_KEY", as_text, None, "its secret", secret=True),
     Setting("ALPACA_TRADING_HOST", as_text, PAPER_HOST, "where orders go; a live host has to be named here"),
+    Setting(
+        "EXEC_PRICES", as_price_source, None, "prices: alpaca, intents (their own), or a CSV or Parquet file"
+    ),
+    Setting(
+        "EXEC_PRICE_FEED", as_price_feed, "sip", "feed of Alpaca's quotes: sip, iex, delayed_sip, otc, …"
+    ),
+    Setting("ALPACA_DATA_HOST", as_data_host, DATA_HOST, "where Alpaca's quotes come from"),
+    Setting(
+        "EXEC_ADV", as_table_path, None, "file of average daily volumes, each with its date (CSV or Parquet)"
+    ),
     Setting("EXECUTION_HALTED", as_text, None, "kill switch: anything but 0, false, no or off is ON"),
     Setting("EXECUTION_HALTED_FILE", as_text, None, "kill switch: a file whose first line says the same"),
     Setting("EXECUTION_HALTED_DOC", as_text, None, "kill switch: a Firestore document, field enabled"),
@@ -257,6 +269,39 @@ DEFAULT_INTAKE = IntakeLimits()
 
 
 @dataclass(frozen=True, kw_only=True)
+class PriceSettings:
+    """Where prices and average volumes come from; fixed when a run begins.
+
+    ``source``: ``alpaca``, ``intents`` or the path of a file, None for no prices. ``feed`` and ``data_host``
+    are Alpaca's. ``volumes``: the path of a file, None for no volumes.
+    """
+
+    source: str | None = None
+    feed: str = "sip"
+    data_host: str = DATA_HOST
+    volumes: str | None = None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> PriceSettings:
+        """Read them from environment variables. Raises ``ConfigurationError``."""
+        return cls(
+            source=read_setting("EXEC_PRICES", env),
+            feed=read_setting("EXEC_PRICE_FEED", env),
+            data_host=read_setting("ALPACA_DATA_HOST", env),
+            volumes=read_setting("EXEC_ADV", env),
+        )
+
+    @classmethod
+    def of_record(cls, settings: Mapping[str, Any]) -> PriceSettings:
+        """Return the settings that a run began with; a record of an earlier version has none."""
+        known = {one.name for one in fields(cls)}
+        return cls(**{name: value for name, value in settings.get("prices", {}).items() if name in known})
+
+
+NO_PRICES = PriceSettings()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """The settings of a run besides its limits; ages and delays in seconds.
 
@@ -280,6 +325,7 @@ class RunSettings:
     account: str | None
     accounts_file: Path | None
     disk_is_lost: bool
+    prices: PriceSettings = NO_PRICES
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> RunSettings:
@@ -306,4 +352,5 @@ class RunSettings:
             account=read_setting("EXEC_BROKER_ACCOUNT_ID", env),
             accounts_file=Path(file) if file else None,
             disk_is_lost=bool(env.get("CLOUD_RUN_JOB")),
+            prices=PriceSettings.from_env(env),
         )

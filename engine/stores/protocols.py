@@ -132,6 +132,16 @@ class LedgerStore(Protocol):
         """
         ...
 
+    def traded_notional(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
+        """Return what the fills of a session's documents cost, by strategy and symbol, both sides added.
+
+        Columns ``strategy_id, broker_account_id, symbol`` (canonical), ``notional`` (USD, float64). Each
+        document is exact, rounded up to 1e-6 USD; NaN where the quantity or price of one is unknown.
+        Adjustments are left out; documents that are no trade of their own are not. Strategies as in
+        ``strategy_trade_counts``. A document without a symbol puts its account in doubt.
+        """
+        ...
+
     def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
         """Return an order's document, None where it has none."""
         ...

@@ -1,15 +1,19 @@
-"""Trades by strategy and symbol, as the stores of the ledger count them."""
+"""Trades by strategy and symbol, as the stores of the ledger count them, and what they cost."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from engine.ledger.documents import is_adjustment
 from engine.ledger.keys import DocumentKeys, check_symbols
 from engine.ledger.strategies import strategy_of
+from engine.model.quantity import MICROS
 from engine.model.symbols import canonical_symbol
 
 
@@ -42,3 +46,55 @@ def trades_frame(trades: Iterable[Trades], session: str, place: str) -> pd.DataF
         name: pd.Series([key[at] for key in keys], dtype="str") for at, name in enumerate(names)
     }
     return pd.DataFrame(columns | {"trades": pd.Series([counts[key] for key in keys], dtype="int64")})
+
+
+class Filled(NamedTuple):
+    """What a document of an account and session says of its fills; every value may be of any type.
+
+    ``adjustment`` is None in the document of an order.
+    """
+
+    account: str
+    order_id: str
+    strategy_id: Any
+    symbol: Any
+    filled_qty: Any
+    filled_avg_price: Any
+    adjustment: Any = None
+
+
+def notional_frame(filled: Iterable[Filled], session: str, place: str) -> pd.DataFrame:
+    """Return ``strategy_id, broker_account_id, symbol, notional`` (USD, float64), sorted, one row per key.
+
+    Quantity times average price of each document, exact and rounded up to 1e-6 USD, then added; NaN where a
+    document's quantity or price is unknown. Adjustments are no fills. Raises ``AccountsInDoubt`` for a
+    document without a symbol.
+    """
+    orders = [one for one in filled if not is_adjustment(one.order_id, one.adjustment)]
+    check_symbols(((DocumentKeys(one.order_id, one.account, session), one.symbol) for one in orders), place)
+    spent: dict[tuple[str, str, str], int | None] = {}
+    for one in orders:
+        key = strategy_of(one.strategy_id), one.account, canonical_symbol(one.symbol)
+        before, micros = spent.get(key, 0), _micros(one.filled_qty, one.filled_avg_price)
+        spent[key] = None if before is None or micros is None else before + micros
+    names = ("strategy_id", "broker_account_id", "symbol")
+    keys = sorted(spent)
+    columns: dict[str, Any] = {
+        name: pd.Series([key[at] for key in keys], dtype="str") for at, name in enumerate(names)
+    }
+    totals = (spent[key] for key in keys)
+    notional = [math.nan if total is None else total / MICROS for total in totals]
+    return pd.DataFrame(columns | {"notional": pd.Series(notional, dtype="float64")})
+
+
+def _micros(qty: Any, price: Any) -> int | None:
+    """Return a quantity times a price in 1e-6 USD, rounded up; None where either is unknown."""
+    if _is_figure(qty) and qty == 0:
+        return 0
+    if not (_is_figure(qty) and _is_figure(price)):
+        return None
+    return math.ceil(Fraction(repr(qty)) * Fraction(repr(price)) * MICROS)
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from engine.brokers.account import BLOCKS, BrokerAccount, BrokerClock
-from engine.brokers.alpaca.fields import json_object, text_in, timestamp_in
+from engine.brokers.alpaca.fields import (
+    figure_in,
+    json_object,
+    readable_or_none,
+    text_in,
+    timestamp_in,
+)
 from engine.brokers.alpaca.text import shown
+
+_FIGURES = ("buying_power", "cash", "equity", "last_equity")
 
 
 def parse_account(body: bytes) -> BrokerAccount:
@@ -27,7 +38,12 @@ def parse_account(body: bytes) -> BrokerAccount:
         currency=text_in(reply, "currency", default=""),
         unclear=tuple(name for name in BLOCKS if not isinstance(reply.get(name), bool)),
         account_id=account_id,
+        **{name: readable_or_none(_money, reply, name) for name in _FIGURES},
     )
+
+
+def _money(reply: Mapping[str, Any], field: str) -> float | None:
+    return figure_in(reply, field, signed=True)
 
 
 def parse_clock(body: bytes) -> BrokerClock:

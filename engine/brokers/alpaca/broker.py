@@ -64,8 +64,8 @@ from engine.brokers.trading import Activities, Recorder
 from engine.errors import BrokerError, BrokerRejected, ConfigurationError, OutcomeUnknown
 from engine.model.orders import BrokerFill, BrokerOrder, BrokerPosition, OrderIntent
 from engine.model.symbols import canonical_symbol
-from engine.settings.alpaca import checked_host, checked_key
-from engine.settings.variables import PAPER_HOST
+from engine.settings.alpaca import checked_key
+from engine.settings.hosts import PAPER_HOST, checked_host
 from engine.waiting.deadline import Deadline
 
 _NO_SUCH_THING = 40410000

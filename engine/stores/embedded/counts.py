@@ -8,10 +8,10 @@ from datetime import date
 
 import pandas as pd
 
-from engine.ledger.documents import COUNTS_AS_TRADE
+from engine.ledger.documents import ADJUSTMENT, COUNTS_AS_TRADE
 from engine.ledger.keys import MOST_IN_DOUBT, DocumentKeys, check_countable, ranges_without_sessions
 from engine.stores.embedded.file import EmbeddedFile
-from engine.stores.strategy_trades import Trades, trades_frame
+from engine.stores.strategy_trades import Filled, Trades, notional_frame, trades_frame
 
 OF_SESSION = f"trading_date = ? AND json_type(document, '$.{COUNTS_AS_TRADE}') IS NOT 'false'"
 """The condition for a document that is a trade of a session."""
@@ -26,6 +26,12 @@ SELECT broker_account_id, min(broker_order_id), json_extract(document, '$.strate
     count(*)
 FROM ledger_trades WHERE {OF_SESSION} AND broker_account_id IN (SELECT value FROM json_each(?))
 GROUP BY broker_account_id, named
+"""
+
+_FILLED = f"""
+SELECT broker_account_id, broker_order_id, json_extract(document, '$.strategy_id', '$.symbol', '$.filled_qty',
+    '$.filled_avg_price', '$.{ADJUSTMENT}')
+FROM ledger_trades WHERE trading_date = ? AND broker_account_id IN (SELECT value FROM json_each(?))
 """
 
 
@@ -59,3 +65,14 @@ def trades_by_strategy(file: EmbeddedFile, accounts: Sequence[str], session: dat
         for strategy_id, symbol in [json.loads(named)]
     ]
     return trades_frame(found, session.isoformat(), str(file.path))
+
+
+def notional_by_strategy(file: EmbeddedFile, accounts: Sequence[str], session: date) -> pd.DataFrame:
+    """Return what a session's fills cost: ``strategy_id, broker_account_id, symbol, notional`` (USD).
+
+    Raises as ``trades_by_strategy``.
+    """
+    check_session(file, accounts, session)
+    rows = file.read(_FILLED, (session.isoformat(), json.dumps(list(accounts))))
+    found = [Filled(account, order_id, *json.loads(values)) for account, order_id, values in rows]
+    return notional_frame(found, session.isoformat(), str(file.path))

@@ -32,7 +32,7 @@ from engine.stores.account_book import (
     why_older,
 )
 from engine.stores.embedded import sql
-from engine.stores.embedded.counts import OF_SESSION, check_session, trades_by_strategy
+from engine.stores.embedded.counts import OF_SESSION, check_session, notional_by_strategy, trades_by_strategy
 from engine.stores.embedded.file import SCHEMA_VERSION, EmbeddedFile
 from engine.stores.embedded.sums import ChangedSums, EmbeddedSums
 from engine.stores.ledger_checkpoints import net_units_of, strategy_book_of
@@ -119,6 +119,13 @@ class EmbeddedStore:
         symbol.
         """
         return trades_by_strategy(self._file, accounts, trading_date)
+
+    def traded_notional(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
+        """Return what a session's fills cost: ``strategy_id, broker_account_id, symbol, notional`` (USD).
+
+        ``LedgerStore`` describes them. Raises as ``strategy_trade_counts``.
+        """
+        return notional_by_strategy(self._file, accounts, trading_date)
 
     def all_positions(self) -> pd.DataFrame:
         """Return every position: ``POSITION_COLUMNS``, by account and symbol.

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from engine.errors import DataUnavailable
-from engine.ledger.documents import COUNTS_AS_TRADE
+from engine.ledger.documents import ADJUSTMENT, COUNTS_AS_TRADE
 from engine.ledger.keys import MOST_IN_DOUBT, DocumentKeys, check_countable, ranges_without_sessions
 from engine.stores.firestore.client import in_threads
 from engine.stores.firestore.sums import counted, equal, streamed
-from engine.stores.strategy_trades import Trades, trades_frame
+from engine.stores.strategy_trades import Filled, Trades, notional_frame, trades_frame
 from engine.waiting.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _KEYS = ("broker_account_id", "trading_date")
 _NAMED = ("strategy_id", "symbol", COUNTS_AS_TRADE)
+_FILLED = ("strategy_id", "symbol", "filled_qty", "filled_avg_price", ADJUSTMENT)
 _AT_ONCE = 16
 
 
@@ -69,6 +70,15 @@ class SessionCounts:
         every = (trades for of_account in found for trades, counts in of_account if counts is not False)
         return trades_frame(every, self.session.isoformat(), self.place)
 
+    def notional_by_strategy(self, accounts: Sequence[str]) -> pd.DataFrame:
+        """Return what the fills cost: ``strategy_id, broker_account_id, symbol, notional`` (USD).
+
+        Of each document only the fields that decide it are read. Raises as ``trades_by_strategy``.
+        """
+        found = self._checked([partial(self._fills_of, account) for account in accounts], accounts)
+        every = (filled for of_account in found for filled in of_account)
+        return notional_frame(every, self.session.isoformat(), self.place)
+
     def _checked(self, works: Sequence[Callable[[], Any]], accounts: Sequence[str]) -> list[Any]:
         """Return the results of works, the first of which count or list the documents of each account.
 
@@ -104,6 +114,12 @@ class SessionCounts:
             )
             for id_, fields in documents
         ]
+
+    def _fills_of(self, account: str) -> list[Filled]:
+        """Return what an account's documents say of their fills."""
+        query = equal(self.ledger, self._fields_of(account)).select(_FILLED)
+        documents = [(one.id, one.to_dict() or {}) for one in streamed(query, self.deadline)]
+        return [Filled(account, id_, *(fields.get(name) for name in _FILLED)) for id_, fields in documents]
 
     def _in_range(self, first: str | None, end: str | None) -> list[DocumentKeys]:
         """Return the documents whose ``trading_date``, of any type, is in a range without its ``end``."""

@@ -43,7 +43,7 @@ from engine.stores.firestore.sums import ChangedSums, FirestoreSums, streamed
 from engine.stores.firestore.writing import WRITES_PER_REQUEST, LedgerWriting
 from engine.stores.ledger_checkpoints import net_units_of, strategy_book_of
 from engine.stores.protocols import checked_agent_document_name
-from engine.stores.strategy_trades import trades_frame
+from engine.stores.strategy_trades import notional_frame, trades_frame
 from engine.waiting.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -135,6 +135,16 @@ class FirestoreStore:
         if not wanted:
             return trades_frame([], trading_date.isoformat(), self.place)
         return self._counting(trading_date, lambda counts: counts.trades_by_strategy(wanted))
+
+    def traded_notional(self, accounts: Sequence[str], trading_date: date) -> pd.DataFrame:
+        """Return what a session's fills cost: ``strategy_id, broker_account_id, symbol, notional`` (USD).
+
+        ``LedgerStore`` describes them. Raises as ``strategy_trade_counts``.
+        """
+        wanted = list(dict.fromkeys(accounts))
+        if not wanted:
+            return notional_frame([], trading_date.isoformat(), self.place)
+        return self._counting(trading_date, lambda counts: counts.notional_by_strategy(wanted))
 
     def ledger_document(self, broker_order_id: str) -> dict[str, Any] | None:
         """Return an order's ledger document, None where it has none. Raises ``DataUnavailable``."""

@@ -8,7 +8,7 @@ import pytest
 from engine.accounts.configured import AccountSettings, read_accounts
 from engine.errors import ConfigurationError, SeveralFaults
 from engine.risk.config import RiskConfig
-from engine.settings.variables import PAPER_HOST
+from engine.settings.hosts import PAPER_HOST
 
 ENV = {
     "MAIN_KEY": "test-main",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from engine.record.objects import LocalObjects
 from engine.record.run_folder import RunFolder
 from engine.risk.config import RiskConfig
 from engine.run import earlier_batches, input_sources
-from engine.run.earlier_batches import RUNS, orders_by_strategy
+from engine.run.earlier_batches import NOTIONAL_BY_STRATEGY, RUNS, orders_by_strategy
 from engine.run.risk_inputs import inputs_of
 from engine.run.stages import finish
 from tests.desk import Desk, order
@@ -37,7 +38,7 @@ def run(desk: Desk, **orders: int) -> RunFolder:
 def seen(folder: RunFolder) -> list[tuple[Any, ...]]:
     frame = inputs_of(folder).earlier_batches
     assert frame is not None, folder.json("inputs.json")["unavailable"]
-    return list(frame.itertuples(index=False, name=None))
+    return list(frame.drop(columns="notional").itertuples(index=False, name=None))
 
 
 def test_the_first_run_has_none(desk: Desk) -> None:
@@ -146,3 +147,15 @@ def test_orders_are_counted_by_strategy() -> None:
     batch = pa.Table.from_pylist(rows, schema=intents_schema()).select(["strategy_id", "action"])
     assert orders_by_strategy(batch) == {"a": 1, "b": 2}
     assert orders_by_strategy(batch.slice(0, 0)) == {}
+
+
+def test_the_value_of_a_run_is_what_its_manifest_has_and_unknown_without(desk: Desk) -> None:
+    first, second = run(desk, momentum=2, carry=1), run(desk, momentum=3)
+    for folder, values in ((first, {"momentum": 800.25, "carry": None}), (second, None)):
+        manifest = folder.json("manifest.json") | {NOTIONAL_BY_STRATEGY: values}
+        (desk.data / folder.key / "manifest.json").write_text(json.dumps(manifest))
+    frame = inputs_of(run(desk, momentum=1, carry=1)).earlier_batches
+    assert frame is not None
+    values = frame.set_index(["strategy_id", "run_id"])["notional"]
+    assert values["momentum", first.run_id] == 800.25
+    assert values.isna().sum() == 2

@@ -313,6 +313,12 @@ def test_run_json_fixes_all_that_a_resumed_run_must_not_change(desk: Desk) -> No
         "decision_max_age_s": 5.0,
         "positions_max_age_s": 6.0,
         "inbox_tz": None,
+        "prices": {
+            "source": None,
+            "feed": "sip",
+            "data_host": "https://data.alpaca.markets",
+            "volumes": None,
+        },
         "intake": {
             "max_file_bytes": 268435456,
             "max_unpacked_bytes": 536870912,

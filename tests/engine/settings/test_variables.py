@@ -12,16 +12,16 @@ import pytest
 from engine.errors import ConfigurationError
 from engine.risk.config import RiskConfig
 from engine.risk.settings import OF_LIMITS, SETTINGS
+from engine.settings.hosts import PAPER_HOST
 from engine.settings.limits_text import FILE
+from engine.settings.variables import SETTINGS as GENERAL
 from engine.settings.variables import (
-    PAPER_HOST,
     GateSettings,
     IntakeLimits,
     RunSettings,
     StoreSettings,
     read_setting,
 )
-from engine.settings.variables import SETTINGS as GENERAL
 from engine.text.printable import printable
 
 WORDS = {
@@ -204,6 +204,10 @@ READ: dict[str, Callable[[str], Any]] = {
     "ALPACA_API_KEY": lambda text: read_setting("ALPACA_API_KEY", {"ALPACA_API_KEY": text}),
     "ALPACA_SECRET_KEY": lambda text: read_setting("ALPACA_SECRET_KEY", {"ALPACA_SECRET_KEY": text}),
     "ALPACA_TRADING_HOST": lambda text: read_setting("ALPACA_TRADING_HOST", {"ALPACA_TRADING_HOST": text}),
+    "EXEC_PRICES": lambda text: settings(EXEC_PRICES=text).prices.source,
+    "EXEC_PRICE_FEED": lambda text: settings(EXEC_PRICE_FEED=text).prices.feed,
+    "ALPACA_DATA_HOST": lambda text: settings(ALPACA_DATA_HOST=text).prices.data_host,
+    "EXEC_ADV": lambda text: settings(EXEC_ADV=text).prices.volumes,
 }
 FIRESTORE_NAMES = ("FIREBASE_PROJECT_ID", "GOOGLE_CLOUD_PROJECT", "EXEC_TENANT_ID")
 SIZES = [
@@ -262,6 +266,14 @@ GOOD = [
     ("ALPACA_API_KEY", " PK1 ", "PK1"),
     ("ALPACA_SECRET_KEY", "s==", "s=="),
     ("ALPACA_TRADING_HOST", " https://api.alpaca.markets\n", "https://api.alpaca.markets"),
+    ("EXEC_PRICES", " Alpaca\n", "alpaca"),
+    ("EXEC_PRICES", "intents", "intents"),
+    ("EXEC_PRICES", "/data/quotes.CSV", "/data/quotes.CSV"),
+    ("EXEC_PRICES", "quotes.parquet", "quotes.parquet"),
+    ("EXEC_PRICE_FEED", "IEX", "iex"),
+    ("EXEC_ADV", "adv.csv", "adv.csv"),
+    ("ALPACA_DATA_HOST", "https://data.sandbox.alpaca.markets/", "https://data.sandbox.alpaca.markets"),
+    ("ALPACA_DATA_HOST", "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
 ]
 BAD = [
     *[
@@ -290,6 +302,9 @@ BAD = [
     *[("EXEC_STORE", text) for text in ("postgres", "firestore", "1", "true", "embeded", " ")],
     *[("EXEC_HEARTBEAT_DOC", text) for text in ("ops", "ops/a/b", "ops//a/b", "/", " ")],
     *[(name, " ") for name in READ if name.startswith(("ALPACA_", "AGENT_"))],
+    *[("EXEC_PRICES", text) for text in ("alpca", "file", "prices.json", "prices.csv.gz", "gs://b/p.csv")],
+    *[("EXEC_PRICE_FEED", text) for text in ("best", "SIPS", " ")],
+    *[("EXEC_ADV", text) for text in ("adv", "alpaca", "adv.txt")],
     *[("EXEC_POSITION_PROJECTION", text) for text in ("worst", "gross", "worst-case", " ")],
     *[
         (name, " ")

@@ -32,7 +32,7 @@ from engine.errors import (
     UsageError,
 )
 from engine.model.symbols import canonical_symbol
-from engine.settings.alpaca import checked_host
+from engine.settings.hosts import checked_host
 from tests.engine.brokers.loopback import (
     API_KEY,
     HTML_ERROR,
