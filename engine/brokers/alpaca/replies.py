@@ -72,11 +72,16 @@ def _own_message(body: bytes) -> str | None:
 
 
 def refusal(
-    status: int, body: bytes, headers: Headers | None = None, hide: Callable[[str], str] = str
+    status: int,
+    body: bytes,
+    headers: Headers | None = None,
+    hide: Callable[[str], str] = str,
+    *,
+    host_setting: str = "ALPACA_TRADING_HOST",
 ) -> BrokerRejected:
     """Return the error of a 3xx or 4xx reply: the broker's message and code, and a remedy where one is known.
 
-    ``hide`` masks every text before it is shortened and shown.
+    ``hide`` masks every text before it is shortened and shown. ``host_setting`` names the host in remedies.
     """
     try:
         reply = json_object(body)
@@ -88,7 +93,7 @@ def refusal(
     else:
         message = f"HTTP {status}: {readable(body, hide)}"
     number = int(code) if re.fullmatch(r"\d{1,9}", code, re.ASCII) else None
-    remedy = _remedy(status, number)
+    remedy = _remedy(status, number, host_setting)
     kind = RateLimited if status == HTTPStatus.TOO_MANY_REQUESTS else BrokerRejected
     refused = kind(
         f"{message.rstrip('.')}. {remedy}" if remedy else message,
@@ -110,11 +115,11 @@ def _details(reply: Mapping[str, Any], hide: Callable[[str], str]) -> dict[str, 
     }
 
 
-def _remedy(status: int, code: int | None) -> str:
+def _remedy(status: int, code: int | None, host_setting: str) -> str:
     if status < HTTPStatus.BAD_REQUEST:
-        return "Redirects are not followed, they would carry the keys elsewhere. Check ALPACA_TRADING_HOST."
+        return f"Redirects are not followed, they would carry the keys elsewhere. Check {host_setting}."
     if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and code is None):
-        return "Check that ALPACA_API_KEY and ALPACA_SECRET_KEY are valid and belong to ALPACA_TRADING_HOST."
+        return f"Check that ALPACA_API_KEY and ALPACA_SECRET_KEY are valid and belong to {host_setting}."
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return "The rate limit turned this request away before it was processed; others are not affected."
     return ""

@@ -48,6 +48,7 @@ class Wire:
 
     ``timeout_s``: seconds to connect, and seconds to wait for the next byte. ``how``: proxies and
     certificates from the environment, read once. ``account`` redacts account numbers and ids.
+    ``host_setting`` names the host in remedies.
     """
 
     host: str
@@ -59,6 +60,7 @@ class Wire:
     pace: Pace = field(default_factory=Pace)
     account: AccountRedaction = field(default_factory=AccountRedaction)
     reads_until: Deadline = NO_DEADLINE
+    host_setting: str = "ALPACA_TRADING_HOST"
 
     @classmethod
     def to(
@@ -208,7 +210,13 @@ class Wire:
         finally:
             self.pace.learn(status, headers)
         if is_refusal(method, reply.status_code, reply.content):
-            raise refusal(reply.status_code, self._showable(reply), reply.headers, self.keys.hidden_in)
+            raise refusal(
+                reply.status_code,
+                self._showable(reply),
+                reply.headers,
+                self.keys.hidden_in,
+                host_setting=self.host_setting,
+            )
         if not _DONE <= reply.status_code < _REDIRECTED:
             unclear = self.unclear(method, place, self.reply_text(reply))
             unclear.wait_s = retry_after_s(reply.headers)

@@ -42,7 +42,8 @@ def figures(folder: RunFolder) -> dict[str, dict[str, float]]:
     frame = inputs_of(folder).account_figures
     assert frame is not None, folder.json("inputs.json")["unavailable"]
     assert list(frame.columns) == ["broker_account_id", *FIGURES]
-    return frame.set_index("broker_account_id").to_dict("index")
+    found: dict[str, dict[str, float]] = frame.set_index("broker_account_id").to_dict("index")
+    return found
 
 
 def test_the_brokers_figures_are_recorded_with_the_run(desk: LiveDesk) -> None:
