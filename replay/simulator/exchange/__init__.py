@@ -6,4 +6,5 @@
       waiting    the orders that wait for a price, and the times at which it is reached
       execution  prices and quantities of fills
     lifecycle    every change of status of an order and of its group
+      updates    each change and each fill as an event of the stream of trade updates
 """

@@ -1,7 +1,7 @@
 """Status changes of orders and their groups: filled, cancelled, expired, rejected, replaced.
 
 Every change of status goes through here, so that the shares and the buying power that an order reserves, and
-the index of open orders, always match it.
+the index of open orders, always match it, and that each change is reported.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from replay.simulator.account.book import Book, Fill
 from replay.simulator.decimals import ZERO, plus, times
+from replay.simulator.exchange.updates import Updates
 from replay.simulator.orders.ids import Ids
 from replay.simulator.orders.index import OrderIndex
 from replay.simulator.orders.order import Group, Order, Status
@@ -18,10 +19,11 @@ from replay.simulator.orders.order import Group, Order, Status
 class Lifecycle:
     """Changes the status of orders."""
 
-    def __init__(self, book: Book, index: OrderIndex, ids: Ids) -> None:
+    def __init__(self, book: Book, index: OrderIndex, ids: Ids, updates: Updates) -> None:
         self._book = book
         self._index = index
         self._ids = ids
+        self._updates = updates
 
     def enter(self, order: Order) -> None:
         """Add a new order and reserve the shares and buying power it needs."""
@@ -35,13 +37,30 @@ class Lifecycle:
         shares, money = _needs(order)
         self._book.hold(order, max(shares - replaced.holding, ZERO), max(money - replaced.reserving, ZERO))
 
+    def hold(self, order: Order, t_ns: int) -> None:
+        """Mark a leg as held: it isn't at work until its entry is filled or its stop is triggered."""
+        order.status = "held"
+        self._updates.report("held", order, t_ns)
+
+    def submit(self, order: Order, *, sent: bool) -> None:
+        """Mark a new order as sent to the exchange, or as accepted for a session to come."""
+        order.status = "pending_new" if sent else "accepted"
+        self._updates.report(order.status, order, order.created_ns)
+
+    def postpone(self, order: Order, t_ns: int) -> None:
+        """Mark an order that arrived while it can't work as accepted for a session to come."""
+        if order.status == "pending_new":
+            order.status = "accepted"
+            self._updates.report("accepted", order, t_ns)
+
     def keep(self, order: Order) -> None:
         """Set the shares or buying power that an order reserves to what it needs now."""
         self._book.hold(order, *_needs(order))
 
     def work(self, order: Order, t_ns: int, *, resubmitted: bool) -> None:
         """Mark an order as working on the market."""
-        if order.status in {"pending_new", "accepted"}:
+        began = order.status in {"pending_new", "accepted"}
+        if began:
             order.status = "new"
         order.routed = True
         order.updated_ns = t_ns
@@ -50,6 +69,27 @@ class Lifecycle:
             for leg in () if order.group is None else order.group.legs_of(order):
                 if leg.created_ns == order.created_ns:
                     leg.submitted_ns = leg.updated_ns = t_ns
+        if began:
+            self._updates.report("new", order, t_ns)
+
+    def request_cancel(self, order: Order, t_ns: int) -> None:
+        """Mark an order as being cancelled."""
+        order.status = "pending_cancel"
+        order.updated_ns = t_ns
+        self._updates.report("pending_cancel", order, t_ns)
+
+    def request_replace(self, old: Order, new: Order, t_ns: int) -> None:
+        """Mark an order as being replaced by a new one, which is sent to the exchange."""
+        old.status = "pending_replace"
+        old.updated_ns = t_ns
+        self._updates.report("pending_replace", old, t_ns)
+        self.submit(new, sent=True)
+
+    def keep_replaced(self, old: Order, status: Status, t_ns: int) -> None:
+        """Return an order whose replacement was rejected to its earlier status."""
+        old.status = status
+        old.updated_ns = t_ns
+        self._updates.report("order_replace_rejected", old, t_ns)
 
     def fill(self, order: Order, qty: Decimal, price: Decimal, t_ns: int) -> list[Order]:
         """Fill an order, in part or in full; return the legs that this activates."""
@@ -62,9 +102,9 @@ class Lifecycle:
             order.filled_ns = t_ns
         elif order.status not in {"pending_cancel", "pending_replace"}:
             order.status = "partially_filled"
-        self._book.record(
-            Fill(self._ids.new(), order, t_ns, qty, price, order.filled_qty, order.remaining, complete)
-        )
+        fill = Fill(self._ids.new(), order, t_ns, qty, price, order.filled_qty, order.remaining, complete)
+        self._book.record(fill)
+        self._updates.report_fill(fill)
         if complete:
             self._index.close(order)
         self.keep(order)
@@ -76,6 +116,7 @@ class Lifecycle:
         order.updated_ns = t_ns
         if order.status == "held":
             order.status = "new"
+            self._updates.report("new", order, t_ns)
         if order.group is not None and (other := order.group.other_exit(order)) is not None and other.open:
             self.end(other, "canceled", t_ns)
         self.keep(order)
@@ -98,6 +139,7 @@ class Lifecycle:
                 raise ValueError(
                     f"{status} is no end of an order; expected canceled, expired, rejected, replaced."
                 )
+        self._updates.report(status, order, t_ns)
         self._index.close(order)
         self.keep(order)
         if status != "replaced" and order.role == "take_profit" and order.group is not None:
@@ -156,6 +198,7 @@ class Lifecycle:
             exit_.updated_ns = t_ns
             if exit_.status == "held" and (exit_.role == "take_profit" or group.order_class == "oto"):
                 exit_.status = "new"
+                self._updates.report("new", exit_, t_ns)
             self.keep(exit_)
         return activated
 

@@ -19,7 +19,7 @@ from replay.simulator.exchange.waiting import STOPS, Crossing, WaitingOrders
 from replay.simulator.market.sessions import Session, ending_after
 from replay.simulator.market.tape import Tape
 from replay.simulator.orders.index import OrderIndex
-from replay.simulator.orders.order import Order
+from replay.simulator.orders.order import Order, Status
 from replay.simulator.timestamps import MILLISECOND
 
 TO_EXCHANGE_NS = 4 * MILLISECOND  # recorded 2026: 4 to 6 ms from pending_new to new
@@ -87,32 +87,32 @@ class Matching:
 
     def submit(self, order: Order, t_ns: int) -> None:
         """Send a new order to the exchange, or hold it for the session in which it can work."""
-        if self._works_now(order) and order.time_in_force != "opg":
+        sent = self._works_now(order) and order.time_in_force != "opg"
+        self.lifecycle.submit(order, sent=sent)
+        if sent:
             delay = FRACTIONAL_NS if order.fractional and order.type == "market" else TO_EXCHANGE_NS
             self._schedule(t_ns + delay, order, self._arrived)
         else:
-            order.status = "accepted"
             self._for_session[order.id] = order
 
     def submit_replacement(self, old: Order, new: Order, t_ns: int) -> None:
         """Send a replacement to the exchange; until it arrives the old order still works."""
         held = old.status == "held"
-        old.status = "pending_replace"
-        old.updated_ns = t_ns
+        self.lifecycle.request_replace(old, new, t_ns)
 
         def arrived(order: Order, at_ns: int) -> None:
             still_held = held and not old.triggered
             if order.open and old.open and self.lifecycle.fits(old, order):
                 self.lifecycle.replace(old, order, at_ns)
                 if still_held and order.status == "pending_new":
-                    order.status = "held"
+                    self.lifecycle.hold(order, at_ns)
                 self._arrived(order, at_ns)
                 return
             if order.open:
                 self.lifecycle.end(order, "rejected", at_ns)
             if old.status == "pending_replace":
-                old.status = "held" if still_held else "partially_filled" if old.filled_qty else "new"
-                old.updated_ns = at_ns
+                before: Status = "held" if still_held else "partially_filled" if old.filled_qty else "new"
+                self.lifecycle.keep_replaced(old, before, at_ns)
 
         self._schedule(t_ns + TO_EXCHANGE_NS, new, arrived)
 
@@ -122,8 +122,7 @@ class Matching:
             member for member in _with_group(order) if member.open and member.status != "pending_cancel"
         ]
         for member in members:
-            member.status = "pending_cancel"
-            member.updated_ns = t_ns
+            self.lifecycle.request_cancel(member, t_ns)
             self._schedule(t_ns + TO_EXCHANGE_NS, member, self._cancelled)
         return members
 
@@ -149,7 +148,7 @@ class Matching:
         elif order.type in STOPS and not order.triggered:
             self._wait(order, t_ns)
         elif not self._works_now(order):
-            self._wait_for_session(order)
+            self._wait_for_session(order, t_ns)
         elif order.limit_price is None:
             if order.fractional:
                 self._attempt(order, t_ns)
@@ -265,7 +264,7 @@ class Matching:
         if not order.open:
             return
         if not self._works_now(order):
-            self._wait_for_session(order)
+            self._wait_for_session(order, t_ns)
             return
         self.lifecycle.work(order, t_ns, resubmitted=order.status == "pending_new")
         self.start(order, t_ns)
@@ -285,7 +284,7 @@ class Matching:
 
     def _attempt(self, order: Order, t_ns: int) -> None:
         if not self._works_now(order):
-            self._wait_for_session(order)
+            self._wait_for_session(order, t_ns)
         elif order.limit_price is None or self.execution.marketable(order, t_ns):
             self._fill(order, self.execution.price_at_quote(order, t_ns), t_ns)
         elif order.time_in_force in _AT_ONCE:
@@ -323,9 +322,8 @@ class Matching:
                 return
         self._waiting.add(order)
 
-    def _wait_for_session(self, order: Order) -> None:
-        if order.status == "pending_new":
-            order.status = "accepted"
+    def _wait_for_session(self, order: Order, t_ns: int) -> None:
+        self.lifecycle.postpone(order, t_ns)
         if order.routed and order.limit_price is not None:
             order.watch += 1
             self._waiting.add(order)

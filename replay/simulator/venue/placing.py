@@ -92,7 +92,7 @@ class Placing:
         new.hwm = old.hwm
         new.triggered = old.triggered and new.stop_price == old.stop_price
         if unsent:
-            new.status = "held"
+            self.lifecycle.hold(new, t_ns)
         self.lifecycle.enter_replacement(new, old)
         if unsent:
             self.lifecycle.replace(old, new, t_ns)
@@ -165,7 +165,7 @@ class Placing:
         intent: Intent = "sell_to_close" if request.side == "sell" else "buy_to_close"
         leg = self._order(request, parent.asset, intent, ZERO, t_ns)
         leg.group, leg.role = group, role
-        leg.status = "held"
+        self.lifecycle.hold(leg, t_ns)
         leg.active = False
         group.members[role] = leg
         self.lifecycle.enter(leg)

@@ -20,6 +20,7 @@ from replay.simulator.decimals import ZERO, plain
 from replay.simulator.exchange.execution import Execution
 from replay.simulator.exchange.lifecycle import Lifecycle
 from replay.simulator.exchange.matching import Matching
+from replay.simulator.exchange.updates import Updates
 from replay.simulator.intake import messages
 from replay.simulator.intake.order_requests import read_order, read_patch
 from replay.simulator.intake.queries import day, flag, word, words
@@ -64,7 +65,9 @@ class Venue:
         self._tape = tape = Tape(self.market)
         self._book = book = Book(self.cash)
         self._index = index = OrderIndex()
-        self._lifecycle = lifecycle = Lifecycle(book, index, Ids(f"{self.seed} executions{self.series}"))
+        self.updates = Updates(book, Ids(f"{self.seed} updates{self.series}"))
+        executions = Ids(f"{self.seed} executions{self.series}")
+        self._lifecycle = lifecycle = Lifecycle(book, index, executions, self.updates)
         self._matching = Matching(
             tape,
             index,

@@ -36,6 +36,39 @@ def check_everything(venue: Venue) -> None:
     )
 
 
+class Told:
+    """What a listener to the updates knows of every order, from them alone."""
+
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
+        self._updates: list[dict[str, Any]] = []
+        self._orders: dict[str, tuple[str, str]] = {}
+        self._filled: dict[str, Decimal] = {}
+        self._position: dict[str, str] = {}
+        self._latest = ("", "")
+        venue.updates.listener = self._updates.append
+
+    def check(self) -> None:
+        """Compare it with the account."""
+        for update in self._updates:
+            order, at = update["order"], _comparable(update["timestamp"])
+            assert self._latest <= at, update
+            self._latest = at
+            self._orders[order["id"]] = order["status"], order["filled_qty"]
+            if "price" in update:
+                self._filled[order["id"]] = self._filled.get(order["id"], Decimal(0)) + Decimal(update["qty"])
+                self._position[order["symbol"]] = update["position_qty"]
+        self._updates.clear()
+        state = self._venue.state()
+        assert self._orders == {each["id"]: (each["status"], each["filled_qty"]) for each in state["orders"]}
+        filled = {each["id"]: Decimal(each["filled_qty"]) for each in state["orders"]}
+        assert self._filled == {order_id: qty for order_id, qty in filled.items() if qty}
+        split = state["splits"].keys()
+        positions = {each["symbol"]: each["qty"] for each in state["positions"]}
+        for symbol in self._position.keys() - split:
+            assert self._position[symbol] == positions.get(symbol, "0")
+
+
 def _check_limit(fill: dict[str, Any], order: dict[str, Any]) -> None:
     if order["limit_price"] is not None:
         beyond = Decimal(fill["price"]) - Decimal(order["limit_price"])

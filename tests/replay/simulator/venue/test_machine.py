@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from replay.simulator.intake.refusal import Refusal
 from tests.replay.simulator.venue.desk import Body, Desk
-from tests.replay.simulator.venue.invariants import check_everything
+from tests.replay.simulator.venue.invariants import Told, check_everything
 
 SYMBOLS = st.sampled_from(["AAPL", "TSLA", "OCGN", "PENNY"])
 PRICES = st.sampled_from(
@@ -102,6 +102,7 @@ class VenueMachine(RuleBasedStateMachine):
     """One account under any sequence of requests; refused ones change nothing, the rest keeps the books."""
 
     desk: Desk
+    told: Told
 
     @initialize(
         seed=st.integers(0, 3),
@@ -110,6 +111,7 @@ class VenueMachine(RuleBasedStateMachine):
     )
     def begin(self, seed: int, partial: float, hour: str) -> None:
         self.desk = Desk(f"2026-10-08 {hour}", seed=seed, partial=partial, cash="20000")
+        self.told = Told(self.desk.venue)
 
     def ask(self, method: str, *args: Any) -> None:
         refusal = None
@@ -221,6 +223,10 @@ class VenueMachine(RuleBasedStateMachine):
     @invariant()
     def everything_agrees(self) -> None:
         check_everything(self.desk.venue)
+
+    @invariant()
+    def the_updates_say_all(self) -> None:
+        self.told.check()
 
 
 VenueMachine.TestCase.settings = settings(
