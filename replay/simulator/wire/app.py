@@ -16,6 +16,7 @@ from replay.simulator.wire.control import control_app
 from replay.simulator.wire.delivery import Reply
 from replay.simulator.wire.gate import DATA, TRADING, Gate
 from replay.simulator.wire.simulation import Simulation
+from replay.simulator.wire.stream import Stream
 
 if TYPE_CHECKING:
     from replay.simulator.data.market_data import MarketData
@@ -149,14 +150,18 @@ class Endpoints(Generic[Side]):
 
 
 def build_app(simulation: Simulation) -> ASGIApp:
-    """Return the whole app: Alpaca's endpoints behind the gate, and the control endpoints."""
+    """Return the whole app: Alpaca's endpoints behind the gate, its stream, and the control endpoints."""
     # Without a framework's router and middleware, which cost every order some microseconds.
     trading = Endpoints(ENDPOINTS, lambda: simulation.venue, lambda: not_found("endpoint not found."))
     data = Endpoints(DATA_ENDPOINTS, lambda: simulation.data, ENDPOINT_NOT_FOUND)
     gate, control = Gate(trading, simulation, TRADING), control_app(simulation)
     data_gate = Gate(data, simulation, DATA)
+    stream = Stream(simulation)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await stream(scope, receive, send)
+            return
         path = scope["path"]
         if path.startswith("/simulator/") or path == "/simulator":
             await control(scope, receive, send)

@@ -14,6 +14,7 @@ from collections.abc import Collection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _EVERY_ADDRESS = ("", "0.0.0.0", "::")
+_GUARDED = {"http": "http.response", "websocket": "websocket.http.response"}
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:]+)(:[0-9]{1,5})?")
 
 
@@ -41,7 +42,7 @@ def only_known_hosts(app: ASGIApp, host: str, others: Collection[str] = ()) -> A
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         hosts = [value for name, value in scope.get("headers", ()) if name == b"host"]
-        if scope["type"] != "http" or all(map(is_known, hosts)):
+        if scope["type"] not in _GUARDED or all(map(is_known, hosts)):
             await app(scope, receive, send)
             return
         message = (
@@ -50,7 +51,8 @@ def only_known_hosts(app: ASGIApp, host: str, others: Collection[str] = ()) -> A
         )
         body = json.dumps({"message": message}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 421, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        kind = _GUARDED[scope["type"]]
+        await send({"type": f"{kind}.start", "status": 421, "headers": headers})
+        await send({"type": f"{kind}.body", "body": body})
 
     return guarded

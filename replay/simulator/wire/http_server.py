@@ -13,12 +13,16 @@ from email.utils import formatdate
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from engine.errors import UsageError
 from replay.simulator.wire.delivery import Headers
 
 # As nginx: a connection stays open that long between requests.
 _KEEP_ALIVE_S = 75
+
+_LARGEST_MESSAGE = 65_536  # bytes that a client of the stream may send at once
 
 _EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -62,7 +66,9 @@ class _Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             http=_protocol(self._stopping),
-            ws="none",
+            ws=_stream_protocol(self._stopping),
+            ws_max_size=_LARGEST_MESSAGE,
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -134,6 +140,23 @@ class _SocketWire:
         self._transport.close()
 
 
+def _stream_protocol(stopping: asyncio.Event) -> type[WebSocketsSansIOProtocol]:
+    class Protocol(WebSocketsSansIOProtocol):
+        def handle_connect(self, event: Request) -> None:
+            """Give the app the connection, which it breaks for a client that doesn't read."""
+            super().handle_connect(event)
+            if not self.close_sent:
+                self.scope["state"]["wire"] = _SocketWire(self.transport, stopping)
+
+        def shutdown(self) -> None:
+            """End the connection at once: a client that doesn't read would hold up the server's end."""
+            super().shutdown()
+            if self.transport.get_write_buffer_size():
+                self.transport.abort()
+
+    return Protocol
+
+
 def _protocol(stopping: asyncio.Event) -> type[HttpToolsProtocol]:
     class Protocol(HttpToolsProtocol):
         _pending = 0  # replies to complete requests that are not sent yet
@@ -146,7 +169,7 @@ def _protocol(stopping: asyncio.Event) -> type[HttpToolsProtocol]:
 
         def on_message_complete(self) -> None:
             """Count a complete request."""
-            if not self.cycle.response_complete:
+            if "path" in self.scope and not self.cycle.response_complete:
                 self._pending += 1
             super().on_message_complete()
 
@@ -173,7 +196,7 @@ def _protocol(stopping: asyncio.Event) -> type[HttpToolsProtocol]:
         def on_headers_complete(self) -> None:
             """Write the reply to the wire, except for a HEAD, whose reply has no body."""
             super().on_headers_complete()
-            if self.scope["method"] != "HEAD":
+            if "path" in self.scope and self.scope["method"] != "HEAD":  # without a path it is a handshake
                 self.cycle.transport = self.scope["state"]["wire"]
 
     return Protocol

@@ -16,6 +16,7 @@ import orjson
 
 from replay.simulator.data.plans import PLANS, PlanName
 from replay.simulator.wire.armed import Faults, HiddenOrders
+from replay.simulator.wire.listening import Listener, Listeners
 
 if TYPE_CHECKING:
     from replay.simulator.data.market_data import MarketData
@@ -119,6 +120,7 @@ class Simulation:
         self.save_dir: Path | None = None
         self._begin, self._limits, self._seed = begin, limits or Limits(), seed
         self.failures: list[str] = []
+        self._listeners = Listeners()
         self.reset()
 
     def reset(self) -> None:
@@ -132,6 +134,32 @@ class Simulation:
             self._data: MarketData | None = None
             self.seen: list[Seen] = []
             self._request_ids = Random(f"{self._seed}/request ids")
+            self._connect_listeners()
+
+    def listen(self, listener: Listener) -> None:
+        """Send the updates of every venue from now on to a client of the stream."""
+        with self.lock:
+            self._listeners.add(listener)
+            self._connect_listeners()
+
+    def unlisten(self, listener: Listener) -> None:
+        """Send no more updates to a client of the stream."""
+        with self.lock:
+            self._listeners.remove(listener)
+            self._connect_listeners()
+
+    def look(self) -> None:
+        """Let the venue handle the events that are due, if a client of the stream waits for them."""
+        with self.lock:
+            if not self._listeners:
+                return
+            try:
+                self.venue.advance()
+            except Exception as error:
+                self.failed("looking for trade updates", error)
+
+    def _connect_listeners(self) -> None:
+        self.venue.updates.listener = self._listeners.publish if self._listeners else None
 
     @property
     def data(self) -> MarketData:

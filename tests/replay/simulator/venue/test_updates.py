@@ -69,7 +69,7 @@ def placed_at_night(desk: Desk) -> None:
 
 
 def bracket(desk: Desk) -> None:
-    exits = {"take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "90"}}
+    exits: Body = {"take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "90"}}
     desk.order(order_class="bracket", **exits)
     desk.tick()
     desk.price("AAPL", "111")

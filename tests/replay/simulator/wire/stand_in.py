@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from replay.simulator.intake.refusal import Refusal, forbidden, malformed, not_found, unprocessable
@@ -32,6 +33,10 @@ class StandInClock:
         self.t_ns += round(seconds * 1e9)
 
 
+class StandInUpdates:
+    listener: Callable[[Body], None] | None = None
+
+
 class StandInVenue:
     """Accepts every order, keeps it open, and says what it was asked."""
 
@@ -41,6 +46,7 @@ class StandInVenue:
         self.advanced = 0
         self.held: set[str | None] = set()
         self.breaks = False
+        self.updates = StandInUpdates()
 
     def advance(self) -> None:
         self.advanced += 1
