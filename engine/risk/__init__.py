@@ -4,8 +4,10 @@
 
     evaluation      the decision function: all rules on all rows, the reason of each, the frame of decisions
       batch           the intents as typed columns; ``buckets``: rows that every limit treats alike
+      equal_rows      rows that are equal in several columns
       in_force        the levels of each limit that judge any row of the batch
       row_rules       rules that judge a row, or a file, by itself
+        at_levels       what a part of a rule says at all levels of its limit
       sequence        rules that depend on the rows allowed before: which rows have to be scanned
         counted         counters: ``cells``, their limits, what is used (``held``: positions, working orders)
         self_trade      prices at which orders of one account meet

@@ -50,7 +50,7 @@ def row_answer(judged: Judged, batch: Batch, question: Question, allowed: Mask) 
         verdicts = everywhere(OFF, batch.rows)
     source = judged.source
     if len(by_kind) > 1:  # a level that an order passes by reducing its book did not refuse it
-        still = [fails & (by_kind[kind] == FAIL) for fails, kind in judged.fails_at]
+        still = [rows[by_kind[kind][rows] == FAIL] for rows, kind in judged.fails_at]
         source = first_of(still, batch.rows)
     return Found(verdicts, source, judged.levels, judged.figures)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from engine.model.quantity import Ints, Mask
 from engine.risk.buckets import Buckets
 from engine.risk.cells import Basis
 from engine.risk.config import RiskConfig
-from engine.risk.levels import Level
+from engine.risk.levels import Level, Scope
 from engine.risk.quote_limits import QUOTE_LIMITS
 from engine.risk.quotes import QuoteLevels
 from engine.risk.rule import EVERY_LEVEL, Limit, Rule
@@ -35,6 +35,8 @@ class InForce:
 
     config: RiskConfig
     buckets: Buckets
+    found: dict[tuple[Scope, tuple[Scope, ...]], Mask] = field(default_factory=dict)
+    """The buckets of levels that were asked for: most limits are set in the same sections."""
 
     def of(
         self,
@@ -53,7 +55,7 @@ class InForce:
             if level.kind not in kinds:
                 continue
             everywhere = level.scope.is_everything and not level.except_in
-            at = None if everywhere else self.buckets.at(level)
+            at = None if everywhere else self._at(level)
             if at is None or at.any():
                 found.append(Held(level, at, 0 if units is None else units(level.value)))
         return tuple(found)
@@ -63,12 +65,27 @@ class InForce:
         """The levels that say how old and how wide a quote may be."""
         return QuoteLevels.of(*(self.config.levels(limit.key) for limit in QUOTE_LIMITS))
 
+    def _at(self, level: Level) -> Mask:
+        key = level.scope, level.except_in
+        if key not in self.found:
+            self.found[key] = self.buckets.at(level)
+        return self.found[key]
+
+    def rows(self, levels: Sequence[Held]) -> Mask | None:
+        """Return the rows that any of some levels judges, None for all."""
+        judged = np.zeros(self.buckets.count, dtype=bool)
+        for held in levels:
+            if held.buckets is None:
+                return None
+            judged |= held.buckets
+        return np.asarray(judged[self.buckets.of_row])
+
     def settings(self, rule: Rule) -> Mapping[str, Any]:
         """Return a rule's further limits by key; of a variable and ``[limits]`` the one that refuses more."""
         values = {limit: [level.value for level in self.config.levels(limit.key)] for limit in rule.settings}
         return {limit.key: limit.strictest(found) if found else None for limit, found in values.items()}
 
-    def tightest(self, levels: tuple[Held, ...]) -> Ints:
+    def tightest(self, levels: Sequence[Held]) -> Ints:
         """Return the smallest limit per bucket, ``NO_LIMIT`` where no level judges it."""
         tightest = np.full(self.buckets.count, NO_LIMIT, dtype=np.int64)
         for held in levels:

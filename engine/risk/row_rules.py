@@ -9,17 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.model.money import to_usd
-from engine.model.quantity import Floats, Mask, to_shares
+from engine.model.quantity import Floats, Ints, Mask, to_shares
+from engine.risk.at_levels import Asked, Kind, said_by
 from engine.risk.batch import Batch
 from engine.risk.in_force import Held, InForce
-from engine.risk.levels import STRATEGY
-from engine.risk.reducing import ACCOUNTS_BOOK, OWN_BOOK
 from engine.risk.rule import USD, Limit, Part, Reducing, Rule
 from engine.risk.valuing import Valuation
-from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, at_most, worse
+from engine.risk.verdicts import Verdicts, worse
 
 Source = npt.NDArray[np.int16]
-Kind = tuple[Reducing, int]
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,11 @@ class JudgedPart:
 
 @dataclass(frozen=True)
 class Failing:
-    """The rows that one level of a limit fails, before it is known which of them reduce a position."""
+    """The rows that one level of a limit fails, by place, before it is known which reduce a position."""
 
     limit: Limit | None
     held: Held
-    rows: Mask
+    rows: Ints
     kind: Kind
 
 
@@ -51,7 +49,7 @@ class Judged:
     """What a rule says of each row, before it is known which orders reduce a position.
 
     ``source``: the place of the first failing level among ``levels``, -1 for none; ``fails_at``: the rows
-    that each of them fails, and the kind of part that it is of.
+    that fail each of them, by their places, and the kind of part that it is of.
     """
 
     rule: Rule
@@ -59,7 +57,7 @@ class Judged:
     source: Source | None = None
     levels: tuple[Held, ...] = ()
     figures: Mapping[str, Floats] = field(default_factory=dict)
-    fails_at: tuple[tuple[Mask, Kind], ...] = ()
+    fails_at: tuple[tuple[Ints, Kind], ...] = ()
 
 
 def judge_rows(rule: Rule, valuation: Valuation, in_force: InForce, passing: Mask) -> Judged:
@@ -67,30 +65,23 @@ def judge_rows(rule: Rule, valuation: Valuation, in_force: InForce, passing: Mas
 
     Raises whatever the rule raises, and ``ValueError`` where it returns anything but a verdict per row.
     """
-    batch = valuation.batch
-    parts: list[JudgedPart] = []
+    asked = Asked(valuation, in_force, passing, rule.faces_cancels)
+    merged: dict[Kind, Verdicts] = {}
     failing: list[Failing] = []
     for part in rule.parts:
-        units = part.units if part.has_amount else None
-        levels = in_force.of(part.limit, units, part.kinds)
-        unset = _where_unset(part, levels, batch)
-        if unset is not None:
-            verdicts = _checked(_unset(part, valuation), batch)
-            verdicts = verdicts if unset.all() else np.where(unset, verdicts, OFF).astype(np.int8)
-            parts.append(JudgedPart(_faced(rule, verdicts, batch), part.reducing, ACCOUNTS_BOOK))
-        for held in levels:
-            verdicts = _faced(rule, _at_level(part, valuation, held, passing), batch)
-            fails = verdicts == FAIL
-            own = part.own_book and held.level.kind >= STRATEGY
-            judged = JudgedPart(verdicts, part.reducing, OWN_BOOK if own else ACCOUNTS_BOOK)
-            parts.append(judged)
-            if fails.any():
-                failing.append(Failing(part.limit, held, fails, judged.kind))
+        levels = in_force.of(part.limit, part.units if part.has_amount else None, part.kinds)
+        fails: dict[int, Failing] = {}
+        for said in said_by(part, levels, asked):
+            before = merged.get(said.kind)
+            merged[said.kind] = said.verdicts if before is None else worse(before, said.verdicts)
+            for place, rows in said.failing.items():
+                fails[place] = Failing(part.limit, levels[place], rows, said.kind)
+        failing += [fails[place] for place in sorted(fails)]
     failing.sort(key=lambda one: one.held.level.kind)
     return Judged(
         rule,
-        _merged(parts),
-        first_of([one.rows for one in failing], batch.rows),
+        tuple(JudgedPart(verdicts, *kind) for kind, verdicts in merged.items()),
+        first_of([one.rows for one in failing], valuation.batch.rows),
         tuple(one.held for one in failing),
         _figures(rule, valuation, in_force, failing),
         tuple((one.rows, one.kind) for one in failing),
@@ -137,85 +128,11 @@ def _limit_of_rows(part: Part, batch: Batch, in_force: InForce, failing: Sequenc
     return np.where(np.isinf(limit), np.nan, limit)
 
 
-def _unset(part: Part, valuation: Valuation) -> Verdicts:
-    """Return the verdicts of a part where no level sets its limit."""
-    if part.priced_judge is not None:
-        return part.priced_judge(valuation, None)
-    assert part.judge is not None
-    return part.judge(valuation.batch, valuation.inputs, None)
-
-
-def _where_unset(part: Part, levels: tuple[Held, ...], batch: Batch) -> Mask | None:
-    """Return the rows that a part judges without a level, None for none."""
-    if part.limit is None:
-        return np.ones(batch.rows, dtype=bool)
-    if not part.judges_unset or any(held.buckets is None for held in levels):
-        return None
-    set_in = np.zeros(batch.buckets.count, dtype=bool)
-    for held in levels:
-        set_in |= held.buckets
-    return ~set_in[batch.buckets.of_row]
-
-
-def _at_level(part: Part, valuation: Valuation, held: Held, passing: Mask) -> Verdicts:
-    """Return the verdicts of a part by the value of one level, off for rows that the level doesn't judge."""
-    batch, inputs = valuation.batch, valuation.inputs
-    rows = None if held.buckets is None else held.buckets[batch.buckets.of_row]
-    if part.is_of_files:
-        judged = passing if rows is None else passing & rows
-        if part.priced_file is not None:
-            verdicts = part.priced_file(valuation, held.level.value, judged)
-        else:
-            assert part.whole_file is not None
-            verdicts = part.whole_file(batch, inputs, held.level.value, judged)
-        verdicts = _checked(verdicts, batch)
-        if rows is None:
-            return verdicts
-        judges_file = np.bincount(batch.files, weights=rows & batch.is_order) > 0
-        return np.where(judges_file[batch.files], verdicts, OFF).astype(np.int8)
-    if part.has_amount:
-        verdicts = at_most(part.amounts(valuation), held.units)
-    elif part.priced_judge is not None:
-        verdicts = _checked(part.priced_judge(valuation, held.level.value), batch)
-    else:
-        assert part.judge is not None
-        verdicts = _checked(part.judge(batch, inputs, held.level.value), batch)
-    return verdicts if rows is None else np.where(rows, verdicts, OFF).astype(np.int8)
-
-
-def _faced(rule: Rule, verdicts: Verdicts, batch: Batch) -> Verdicts:
-    """Return the verdicts, off for cancels that don't face the rule."""
-    if rule.faces_cancels or not batch.is_cancel.any():
-        return verdicts
-    return np.where(batch.is_cancel, OFF, verdicts).astype(np.int8)
-
-
-def _merged(parts: Sequence[JudgedPart]) -> tuple[JudgedPart, ...]:
-    """Return the parts with those merged that reducing orders pass in the same way."""
-    merged: dict[Kind, Verdicts] = {}
-    for part in parts:
-        key = part.kind
-        merged[key] = worse(merged[key], part.verdicts) if key in merged else part.verdicts
-    return tuple(JudgedPart(verdicts, *key) for key, verdicts in merged.items())
-
-
-def first_of(failing: Sequence[Mask], rows: int) -> Source | None:
-    """Return the place of the first mask that has each row, -1 for none; None where there is no mask."""
+def first_of(failing: Sequence[Ints], rows: int) -> Source | None:
+    """Return the place of the first list that has each row, -1 for none; None where there is no list."""
     if not failing:
         return None
     source = np.full(rows, -1, dtype=np.int16)
     for place in range(len(failing) - 1, -1, -1):
         source[failing[place]] = place
     return source
-
-
-def _are_verdicts(verdicts: Verdicts) -> bool:
-    return bool(verdicts.min(initial=PASS) >= PASS and verdicts.max(initial=PASS) <= UNAVAILABLE)
-
-
-def _checked(verdicts: Verdicts, batch: Batch) -> Verdicts:
-    if verdicts.shape != (batch.rows,) or not _are_verdicts(verdicts):
-        raise ValueError(
-            f"a rule returned {verdicts.shape} verdicts for {batch.rows} rows, or an invalid one"
-        )
-    return verdicts

@@ -186,12 +186,12 @@ class Part:
 
     ``judge``: a verdict per row by one value of the limit. ``amount``: a number per row that may be at
     most the limit. ``whole_file``: a verdict per row from all orders of its file, of which ``passing`` are
-    judged. ``priced_judge``, ``priced_amount``, ``priced_file``: the same from the values of the orders.
-    ``kinds``: the kinds of levels of the limit that concern it. ``judges_unset``: ``judge`` is
-    asked, with None, for rows where no level sets the limit. ``reducing``: orders that reduce a position
-    pass where it fails (``pass_if_known``), also where its data is missing (``pass``), or have no
-    privilege (``judged``). ``own_book``: at the levels of a strategy, the strategy's own position is the
-    one to reduce.
+    judged; where fewer are, no more may be refused. ``priced_judge``, ``priced_amount``, ``priced_file``:
+    the same from the values of the orders. ``kinds``: the kinds of levels of the limit that concern it.
+    ``judges_unset``: ``judge`` is asked, with None, for rows where no level sets the limit. ``reducing``:
+    orders that reduce a position pass where it fails (``pass_if_known``), also where its data is missing
+    (``pass``), or have no privilege (``judged``). ``own_book``: at the levels of a strategy, the
+    strategy's own position is the one to reduce.
     """
 
     limit: Limit | None = None
@@ -216,6 +216,20 @@ class Part:
     def is_of_files(self) -> bool:
         """Whether it judges the orders of a file together."""
         return self.whole_file is not None or self.priced_file is not None
+
+    def verdicts(self, valuation: Valuation, value: Any) -> Verdicts:
+        """Return the verdict on each row by one value of the limit."""
+        if self.priced_judge is not None:
+            return self.priced_judge(valuation, value)
+        assert self.judge is not None
+        return self.judge(valuation.batch, valuation.inputs, value)
+
+    def verdicts_of_files(self, valuation: Valuation, value: Any, passing: Mask) -> Verdicts:
+        """Return the verdict on each row by one value of the limit, from the orders of its file."""
+        if self.priced_file is not None:
+            return self.priced_file(valuation, value, passing)
+        assert self.whole_file is not None
+        return self.whole_file(valuation.batch, valuation.inputs, value, passing)
 
     def amounts(self, valuation: Valuation) -> Amounts:
         """Return the number per row that is compared with the limit."""

@@ -51,10 +51,17 @@ def flagged(flags: npt.NDArray[np.int8]) -> Verdicts:
 
 def worse(one: Verdicts, other: Verdicts) -> Verdicts:
     """Return the heavier of two verdicts per row: fail, unavailable, pass, off."""
-    heavier = np.maximum(_bits_swapped(one) ^ 1, _bits_swapped(other) ^ 1)
-    return _bits_swapped(heavier ^ 1)
+    heavier = np.maximum(_weights(one), _weights(other))
+    verdicts = (heavier > 1).view(np.int8) + np.int8(OFF)
+    heavier &= 1
+    heavier += heavier
+    verdicts -= heavier
+    return np.asarray(verdicts, dtype=np.int8)
 
 
-def _bits_swapped(verdicts: Verdicts) -> Verdicts:
-    """Return codes with their two bits swapped: with the last one turned over, they are ordered by weight."""
-    return np.asarray((verdicts >> 1) | ((verdicts & 1) << 1), dtype=np.int8)
+def _weights(verdicts: Verdicts) -> Verdicts:
+    """Return the weight of each verdict, 0 to 3: twice its last bit, and one where its first is not set."""
+    weights = verdicts & np.int8(1)
+    weights += weights
+    weights += verdicts < OFF
+    return weights

@@ -17,7 +17,7 @@ from engine.model.symbols import canonical_symbol
 from engine.risk.batch import Batch
 from engine.risk.inputs import RiskInputs
 from engine.risk.rule import Limit, Part, Rule
-from engine.risk.verdicts import PASS, Verdicts, flagged, worse
+from engine.risk.verdicts import PASS, Verdicts, any_refusing, everywhere, flagged, worse
 from engine.settings.values import as_flag
 
 _UNKNOWN = -1
@@ -25,33 +25,43 @@ _UNKNOWN = -1
 
 def judge(batch: Batch, inputs: RiskInputs, is_on: bool) -> Verdicts:
     """Fail orders in assets that are not tradable, and fractions of those that are not fractionable."""
-    tradable = flagged(_flags(batch, inputs.assets, "tradable"))
+    tradable = _by_symbol(batch, inputs.assets, "tradable")
+    fractionable = _by_symbol(batch, inputs.assets, "fractionable")
+    codes = batch.text("symbol").codes
+    either = worse(tradable, fractionable)
+    if (either == tradable).all():
+        return tradable[codes]
     whole = batch.qty.known & (batch.qty.units % UNITS == 0)
-    fractions = np.where(whole, np.int8(PASS), flagged(_flags(batch, inputs.assets, "fractionable")))
-    return worse(tradable, fractions.astype(np.int8))
+    return np.where(whole, tradable[codes], either[codes])
 
 
 def judge_shorts(batch: Batch, inputs: RiskInputs, is_on: bool) -> Verdicts:
     """Fail sells of assets that are not shortable; one that reduces a long position passes all the same."""
-    shortable = flagged(_flags(batch, inputs.assets, "shortable"))
-    return np.where(batch.side < 0, shortable, np.int8(PASS)).astype(np.int8)
+    shortable = _by_symbol(batch, inputs.assets, "shortable")
+    if not any_refusing(shortable[:-1]) and (batch.text("symbol").codes >= 0).all():
+        return everywhere(PASS, batch.rows)
+    return np.where(batch.side < 0, shortable[batch.text("symbol").codes], np.int8(PASS))
 
 
-def _flags(batch: Batch, assets: pd.DataFrame | None, name: str) -> np.ndarray:
-    """Return a flag of each row's asset: 1, 0, or ``_UNKNOWN``; records that contradict are unknown."""
+def _by_symbol(batch: Batch, assets: pd.DataFrame | None, name: str) -> Verdicts:
+    """Return the verdict of a flag by the code of a row's symbol, the last one of rows without a symbol.
+
+    Unavailable without a record, or where records contradict each other.
+    """
     flag_of: dict[str, int] = {}
     if assets is not None and len(assets):
         symbols = text_column(assets["symbol"])
-        for row, value in enumerate(assets[name].tolist()):
-            symbol = symbols.text(row)
-            if symbol is None:
+        forms = [canonical_symbol(str(value)) for value in symbols.values]
+        for code, value in zip(symbols.codes.tolist(), assets[name].tolist(), strict=True):
+            if code < 0:
                 continue
             flag = int(value) if isinstance(value, bool | np.bool_) else _UNKNOWN
-            key = canonical_symbol(symbol)
-            flag_of[key] = flag if flag_of.get(key, flag) == flag else _UNKNOWN
-    column = batch.text("symbol")
-    flags = [flag_of.get(text, _UNKNOWN) if isinstance(text, str) else _UNKNOWN for text in column.values]
-    return np.array([*flags, _UNKNOWN], dtype=np.int8)[column.codes]
+            known = flag_of.setdefault(forms[code], flag)
+            if known != flag:
+                flag_of[forms[code]] = _UNKNOWN
+    values = batch.text("symbol").values
+    flags = [flag_of.get(text, _UNKNOWN) if isinstance(text, str) else _UNKNOWN for text in values]
+    return flagged(np.array([*flags, _UNKNOWN], dtype=np.int8))
 
 
 _CHECK_ASSETS = Limit(

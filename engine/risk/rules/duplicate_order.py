@@ -18,6 +18,7 @@ from engine.model.columns import NumberColumn, microseconds, number_column, text
 from engine.model.quantity import NOT_A_QUANTITY, Ints, to_units
 from engine.model.symbols import canonical_symbol
 from engine.risk.batch import Batch
+from engine.risk.equal_rows import combined, first_equal
 from engine.risk.inputs import RiskInputs
 from engine.risk.rule import EVERYWHERE_ONLY, Counter, Figure, Limit, RowCells, Rule
 from engine.risk.scan import UNKNOWN_CELL
@@ -36,28 +37,25 @@ _TEXTS = ("broker_account_id", "strategy_id", "symbol", "side", "order_type")
 def equal_orders(batch: Batch, inputs: RiskInputs, settings: Mapping[str, Any]) -> RowCells:
     """Return a cell per group of equal orders, with the number of them that earlier runs sent.
 
-    A row whose terms are not known is of no known cell. Without the earlier orders all cells are unknown,
-    and so is one to which an earlier order without a time could belong.
+    A cell is the first of its rows, earlier orders after those of the batch. A row whose terms are not known
+    is of no known cell. Without the earlier orders all cells are unknown, and so is one to which an earlier
+    order without a time could belong.
     """
-    own = pd.DataFrame({name: _own_texts(batch, name) for name in _TEXTS})
-    own = own.assign(**{name: _own_units(batch, name) for name in _NUMBERS})
-    earlier = inputs.earlier_orders
+    rows, earlier = batch.rows, inputs.earlier_orders
     if earlier is None:
-        return RowCells(np.arange(batch.rows), np.zeros(batch.rows, np.int64), np.zeros(batch.rows, bool))
-    before = pd.DataFrame({name: _texts(earlier, name) for name in _TEXTS})
-    before = before.assign(**{name: _units(earlier, name) for name in _NUMBERS})
+        return RowCells(np.arange(rows), np.zeros(rows, np.int64), np.zeros(rows, bool))
     counted, sure = _in_window(earlier, inputs, settings["equal_orders_window_s"])
-    groups = pd.concat([own, before], ignore_index=True).groupby(
-        [*_TEXTS, *_NUMBERS], sort=False, dropna=False
+    first = first_equal(
+        [
+            *combined(*zip(*(_codes(batch, earlier, name) for name in _TEXTS), strict=True)),
+            *(np.concatenate([_own_units(batch, name), _units(earlier, name)]) for name in _NUMBERS),
+        ]
     )
-    numbers = groups.ngroup().to_numpy(dtype=np.int64)
-    cell, of_earlier = numbers[: batch.rows].copy(), numbers[batch.rows :]
-    count = int(numbers.max(initial=-1)) + 1
-    known = np.ones(count, dtype=bool)
+    cell, of_earlier = first[:rows].copy(), first[rows:]
+    known = np.ones(len(first), dtype=bool)
     known[of_earlier[~sure]] = False
-    has_terms = (batch.qty.known | (own["notional"] > 0).to_numpy()) & (batch.side != 0)
-    cell[~has_terms] = UNKNOWN_CELL
-    return RowCells(cell, np.bincount(of_earlier[counted & sure], minlength=count), known)
+    cell[~((batch.qty.known | (_own_units(batch, "notional") > 0)) & (batch.side != 0))] = UNKNOWN_CELL
+    return RowCells(cell, np.bincount(of_earlier[counted & sure], minlength=len(first)), known)
 
 
 def _in_window(
@@ -71,27 +69,21 @@ def _in_window(
     return sent.us >= oldest_us, sent.given & ~sent.bad
 
 
-def _own_texts(batch: Batch, name: str) -> list[str]:
-    column = batch.text(name)
-    return _by_row(column.values, column.codes, name)
-
-
-def _texts(frame: pd.DataFrame, name: str) -> list[str]:
-    column = text_column(frame[name])
-    return _by_row(column.values, column.codes, name)
-
-
-def _by_row(values: Any, codes: Any, name: str) -> list[str]:
+def _codes(batch: Batch, earlier: pd.DataFrame, name: str) -> tuple[Ints, int]:
+    """Return the texts of a column as codes, equal ones for one name, and the number of codes."""
     form = _FORMS.get(name, str)
-    forms = [form(value) if isinstance(value, str) else "" for value in values]
-    return [forms[code] if code >= 0 else "" for code in codes.tolist()]
+    code_of = {"": 0}
+    codes = []
+    for column in (batch.text(name), text_column(earlier[name])):
+        forms = (form(value) if isinstance(value, str) else "" for value in column.values)
+        by_value = [code_of.setdefault(text, len(code_of)) for text in forms]
+        codes.append(np.array([*by_value, 0], dtype=np.int64)[column.codes])
+    return np.concatenate(codes), len(code_of)
 
 
 def _own_units(batch: Batch, name: str) -> Ints:
     column = batch.columns.get(name)
-    if not isinstance(column, NumberColumn):
-        return np.full(batch.rows, NOT_A_QUANTITY)
-    return to_units(column.numbers)
+    return column.units if isinstance(column, NumberColumn) else np.full(batch.rows, NOT_A_QUANTITY)
 
 
 def _units(frame: pd.DataFrame, name: str) -> Ints:

@@ -14,20 +14,20 @@ import pandas as pd
 from engine.model.columns import number_column, text_column
 from engine.model.quantity import Ints, Mask
 from engine.risk.batch import Batch
+from engine.risk.buckets import Numbered
 from engine.risk.cells import names_every
 from engine.risk.inputs import RiskInputs
 from engine.risk.levels import ALL, STRATEGY
 from engine.risk.rule import Limit, Part, Rule
-from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, everywhere
+from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, any_refusing, everywhere
 from engine.settings.values import as_count, as_ratio
 from engine.text.plain_text import trimmed
 
 
 def judge(batch: Batch, inputs: RiskInputs, most: int, counted: Mask) -> Verdicts:
     """Fail the orders of files that have more than ``most`` counted orders in one account."""
-    accounts = batch.accounts.codes
-    too_many = _counts(batch, accounts, counted) > most
-    return _whole_files(batch, np.where(too_many, np.int8(FAIL), np.int8(PASS)))
+    file, _, orders = _counts(batch, batch.accounts, counted)
+    return _whole_files(batch, failing=file[orders > most], unknown=_NO_FILES)
 
 
 def judge_ratio(batch: Batch, inputs: RiskInputs, ratio: float, counted: Mask) -> Verdicts:
@@ -38,17 +38,14 @@ def judge_ratio(batch: Batch, inputs: RiskInputs, ratio: float, counted: Mask) -
     """
     frame = inputs.earlier_batches
     if frame is None or not names_every(frame, "strategy_id"):
-        return _whole_files(batch, everywhere(UNAVAILABLE, batch.rows))
+        return _whole_files(batch, failing=_NO_FILES, unknown=np.arange(_files(batch)))
     medians = _medians(frame)
-    strategies = batch.strategies
-    limit = np.full(len(strategies.code_of) + 1, np.inf)
-    for name, code in strategies.code_of.items():
+    limit = np.full(len(batch.strategies.code_of) + 1, np.inf)
+    for name, code in batch.strategies.code_of.items():
         limit[code] = medians.get(trimmed(name), np.inf) * ratio
-    orders = _counts(batch, strategies.codes, counted)
-    most = limit[strategies.codes]
-    verdicts = np.where(orders > most, np.int8(FAIL), np.int8(PASS))
-    verdicts[np.isnan(most) & counted] = UNAVAILABLE
-    return _whole_files(batch, verdicts.astype(np.int8))
+    file, strategy, orders = _counts(batch, batch.strategies, counted)
+    most = limit[strategy]
+    return _whole_files(batch, failing=file[orders > most], unknown=file[np.isnan(most)])
 
 
 def _medians(frame: pd.DataFrame) -> dict[str, float]:
@@ -62,24 +59,40 @@ def _medians(frame: pd.DataFrame) -> dict[str, float]:
     return {name: float(np.median(numbers)) for name, numbers in by_name.items()}
 
 
-def _counts(batch: Batch, codes: Ints, counted: Mask) -> Ints:
-    """Return, per row, the counted orders of its file that share its code; 0 for rows that aren't counted."""
-    group = batch.files * (int(codes.max(initial=-1)) + 2) + codes + 1
-    _, place = np.unique(group, return_inverse=True)
-    counts = np.bincount(place[counted], minlength=int(place.max(initial=-1)) + 1)
-    return np.where(counted, counts[place], 0)
+_NO_FILES: Ints = np.zeros(0, dtype=np.int64)
+_DENSE_BOUND = 1_000_000
 
 
-def _whole_files(batch: Batch, verdicts: Verdicts) -> Verdicts:
-    """Return the verdicts with those of each file's worst order for all its orders."""
-    files = batch.files
-    unknown = np.zeros(int(files.max(initial=-1)) + 1, dtype=bool)
-    failing = unknown.copy()
-    failing[files[verdicts == FAIL]] = True
-    unknown[files[verdicts == UNAVAILABLE]] = True
-    whole = np.where(failing[files], FAIL, np.where(unknown[files], UNAVAILABLE, PASS)).astype(np.int8)
-    whole[batch.is_cancel] = OFF
-    return whole
+def _files(batch: Batch) -> int:
+    return int(batch.files.max(initial=-1)) + 1
+
+
+def _counts(batch: Batch, names: Numbered, counted: Mask) -> tuple[Ints, Ints, Ints]:
+    """Return the pairs of a file and a name (-1 for none) that have counted orders, and how many."""
+    files, width = _files(batch), len(names.code_of) + 1
+    pair = names.codes + 1
+    if files > 1:
+        pair += batch.files * width
+    if not counted.all():
+        pair = pair[counted]
+    if files * width <= _DENSE_BOUND:
+        counts = np.bincount(pair, minlength=files * width)
+        pairs = np.flatnonzero(counts)
+        counts = counts[pairs]
+    else:
+        pairs, counts = np.unique(pair, return_counts=True)
+    file, name = np.divmod(pairs, width)
+    return file, name - 1, counts
+
+
+def _whole_files(batch: Batch, *, failing: Ints, unknown: Ints) -> Verdicts:
+    """Return the verdicts of all orders of some files, PASS for those of other files."""
+    by_file = everywhere(PASS, _files(batch))
+    by_file[unknown] = UNAVAILABLE
+    by_file[failing] = FAIL
+    verdicts = by_file[batch.files] if any_refusing(by_file) else everywhere(PASS, batch.rows)
+    verdicts[batch.is_cancel] = OFF
+    return verdicts
 
 
 RULE = Rule(
