@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from engine import RiskConfig, RiskInputs
@@ -22,7 +23,7 @@ from tests.benchmarks.timing import Figure, Timing, ratio_of
 
 MILLION = 1_000_000
 AGAINST = "qty.groupby(symbol, observed=True).cumsum(), CPU, median"
-_GENEROUS = 1e8
+_GENEROUS = {"shares": 1e8, "USD": 1e8, "fraction": 0.5, "%": 100.0, "times": 1e6}
 _REFUSING = frozenset({"reduce_only", "allow_short"})
 """Flags that refuse much of a batch where they are on: set for two symbols alone."""
 _MORE_THAN_A_BATCH = 10 * MILLION
@@ -32,7 +33,8 @@ def figures() -> Iterator[Figure]:
     """The whole book with two limits, with every rule on at all levels, and where few rows are contested."""
     frame = data.batch(MILLION).to_pandas()
     yield _ratio("rule book, two limits", frame, data.inputs(), data.limits(MILLION), at_most=6.0)
-    yield _ratio("rule book, every rule, all levels", frame, full_inputs(), every_rule(), at_most=15.0)
+    slipping = frame.assign(estimated_slippage=0.001)
+    yield _ratio("rule book, every rule, all levels", slipping, full_inputs(), every_rule(), at_most=15.0)
     few = RiskConfig(max_daily_trades=_MORE_THAN_A_BATCH, max_position_qty=contests(frame, 0.01))
     yield _ratio("rule book, 1 % contested", frame, data.inputs(), few, at_most=5.0)
 
@@ -94,7 +96,7 @@ def _values_of(scope: Scope) -> dict[str, Any]:
         elif limit.kind == "flag":
             values[limit.key] = limit.off is not True
         else:
-            values[limit.key] = _GENEROUS if limit.unit == "shares" else _MORE_THAN_A_BATCH
+            values[limit.key] = _GENEROUS.get(limit.unit, _MORE_THAN_A_BATCH)
     return values
 
 
@@ -108,6 +110,7 @@ def full_inputs() -> RiskInputs:
     inputs = data.inputs()
     accounts = [f"account-{i:02d}" for i in range(data.ACCOUNTS)]
     symbols = [f"SY{i:04d}" for i in range(data.SYMBOLS)]
+    strategies = [f"strategy-{i}" for i in range(5)]
     assert inputs.working_orders is not None
     return replace(
         inputs,
@@ -129,6 +132,16 @@ def full_inputs() -> RiskInputs:
             }
         ),
         reconciled=pd.DataFrame({"broker_account_id": accounts, "reconciled_at": at}),
+        usual_quantities=pd.DataFrame(
+            {
+                "strategy_id": np.repeat(strategies, data.SYMBOLS),
+                "symbol": symbols * len(strategies),
+                "qty": 9.9,
+            }
+        ),
+        average_volumes=pd.DataFrame(
+            {"symbol": symbols, "shares": 1e6, "measured_on": data.SESSION.isoformat()}
+        ),
     )
 
 
