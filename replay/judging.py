@@ -60,8 +60,11 @@ class Case:
     @property
     def family(self) -> tuple[object, ...]:
         """The key that is equal for cases that can be judged together."""
-        known = tuple((name, frame is None) for name, frame in sorted(self.frames.items()))
-        return self.config, self.kill_switch, known, tuple(_shared(self))
+        columns = tuple(
+            (name, None if frame is None else tuple(frame.schema.names))
+            for name, frame in sorted(self.frames.items())
+        )
+        return self.config, self.kill_switch, columns, tuple(_shared(self))
 
     def judged(self) -> pd.DataFrame:
         """Return the decisions on this case alone."""

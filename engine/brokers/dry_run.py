@@ -27,6 +27,8 @@ class DryRunBroker:
             order_class=intent.order_class,
             limit_price=intent.limit_price,
             stop_price=intent.stop_price,
+            trail_price=intent.trail_price,
+            trail_percent=intent.trail_percent,
         )
 
     def cancel_order(self, *, broker_order_id: str) -> BrokerOrder:

@@ -69,13 +69,13 @@ class BrokerOrder:
     """An order as its broker reports it.
 
     ``order_status``, ``order_type``, ``time_in_force`` and ``order_class`` are the broker's own words. Of
-    ``qty`` (shares) and ``notional`` (USD) an order has one. A trailing stop's ``trail_price`` is in USD per
-    share, ``trail_percent`` in percent. ``filled_qty`` (shares) is 0 until something
-    fills and ``filled_avg_price`` None until then. ``filled_at`` is set for a completely filled order,
-    ``updated_at`` is the time of its last change. Timestamps are UTC, cut to the microsecond. ``legs`` are
-    the other orders of its group, where it heads one; ``replaced_by`` is the id of the order in its place. A
-    value that the broker didn't report, or not readably, is None or ""; ``raw`` is its reply, with decimals
-    as text.
+    ``qty`` (shares) and ``notional`` (USD) an order has one; one by notional may get a ``qty`` as it fills. A
+    trailing stop's ``trail_price`` is in USD per share, ``trail_percent`` in percent. ``filled_qty`` (shares)
+    is 0 until something fills and ``filled_avg_price`` None until then. ``filled_at`` is set for a completely
+    filled order, ``updated_at`` is the time of its last change. Timestamps are UTC, cut to the microsecond.
+    ``legs`` are the other orders of its group, where it heads one; ``replaced_by`` is the id of the order in
+    its place. A value that the broker didn't report, or not readably, is None or ""; ``raw`` is its reply,
+    with decimals as text.
     """
 
     broker_order_id: str

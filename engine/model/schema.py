@@ -156,7 +156,9 @@ def inputs_schemas() -> dict[str, pa.Schema]:
     return {
         "positions": pa.schema([account, symbol, ("qty", number)]),
         "daily_trades": pa.schema([account, ("trades", number)]),
-        "working_orders": pa.schema([account, symbol, ("side", text), ("remaining_qty", number)]),
+        "working_orders": pa.schema(
+            [account, symbol, ("side", text), ("remaining_qty", number), ("remaining_notional", number)]
+        ),
         "unreconciled": pa.schema([account, symbol, ("compared", flag)]),
         "strategy_positions": pa.schema([strategy, account, symbol, ("qty", number)]),
         "strategy_trades": pa.schema([strategy, account, symbol, ("trades", number)]),

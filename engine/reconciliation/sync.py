@@ -36,7 +36,7 @@ from engine.record.open_orders import left_open
 from engine.safety.lease_holding import hold_until_done
 from engine.text.plain_text import is_plain
 
-_WORKING = ["broker_account_id", "symbol", "side", "remaining_qty"]
+_WORKING = ["broker_account_id", "symbol", "side", "remaining_qty", "remaining_notional"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ _NUMBERS = (
 
 
 def frame_of(orders: Iterable[WorkingOrder]) -> pd.DataFrame:
-    """Return working orders as a frame, one row each, prices as float64."""
+    """Return working orders as a frame, one row each, numbers as float64."""
     frame = pd.DataFrame(list(orders), columns=list(WorkingOrder._fields))
     return frame.astype(dict.fromkeys(_NUMBERS, "float64"))
 
@@ -111,9 +111,11 @@ def _size(order: BrokerOrder) -> float:
 def remaining(order: BrokerOrder) -> float:
     """Return the shares that may still fill; NaN, which makes the symbol unavailable, where that is unknown.
 
-    An order that filled more than was ordered has none left: it is a break, which closes the symbol.
+    They are unknown for an order by notional, even where the broker reports a quantity beside it: that may be
+    what has filled so far. An order that filled more than was ordered has none left: it is a break, which
+    closes the symbol.
     """
-    if order.qty is None:
+    if order.qty is None or order.notional is not None:
         return math.nan
     return max(0, units_of(order.qty) - units_of(order.filled_qty)) / UNITS
 

@@ -34,7 +34,10 @@ class RiskInputs:
     ``trading_date``: the session that ``as_of`` belongs to.
     ``positions``: ``broker_account_id, symbol, qty`` (float64, signed shares); no row means flat.
     ``daily_trades``: ``broker_account_id, trades`` (of today, in the ledger); no row means none.
-    ``working_orders``: ``broker_account_id, symbol, side, remaining_qty``; one row per open order.
+    ``working_orders``: ``broker_account_id, symbol, side, remaining_qty, remaining_notional``; one row per
+    open order. Of one by notional the shares that may still fill are unknown (NaN), and
+    ``remaining_notional`` (USD) is what may still be traded; of any other it is NaN. A frame without that
+    column, such as an earlier version's, knows none.
     ``kill_switch``: True refuses every row that is not a cancel.
     ``read_at``: when the rest was read, where that is later than ``as_of`` (the run was resumed), else None.
     ``unreconciled``: ``broker_account_id, symbol``; a row is an open break between broker and ledger; one

@@ -35,8 +35,11 @@ def trades(count: float, account: str = "paper") -> Row:
     return {"broker_account_id": account, "trades": count}
 
 
-def working(symbol: str, side: str, remaining_qty: float, account: str = "paper") -> Row:
-    return {"broker_account_id": account, "symbol": symbol, "side": side, "remaining_qty": remaining_qty}
+def working(
+    symbol: str, side: str, remaining_qty: float | None, account: str = "paper", notional: float | None = None
+) -> Row:
+    amount = {"remaining_qty": remaining_qty, "remaining_notional": notional}
+    return {"broker_account_id": account, "symbol": symbol, "side": side, **amount}
 
 
 def recording(batch: tuple[tuple[str, str | None], ...] = (("paper", "SPY"),), **frames: Any) -> Recording:

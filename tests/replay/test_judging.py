@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from unittest.mock import patch
@@ -36,7 +37,7 @@ def batch_of(rows: list[dict[str, Any]]) -> pa.Table:
 
 def frame_of(name: str, rows: list[tuple[Any, ...]]) -> pa.Table:
     schema = inputs_schemas()[name]
-    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
+    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=False)) for row in rows], schema=schema)
 
 
 def case(rows: list[dict[str, Any]], **changes: Any) -> Case:
@@ -260,3 +261,10 @@ def test_runs_are_judged_each_by_itself_where_a_limit_is_about_whole_files() -> 
         allowed = judge(runs)["allowed"].tolist()
     assert allowed == [True] * 3 + [False] * 4 + [True] * 2
     assert gate.call_count == 3
+
+
+def test_a_run_whose_record_lacks_a_column_is_judged_apart_from_those_that_have_it() -> None:
+    runs = [case([{}], working_orders=[("a", "SPY", "buy", 10.0)]) for _ in range(3)]
+    older = {"working_orders": runs[1].frames["working_orders"].drop_columns(["remaining_notional"])}
+    runs[1] = replace(runs[1], frames=runs[1].frames | older)
+    assert judge(runs)["reason"].astype(str).tolist() == ["max_position_size_exceeded"] * 3

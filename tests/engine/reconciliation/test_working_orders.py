@@ -59,7 +59,33 @@ def test_an_attempted_order_by_notional_has_no_known_quantity() -> None:
     intent = OrderIntent(
         strategy_id="carry", broker_account_id="paper", symbol="SPY", side="buy", notional=100.0
     )
-    assert math.isnan(attempted("paper", intent).remaining_qty)
+    row = attempted("paper", intent)
+    assert math.isnan(row.remaining_qty)
+    assert row.remaining_notional == 100.0
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ({}, 100.0),
+        ({"filled_qty": 1.5, "filled_avg_price": 20.0}, 70.0),
+        ({"filled_qty": 0.333333333, "filled_avg_price": 150.0}, 50.000001),
+        ({"filled_qty": 1.5}, math.nan),  # at a price that was not reported
+        ({"filled_qty": 5.0, "filled_avg_price": 20.001}, 0.0),
+        ({"qty": 1.5, "filled_qty": 1.5, "filled_avg_price": 20.0}, 70.0),  # so much has filled so far
+    ],
+)
+def test_of_an_order_by_notional_only_the_remaining_notional_is_known(
+    said: dict[str, Any], left: float
+) -> None:
+    (row,) = working("paper", [placed(**({"qty": None, "notional": 100.0} | said))], {})
+    assert math.isnan(row.remaining_qty)
+    assert row.remaining_notional == pytest.approx(left, abs=0, nan_ok=True)
+
+
+def test_a_trailing_stop_has_its_trail() -> None:
+    (row,) = working("paper", [placed(order_type="trailing_stop", trail_percent=1.5)], {})
+    assert (row.trail_price, row.trail_percent, row.remaining_notional) == (None, 1.5, None)
 
 
 @pytest.mark.parametrize("orders", [[], [WorkingOrder("paper", "SPY", "buy", 1.0)]])
