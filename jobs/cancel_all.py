@@ -21,7 +21,7 @@ from engine.record.run_folder import BATCH, RunFolder, RunFolders
 from engine.routing.cancel_all import Withdrawal, Withdrawals, Withdrawing
 from jobs.setup import Setup, read_setup, termination_asked
 from jobs.tables import print_json, print_table, say
-from jobs.wording import number
+from jobs.wording import amount, number
 
 EXIT_OPEN = 4
 _SHOWN = 10
@@ -253,13 +253,14 @@ def _to_withdraw(entry: BrokerOrder) -> list[BrokerOrder]:
 
 
 def _order(order: BrokerOrder) -> str:
-    much = number(order.qty) if order.qty is not None else f"{number(order.notional)} USD of"
     prices = [
         f"{name} {number(price)}"
         for name, price in (("limit", order.limit_price), ("stop", order.stop_price))
         if price is not None
     ]
-    return ", ".join([f"{order.side} {much} {order.symbol}", *(prices or [order.order_type])])
+    return ", ".join(
+        [f"{order.side} {amount(order.qty, order.notional)} {order.symbol}", *(prices or [order.order_type])]
+    )
 
 
 def _outcome(one: Withdrawal) -> str:
@@ -286,6 +287,7 @@ def _order_record(one: Withdrawal) -> dict[str, Any]:
         "symbol": one.before.symbol,
         "side": one.before.side,
         "qty": one.before.qty,
+        "notional": one.before.notional,
         "order_status": one.after.order_status,
         "filled_qty": one.after.filled_qty,
         "filled_meanwhile_qty": one.filled_meanwhile_qty,

@@ -16,8 +16,8 @@ from jobs.wording import counted, order, outcome
 _SHOWN = 50
 _ID_SHOWN = 12
 _OF_JSON = (
-    "client_intent_id", "strategy_id", "broker_account_id", "symbol", "side", "qty", "source_file",
-    "source_row",
+    "client_intent_id", "strategy_id", "broker_account_id", "symbol", "side", "qty", "notional",
+    "source_file", "source_row",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from engine.risk.evaluation import NO_SOURCE
 from engine.risk.levels import LimitsFile
 from engine.settings.variables import read_setting
 from jobs.tables import print_json, print_table, say
-from jobs.wording import counted, number
+from jobs.wording import amount, counted, number
 from replay.comparison import Comparison
 from replay.limits import limits_file, set_on_the_command_line
 from replay.not_recorded import REMEDY, summed
@@ -194,7 +194,7 @@ def _print_rules(flips: pd.DataFrame) -> None:
             _level(then),
             _level(now),
             len(some),
-            number(total_shares(some["qty"].to_numpy(dtype="float64"))),
+            _shares_of(some),
             _usd_of(some),
         )
         for (rule, direction, cause, then, now), some in flips.groupby(names, sort=False)
@@ -217,7 +217,7 @@ def _print_strategies(flips: pd.DataFrame) -> None:
             symbol,
             _WORDS[direction],
             len(some),
-            number(total_shares(some["qty"].to_numpy(dtype="float64"))),
+            _shares_of(some),
             _usd_of(some),
         )
         for (strategy, symbol, direction), some in grouped
@@ -237,7 +237,7 @@ def _print_outcomes(flips: pd.DataFrame) -> None:
             reason,
             cause,
             len(some),
-            number(total_shares(some["qty"].to_numpy(dtype="float64"))),
+            _shares_of(some),
             _usd_of(some),
         )
         for (outcome, reason, cause), some in flips.groupby(["outcome", "reason", "cause"], sort=False)
@@ -358,7 +358,18 @@ def _shown(value: object) -> str:
 
 
 def _qty(row: Mapping[str, Any]) -> str:
-    return "?" if pd.isna(row["qty"]) else number(row["qty"])
+    if not pd.isna(row["qty"]):
+        return number(row["qty"])
+    return "?" if pd.isna(row["notional_usd"]) else amount(None, row["notional_usd"])
+
+
+def _shares_of(rows: pd.DataFrame) -> str:
+    """Return the sum of quantities, with a question mark for the orders that have none (by notional)."""
+    known = rows["qty"].dropna()
+    if known.empty:
+        return "?"
+    text = number(total_shares(known.to_numpy(dtype="float64")))
+    return text if len(known) == len(rows) else f"{text} + ?"
 
 
 def _known(value: float) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.record.run_folder import BATCH, COLLECTED, RESULTS, RunFolder
+from engine.record.run_folder import BATCH, COLLECTED, INPUTS, RESULTS, RunFolder
 from engine.risk import RISK_DATA_UNAVAILABLE
 
 
@@ -24,11 +24,13 @@ def to_drop_again(folder: RunFolder) -> list[str]:
 def lacks_data(folder: RunFolder) -> pa.ChunkedArray:
     """Return for each intent whether it was refused for lack of data that may be available later.
 
-    An order by notional is not: the rules have no prices of their own, so it is refused every time.
+    An order by notional is not where the run has no source of prices: it would be refused every time.
     """
     reasons = folder.table(RESULTS, ["reason"])["reason"].cast(pa.string())
-    by_quantity = pc.is_null(folder.table(BATCH, ["notional"])["notional"])
-    return pc.and_(pc.equal(reasons, RISK_DATA_UNAVAILABLE), by_quantity)
+    lacking = pc.equal(reasons, RISK_DATA_UNAVAILABLE)
+    if "prices" in folder.json(INPUTS).get("frames", ()):
+        return lacking
+    return pc.and_(lacking, pc.is_null(folder.table(BATCH, ["notional"])["notional"]))
 
 
 def folder_path(folder: RunFolder) -> str:

@@ -18,7 +18,7 @@ from engine.safety.trading_gate import Refusal
 from jobs.setup import Setup, read_setup
 from jobs.stops import print_stops, read_stops
 from jobs.tables import print_json, print_table, say
-from jobs.wording import counted, number
+from jobs.wording import amount, counted
 
 _FIGURES = ("dropped", "allowed", "refused", "quarantined", "duplicate")
 _LIVE_FIGURES = ("sent", "cancels", "fills")
@@ -177,6 +177,7 @@ def _open_order(left: OpenOrder) -> dict[str, Any]:
         "symbol": intent.symbol,
         "side": intent.side,
         "qty": intent.qty,
+        "notional": intent.notional,
         "status": left.status,
         "broker_order_id": left.broker_order_id,
         "run_id": left.run_id,
@@ -187,7 +188,8 @@ def _print_open(still_open: list[OpenOrder]) -> None:
     """Print the orders that the latest live runs left open at the broker."""
     if not still_open:
         return
-    orders = [f"{left.intent.side} {number(left.intent.qty)} {left.intent.symbol}" for left in still_open[:5]]
+    intents = [left.intent for left in still_open[:5]]
+    orders = [f"{one.side} {amount(one.qty, one.notional)} {one.symbol}" for one in intents]
     more = ", …" if len(still_open) > len(orders) else ""
     say(
         f"Open at the broker when last asked: {len(still_open)} ({', '.join(orders)}{more}); the next live "

@@ -30,6 +30,11 @@ def number(value: float | None) -> str:
     return text if text not in {"-0", ""} else "0"
 
 
+def amount(qty: float | None, notional: float | None) -> str:
+    """Return how much an order is for: ``60``, or ``150 USD of``."""
+    return f"{number(notional)} USD of" if qty is None and notional is not None else number(qty)
+
+
 def counted(count: int, one: str, many: str = "") -> str:
     """Return a count with its words: ``1 order is``, ``2 orders are``."""
     return f"{count:,} {one}" if count == 1 else f"{count:,} {many or one + 's'}"
@@ -39,7 +44,6 @@ def order(row: Row) -> str:
     """Return an order in a few words: ``buy 60 SPY, limit 412.5``."""
     if row["action"] == "cancel":
         return f"cancel {row['target_intent_id']}"
-    much = number(row["qty"]) if row["qty"] is not None else f"{number(row['notional'])} USD of"
     prices = [
         f"{name} {number(row[column])}"
         for name, column in (("limit", "limit_price"), ("stop", "stop_price"), ("trail", "trail_price"))
@@ -47,7 +51,8 @@ def order(row: Row) -> str:
     ]
     if row["trail_percent"] is not None:
         prices.append(f"trail {number(row['trail_percent'])} %")
-    return ", ".join([f"{row['side']} {much} {row['symbol']}", *(prices or [str(row["order_type"])])])
+    what = f"{row['side']} {amount(row['qty'], row['notional'])} {row['symbol']}"
+    return ", ".join([what, *(prices or [str(row["order_type"])])])
 
 
 def outcome(row: Row) -> str:
@@ -182,10 +187,13 @@ def _unreconciled(row: Row) -> str:
 
 
 def _position(row: Row, context: Mapping[str, Any]) -> str:
-    asked = row["qty"] if row["side"] == "buy" else -row["qty"]
-    pending = row["projected_qty"] - row["current_qty"] - asked
     limit = number(row["position_limit_qty"])
     parts = f"{number(row['current_qty'])} held"
+    if row["qty"] is None:
+        with_it = f"{number(row['projected_qty'])} with it and what was allowed and working before it"
+        return f"{parts}, {with_it}, limit {limit} either way; its quantity is its notional at the bid"
+    asked = row["qty"] if row["side"] == "buy" else -row["qty"]
+    pending = row["projected_qty"] - row["current_qty"] - asked
     if abs(pending) >= 5e-10:
         kind = "buys" if row["side"] == "buy" else "sells"
         what = (
@@ -233,10 +241,14 @@ def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
     account = row["broker_account_id"]
     if account in context["down"]:
         return f"account {account} could not be traded: {context['down'][account]}"
+    by_notional = rule in {"position_unreconciled", "max_position_size_exceeded"} and row["qty"] is None
+    if by_notional:
+        sources = (*sources, "prices")
     why = [f"{name}: {context['unavailable'][name]}" for name in sources if name in context["unavailable"]]
-    of_quantity = rule in {"position_unreconciled", "max_position_size_exceeded"}
-    if not why and of_quantity and row["qty"] is None:
-        why = ["an order by notional has no known quantity without a price, which the rules do not have yet"]
+    if not why and by_notional:
+        symbol = row["symbol"]
+        text = f"an order by notional has no known quantity without a valid quote of {symbol}"
+        why = [f"{text}; EXEC_PRICES names the source of quotes"]
     if not why:
         why = ["the figures for this account or symbol are missing, stale or contradictory"]
     return f"could not be judged ({'; '.join(reason.rstrip('.') for reason in why)})"

@@ -6,13 +6,16 @@ it. A group may fill its first order's quantity once on each side: two exits tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.model.breaks import shares, units_of
 from engine.model.orders import BrokerFill, BrokerOrder
+from engine.model.quantity import BOUND
 
 _ROUNDED = 1.01
+"""What the average price of fills, which the broker rounds, may be off by."""
 Fills = Mapping[str, Sequence[BrokerFill]]
 """Executions by the broker's id of their order."""
 
@@ -37,14 +40,14 @@ def overfill_of(entry: BrokerOrder, fills: Fills) -> Overfill | None:
     """Return the largest overfill of an order and its legs; None where no more filled than was ordered.
 
     Filled quantities are those of the orders or of ``fills``, whichever are larger. An order by notional
-    orders what its notional buys at the price of its fills, plus one percent for rounding.
+    orders what its notional buys at the price of its fills (``units_for``).
     """
     group = (entry, *entry.legs)
     filled = {order.broker_order_id: _filled(order, fills) for order in group}
     found = [
         Overfill(order.side, ordered, filled[order.broker_order_id])
         for order in group
-        if (ordered := _ordered(order)) is not None
+        if (ordered := _ordered(order, fills)) is not None
     ]
     if entry.qty is not None:
         for side in dict.fromkeys(order.side for order in entry.legs):
@@ -62,13 +65,30 @@ def overfill_key(entry: BrokerOrder, overfill: Overfill) -> str:
     return f"{entry.broker_order_id}@{overfill.side}:{shares(overfill.filled)}"
 
 
-def _ordered(order: BrokerOrder) -> int | None:
-    """Return the ordered units; None where they are unknown."""
-    if order.qty is not None:
-        return units_of(order.qty)
-    if order.notional is None or not order.filled_avg_price:
+def units_for(notional: float | None, average_price: float | None) -> int | None:
+    """Return the most units that a notional (USD) buys at an average price; None where that is unknown.
+
+    One percent is added for the rounding of the average.
+    """
+    if notional is None or not average_price or notional >= BOUND * average_price:
         return None
-    return units_of(order.notional / order.filled_avg_price * _ROUNDED)
+    return units_of(notional / average_price * _ROUNDED)
+
+
+def _ordered(order: BrokerOrder, fills: Fills) -> int | None:
+    """Return the ordered units; None where they are unknown.
+
+    A quantity beside a notional may be what has filled, so the notional counts.
+    """
+    if order.notional is None:
+        return None if order.qty is None else units_of(order.qty)
+    executed = fills.get(order.broker_order_id, ())
+    return units_for(order.notional, order.filled_avg_price or _average_price(executed))
+
+
+def _average_price(executed: Sequence[BrokerFill]) -> float | None:
+    shares = math.fsum(fill.qty for fill in executed)
+    return math.fsum(fill.qty * fill.price for fill in executed) / shares if shares > 0 else None
 
 
 def _filled(order: BrokerOrder, fills: Fills) -> int:

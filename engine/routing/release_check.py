@@ -53,7 +53,7 @@ def allowed_intents(folder: RunFolder) -> list[ApprovedOrder]:
 
 @dataclass
 class Allowance:
-    """The orders that may still be sent: each allowed order once, and their total.
+    """The orders that may still be sent: each allowed order once, and their totals of shares and of USD.
 
     It is read from the decisions by other code than the orders, so that a mistake in one is detected by the
     other. Source: SEC 34-70694 on Knight Capital, ¶¶11 to 22: orders sent were not compared with orders
@@ -63,6 +63,7 @@ class Allowance:
     orders: Mapping[Key, About]
     left: set[Key] = field(default_factory=set)
     left_units: int = 0
+    left_usd_units: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
@@ -81,8 +82,13 @@ class Allowance:
 
     @cached_property
     def units(self) -> int:
-        """The total that may be sent, in units of shares; orders by notional are not counted."""
+        """The total that may be sent, in units of shares; orders by notional count as ``usd_units``."""
         return sum(max(qty, 0) for _, _, qty, _ in self.orders.values())
+
+    @cached_property
+    def usd_units(self) -> int:
+        """The total notional that may be sent, in units of 1e-9 USD."""
+        return sum(max(notional, 0) for _, _, _, notional in self.orders.values())
 
     def check_all(self, orders: Iterable[ApprovedOrder]) -> None:
         """Compare all orders about to be sent with the allowed ones. Raises ``OrderMismatch``."""
@@ -113,11 +119,15 @@ class Allowance:
             if order.key not in self.left:
                 self.left.add(order.key)
                 self.left_units += max(about[2], 0)
-        if len(self.left) > len(self.orders) or self.left_units > self.units:
+                self.left_usd_units += max(about[3], 0)
+        sent = len(self.left), self.left_units, self.left_usd_units
+        allowed = len(self.orders), self.units, self.usd_units
+        if any(left > most for left, most in zip(sent, allowed, strict=True)):
             raise OrderMismatch(
-                f"{len(self.left)} orders of {self.left_units} units are about to be sent where "
-                f"{len(self.orders)} of {self.units} were allowed. Nothing more is sent; this is a defect: "
-                f"keep the run's folder."
+                "{} orders of {} units and {} units of USD are about to be sent where {} of {} and {} were "
+                "allowed. Nothing more is sent; this is a defect: keep the run's folder.".format(
+                    *sent, *allowed
+                )
             )
 
 

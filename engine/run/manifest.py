@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.context import RunContext
+from engine.ledger.overfilling import units_for
 from engine.model.quantity import round_to_units
 from engine.model.version import __version__
 from engine.record.formats import file_hash
@@ -162,8 +163,9 @@ def _identities_at_the_broker(folder: RunFolder) -> list[dict[str, Any]]:
 def _filled_within_ordered(folder: RunFolder, results: pa.Table) -> dict[str, Any]:
     """Return the identity that no order filled beyond its quantity, by the order or its executions; in units.
 
-    Executions on one side of a group are added up. ``left`` and ``right`` are the sums over the overfilled
-    orders, where there are any; else over all orders.
+    Executions on one side of a group are added up. An order by notional may fill what that buys at the
+    average price. ``left`` and ``right`` are the sums over the overfilled orders, where there are any; else
+    over all orders by quantity.
     """
     fills = folder.table(FILLS, ["broker_account_id", "client_intent_id", "side", "qty"])
     executed: dict[tuple[str, str], dict[str, int]] = {}
@@ -180,14 +182,18 @@ def _filled_within_ordered(folder: RunFolder, results: pa.Table) -> dict[str, An
         round_to_units(results["filled_qty"].to_numpy()).tolist(),
         round_to_units(results["order_qty"].to_numpy()).tolist(),
         pc.and_(pc.is_valid(results["order_qty"]), pc.is_valid(results["filled_qty"])).to_pylist(),
+        folder.table(BATCH, ["notional"])["notional"].to_pylist(),
+        results["filled_avg_price"].to_pylist(),
         strict=True,
     )
-    pairs = [
-        (max([filled, *executed.get(key, {}).values()]), ordered)
-        for key, filled, ordered, is_known in rows
-        if is_known
-    ]
-    counted = [pair for pair in pairs if pair[0] > pair[1]] or pairs
+    by_quantity, by_notional = [], []
+    for key, filled, ordered, is_known, notional, average_price in rows:
+        most = max([filled, *executed.get(key, {}).values()])
+        if (bought := units_for(notional, average_price)) is not None:
+            by_notional.append((most, bought))
+        elif is_known:
+            by_quantity.append((most, ordered))
+    counted = [pair for pair in (*by_quantity, *by_notional) if pair[0] > pair[1]] or by_quantity
     left, right = sum(filled for filled, _ in counted), sum(ordered for _, ordered in counted)
     return {"name": "filled <= ordered", "left": left, "right": right, "holds": left <= right}
 

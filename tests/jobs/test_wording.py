@@ -15,7 +15,7 @@ CONTEXT: dict[str, Any] = {"down": {}, "unavailable": {}}
 
 def row(check: str, **said: Any) -> dict[str, Any]:
     told: dict[str, Any] = {"action": "new", "symbol": "SPY", "broker_account_id": "paper", "side": "buy"}
-    told |= {"qty": 1.0, "current_qty": 10.0, "reason": "position_unreconciled"}
+    told |= {"qty": 1.0, "limit_source": "none", "current_qty": 10.0, "reason": "position_unreconciled"}
     return {**told, "check_position_unreconciled": check, **said}
 
 
@@ -45,7 +45,21 @@ def test_why_breaks_are_unknown_is_reported() -> None:
 
 def test_an_unreconciled_order_by_notional_has_no_known_quantity() -> None:
     refused = row("unavailable", reason="risk_data_unavailable", qty=None)
-    assert "an order by notional has no known quantity" in why_refused(refused, CONTEXT)
+    said = why_refused(refused, CONTEXT)
+    assert "an order by notional has no known quantity without a valid quote of SPY" in said
+    context = {**CONTEXT, "unavailable": {"prices": "the file is gone."}}
+    assert why_refused(refused, context) == "could not be judged (prices: the file is gone)"
+
+
+@pytest.mark.parametrize(("side", "projected"), [("buy", 4.5), ("sell", -2.5)])
+def test_the_position_of_an_order_by_notional_is_told_by_its_projection(side: str, projected: float) -> None:
+    figures = {"current_qty": 1.0, "projected_qty": projected, "position_limit_qty": 2.0}
+    said = verdict(
+        "max_position_size_exceeded",
+        row("pass", check_max_position_size_exceeded="fail", side=side, qty=None, **figures),
+        CONTEXT,
+    )
+    assert f"1 held, {projected:g} with it and what was allowed and working before it, limit 2" in said
 
 
 BEYOND_USUAL = "the order is for 25,000 shares, and [limits] allows 10 times the usual quantity"

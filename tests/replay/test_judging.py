@@ -265,6 +265,8 @@ def test_runs_are_judged_each_by_itself_where_a_limit_is_about_whole_files() -> 
 
 def test_a_run_whose_record_lacks_a_column_is_judged_apart_from_those_that_have_it() -> None:
     runs = [case([{}], working_orders=[("a", "SPY", "buy", 10.0)]) for _ in range(3)]
-    older = {"working_orders": runs[1].frames["working_orders"].drop_columns(["remaining_notional"])}
-    runs[1] = replace(runs[1], frames=runs[1].frames | older)
+    frame = runs[1].frames["working_orders"]
+    assert frame is not None
+    older = {**runs[1].frames, "working_orders": frame.drop_columns(["remaining_notional"])}
+    runs[1] = replace(runs[1], frames=older)
     assert judge(runs)["reason"].astype(str).tolist() == ["max_position_size_exceeded"] * 3

@@ -13,6 +13,7 @@ from engine.ledger.overfilling import Overfill, overfill_of
 from engine.model.breaks import units_of
 from engine.model.orders import BrokerFill, BrokerOrder
 from engine.reconciliation.working_orders import WorkingOrder, working
+from engine.risk.config import RiskConfig
 from tests.desk import NOON, Row, order, outcomes
 from tests.engine.reconciliation.test_account_books import accept_all, found, judged, synced
 from tests.engine.routing.trading import (
@@ -71,6 +72,9 @@ def beyond(desk: TradingDesk, name: str, qty: str) -> None:
         (of(qty=None, notional=100.0, filled_qty=15.0), None),
         (of(qty=None, notional=100.0, filled_qty=10.05, filled_avg_price=10.0), None),
         (of(qty=None, notional=100.0, filled_qty=15.0, filled_avg_price=10.0), ("buy", 10.1, 15.0)),
+        (of(qty=15.0, notional=100.0, filled_qty=15.0, filled_avg_price=10.0), ("buy", 10.1, 15.0)),
+        (of(qty=10.0, notional=100.0, filled_qty=10.0, filled_avg_price=10.0), None),
+        (of(qty=None, notional=9e8, filled_qty=15.0, filled_avg_price=0.0001), None),
         (of(filled_qty=10.0, legs=(of("leg", side="sell", filled_qty=12.0),)), ("sell", 10.0, 12.0)),
         (
             of(filled_qty=10.0, legs=tuple(of(name, side="sell", filled_qty=6.0) for name in "ab")),
@@ -88,6 +92,12 @@ def test_an_order_and_each_side_of_its_group_may_fill_what_was_ordered(
 
 def test_executions_beyond_what_the_order_reports_count() -> None:
     assert figures(overfill_of(of(filled_qty=10.0), {"one": [executed("one", 11.0)]})) == ("buy", 10.0, 11.0)
+
+
+def test_an_order_by_notional_is_held_against_its_executions_where_it_has_no_average_price() -> None:
+    by_notional = of(qty=None, notional=100.0, filled_qty=15.0)
+    fills = {"one": [executed("one", 15.0)]}
+    assert figures(overfill_of(by_notional, fills)) == ("buy", 2.02, 15.0)  # at 50
 
 
 def test_of_an_open_order_that_filled_beyond_what_was_ordered_nothing_is_left_to_fill() -> None:
@@ -111,6 +121,14 @@ def test_a_run_with_an_order_that_filled_beyond_it_does_not_add_up_and_says_so(d
     (event,) = desk.events("overfilled")
     assert (event["severity"], event["intent_id"]) == ("CRITICAL", "one")
     assert "in SPY has bought 15 of 10 ordered, 5 too many" in event["message"]
+
+
+def test_a_run_with_an_order_by_notional_that_filled_beyond_it_does_not_add_up(desk: TradingDesk) -> None:
+    desk.between = after_orders(lambda name: beyond(desk, name, "15") if name == "one" else None)
+    desk.drop("a.json", order(client_intent_id="one", qty=None, notional=100, **RESTING))
+    run = desk.live(RiskConfig(fail_open=True))
+    assert (identities(run)["filled <= ordered"], exit_code(run)) == (False, 4)
+    assert len(desk.events("overfilled")) == 1
 
 
 def test_an_order_that_filled_as_ordered_holds(desk: TradingDesk) -> None:

@@ -91,6 +91,7 @@ def test_what_was_allowed_is_sent_cancels_beside_it_and_again_under_the_same_id(
     for order in [*orders[:3], *orders[:3]]:
         allowance.check(order)
     assert (allowance.units, allowance.left_units) == (300_000_000, 300_000_000)
+    assert (allowance.usd_units, allowance.left_usd_units) == (5_000_000_000, 5_000_000_000)
 
 
 @pytest.mark.parametrize(
@@ -144,12 +145,19 @@ def test_more_shares_than_were_allowed_in_all_are_not_sent_whatever_the_single_o
     allowance, orders = orders_of(sealed(one("a", qty=2.0), one("b", qty=3.0)))
     allowance.left_units = 1  # which a lost count left behind
     allowance.check(orders[0])
-    with pytest.raises(OrderMismatch, match="2 orders of 5000000001 units are about to be sent where 2 of 5"):
+    with pytest.raises(OrderMismatch, match="2 orders of 5000000001 units and 0 units of USD are about"):
         allowance.check(orders[1])
+
+
+def test_more_usd_than_were_allowed_in_all_are_not_sent_whatever_the_single_orders_say() -> None:
+    allowance, (order,) = orders_of(sealed(one("a", qty=None, notional=5.0)))
+    allowance.left_usd_units = 1
+    with pytest.raises(OrderMismatch, match="1 orders of 0 units and 5000000001 units of USD are about"):
+        allowance.check(order)
 
 
 def test_more_orders_than_were_allowed_are_not_sent_whatever_the_single_orders_say() -> None:
     allowance, (order,) = orders_of(sealed(one("a", qty=None, notional=5.0)))
     allowance.left.add(("paper", "a lost one"))
-    with pytest.raises(OrderMismatch, match="2 orders of 0 units are about to be sent where 1 of 0"):
+    with pytest.raises(OrderMismatch, match="about to be sent where 1 of 0 and 5000000000 were"):
         allowance.check(order)

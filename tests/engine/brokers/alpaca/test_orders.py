@@ -244,6 +244,10 @@ def test_a_leg_that_cannot_be_read_is_not_left_out(legs: object) -> None:
 # --- is it the one that was meant -----------------------------------------------------------------------
 
 
+BY_NOTIONAL = {"qty": None, "notional": 500.0}
+FILLED = {"status": "filled", "filled_qty": "2.5", "filled_avg_price": "200"}
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
@@ -256,6 +260,10 @@ def test_a_leg_that_cannot_be_read_is_not_left_out(legs: object) -> None:
         ({"order_type": "trailing_stop"}, {"type": "trailing_stop"}),
         ({"limit_price": 10.0}, {"limit_price": "9.99"}),  # which Alpaca has been seen to round
         ({}, {"status": "filled", "filled_qty": "1"}),
+        (BY_NOTIONAL, {"qty": None, "notional": "500"}),
+        (BY_NOTIONAL, {"qty": "2.5", "notional": "500", **FILLED}),
+        (BY_NOTIONAL, {"qty": "2.5", "notional": None, **FILLED}),
+        (BY_NOTIONAL, {"qty": "2.51", "notional": None, **FILLED, "filled_qty": "2.51"}),  # rounded
     ],
 )
 def test_an_order_that_says_the_same_is_the_one_that_was_meant(
@@ -272,8 +280,11 @@ def test_an_order_that_says_the_same_is_the_one_that_was_meant(
         ({"qty": 0.000000001}, {"qty": "0.000000002"}, "qty 2e-09 instead of 1e-09"),
         ({}, {"qty": None, "notional": "1"}, "qty 'absent' instead of 1.0"),
         ({}, {"qty": "one"}, "qty 'absent' instead of 1.0"),
-        ({"qty": None, "notional": 500.0}, {"notional": "500.01"}, "notional 500.01 instead of 500.0"),
-        ({"qty": None, "notional": 500.0}, {}, "notional 'absent' instead of 500.0"),
+        (BY_NOTIONAL, {"notional": "500.01"}, "notional 500.01 instead of 500.0"),
+        (BY_NOTIONAL, {"qty": "2.5", **FILLED, "notional": "500.01"}, "notional 500.01 instead of 500.0"),
+        (BY_NOTIONAL, {}, "notional 'absent' instead of 500.0"),
+        (BY_NOTIONAL, {"qty": "2.6", **FILLED, "filled_qty": "2.6"}, "notional 'absent' instead of 500.0"),
+        (BY_NOTIONAL, {"qty": "2.5", "filled_qty": "2.5"}, "notional 'absent' instead of 500.0"),
         ({"order_type": "limit"}, {}, "type 'market' instead of 'limit'"),
         ({}, {"type": None, "order_type": None}, "type 'absent' instead of 'market'"),
         ({"side": "sell"}, {}, "side 'buy' instead of 'sell'"),
