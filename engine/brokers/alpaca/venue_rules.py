@@ -1,8 +1,8 @@
 """Orders that Alpaca never accepts, whatever the account and market: refused before sending, with a remedy.
 
-``RULES`` is the complete list. Sources: Alpaca's pages "Orders at Alpaca" and "Fractional Trading", its
-OpenAPI document, and its replies where a rule is broken. Rules that depend on position, price or time of day
-are left to Alpaca.
+``RULES`` is the complete list; which kinds of orders there are is in ``supported``. Sources: Alpaca's pages
+"Orders at Alpaca" and "Fractional Trading", its OpenAPI document, and its replies where a rule is broken.
+Rules that depend on position, price or time of day are left to Alpaca.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from engine.brokers.alpaca.orders import decimal_text
+from engine.brokers.alpaca.supported import ASSET_CLASSES, Kind, kinds_of
 from engine.model.orders import OrderIntent
 from engine.model.symbols import is_currency_pair
 
 Rule = Callable[[OrderIntent], str]
 
-ROUTED_ASSET_CLASSES = ("EQUITY", "US_EQUITY")
-
-_DAY_OR_GTC = ("day", "gtc")
 _PRICES = (
     "limit_price",
     "stop_price",
@@ -32,6 +30,7 @@ _PRICES = (
 _NUMBERS = ("qty", "notional", "trail_percent", *_PRICES)
 _CENT, _HUNDREDTH_OF_A_CENT = Decimal("0.01"), Decimal("0.0001")
 _BILLIONTH = Decimal("1e-9")
+_UNSUPPORTED = {"CRYPTO": "crypto", "OPTION": "option", "OPTIONS": "option"}
 _OPTION = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}", re.ASCII)
 
 
@@ -47,14 +46,22 @@ def why_alpaca_would_refuse(intent: OrderIntent) -> str | None:
 
 def asset_class_not_routed(intent: OrderIntent) -> str:
     """US shares and funds only: crypto pairs and options have other rules, which are not implemented."""
-    if intent.asset_class not in ROUTED_ASSET_CLASSES:
+    supported = f"Supported are shares and funds of US exchanges, asset_class {' or '.join(ASSET_CLASSES)}"
+    if intent.asset_class not in ASSET_CLASSES:
+        kind = _UNSUPPORTED.get(intent.asset_class.removeprefix("US_"), "such")
         return (
-            f"asset_class is {intent.asset_class!r}; only {' and '.join(ROUTED_ASSET_CLASSES)} are routed to "
-            f"Alpaca so far. Place it elsewhere, or correct asset_class."
+            f"asset_class is {intent.asset_class!r}; {kind} orders are not supported. {supported}. Place it "
+            f"elsewhere, or correct asset_class."
         )
-    is_option = _OPTION.fullmatch(intent.symbol)
-    kind = "a currency pair" if is_currency_pair(intent.symbol) else "an option" if is_option else ""
-    return kind and f"symbol is {intent.symbol!r}, {kind}; only shares are routed so far. Place it elsewhere."
+    what, kind = ("an option contract", "option") if _OPTION.fullmatch(intent.symbol) else ("", "")
+    if is_currency_pair(intent.symbol):
+        what, kind = "a currency pair", "crypto"
+    if not kind:
+        return ""
+    return (
+        f"symbol is {intent.symbol!r}, {what}; {kind} orders are not supported. {supported}. Place it "
+        f"elsewhere, or correct the symbol."
+    )
 
 
 def number_not_finite(intent: OrderIntent) -> str:
@@ -99,8 +106,11 @@ def fraction_not_plain(intent: OrderIntent) -> str:
             f"order_class is {intent.order_class} with {what}; Alpaca takes simple only. "
             f"Set simple, or {whole}."
         )
-    if intent.order_type == "trailing_stop":
-        return f"order_type is trailing_stop with {what}; Alpaca takes no such order. Set stop, or {whole}."
+    kind = _kind_of(intent)
+    if kind is not None and not kind.fractions:
+        types = " or ".join(name for name, one in kinds_of(intent.order_class).items() if one.fractions)
+        wrong = f"order_type is {intent.order_type} with {what}"
+        return f"{wrong}; Alpaca takes {types}. Set one of them, or {whole}."
     return ""
 
 
@@ -129,11 +139,12 @@ def trail_too_small(intent: OrderIntent) -> str:
 
 def time_in_force_not_for_type(intent: OrderIntent) -> str:
     """Stop orders: day or gtc only. Source: Orders at Alpaca, "Order Types vs Supported Time in Force"."""
-    if intent.order_type in {"market", "limit"} or intent.time_in_force in _DAY_OR_GTC:
+    kind = kinds_of("simple").get(intent.order_type)
+    if kind is None or intent.time_in_force in kind.times_in_force:
         return ""
     return (
-        f"time_in_force is {intent.time_in_force} with order_type {intent.order_type}; Alpaca takes day or "
-        f"gtc. Set one of them, or order_type to market or limit."
+        f"time_in_force is {intent.time_in_force} with order_type {intent.order_type}; Alpaca takes "
+        f"{' or '.join(kind.times_in_force)}. Set one of them, or order_type to market or limit."
     )
 
 
@@ -142,8 +153,9 @@ def extended_hours_not_for_order(intent: OrderIntent) -> str:
 
     No groups: "Bracket Orders" in "Orders at Alpaca".
     """
-    plain = intent.order_type == "limit" and intent.time_in_force in _DAY_OR_GTC
-    if not intent.extended_hours or (plain and intent.order_class == "simple"):
+    kind = _kind_of(intent)
+    taken = kind is not None and kind.extended_hours and intent.time_in_force in {"day", "gtc"}
+    if not intent.extended_hours or taken:
         return ""
     return (
         f"extended_hours is true with order_type {intent.order_type}, time_in_force {intent.time_in_force} "
@@ -154,11 +166,13 @@ def extended_hours_not_for_order(intent: OrderIntent) -> str:
 
 def group_time_in_force(intent: OrderIntent) -> str:
     """Groups: day or gtc only. Source: Orders at Alpaca, "Bracket Orders", "OTO Orders" (the same)."""
-    if intent.order_class == "simple" or intent.time_in_force in _DAY_OR_GTC:
+    kinds = kinds_of(intent.order_class).values()
+    taken = list(dict.fromkeys(time for kind in kinds for time in kind.times_in_force))
+    if intent.order_class == "simple" or intent.time_in_force in taken:
         return ""
     return (
-        f"time_in_force is {intent.time_in_force} with order_class {intent.order_class}; Alpaca takes day or "
-        f"gtc. Set one of them."
+        f"time_in_force is {intent.time_in_force} with order_class {intent.order_class}; Alpaca takes "
+        f"{' or '.join(taken)}. Set one of them."
     )
 
 
@@ -167,17 +181,28 @@ def group_type(intent: OrderIntent) -> str:
 
     "OCO Orders" and "Trailing Stop Orders" there; 422 "bracket orders must be market or limit orders".
     """
-    types = {
-        "bracket": ("market", "limit"),
-        "oco": ("limit",),
-        "oto": ("market", "limit", "stop", "stop_limit"),
-    }
-    taken = types.get(intent.order_class)
-    if taken is None or intent.order_type in taken:
+    taken = kinds_of(intent.order_class)
+    if intent.order_class == "simple" or intent.order_type in taken:
         return ""
     return (
         f"order_type is {intent.order_type} with order_class {intent.order_class}; Alpaca takes "
         f"{' or '.join(taken)} for it. Set {'that' if len(taken) == 1 else 'one of them'}."
+    )
+
+
+def exit_without_class(intent: OrderIntent) -> str:
+    """Exits need an order class. Source: orders with take_profit and no order_class, which Alpaca accepted.
+
+    It ignored the exit: what was meant to be a group was an order alone.
+    """
+    names = ("take_profit_limit_price", "stop_loss_stop_price", "stop_loss_limit_price")
+    given = [name for name in names if getattr(intent, name) is not None]
+    if intent.order_class != "simple" or not given:
+        return ""
+    return (
+        f"{given[0]} is {decimal_text(getattr(intent, given[0]))} with order_class simple; Alpaca would "
+        f"place the order and ignore the exit. Set order_class to bracket, oto or oco, or leave {given[0]} "
+        f"out."
     )
 
 
@@ -234,6 +259,7 @@ RULES: tuple[Rule, ...] = (
     extended_hours_not_for_order,
     group_time_in_force,
     group_type,
+    exit_without_class,
     oco_with_two_limits,
     leg_on_wrong_side,
 )
@@ -242,3 +268,7 @@ RULES: tuple[Rule, ...] = (
 
 def _decimal(value: float) -> Decimal:
     return Decimal(decimal_text(value))
+
+
+def _kind_of(intent: OrderIntent) -> Kind | None:
+    return kinds_of(intent.order_class).get(intent.order_type)

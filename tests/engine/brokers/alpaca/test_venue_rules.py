@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 
 from engine.brokers.alpaca import venue_rules
 from engine.brokers.alpaca.orders import order_payload
+from engine.brokers.alpaca.supported import as_table
 from engine.brokers.alpaca.venue_rules import RULES, why_alpaca_would_refuse
 from engine.intents.reading import read_intent_file
 from engine.model.orders import OrderIntent
+from engine.model.schema import ORDER_TYPES, TIMES_IN_FORCE
 from engine.record.formats import json_line
 from tests.engine.brokers.simulated import HOST, KEY, SECRET, Venue, intent, simulated_venue
 
@@ -60,19 +63,30 @@ def test_what_alpaca_takes_is_let_through(changes: dict[str, Any]) -> None:
         (
             "asset_class_not_routed",
             {"asset_class": "CRYPTO"},
-            "asset_class is 'CRYPTO'; only EQUITY and US_EQUITY",
+            "asset_class is 'CRYPTO'; crypto orders are not supported. Supported are shares and funds of US",
         ),
         (
             "asset_class_not_routed",
-            {"asset_class": "OPTION"},
-            "are routed to Alpaca so far. Place it elsewhere",
+            {"asset_class": "US_OPTION"},
+            "option orders are not supported. Supported are shares and funds of US exchanges, asset_class EQ",
         ),
+        ("asset_class_not_routed", {"asset_class": "BOND"}, "'BOND'; such orders are not supported."),
         (
             "asset_class_not_routed",
             {"symbol": "BTC/USD"},
-            "symbol is 'BTC/USD', a currency pair; only shares are",
+            "symbol is 'BTC/USD', a currency pair; crypto orders are not supported.",
         ),
-        ("asset_class_not_routed", {"symbol": "AAPL250620C00100000"}, "an option; only shares"),
+        (
+            "asset_class_not_routed",
+            {"symbol": "AAPL250620C00100000"},
+            "an option contract; option orders are not supported.",
+        ),
+        (
+            "exit_without_class",
+            {"take_profit_limit_price": 11.0},
+            "take_profit_limit_price is 11 with order_class simple; Alpaca would place the order and ignore",
+        ),
+        ("exit_without_class", {"stop_loss_stop_price": 9.0}, "or leave stop_loss_stop_price out."),
         ("number_not_finite", {"qty": math.nan}, "qty is nan; expected a finite number. Correct it"),
         ("number_not_finite", {**LIMIT, "limit_price": math.inf}, "limit_price is inf"),
         ("qty_too_fine", {"qty": 1e-10}, "qty is 0.0000000001; Alpaca takes at most 9 decimals. Round it."),
@@ -209,6 +223,24 @@ def test_what_alpaca_cannot_take_is_refused_by_its_rule_with_a_remedy(
 
 def broken_rule(wanted: OrderIntent) -> str:
     return next((rule.__name__ for rule in RULES if rule(wanted)), "")
+
+
+@pytest.mark.parametrize("amount", [NOTIONAL, {"qty": 0.5}, {"qty": 1.0}])
+@pytest.mark.parametrize("time_in_force", TIMES_IN_FORCE)
+@pytest.mark.parametrize("order_type", ORDER_TYPES)
+def test_a_simple_order_is_taken_where_the_list_of_what_is_supported_has_it(
+    order_type: str, time_in_force: str, amount: dict[str, Any]
+) -> None:
+    """By Alpaca's pages: fractions and notional for the day, no trailing stops; stop orders day or gtc."""
+    prices = {"limit": LIMIT, "stop": STOP, "trailing_stop": TRAIL, "stop_limit": {**LIMIT, **STOP}}
+    said = {**prices.get(order_type, {}), "order_type": order_type, "time_in_force": time_in_force, **amount}
+    plain = order_type in {"market", "limit"} or time_in_force in {"day", "gtc"}
+    whole = amount == {"qty": 1.0} or (time_in_force == "day" and order_type != "trailing_stop")
+    assert (why_alpaca_would_refuse(intent(**said)) is None) == (plain and whole)
+
+
+def test_the_docs_have_the_list_of_what_is_supported() -> None:
+    assert as_table() in Path("jobs/docs/intents.md").read_text()
 
 
 def test_every_rule_is_in_the_list_and_names_its_source_or_reason() -> None:
