@@ -8,6 +8,7 @@ the day's count. A newly sent one is filled by ``replay.market``, or works until
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -32,19 +33,23 @@ _FILL = (
     "symbol",
     "side",
     "qty",
+    "price",
     "filled_at",
     "trading_date",
 )
+_CENT = 0.011
+"""The difference of two remaining notionals of one order: average prices are rounded."""
 _DATA_FOLDER = 3  # levels above a run's folder: runs/<trading date>/<run id>
 
 
 @dataclass(frozen=True)
 class Fill:
-    """An execution, recorded or counterfactual: units of 1e-9 shares, positive for a buy."""
+    """An execution, recorded or counterfactual: units of 1e-9 shares, positive for a buy; USD per share."""
 
     symbol: str
     units: int
     at: datetime
+    price: float = field(default=math.nan, compare=False)
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ class Changed:
     """An order whose outcome isn't the recorded one.
 
     ``open_units``: the counterfactual open quantity at the end of its run, signed as ``Fill``;
-    ``ordered_units``: the recorded order's quantity, 0 where none was sent.
+    ``ordered_units``: the recorded order's quantity, 0 where none was sent. Of an order by notional these are
+    0; ``open_notional`` and ``ordered_notional`` are its amounts in USD, signed likewise.
     """
 
     account: str
@@ -62,6 +68,8 @@ class Changed:
     now: tuple[Fill, ...]
     open_units: int
     ordered_units: int
+    open_notional: float = 0.0
+    ordered_notional: float = 0.0
 
 
 @dataclass
@@ -117,14 +125,14 @@ class Chain:
         if not len(rows) or not recording.is_live:
             return
         batch = recording.batch.select(
-            ["client_intent_id", "broker_account_id", "symbol", "side", "action"]
+            ["client_intent_id", "broker_account_id", "symbol", "side", "action", "notional"]
         ).take(pa.array(rows))
         then = self._recorded_fills(recording)
         now = None if replayed.fills is None else _by_intent(replayed.fills.select(list(_FILL)).to_pylist())
-        ordered = recording.results["order_qty"].take(pa.array(rows)).to_pylist()
+        recorded = recording.results.select(["order_qty", "broker_order_id"]).take(pa.array(rows)).to_pylist()
         outcomes = replayed.frame.take(rows).to_dict(orient="records")
         at = datetime.fromisoformat(str(recording.inputs["read_at"]))
-        for intent, outcome, qty_then in zip(batch.to_pylist(), outcomes, ordered, strict=True):
+        for intent, outcome, order_then in zip(batch.to_pylist(), outcomes, recorded, strict=True):
             if intent["action"] == "cancel":
                 continue
             key = (intent["broker_account_id"], intent["client_intent_id"])
@@ -133,6 +141,8 @@ class Chain:
             symbol = canonical_symbol(intent["symbol"])
             fills = tuple(now.get(key, ())) if now is not None else _one(symbol, sign * filled, at)
             works = outcome["source"] == SIMULATED and outcome["order_status"] == "new"
+            notional = sign * (intent["notional"] or 0.0)
+            was_sent = order_then["broker_order_id"] is not None
             self.changed.append(
                 Changed(
                     account=intent["broker_account_id"],
@@ -140,8 +150,12 @@ class Chain:
                     session=recording.run.trading_date,
                     then=tuple(then.get(key, ())),
                     now=fills,
-                    open_units=sign * (_units(outcome["order_qty"]) - filled) if works else 0,
-                    ordered_units=sign * _units(qty_then),
+                    open_units=sign * (_units(outcome["order_qty"]) - filled)
+                    if works and not notional
+                    else 0,
+                    ordered_units=0 if notional else sign * _units(order_then["order_qty"]),
+                    open_notional=notional if works else 0.0,
+                    ordered_notional=notional if was_sent else 0.0,
                 )
             )
 
@@ -214,9 +228,9 @@ class _Book:
 
     def _count(self, order: Changed, filled_then: bool, filled_now: bool, at: datetime) -> bool:
         """Correct the trade count and the working orders for an order; return whether either changed."""
-        worked = self._withdraw(order, at) if order.ordered_units else False
+        worked = self._withdraw(order, at)
         counted_then = filled_then and not worked
-        works_now = bool(order.open_units) and self._works(order)
+        works_now = bool(order.open_units or order.open_notional) and self._works(order)
         change = int(filled_now) - int(counted_then)
         frame = self._trades
         if change and frame is not None:
@@ -232,15 +246,14 @@ class _Book:
     def _withdraw(self, order: Changed, at: datetime) -> bool:
         """Remove a recorded order from the working orders; return whether it was among them."""
         frame = self._working
-        rest = order.ordered_units - sum(fill.units for fill in order.then if fill.at <= at)
-        if frame is None or not rest:
+        amount = order.ordered_units or order.ordered_notional
+        if frame is None or not amount:
             return False
-        side = "buy" if order.ordered_units > 0 else "sell"
         is_it = (
             (frame["broker_account_id"] == order.account)
             & (frame["symbol"] == order.symbol)
-            & (frame["side"] == side)
-            & ((frame["remaining_qty"] * UNITS).round() == abs(rest))
+            & (frame["side"] == ("buy" if amount > 0 else "sell"))
+            & _has_left(frame, order, [fill for fill in order.then if fill.at <= at])
         )
         found = np.flatnonzero(is_it)
         if not len(found):
@@ -254,11 +267,29 @@ class _Book:
         row = {
             "broker_account_id": order.account,
             "symbol": order.symbol,
-            "side": "buy" if order.open_units > 0 else "sell",
-            "remaining_qty": abs(order.open_units) / UNITS,
+            "side": "buy" if (order.open_units or order.open_notional) > 0 else "sell",
+            "remaining_qty": abs(order.open_units) / UNITS if order.open_units else math.nan,
+            "remaining_notional": abs(order.open_notional) or math.nan,
         }
         self._working = pd.concat([self._working, pd.DataFrame([row])], ignore_index=True)
         return True
+
+
+def _has_left(frame: pd.DataFrame, order: Changed, filled: Iterable[Fill]) -> pd.Series:
+    """Return the working orders of which as much is left as of a recorded order after its executions.
+
+    An order by notional is found by its remaining notional; an earlier version's frame has none, and there
+    such an order stays, unknown as it was.
+    """
+    nothing = pd.Series(False, index=frame.index)
+    if order.ordered_units:
+        rest = order.ordered_units - sum(fill.units for fill in filled)
+        return (frame["remaining_qty"] * UNITS).round() == abs(rest) if rest else nothing
+    if "remaining_notional" not in frame:
+        return nothing
+    spent = math.fsum(fill.units / UNITS * fill.price for fill in filled)
+    left = frame["remaining_notional"] - abs(order.ordered_notional - spent)
+    return (left > -_CENT) & (left < _CENT) & (frame["remaining_notional"] > 0)
 
 
 def _concerns(batch: pa.Table, touched: set[tuple[str, str]]) -> bool:
@@ -297,7 +328,8 @@ def _by_intent(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[
     for row in rows:
         units = _units(row["qty"]) * (1 if row["side"] == "buy" else -1)
         key = (row["broker_account_id"], row["client_intent_id"])
-        found.setdefault(key, []).append(Fill(canonical_symbol(row["symbol"]), units, row["filled_at"]))
+        fill = Fill(canonical_symbol(row["symbol"]), units, row["filled_at"], _price(row["price"]))
+        found.setdefault(key, []).append(fill)
     return found
 
 
@@ -315,3 +347,7 @@ def _sum(fills: Iterable[Fill], symbol: str) -> int:
 
 def _units(qty: float | None) -> int:
     return 0 if qty is None or np.isnan(qty) else round(qty * UNITS)
+
+
+def _price(price: float | None) -> float:
+    return math.nan if price is None else price

@@ -10,7 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
+
+from engine.model.quantity import UNITS
 
 REFERENCE, LAST, NO_PRICE = "reference_price", "last price", "no price"
 
@@ -19,7 +22,8 @@ REFERENCE, LAST, NO_PRICE = "reference_price", "last price", "no price"
 class Outcome:
     """An order's outcome: Alpaca's order status, shares filled, USD per share, and the price's source.
 
-    ``qty`` is the ordered quantity in shares; None for an order by notional whose price is unknown.
+    ``qty`` is the ordered quantity in shares, that of an order by notional what it buys at the price; None
+    where that price is unknown.
     """
 
     order_status: str
@@ -41,11 +45,16 @@ def outcome(order: Mapping[str, Any], last_price: float | None) -> Outcome:
     qty = _number(order.get("qty"))
     notional = _number(order.get("notional"))
     if qty is None and notional is not None:
-        qty = round(notional / price, 9)
+        qty = shares_for(notional, price)
     if qty is not None and _trades(order, price):
         return Outcome("filled", qty, price, source, qty)
     gone = order.get("time_in_force") in {"ioc", "fok"}
     return Outcome("canceled" if gone else "new", 0.0, None, source, qty)
+
+
+def shares_for(notional: float, price: float) -> float:
+    """Return the shares that a notional buys at a price, rounded down to billionths as Alpaca does."""
+    return math.floor(Fraction(repr(notional)) / Fraction(repr(price)) * UNITS) / UNITS
 
 
 def _price(order: Mapping[str, Any], last_price: float | None) -> tuple[float | None, str]:

@@ -42,6 +42,10 @@ def working(
     return {"broker_account_id": account, "symbol": symbol, "side": side, **amount}
 
 
+def by_notional(notional: float, side: str = "buy") -> Row:
+    return working("SPY", side, None, notional=notional)
+
+
 def recording(batch: tuple[tuple[str, str | None], ...] = (("paper", "SPY"),), **frames: Any) -> Recording:
     """Return a run of today; a frame that isn't given is empty, one that is None unavailable."""
     schemas = inputs_schemas()
@@ -281,6 +285,47 @@ def test_each_of_several_changed_orders_begins_or_ends_to_work() -> None:
     ]
 
 
+LIMITED = {"ordered_notional": 100.0}
+BOUGHT = (Fill("SPY", shares(1.5), BEFORE, 20.0),)
+
+
+@pytest.mark.parametrize(
+    ("works", "order", "left"),
+    [
+        ([by_notional(100.0)], LIMITED, []),
+        ([by_notional(70.0)], LIMITED | {"then": BOUGHT}, []),
+        ([by_notional(70.01)], LIMITED | {"then": BOUGHT}, []),  # rounded up to a cent
+        ([by_notional(100.0, "sell")], {"ordered_notional": -100.0}, []),
+        ([by_notional(99.0)], LIMITED, [by_notional(99.0)]),
+        ([by_notional(100.0)], LIMITED | {"then": bought(1.5)}, [by_notional(100.0)]),  # at no known price
+        ([working("SPY", "buy", None)], LIMITED, [working("SPY", "buy", None)]),  # of an earlier version
+        ([working("SPY", "buy", 5.0)], LIMITED, [working("SPY", "buy", 5.0)]),
+    ],
+)
+def test_an_order_by_notional_is_found_by_what_is_left_of_its_notional(
+    works: list[Row], order: Row, left: list[Row]
+) -> None:
+    frames, _ = chained(changed(**order), recording(working_orders=works))
+    assert frames["working_orders"] == left
+
+
+@pytest.mark.parametrize(("notional", "side"), [(100.0, "buy"), (-100.0, "sell")])
+def test_an_order_by_notional_that_would_have_been_sent_works_with_its_notional(
+    notional: float, side: str
+) -> None:
+    frames, concerns = chained(changed(open_notional=notional), recording())
+    assert (frames["working_orders"], concerns) == ([by_notional(100.0, side)], True)
+
+
+def test_of_orders_by_notional_the_amounts_are_kept_and_no_quantity() -> None:
+    rests = {"source": SIMULATED, "order_status": "new"}
+    (order,) = added(ran({"client_intent_id": "a", "side": "sell", "notional": 100.0}), outcomes(rests))
+    assert order == changed(open_notional=-100.0)
+    sent = ran({"client_intent_id": "a", "notional": 100.0, "broker_order_id": "o-1"})
+    (order,) = added(sent, outcomes({}))
+    assert order == changed(ordered_notional=100.0)
+
+
 def test_working_orders_that_are_unavailable_stay_so() -> None:
     order = changed(ordered_units=shares(5), open_units=shares(5))
     frames, concerns = chained(order, recording(working_orders=None))
@@ -320,14 +365,20 @@ def test_a_change_concerns_intents_of_its_symbol_and_by_the_count_those_of_its_a
 def ran(
     *intents: Row, fills: list[Row] | None = None, mode: str = "live", path: Path = Path("/run")
 ) -> Recording:
-    plain = {"broker_account_id": "paper", "symbol": "SPY", "side": "buy", "action": "new", "order_qty": None}
+    plain: Row = {"broker_account_id": "paper", "symbol": "SPY", "side": "buy", "action": "new"}
+    plain |= {"order_qty": None, "notional": None}
     rows = [plain | intent for intent in intents]
     table = None if fills is None else pa.Table.from_pylist(fills, schema=fills_schema())
     run = SimpleNamespace(
         inputs={"read_at": READ_AT.isoformat()},
         run=SimpleNamespace(trading_date=TODAY, path=path),
         batch=pa.Table.from_pylist(rows),
-        results=pa.table({"order_qty": pa.array([row["order_qty"] for row in rows], pa.float64())}),
+        results=pa.table(
+            {
+                "order_qty": pa.array([row["order_qty"] for row in rows], pa.float64()),
+                "broker_order_id": pa.array([row.get("broker_order_id") for row in rows], pa.string()),
+            }
+        ),
         fills=table,
         is_live=mode == "live",
     )

@@ -27,6 +27,7 @@ UNKNOWN = ("new", 0.0, None, "no price")
         ({}, None, UNKNOWN),
         ({}, math.nan, UNKNOWN),
         ({"qty": None, "notional": 50.0}, 100.0, ("filled", 0.5, 100.0, "last price")),
+        ({"qty": None, "notional": 50.0}, 3.0, ("filled", 16.666666666, 3.0, "last price")),  # rounded down
         ({"qty": None, "notional": 50.0}, None, UNKNOWN),
         ({**LIMIT, "limit_price": 100.0}, 100.0, FILLED),
         ({**LIMIT, "limit_price": 99.99}, 100.0, OPEN),

@@ -44,7 +44,7 @@ def why_alpaca_would_refuse(intent: OrderIntent) -> str | None:
     return next((why for rule in RULES if (why := rule(intent))), None)
 
 
-def asset_class_not_routed(intent: OrderIntent) -> str:
+def asset_class_not_supported(intent: OrderIntent) -> str:
     """US shares and funds only: crypto pairs and options have other rules, which are not implemented."""
     supported = f"Supported are shares and funds of US exchanges, asset_class {' or '.join(ASSET_CLASSES)}"
     if intent.asset_class not in ASSET_CLASSES:
@@ -248,7 +248,7 @@ def leg_on_wrong_side(intent: OrderIntent) -> str:
 
 
 RULES: tuple[Rule, ...] = (
-    asset_class_not_routed,
+    asset_class_not_supported,
     number_not_finite,
     qty_too_fine,
     notional_not_in_cents,

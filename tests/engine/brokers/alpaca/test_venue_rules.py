@@ -61,23 +61,23 @@ def test_what_alpaca_takes_is_let_through(changes: dict[str, Any]) -> None:
     ("rule", "changes", "said"),
     [
         (
-            "asset_class_not_routed",
+            "asset_class_not_supported",
             {"asset_class": "CRYPTO"},
             "asset_class is 'CRYPTO'; crypto orders are not supported. Supported are shares and funds of US",
         ),
         (
-            "asset_class_not_routed",
+            "asset_class_not_supported",
             {"asset_class": "US_OPTION"},
             "option orders are not supported. Supported are shares and funds of US exchanges, asset_class EQ",
         ),
-        ("asset_class_not_routed", {"asset_class": "BOND"}, "'BOND'; such orders are not supported."),
+        ("asset_class_not_supported", {"asset_class": "BOND"}, "'BOND'; such orders are not supported."),
         (
-            "asset_class_not_routed",
+            "asset_class_not_supported",
             {"symbol": "BTC/USD"},
             "symbol is 'BTC/USD', a currency pair; crypto orders are not supported.",
         ),
         (
-            "asset_class_not_routed",
+            "asset_class_not_supported",
             {"symbol": "AAPL250620C00100000"},
             "an option contract; option orders are not supported.",
         ),
@@ -255,7 +255,7 @@ def test_every_rule_is_in_the_list_and_names_its_source_or_reason() -> None:
     assert rules == list(RULES)
     for rule in RULES:
         said = rule.__doc__ or ""
-        assert "Source: " in said or rule.__name__ in {"asset_class_not_routed", "number_not_finite"}
+        assert "Source: " in said or rule.__name__ in {"asset_class_not_supported", "number_not_finite"}
 
 
 # --- against the simulator ------------------------------------------------------------------------------
