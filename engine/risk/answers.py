@@ -34,18 +34,19 @@ class Found:
 
 def row_answer(judged: Judged, batch: Batch, question: Question, allowed: Mask) -> Found:
     """Return what a row rule answers; where reducing orders pass it, which of them do."""
+    waived = question.waived_failures(judged.rule)
     verdicts: Verdicts | None = None
     by_kind = {}
     for part in judged.parts:
-        turned = part.verdicts
-        asks = part.verdicts == FAIL
+        found = turned = part.overridden(waived)
+        asks = found == FAIL
         if part.reducing == "pass":
-            asks |= part.verdicts == UNAVAILABLE
+            asks |= found == UNAVAILABLE
         if part.reducing != "judged" and asks.any():
-            turned = part.verdicts.copy()
-            turned[asks] = _reduced(part.book, batch, question, allowed, asks, part.verdicts)
+            turned = found.copy()
+            turned[asks] = _reduced(part.book, batch, question, allowed, asks, found)
         by_kind[part.kind] = turned
-        verdicts = turned if verdicts is None else worse(verdicts, turned)
+        verdicts = turned if verdicts is None else worse(verdicts, turned, waived)
     if verdicts is None:
         verdicts = everywhere(OFF, batch.rows)
     source = judged.source
@@ -98,9 +99,17 @@ def group_answer(groups: Groups | None, refused: Mask | None, batch: Batch) -> F
 
 
 def counter_answer(
-    rule: Rule, counters: Sequence[Counted], batch: Batch, volume: Volume, allowed: Mask
+    rule: Rule,
+    counters: Sequence[Counted],
+    batch: Batch,
+    volume: Volume,
+    allowed: Mask,
+    waived: Mask | None = None,
 ) -> Found:
-    """Return what a counting rule answers: at every kind of cells, the heaviest verdict holds."""
+    """Return what a counting rule answers: at every kind of cells, the heaviest verdict holds.
+
+    ``waived``: rows that an override lets fail.
+    """
     if not counters:
         return Found(everywhere(OFF, batch.rows))
     outcomes = [outcome(one, batch, allowed, one.may_refuse(batch, volume)) for one in counters]
@@ -112,7 +121,7 @@ def counter_answer(
     start = 0
     for number, (one, found) in enumerate(zip(counters, outcomes, strict=True)):
         if number:
-            verdicts = worse(verdicts, found.verdicts)
+            verdicts = worse(verdicts, found.verdicts, waived)
         failing = np.flatnonzero(found.source >= 0) if one.levels else ()
         if len(failing):
             ranks = rank[found.source[failing] + start]

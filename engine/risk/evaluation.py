@@ -228,7 +228,12 @@ class Evaluation:
             return row_answer(self.row_rules[rule.name], batch, self.question, self.answer.allowed)
         if rule.counter is not None:
             return counter_answer(
-                rule, self.sequence.counters[rule.name], batch, self.sequence.volume, self.answer.allowed
+                rule,
+                self.sequence.counters[rule.name],
+                batch,
+                self.sequence.volume,
+                self.answer.allowed,
+                self.question.waived_failures(rule),
             )
         crossing = self.sequence.crossings.get(rule.name)
         if crossing is None:
@@ -280,6 +285,7 @@ def _question(
     """
     open_row = np.ones(batch.rows, dtype=bool)
     must_reduce: dict[int, npt.NDArray[np.int8]] = {}
+    needs_position: dict[int, list[Mask]] = {}
     asking: dict[int, list[Rule]] = {}
     skip = frozenset(
         rule.name for rule in rule_book if rule.needs_data and config.fail_open and rule.name not in raised
@@ -290,13 +296,16 @@ def _question(
         if rule.name not in row_rules:
             continue
         for part in row_rules[rule.name].parts:
-            verdicts, book = part.verdicts, part.book
-            if not any_refusing(verdicts):
+            if not any_refusing(part.verdicts):
                 continue
-            refuses = verdicts == FAIL
-            if rule.name in waived:
-                refuses &= ~waived[rule.name]
-            unknown = verdicts == UNAVAILABLE
+            held, book = waived.get(rule.name), part.book
+            verdicts = part.overridden(None if rule.name in skip else held)
+            refuses, unknown = verdicts == FAIL, verdicts == UNAVAILABLE
+            if held is not None:
+                if part.reducing != "judged" and rule.name not in skip:
+                    asking.setdefault(book, []).append(rule)
+                    needs_position.setdefault(book, []).append(refuses & held)
+                refuses &= ~held
             if rule.name in skip:
                 unknown = np.zeros(batch.rows, dtype=bool)
             if part.reducing == "judged":
@@ -317,7 +326,10 @@ def _question(
         except Exception as error:
             raised.update(dict.fromkeys((rule.name for rule in rules), f"{type(error).__name__}: {error}"))
             open_row &= batch.is_cancel
-            del must_reduce[book]
+            must_reduce.pop(book, None)
+            continue
+        for rows in needs_position.get(book, ()):  # overridden, but without it the verdict is unavailable
+            open_row &= ~rows | books[book].known_rows(batch)
     return Question(open_row, must_reduce, books, waived, skip, judged=np.ones(batch.rows, dtype=bool))
 
 

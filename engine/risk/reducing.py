@@ -46,6 +46,11 @@ class Reducible:
         working = np.where(cells.sign > 0, cells.directed(found.buys), cells.directed(found.sells))
         return cls(cells, np.maximum(position, 0), working, cells.directed(found.known))
 
+    def known_rows(self, batch: Batch) -> Mask:
+        """Return the rows of which it can be said whether they reduce."""
+        known = np.append(self.known, False)[self.cells.of_bucket]
+        return np.asarray(known[batch.buckets.of_row] & batch.traded.known)
+
     def verdicts(self, batch: Batch, rows: Ints, allowed: Mask) -> Verdicts:
         """Return for some rows whether they reduce: PASS, FAIL, or UNAVAILABLE.
 
@@ -55,7 +60,7 @@ class Reducible:
         units, has_qty = batch.traded.units[rows], batch.traded.known[rows]
         counts = allowed[rows] & batch.is_order[rows]
         before = used_before(cells, self.working, units, counts)
-        known = np.append(self.known, False)[cells] & has_qty
+        known = self.known_rows(batch)[rows]
         poison = counts & ~has_qty
         beyond = before + units > np.append(self.held, 0)[cells]
         if poison.any():

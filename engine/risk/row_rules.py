@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +16,38 @@ from engine.risk.batch import Batch
 from engine.risk.in_force import Held, InForce
 from engine.risk.rule import USD, Limit, Part, Reducing, Rule
 from engine.risk.valuing import Valuation
-from engine.risk.verdicts import Verdicts, worse
+from engine.risk.verdicts import UNAVAILABLE, Verdicts, any_refusing, worse
 
 Source = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
 class JudgedPart:
-    """Verdicts of one part of a rule, of rows that may pass by reducing a position in ``book``."""
+    """Verdicts of one part of a rule, of rows that may pass by reducing a position in ``book``.
+
+    ``unknown``: rows that some level can't judge, also where another one fails them; None where the verdict
+    says it all.
+    """
 
     verdicts: Verdicts
     reducing: Reducing
     book: int
+    unknown: Mask | None = None
+
+    @classmethod
+    def of(cls, found: Sequence[Verdicts], kind: Kind) -> JudgedPart:
+        """Return the heaviest of some verdicts that reducing orders pass in the same way."""
+        refusing = [verdicts for verdicts in found if any_refusing(verdicts)]
+        unknown = None
+        if len(refusing) > 1:
+            unknown = np.asarray(np.logical_or.reduce([verdicts == UNAVAILABLE for verdicts in refusing]))
+        return cls(reduce(worse, found), *kind, unknown)
+
+    def overridden(self, waived: Mask | None) -> Verdicts:
+        """Return the verdicts where an override waives what fails: never a level that can't judge."""
+        if waived is None or self.unknown is None:
+            return self.verdicts
+        return np.where(waived & self.unknown, np.int8(UNAVAILABLE), self.verdicts)
 
     @property
     def kind(self) -> Kind:
@@ -66,21 +87,20 @@ def judge_rows(rule: Rule, valuation: Valuation, in_force: InForce, passing: Mas
     Raises whatever the rule raises, and ``ValueError`` where it returns anything but a verdict per row.
     """
     asked = Asked(valuation, in_force, passing, rule.faces_cancels)
-    merged: dict[Kind, Verdicts] = {}
+    found: dict[Kind, list[Verdicts]] = {}
     failing: list[Failing] = []
     for part in rule.parts:
         levels = in_force.of(part.limit, part.units if part.has_amount else None, part.kinds)
         fails: dict[int, Failing] = {}
         for said in said_by(part, levels, asked):
-            before = merged.get(said.kind)
-            merged[said.kind] = said.verdicts if before is None else worse(before, said.verdicts)
+            found.setdefault(said.kind, []).append(said.verdicts)
             for place, rows in said.failing.items():
                 fails[place] = Failing(part.limit, levels[place], rows, said.kind)
         failing += [fails[place] for place in sorted(fails)]
     failing.sort(key=lambda one: one.held.level.kind)
     return Judged(
         rule,
-        tuple(JudgedPart(verdicts, *kind) for kind, verdicts in merged.items()),
+        tuple(JudgedPart.of(verdicts, kind) for kind, verdicts in found.items()),
         first_of([one.rows for one in failing], valuation.batch.rows),
         tuple(one.held for one in failing),
         _figures(rule, valuation, in_force, failing),

@@ -34,14 +34,16 @@ class Crossing:
 
     Per bucket: its ``cell``, and whether a level blocks its self-trades (``watched``); orders of other
     buckets may be met all the same. Per cell: ``best_buy`` and ``best_sell`` of the working orders, in units,
-    and whether all of them are ``known``. ``price``: per row, ``UNKNOWN_PRICE`` for none.
+    and whether those that a buy, or a sell, could meet are known (``known_to_buys``, ``known_to_sells``).
+    ``price``: per row, ``UNKNOWN_PRICE`` for none.
     """
 
     rule: Rule
     levels: tuple[Held, ...]
     cell: Ints
     watched: Mask
-    known: Mask
+    known_to_buys: Mask
+    known_to_sells: Mask
     best_buy: Ints
     best_sell: Ints
     price: Ints
@@ -56,8 +58,8 @@ class Crossing:
         watched = np.zeros(batch.buckets.count, dtype=bool)
         for held in levels:
             watched |= held.buckets if held.buckets is not None else True
-        known, buys, sells = _working(cells, inputs.working_order_terms)
-        return cls(rule, levels, cells.of_bucket, watched, known, buys, sells, _prices(batch))
+        working = _working(cells, inputs.working_order_terms)
+        return cls(rule, levels, cells.of_bucket, watched, *working, _prices(batch))
 
     def cells(self, batch: Batch) -> Ints:
         """Return the cell of each order, negative where it is unknown or the order has no price."""
@@ -68,7 +70,10 @@ class Crossing:
         """Return the rows whose verdict is unavailable whatever is allowed before them."""
         cell = self.cell[batch.buckets.of_row]
         price_unknown = (self.price < 0) | (batch.side == 0)
-        unknown = price_unknown | ~np.append(self.known, [False, False])[cell]
+        to_buys, to_sells = (
+            np.append(known, [False, False])[cell] for known in (self.known_to_buys, self.known_to_sells)
+        )
+        unknown = price_unknown | ~np.where(batch.side > 0, to_buys, to_sells)
         return np.asarray(batch.is_order & self.watched[batch.buckets.of_row] & unknown)
 
     def verdicts(self, batch: Batch, crosses: Verdicts) -> Verdicts:
@@ -107,13 +112,14 @@ def _worst(limit: Ints, priced: Mask, unpriced: Mask, side: Ints) -> Ints:
     return np.where(unpriced, np.where(side > 0, _ANY_BUY, 0), price).astype(np.int64)
 
 
-def _working(cells: Cells, orders: pd.DataFrame | None) -> tuple[Mask, Ints, Ints]:
-    """Return per cell whether the working orders are known, the highest buy and the lowest sell."""
+def _working(cells: Cells, orders: pd.DataFrame | None) -> tuple[Mask, Mask, Ints, Ints]:
+    """Return per cell whether what buys, and sells, could meet is known, and the best prices."""
     buys = np.full(cells.count, BEST_BUY_OF_NONE, dtype=np.int64)
     sells = np.full(cells.count, BEST_SELL_OF_NONE, dtype=np.int64)
     codes = None if orders is None else cells.codes(orders)
     if codes is None or orders is None:
-        return np.zeros(cells.count, dtype=bool), buys, sells
+        unknown = np.zeros(cells.count, dtype=bool)
+        return unknown, unknown, buys, sells
     wanted = codes >= 0
     codes = codes[wanted]
     side, order_type = text_column(orders["side"]), text_column(orders["order_type"])
@@ -127,8 +133,9 @@ def _working(cells: Cells, orders: pd.DataFrame | None) -> tuple[Mask, Ints, Int
         order_type.where(_UNPRICED.__contains__)[wanted],
         np.where(is_buy, 1, -1),
     )
-    known = np.ones(cells.count, dtype=bool)
-    known[codes[(price < 0) | ~(is_buy | is_sell)]] = False
+    known_to_buys, known_to_sells = np.ones(cells.count, dtype=bool), np.ones(cells.count, dtype=bool)
+    known_to_buys[codes[(price < 0) & ~is_buy | ~(is_buy | is_sell)]] = False
+    known_to_sells[codes[(price < 0) & ~is_sell | ~(is_buy | is_sell)]] = False
     np.maximum.at(buys, codes[is_buy], price[is_buy])
     np.minimum.at(sells, codes[is_sell & (price >= 0)], price[is_sell & (price >= 0)])
-    return known, buys, sells
+    return known_to_buys, known_to_sells, buys, sells

@@ -76,6 +76,10 @@ class Question:
     skip: frozenset[str]
     judged: Mask
 
+    def waived_failures(self, rule: Rule) -> Mask | None:
+        """Return the rows that may fail a rule but not lack its data, None for none."""
+        return None if rule.name in self.skip else self.waived.get(rule.name)
+
 
 @dataclass(frozen=True)
 class Answer:

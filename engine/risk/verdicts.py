@@ -49,13 +49,19 @@ def flagged(flags: npt.NDArray[np.int8]) -> Verdicts:
     return np.where(flags == 1, PASS, np.where(flags == 0, FAIL, UNAVAILABLE)).astype(np.int8)
 
 
-def worse(one: Verdicts, other: Verdicts) -> Verdicts:
-    """Return the heavier of two verdicts per row: fail, unavailable, pass, off."""
+def worse(one: Verdicts, other: Verdicts, waived: Mask | None = None) -> Verdicts:
+    """Return the heavier of two verdicts per row: fail, unavailable, pass, off.
+
+    ``waived``: rows that an override lets fail; since it never waives missing data, unavailable is heavier
+    there.
+    """
     heavier = np.maximum(_weights(one), _weights(other))
     verdicts = (heavier > 1).view(np.int8) + np.int8(OFF)
     heavier &= 1
     heavier += heavier
     verdicts -= heavier
+    if waived is not None:
+        verdicts[waived & ((one == UNAVAILABLE) | (other == UNAVAILABLE))] = UNAVAILABLE
     return np.asarray(verdicts, dtype=np.int8)
 
 

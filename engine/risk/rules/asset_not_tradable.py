@@ -17,30 +17,37 @@ from engine.model.symbols import canonical_symbol
 from engine.risk.batch import Batch
 from engine.risk.inputs import RiskInputs
 from engine.risk.rule import Limit, Part, Rule
-from engine.risk.verdicts import PASS, Verdicts, any_refusing, everywhere, flagged, worse
+from engine.risk.verdicts import PASS, Verdicts, any_refusing, everywhere, flagged
 from engine.settings.values import as_flag
 
 _UNKNOWN = -1
 
 
 def judge(batch: Batch, inputs: RiskInputs, is_on: bool) -> Verdicts:
-    """Fail orders in assets that are not tradable, and fractions of those that are not fractionable."""
-    tradable = _by_symbol(batch, inputs.assets, "tradable")
+    """Fail orders in assets that are not tradable."""
+    return _by_symbol(batch, inputs.assets, "tradable")[batch.text("symbol").codes]
+
+
+def judge_fractions(batch: Batch, inputs: RiskInputs, is_on: bool) -> Verdicts:
+    """Fail fractions, and orders by notional, of assets that are not fractionable."""
     fractionable = _by_symbol(batch, inputs.assets, "fractionable")
-    codes = batch.text("symbol").codes
-    either = worse(tradable, fractionable)
-    if (either == tradable).all():
-        return tradable[codes]
+    if _passes_all(fractionable, batch):
+        return everywhere(PASS, batch.rows)
     whole = batch.qty.known & (batch.qty.units % UNITS == 0)
-    return np.where(whole, tradable[codes], either[codes])
+    return np.where(whole, np.int8(PASS), fractionable[batch.text("symbol").codes])
 
 
 def judge_shorts(batch: Batch, inputs: RiskInputs, is_on: bool) -> Verdicts:
     """Fail sells of assets that are not shortable; one that reduces a long position passes all the same."""
     shortable = _by_symbol(batch, inputs.assets, "shortable")
-    if not any_refusing(shortable[:-1]) and (batch.text("symbol").codes >= 0).all():
+    if _passes_all(shortable, batch):
         return everywhere(PASS, batch.rows)
     return np.where(batch.side < 0, shortable[batch.text("symbol").codes], np.int8(PASS))
+
+
+def _passes_all(by_symbol: Verdicts, batch: Batch) -> bool:
+    """Return whether a flag refuses no symbol of a batch in which every row has one."""
+    return not any_refusing(by_symbol[:-1]) and bool((batch.text("symbol").codes >= 0).all())
 
 
 def _by_symbol(batch: Batch, assets: pd.DataFrame | None, name: str) -> Verdicts:
@@ -82,5 +89,8 @@ RULE = Rule(
     limit=_CHECK_ASSETS,
     reads=("assets",),
     judge=judge,
-    more=(Part(limit=_CHECK_ASSETS, judge=judge_shorts, reducing="pass"),),
+    more=(
+        Part(limit=_CHECK_ASSETS, judge=judge_fractions),
+        Part(limit=_CHECK_ASSETS, judge=judge_shorts, reducing="pass"),
+    ),
 )

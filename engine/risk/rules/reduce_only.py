@@ -23,7 +23,7 @@ def judge(batch: Batch, inputs: RiskInputs, is_on: bool) -> Verdicts:
 
 
 def judge_states(batch: Batch, inputs: RiskInputs, limit: None) -> Verdicts:
-    """Fail orders in a scope that is REDUCING; one that reduces the account's position passes."""
+    """Fail orders in a scope that is REDUCING; what reduces the account's position passes in any state."""
     verdicts = rows_in(REDUCING, batch, inputs.trading_states)
     return np.where(verdicts == PASS, np.int8(OFF), verdicts).astype(np.int8)
 
@@ -46,5 +46,5 @@ RULE = Rule(
     reducing="pass_if_known",
     own_book=True,
     judge=judge,
-    more=(Part(judge=judge_states, reducing="pass_if_known"),),
+    more=(Part(judge=judge_states, reducing="pass"),),
 )

@@ -122,14 +122,17 @@ EVERY_FRAME = tuple(sorted({name for names in READ_BY.values() for name in names
 
 
 @st.composite
-def inputs_with(draw: Draw, names: Collection[str] = EVERY_FRAME) -> RiskInputs:
-    """The input frames of every run and the named ones, each now and then unavailable."""
+def inputs_with(draw: Draw, names: Collection[str] = EVERY_FRAME, rules: Collection[str] = ()) -> RiskInputs:
+    """The input frames of every run and the named ones, each now and then unavailable.
+
+    ``rules``: those that most overrides name.
+    """
     working = draw(working_terms())
     found: dict[str, Any] = {
         "positions": draw(positions(LOTS)),
         "daily_trades": draw(daily_trades()),
         "working_orders": working[["broker_account_id", "symbol", "side", "remaining_qty"]],
-        "overrides": draw(overrides()),
+        "overrides": draw(overrides(rules)),
     }
     for name in names:
         found[name] = working if name == "working_order_terms" else draw(DRAWN[name]())
@@ -337,11 +340,13 @@ def trading_states(draw: Draw) -> pd.DataFrame:
 
 
 @st.composite
-def overrides(draw: Draw) -> pd.DataFrame:
+def overrides(draw: Draw, rules: Collection[str] = ()) -> pd.DataFrame:
+    """Overrides, most of some rules, that hold in the session or don't."""
     from tests.engine.risk.oracle import JUDGES
 
     rows = []
-    for _ in range(draw(st.sampled_from((0, 0, 1, 2)))):
+    for _ in range(draw(st.sampled_from((0, 1, 2, 3)))):
+        any_rule = not rules or seldom(draw, once_in=4)
         named: Row = draw(
             st.sampled_from(
                 ({"client_intent_id": "intent-1"}, {"strategy_id": "momentum"}, {"symbol": "SPY"})
@@ -349,10 +354,10 @@ def overrides(draw: Draw) -> pd.DataFrame:
         )
         row = dict.fromkeys(("client_intent_id", "strategy_id", "symbol"), "") | named
         row |= {
-            "rule": draw(st.sampled_from(sorted(JUDGES))),
+            "rule": draw(st.sampled_from(sorted(JUDGES if any_rule else rules))),
             "approved_by": "ann",
             "why": "a test",
-            "expires_on": draw(st.sampled_from(("2026-03-16", "2026-03-16", "2026-03-13", "2026-03-17"))),
+            "expires_on": draw(st.sampled_from(("2026-03-16",) * 4 + ("2026-03-13", "2026-03-17"))),
             "file": "one.toml",
         }
         rows.append(row)

@@ -125,6 +125,69 @@ def test_an_override_holds_in_its_own_session_only(expires_on: Any) -> None:
     assert list(decisions["reason"]) == [POSITION]
 
 
+REDUCES = {
+    "max_order_qty_exceeded": "max_order_qty = 4\n",
+    "reduce_only": "reduce_only = true\n",
+    "short_sale_not_allowed": "allow_short = false\n",
+    "reconciliation_stale": "max_reconciliation_age_s = 60\n",
+    "position_unreconciled": "",
+    "asset_not_tradable": "check_assets = true\n",
+}
+"""Rules that an order passes by reducing a position, and what makes each refuse the one below."""
+
+
+def overridden(rule: str, *, fail_open: bool = False, **frames: Any) -> pd.Series:
+    """Return the decision on a sell of 5, refused by one rule that an override names."""
+    asset = {"symbol": "SPY", "tradable": True, "fractionable": True, "shortable": False}
+    found: dict[str, Any] = {
+        "overrides": frame("overrides", override(rule)),
+        "assets": pd.DataFrame([asset]),
+        "unreconciled": frame(
+            "unreconciled", {"broker_account_id": "paper", "symbol": "SPY", "compared": True}
+        ),
+    }
+    if rule != "position_unreconciled":
+        del found["unreconciled"]
+    config = limits(REDUCES[rule], fail_open=fail_open)
+    return evaluate(batch({"side": "sell", "qty": 5}), known(**{**found, **frames}), config).iloc[0]
+
+
+@pytest.mark.parametrize("rule", REDUCES)
+def test_an_override_lets_an_order_pass_that_does_not_reduce(rule: str) -> None:
+    decision = overridden(rule)
+    assert (decision["allowed"], decision["overridden"], decision[f"check_{rule}"]) == (True, rule, "fail")
+
+
+@pytest.mark.parametrize("rule", [rule for rule in REDUCES if rule != "position_unreconciled"])
+def test_an_override_does_not_answer_whether_an_order_reduces_where_that_is_unknown(rule: str) -> None:
+    decision = overridden(rule, fail_open=True, positions=None)
+    assert (decision["reason"], decision["overridden"]) == ("risk_data_unavailable", "")
+    assert decision[f"check_{rule}"] == "unavailable"
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "missing"),
+    [
+        (POSITION, "max_position_qty = 0\n[strategy.momentum]\nmax_position_qty = 9\n", "strategy_positions"),
+        (
+            "reduce_only",
+            "reduce_only = true\n[strategy.momentum]\nreduce_only = true\n",
+            "strategy_positions",
+        ),
+        (
+            "max_batch_orders_exceeded",
+            "max_batch_orders = 0\nmax_batch_ratio_to_median = 2\n",
+            "earlier_batches",
+        ),
+    ],
+)
+def test_an_override_waives_no_level_that_lacks_its_data(rule: str, text: str, missing: str) -> None:
+    overrides = frame("overrides", override(rule))
+    decisions = evaluate(batch({}), known(overrides=overrides, **{missing: None}), limits(text))
+    assert list(decisions["reason"]) == ["risk_data_unavailable"]
+    assert list(decisions[f"check_{rule}"]) == ["unavailable"]
+
+
 # 4. What raises
 
 

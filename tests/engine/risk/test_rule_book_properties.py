@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from engine import RiskConfig, RiskInputs, evaluate
 from engine.risk import RULE_BOOK
 from engine.risk.book import LIMIT_BY_KEY
+from engine.risk.evaluation import Evaluation
 from engine.risk.limits_file.parsing import parse_limits_file
 from engine.risk.limits_of_book import limits_of
+from engine.risk.sequence import judge_in_sequence
 from tests.engine.risk import oracle
 from tests.engine.risk.frames_drawn import EVERY_FRAME, READ_BY, inputs_with, orders
 from tests.engine.risk.limits_drawn import VALUES, limits_files, values_of
@@ -77,7 +79,8 @@ def asked(draw: Draw, keys: tuple[str, ...] = KEYS, frames: tuple[str, ...] = EV
         position_projection=draw(st.sampled_from(("worst_case", "worst_case", "net"))),
         limits_file=draw(limits_files(keys)) if draw(st.integers(0, 4)) else None,
     )
-    return Asked(frame_of(draw(orders())), draw(inputs_with(frames)), config)
+    rules = [name for name in NAMES if set(OF_RULE[name]) & set(keys)]
+    return Asked(frame_of(draw(orders())), draw(inputs_with(frames, rules)), config)
 
 
 def differences(case: Asked, decisions: pd.DataFrame, rules: tuple[str, ...] = NAMES) -> list[str]:
@@ -137,6 +140,14 @@ def test_compiled_code_says_of_all_rules_what_plain_code_says(case: Asked) -> No
     plain = evaluate(case.intents, case.inputs, case.config)
     with compiled_from(0):
         assert_same_answer(plain, evaluate(case.intents, case.inputs, case.config))
+
+
+@given(asked())
+@settings(WITHOUT_SHRINKING, max_examples=25)
+def test_scanning_contested_rows_alone_allows_what_scanning_every_row_allows(case: Asked) -> None:
+    found = Evaluation.of(case.intents, case.inputs, case.config)
+    every = judge_in_sequence(found.sequence, found.batch, found.question, every_row=True)
+    assert list(every.allowed) == list(found.answer.allowed), repr(case)
 
 
 @given(limits_files(KEYS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from statistics import median
 
@@ -128,7 +129,7 @@ def max_open_positions_exceeded(row: Row, state: State) -> Finding:
             each
             for each in positions
             if each["broker_account_id"] == row["broker_account_id"]
-            and (strategy is None or each["strategy_id"] == strategy)
+            and (strategy is None or each["strategy_id"] == strategy or is_missing(each["strategy_id"]))
         ]
         if has_null_key(mine, "symbol"):
             return UNAVAILABLE
@@ -164,21 +165,22 @@ def duplicate_order(row: Row, state: State) -> Finding:
         earlier = state.known.earlier_orders
         if earlier is None or has_null_key(earlier, "broker_account_id", "strategy_id", "symbol"):
             return UNAVAILABLE
-        window = strictest_window(row, state)
-        mine = [each for each in earlier if is_the_same(each, row)]
-        if any(not is_timestamp(each["sent_at"]) for each in mine):
-            return UNAVAILABLE
-        recent = [each for each in mine if state.known.as_of - each["sent_at"] <= window]
+        window = longest_window(row, state)
+        recent = [each for each in earlier if is_the_same(each, row)]
+        if window is not None:
+            if any(not is_timestamp(each["sent_at"]) for each in recent):
+                return UNAVAILABLE
+            recent = [each for each in recent if state.known.as_of - each["sent_at"] <= window]
         now = [each for each in state.orders(row, symbol=True) if is_the_same(each, row)]
         return FAIL if len(recent) + len(now) >= level.value else PASS
 
     return judged(levels_of(row, "max_equal_orders", state.config), check)
 
 
-def strictest_window(row: Row, state: State) -> pd.Timedelta:
-    """Return the longest window that is set for a row, since it refuses more."""
+def longest_window(row: Row, state: State) -> pd.Timedelta | None:
+    """Return the longest window that is set for a row, since it refuses more; None for the whole session."""
     windows = [level.value for level in levels_of(row, "equal_orders_window_s", state.config)]
-    return pd.Timedelta(seconds=max(windows, default=0))
+    return pd.Timedelta(seconds=max(windows)) if windows else None
 
 
 def max_batch_orders_exceeded(row: Row, state: State) -> Finding:
@@ -191,7 +193,8 @@ def max_batch_orders_exceeded(row: Row, state: State) -> Finding:
     if worst.verdict != FAIL:
         return worst
     failing = [one for one in found if one.verdict == FAIL and one.shown is not None]
-    return min(failing, key=lambda one: one.shown.order if one.shown else 0)
+    first = min(failing, key=lambda one: one.shown.order if one.shown else 0)
+    return replace(first, lacks_data=worst.lacks_data)
 
 
 def is_of_file(one: Row, other: Row) -> bool:
@@ -214,6 +217,8 @@ def _orders_of_file(row: Row, mine: list[Row], state: State) -> Finding:
         batches = state.known.earlier_batches
         if batches is None or has_null_key(batches, "strategy_id"):
             return UNAVAILABLE
+        if row not in mine:
+            return PASS
         own = [count_of(each["orders"]) for each in batches if each["strategy_id"] == row["strategy_id"]]
         counts = [each for each in own if each is not None]
         if len(counts) < len(own):
@@ -221,7 +226,7 @@ def _orders_of_file(row: Row, mine: list[Row], state: State) -> Finding:
         if not counts:
             return PASS
         orders = len([each for each in mine if each["strategy_id"] == row["strategy_id"]])
-        return FAIL if row in mine and orders > exact(level.value) * median(counts) else PASS
+        return FAIL if orders > exact(level.value) * median(counts) else PASS
 
     both = [
         *((level, check) for level in levels_of(row, "max_batch_orders", state.config)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from engine import RiskConfig, RiskInputs
@@ -33,7 +34,7 @@ NEVER_OVERRIDDEN = {
     "invalid_intent",
     "account_not_configured",
     "duplicate_intent",
-    "position_unreconciled",
+    "batch_refused",
 }
 ROW_RULES = (
     "kill_switch_enabled",
@@ -109,6 +110,10 @@ def _decide(row: Row, state: State, rules: Sequence[str]) -> Row:
         findings = {
             rule: found if rule in FACED_BY_CANCELS else Finding(OFF) for rule, found in findings.items()
         }
+    for rule, found in findings.items():
+        may_be_waived = is_waived(rule, row, state) and not is_skipped(rule, state.config)
+        if found.verdict == FAIL and found.lacks_data and may_be_waived:  # missing data never is
+            findings[rule] = replace(found, verdict=UNAVAILABLE)
     waived = [rule for rule in rules if findings[rule].verdict == FAIL and is_waived(rule, row, state)]
     reason = first_reason(findings, state.config, waived)
     if reason == "ok":
@@ -128,9 +133,13 @@ def first_reason(findings: dict[str, Finding], config: RiskConfig, waived: Seque
     for rule, found in findings.items():
         if found.verdict == FAIL and rule not in waived:
             return rule
-        if found.verdict == UNAVAILABLE and not (config.fail_open and rule in SKIPPED_BY_FAIL_OPEN):
+        if found.verdict == UNAVAILABLE and not is_skipped(rule, config):
             return "risk_data_unavailable"
     return "ok"
+
+
+def is_skipped(rule: str, config: RiskConfig) -> bool:
+    return config.fail_open and rule in SKIPPED_BY_FAIL_OPEN
 
 
 def is_waived(rule: str, row: Row, state: State) -> bool:
@@ -139,7 +148,7 @@ def is_waived(rule: str, row: Row, state: State) -> bool:
         return False
     return any(
         each["rule"] == rule
-        and each["expires_on"] >= state.known.trading_date.isoformat()
+        and each["expires_on"] == state.known.trading_date.isoformat()
         and names_row(each, row)
         for each in state.known.overrides or ()
     )

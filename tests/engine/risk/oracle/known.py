@@ -85,8 +85,13 @@ def position_held(row: Row, known: Known, strategy: str | None = None) -> Decima
 
 
 def orders_at_work(row: Row, known: Known, strategy: str | None = None) -> list[Row] | None:
-    """Return the working orders of the row's account, all of them or those of a strategy."""
+    """Return the working orders of the row's account, all of them or those of a strategy.
+
+    An order without a strategy is the account's alone.
+    """
     orders = known.working_orders if strategy is None else known.working_order_terms
+    if strategy is not None and orders is not None:
+        orders = [each for each in orders if not is_missing(each["strategy_id"])]
     if orders is None or has_null_key(orders, "broker_account_id", "symbol"):
         return None
     return [

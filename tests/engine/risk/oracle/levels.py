@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine import RiskConfig
@@ -59,11 +59,15 @@ class Level:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule finds: its verdict, the first failing level, and the level whose figures are shown."""
+    """What a rule finds: its verdict, the first failing level, and the level whose figures are shown.
+
+    ``lacks_data``: some level can't judge the row, whether or not another one fails it.
+    """
 
     verdict: str
     source: str = "none"
     shown: Level | None = None
+    lacks_data: bool = False
 
 
 def levels_of(row: Row, key: str, config: RiskConfig) -> list[Level]:
@@ -111,9 +115,10 @@ def is_limit(key: str, value: Any) -> bool:
 def judged(levels: list[Level], check: Callable[[Level], str]) -> Finding:
     """Judge a row at every level: it fails where one fails, and else is unknown where one is."""
     verdicts = [(level, check(level)) for level in levels]
+    lacks_data = any(each == UNAVAILABLE for _, each in verdicts)
     for level, verdict in verdicts:
         if verdict == FAIL:
-            return Finding(FAIL, level.source, level)
+            return Finding(FAIL, level.source, level, lacks_data)
     shown = levels[0] if levels else None
     for verdict in (UNAVAILABLE, PASS):
         if any(each == verdict for _, each in verdicts):
@@ -123,7 +128,8 @@ def judged(levels: list[Level], check: Callable[[Level], str]) -> Finding:
 
 def heaviest(*findings: Finding) -> Finding:
     """Return what a rule finds in all: of fail, unavailable, pass and off the first that is found."""
-    return min(findings, key=lambda one: [FAIL, UNAVAILABLE, PASS, OFF].index(one.verdict))
+    found = min(findings, key=lambda one: [FAIL, UNAVAILABLE, PASS, OFF].index(one.verdict))
+    return replace(found, lacks_data=any(one.lacks_data or one.verdict == UNAVAILABLE for one in findings))
 
 
 def strictest(row: Row, key: str, config: RiskConfig) -> Any:

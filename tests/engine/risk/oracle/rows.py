@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -152,27 +153,24 @@ def restricted_symbol(row: Row, state: State) -> Finding:
 
 
 def asset_not_tradable(row: Row, state: State, *, asks_short: bool = True) -> Finding:
-    def check(_: Level) -> str:
-        if state.known.assets is None:
-            return UNAVAILABLE
-        if has_null_key(state.known.assets, "symbol"):
-            return UNAVAILABLE
-        records = [
-            each for each in state.known.assets if instrument(each["symbol"]) == instrument(row.get("symbol"))
-        ]
-        if len(records) != 1:
-            return UNAVAILABLE
-        (asset,) = records
-        needed = ["tradable"]
-        if given(row, "notional") or (is_quantity(row.get("qty")) and exact(row["qty"]) % 1 != 0):
-            needed.append("fractionable")
-        verdicts = [flag_verdict(asset[name]) for name in needed]
-        if asks_short and row.get("side") == "sell" and (short := flag_verdict(asset["shortable"])) != PASS:
-            does = reduces(row, state)
-            verdicts.append(UNAVAILABLE if does is None else PASS if does else short)
-        return FAIL if FAIL in verdicts else UNAVAILABLE if UNAVAILABLE in verdicts else PASS
+    needed = ["tradable"]
+    if given(row, "notional") or (is_quantity(row.get("qty")) and exact(row["qty"]) % 1 != 0):
+        needed.append("fractionable")
+    if asks_short and row.get("side") == "sell":
+        needed.append("shortable")
+    levels = levels_of(row, "check_assets", state.config)
+    found = {name: judged(levels, partial(asset_says, name, row, state)) for name in needed}
+    if "shortable" in found:
+        found["shortable"] = unless_reducing(found["shortable"], row, state)
+    return heaviest(*found.values())
 
-    return judged(levels_of(row, "check_assets", state.config), check)
+
+def asset_says(name: str, row: Row, state: State, _: Level) -> str:
+    assets = state.known.assets
+    if assets is None or has_null_key(assets, "symbol"):
+        return UNAVAILABLE
+    records = [each for each in assets if instrument(each["symbol"]) == instrument(row.get("symbol"))]
+    return flag_verdict(records[0][name]) if len(records) == 1 else UNAVAILABLE
 
 
 def flag_verdict(flag: Any) -> str:
