@@ -81,10 +81,19 @@ def test_a_number_is_tried_on_both_sides_of_its_limit(rule: Rule) -> None:
 
 
 @of_every_rule
-def test_a_rule_that_is_set_in_sections_has_cases_of_them(rule: Rule) -> None:
-    if rule.limit is None or len(rule.limit.scopes) < 2:
-        return
-    assert any("[" in case.limits.split("=")[0] for case in tables.table(rule.name))
+def test_every_level_of_a_limit_decides_a_case_of_its_table(rule: Rule) -> None:
+    """Without it a refused order passes; where it only describes a limit, any verdict changes."""
+    settings = {limit.key for limit in rule.settings}
+    undecided = [
+        level
+        for level in tables.levels_of(rule)
+        if not any(
+            (case.verdict == "fail" or level[0] in settings)
+            and case.without(level) not in (None, case.verdict)
+            for case in tables.table(rule.name)
+        )
+    ]
+    assert not undecided, f"{rule.name}.csv lacks cases of these keys and kinds of levels: {undecided}"
 
 
 def test_the_page_lists_every_reason_in_the_order_of_the_book() -> None:

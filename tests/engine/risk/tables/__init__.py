@@ -17,8 +17,9 @@ import pandas as pd
 
 from engine import RiskConfig, RiskInputs, evaluate
 from engine.risk.book import LIMIT_BY_KEY
-from engine.risk.levels import LimitsFile
+from engine.risk.levels import ACCOUNT, ALL, STRATEGY, STRATEGY_SYMBOL, SYMBOL, VARIABLE, LimitsFile
 from engine.risk.limits_file.parsing import parse_limits_file
+from engine.risk.rule import EVERY_LEVEL, Rule
 
 _STEPS = {"shares": 1e-9, "seconds": 1e-6, "times": 1e-9, "fraction": 1e-9, "%": 1e-9, "USD": 1e-6}
 """The smallest step of a limit, by its unit; 1 for counts."""
@@ -27,6 +28,8 @@ AS_OF = pd.Timestamp("2026-03-16T19:00:00Z")
 OPENS, CLOSES = pd.Timestamp("2026-03-16T13:30:00Z"), pd.Timestamp("2026-03-16T20:00:00Z")
 HEAD = 'version = 1\nowner = "risk desk"\nreview_by = 2027-03-31\nacknowledged_off = ["*"]\n'
 Row = dict[str, Any]
+LevelOf = tuple[str, int]
+"""A key and the kind of a level that sets it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,12 @@ class Case:
         )
         return str(decisions[f"check_{self.rule}"].iloc[-1])
 
+    def without(self, level: LevelOf) -> str | None:
+        """Return the verdict without one level of a limit, None where the case does not set it."""
+        parts = _parts(self.limits)
+        left = [part for part in parts if _level_of(part) != level]
+        return None if len(left) == len(parts) else self.judged("; ".join(left))
+
     def moved(self, units: int) -> str | None:
         """Return the limits with their last number moved by so many of its units; None where it is none."""
         head, _, text = self.limits.rpartition("=")
@@ -67,6 +76,24 @@ def table(rule: str) -> list[Case]:
     """Return the cases of a rule."""
     with (FOLDER / f"{rule}.csv").open() as lines:
         return [Case(rule, **line) for line in csv.DictReader(lines)]
+
+
+def levels_of(rule: Rule) -> list[LevelOf]:
+    """Return the levels at which the limits of a rule may be set."""
+    parts = [(part.limit, part.kinds) for part in rule.parts] or [(rule.limit, rule.kinds)]
+    found: dict[LevelOf, None] = {}
+    for limit, kinds in (*parts, *((limit, EVERY_LEVEL) for limit in rule.settings)):
+        if limit is not None:
+            may = {*limit.scopes, *((VARIABLE,) if limit.env or limit.key == "accounts" else ())}
+            found |= dict.fromkeys((limit.key, kind) for kind in sorted(may.intersection(kinds)))
+    return list(found)
+
+
+def _level_of(part: str) -> LevelOf:
+    section, _, setting = part.rpartition(" ")
+    words = section.strip("[]").split(".")
+    kinds = {"": VARIABLE, "limits": ALL, "account": ACCOUNT, "symbol": SYMBOL, "strategy": STRATEGY}
+    return setting.partition("=")[0], STRATEGY_SYMBOL if len(words) > 2 else kinds[words[0]]
 
 
 def _parts(cell: str) -> list[str]:
