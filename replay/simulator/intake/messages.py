@@ -18,6 +18,7 @@ _MALFORMED = 40010001
 _UNPROCESSABLE = 42210000
 _FORBIDDEN = 40310000
 _NOT_FOUND = 40410000
+_NOT_SIMULATED = "not simulated; the simulator trades US shares and funds only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,19 @@ QTY_TOO_FINE = Message("U", 422, _MALFORMED, "qty must be limited to 9 decimal p
 BAD_CLASS = Message("U", 422, _MALFORMED, "invalid order_class")
 BAD_INTENT = Message("U", 422, _MALFORMED, "invalid position_intent")
 SYMBOL_MISSING = Message("U", 422, _MALFORMED, "symbol is required")
-NO_MLEG = Message("U", 422, _MALFORMED, "mleg orders are not supported for us_equity")
+NO_MLEG = Message("U", 422, _MALFORMED, f"option orders (order_class mleg) are {_NOT_SIMULATED}")
+NO_CRYPTO = Message("U", 422, _MALFORMED, f"crypto orders ({{}}) are {_NOT_SIMULATED}")
+NO_OPTIONS = Message("U", 422, _MALFORMED, f"option orders ({{}}) are {_NOT_SIMULATED}")
+NAME_MISSING = Message("U", 422, _MALFORMED, "watchlist name is required")
+NAME_TOO_LONG = Message("U", 422, _MALFORMED, "watchlist name must be at most 64 characters")
+NAME_NOT_UNIQUE = Message("U", 422, _MALFORMED, "watchlist name must be unique")
+SYMBOL_TWICE = Message("U", 422, _MALFORMED, "{} is already in the watchlist")
+PARAMETER_MISSING = Message("U", 422, _MALFORMED, "{} is required")
+START_END_PERIOD = Message("U", 422, _MALFORMED, "only two of start, end and period are accepted")
+LONG_PERIODS_DAILY = Message("U", 422, _MALFORMED, "timeframe must be 1D for periods longer than 30 days")
+LONG_RANGE = Message("U", 422, _MALFORMED, "the range from since to until is limited to 90 days")
+MARKET_NOT_SIMULATED = Message("U", 400, 40010001, "market {} is not simulated; there are {}")
 OCO_TYPE = Message("U", 422, _MALFORMED, "oco orders must be limit orders")
-LEGS_OF_SIMPLE = Message("U", 422, _MALFORMED, "take_profit and stop_loss require a complex order_class")
 BAD_PARAMETER = Message("U", 422, _MALFORMED, "invalid {}")
 CLIENT_ID_MISSING = Message("U", 422, _MALFORMED, "client_order_id is missing")
 BOTH_ORDER_IDS = Message("U", 422, _MALFORMED, "before_order_id and after_order_id are mutually exclusive")
@@ -146,6 +157,8 @@ ORDER_NOT_FOUND = Message("R", 404, _NOT_FOUND, "order not found for {}")
 NO_POSITION = Message("R", 404, _NOT_FOUND, "position does not exist")
 ASSET_NOT_FOUND = Message("R", 404, _NOT_FOUND, "asset not found for {}")
 SYMBOL_NOT_FOUND = Message("O", 404, _NOT_FOUND, "symbol not found: {}")
+WATCHLIST_NOT_FOUND = Message("U", 404, _NOT_FOUND, "watchlist not found for {}")
+ANNOUNCEMENT_NOT_FOUND = Message("U", 404, _NOT_FOUND, "announcement not found for {}")
 
 # The ``reject_reason`` of a wash trade: which of its two rules was broken (O).
 WASH_MARKET_OR_STOP = "opposite side market/stop order exists"

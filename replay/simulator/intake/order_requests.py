@@ -6,9 +6,9 @@ Checks that need no account, asset or market are made here; ``admission`` makes 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import cast, get_args
+from typing import NamedTuple, cast, get_args
 
 from replay.simulator.decimals import CENT, ZERO, number, places
 from replay.simulator.intake import messages
@@ -73,27 +73,31 @@ def read_order(body: object) -> OrderRequest:
     Raises ``Refusal``: 400 for a value of the wrong type or not a number, 422 for one that isn't accepted.
     """
     values = _object(body)
+    order_class, type_ = _class(values), cast(Type, _text(values, "type"))
+    limit_price, exits = _number(values, "limit_price"), _exits(values)
+    if not order_class:
+        exits = _Exits(None, None, None)  # Alpaca accepts them without a word, and never sends them
+    elif order_class == "oco" and type_ == "limit" and exits.take_profit is not None:
+        limit_price = exits.take_profit
     request = OrderRequest(
         symbol=_text(values, "symbol") or "",
         side=cast(Side, _text(values, "side")),
-        type=cast(Type, _text(values, "type")),
+        type=type_,
         time_in_force=cast(TimeInForce, _text(values, "time_in_force")),
         qty=_number(values, "qty"),
         notional=_number(values, "notional"),
-        limit_price=_number(values, "limit_price"),
+        limit_price=limit_price,
         stop_price=_number(values, "stop_price"),
         trail_price=_number(values, "trail_price"),
         trail_percent=_number(values, "trail_percent"),
         extended_hours=_flag(values, "extended_hours"),
         client_order_id=_client_order_id(values),
-        order_class=_class(values),
-        take_profit=_number(_part(values, "take_profit"), "limit_price"),
-        stop_loss=_number(_part(values, "stop_loss"), "stop_price"),
-        stop_loss_limit=_number(_part(values, "stop_loss"), "limit_price"),
+        order_class=order_class,
+        take_profit=exits.take_profit,
+        stop_loss=exits.stop_loss,
+        stop_loss_limit=exits.stop_loss_limit,
         intent=cast("Intent | None", _text(values, "position_intent") or None),
     )
-    if request.order_class == "oco" and request.type == "limit" and request.limit_price is None:
-        request = _with_limit_of_take_profit(request)
     _check_words(request)
     _check_size(request)
     check_prices(request)
@@ -195,8 +199,6 @@ def _check_class(request: OrderRequest) -> None:
     profit, loss = request.take_profit is not None, request.stop_loss is not None
     match request.order_class:
         case "":
-            if profit or loss or request.stop_loss_limit is not None:
-                raise messages.LEGS_OF_SIMPLE()
             return
         case "bracket" if request.type not in _AT_AN_AUCTION:
             raise messages.BRACKET_TYPES()
@@ -223,9 +225,15 @@ def _check_class(request: OrderRequest) -> None:
         raise messages.COMPLEX_EXTENDED()
 
 
-def _with_limit_of_take_profit(request: OrderRequest) -> OrderRequest:
-    """Return an oco request with its take-profit as the limit price, as documented."""
-    return replace(request, limit_price=request.take_profit)
+class _Exits(NamedTuple):
+    take_profit: Decimal | None
+    stop_loss: Decimal | None
+    stop_loss_limit: Decimal | None
+
+
+def _exits(values: Mapping[str, object]) -> _Exits:
+    profit, loss = _part(values, "take_profit"), _part(values, "stop_loss")
+    return _Exits(_number(profit, "limit_price"), _number(loss, "stop_price"), _number(loss, "limit_price"))
 
 
 def _object(body: object) -> Mapping[str, object]:

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from urllib.parse import parse_qsl
 
 from replay.simulator.intake import messages
 from replay.simulator.timestamps import read, read_day
 
 _FLAGS = {"true": True, "false": False, "1": True, "0": False, "t": True, "f": False}
 _MOST_DIGITS = 9
+
+LISTS = frozenset({
+    "activity_types", "adjustment", "asset_class", "attributes", "ca_types", "cashflow_types", "markets",
+    "symbols",
+})  # fmt: skip
+"""The parameters that are lists: ``symbols=A&symbols=B`` is ``symbols=A,B``."""
+
+
+def parsed(raw: bytes) -> dict[str, str]:
+    """Return the parameters of a query string; of one that is no list and is repeated, the last."""
+    query: dict[str, str] = {}
+    for name, text in parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if raw else ():
+        query[name] = f"{query[name]},{text}" if name in LISTS and query.get(name) else text
+    return query
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:

@@ -93,14 +93,11 @@ class Assets:
     def listing(
         self,
         status: str | None = None,
-        asset_class: str | None = None,
         exchange: str | None = None,
         *,
         attributes: Collection[str] = (),
     ) -> list[Asset]:
         """Return the assets that match all filters and any of ``attributes``, by exchange and symbol."""
-        if asset_class not in (None, "", CLASS):
-            return []
         return [
             asset
             for asset in self._sorted

@@ -50,7 +50,7 @@ class Session:
             "close": f"{close:%H:%M}",
             "session_open": f"{_PRE:%H%M}",
             "session_close": f"{post:%H%M}",
-            "settlement_date": _settlement(self.day).isoformat(),
+            "settlement_date": settlement(self.day).isoformat(),
         }
 
 
@@ -118,6 +118,18 @@ def calendar(
     return [_session(at).calendar_body() for at in range(first, last)]
 
 
+def market_days(start: date, end: date) -> list[Session]:
+    """Return the sessions from ``start`` to ``end``, both inclusive."""
+    table = _table()
+    return [_session(at) for at in range(bisect_left(table.days, start), bisect_right(table.days, end))]
+
+
+def settlement(day: date) -> date:
+    """Return the day on which trades of a session settle: the next trading day."""
+    table = _table()
+    return table.settlements[bisect_left(table.days, day)]
+
+
 def in_new_york(t_ns: int) -> str:
     """Return a timestamp as Alpaca's clock writes it: 2019-07-07T12:55:08.427247519-04:00."""
     second, rest = divmod(t_ns, SECOND)
@@ -129,6 +141,11 @@ def in_new_york(t_ns: int) -> str:
 def number_begun(t_ns: int) -> int:
     """Return the number of the last session whose extended hours have begun; 0 before the first."""
     return (bisect_right(_table().begins_ns, t_ns) or 1) - 1
+
+
+def number_on_or_after(day: date) -> int:
+    """Return the number of the first session on a day or after it."""
+    return bisect_left(_table().days, day)
 
 
 def number_ending_after(t_ns: int) -> int:
@@ -174,11 +191,6 @@ def _table() -> _Table:
         begins_ns=[_at(day, _PRE) for day in days],
         early_closes=_dates(EARLY_CLOSES),
     )
-
-
-def _settlement(day: date) -> date:
-    table = _table()
-    return table.settlements[bisect_left(table.days, day)]
 
 
 @cache

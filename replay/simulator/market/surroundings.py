@@ -109,7 +109,6 @@ class Assets(Protocol):
     def listing(
         self,
         status: str | None = None,
-        asset_class: str | None = None,
         exchange: str | None = None,
         *,
         attributes: Collection[str] = (),

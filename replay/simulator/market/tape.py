@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
@@ -13,7 +13,9 @@ from replay.simulator.market.surroundings import Market
 _STEP = Decimal("1e-9")
 
 
-class _Split(NamedTuple):
+class Split(NamedTuple):
+    """``ratio`` new shares for one old share, from a timestamp on."""
+
     symbol: str
     ratio: Decimal
     t_ns: int
@@ -22,16 +24,16 @@ class _Split(NamedTuple):
 class Tape:
     """A market with the prices of split symbols converted to one new share."""
 
-    def __init__(self, market: Market, splits: Iterable[_Split] = ()) -> None:
+    def __init__(self, market: Market, splits: Iterable[Split] = ()) -> None:
         self._market = market
-        self._splits: list[_Split] = []
+        self._splits: list[Split] = []
         self._ratios: dict[str, Decimal] = {}
         for one in splits:
             self.split(*one)
 
     def split(self, symbol: str, ratio: Decimal, t_ns: int) -> None:
         """Apply a split: ``ratio`` new shares for one old share from a timestamp on."""
-        self._splits.append(_Split(symbol, ratio, t_ns))
+        self._splits.append(Split(symbol, ratio, t_ns))
         self._ratios[symbol] = times(self._ratios.get(symbol, ONE), ratio)
 
     def as_of(self, t_ns: int) -> Tape:
@@ -45,6 +47,11 @@ class Tape:
             if one.symbol == symbol and one.t_ns > t_ns:
                 price = EXACT.divide(price, one.ratio).quantize(_STEP)
         return price
+
+    @property
+    def splits(self) -> Sequence[Split]:
+        """All splits, oldest first."""
+        return self._splits
 
     def ratios(self) -> dict[str, Decimal]:
         """Return the product of the split ratios so far, by symbol."""

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
+from engine.model.symbols import is_currency_pair
 from replay.simulator.account.book import Book
 from replay.simulator.account.settings import Configurations
 from replay.simulator.account.standing import Standing
@@ -26,6 +28,7 @@ SHORT_SALE_MARGIN = Decimal(
 )  # S: a short sale is valued at 3 % above the ask, or at its limit price if higher
 LEAST_COST = ONE
 
+_OPTION = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}", re.ASCII)
 _MINUTE = 60 * SECOND
 _OPG_ENDS_BEFORE_OPEN = 2 * _MINUTE
 _CLS_ENDS_BEFORE_CLOSE = 10 * _MINUTE
@@ -48,7 +51,7 @@ class Admission:
         """Return the asset of an order; raises ``Refusal`` if it is unknown or doesn't trade."""
         asset = self.assets.get(symbol)
         if asset is None or not self._tape.knows(asset.symbol):
-            raise messages.ASSET_NOT_FOUND_FOR_ORDER(symbol)
+            raise _unknown(symbol)
         if asset.status != "active":
             raise messages.NOT_ACTIVE(asset.symbol)
         if not asset.tradable:
@@ -214,6 +217,14 @@ class Admission:
             raise messages.STOP_NOT_BELOW(**more)
         if request.side == "buy" and request.stop_price <= price:
             raise messages.STOP_NOT_ABOVE(**more)
+
+
+def _unknown(symbol: str) -> Refusal:
+    if _OPTION.fullmatch(symbol.upper()):
+        return messages.NO_OPTIONS(symbol)
+    if is_currency_pair(symbol):
+        return messages.NO_CRYPTO(symbol)
+    return messages.ASSET_NOT_FOUND_FOR_ORDER(symbol)
 
 
 def _check_fractions(request: OrderRequest, asset: Asset) -> None:

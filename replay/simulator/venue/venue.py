@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from replay.simulator.account.book import Book, Fill, Position
+from replay.simulator.account.past import Past
 from replay.simulator.account.positions import position_body
 from replay.simulator.account.settings import Configurations, configured
 from replay.simulator.account.standing import Standing
@@ -33,9 +34,13 @@ from replay.simulator.orders.index import OrderIndex
 from replay.simulator.orders.order import Order
 from replay.simulator.venue.activities import activities, body, split_body
 from replay.simulator.venue.admission import Admission
+from replay.simulator.venue.announcements import announcement, announcements
 from replay.simulator.venue.closing import request_to_close
+from replay.simulator.venue.hours import clocks, market_calendar
 from replay.simulator.venue.listing import listed
 from replay.simulator.venue.placing import Placing
+from replay.simulator.venue.portfolio import portfolio_history
+from replay.simulator.venue.watchlists import Watchlists
 
 _OK = 200
 _DATE_TYPES = frozenset({"TRADING", "SETTLEMENT"})
@@ -79,7 +84,12 @@ class Venue:
         )
         ids = Ids(f"{self.seed} ids")
         self._split_ids = Ids(f"{self.seed} splits{self.series}")
-        self._standing = Standing(ids.new(), now_ns, book, tape, self._matching.day.day)
+        account_id = ids.new()
+        self._standing = Standing(account_id, now_ns, book, tape, self._matching.day.day)
+        self._opened_ns = now_ns
+        self.watchlists = Watchlists(
+            account_id, self.clock, lambda: self.assets, Ids(f"{self.seed} watchlists{self.series}")
+        )
         self._admission = admission = Admission(self.assets, tape, book, index, self._standing)
         if self.series:
             ids = Ids(f"{self.seed} ids{self.series}")
@@ -202,7 +212,28 @@ class Venue:
         """Answer GET /v2/account/activities and, with a ``kind``, GET /v2/account/activities/{kind}."""
         return activities(self._book, kind, query)
 
+    def portfolio_history(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Answer GET /v2/account/portfolio/history."""
+        past = Past(self._book, self._tape, self._opened_ns)
+        return portfolio_history(past, query, self.clock.now_ns())
+
     # assets and hours
+
+    def announcements(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Answer GET /v2/corporate_actions/announcements."""
+        return announcements(self._tape.splits, query)
+
+    def announcement(self, announcement_id: str) -> dict[str, Any]:
+        """Answer GET /v2/corporate_actions/announcements/{id}."""
+        return announcement(self._tape.splits, announcement_id)
+
+    def clocks(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Answer GET /v3/clock."""
+        return clocks(query, self.clock.now_ns())
+
+    def market_calendar(self, market: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """Answer GET /v3/calendar/{market}."""
+        return market_calendar(market, query, self.clock.now_ns())
 
     def clock_body(self) -> dict[str, Any]:
         """Answer GET /v2/clock."""
@@ -216,12 +247,11 @@ class Venue:
 
     def list_assets(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
         """Answer GET /v2/assets."""
-        found = self.assets.listing(
-            query.get("status"),
-            query.get("asset_class"),
-            query.get("exchange"),
-            attributes=words(query, "attributes") or (),
-        )
+        classes = words(query, "asset_class")
+        if classes is not None and "us_equity" not in classes:
+            return []
+        attributes = words(query, "attributes") or ()
+        found = self.assets.listing(query.get("status"), query.get("exchange"), attributes=attributes)
         return [asset.body() for asset in found]
 
     def get_asset(self, symbol_or_asset_id: str) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.parse import parse_qsl
 
 import orjson
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from replay.simulator.intake.data_messages import ENDPOINT_NOT_FOUND
+from replay.simulator.intake.queries import parsed
 from replay.simulator.intake.refusal import Refusal, not_found
 from replay.simulator.wire.control import control_app
 from replay.simulator.wire.delivery import Reply
@@ -39,9 +39,8 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query parameters; of a repeated one, the last."""
-        raw = self._query
-        return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True)) if raw else {}
+        """The query parameters."""
+        return parsed(self._query)
 
     @property
     def body(self) -> dict[str, Any]:
@@ -79,6 +78,34 @@ ENDPOINTS: tuple[tuple[str, str, int, Action], ...] = (
     ("GET", "/v2/account/activities", 200, lambda venue, request: venue.activities(None, request.query)),
     ("GET", "/v2/account/activities/{kind}", 200,
      lambda venue, request: venue.activities(request["kind"], request.query)),
+    ("GET", "/v2/account/portfolio/history", 200,
+     lambda venue, request: venue.portfolio_history(request.query)),
+    ("GET", "/v2/watchlists", 200, lambda venue, _: venue.watchlists.all()),
+    ("POST", "/v2/watchlists", 200, lambda venue, request: venue.watchlists.create(request.body)),
+    ("GET", "/v2/watchlists:by_name", 200,
+     lambda venue, request: venue.watchlists.get(venue.watchlists.id_of(request.query))),
+    ("PUT", "/v2/watchlists:by_name", 200,
+     lambda venue, request: venue.watchlists.update(venue.watchlists.id_of(request.query), request.body)),
+    ("POST", "/v2/watchlists:by_name", 200,
+     lambda venue, request: venue.watchlists.add(venue.watchlists.id_of(request.query), request.body)),
+    ("DELETE", "/v2/watchlists:by_name", 204,
+     lambda venue, request: venue.watchlists.delete(venue.watchlists.id_of(request.query))),
+    ("GET", "/v2/watchlists/{list_id}", 200, lambda venue, request: venue.watchlists.get(request["list_id"])),
+    ("PUT", "/v2/watchlists/{list_id}", 200,
+     lambda venue, request: venue.watchlists.update(request["list_id"], request.body)),
+    ("POST", "/v2/watchlists/{list_id}", 200,
+     lambda venue, request: venue.watchlists.add(request["list_id"], request.body)),
+    ("DELETE", "/v2/watchlists/{list_id}", 204,
+     lambda venue, request: venue.watchlists.delete(request["list_id"])),
+    ("DELETE", "/v2/watchlists/{list_id}/{symbol:path}", 200,
+     lambda venue, request: venue.watchlists.remove(request["list_id"], request["symbol"])),
+    ("GET", "/v2/corporate_actions/announcements", 200,
+     lambda venue, request: venue.announcements(request.query)),
+    ("GET", "/v2/corporate_actions/announcements/{id}", 200,
+     lambda venue, request: venue.announcement(request["id"])),
+    ("GET", "/v3/clock", 200, lambda venue, request: venue.clocks(request.query)),
+    ("GET", "/v3/calendar/{market}", 200,
+     lambda venue, request: venue.market_calendar(request["market"], request.query)),
     ("GET", "/v2/clock", 200, lambda venue, _: venue.clock_body()),
     ("GET", "/v2/calendar", 200, lambda venue, request: venue.calendar(request.query)),
     ("GET", "/v2/assets", 200, lambda venue, request: venue.list_assets(request.query)),

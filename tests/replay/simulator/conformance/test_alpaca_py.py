@@ -15,6 +15,7 @@ from alpaca.trading import requests as asks
 from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import (
     AssetClass,
+    CorporateActionType,
     OrderClass,
     OrderSide,
     OrderStatus,
@@ -273,6 +274,41 @@ def test_fills_are_read_as_activities(account: Account) -> None:
     account.wait()
     (fill,) = account.client.get("/account/activities/FILL")
     assert (fill["order_id"], fill["qty"], fill["leaves_qty"]) == (str(order.id), "2", "0")
+
+
+def test_watchlists_are_kept(account: Account) -> None:
+    client = account.client
+    made = client.create_watchlist(asks.CreateWatchlistRequest(name="mine", symbols=["AAPL"]))
+    assert isinstance(made, models.Watchlist)
+    client.add_asset_to_watchlist_by_id(made.id, "KO")
+    client.update_watchlist_by_id(made.id, asks.UpdateWatchlistRequest(name="yours"))
+    client.remove_asset_from_watchlist_by_id(made.id, "AAPL")
+    found = client.get_watchlist_by_id(made.id)
+    assert isinstance(found, models.Watchlist)
+    assert (found.name, [asset.symbol for asset in found.assets or []]) == ("yours", ["KO"])
+    assert [each.id for each in client.get_watchlists() if isinstance(each, models.Watchlist)] == [made.id]
+    client.delete_watchlist_by_id(made.id)
+    assert client.get_watchlists() == []
+
+
+def test_the_history_of_the_portfolio_is_read(account: Account) -> None:
+    asked = asks.GetPortfolioHistoryRequest(period="1D", timeframe="1H")
+    history = account.client.get_portfolio_history(asked)
+    assert isinstance(history, models.PortfolioHistory)
+    assert (history.timeframe, history.equity[-1], history.profit_loss[-1]) == ("1H", 100000, 0)
+
+
+def test_a_split_is_announced(account: Account) -> None:
+    account.simulator.venue.split("AAPL", Decimal(4))
+    day = date(2026, 10, 8)
+    asked = asks.GetCorporateAnnouncementsRequest(
+        ca_types=[CorporateActionType.SPLIT, CorporateActionType.DIVIDEND], since=day, until=day
+    )
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        (split,) = account.client.get_corporate_announcements(asked)
+    assert isinstance(split, models.CorporateActionAnnouncement)
+    assert (split.initiating_symbol, split.old_rate, split.new_rate) == ("AAPL", 1, 4)
+    assert account.client.get_corporate_announcement_by_id(split.id) == split
 
 
 def test_a_refusal_has_status_code_and_message(account: Account) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from jsonschema import Draft202012Validator
 
-from replay.simulator.market.assets import CLASS, Asset, Assets
+from replay.simulator.market.assets import Asset, Assets
 from replay.simulator.market.surroundings import Asset as WantedAsset
 from replay.simulator.market.surroundings import Assets as WantedAssets
 from tests.replay.simulator.conformance.documents import trading_api
@@ -88,9 +88,8 @@ def test_the_listing_is_by_exchange_and_symbol_and_can_be_narrowed() -> None:
     assert asset("TWTR") in inactive
     assert {one.status for one in inactive} == {"inactive"}
     assert len(ASSETS.listing("active")) + len(inactive) == len(listed)
-    assert asset("SPY") in ASSETS.listing("active", CLASS, "ARCA")
-    assert {one.exchange for one in ASSETS.listing(None, None, "ARCA")} == {"ARCA"}
-    assert ASSETS.listing(asset_class="crypto") == []
+    assert asset("SPY") in ASSETS.listing("active", "ARCA")
+    assert {one.exchange for one in ASSETS.listing(None, "ARCA")} == {"ARCA"}
     assert ASSETS.listing(exchange="XETRA") == []
     with_options = ASSETS.listing(attributes=["ipo", "has_options"])
     assert asset("AAPL") in with_options

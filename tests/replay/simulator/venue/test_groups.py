@@ -262,3 +262,30 @@ def test_orders_of_a_group_are_no_wash_trade() -> None:
     bracket(desk)
     desk.tick()
     assert desk.limit("106", qty="1")["status"] == "pending_new"
+
+
+@pytest.mark.parametrize("given", [{}, {"order_class": ""}, {"order_class": "simple"}])
+@pytest.mark.parametrize(
+    "exits",
+    [
+        {"take_profit": {"limit_price": "105"}},
+        {"stop_loss": {"stop_price": "95", "limit_price": "94.999"}},
+        {"take_profit": {"limit_price": "-1"}, "stop_loss": {"stop_price": "95"}},
+    ],
+)
+def test_exits_without_a_class_are_accepted_and_never_sent(given: Body, exits: Body) -> None:
+    desk = Desk()
+    order = desk.order(**given, **exits)
+    assert (order["order_class"], order["legs"]) == ("", None)
+    desk.tick()
+    desk.price("AAPL", "106")
+    desk.tick()
+    assert [each["symbol"] for each in desk.venue.list_orders({"status": "all"})] == ["AAPL"]
+    assert desk.venue.get_position("AAPL")["qty"] == "10"
+
+
+@pytest.mark.parametrize("own", [None, "104", "107"])
+def test_the_limit_of_an_oco_is_that_of_its_take_profit(own: str | None) -> None:
+    desk = Desk()
+    desk.bought()
+    assert oco(desk, limit_price=own)["limit_price"] == "105"

@@ -56,12 +56,14 @@ QUERIES = st.dictionaries(
         "before_order_id", "after_order_id", "page_size", "page_token", "activity_types", "category",
         "order_id",
         "client_order_id", "qty", "percentage", "cancel_orders", "start", "end", "exchange", "date_type",
+        "period", "timeframe", "intraday_reporting", "markets", "time",
     )),
     st.text(max_size=12)
     | st.sampled_from((
         "open", "closed", "all", "-1", "0", "1", "500", "9" * 30, "asc", "true", "2026-10-08", "0001-01-01",
         "9999-12-31", "2026-10-08T16:00:00.000000001Z", "NaN", "1e400", "FILL", "AAPL,TSLA", "50.5",
         "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "x" * 300, "²", "1_000",
+        "1D", "1H", "9999A", "continuous",
     )),
     max_size=4,
 )  # fmt: skip
@@ -194,9 +196,12 @@ class VenueMachine(RuleBasedStateMachine):
                 pass
 
     @rule(
-        method=st.sampled_from(["list_orders", "calendar", "list_assets", "get_order_by_client_order_id"]),
+        method=st.sampled_from((
+            "list_orders", "calendar", "list_assets", "get_order_by_client_order_id", "portfolio_history",
+            "clocks", "announcements",
+        )),
         query=QUERIES,
-    )
+    )  # fmt: skip
     def ask_for_lists(self, method: str, query: dict[str, str]) -> None:
         if method != "calendar" or {"start", "end"} <= query.keys():
             self.ask(method, query)

@@ -44,10 +44,16 @@ def test_what_cannot_be_read_is_a_bad_body(body: object) -> None:
     )  # fmt: skip
 
 
+NOT_SIMULATED = "are not simulated; the simulator trades US shares and funds only"
 ONE_TRAIL = "trailing stop orders must specify one of trail_price or trail_percent"
 MALFORMED: list[tuple[Body, str]] = [
     (without(MARKET, "symbol"), "symbol is required"),
     ({**MARKET, "symbol": "FACEBOOK"}, 'could not find asset "FACEBOOK"'),
+    ({**MARKET, "symbol": "BTC/USD"}, f"crypto orders (BTC/USD) {NOT_SIMULATED}"),
+    ({**MARKET, "symbol": "ethusd"}, f"crypto orders (ethusd) {NOT_SIMULATED}"),
+    ({**MARKET, "symbol": "AAPL270115C00150000"}, f"option orders (AAPL270115C00150000) {NOT_SIMULATED}"),
+    ({"order_class": "mleg", "qty": "1", "type": "limit", "limit_price": "1", "time_in_force": "day",
+      "legs": []}, f"option orders (order_class mleg) {NOT_SIMULATED}"),
     ({**MARKET, "symbol": "OLD"}, "asset OLD is not active"),
     (without(MARKET, "qty"), "qty or notional is required"),
     ({**MARKET, "notional": "5"}, "only one of qty or notional is accepted"),
