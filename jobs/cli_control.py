@@ -112,9 +112,26 @@ def enable_strategy(*, strategy: str, why: str, by: str, as_json: bool) -> None:
 
     Refusals are counted anew from then on. The halt of a strategy is ended by `recover --strategy`.
     """
-    from jobs.enable_strategy import enable_strategy as command
+    from jobs.enable_strategy import enable
 
-    sys.exit(command(strategy, why=why, by=by, as_json=as_json))
+    sys.exit(enable(strategy=strategy, why=why, by=by, as_json=as_json))
+
+
+@click.command("enable-account")
+@click.argument("account")
+@click.option("--why", required=True, help="What was decided.")
+@click.option("--by", required=True, help="Who decides it.")
+@JSON
+def enable_account(*, account: str, why: str, by: str, as_json: bool) -> None:
+    """Let ACCOUNT open positions again after it reached a limit on its loss.
+
+    A loss that is still at its limit refuses orders as before, and stops the account again: raise the limit
+    (a temporary one reverts by itself), or override daily_loss_limit_reached. The halt of an account is ended
+    by `recover --account`.
+    """
+    from jobs.enable_strategy import enable
+
+    sys.exit(enable(account=account, why=why, by=by, as_json=as_json))
 
 
 @click.command()
@@ -141,4 +158,4 @@ def override(*, rule: str, why: str, by: str, until: str | None, as_json: bool, 
     sys.exit(command(options, as_json=as_json))
 
 
-CONTROL = (halt, recover, state, enable_strategy, override)
+CONTROL = (halt, recover, state, enable_strategy, enable_account, override)

@@ -67,14 +67,12 @@ def print_stops(stops: Stops) -> None:
     if stops.states is not None:
         print_states(stops.states)
     rows = [
-        (one.strategy_id, one.rule, mode, one.since[:19], f"{one.why} (run {one.run_id}); {one.remedy}")
+        (str(one.of), one.rule, mode, one.since[:19], f"{one.why} (run {one.run_id}); {one.remedy}")
         for mode, own in (stops.latches or {}).items()
         for one in own
     ]
     if rows:
-        print_table(
-            "Stopped strategies", ("strategy", "rule", "runs", "since (UTC)", "why; what ends it"), rows
-        )
+        print_table("Stopped by a rule", ("what", "rule", "runs", "since (UTC)", "why; what ends it"), rows)
         say()
     for what, one in _overrides_by_kind(stops.overrides):
         say(f"Override, {what}: {one}.", color="red" if what == _IN_FORCE else None)

@@ -183,7 +183,7 @@ def inputs_schemas() -> dict[str, pa.Schema]:
             ]
         ),
         "earlier_batches": pa.schema([strategy, ("run_id", text), ("orders", number), ("notional", number)]),
-        "latches": pa.schema([strategy, ("rule", text), ("since", time), ("why", text)]),
+        "latches": pa.schema([strategy, ("rule", text), ("since", time), ("why", text), account]),
         "trading_states": pa.schema(
             [
                 ("scope", text),

@@ -68,8 +68,12 @@ class Asked:
 
 def said_by(part: Part, levels: Sequence[Held], asked: Asked) -> Iterator[Said]:
     """Yield what a part says where no level sets its limit, then by levels of one kind and value."""
-    if part.limit is None or (part.judges_unset and all(held.buckets is not None for held in levels)):
-        yield _unset(part, levels, asked)
+    if part.where_priced:
+        priced = asked.in_force.needing("prices")
+        if priced.any():
+            yield _without_limit(part, priced[asked.batch.buckets.of_row], asked)
+    elif part.limit is None or (part.judges_unset and all(held.buckets is not None for held in levels)):
+        yield _without_limit(part, _where_unset(levels, asked), asked)
     for kind, places in _by_kind(part, levels).items():
         if part.has_amount:
             yield _by_amount(part, kind, places, levels, asked)
@@ -98,12 +102,16 @@ def _by_value(places: Sequence[int], levels: Sequence[Held]) -> dict[Any, list[i
     return found
 
 
-def _unset(part: Part, levels: Sequence[Held], asked: Asked) -> Said:
-    rows = None
-    if levels:
-        is_set = asked.in_force.rows(levels)
-        assert is_set is not None
-        rows = ~is_set
+def _where_unset(levels: Sequence[Held], asked: Asked) -> Mask | None:
+    """Return the rows that no level judges, None for all."""
+    if not levels:
+        return None
+    is_set = asked.in_force.rows(levels)
+    assert is_set is not None
+    return ~is_set
+
+
+def _without_limit(part: Part, rows: Mask | None, asked: Asked) -> Said:
     verdicts = asked.settled(part.verdicts(asked.valuation, None), rows)
     return Said((part.reducing, ACCOUNTS_BOOK), verdicts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, make_dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,8 @@ from engine.errors import ConfigurationError
 from engine.risk.book import LIMIT_BY_KEY, LIMITS, RULE_BOOK
 from engine.risk.levels import EVERYTHING, VARIABLE, Level, LimitsFile
 from engine.risk.policies import PRO_RATA, SHARE
+from engine.risk.quote_limits import QUOTE_LIMITS
+from engine.risk.quotes import QuoteLevels
 from engine.risk.rule import Limit
 from engine.risk.settings import check_names
 from engine.settings.limits_text import FILE
@@ -162,28 +164,34 @@ class RiskConfig(_OfTheBook):
 
     def frames_needed(self) -> frozenset[str]:
         """Return the input frames that the limits in force need besides those of every run."""
-        return frozenset(self.limits_needing())
+        return frozenset(frame for frame, _, _ in self._needs())
 
     def limits_needing(self) -> dict[str, tuple[str, ...]]:
         """Return those frames, each with the keys of the limits that need it."""
         needing: dict[str, dict[str, None]] = {}
-
-        def needs(frames: Iterable[str], key: str) -> None:
-            for frame in frames:
-                needing.setdefault(frame, {})[key] = None
-
-        for rule in RULE_BOOK:
-            key = rule.limit.key if rule.limit else ""
-            levels = self.levels(key) if key else ()
-            if any(level.kind in rule.kinds for level in levels):
-                needs(rule.reads, key)
-            for frame, kinds in rule.reads_by_level.items():
-                if any(level.kind in kinds for level in levels):
-                    needs([frame], key)
-            for own_key, frames in rule.reads_by_key.items():
-                if self.levels(own_key):
-                    needs(frames, own_key)
+        for frame, key, _ in self._needs():
+            needing.setdefault(frame, {})[key] = None
         return {frame: tuple(keys) for frame, keys in needing.items()}
+
+    def levels_needing(self, frame: str) -> tuple[Level, ...]:
+        """Return the levels of limits whose rules need an input frame."""
+        return tuple(level for needed, _, level in self._needs() if needed == frame)
+
+    def _needs(self) -> Iterator[tuple[str, str, Level]]:
+        """Yield each input frame with the keys and levels of limits that need it."""
+        for rule in RULE_BOOK:
+            own = rule.limit.key if rule.limit else ""
+            for level in self.levels(own) if own else ():
+                frames = [frame for frame, kinds in rule.reads_by_level.items() if level.kind in kinds]
+                frames += rule.reads if level.kind in rule.kinds else ()
+                yield from ((frame, own, level) for frame in frames)
+            for key, of_key in rule.reads_by_key.items():
+                yield from ((frame, key, level) for level in self.levels(key) for frame in of_key)
+
+    @property
+    def quote_levels(self) -> QuoteLevels:
+        """The levels that say how old and how wide a quote may be."""
+        return QuoteLevels.of(*(self.levels(limit.key) for limit in QUOTE_LIMITS))
 
     def changed(self, **changes: Any) -> RiskConfig:
         """Return the same limits with some of them replaced, as ``dataclasses.replace`` does."""

@@ -207,6 +207,10 @@ class Evaluation:
         for rule in self.rule_book:
             columns[f"check_{rule.name}"] = pd.Categorical.from_codes(checks[rule.name], dtype=_VERDICT_DTYPE)
         columns.update(sorted(figures.items(), key=lambda figure: _PLACE.get(figure[0], len(_PLACE))))
+        for judged_rule in self.row_rules.values():
+            if judged_rule.words is not None:
+                codes, words = judged_rule.words
+                columns[judged_rule.rule.word] = pd.Categorical.from_codes(codes, categories=list(words))
         columns["limit_source"] = pd.Categorical.from_codes(source, categories=list(sources))
         columns["overridden"] = pd.Categorical.from_codes(overridden, categories=list(waived_names))
         decisions = pd.DataFrame(columns, index=self.intents.index, copy=False)

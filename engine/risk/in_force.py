@@ -13,7 +13,6 @@ from engine.risk.buckets import Buckets
 from engine.risk.cells import Basis
 from engine.risk.config import RiskConfig
 from engine.risk.levels import Level, Scope
-from engine.risk.quote_limits import QUOTE_LIMITS
 from engine.risk.quotes import QuoteLevels
 from engine.risk.rule import EVERY_LEVEL, Limit, Rule
 
@@ -63,7 +62,14 @@ class InForce:
     @property
     def quote_levels(self) -> QuoteLevels:
         """The levels that say how old and how wide a quote may be."""
-        return QuoteLevels.of(*(self.config.levels(limit.key) for limit in QUOTE_LIMITS))
+        return self.config.quote_levels
+
+    def needing(self, frame: str) -> Mask:
+        """Return which buckets a level judges whose rule needs an input frame."""
+        found = np.zeros(self.buckets.count, dtype=bool)
+        for level in self.config.levels_needing(frame):
+            found |= self._at(level)
+        return found
 
     def _at(self, level: Level) -> Mask:
         key = level.scope, level.except_in

@@ -66,8 +66,8 @@ class RiskInputs:
     ``earlier_orders``: orders sent before this run, with their terms and ``sent_at``.
     ``earlier_batches``: ``strategy_id, run_id, orders, notional``: how many orders a strategy asked for in
     earlier runs, and their value in USD by the prices of then.
-    ``latches``: ``strategy_id, rule, since, why``: strategies that a rule stopped until an operator
-    enables them.
+    ``latches``: ``strategy_id, rule, since, why, broker_account_id``: strategies and accounts that a rule
+    stopped until an operator enables them; a row names one of the two.
     ``trading_states``: ``scope`` (all, account, symbol or strategy), ``name`` (empty for all), ``state``
     (HALTED or REDUCING), ``since, set_by, why``; a scope without a row is ACTIVE.
     ``overrides``: ``rule``, one of ``client_intent_id, strategy_id, symbol``, ``approved_by, why,

@@ -70,7 +70,8 @@ class Judged:
     """What a rule says of each row, before it is known which orders reduce a position.
 
     ``source``: the place of the first failing level among ``levels``, -1 for none; ``fails_at``: the rows
-    that fail each of them, by their places, and the kind of part that it is of.
+    that fail each of them, by their places, and the kind of part that it is of. ``words``: those of
+    ``Rule.words``, where it judges any row.
     """
 
     rule: Rule
@@ -79,6 +80,7 @@ class Judged:
     levels: tuple[Held, ...] = ()
     figures: Mapping[str, Floats] = field(default_factory=dict)
     fails_at: tuple[tuple[Ints, Kind], ...] = ()
+    words: tuple[Ints, Sequence[str]] | None = None
 
 
 def judge_rows(rule: Rule, valuation: Valuation, in_force: InForce, passing: Mask) -> Judged:
@@ -103,13 +105,14 @@ def judge_rows(rule: Rule, valuation: Valuation, in_force: InForce, passing: Mas
         tuple(JudgedPart.of(verdicts, kind) for kind, verdicts in found.items()),
         first_of([one.rows for one in failing], valuation.batch.rows),
         tuple(one.held for one in failing),
-        _figures(rule, valuation, in_force, failing),
+        _figures(rule, valuation, in_force, failing, passing),
         tuple((one.rows, one.kind) for one in failing),
+        rule.words(valuation) if rule.words is not None and merged else None,
     )
 
 
 def _figures(
-    rule: Rule, valuation: Valuation, in_force: InForce, failing: Sequence[Failing]
+    rule: Rule, valuation: Valuation, in_force: InForce, failing: Sequence[Failing], passing: Mask
 ) -> dict[str, Floats]:
     """Return the figures of a rule, none where no level of it judges the batch.
 
@@ -118,8 +121,7 @@ def _figures(
     limits = {part.limit.key: part for part in rule.parts if part.limit is not None}
     if not rule.figures or not any(in_force.of(part.limit, None, part.kinds) for part in limits.values()):
         return {}
-    batch, inputs = valuation.batch, valuation.inputs
-    numbers = dict(rule.facts(batch, inputs)) if rule.facts is not None else {}
+    numbers = dict(rule.facts(valuation, passing)) if rule.facts is not None else {}
     first = rule.parts[0]
     if first.has_amount:
         amounts = first.amounts(valuation)
@@ -129,7 +131,7 @@ def _figures(
     for figure in rule.figures:
         if figure.of == "limit":
             part = limits[figure.key] if figure.key else rule.parts[0]
-            found[figure.name] = _limit_of_rows(part, batch, in_force, failing)
+            found[figure.name] = _limit_of_rows(part, valuation.batch, in_force, failing)
         else:
             found[figure.name] = numbers[figure.name if figure.of == "fact" else figure.of]
     return found

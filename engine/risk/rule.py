@@ -171,8 +171,10 @@ class Counter:
 
 
 RowJudge = Callable[[Batch, RiskInputs, Any], Verdicts]
-FactsOf = Callable[[Batch, RiskInputs], Mapping[str, Floats]]
-"""Returns figures by name, one number per row, NaN where it is unknown."""
+FactsOf = Callable[[Valuation, Mask], Mapping[str, Floats]]
+"""Returns figures by name, a number per row, NaN where unknown; the mask: what row rules let through."""
+WordsOf = Callable[[Valuation], tuple[Ints, Sequence[str]]]
+"""Returns a word per row, as codes of the words."""
 PricedJudge = Callable[[Valuation, Any], Verdicts]
 PricedAmount = Callable[[Valuation], Amounts]
 FileJudge = Callable[[Batch, RiskInputs, Any, Mask], Verdicts]
@@ -188,7 +190,8 @@ class Part:
     most the limit. ``whole_file``: a verdict per row from all orders of its file, of which ``passing`` are
     judged; where fewer are, no more may be refused. ``priced_judge``, ``priced_amount``, ``priced_file``:
     the same from the values of the orders. ``kinds``: the kinds of levels of the limit that concern it.
-    ``judges_unset``: ``judge`` is asked, with None, for rows where no level sets the limit. ``reducing``:
+    ``judges_unset``: ``judge`` is asked, with None, for rows where no level sets the limit. ``where_priced``:
+    so it is, of a part without a limit, for rows for which another limit needs a price. ``reducing``:
     orders that reduce a position pass where it fails (``pass_if_known``), also where its data is missing
     (``pass``), or have no privilege (``judged``). ``own_book``: at the levels of a strategy, the
     strategy's own position is the one to reduce.
@@ -203,6 +206,7 @@ class Part:
     priced_file: PricedFileJudge | None = None
     kinds: tuple[int, ...] = EVERY_LEVEL
     judges_unset: bool = False
+    where_priced: bool = False
     reducing: Reducing = "judged"
     own_book: bool = False
     units: Callable[[Any], int] = int
@@ -252,6 +256,7 @@ class Rule:
     ``reads_by_level``: those that only some kinds of levels need. ``units``: its limit as an exact
     integer.
 
+    ``word``: a column of the decisions with a word per row (``words``), where the rule judges any.
     ``facts``: the figures of a row rule that follow from the row. A clause of ``explain``, up to a semicolon,
     is left out where a figure in it is unknown; one that begins with ``else`` then stands in its place.
 
@@ -271,7 +276,10 @@ class Rule:
     reads_by_key: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
     facts: FactsOf | None = None
+    word: str = ""
+    words: WordsOf | None = None
     judges_unset: bool = False
+    where_priced: bool = False
     faces_cancels: bool = False
     needs_data: bool = False
     overridable: bool = True
@@ -306,6 +314,7 @@ class Rule:
             priced_file=self.priced_file,
             kinds=self.kinds,
             judges_unset=self.judges_unset,
+            where_priced=self.where_priced,
             reducing=self.reducing,
             own_book=self.own_book,
             units=self.units,

@@ -1,24 +1,27 @@
-"""Latches for what a run did: set before its results are sealed, and so at least once, and at most once.
+"""Latches for what a run did, or found: set before its results are sealed, at least once and at most once.
 
 ``reject_throttle`` stops a strategy once ``max_broker_rejects_in_a_row`` of its orders in an account were
 refused by the broker in a row, ``strategy_repeats`` once ``max_refusals_in_a_row`` were refused by the rule
-book (``engine.run.in_a_row``). The decision function never sets a latch: it reads those of earlier runs.
+book (``engine.run.in_a_row``); ``daily_loss_limit_reached`` an account whose loss, by the recorded inputs,
+has reached a limit. The decision function never sets a latch: it reads those of earlier runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from engine.context import RunContext
+from engine.model.money import MONEY_UNITS, usd_to_units
 from engine.record.run_folder import BATCH, RunFolder
 from engine.record.sealed_limits import config_of
 from engine.risk.book import LIMIT_BY_KEY
 from engine.risk.config import RiskConfig
 from engine.risk.levels import Level, Scope
+from engine.risk.losses import losses
 from engine.run.in_a_row import (
     Events,
     Owner,
@@ -28,7 +31,10 @@ from engine.run.in_a_row import (
     leading,
     longest,
 )
-from engine.safety.latches import REJECT_THROTTLE, STRATEGY_REPEATS
+from engine.run.risk_inputs import accounts_of, inputs_of
+from engine.safety.latches import DAILY_LOSS, REJECT_THROTTLE, STRATEGY_REPEATS, KeptLatches
+from engine.safety.trading_states import Scope as Stopped
+from engine.safety.trading_states import Scoped
 
 
 @dataclass(frozen=True)
@@ -56,27 +62,59 @@ _KINDS = (
 
 
 def set_latches(folder: RunFolder, context: RunContext, results: pa.Table) -> None:
-    """Latch the strategies whose orders were refused too often in a row, earlier runs included.
+    """Latch the strategies whose orders were refused too often in a row, and accounts that lost their limit.
 
     ``results``: those of the run, about to be sealed. Raises ``DataUnavailable`` and ``EngineError`` where
     the latches can't be read or set: the run is resumed later, and latches them then.
     """
     config = config_of(folder)
     limited = [kind for kind in _KINDS if _levels(config, kind.key)]
-    if not limited:
+    of_loss = [key for key in _OF_LOSS if _levels(config, key)]
+    if not limited and not of_loss:
         return
     kept = context.latches(folder.start["mode"])
+    if of_loss:
+        _latch_accounts(folder, config, of_loss, kept)
+    if limited:
+        _latch_strategies(folder, config, limited, kept, results)
+
+
+def _latch_strategies(
+    folder: RunFolder, config: RiskConfig, limited: Sequence[_Kind], kept: KeptLatches, results: pa.Table
+) -> None:
+    """Latch the strategies that reached a limit on refusals in a row."""
     latched = kept.read()
     events = events_of(folder.table(BATCH), results)
 
     def counts(strategy: str, run: RunFolder) -> bool:
-        return latched.counts(strategy, run_id=run.run_id, began_at=began_at(run))
+        of = Scoped(Stopped.STRATEGY, strategy)
+        return latched.counts(of, run_id=run.run_id, began_at=began_at(run))
 
     for kind in limited:
         for owner, count, limit in _beyond(folder, config, kind, kind.of(events), counts):
             account, strategy = owner
             why = f"{count} {kind.what} in a row in account {account}, limit {limit:g}"
-            kept.set(strategy, kind.rule, why=why, run_id=folder.run_id, began_at=began_at(folder))
+            of = Scoped(Stopped.STRATEGY, strategy)
+            kept.set(of, kind.rule, why=why, run_id=folder.run_id, began_at=began_at(folder))
+
+
+_OF_LOSS = {
+    "max_daily_loss_usd": ("since_start", "lost since the day's start"),
+    "max_drawdown_usd": ("from_peak", "lost since the session's peak"),
+}
+
+
+def _latch_accounts(folder: RunFolder, config: RiskConfig, limited: Sequence[str], kept: KeptLatches) -> None:
+    """Latch the accounts of the batch whose loss has reached a limit, by the inputs that the run recorded."""
+    lost = losses(inputs_of(folder), config.quote_levels)
+    for account in accounts_of(folder):
+        for key in limited:
+            limit, (which, what) = _limit(config, key, (account, None)), _OF_LOSS[key]
+            loss = getattr(lost.get(account), which, None)
+            if limit is not None and loss is not None and loss >= usd_to_units(limit):
+                why = f"{loss / MONEY_UNITS:,.2f} USD {what}, limit {limit:,.2f} USD"
+                of = Scoped(Stopped.ACCOUNT, account)
+                kept.set(of, DAILY_LOSS, why=why, run_id=folder.run_id, began_at=began_at(folder))
 
 
 def _beyond(
@@ -104,8 +142,8 @@ def _levels(config: RiskConfig, key: str) -> tuple[Level, ...]:
     return config.levels(key) if key in LIMIT_BY_KEY else ()
 
 
-def _limit(config: RiskConfig, key: str, owner: Owner) -> float | None:
-    """Return the smallest limit that holds for a strategy in an account, None where there is none."""
+def _limit(config: RiskConfig, key: str, owner: tuple[str, str | None]) -> float | None:
+    """Return the smallest limit that holds for an account, or a strategy in it, None where there is none."""
     own = Scope(account=owner[0], strategy=owner[1])
     values = [
         level.value

@@ -1,7 +1,7 @@
 """The marks of what an operator, or a rule, has stopped: they hold even where the store of it fails.
 
 ``folder/trading_states/<state>-<scope>-<hash of the name>.json``, one for each scope that is HALTED or
-REDUCING, and ``folder/latches/<rule>-<mode>-<hash of the strategy>.json``: what the store keeps of it. A
+REDUCING, and ``folder/latches/<rule>-<mode>-<hash of the name>.json``: what the store keeps of it. A
 store that is lost, or restored from an earlier backup, ends none.
 """
 
@@ -22,7 +22,7 @@ PLACE, LATCHES = "folder/trading_states/", "folder/latches/"
 _REMEDIES = {
     PLACE: "end that state (`execution-engine recover` or `state active`, with its --strategy, --symbol or "
     "--account)",
-    LATCHES: "enable that strategy (`execution-engine enable-strategy`)",
+    LATCHES: "enable what it stops (`execution-engine enable-strategy` or `enable-account`)",
 }
 
 

@@ -11,6 +11,7 @@ from engine.log import EventLog
 from engine.record.objects import LocalObjects
 from engine.safety.latches import KeptLatches
 from engine.safety.state_marks import LATCHES, StateMarks
+from engine.safety.trading_states import Scope, Scoped
 from engine.stores.embedded.store import EmbeddedStore
 from tests.desk import Row, order
 from tests.jobs.command_line import Command, jsonl, one_line_error
@@ -27,7 +28,9 @@ def stopped(cli: Command, data: Path) -> Command:
     for mode, rule in (("live", "reject_throttle"), ("dry", "strategy_repeats")):
         kept = KeptLatches(store, EventLog(), "a run", mode, marks=marks)
         began = datetime.now(UTC)
-        kept.set("momentum", rule, why="3 in a row", run_id=f"run-{mode}", began_at=began)
+        kept.set(
+            Scoped(Scope.STRATEGY, "momentum"), rule, why="3 in a row", run_id=f"run-{mode}", began_at=began
+        )
     return cli
 
 
@@ -46,7 +49,7 @@ def test_status_shows_who_is_stopped_by_what_why_and_what_ends_it(stopped: Comma
 
 
 def test_where_no_strategy_is_stopped_status_shows_none(cli: Command) -> None:
-    assert "Stopped strategies" not in cli("status").told
+    assert "Stopped by a rule" not in cli("status").told
     assert cli("status", "--json").json["latches"] == []
 
 
@@ -81,6 +84,21 @@ def test_machines_get_what_has_ended(stopped: Command, data: Path) -> None:
         ("reject_throttle", "live"),
         ("strategy_repeats", "dry"),
     ]
+
+
+def test_an_account_is_enabled_by_its_own_command(stopped: Command, data: Path) -> None:
+    kept = KeptLatches(EmbeddedStore(data / "engine.db"), EventLog(), "a run", "live")
+    began = datetime.now(UTC)
+    account = Scoped(Scope.ACCOUNT, "momentum")
+    kept.set(account, "daily_loss_limit_reached", why="lost 5.00 USD", run_id="run", began_at=began)
+    told = stopped("status").told
+    assert "account momentum daily_loss_limit_reached live" in told
+    assert "execution-engine enable-account momentum" in told
+    done = stopped("enable-account", "momentum", *BY).told
+    assert "Ended, in live runs: account momentum is stopped by daily_loss_limit_reached" in done
+    assert "Account momentum is enabled again. A loss that is still at its limit stops it again." in done
+    assert len(stopped("status", "--json").json["latches"]) == 2
+    assert stopped("enable-account", "momentum", *BY, "--json").json["broker_account_id"] == "momentum"
 
 
 def test_another_strategy_stays_stopped(stopped: Command) -> None:

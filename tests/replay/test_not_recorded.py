@@ -44,6 +44,8 @@ SWITCHED_ON = {
     "earlier_batches": in_file("[limits]\nmax_batch_ratio_to_median = 5"),
     "latches": in_file("[limits]\nmax_broker_rejects_in_a_row = 5"),
     "reconciled": RiskConfig(max_reconciliation_age_s=3600),
+    "account_figures": RiskConfig(max_daily_loss_usd=1000),
+    "prices": RiskConfig(max_drawdown_usd=1000),
     "usual_quantities": RiskConfig(max_qty_ratio_to_usual=10),
     "average_volumes": RiskConfig(max_pct_adv=10),
 }

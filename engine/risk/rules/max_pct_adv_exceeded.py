@@ -19,6 +19,7 @@ from engine.risk.batch import Batch
 from engine.risk.inputs import RiskInputs
 from engine.risk.named_values import NamedValues, exact
 from engine.risk.rule import Figure, Limit, Rule
+from engine.risk.valuing import Valuation
 from engine.risk.verdicts import UNAVAILABLE, Amounts, Verdicts, at_most, everywhere
 from engine.settings.values import as_quantity
 
@@ -35,9 +36,10 @@ def judge(batch: Batch, inputs: RiskInputs, most_pct: float) -> Verdicts:
     return at_most(Amounts(batch.qty.units, known), most)
 
 
-def facts(batch: Batch, inputs: RiskInputs) -> Mapping[str, Floats]:
+def facts(valuation: Valuation, passing: Mask) -> Mapping[str, Floats]:
     """Return the average daily volume of each order's symbol, and the order as a percentage of it."""
-    volumes = _volumes(batch, inputs)
+    batch = valuation.batch
+    volumes = _volumes(batch, valuation.inputs)
     nothing = np.full(batch.rows, np.nan)
     volume = (
         nothing if volumes is None else volumes.by_row(np.where(volumes.is_positive, volumes.number, np.nan))

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from engine.model.columns import NumberColumn
-from engine.model.quantity import Floats, to_shares
+from engine.model.quantity import Floats, Mask, to_shares
 from engine.risk.batch import Batch
 from engine.risk.inputs import RiskInputs
 from engine.risk.named_values import NamedValues, exact
 from engine.risk.rule import Figure, Limit, Rule
+from engine.risk.valuing import Valuation
 from engine.risk.verdicts import FAIL, PASS, UNAVAILABLE, Verdicts, everywhere
 from engine.settings.values import as_ratio
 
@@ -38,9 +39,10 @@ def judge(batch: Batch, inputs: RiskInputs, ratio: float) -> Verdicts:
     return verdicts
 
 
-def facts(batch: Batch, inputs: RiskInputs) -> Mapping[str, Floats]:
+def facts(valuation: Valuation, passing: Mask) -> Mapping[str, Floats]:
     """Return each order's quantity and the usual one, in shares."""
-    usual = _usual(batch, inputs)
+    batch = valuation.batch
+    usual = _usual(batch, valuation.inputs)
     nothing = np.full(batch.rows, np.nan)
     asked = np.where(batch.qty.known, to_shares(batch.qty.units), np.nan)
     return {"asked_qty": asked, "usual_qty": nothing if usual is None else usual.by_row(usual.number)}

@@ -113,6 +113,7 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "potential_self_trade": ("working_order_terms",),
     "max_batch_orders_exceeded": ("earlier_batches",),
     "kill_switch_enabled": ("trading_states",),
+    "daily_loss_limit_reached": ("latches", "account_figures", "prices"),
     "quantity_looks_like_notional": ("usual_quantities",),
     "max_pct_adv_exceeded": ("average_volumes",),
 }
@@ -307,14 +308,65 @@ def earlier_batches(draw: Draw) -> pd.DataFrame:
 def latches(draw: Draw) -> pd.DataFrame:
     rows = [
         (
-            draw(st.sampled_from((*STRATEGIES, "other"))),
-            draw(st.sampled_from(("reject_throttle", "strategy_repeats"))),
+            *draw(
+                st.sampled_from(
+                    (
+                        *((one, "reject_throttle", None) for one in STRATEGIES),
+                        ("reversal", "strategy_repeats", None),
+                        ("", "daily_loss_limit_reached", "paper"),
+                    )
+                )
+            ),
             AS_OF,
             "three in a row",
         )
         for _ in range(draw(st.integers(0, 1)))
     ]
-    return pd.DataFrame(rows, columns=["strategy_id", "rule", "since", "why"])
+    return pd.DataFrame(rows, columns=["strategy_id", "rule", "broker_account_id", "since", "why"])
+
+
+@st.composite
+def prices(draw: Draw) -> pd.DataFrame:
+    """Quotes around 10 USD, now and then one that may not be used, or the intents' own prices."""
+    rows: list[Row] = []
+    source = draw(st.sampled_from(("alpaca", "alpaca", "alpaca", "intents")))
+    for symbol in SYMBOLS:
+        row: Row = {"symbol": draw(spellings(symbol)), "bid": 9.9, "ask": 10.1, "quote_at": AS_OF - SECOND}
+        row |= {"source": source, "verdict": "ok"}
+        if seldom(draw, once_in=3):
+            wrong: Row = draw(
+                st.sampled_from(
+                    (
+                        {"bid": np.nan},
+                        {"ask": 0.0},
+                        {"bid": 10.2},
+                        {"bid": 9.0},
+                        {"quote_at": AS_OF - 61 * SECOND},
+                        {"quote_at": AS_OF + 6 * SECOND},
+                        {"verdict": "halted"},
+                        {"bid": 9.85, "ask": 10.15},
+                    )
+                )
+            )
+            row |= wrong
+        if not seldom(draw):
+            rows.append(row)
+    if rows and seldom(draw, once_in=20):
+        rows.append(rows[0] | draw(st.sampled_from(({}, {"symbol": None}))))
+    return _frame(rows, "symbol", "bid", "ask", "last", "quote_at", "source", "feed", "verdict")
+
+
+@st.composite
+def account_figures(draw: Draw) -> pd.DataFrame:
+    rows = []
+    for account in (*ACCOUNTS, "elsewhere"):
+        if seldom(draw, once_in=6):
+            continue
+        cash = draw(st.sampled_from((1000.0, 0.0, -300.0)))
+        lost = draw(st.sampled_from((0.0, 200.0, 500.0, 499.999999, -100.0, np.nan)))
+        row: Row = {"broker_account_id": account, "cash": cash, "equity": cash, "buying_power": 2000.0}
+        rows.append(row | {"start_equity": cash + lost, "peak_equity": cash + 500.0})
+    return _frame(rows, "broker_account_id", "buying_power", "cash", "equity", "start_equity", "peak_equity")
 
 
 @st.composite
@@ -409,6 +461,8 @@ DRAWN = {
     "latches": latches,
     "trading_states": trading_states,
     "reconciled": reconciled,
+    "prices": prices,
+    "account_figures": account_figures,
     "usual_quantities": usual_quantities,
     "average_volumes": average_volumes,
 }

@@ -56,6 +56,8 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "max_pct_adv": (1.0, 0.5, 0.0),
     "max_quote_age_s": (60.0, 60.0, 0.5),
     "max_spread_pct": (5.0, 5.0, 2.0),
+    "max_daily_loss_usd": (500.0, 200.0, 0.0),
+    "max_drawdown_usd": (500.0, 499.999999),
     "on_refusal": ("strategy", "file", "file", "row"),
 }
 """What each limit is set to; all of the book's limits but those with a meaning of their own are here."""

@@ -36,8 +36,8 @@ ASSETS = pd.DataFrame(
     [("SPY", True, False, None)], columns=["symbol", "tradable", "fractionable", "shortable"]
 )
 LATCHES = pd.DataFrame(
-    [("momentum", "strategy_repeats", pd.Timestamp(NOON), "5 refusals in a row")],
-    columns=["strategy_id", "rule", "since", "why"],
+    [("momentum", "strategy_repeats", pd.Timestamp(NOON), "5 refusals in a row", "")],
+    columns=["strategy_id", "rule", "since", "why", "broker_account_id"],
 )
 HOURS = pd.DataFrame(
     {

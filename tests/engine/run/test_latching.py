@@ -6,19 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import EngineError
+from engine.model.schema import inputs_schemas
 from engine.record.run_folder import RESULTS, RunFolder
+from engine.risk.config import RiskConfig
 from engine.risk.levels import ALL, STRATEGY, Level, Scope
-from engine.run import in_a_row, latching
+from engine.run import in_a_row, input_sources, latching
 from engine.run.in_a_row import COUNTS, ENDS, NOT_COUNTED, events_of, leading, longest, trailing
+from engine.run.reading import Reading
 from engine.run.stages import finish
 from engine.safety.latches import KeptLatches
+from engine.safety.trading_states import Scope as Stopped
+from engine.safety.trading_states import Scoped
 from tests.desk import Desk, order, outcomes
+from tests.engine.risk.limits_file.files import of_book
 
 LARGE = {"qty": 500}
 """A quantity beyond the position limit."""
@@ -49,7 +56,78 @@ def run(desk: Desk, *orders: dict[str, Any]) -> RunFolder:
 
 
 def latched(desk: Desk, mode: str = "dry") -> list[tuple[str, str]]:
-    return [latch.key for latch in desk.latches(mode).read().latches]
+    return [(latch.of.name, latch.rule) for latch in desk.latches(mode).read().latches]
+
+
+# --- losses of accounts
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set what the broker's figures of all accounts are, and a quote of SPY."""
+
+    def set_figures(*, cash: float, start: float, peak: float, bid: float = 50.0) -> None:
+        def of_accounts(reading: Reading) -> pd.DataFrame:
+            row = {"cash": cash, "start_equity": start, "peak_equity": peak}
+            rows = [{"broker_account_id": account} | row for account in reading.accounts]
+            return pd.DataFrame(rows, columns=inputs_schemas()["account_figures"].names)
+
+        def quotes(reading: Reading) -> pd.DataFrame:
+            row = {"symbol": "SPY", "bid": bid, "ask": bid + 1, "quote_at": reading.as_of, "verdict": "ok"}
+            return pd.DataFrame([row], columns=inputs_schemas()["prices"].names)
+
+        sources = {**input_sources.SOURCES, "account_figures": of_accounts, "prices": quotes}
+        monkeypatch.setattr(input_sources, "SOURCES", sources)
+
+    return set_figures
+
+
+LOSS = RiskConfig(max_daily_loss_usd=500, limits_file=of_book("[account.paper]\nmax_drawdown_usd = 300"))
+
+
+def loss_run(desk: Desk) -> tuple[str, str]:
+    """Run a buy and a sell, and return their reasons."""
+    name = f"{desk.now:%d%H%M%S}"
+    orders = [order(client_intent_id=f"{name}-{side}", side=side, qty=5) for side in ("buy", "sell")]
+    desk.drop(f"{name}.json", *orders)
+    buy, sell = desk.run(LOSS).table("decisions.parquet")["reason"].to_pylist()
+    return buy, sell
+
+
+def test_a_loss_at_its_limit_stops_the_account_until_it_is_enabled(
+    desk: Desk, figures: Callable[..., None]
+) -> None:
+    desk.hold(SPY=10)
+    figures(cash=1000, start=2000, peak=2000)
+    assert loss_run(desk) == ("daily_loss_limit_reached", "ok")
+    (latch,) = desk.latches("dry").read().latches
+    assert (str(latch.of), latch.rule) == ("account paper", "daily_loss_limit_reached")
+    assert latch.why == "500.00 USD lost since the day's start, limit 500.00 USD"
+    figures(cash=1000, start=2000, peak=2000, bid=90.0)
+    assert loss_run(desk) == ("daily_loss_limit_reached", "ok"), "it recovered, and stays stopped"
+    desk.latches("dry").enable(latch.of, why="looked at it")
+    assert loss_run(desk) == ("ok", "ok")
+    assert desk.latches("dry").read().latches == ()
+
+
+def test_a_fall_from_the_peak_is_latched_by_the_level_of_its_account(
+    desk: Desk, figures: Callable[..., None]
+) -> None:
+    figures(cash=1000, start=1000, peak=1299.999999)
+    assert loss_run(desk) == ("ok", "ok")
+    figures(cash=1000, start=1000, peak=1300)
+    assert loss_run(desk)[0] == "daily_loss_limit_reached"
+    (latch,) = desk.latches("dry").read().latches
+    assert latch.why == "300.00 USD lost since the session's peak, limit 300.00 USD"
+
+
+def test_an_unknown_loss_stops_no_account_and_refuses_what_opens(
+    desk: Desk, figures: Callable[..., None]
+) -> None:
+    desk.hold(SPY=10)
+    figures(cash=float("nan"), start=2000, peak=2000)
+    assert loss_run(desk) == ("risk_data_unavailable", "ok")
+    assert desk.latches("dry").read().latches == ()
 
 
 # --- over runs
@@ -97,7 +175,7 @@ def test_rows_are_counted_by_strategy_and_by_account(desk: Desk, limits: Limits)
 def test_refusals_before_the_strategy_was_enabled_count_no_more(desk: Desk, limits: Limits) -> None:
     limits(**{REPEATS: 2})
     run(desk, LARGE)
-    desk.latches().enable("momentum", why="corrected")
+    desk.latches().enable(Scoped(Stopped.STRATEGY, "momentum"), why="corrected")
     desk.later(seconds=1)
     run(desk, LARGE)
     assert latched(desk) == []

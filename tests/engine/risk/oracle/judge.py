@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from engine import RiskConfig, RiskInputs
-from tests.engine.risk.oracle import counts, rows, sizes
+from tests.engine.risk.oracle import counts, money, rows, sizes
 from tests.engine.risk.oracle.known import Known
 from tests.engine.risk.oracle.levels import FAIL, OFF, PASS, UNAVAILABLE, Finding, levels_of
 from tests.engine.risk.oracle.state import State
@@ -173,6 +173,7 @@ JUDGES: dict[str, Judge] = {
     "strategy_not_authorised": rows.strategy_not_authorised,
     "reject_throttle": rows.latched("reject_throttle", "max_broker_rejects_in_a_row"),
     "strategy_repeats": rows.latched("strategy_repeats", "max_refusals_in_a_row"),
+    "daily_loss_limit_reached": money.daily_loss_limit_reached,
     "reconciliation_stale": rows.reconciliation_stale,
     "position_unreconciled": rows.position_unreconciled,
     "restricted_symbol": rows.restricted_symbol,

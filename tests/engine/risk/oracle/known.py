@@ -48,6 +48,8 @@ class Known:
     trading_states: list[Row] | None
     overrides: list[Row] | None
     reconciled: list[Row] | None
+    prices: list[Row] | None
+    account_figures: list[Row] | None
     usual_quantities: list[Row] | None
     average_volumes: list[Row] | None
 

@@ -263,7 +263,7 @@ def latched(rule: str, key: str) -> Any:
     def check_row(row: Row, state: State) -> Finding:
         def check(_: Level) -> str:
             latches = state.known.latches
-            if latches is None or has_null_key(latches, "strategy_id", "rule"):
+            if latches is None or has_null_key(latches, "rule"):
                 return UNAVAILABLE
             mine = [(each["strategy_id"], each["rule"]) for each in latches]
             return FAIL if (row.get("strategy_id"), rule) in mine else PASS

@@ -177,9 +177,13 @@ _COLUMNS = {
         *("order_type", "limit_price", "stop_price", "sent_at"),
     ),
     "earlier_batches": ("strategy_id", "run_id", "orders"),
-    "latches": ("strategy_id", "rule", "since", "why"),
+    "latches": ("strategy_id", "rule", "since", "why", "broker_account_id"),
     "trading_states": ("scope", "name", "state", "since", "set_by", "why"),
     "reconciled": ("broker_account_id", "reconciled_at"),
+    "prices": ("symbol", "bid", "ask", "last", "quote_at", "source", "feed", "verdict"),
+    "account_figures": (
+        *("broker_account_id", "buying_power", "cash", "equity", "start_equity", "peak_equity"),
+    ),
     "usual_quantities": ("strategy_id", "symbol", "qty"),
     "average_volumes": ("symbol", "shares", "measured_on"),
 }
@@ -253,6 +257,21 @@ def _sent(rest: list[str]) -> dict[str, Row]:
     return {"earlier_orders": row | {"sent_at": AS_OF - pd.Timedelta(seconds=float(rest[0]))}}
 
 
+def _quote(rest: list[str]) -> dict[str, Row]:
+    """Read ``SPY 99 101``, and its age in seconds and the verdict of its source where they are said."""
+    symbol, bid, ask, *more = rest
+    age, verdict = (*more, "0", "ok")[0], (*more, "ok")[1] if len(more) > 1 else "ok"
+    sides = {"bid": float(bid), "ask": float(ask), "last": float(ask), "source": "alpaca", "feed": "iex"}
+    quoted = AS_OF - pd.Timedelta(seconds=float(age))
+    return {"prices": {"symbol": symbol, "quote_at": quoted, "verdict": verdict} | sides}
+
+
+def _figures(rest: list[str]) -> dict[str, Row]:
+    names = {"start": "start_equity", "peak": "peak_equity", "power": "buying_power"}
+    said = {names.get(name, name): float(value) for name, value in zip(rest[::2], rest[1::2], strict=True)}
+    return {"account_figures": {"broker_account_id": "paper"} | said}
+
+
 def _state(word: str) -> Any:
     def row(rest: list[str]) -> dict[str, Row]:
         name = rest[1] if len(rest) > 1 else ""
@@ -278,6 +297,14 @@ _KNOWN: dict[str, Any] = {
     "latch": lambda rest: {
         "latches": {"strategy_id": rest[0], "rule": rest[1], "since": AS_OF, "why": "a test"}
     },
+    "stopped": lambda rest: {
+        "latches": {"broker_account_id": rest[0], "rule": rest[1], "since": AS_OF, "why": "a test"}
+    },
+    "quote": _quote,
+    "intents": lambda rest: {
+        "prices": {"symbol": rest[0], "source": "intents", "verdict": "ok", "quote_at": AS_OF}
+    },
+    "figures": _figures,
     "usual": lambda rest: {
         "usual_quantities": {"strategy_id": rest[0], "symbol": rest[1], "qty": float(rest[2])}
     },
