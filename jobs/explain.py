@@ -38,7 +38,11 @@ from jobs.tables import print_json, say
 from jobs.wording import order, outcome, timestamp, verdict, why_refused
 
 _CANDIDATES_SHOWN = 20
-_FIRST_BOOK = tuple(rule for rule in RULE_BOOK if rule.limit is None or rule.limit.key in FIRST_BOOK)
+_FIRST_BOOK = tuple(
+    rule
+    for rule in RULE_BOOK
+    if (rule.limit is None and not rule.where_priced) or (rule.limit and rule.limit.key in FIRST_BOOK)
+)
 """Rules that every explanation names, on or off."""
 
 

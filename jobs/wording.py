@@ -14,6 +14,7 @@ from engine.model.symbols import canonical_symbol
 from engine.risk.book import RULE_BY_NAME
 from engine.risk.config import RiskConfig
 from engine.risk.levels import Level, Scope, judging
+from engine.risk.quotes import meaning
 from engine.risk.rule import Rule
 from engine.text.printable import is_printable
 from jobs.stops_and_overrides import why_halted, why_reducing
@@ -104,6 +105,11 @@ def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
         return _expiry(row, context)
     if rule == "position_unreconciled":
         return _unreconciled(row)
+    if rule == "unpriced":
+        word = str(row.get("quote"))
+        return (
+            "its quote can be used" if answer == "pass" else f"a limit needs its price, and {meaning(word)}"
+        )
     if rule == "max_daily_trades_exceeded":
         limit = number(row["trades_limit"])
         words = f"{number(row['trades_today'])} trades counted before it, limit {limit} a session"
@@ -249,6 +255,8 @@ def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
         symbol = row["symbol"]
         text = f"an order by notional has no known quantity without a valid quote of {symbol}"
         why = [f"{text}; EXEC_PRICES names the source of quotes"]
+    if not why and "prices" in sources and row.get("quote") not in (None, "ok"):
+        why = [meaning(str(row["quote"]))]
     if not why:
         why = ["the figures for this account or symbol are missing, stale or contradictory"]
     return f"could not be judged ({'; '.join(reason.rstrip('.') for reason in why)})"

@@ -47,7 +47,7 @@ def decisions(
     book = book_without(frozenset(missing))
     known = evaluate(intents, inputs, config, rule_book=book)
     known["reason"] = known["reason"].cat.set_categories(list(REASONS))
-    left_out = {name: _of_no_rule(name, len(whole)) for name in whole.columns if name not in known.columns}
+    left_out = {name: _of_no_rule(name, whole[name]) for name in whole.columns if name not in known.columns}
     found = known.assign(**left_out)[list(whole.columns)].assign(**{NOT_RECORDED: _unjudged(whole, known)})
     found.attrs.update(known.attrs)
     return found
@@ -131,11 +131,12 @@ def _without(rule: Rule, missing: frozenset[str]) -> Rule | None:
     )
 
 
-def _of_no_rule(column: str, rows: int) -> Any:
-    """Return a column of a rule that is left out: its check is off, its figures are unknown."""
-    if not column.startswith("check_"):
-        return np.full(rows, np.nan)
-    return pd.Categorical.from_codes(np.full(rows, VERDICTS.index(_OFF)), categories=list(VERDICTS))
+def _of_no_rule(name: str, column: pd.Series) -> Any:
+    """Return a column of a rule that is left out: its check is off, its figures and words are unknown."""
+    rows = len(column)
+    if name.startswith("check_"):
+        return pd.Categorical.from_codes(np.full(rows, VERDICTS.index(_OFF)), categories=list(VERDICTS))
+    return _nowhere(rows) if isinstance(column.dtype, pd.CategoricalDtype) else np.full(rows, np.nan)
 
 
 def _unjudged(whole: pd.DataFrame, known: pd.DataFrame) -> pd.Categorical:

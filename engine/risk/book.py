@@ -6,7 +6,6 @@ One name per rule: its file, its reason, its column ``check_<name>``, its fixtur
 from __future__ import annotations
 
 from engine.risk.policies import POLICIES
-from engine.risk.quote_limits import QUOTE_LIMITS
 from engine.risk.rule import Limit, Rule
 from engine.risk.rules import (
     account_not_configured,
@@ -21,6 +20,7 @@ from engine.risk.rules import (
     max_batch_orders_exceeded,
     max_daily_trades_exceeded,
     max_open_positions_exceeded,
+    max_order_notional_exceeded,
     max_order_qty_exceeded,
     max_orders_per_run_exceeded,
     max_pct_adv_exceeded,
@@ -29,6 +29,7 @@ from engine.risk.rules import (
     max_working_orders_exceeded,
     position_unreconciled,
     potential_self_trade,
+    price_collar_breached,
     quantity_looks_like_notional,
     reconciliation_stale,
     reduce_only,
@@ -38,6 +39,7 @@ from engine.risk.rules import (
     short_sale_not_allowed,
     strategy_not_authorised,
     strategy_repeats,
+    unpriced,
 )
 
 RULE_BOOK: tuple[Rule, ...] = (
@@ -55,7 +57,10 @@ RULE_BOOK: tuple[Rule, ...] = (
     restricted_symbol.RULE,
     asset_not_tradable.RULE,
     session_closed.RULE,
+    unpriced.RULE,
     max_order_qty_exceeded.RULE,
+    max_order_notional_exceeded.RULE,
+    price_collar_breached.RULE,
     max_slippage_exceeded.RULE,
     quantity_looks_like_notional.RULE,
     max_pct_adv_exceeded.RULE,
@@ -73,12 +78,9 @@ RULE_BOOK: tuple[Rule, ...] = (
 )
 
 LIMITS: tuple[Limit, ...] = tuple(
-    {
-        limit.key: limit
-        for limit in (*(one for rule in RULE_BOOK for one in rule.limits), *QUOTE_LIMITS, *POLICIES)
-    }.values()
+    {limit.key: limit for limit in (*(one for rule in RULE_BOOK for one in rule.limits), *POLICIES)}.values()
 )
-"""Every limit of the book, each once, in its order, those on quotes, and the policies."""
+"""Every limit of the book, each once, in its order, and the policies."""
 
 LIMIT_BY_KEY = {limit.key: limit for limit in LIMITS}
 RULE_BY_NAME = {rule.name: rule for rule in RULE_BOOK}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from engine.model.columns import number_column, text_column
@@ -91,12 +92,13 @@ def _worth(qty: int, account: str, symbol: str, quotes: Quotes, levels: QuoteLev
     """Return a position's worth in products of units; None where quantity, symbol or quote is unknown."""
     if qty == NOT_A_QUANTITY or not names_something(symbol):
         return None
+    if not qty:
+        return 0
     place = quotes.places([symbol])
-    if qty and (
-        quotes.of_intents[place] | (quotes.verdicts(place, *levels.at(scope_of(account, symbol))) != OK)
-    ):
+    max_age_us, max_spread = (np.array([most]) for most in levels.at(scope_of(account, symbol)))
+    if quotes.of_intents[place][0] or quotes.verdicts(place, max_age_us, max_spread)[0] != OK:
         return None
-    return qty * int((quotes.bid if qty > 0 else quotes.ask)[place][0]) if qty else 0
+    return qty * int((quotes.bid if qty > 0 else quotes.ask)[place][0])
 
 
 def _texts(frame: pd.DataFrame, name: str) -> Iterator[str]:

@@ -30,12 +30,34 @@ WORDS = (
 )
 """What is wrong with a quote; ``unavailable``: there are no quotes at all, or one that names no symbol."""
 
+MEANINGS = {
+    "absent": "there is none of its symbol",
+    "unavailable": "there are no quotes",
+    "ambiguous": "there is more than one of its symbol",
+    "not_a_price": "a side of it is no price",
+    "zero": "both sides of it are 0",
+    "one_sided": "it has one side only",
+    "crossed": "its bid is above its ask",
+    "future": "it is ahead of the clock",
+    "stale": "it is older than max_quote_age_s",
+    "wide": "its spread is above max_spread_pct",
+    "halted": "trading in its symbol is halted",
+    "unreadable": "the source has one that breaks its rules",
+    "not_answered": "the source could not be asked",
+}
+"""What words of quotes mean, as messages write it; a source may have others."""
+
 INTENTS = "intents"
 """The source whose prices are those that the intents name themselves."""
 
 Codes = npt.NDArray[np.int64]
 _NO_LIMIT = np.iinfo(np.int64).max
 _CLOCK_SKEW_US = round(CLOCK_SKEW_LIMIT_S * 1e6)
+
+
+def meaning(word: str) -> str:
+    """Return what is wrong with a quote, for a message."""
+    return f"its quote is {word}" + (f" ({MEANINGS[word]})" if word in MEANINGS else "")
 
 
 @dataclass(frozen=True)

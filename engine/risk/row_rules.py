@@ -107,7 +107,7 @@ def judge_rows(rule: Rule, valuation: Valuation, in_force: InForce, passing: Mas
         tuple(one.held for one in failing),
         _figures(rule, valuation, in_force, failing, passing),
         tuple((one.rows, one.kind) for one in failing),
-        rule.words(valuation) if rule.words is not None and merged else None,
+        rule.words(valuation) if rule.words is not None and found else None,
     )
 
 

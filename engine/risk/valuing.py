@@ -116,6 +116,11 @@ class Valuation:
         return self.worth(self.order_price)
 
     @cached_property
+    def beyond_any_amount(self) -> Mask:
+        """The orders that are worth more than any amount of money, and so more than any limit."""
+        return np.asarray(self.batch.qty.known & self.order_price.known & ~self.order_notional.known)
+
+    @cached_property
     def quantity_by_notional(self) -> Amounts:
         """The quantity of each order by notional: at the bid, rounded up; unknown without a valid quote."""
         by_notional = self._notional > 0

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from engine.model.quantity import Mask
 from engine.model.schema import RESULT_STATUSES, results_schema
-from engine.routing.outcomes import nothing_sent
+from engine.routing.outcomes import nothing_sent, refusal_messages
 from engine.safety.kill_switch import KillSwitchState
 
 ORDERS_AT_ONCE = 64
@@ -97,6 +97,9 @@ def _results(decisions: pd.DataFrame, outcome: npt.NDArray[np.int64], *, halted_
     status = np.array([RESULT_STATUSES.index(kind.status) for kind in OUTCOMES], dtype=np.int8)[outcome]
     messages = [kind.message for kind in OUTCOMES]
     messages[HALTED] = f"{messages[HALTED]}. {halted_by}"
+    codes, texts = refusal_messages(decisions)
+    said = np.where((outcome == REJECTED) & (codes > 0), len(messages) + codes, outcome)
+    messages += texts
     rows, schema = len(decisions), results_schema()
     coded = pa.DictionaryArray.from_arrays
     columns = {
@@ -104,6 +107,6 @@ def _results(decisions: pd.DataFrame, outcome: npt.NDArray[np.int64], *, halted_
         "status": coded(pa.array(status), list(RESULT_STATUSES)),
         "reason": coded(pa.array(reason), reasons),
         **nothing_sent(rows),
-        "message": coded(pa.array(outcome.astype(np.int32)), messages),
+        "message": coded(pa.array(said.astype(np.int32)), messages),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)

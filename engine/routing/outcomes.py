@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from engine.model.orders import BrokerOrder
 from engine.model.schema import results_schema
+from engine.risk.quotes import meaning
 
 TARGET_UNKNOWN = "target_unknown"
 TARGET_OF_ANOTHER = "target_of_another_strategy"
@@ -49,7 +50,9 @@ REJECTED = OrderOutcome(status="rejected")
 
 def live_results(decisions: pd.DataFrame, outcomes: Mapping[int, OrderOutcome]) -> pa.Table:
     """Return the results of a live run, one row per decision; ``outcomes`` has those of the allowed rows."""
-    rows = [outcomes.get(row, REJECTED) for row in range(len(decisions))]
+    codes, texts = refusal_messages(decisions)
+    refused = [replace(REJECTED, message=text) for text in texts]
+    rows = [outcomes.get(row, refused[code]) for row, code in enumerate(codes.tolist())]
     reasons = [outcome.reason for outcome in rows]
     decided = decisions["reason"].astype(str).tolist()
     columns = {
@@ -69,6 +72,22 @@ def live_results(decisions: pd.DataFrame, outcomes: Mapping[int, OrderOutcome]) 
     return pa.Table.from_arrays(
         [_typed(columns[name], schema.field(name).type) for name in schema.names], schema=schema
     )
+
+
+def refusal_messages(decisions: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    """Return what is to be said of each refusal besides its reason, as codes of texts; 0 is "".
+
+    That is what was wrong with the quote of an unpriced order.
+    """
+    codes, texts = np.zeros(len(decisions), dtype=np.int64), [""]
+    if "quote" not in decisions.columns:
+        return codes, texts
+    quote = decisions["quote"].astype("category")
+    of_word = [0 if word == "ok" else len(texts) + place for place, word in enumerate(quote.cat.categories)]
+    texts += [meaning(str(word)) for word in quote.cat.categories]
+    is_unpriced = (decisions["reason"] == "unpriced").to_numpy(dtype=bool)
+    codes[is_unpriced] = np.array(of_word, dtype=np.int64)[quote.cat.codes.to_numpy()[is_unpriced]]
+    return codes, texts
 
 
 def counted_outcomes(results: pa.Table) -> dict[str, int]:

@@ -219,16 +219,16 @@ def shown(cli: Command, file: Path, *options: str, **env: str) -> list[tuple[str
 def test_only_what_may_judge_the_asked_scope_is_shown(cli: Command, file: Path) -> None:
     other_account = shown(cli, file, "--account", "other", "--symbol", "SPY", "--strategy", "x")
     assert other_account == [
+        *OF_QUOTES,
         ("max_daily_trades", "60", "[limits]"),
         ("max_position_qty", "100", "[limits]"),
-        *OF_QUOTES,
     ]
     own = shown(cli, file, "--account", "paper-main", "--symbol", "tsla", "--strategy", "momentum_v2")
     assert own == [
+        *OF_QUOTES,
         ("max_daily_trades", "200", "[temporary.index-rebalance]"),
         ("max_position_qty", "100", "[limits]"),
         ("max_position_qty", "20", "[strategy.momentum_v2.symbol.TSLA]"),
-        *OF_QUOTES,
     ]
     assert ("max_position_qty", "20.5", '[symbol."BRK.B"]') in shown(cli, file, "--symbol", "BRK-B")
 
@@ -251,10 +251,10 @@ def test_without_a_file_defaults_apply(cli: Command) -> None:
 def test_a_default_holds_beside_narrower_sections(cli: Command, file: Path) -> None:
     file.write_text(f"{HEAD}[account.x]\nmax_position_qty = 500\n")
     assert shown(cli, file) == [
+        *OF_QUOTES,
         ("max_daily_trades", "50", "default"),
         ("max_position_qty", "100", "default"),
         ("max_position_qty", "500", "[account.x]"),
-        *OF_QUOTES,
     ]
 
 

@@ -79,6 +79,25 @@ def test_a_clause_whose_figure_is_unknown_is_left_out_or_replaced(usual: float |
     assert verdict(rule, refused, CONTEXT) == f"{BEYOND_USUAL}; {clause}"
 
 
+def test_what_is_wrong_with_a_quote_is_explained() -> None:
+    refused = row("off", reason="unpriced", check_unpriced="fail", quote="wide")
+    said = "a limit needs its price, and its quote is wide (its spread is above max_spread_pct)"
+    assert why_refused(refused, CONTEXT) == said
+    unknown = row(
+        "off", reason="risk_data_unavailable", quote="stale", check_price_collar_breached="unavailable"
+    )
+    said = "could not be judged (its quote is stale (it is older than max_quote_age_s))"
+    assert why_refused(unknown, CONTEXT) == said
+
+
+def test_dollars_are_explained_with_two_decimals() -> None:
+    figures = {"order_notional_usd": 1234567.891, "order_notional_limit_usd": 25_000.0}
+    rule = "max_order_notional_exceeded"
+    refused = row("off", reason=rule, limit_source="[limits]", **{f"check_{rule}": "fail"}, **figures)
+    said = "the order is worth 1,234,567.89 USD, limit 25,000.00 USD set by [limits]"
+    assert verdict(rule, refused, CONTEXT) == said
+
+
 @pytest.mark.parametrize(
     "text",
     ["a.csv", "a b", "it's", 'say "x"', "$HOME `id`", "a\nb", "it's\n\\n", "\u202eabc", "\u00fc\u200b",

@@ -45,7 +45,7 @@ SWITCHED_ON = {
     "latches": in_file("[limits]\nmax_broker_rejects_in_a_row = 5"),
     "reconciled": RiskConfig(max_reconciliation_age_s=3600),
     "account_figures": RiskConfig(max_daily_loss_usd=1000),
-    "prices": RiskConfig(max_drawdown_usd=1000),
+    "prices": RiskConfig(max_order_notional_usd=1_000_000),
     "usual_quantities": RiskConfig(max_qty_ratio_to_usual=10),
     "average_volumes": RiskConfig(max_pct_adv=10),
 }

@@ -86,10 +86,15 @@ def shapes(draw: Draw) -> Row:
                 {"order_type": "limit", "limit_price": price},
                 {"order_type": "stop", "stop_price": price},
                 {"order_type": "stop_limit", "stop_price": 9.5, "limit_price": price},
-                {"order_type": "trailing_stop", "trail_percent": 1.0},
+                {"order_type": "trailing_stop", "trail_percent": 6.0},
+                {"order_type": "trailing_stop", "trail_price": 0.5},
+                {"order_class": "bracket", "take_profit_limit_price": 9.0, "stop_loss_stop_price": 9.5},
+                {"order_class": "oto", "stop_loss_stop_price": 9.5, "stop_loss_limit_price": 9.0},
             )
         )
     )
+    if seldom(draw, once_in=4):
+        found = found | {"reference_price": draw(st.sampled_from((1.0, 50.0)))}
     if seldom(draw, once_in=4):
         found = found | {"time_in_force": draw(st.sampled_from(("day", "opg", "cls", "gtc")))}
     if seldom(draw, once_in=4):
@@ -113,6 +118,9 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "potential_self_trade": ("working_order_terms",),
     "max_batch_orders_exceeded": ("earlier_batches",),
     "kill_switch_enabled": ("trading_states",),
+    "unpriced": ("prices",),
+    "max_order_notional_exceeded": ("prices",),
+    "price_collar_breached": ("prices",),
     "daily_loss_limit_reached": ("latches", "account_figures", "prices"),
     "quantity_looks_like_notional": ("usual_quantities",),
     "max_pct_adv_exceeded": ("average_volumes",),

@@ -113,10 +113,4 @@ def test_the_page_names_the_limits_of_a_rule_in_its_line(rule: Rule) -> None:
 
 def test_every_limit_belongs_to_a_rule_or_says_how_a_batch_is_treated() -> None:
     of_rules = {limit.key for rule in RULE_BOOK for limit in limits_of(rule)}
-    assert {limit.key for limit in LIMITS} - of_rules <= {
-        "on_refusal",
-        "share",
-        "accounts",
-        "max_quote_age_s",
-        "max_spread_pct",
-    }
+    assert {limit.key for limit in LIMITS} - of_rules <= {"on_refusal", "share", "accounts"}

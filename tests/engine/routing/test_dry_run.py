@@ -43,6 +43,7 @@ def table(
     late: bool = False,
     lapsed_rows: tuple[int, ...] = (),
     max_daily_trades: int = 1000,
+    prices: pd.DataFrame | None = None,
 ) -> pa.Table:
     intents = pd.DataFrame(
         [{"action": "new", "client_intent_id": f"id{i}", **row} for i, row in enumerate(rows)]
@@ -54,11 +55,18 @@ def table(
         positions=nothing,
         daily_trades=nothing,
         working_orders=nothing,
+        prices=prices,
     )
     over = np.isin(np.arange(len(rows)), lapsed_rows)
     return dry_run(
         pa.table({"action": intents["action"].tolist()}),
-        evaluate(intents, inputs, RiskConfig(max_daily_trades=max_daily_trades)),
+        evaluate(
+            intents,
+            inputs,
+            RiskConfig(
+                max_daily_trades=max_daily_trades, max_order_notional_usd=None if prices is None else 1000
+            ),
+        ),
         lapsed=over,
         decision_expired=late,
         kill_switch=switch,
@@ -74,6 +82,22 @@ def test_an_allowed_order_would_be_sent_and_a_refused_one_keeps_its_reason() -> 
     assert routed(order(), order(qty=500)) == [
         ("dry_run", "ok"),
         ("rejected", "max_position_size_exceeded"),
+    ]
+
+
+def test_an_unpriced_order_has_what_is_wrong_with_its_quote_as_its_message() -> None:
+    prices = pd.DataFrame(
+        [
+            ("SPY", 50.0, 51.0, "alpaca", "halted", pd.Timestamp(NOON)),
+            ("QQQ", 50.0, 51.0, "alpaca", "ok", NOON),
+        ],
+        columns=["symbol", "bid", "ask", "source", "verdict", "quote_at"],
+    )
+    results = table(order(qty=1), order(symbol="QQQ", qty=1), prices=prices).to_pydict()
+    assert results["reason"] == ["unpriced", "ok"]
+    assert results["message"] == [
+        "its quote is halted (trading in its symbol is halted)",
+        "would be sent; this was a dry run",
     ]
 
 

@@ -26,6 +26,14 @@ def decisions(**reasons: str) -> pd.DataFrame:
     return pd.DataFrame({"client_intent_id": list(reasons), "reason": pd.Categorical(list(reasons.values()))})
 
 
+def test_an_unpriced_order_has_what_is_wrong_with_its_quote_as_its_message() -> None:
+    decided = decisions(old="unpriced", other="max_position_size_exceeded", odd="unpriced", sent="ok")
+    decided["quote"] = pd.Categorical(["stale", "stale", "limit_state", "ok"])
+    outcomes = {3: OrderOutcome(status="placed", message="sent")}
+    messages = ["its quote is stale (it is older than max_quote_age_s)", "", "its quote is limit_state"]
+    assert live_results(decided, outcomes)["message"].to_pylist() == [*messages, "sent"]
+
+
 def test_each_decision_has_one_row_in_its_order_and_a_refused_one_its_reason() -> None:
     outcomes = {
         1: OrderOutcome(status="placed", order=ORDER, attempted=True, adopted=True, message="found"),

@@ -90,7 +90,7 @@ def loss_run(desk: Desk) -> tuple[str, str]:
     name = f"{desk.now:%d%H%M%S}"
     orders = [order(client_intent_id=f"{name}-{side}", side=side, qty=5) for side in ("buy", "sell")]
     desk.drop(f"{name}.json", *orders)
-    buy, sell = desk.run(LOSS).table("decisions.parquet")["reason"].to_pylist()
+    buy, sell = desk.run(LOSS, EXEC_PRICES="alpaca").table("decisions.parquet")["reason"].to_pylist()
     return buy, sell
 
 

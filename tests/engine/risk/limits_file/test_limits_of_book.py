@@ -10,11 +10,7 @@ from engine.risk.rule import Limit
 
 def test_every_key_of_the_book_belongs_to_a_rule_or_is_a_policy() -> None:
     of_rules = {limit.key for rule in RULE_BOOK for limit in rule.limits}
-    assert [limit.key for limit in LIMITS if limit.key not in of_rules] == [
-        "max_quote_age_s",
-        "max_spread_pct",
-        "share",
-    ]
+    assert [limit.key for limit in LIMITS if limit.key not in of_rules] == ["share"]
     assert {key for keys in SWITCHES.values() for key in keys} <= KEYS.keys()
 
 

@@ -46,6 +46,7 @@ ROW_RULES = (
     "strategy_repeats",
     "restricted_symbol",
     "session_closed",
+    "price_collar_breached",
     "max_slippage_exceeded",
 )
 """Those that let a row into its file's count, besides the ones that reducing orders may pass."""
@@ -179,7 +180,10 @@ JUDGES: dict[str, Judge] = {
     "restricted_symbol": rows.restricted_symbol,
     "asset_not_tradable": rows.asset_not_tradable,
     "session_closed": rows.session_closed,
+    "unpriced": money.unpriced,
     "max_order_qty_exceeded": rows.max_order_qty_exceeded,
+    "max_order_notional_exceeded": money.max_order_notional_exceeded,
+    "price_collar_breached": money.price_collar_breached,
     "max_slippage_exceeded": sizes.max_slippage_exceeded,
     "quantity_looks_like_notional": sizes.quantity_looks_like_notional,
     "max_pct_adv_exceeded": sizes.max_pct_adv_exceeded,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 from tests.engine.risk.oracle.levels import (
     FAIL,
+    OFF,
     PASS,
     UNAVAILABLE,
     Finding,
@@ -14,10 +17,97 @@ from tests.engine.risk.oracle.levels import (
     judged,
     levels_of,
 )
-from tests.engine.risk.oracle.quotes import quote_of
+from tests.engine.risk.oracle.quotes import (
+    order_notional,
+    order_price,
+    quote_of,
+    quotes_are_unavailable,
+    rounded_up,
+)
 from tests.engine.risk.oracle.rows import unless_reducing
 from tests.engine.risk.oracle.state import State
-from tests.engine.risk.oracle.words import Row, exact, has_null_key, in_units, instrument, number
+from tests.engine.risk.oracle.words import Row, exact, given, has_null_key, in_units, instrument, number
+
+NEED_A_PRICE = (
+    *("max_order_notional_usd", "price_collar_pct", "stop_collar_pct"),
+    *("max_daily_loss_usd", "max_drawdown_usd"),
+)
+"""The limits that need a price."""
+
+
+def unpriced(row: Row, state: State) -> Finding:
+    if not any(levels_of(row, key, state.config) for key in NEED_A_PRICE):
+        return Finding(OFF)
+    if quotes_are_unavailable(state):
+        found = Finding(UNAVAILABLE)
+    else:
+        quote = quote_of(row, state)
+        named = quote is not None and (quote.ask is not None or order_price(row, state) is not None)
+        found = Finding(PASS if named else FAIL)
+    return unless_reducing(found, row, state)
+
+
+def max_order_notional_exceeded(row: Row, state: State) -> Finding:
+    def check(level: Level) -> str:
+        worth = order_notional(row, state)
+        if worth is None:
+            return UNAVAILABLE
+        return FAIL if worth > exact(level.value) else PASS
+
+    return unless_reducing(judged(levels_of(row, "max_order_notional_usd", state.config), check), row, state)
+
+
+def price_collar_breached(row: Row, state: State) -> Finding:
+    def check(level: Level, prices: list[tuple[Any, Decimal]]) -> str:
+        quote = quote_of(row, state)
+        if not prices:
+            return PASS
+        if quote is None or quote.ask is None or quote.bid is None:
+            return UNAVAILABLE
+        collar = exact(level.value)
+        beyond = [
+            price * 100 > quote.ask * (100 + collar)
+            if side == "buy"
+            else price * 100 < quote.bid * (100 - collar)
+            for side, price in prices
+        ]
+        return FAIL if any(beyond) else PASS
+
+    side = row.get("side")
+    exits = side if row.get("order_class") == "oco" else {"buy": "sell", "sell": "buy"}.get(str(side))
+    limits = [
+        (side, "limit_price"),
+        (exits, "take_profit_limit_price"),
+        (exits, "stop_loss_limit_price"),
+    ]
+    stops = [(side, "stop_price"), (exits, "stop_loss_stop_price")]
+    of_limits = [(of, exact(row[name])) for of, name in limits if given(row, name)]
+    of_stops = [(of, exact(row[name])) for of, name in stops if given(row, name)]
+    of_stops += trailing_stop_now(row, state)
+    both = [
+        *((level, of_limits) for level in levels_of(row, "price_collar_pct", state.config)),
+        *((level, of_stops) for level in levels_of(row, "stop_collar_pct", state.config)),
+    ]
+    found = [
+        judged([level], partial(check, prices=prices))
+        for level, prices in sorted(both, key=lambda one: one[0].order)
+    ]
+    return heaviest(*found, Finding(OFF))
+
+
+def trailing_stop_now(row: Row, state: State) -> list[tuple[Any, Decimal]]:
+    """Return the price at which a trailing stop would stand now; any price where there is no quote."""
+    if not given(row, "trail_price") and not given(row, "trail_percent"):
+        return []
+    quote = quote_of(row, state)
+    if quote is None or quote.ask is None or quote.bid is None:
+        return [(row["side"], Decimal(1))]
+    from_price = quote.ask if row["side"] == "buy" else quote.bid
+    if given(row, "trail_price"):
+        distance = exact(row["trail_price"])
+    else:
+        distance = rounded_up(from_price * exact(row["trail_percent"]) / 100, "1e-9")
+    return [(row["side"], from_price + distance if row["side"] == "buy" else from_price - distance)]
 
 
 def daily_loss_limit_reached(row: Row, state: State) -> Finding:
@@ -36,10 +126,8 @@ def daily_loss_limit_reached(row: Row, state: State) -> Finding:
         *((level, "start_equity") for level in levels_of(row, "max_daily_loss_usd", state.config)),
         *((level, "peak_equity") for level in levels_of(row, "max_drawdown_usd", state.config)),
     ]
-    found = [
-        judged([level], lambda one, figure=figure: check(one, figure)) for level, figure in in_order(both)
-    ]
-    return unless_reducing(heaviest(*found, Finding("off")), row, state)
+    found = [judged([level], partial(check, figure=figure)) for level, figure in in_order(both)]
+    return unless_reducing(heaviest(*found, Finding(OFF)), row, state)
 
 
 def in_order(levels: list[tuple[Level, str]]) -> list[tuple[Level, str]]:

@@ -17,7 +17,6 @@ from tests.engine.risk.oracle.words import (
     has_null_key,
     in_units,
     instrument,
-    is_missing,
     is_quantity,
     is_timestamp,
     number,
@@ -37,7 +36,7 @@ class Quote:
 
 def quotes_are_unavailable(state: State) -> bool:
     prices = state.known.prices
-    return prices is None or any(is_missing(each["verdict"]) or has_no_symbol(each) for each in prices)
+    return prices is None or any(map(has_no_symbol, prices))
 
 
 def has_no_symbol(row: Row) -> bool:
@@ -83,13 +82,13 @@ def order_price(row: Row, state: State) -> Decimal | None:
     if quote is None:
         return None
     own = [exact(row["limit_price"])] if given(row, "limit_price") else []
-    if row["side"] == "buy" and given(row, "stop_price"):
+    if row.get("side") == "buy" and given(row, "stop_price"):
         own.append(exact(row["stop_price"]))
     if quote.ask is None:
         reference = [exact(row["reference_price"])] if given(row, "reference_price") else []
         return max([*own, *reference]) if order_type in ("limit", "stop_limit") else None
     at_quote = quote.ask
-    if order_type == "trailing_stop" and row["side"] == "buy":
+    if order_type == "trailing_stop" and row.get("side") == "buy":
         if given(row, "trail_price"):
             at_quote += exact(row["trail_price"])
         else:

@@ -120,6 +120,15 @@ def _config(parts: list[str]) -> RiskConfig:
     return RiskConfig(limits_file=file, **by_variable)
 
 
+_NUMBERS = {
+    "slips": "estimated_slippage",
+    "ref": "reference_price",
+    "takes": "take_profit_limit_price",
+    "cuts": "stop_loss_stop_price",
+    "cutlimit": "stop_loss_limit_price",
+}
+
+
 def _order(words: str, nth: int) -> Row:
     row: Row = {"strategy_id": "momentum", "broker_account_id": "paper", "client_intent_id": f"intent-{nth}"}
     row["created_at"] = AS_OF
@@ -139,8 +148,13 @@ def _term(name: str, value: str) -> Row:
         return {"order_type": "limit", "limit_price": float(value)}
     if name == "stop":
         return {"order_type": "stop", "stop_price": float(value)}
-    if name == "slips":
-        return {"estimated_slippage": float(value)}
+    if name in _NUMBERS:
+        return {_NUMBERS[name]: float(value)}
+    if name == "limit":
+        return {"order_type": "stop_limit", "limit_price": float(value)}
+    if name == "trails":
+        term = "trail_percent" if value.endswith("%") else "trail_price"
+        return {"order_type": "trailing_stop", term: float(value.removesuffix("%"))}
     if name == "tif":
         return {"time_in_force": value}
     if name == "hours":
@@ -154,6 +168,7 @@ def _term(name: str, value: str) -> Row:
         "in": "broker_account_id",
         "id": "client_intent_id",
         "file": "source_file",
+        "class": "order_class",
     }
     return {columns[name]: value}
 
