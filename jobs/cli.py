@@ -281,7 +281,14 @@ Faults, each also with method, path, times (null: always), probability:
   no_length         {"lacks_bytes": 10}   ends with the connection
   lookup_lag        {"lookups": 2}                   or {"seconds": 1}
   fill_races_cancel, fill_races_replace
-                    {"qty": "1", "moment": "after"}  or "before"; without qty: all of it"""
+                    {"qty": "1", "moment": "after"}  or "before"; without qty: all of it
+
+\b
+Faults of market data, each also with "symbols": "AAPL,MSFT" (by default all); times is null by default:
+  stale_quote {"seconds": 3600}  halted_symbol {"seconds": 300}  wide_quote {"percent": 20}
+  crossed_quote  stub_quote  one_sided_quote {"lacks": "ask"}  missing_symbol
+  null_parts {"part": "latestQuote"}   or another part, or "all"
+The others strike market data too, with "path": "/v2/stocks/*" alone."""
 
 
 @cli.command("serve-simulator", epilog=_CONTROL)
@@ -294,6 +301,10 @@ Faults, each also with method, path, times (null: always), probability:
 @click.option("--secret", default="test-secret", show_default=True, help="The valid APCA-API-SECRET-KEY.")
 @click.option("--cash", default="100000", show_default=True, help="The account's dollars at the start.")
 @click.option("--rate-limit", type=click.IntRange(min=1), help="Requests per minute; default: no limit.")
+@click.option("--data-plan", type=click.Choice(["basic", "algo_trader_plus"]), default="basic",
+              show_default=True, help="The plan of market data; basic has no recent SIP data.")  # fmt: skip
+@click.option("--data-rate-limit", type=click.IntRange(min=1),
+              help="Requests for market data per minute; default: the plan's, 200 or 10000.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="The seed of prices, partial fills and faults.")
 @click.option("--prices", type=click.Path(exists=True, dir_okay=False),
               help="Bars, CSV or Parquet, with the columns symbol, timestamp, open, high, low, close; "

@@ -29,6 +29,8 @@ class Options:
     secret: str
     cash: str
     rate_limit: int | None
+    data_plan: Literal["basic", "algo_trader_plus"] = "basic"
+    data_rate_limit: int | None = None
     seed: int
     prices: str | None
     speed: float
@@ -74,6 +76,8 @@ def _simulator(options: Options) -> Simulator:
         key=options.key,
         secret=options.secret,
         rate_limit=options.rate_limit,
+        data_plan=options.data_plan,
+        data_rate_limit=options.data_rate_limit,
         cash=_cash(options.cash),
         seed=options.seed,
         partial_fill_probability=_chance(options.partial_fills),
@@ -93,11 +97,14 @@ def _greeting(address: str, options: Options, token: str) -> str:
     order = '\'{"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}\''
     return (
         f"Alpaca, simulated, at {address}\n"
+        f"  market data at the same address\n"
         f"  key     {options.key}\n"
         f"  secret  {options.secret}\n"
         f"Try it:\n"
         f"  curl {headers} -d {order} {address}/v2/orders\n"
         f"  TradingClient({options.key!r}, {options.secret!r}, url_override={address!r})  # alpaca-py\n"
+        f"  curl {headers} {shlex.quote(f'{address}/v2/stocks/snapshots?symbols=AAPL')}\n"
+        f"  StockHistoricalDataClient({options.key!r}, {options.secret!r}, url_override={address!r})\n"
         f"  curl {address}/simulator/state  # everything that happened\n"
         f"From another machine, control needs -H 'X-Simulator-Token: {token}'.\n"
         f"{advance if options.clock == 'manual' else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -12,14 +13,14 @@ from replay.simulator.market.tape import Tape
 _FRACTION_STEP = Decimal("1e-16")
 
 
-def position_body(position: Position, tape: Tape, t_ns: int) -> dict[str, Any]:
-    """Return Alpaca's JSON object of a position at the prices of a timestamp.
+def position_body(position: Position, tape: Tape, t_ns: int, last_day: date) -> dict[str, Any]:
+    """Return Alpaca's JSON object of a position at the prices of a timestamp; ``last_day`` closed last.
 
     The day's gain is measured from the last close for overnight shares, and from their cost for others.
     """
     symbol, qty, cost = position.asset.symbol, position.qty, position.cost
     price = tape.price(symbol, t_ns)
-    last_close = tape.previous_close(symbol, t_ns)
+    last_close = tape.close_price(symbol, last_day)
     value = times(qty, price)
     gain = minus(value, cost)
     overnight = _overnight(position)

@@ -9,6 +9,7 @@ Initial margin is 50 per cent, maintenance margin 30 per cent of the positions' 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -55,11 +56,11 @@ class Worth:
         return minus(self.long, self.short)
 
 
-def worth(book: Book, tape: Tape, t_ns: int) -> Worth:
-    """Return the account valued at the prices of a timestamp."""
+def worth(book: Book, price: Callable[[str], Decimal]) -> Worth:
+    """Return the account valued at the prices of its symbols."""
     long = short = ZERO
     for symbol, position in book.positions.items():
-        value = times(position.qty, tape.price(symbol, t_ns))
+        value = times(position.qty, price(symbol))
         if value > ZERO:
             long = plus(long, value)
         else:
@@ -78,9 +79,9 @@ class Standing:
         self.last_close = LastClose(first_day, book.cash, ZERO)
         self._closed: LastClose | None = None
 
-    def close_day(self, day: date, t_ns: int) -> None:
-        """Store the account's equity and maintenance margin at a close."""
-        at_close = worth(self._book, self._tape, t_ns)
+    def close_day(self, day: date) -> None:
+        """Store the account's equity and maintenance margin at the closing prices of a day."""
+        at_close = worth(self._book, lambda symbol: self._tape.close_price(symbol, day))
         self._closed = LastClose(day, at_close.equity, times(at_close.gross, MAINTENANCE))
 
     def begin_day(self) -> None:
@@ -102,7 +103,7 @@ class Standing:
             free = minus(self.last_close.equity, self.last_close.maintenance_margin)
             power = minus(times(free, DAY_TRADING), self._book.exposure_today)
         elif multiplier is MARGIN:
-            power = _excess(worth(self._book, self._tape, t_ns))
+            power = _excess(self._worth(t_ns))
         else:
             power = self._book.cash
         return max(minus(power, self._book.reserved), ZERO)
@@ -113,7 +114,7 @@ class Standing:
 
     def body(self, configurations: Configurations, t_ns: int) -> dict[str, Any]:
         """Return Alpaca's JSON object, without the pattern day trading fields removed in 2026."""
-        now = worth(self._book, self._tape, t_ns)
+        now = self._worth(t_ns)
         buying_power = plain(self.buying_power(configurations, t_ns))
         regulation_t = max(minus(_excess(now), self._book.reserved), ZERO)
         uninvested = self.uninvested_cash()
@@ -158,6 +159,9 @@ class Standing:
             "balance_asof": self.last_close.day.isoformat(),
             "intraday_adjustments": "0",
         }
+
+    def _worth(self, t_ns: int) -> Worth:
+        return worth(self._book, lambda symbol: self._tape.price(symbol, t_ns))
 
     def may_short(self, configurations: Configurations) -> bool:
         """Return whether the account may sell short: on margin only, and unless the user has disabled it."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
 from replay.simulator.data.distorting import Body
 from replay.simulator.data.spans import Bar, Spans
 from replay.simulator.data.trades import Trades
 from replay.simulator.data.volumes import MINUTE, size
-from replay.simulator.decimals import ZERO
 from replay.simulator.market.sessions import FIRST_NS, number_begun, session_number
 from replay.simulator.market.surroundings import Asset
 from replay.simulator.market.tape import Tape
@@ -59,10 +57,20 @@ class Latest:
         bid, ask = seen.tape.bid(symbol, seen.t_ns), seen.tape.ask(symbol, seen.t_ns)
         bid_size, ask_size = (size(self._seed, symbol, side, t_ns) for side in ("bid", "ask"))
         place = _place(asset, seen.feed)
-        return quote_body(bid, ask, bid_size, ask_size, place=place, tape=_tape(asset), t_ns=t_ns)
+        return {
+            "ap": float(ask),
+            "as": ask_size,
+            "ax": place,
+            "bp": float(bid),
+            "bs": bid_size,
+            "bx": place,
+            "c": ["R"],
+            "t": written(t_ns),
+            "z": _tape(asset),
+        }
 
     def trade(self, asset: Asset, seen: Seen) -> Body:
-        """Return the last trade, be it the market's or the account's."""
+        """Return the last trade, at the price that the account is valued at."""
         last = self._trades.last(asset.symbol, seen.t_ns, seen.tape)
         hours = session_number(number_begun(last.t_ns))
         regular = hours.open_ns <= last.t_ns <= hours.close_ns
@@ -95,23 +103,6 @@ class Latest:
             number -= before
             until_ns = session_number(number).post_ns
         return self._spans.day(asset.symbol, seen.feed, number, until_ns, seen.tape.as_of(until_ns))
-
-
-def quote_body(  # noqa: PLR0913 - being taken apart
-    bid: Decimal, ask: Decimal, bid_size: int, ask_size: int, *, place: str, tape: str, t_ns: int
-) -> Body:
-    """Return Alpaca's JSON object of a quote; the price 0 is that of a side without an order."""
-    return {
-        "ap": float(ask),
-        "as": ask_size if ask > ZERO else 0,
-        "ax": place,
-        "bp": float(bid),
-        "bs": bid_size if bid > ZERO else 0,
-        "bx": place,
-        "c": ["R"],
-        "t": written(t_ns),
-        "z": tape,
-    }
 
 
 def _place(asset: Asset, feed: str) -> str:

@@ -32,7 +32,7 @@ class MarketData:
     def __init__(self, venue: Venue, plan: Plan) -> None:
         self._venue = venue
         self._plan = plan
-        trades = Trades(venue.market, venue.fills, venue.seed)
+        trades = Trades(venue.fills, venue.seed)
         self._spans = Spans(venue.market, trades, venue.seed)
         self._latest = Latest(self._spans, trades, venue.seed)
         self._distorting: Distorting = Undistorted()

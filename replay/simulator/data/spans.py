@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from replay.simulator.account.book import Fill
 from replay.simulator.data.trades import Trades
 from replay.simulator.data.volumes import MINUTE, minute_volumes
-from replay.simulator.decimals import EXACT, ZERO, plus
+from replay.simulator.decimals import EXACT, ZERO
 from replay.simulator.market.sessions import Session, number_begun, session_number
 from replay.simulator.market.surroundings import Market
 from replay.simulator.market.tape import Tape
@@ -87,7 +87,8 @@ class Spans:
         number = number_begun(first_ns)
         begin_ns = session_number(number).pre_ns
         minutes = slice((first_ns - begin_ns) // MINUTE, (last_ns + 1 - begin_ns) // MINUTE)
-        return self._bar(symbol, feed, first_ns, self._widened(prices, own, tape), number, minutes, own)
+        volume = self._volume(symbol, feed, number, minutes)
+        return _bar(first_ns, _widened(prices, own, tape), volume, own)
 
     def day(self, symbol: str, feed: str, number: int, until_ns: int, tape: Tape) -> Bar:
         """Return the bar of a session up to a timestamp after its open.
@@ -101,11 +102,11 @@ class Spans:
             prices = Prices(*(tape.seen(symbol, price) for price in self._whole(symbol, number)))
         else:
             prices = self._so_far(symbol, hours, last_ns, tape)
-        prices = self._widened(prices, self.trades.own(symbol, hours.open_ns, last_ns), tape)
+        prices = _widened(prices, self.trades.own(symbol, hours.open_ns, last_ns), tape)
         own = self.trades.own(symbol, hours.pre_ns, min(until_ns, hours.post_ns))
         minutes = slice(0, (until_ns + 1 - hours.pre_ns) // MINUTE)
         midnight_ns = hours.pre_ns - 4 * 60 * MINUTE
-        return self._bar(symbol, feed, midnight_ns, prices, number, minutes, own)
+        return _bar(midnight_ns, prices, self._volume(symbol, feed, number, minutes), own)
 
     def together(self, bars: Sequence[Bar], t_ns: int) -> Bar:
         """Return the bar that consecutive ones are together, stamped with a time."""
@@ -121,9 +122,8 @@ class Spans:
         opened = tape.open_price(symbol, hours.day)
         low, high = self.market.extremes(symbol, hours.open_ns - 1, last_ns)
         low, high = tape.seen(symbol, low), tape.seen(symbol, high)
-        last = self.trades.last(symbol, last_ns, tape)
-        closed = last.price if last.t_ns >= hours.open_ns else opened
-        return Prices(opened, max(high, opened), min(low, opened), closed)
+        now = tape.price(symbol, last_ns)
+        return Prices(opened, max(high, opened), min(low, opened), now)
 
     def _regular_hours(self, symbol: str, number: int) -> Prices:
         """Return the market's prices of a whole session, before any split."""
@@ -132,27 +132,21 @@ class Spans:
         low, high = market.extremes(symbol, hours.open_ns - 1, hours.close_ns - 1)
         return Prices(opened, max(high, opened, closed), min(low, opened, closed), closed)
 
-    def _widened(self, prices: Prices, own: Sequence[Fill], tape: Tape) -> Prices:
-        if not own:
-            return prices
-        paid = [tape.converted(fill.order.symbol, fill.price, fill.t_ns) for fill in own]
-        return prices._replace(high=max(prices.high, *paid), low=min(prices.low, *paid))
-
-    def _bar(  # noqa: PLR0913, PLR0917 - being taken apart
-        self,
-        symbol: str,
-        feed: str,
-        t_ns: int,
-        prices: Prices,
-        number: int,
-        minutes: slice,
-        own: Sequence[Fill],
-    ) -> Bar:
+    def _volume(self, symbol: str, feed: str, number: int, minutes: slice) -> int:
         volume = int(minute_volumes(self.seed, symbol, number)[minutes].sum())
-        if feed == "iex":
-            volume //= _IEX_SHARE
-        traded = ZERO
-        for fill in own:
-            traded = plus(traded, fill.qty)
-        volume += int(traded.to_integral_value())
-        return Bar(t_ns, prices, max(volume, 1), volume // _SHARES_PER_TRADE + 1 + len(own))
+        return volume // _IEX_SHARE if feed == "iex" else volume
+
+
+def _widened(prices: Prices, own: Sequence[Fill], tape: Tape) -> Prices:
+    """Return prices whose high and low contain the account's fills."""
+    if not own:
+        return prices
+    paid = [tape.converted(fill.order.symbol, fill.price, fill.t_ns) for fill in own]
+    return prices._replace(high=max(prices.high, *paid), low=min(prices.low, *paid))
+
+
+def _bar(t_ns: int, prices: Prices, volume: int, own: Sequence[Fill]) -> Bar:
+    """Return a bar of the market's volume and of the account's fills."""
+    traded = sum((fill.qty for fill in own), ZERO)
+    trades = volume // _SHARES_PER_TRADE + 1 + len(own)
+    return Bar(t_ns, prices, max(volume + int(traded.to_integral_value()), 1), trades)

@@ -6,23 +6,21 @@ from decimal import Decimal
 from random import Random
 
 from replay.simulator.account.book import Book
-from replay.simulator.decimals import ONE, ZERO, on_tick, shares_for
+from replay.simulator.decimals import ZERO, on_tick, shares_for
 from replay.simulator.exchange.lifecycle import Lifecycle
 from replay.simulator.market.tape import Tape
 from replay.simulator.orders.order import Order
 from replay.simulator.timestamps import MILLISECOND
 
-MOST_SLIPPAGE = Decimal("0.0002")
-
 _TWO = Decimal(2)
 _STEPS = 1000
-_SLIPPAGE = tuple(MOST_SLIPPAGE * step / _STEPS for step in range(_STEPS))
+_SLIPPAGE = tuple(Decimal(step) / _STEPS for step in range(_STEPS))  # of half the spread
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 50, 500
 _NEVER_IN_PARTS = frozenset({"fok", "opg", "cls"})
 
 
 class Execution:
-    """Fills orders with spread, slippage and some partial fills, never beyond an order's limit price."""
+    """Fills orders within the quote, some of them in part, never beyond an order's limit price."""
 
     def __init__(
         self, tape: Tape, book: Book, lifecycle: Lifecycle, chance: Random, partial_fill_probability: float
@@ -61,12 +59,14 @@ class Execution:
         return price <= limit if order.side == "buy" else price >= limit
 
     def price_at_quote(self, order: Order, t_ns: int) -> Decimal:
-        """Return the price of an immediate fill: the opposite quote plus random slippage."""
+        """Return the price of an immediate fill: at random from the mid price to the opposite quote."""
         slippage = _SLIPPAGE[self._chance.randrange(_STEPS)]
+        bid, ask = self._tape.bid(order.symbol, t_ns), self._tape.ask(order.symbol, t_ns)
+        mid = (bid + ask) / _TWO
         if order.side == "buy":
-            price = on_tick(self._tape.ask(order.symbol, t_ns) * (ONE + slippage), up=True)
+            price = on_tick(mid + (ask - mid) * slippage, up=True)
         else:
-            price = on_tick(self._tape.bid(order.symbol, t_ns) * (ONE - slippage), up=False)
+            price = on_tick(mid - (mid - bid) * slippage, up=False)
         return _no_worse(order, price)
 
     def price_on_path(self, order: Order, t_ns: int) -> Decimal:

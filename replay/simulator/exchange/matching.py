@@ -45,7 +45,7 @@ class Phase(Enum):
 class Matching:
     """Working orders; all events up to ``cursor_ns`` have been handled.
 
-    ``on_new_day`` is called as extended hours begin, ``on_close`` with the time of the close.
+    ``on_new_day`` is called as extended hours begin, ``on_close`` after the closing auction.
     """
 
     tape: Tape
@@ -54,7 +54,7 @@ class Matching:
     execution: Execution
     cursor_ns: int
     on_new_day: Callable[[], None]
-    on_close: Callable[[int], None]
+    on_close: Callable[[], None]
 
     def __post_init__(self) -> None:
         self.day: Session = ending_after(self.cursor_ns)
@@ -223,7 +223,7 @@ class Matching:
                 self._auction("cls", t_ns)
                 self.phase = Phase.LATE
                 self._expire(t_ns)
-                self.on_close(t_ns)
+                self.on_close()
             case Phase.LATE:
                 self._expire(t_ns)
                 self.day = ending_after(t_ns)

@@ -25,7 +25,6 @@ from replay.simulator.market.paths import MICRO, Path
 from replay.simulator.market.sessions import (
     Session,
     number_begun,
-    number_ending_after,
     session,
     session_count,
     session_number,
@@ -100,15 +99,8 @@ class PathMarket(Protocol):
 
     def close_price(self, symbol: str, day: date) -> Decimal:
         """Return the closing auction's price; raises ConfigurationError for a day without a session."""
-        return self._closing(symbol, session(day))
-
-    def previous_close(self, symbol: str, t_ns: int) -> Decimal:
-        """Return the closing price of the session before the current or next one."""
-        before = max(number_ending_after(t_ns) - 1, 0)
-        return self._closing(symbol, session_number(before))
-
-    def _closing(self, symbol: str, hours: Session) -> Decimal:
-        return self._auction(symbol, hours.close_ns - 1)  # a bar that begins at the close is after hours
+        # A bar that begins at the close is after hours.
+        return self._auction(symbol, session(day).close_ns - 1)
 
     def _auction(self, symbol: str, t_ns: int) -> Decimal:
         micro = self.path(symbol, t_ns).price(t_ns)

@@ -138,6 +138,12 @@ def in_new_york(t_ns: int) -> str:
     return local[:19] + fraction + local[19:]
 
 
+def day_before(day: date) -> date:
+    """Return the day of the session before that of a day; of the first one that day itself."""
+    days = _table().days
+    return days[max(bisect_left(days, day) - 1, 0)]
+
+
 def number_begun(t_ns: int) -> int:
     """Return the number of the last session whose extended hours have begun; 0 before the first."""
     return (bisect_right(_table().begins_ns, t_ns) or 1) - 1

@@ -54,9 +54,6 @@ class Market(Protocol):
     def close_price(self, symbol: str, day: date) -> Decimal:
         """Return the price of the closing auction."""
 
-    def previous_close(self, symbol: str, t_ns: int) -> Decimal:
-        """Return the closing price of the session before the one a timestamp belongs to."""
-
 
 class Asset(Protocol):
     """One line of the list of assets."""

@@ -69,10 +69,6 @@ class Tape:
         """Return the price at a timestamp, not rounded to its tick."""
         return self._divided(symbol, self._market.price(symbol, t_ns))
 
-    def previous_close(self, symbol: str, t_ns: int) -> Decimal:
-        """Return the close of the previous session."""
-        return self.seen(symbol, self._market.previous_close(symbol, t_ns))
-
     def open_price(self, symbol: str, day: date) -> Decimal:
         """Return the price of the opening auction."""
         return self.seen(symbol, self._market.open_price(symbol, day))

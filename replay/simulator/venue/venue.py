@@ -26,7 +26,7 @@ from replay.simulator.intake import messages
 from replay.simulator.intake.order_requests import read_order, read_patch
 from replay.simulator.intake.queries import day, flag, word, words
 from replay.simulator.intake.refusal import Refusal
-from replay.simulator.market.sessions import calendar, clock_body
+from replay.simulator.market.sessions import calendar, clock_body, day_before
 from replay.simulator.market.surroundings import Assets, Clock, Market
 from replay.simulator.market.tape import Tape
 from replay.simulator.orders.ids import Ids, is_id
@@ -85,7 +85,7 @@ class Venue:
         ids = Ids(f"{self.seed} ids")
         self._split_ids = Ids(f"{self.seed} splits{self.series}")
         account_id = ids.new()
-        self._standing = Standing(account_id, now_ns, book, tape, self._matching.day.day)
+        self._standing = Standing(account_id, now_ns, book, tape, day_before(self._matching.day.day))
         self._opened_ns = now_ns
         self.watchlists = Watchlists(
             account_id, self.clock, lambda: self.assets, Ids(f"{self.seed} watchlists{self.series}")
@@ -169,12 +169,11 @@ class Venue:
 
     def list_positions(self) -> list[dict[str, Any]]:
         """Answer GET /v2/positions."""
-        t_ns = self.clock.now_ns()
-        return [position_body(position, self._tape, t_ns) for position in self._book.positions.values()]
+        return [self._position_body(position) for position in self._book.positions.values()]
 
     def get_position(self, symbol_or_asset_id: str) -> dict[str, Any]:
         """Answer GET /v2/positions/{symbol_or_asset_id}."""
-        return position_body(self._position(symbol_or_asset_id), self._tape, self.clock.now_ns())
+        return self._position_body(self._position(symbol_or_asset_id))
 
     def close_position(self, symbol_or_asset_id: str, query: Mapping[str, str]) -> dict[str, Any]:
         """Answer DELETE /v2/positions/{symbol_or_asset_id}: the order that closes it."""
@@ -372,6 +371,10 @@ class Venue:
             raise messages.NO_POSITION()
         return position
 
+    def _position_body(self, position: Position) -> dict[str, Any]:
+        last_day = self._standing.last_close.day
+        return position_body(position, self._tape, self.clock.now_ns(), last_day)
+
     def _cancel_at_once(self) -> list[dict[str, Any]]:
         """Cancel every open order without the exchange's delay; held cancels stay pending."""
         rows: list[dict[str, Any]] = []
@@ -387,8 +390,8 @@ class Venue:
     def _begin_day(self) -> None:
         self._standing.begin_day()
 
-    def _close_day(self, t_ns: int) -> None:
-        self._standing.close_day(self._matching.day.day, t_ns)
+    def _close_day(self) -> None:
+        self._standing.close_day(self._matching.day.day)
 
 
 def _position_state(position: Position) -> dict[str, Any]:

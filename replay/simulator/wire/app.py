@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import orjson
@@ -12,8 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from replay.simulator.intake.data_messages import ENDPOINT_NOT_FOUND
 from replay.simulator.intake.queries import parsed
 from replay.simulator.intake.refusal import Refusal, not_found
+from replay.simulator.wire.armed import Armed
 from replay.simulator.wire.control import control_app
 from replay.simulator.wire.delivery import Reply
+from replay.simulator.wire.distortions import Distortions
 from replay.simulator.wire.gate import DATA, TRADING, Gate
 from replay.simulator.wire.simulation import Simulation
 from replay.simulator.wire.stream import Stream
@@ -118,6 +120,8 @@ DATA_ENDPOINTS: tuple[tuple[str, str, int, Callable[[MarketData, Request], objec
     ("GET", "/v2/stocks/quotes/latest", 200, lambda data, asked: data.latest("quote", asked.query)),
     ("GET", "/v2/stocks/trades/latest", 200, lambda data, asked: data.latest("trade", asked.query)),
     ("GET", "/v2/stocks/bars/latest", 200, lambda data, asked: data.latest("bar", asked.query)),
+    ("GET", "/v2/stocks/bars", 200, lambda data, asked: data.bars(asked.query)),
+    ("GET", "/v2/stocks/{symbol}/bars", 200, lambda data, asked: data.bars(asked.query, asked["symbol"])),
     ("GET", "/v2/stocks/{symbol}/snapshot", 200,
      lambda data, asked: data.snapshot(asked["symbol"], asked.query)),
     ("GET", "/v2/stocks/{symbol}/quotes/latest", 200,
@@ -137,13 +141,14 @@ Act = Callable[[Side, Request], object]
 class Endpoints(Generic[Side]):
     """All endpoints of a table as one function: a request in, the reply out.
 
-    ``side`` returns what they ask. ``unknown`` returns the refusal of a path that is not in the table.
+    ``side`` returns what they ask, given the faults in its data. ``unknown`` returns the refusal of a path
+    that is not in the table.
     """
 
     def __init__(
         self,
         table: Iterable[tuple[str, str, int, Act[Side]]],
-        side: Callable[[], Side],
+        side: Callable[[Distortions], Side],
         unknown: Callable[[], Refusal],
     ) -> None:
         self._side = side
@@ -154,16 +159,19 @@ class Endpoints(Generic[Side]):
         self._fixed = {path: actions for path, actions in paths.items() if "{" not in path}
         self._patterns = [(compile_path(path)[0], actions) for path, actions in paths.items()]
 
-    def __call__(self, scope: Scope, body: bytes) -> Reply:
-        """Return the reply to a request."""
+    def __call__(self, scope: Scope, body: bytes, drawn: Sequence[Armed] = ()) -> Reply:
+        """Return the reply to a request; faults that are drawn may change market data."""
+        distortions = Distortions(drawn)
         try:
             actions, parts = self._found(scope["path"])
             if (known := actions.get(scope["method"])) is None:
                 return _wrong_method(actions)
             status, action = known
-            answer = action(self._side(), Request(parts, scope["query_string"], body))
+            answer = action(self._side(distortions), Request(parts, scope["query_string"], body))
         except Refusal as refusal:
             return Reply.of(refusal.status, refusal.body)
+        finally:
+            distortions.settle()
         return Reply(status) if status == 204 else Reply.of(status, answer)
 
     def _found(self, path: str) -> tuple[dict[str, tuple[int, Act[Side]]], Mapping[str, str]]:
@@ -178,9 +186,13 @@ class Endpoints(Generic[Side]):
 
 def build_app(simulation: Simulation) -> ASGIApp:
     """Return the whole app: Alpaca's endpoints behind the gate, its stream, and the control endpoints."""
+
+    def data_of(faults: Distortions) -> MarketData:
+        return simulation.data.distorted(faults)  # of the current venue, which a reset replaces
+
     # Without a framework's router and middleware, which cost every order some microseconds.
-    trading = Endpoints(ENDPOINTS, lambda: simulation.venue, lambda: not_found("endpoint not found."))
-    data = Endpoints(DATA_ENDPOINTS, lambda: simulation.data, ENDPOINT_NOT_FOUND)
+    trading = Endpoints(ENDPOINTS, lambda _: simulation.venue, lambda: not_found("endpoint not found."))
+    data = Endpoints(DATA_ENDPOINTS, data_of, ENDPOINT_NOT_FOUND)
     gate, control = Gate(trading, simulation, TRADING), control_app(simulation)
     data_gate = Gate(data, simulation, DATA)
     stream = Stream(simulation)

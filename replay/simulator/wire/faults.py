@@ -16,20 +16,22 @@ from typing import Any, get_args
 from engine.errors import ConfigurationError
 from engine.text.printable import shown
 from replay.simulator import decimals
-
-
-@dataclass(frozen=True, slots=True)
-class When:
-    """The requests that a fault strikes: method and path (``*`` matches anything), how often, how likely."""
-
-    method: str = "*"
-    path: str = "/v2/*"
-    times: int | None = 1
-    probability: float | None = None
-
+from replay.simulator.wire.data_faults import (
+    PARTS,
+    CrossedQuote,
+    HaltedSymbol,
+    MissingSymbol,
+    NullParts,
+    OneSidedQuote,
+    StaleQuote,
+    StubQuote,
+    WideQuote,
+)
+from replay.simulator.wire.when import ANY, When
 
 _PLACED = When("POST", "/v2/orders")
 _CANCELLED = When("DELETE", "/v2/orders/*")
+_ANY_CANCELLED = When("DELETE", "/v2/orders*")
 _REPLACED = When("PATCH", "/v2/orders/*")
 
 
@@ -61,7 +63,7 @@ class CutHeaders:
     """The request is carried out; its reply ends within the headers, after a line with this status."""
 
     status: int = 404
-    when: When = When()
+    when: When = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class ErrorBefore:
     """The request is not carried out; the reply is a 5xx."""
 
     status: int = 500
-    when: When = When()
+    when: When = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class RateLimited:
     """The request is not carried out; the reply is 429, with a reset time that many seconds from now."""
 
     seconds: float = 1.0
-    when: When = When()
+    when: When = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class SlowBody:
 
     seconds: float = 1.0
     pieces: int = 10
-    when: When = When()
+    when: When = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class TruncatedBody:
     """The body lacks its last bytes, which Content-Length counts; the connection closes."""
 
     missing_bytes: int = 10
-    when: When = When()
+    when: When = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class NoLength:
     """The reply has no length and ends with the connection, without its last ``lacks_bytes``."""
 
     lacks_bytes: int = 10
-    when: When = When()
+    when: When = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class HtmlError:
     """The request is not carried out; the reply is nginx's HTML page instead of JSON."""
 
     status: int = 502
-    when: When = When()
+    when: When = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class LookupLag:
 class StuckPendingCancel:
     """A cancel is accepted and not done: the order stays in pending_cancel until the fault is removed."""
 
-    when: When = When("DELETE", "/v2/orders*")
+    when: When = _ANY_CANCELLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +162,15 @@ class Latency:
 
     seconds: float = 1.0
     on: str = "answer"
-    when: When = When()
+    when: When = ANY
 
 
 Fault = (
     AcceptThenDrop | AcceptThen504 | AcceptThenError | CutHeaders | ErrorBefore | RateLimited | SlowBody
     | TruncatedBody | NoLength | HtmlError | LookupLag | StuckPendingCancel | FillRacesCancel
     | FillRacesReplace | RejectAfterAcceptance | Latency
+    | StaleQuote | WideQuote | CrossedQuote | OneSidedQuote | StubQuote | HaltedSymbol
+    | MissingSymbol | NullParts
 )  # fmt: skip
 
 KINDS: dict[str, type[Fault]] = {
@@ -239,7 +243,7 @@ def check(fault: Fault) -> None:
 
 def _default_when(kind: type[Fault]) -> When:
     (default,) = (field.default for field in fields(kind) if field.name == "when")
-    return default if default is not MISSING and isinstance(default, When) else When()
+    return default if default is not MISSING and isinstance(default, When) else ANY
 
 
 def _wrong(key: str, value: object, rule: str, remedy: str) -> ConfigurationError:
@@ -262,6 +266,7 @@ def _shares(value: object) -> bool:
 _NULLABLE = {"times", "probability", "qty", "seconds", "lookups"}
 _DAY_S = 86_400
 _DECIMALS = 9  # of a share
+_SYMBOLS = r"[A-Z.]+(,[A-Z.]+)*"
 
 _RULES: dict[str, tuple[str, Callable[[Any], bool], str]] = {
     "method": ("an HTTP method in capitals, or *",
@@ -280,5 +285,13 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool], str]] = {
     "qty": ("shares as a positive decimal string", _shares, 'Write "qty": "1.5".'),
     "moment": ("before or after", lambda v: v in ("before", "after"), 'Write "moment": "after".'),
     "body": ("page or json", lambda v: v in ("page", "json"), 'Write "body": "page".'),
+    "symbols": ("symbols like AAPL,MSFT, or * for all",
+                lambda v: isinstance(v, str) and (v == "*" or re.fullmatch(_SYMBOLS, v) is not None),
+                'Write "symbols": "AAPL".'),
+    "percent": ("a number of per cent above 0 and below 200", lambda v: _number(v, 0, 200) and 0 < v < 200,
+                'Write "percent": 20.'),
+    "lacks": ("bid or ask", lambda v: v in ("bid", "ask"), 'Write "lacks": "ask".'),
+    "part": (f"one of {', '.join(PARTS)} and all", lambda v: v in (*PARTS, "all"),
+             'Write "part": "latestQuote".'),
     "on": ("request or answer", lambda v: v in ("request", "answer"), 'Write "on": "answer".'),
 }  # fmt: skip

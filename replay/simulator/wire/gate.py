@@ -17,6 +17,9 @@ from replay.simulator.wire.armed import Armed, striking
 from replay.simulator.wire.delivery import PROMPT, ClientGone, Delivery, Reply, deliver, read_body
 from replay.simulator.wire.simulation import Keys, RateLimit, Simulation
 
+Answer = Callable[[Scope, bytes, tuple[Armed, ...]], Reply]
+"""Returns the reply to a request with its body, given the faults that are drawn for it."""
+
 _UNAUTHORIZED = {"message": "unauthorized."}
 
 
@@ -39,7 +42,7 @@ class Gate:
     are carried out one after the other.
     """
 
-    def __init__(self, answer: Callable[[Scope, bytes], Reply], simulation: Simulation, api: Api) -> None:
+    def __init__(self, answer: Answer, simulation: Simulation, api: Api) -> None:
         self._answer = answer
         self._simulation = simulation
         self._api = api
@@ -79,7 +82,7 @@ class Gate:
             simulation.venue.advance()
             if drawn:
                 return self._struck(scope, body, drawn)
-            return self._not_found_yet(scope) or self._answer(scope, body), PROMPT
+            return self._not_found_yet(scope) or self._answer(scope, body, ()), PROMPT
         except Exception as error:
             simulation.failed(f"{scope['method']} {scope['path']}", error)
             return effects.internal_error(), PROMPT
@@ -93,7 +96,7 @@ class Gate:
             return early[0], effects.delivery(striking(drawn, accepted=False))
         for armed in drawn:
             effects.before(armed.fault, method, path, simulation)
-        reply = done = self._not_found_yet(scope) or self._answer(scope, body)
+        reply = done = self._not_found_yet(scope) or self._answer(scope, body, drawn)
         faults = striking(drawn, accepted=200 <= done.status < 300)
         for fault in faults:
             reply = effects.after(fault, path, done, simulation) or reply

@@ -22,6 +22,23 @@ ASKED: tuple[tuple[str, Query], ...] = (
     ("/v2/stocks/BRK.B/quotes/latest", {"feed": "delayed_sip", "currency": "USD"}),
     ("/v2/stocks/AAPL/trades/latest", {}),
     ("/v2/stocks/AAPL/bars/latest", {"feed": "iex"}),
+    (
+        "/v2/stocks/bars",
+        {
+            "symbols": "AAPL,MSFT,ZZZZ",
+            "timeframe": "1Day",
+            "start": "2026-10-01T00:00:00Z",
+            "end": "2026-10-07T00:00:00Z",
+            "limit": "5",
+            "adjustment": "split,spin-off",
+            "asof": "-",
+            "feed": "sip",
+            "currency": "USD",
+            "sort": "desc",
+        },
+    ),
+    ("/v2/stocks/AAPL/bars", {"timeframe": "5Min", "feed": "iex", "asof": "2026-10-08"}),
+    ("/v2/stocks/ZZZZ/bars", {"timeframe": "1Hour"}),
 )
 
 # (path, query, status, message). The first one is recorded; public clients quote those of symbols and SIP.
@@ -41,6 +58,20 @@ REFUSED: tuple[tuple[str, Query, int, str], ...] = (
     ("/v2/stocks/AAPL/snapshot", {"feed": "otc"}, 403, "subscription does not permit querying OTC data"),
     ("/v2/stocks/ZZZZ/snapshot", {}, 404, "no snapshot found for ZZZZ"),
     ("/v2/stocks/TCEHY/quotes/latest", {}, 404, "no quote found for TCEHY"),
+    ("/v2/stocks/bars", {"symbols": "AAPL,CSP1", "timeframe": "1Day"}, 400, "invalid symbol: CSP1"),
+    ("/v2/stocks/bars", {"symbols": "AAPL"}, 400, "timeframe is required"),
+    *(("/v2/stocks/AAPL/bars", {"timeframe": "1Day", name: value}, 400, f"invalid {name}: {value}")
+      for name, value in (
+          ("timeframe", "60Min"), ("timeframe", "1day"), ("timeframe", "5Month"), ("limit", "0"),
+          ("limit", "10001"), ("start", "soon"), ("end", "2026-13-01"), ("adjustment", "raw,none"),
+          ("sort", "up"), ("asof", "now"), ("page_token", "x"), ("page_token", "QUFQTHxN"),
+          ("feed", "delayed_sip"))),
+    ("/v2/stocks/AAPL/bars", {"timeframe": "1D", "start": "2026-10-02", "end": "2026-10-01"}, 400,
+     "end should not be before start"),
+    ("/v2/stocks/AAPL/bars", {"timeframe": "1D", "end": "2026-10-08T16:00:00Z"}, 403,
+     "subscription does not permit querying recent SIP data"),
+    ("/v2/stocks/AAPL/bars", {"timeframe": "1D", "feed": "boats"}, 403,
+     "subscription does not permit querying BOATS data"),
     ("/v2/stocks/AAPL/quotes/newest", {}, 404, "endpoint not found."),
 )  # fmt: skip
 

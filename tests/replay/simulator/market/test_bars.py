@@ -79,7 +79,6 @@ def test_auctions_are_the_open_of_the_first_and_the_close_of_the_last_bar_of_the
     )
     assert market.open_price("A", date(2026, 3, 2)) == 10
     assert market.close_price("A", date(2026, 3, 2)) == 11
-    assert market.previous_close("A", at("2026-03-03T12:00")) == 11
 
 
 @pytest.mark.parametrize("midnight", ["00:00:00-05:00", "05:00:00Z", "00:00:00Z"])
@@ -95,7 +94,7 @@ def test_bars_of_a_day_last_from_the_open_to_the_close(midnight: str) -> None:
 def test_other_symbols_have_prices_only_where_a_fallback_is_asked_for() -> None:
     alone = bars(*TWO_BARS)
     assert not alone.knows("MSFT")
-    for ask in (alone.price, alone.quote, alone.previous_close):
+    for ask in (alone.price, alone.quote):
         with pytest.raises(LookupError, match="there are no bars of MSFT"):
             ask("MSFT", START)
     frame = pd.DataFrame([dict(zip(HEADER.split(",")[:6], TWO_BARS[0].split(","), strict=True))])

@@ -151,27 +151,12 @@ def test_auctions_are_at_open_and_close_and_half_days_close_at_13() -> None:
         WALK.open_price("AAPL", date(2026, 11, 26))
 
 
-def test_the_previous_close_is_of_the_session_before_the_one_that_is_on_or_next() -> None:
-    closes = {day: WALK.close_price("AAPL", date(2026, 11, day)) for day in (24, 25, 27)}
-    assert len(set(closes.values())) == 3
-    for moment, day in (
-        ("2026-11-25T12:00", 24),
-        ("2026-11-25T19:59", 24),
-        ("2026-11-25T20:00", 25),
-        ("2026-11-26T12:00", 25),
-        ("2026-11-27T12:00", 25),
-        ("2026-11-27T17:00", 27),
-        ("2026-11-30T12:00", 27),
-    ):
-        assert WALK.previous_close("AAPL", at(moment)) == closes[day]
-
-
 # the random walk
 
 
-def asked(market: RandomWalk, question: tuple[str, int]) -> tuple[Decimal, Quote, Decimal]:
+def asked(market: RandomWalk, question: tuple[str, int]) -> tuple[Decimal, Quote]:
     symbol, t_ns = question
-    return market.price(symbol, t_ns), market.quote(symbol, t_ns), market.previous_close(symbol, t_ns)
+    return market.price(symbol, t_ns), market.quote(symbol, t_ns)
 
 
 @settings(max_examples=15)

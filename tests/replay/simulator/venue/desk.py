@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from replay.simulator.intake.refusal import Refusal
 from replay.simulator.market.assets import Asset, Assets
+from replay.simulator.market.sessions import session
 from replay.simulator.venue.venue import Venue
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -82,10 +83,7 @@ class ToldMarket:
         return self.opens.get(symbol, self.prices[symbol][-1])
 
     def close_price(self, symbol: str, day: date) -> Decimal:
-        return self.closes.get(symbol, self.prices[symbol][-1])
-
-    def previous_close(self, symbol: str, t_ns: int) -> Decimal:
-        return self.prices[symbol][0]
+        return self.closes.get(symbol, self.price(symbol, session(day).close_ns))
 
     def _steps(self, symbol: str, from_ns: int, to_ns: int) -> list[tuple[int, Decimal]]:
         """The price right after ``from_ns``, and every change up to ``to_ns``."""

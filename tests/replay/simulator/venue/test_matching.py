@@ -12,11 +12,14 @@ from tests.replay.simulator.venue.desk import SECOND, THURSDAY, Body, Desk, at, 
 NOON = "2026-10-08T16:00"
 
 
-@pytest.mark.parametrize(("side", "low", "high"), [("buy", "100.01", "100.04"), ("sell", "99.96", "99.99")])
-def test_a_market_order_pays_the_spread_and_some_slippage(side: str, low: str, high: str) -> None:
+@pytest.mark.parametrize(("side", "low", "high"), [("buy", "100", "100.05"), ("sell", "99.95", "100")])
+def test_a_market_order_fills_between_the_mid_price_and_the_opposite_quote(
+    side: str, low: str, high: str
+) -> None:
     prices = set()
     for seed in range(20):
         desk = Desk(seed=seed)
+        desk.market.half_spread = Decimal("0.05")
         order = desk.order(side=side)
         desk.tick()
         prices.add(Decimal(desk.get(order)["filled_avg_price"]))
@@ -27,8 +30,8 @@ CROSSED = [
     ("buy", {"type": "limit", "limit_price": "99"}, "98.5", "98.5"),
     ("buy", {"type": "limit", "limit_price": "99"}, "99", "99"),
     ("sell", {"type": "limit", "limit_price": "101"}, "101.5", "101.5"),
-    ("buy", {"type": "stop", "stop_price": "101"}, "101.5", "101.53"),
-    ("sell", {"type": "stop", "stop_price": "99"}, "98.5", "98.47"),
+    ("buy", {"type": "stop", "stop_price": "101"}, "101.5", "101.51"),
+    ("sell", {"type": "stop", "stop_price": "99"}, "98.5", "98.49"),
     ("buy", {"type": "stop_limit", "stop_price": "101", "limit_price": "101.51"}, "101.5", "101.51"),
     ("sell", {"type": "stop_limit", "stop_price": "99", "limit_price": "98.49"}, "98.5", "98.49"),
 ]

@@ -247,3 +247,28 @@ def test_clock_and_calendar_are_those_of_the_session() -> None:
     assert [row["date"] for row in rows] == ["2026-10-08", "2026-10-09"]
     assert refused(desk.venue.calendar, {"start": "soon"})[0] == 422
     assert at("2026-10-08 12:00") == desk.clock.t_ns
+
+
+def test_the_figures_of_the_last_close_are_at_closing_prices_for_account_and_positions_alike() -> None:
+    desk = holding("1000", "102")
+    desk.market.closes["AAPL"] = Decimal("102.25")
+    before = desk.venue.account()
+    assert (before["last_equity"], before["balance_asof"]) == ("100000", "2026-10-07")
+    for time in ("2026-10-08 21:00", "2026-10-09 03:59", "2026-10-09 12:00"):
+        desk.until(time)
+        account, position = desk.venue.account(), desk.venue.get_position("AAPL")
+        moved = Decimal(account["equity"]) - Decimal(account["last_equity"])
+        assert moved == Decimal(position["unrealized_intraday_pl"])
+    assert (account["last_equity"], position["lastday_price"]) == ("103250", "102.25")
+
+
+def test_working_orders_take_what_they_may_cost_from_the_buying_power() -> None:
+    desk = Desk()
+    desk.limit("90", qty="100")
+    desk.order(qty="10", symbol="TSLA", type="stop", stop_price="105")
+    desk.order(qty="5", symbol="KO", side="sell", type="limit", limit_price="120")
+    account = desk.venue.account()
+    reserved = 9000 + 1050 + 5 * 120
+    assert Decimal(account["buying_power"]) == 400000 - reserved
+    assert Decimal(account["regt_buying_power"]) == 200000 - reserved
+    assert (account["cash"], account["equity"]) == ("100000", "100000")

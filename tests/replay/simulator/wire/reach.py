@@ -48,9 +48,9 @@ class Reach:
         return orders
 
 
-def real() -> AbstractContextManager[Reach]:
+def real(**options: Any) -> AbstractContextManager[Reach]:
     """A simulator with the real venue and a clock that stands still, without a socket."""
-    return _reached("adapter", Simulator(clock="manual", partial_fill_probability=0.0))
+    return _reached("adapter", Simulator(clock="manual", partial_fill_probability=0.0, **options))
 
 
 def reach(way: str, **options: Any) -> AbstractContextManager[Reach]:

@@ -8,7 +8,8 @@ import requests
 
 from engine.errors import ConfigurationError
 from replay.simulator.wire.armed import Faults
-from replay.simulator.wire.faults import KINDS, AcceptThenDrop, ErrorBefore, When, from_json, to_json
+from replay.simulator.wire.faults import KINDS, AcceptThenDrop, ErrorBefore, from_json, to_json
+from replay.simulator.wire.when import When
 from tests.replay.simulator.wire.reach import ORDER, Reach, real
 
 # Each fault, as a client sees it.
