@@ -128,6 +128,18 @@ def status(*, count: int, as_json: bool) -> None:
     sys.exit(command(count=count, as_json=as_json))
 
 
+@cli.command()
+@_JSON
+def verify(*, as_json: bool) -> None:
+    """Compare every run's files with their hashes, and walk the chain of manifests to the head in the store.
+
+    Names each run that was changed, removed, rewritten or cut off, and exits with 4 where there is one.
+    """
+    from jobs.verify import verify as command
+
+    sys.exit(command(as_json=as_json))
+
+
 @cli.command("cancel-all")
 @click.option("--symbol", help="Only orders of this symbol.")
 @click.option(

@@ -256,19 +256,13 @@ class Setup:
         closed_by: tuple[str, str] | None = None,
     ) -> RunContext:
         """Return the run context: stores, disk, wall clock, SIGTERM, and a live run's connections."""
-        from engine.safety.latches import KeptLatches
-        from engine.safety.trading_states import KeptStates
-
-        agent = self.agent()
-        return RunContext(
+        return RunContext.of_agent(
+            self.agent(),
             objects=self.objects,
             inbox=self.inbox,
             positions=self.stores.positions,
             ledger=self.stores.ledger,
             kill_switch=self.kill_switch.read,
-            trading_states=KeptStates.of_agent(agent).read,
-            latches=partial(KeptLatches.of_agent, agent),
-            log=EventLog(),
             risk_data_timeout_s=self.settings.stores.timeout_s,
             stopping=stopping,
             progress=progress,

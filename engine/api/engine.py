@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
@@ -38,8 +37,6 @@ from engine.run.risk_inputs import as_recorded, read_inputs
 from engine.safety.agent_state import Agent, process_name
 from engine.safety.halt_mark import HaltMark
 from engine.safety.kill_switch import KillSwitch, KillSwitchState
-from engine.safety.latches import KeptLatches
-from engine.safety.trading_states import KeptStates
 from engine.settings.variables import RunSettings
 from engine.stores.chosen import choose_stores
 from engine.stores.inbox.inbox import Inbox
@@ -248,16 +245,13 @@ class RiskManager:
         settings, log = self.settings, EventLog()
         objects = LocalObjects(settings.data_dir, Modes.of(group_access=settings.stores.group_access))
         agent = Agent(self.stores.agent, log, process_name(), self.clock, HaltMark(objects))
-        return RunContext(
+        return RunContext.of_agent(
+            agent,
             objects=objects,
             inbox=Inbox(settings.data_dir / "inbox"),
             positions=self.stores.positions,
             ledger=self.stores.ledger,
             kill_switch=self.kill_switch,
-            trading_states=KeptStates.of_agent(agent).read,
-            latches=partial(KeptLatches.of_agent, agent),
-            log=log,
-            clock=self.clock,
         )
 
 

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
-from functools import partial
 from typing import Any, Protocol
 
 from engine.accounts.connection import Opening
@@ -31,12 +30,10 @@ from engine.safety.agent_state import Agent, process_name
 from engine.safety.generations import generations_of
 from engine.safety.halt_mark import HaltMark
 from engine.safety.kill_switch import KillSwitchState
-from engine.safety.latches import KeptLatches
 from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
 from engine.safety.preflight import broker_checks, market_data_check, store_checks
 from engine.safety.trading_gate import Gate, closed_by
-from engine.safety.trading_states import KeptStates
 from engine.settings.variables import RunSettings
 from engine.stores.chosen import Stores, check_emulator
 from engine.stores.inbox.inbox import Inbox, drop_file
@@ -106,16 +103,13 @@ def execute_live(
         _gate(access, risk, agent, objects).opened(cancels_pass=intent.action == "cancel") as closed,
         _opening(settings, agent).connections([access]) as connections,
     ):
-        context = RunContext(
+        context = RunContext.of_agent(
+            agent,
             objects=objects,
             inbox=Inbox(settings.data_dir / "inbox"),
             positions=risk.stores.positions,
             ledger=risk.stores.ledger,
             kill_switch=risk.kill_switch,
-            trading_states=KeptStates.of_agent(agent).read,
-            latches=partial(KeptLatches.of_agent, agent),
-            log=log,
-            clock=risk.clock,
             risk_data_timeout_s=settings.stores.timeout_s,
             connections=connections,
             closed_by=closed_by(closed),

@@ -8,16 +8,19 @@ order, or a file of the inbox is blocked.
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.context import RunContext
+from engine.errors import EngineError
 from engine.ledger.overfilling import units_for
 from engine.model.quantity import round_to_units
 from engine.model.version import __version__
-from engine.record.formats import file_hash
+from engine.record.formats import file_hash, json_bytes
+from engine.record.links import Link, accounts_in, run_name
 from engine.record.run_folder import (
     BATCH,
     COLLECTED,
@@ -78,7 +81,7 @@ def write_manifest(folder: RunFolder, context: RunContext) -> None:
     by_reason = _counts(reasons)
     halted = halted or by_reason.get("kill_switch_enabled", 0) > 0  # of a scope that is HALTED
     exit_code = EXIT_UNRESOLVED if unclear else EXIT_HALTED if halted else EXIT_DONE
-    keys = {name: folder.key + name for name in sorted(folder.names())}
+    files = {name: folder.objects.read(folder.key + name) for name in sorted(folder.names())}
     manifest = {
         "run_id": folder.run_id,
         "trading_date": folder.trading_date.isoformat(),
@@ -104,16 +107,34 @@ def write_manifest(folder: RunFolder, context: RunContext) -> None:
         "identities": identities,
         "unlogged_lines": context.log.lost,
         "unkept": unkept_parts,
-        "content": {name: file_hash(key, folder.objects.read(key)) for name, key in keys.items()},
+        "content": {name: file_hash(folder.key + name, content) for name, content in files.items()},
+        "bytes": {name: sha256(content).hexdigest() for name, content in files.items()},
     }
     for name in broken:
         context.log.event("identity_failed", f"{name} does not hold", severity="CRITICAL", identity=name)
+    _link(manifest, accounts_in(folder.table(BATCH, ["broker_account_id"])), folder, context)
     folder.write(MANIFEST, manifest)
     context.log.event(
         "run_finished",
         f"run {folder.run_id}: {rows['dropped']} rows dropped, {allowed} allowed, exit code {exit_code}",
         exit_code=exit_code,
     )
+
+
+def _link(manifest: dict[str, Any], accounts: list[str], folder: RunFolder, context: RunContext) -> None:
+    """Add the links before a manifest, and make it the head of its accounts.
+
+    Where the store of the heads can't be reached the run is done all the same, and its manifest has no link.
+    """
+    if context.chain is None:
+        return
+    try:
+        before = context.chain.before(folder, accounts)
+        manifest["chain"] = {account: link and link.record() for account, link in before.items()}
+        context.chain.advance(Link.of(run_name(folder), json_bytes(manifest)), before)
+    except EngineError as error:
+        message = f"the manifest of run {folder.run_id} is not linked to the one before it: {error}"
+        context.log.event("chain_not_kept", message, severity="ERROR")
 
 
 def _are_cancels(results: pa.Table, batch: pa.Table) -> pa.ChunkedArray:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -41,7 +40,6 @@ from engine.run.stages import finish
 from engine.run.starting import start
 from engine.safety.agent_state import Agent
 from engine.safety.kill_switch import KillSwitchState
-from engine.safety.latches import KeptLatches
 from engine.safety.lease_document import Holder
 from engine.safety.lock import exclusive
 from engine.safety.trading_states import TradingStates
@@ -207,16 +205,14 @@ class _Simulating:
             at_work = tuple(
                 replace(one, orders_at_once=1, retry_policy=_QUICK) for one in connections.at_work
             )
-            context = RunContext(
+            context = RunContext.of_agent(
+                agent,
                 objects=LocalObjects(self.out),
                 inbox=_WithoutInodes(self.out / "inbox"),
                 positions=self.store,
                 ledger=self.store,
                 kill_switch=_off,
-                trading_states=TradingStates,
-                latches=partial(KeptLatches.of_agent, agent),
-                log=log,
-                clock=lambda: self.now,
+                trading_states=TradingStates,  # nobody sets any, and they are read before every order
                 connections=replace(connections, at_work=at_work),
             )
             folder = start(self.settings, self.limits, context, slot=f"bar{number + 1}")
