@@ -9,8 +9,8 @@ from functools import partial
 from typing import Required, TypedDict, Unpack
 
 from engine.accounts.connection import Connections
+from engine.accounts.market_data import MarketDataAccess
 from engine.log import EventLog, wall_clock
-from engine.market_data.quotes import MarketData
 from engine.record.objects import Objects
 from engine.record.run_folder import RunFolders
 from engine.safety.agent_state import Agent
@@ -41,6 +41,7 @@ class Parts(TypedDict, total=False):
     progress: Callable[[str, int, int], None]
     connections: Connections | None
     closed_by: tuple[str, str] | None
+    market_data: MarketDataAccess | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,8 @@ class RunContext:
     ``progress`` takes the step, the part that is done and the total. ``chain`` links the manifests of runs;
     None links none. ``connections``: those of a live run,
     None in a dry run. ``closed_by``: reason and message where the gate before live trading is closed: cancels
-    are carried out, and no order is sent. ``market_data`` returns the provider of quotes at a host, for a
-    feed; it raises ``ConfigurationError`` without keys, and is None where no provider may be asked.
+    are carried out, and no order is sent. ``market_data``: access to a provider of quotes, None where
+    none may be asked.
     """
 
     objects: Objects
@@ -76,7 +77,7 @@ class RunContext:
     progress: Callable[[str, int, int], None] = _unseen
     connections: Connections | None = None
     closed_by: tuple[str, str] | None = None
-    market_data: Callable[[str, str], MarketData] | None = None
+    market_data: MarketDataAccess | None = None
 
     @classmethod
     def of_agent(cls, agent: Agent, **parts: Unpack[Parts]) -> RunContext:

@@ -256,6 +256,8 @@ class Setup:
         closed_by: tuple[str, str] | None = None,
     ) -> RunContext:
         """Return the run context: stores, disk, wall clock, SIGTERM, and a live run's connections."""
+        from engine.accounts.market_data import market_data_access
+
         return RunContext.of_agent(
             self.agent(),
             objects=self.objects,
@@ -268,6 +270,9 @@ class Setup:
             progress=progress,
             connections=connections,
             closed_by=closed_by,
+            market_data=market_data_access(
+                lambda: self.accounts, retry_policy=self.retry_policy, stopping=stopping
+            ),
         )
 
 

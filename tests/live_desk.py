@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import requests
 
 from engine.accounts.connection import Connection, Connections, Opening
+from engine.accounts.market_data import MarketDataAccess
 from engine.brokers.access import Access
 from engine.brokers.alpaca.broker import AlpacaBroker
+from engine.brokers.alpaca.market_data import AlpacaMarketData
 from engine.context import RunContext
 from engine.log import EventLog
 from engine.record.run_folder import RunFolder
@@ -77,6 +80,24 @@ class LiveDesk(Desk):
             at_work = tuple(replace(venue, retry_policy=self.retry_policy) for venue in connections.at_work)
             yield replace(connections, at_work=at_work)
 
+    def market_data(self) -> MarketDataAccess | None:
+        """Give access to the simulator's quotes, whatever host the settings name."""
+
+        @cache
+        def provider(host: str, feed: str) -> AlpacaMarketData:
+            session = requests.Session()
+            session.mount(host, self.simulator.adapter())
+            return AlpacaMarketData(
+                feed=feed,
+                api_key="test-key",
+                secret_key="test-secret",
+                data_host=host,
+                session=session,
+                retry_policy=RetryPolicy(read_s=self.broker_read_s),
+            )
+
+        return MarketDataAccess(provider=provider)
+
     @contextmanager
     def venue(self) -> Iterator[Connection]:
         """Give the venue of the only account."""
@@ -95,7 +116,11 @@ class LiveDesk(Desk):
         self.data.mkdir(parents=True, exist_ok=True)
         with self.connections() as connections:
             context: RunContext = replace(
-                self.context(), connections=connections, stopping=self.stopping, **(changes or {})
+                self.context(),
+                connections=connections,
+                stopping=self.stopping,
+                market_data=self.market_data(),
+                **(changes or {}),
             )
             for unfinished in to_finish(context):
                 finish(unfinished, context)

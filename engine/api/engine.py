@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
+from engine.accounts.configured import read_accounts
+from engine.accounts.market_data import market_data_access
 from engine.brokers.protocol import Broker
 from engine.context import RunContext
 from engine.errors import ConfigurationError
@@ -252,6 +254,7 @@ class RiskManager:
             positions=self.stores.positions,
             ledger=self.stores.ledger,
             kill_switch=self.kill_switch,
+            market_data=market_data_access(read_accounts),
         )
 
 

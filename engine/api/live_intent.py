@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any, Protocol
 
+from engine.accounts.configured import read_accounts
 from engine.accounts.connection import Opening
+from engine.accounts.market_data import market_data_access
 from engine.api.dropping import intent_lines
 from engine.api.sent_before import Sent, SentBefore, current
 from engine.brokers.access import Access
@@ -113,6 +115,9 @@ def execute_live(
             risk_data_timeout_s=settings.stores.timeout_s,
             connections=connections,
             closed_by=closed_by(closed),
+            market_data=market_data_access(
+                read_accounts, retry_policy=RetryPolicy(broker_wait_s=settings.broker_wait_s)
+            ),
         )
         for unfinished in to_finish(context):
             finish(unfinished, context)

@@ -219,11 +219,20 @@ def inputs_schemas() -> dict[str, pa.Schema]:
     }
 
 
+JUDGED_QUOTE = ("judged_bid", "judged_ask", "judged_quote_at")
+SENT_QUOTE = ("sent_bid", "sent_ask", "sent_quote_at")
+
+
 def results_schema() -> pa.Schema:
-    """Return the Arrow schema of ``results.parquet``: the outcome of each intent."""
+    """Return the Arrow schema of ``results.parquet``: the outcome of each intent.
+
+    ``JUDGED_QUOTE`` is the quote by which it was judged, ``SENT_QUOTE`` the one when its order was sent (USD
+    per share, and its time): null where unknown. Records of earlier versions lack them.
+    """
     import pyarrow as pa
 
     text = pa.dictionary(pa.int8(), pa.string())
+    quote = (pa.float64(), pa.float64(), pa.timestamp("us", tz="UTC"))
     return pa.schema(
         [
             ("client_intent_id", pa.string()),
@@ -237,6 +246,8 @@ def results_schema() -> pa.Schema:
             ("attempted", pa.bool_()),
             ("adopted", pa.bool_()),
             ("message", pa.dictionary(pa.int32(), pa.string())),
+            *zip(JUDGED_QUOTE, quote, strict=True),
+            *zip(SENT_QUOTE, quote, strict=True),
         ]
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,10 @@ def unseen(step: str, done: int, total: int) -> None:
     """Show no progress."""
 
 
+def unwatched(symbols: Mapping[int, str]) -> None:
+    """Do nothing about orders that are sent."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TradingControls:
     """What stops orders from being sent, and how the sending is reported.
@@ -23,7 +27,8 @@ class TradingControls:
     ``kill_switch`` and ``trading_states`` (which raises ``DataUnavailable``) are read again at every check.
     ``closed_by``: reason and message where the gate before live trading is closed; cancels are carried out
     then. ``stopping`` returns whether the job was asked to stop. ``progress`` takes the step, the part that
-    is done and the total.
+    is done and the total. ``sending`` is called with the symbols of orders that may be sent from now on, by
+    row of the batch; it returns at once.
     """
 
     kill_switch: Callable[[], KillSwitchState]
@@ -33,3 +38,4 @@ class TradingControls:
     closed_by: tuple[str, str] | None = None
     stopping: Callable[[], bool] = never
     progress: Callable[[str, int, int], None] = unseen
+    sending: Callable[[Mapping[int, str]], None] = unwatched

@@ -263,6 +263,7 @@ class _LiveRouting:
                 [{"row": one.row, **self.connection.broker.order_payload(one.intent)} for one in sendable],
                 at=self.controls.clock().isoformat(),
             )
+            self.controls.sending({one.row: one.intent.symbol for one in sendable})
             chunk.clear()
 
     def _targets(self) -> dict[Key, Target]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.model.orders import BrokerOrder
-from engine.model.schema import results_schema
+from engine.model.schema import JUDGED_QUOTE, SENT_QUOTE, results_schema
 from engine.risk.quotes import meaning
 
 TARGET_UNKNOWN = "target_unknown"
@@ -68,10 +68,9 @@ def live_results(decisions: pd.DataFrame, outcomes: Mapping[int, OrderOutcome]) 
         "adopted": [outcome.adopted for outcome in rows],
         "message": [outcome.message for outcome in rows],
     }
-    schema = results_schema()
-    return pa.Table.from_arrays(
-        [_typed(columns[name], schema.field(name).type) for name in schema.names], schema=schema
-    )
+    schema, unknown = results_schema(), no_quotes(len(rows))
+    typed = {name: _typed(values, schema.field(name).type) for name, values in columns.items()}
+    return pa.Table.from_arrays([(typed | unknown)[name] for name in schema.names], schema=schema)
 
 
 def refusal_messages(decisions: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
@@ -113,7 +112,14 @@ def nothing_sent(rows: int) -> dict[str, pa.Array]:
         "filled_avg_price": pa.nulls(rows, pa.float64()),
         "attempted": pa.array(np.zeros(rows, dtype=bool)),
         "adopted": pa.array(np.zeros(rows, dtype=bool)),
+        **no_quotes(rows),
     }
+
+
+def no_quotes(rows: int) -> dict[str, pa.Array]:
+    """Return the columns of quotes for results of which none is known."""
+    schema = results_schema()
+    return {name: pa.nulls(rows, schema.field(name).type) for name in (*JUDGED_QUOTE, *SENT_QUOTE)}
 
 
 def _typed(values: list[object], form: pa.DataType) -> pa.Array:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from engine.errors import DataUnavailable, EngineError, RunStopped
+from engine.errors import ConfigurationError, DataUnavailable, EngineError, RunStopped
 from engine.market_data.price_file import read_price_file
 from engine.market_data.quotes import OK, Quote, Snapshots, frame_of, prices_frame
 from engine.market_data.volume_file import read_volume_file
@@ -83,7 +83,10 @@ def _of_alpaca(reading: Reading, symbols: Sequence[str], deadline: Deadline) -> 
     settings = reading.prices
     if reading.context.market_data is None:
         raise DataUnavailable("prices are Alpaca's, which was not asked")
-    data = reading.context.market_data(settings.data_host, settings.feed)
+    try:
+        data = reading.context.market_data.at(settings.data_host, settings.feed)
+    except ConfigurationError as error:
+        raise DataUnavailable(f"prices are Alpaca's: {error}") from error
     try:
         found = data.snapshots(symbols, deadline=deadline)
     except RunStopped as error:

@@ -142,6 +142,8 @@ def _stages(context: RunContext, books: BooksRead | None) -> list[Stage]:
 
 def route(folder: RunFolder, context: RunContext) -> None:
     """Write the ``results.parquet`` of a dry run, which sends nothing."""
+    from engine.run.quotes_of_orders import with_quotes
+
     now = context.clock()
     context.progress("writing results", 0, 1)
     decisions = folder.table(DECISIONS).to_pandas()
@@ -153,6 +155,7 @@ def route(folder: RunFolder, context: RunContext) -> None:
         decision_expired=_decision_expired(folder, now),
         kill_switch=_logged_switch(context.kill_switch, context.log),
     )
+    results = with_quotes(results, folder, {})
     set_latches(folder, context, results)
     folder.write(RESULTS, results)
     accepted = results.filter(pc.equal(results["status"].cast(pa.string()), "dry_run"))["client_intent_id"]
@@ -196,8 +199,13 @@ def trade(folder: RunFolder, context: RunContext) -> None:
     from engine.routing.accounts import trade_accounts
     from engine.routing.booking import FillBooking
     from engine.routing.outcomes import live_results
+    from engine.run.quotes_of_orders import Sending, with_quotes
 
-    traded = trade_accounts(folder, _controls(context), _connections(context))
+    sending = Sending.of(folder, context)
+    controls = _controls(context)
+    if sending.quotes is not None:
+        controls = replace(controls, sending=sending.quotes.ask)
+    traded = trade_accounts(folder, controls, _connections(context))
     calendar = folder.start["settings"]["calendar"]
     fills = fills_table(traded.orders, traded.fills, calendar=calendar, run_session=folder.trading_date)
     folder.write(FILLS, fills)
@@ -213,6 +221,7 @@ def trade(folder: RunFolder, context: RunContext) -> None:
             resting = {str(one.client_intent_id): one.strategy_id for one in intents}
             SharedOrders(connections[place.account]).end(folder.objects, folder.key, resting)
     results = live_results(folder.table(DECISIONS).to_pandas(), traded.outcomes)
+    results = with_quotes(results, folder, sending.end(context))
     set_latches(folder, context, results)
     folder.write(RESULTS, results)
     context.log.for_each("fill", fills.num_rows, lambda: _fill_events(fills))
@@ -290,7 +299,9 @@ def _as_its_own(context: RunContext, folder: RunFolder, books: BooksRead | None)
     journal = Journal(folder)
     if books is not None:
         journal.take_over(books.traffic)
-    return replace(context, connections=_sealed_with(_connections(context), folder).recorded(journal))
+    access = context.market_data and context.market_data.recorded(journal)
+    connections = _sealed_with(_connections(context), folder).recorded(journal)
+    return replace(context, connections=connections, market_data=access)
 
 
 def _sealed_with(connections: Connections, folder: RunFolder) -> Connections:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from engine.model.orders import BrokerOrder
-from engine.model.schema import results_schema
+from engine.model.schema import JUDGED_QUOTE, SENT_QUOTE, results_schema
 from engine.routing.outcomes import OrderOutcome, counted_outcomes, live_results, nothing_sent
 
 ORDER = BrokerOrder(
@@ -42,7 +42,8 @@ def test_each_decision_has_one_row_in_its_order_and_a_refused_one_its_reason() -
     decided = decisions(refused="max_daily_trades_exceeded", a="ok", b="ok", late="intent_expired")
     found = live_results(decided, outcomes)
     assert found.schema == results_schema()
-    nothing: dict[str, Any] = dict.fromkeys(
+    unknown: dict[str, Any] = dict.fromkeys((*JUDGED_QUOTE, *SENT_QUOTE))
+    nothing: dict[str, Any] = unknown | dict.fromkeys(
         ["broker_order_id", "order_status", "order_qty", "filled_avg_price"]
     )
     nothing |= {"filled_qty": 0.0, "attempted": False, "adopted": False, "message": ""}
@@ -65,6 +66,7 @@ def test_each_decision_has_one_row_in_its_order_and_a_refused_one_its_reason() -
             "attempted": True,
             "adopted": True,
             "message": "found",
+            **unknown,
         },
         {
             "client_intent_id": "b",
@@ -99,5 +101,6 @@ def test_a_run_that_sent_nothing_has_rows_of_no_order() -> None:
         "filled_avg_price": [None, None],
         "attempted": [False, False],
         "adopted": [False, False],
+        **{name: [None, None] for name in (*JUDGED_QUOTE, *SENT_QUOTE)},
     }
     assert all(column.type == results_schema().field(name).type for name, column in columns.items())
