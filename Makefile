@@ -22,7 +22,7 @@ check: .venv/test.stamp
 bench: .venv/test.stamp
 	@$(BIN)/python -m tests.benchmarks
 
-soak: .venv/test.stamp  # about three hours on two cores; to repeat a schedule: python -m tests.exactly_once SEED
+soak: .venv/test.stamp  # about three hours on two cores, one test needs Node.js; to repeat a schedule: python -m tests.exactly_once SEED
 	@$(BIN)/python -m pytest -n 2 -m soak
 	@TESTS_EXPLORE=1 $(BIN)/python -m pytest -n 2 -m "hypothesis and not soak"
 	@$(BIN)/python -m tests.mutation

@@ -15,6 +15,7 @@ from engine.risk import REASONS
 from engine.risk.settings import SETTINGS
 from engine.settings.accounts_file import listed_accounts
 from replay.simulator.server import Simulator
+from replay.simulator.wire.app import ENDPOINTS
 from replay.simulator.wire.faults import KINDS as FAULTS
 from tests.pages.forked_commands import ROOT, forked_commands
 from tests.pages.make_flow import THEMES, picture
@@ -172,6 +173,12 @@ def test_the_page_of_limits_has_the_rule_book_in_its_order() -> None:
 def test_the_page_of_reconciliation_has_every_kind_of_break() -> None:
     page = PAGES[ROOT / "jobs" / "docs" / "reconciliation.md"]
     assert [kind for kind in BREAK_KINDS if f"`{kind}`" not in page] == []
+
+
+def test_the_page_of_the_simulator_has_every_endpoint() -> None:
+    page = re.sub(r"\{\w+\}", "{}", PAGES[ROOT / "replay" / "simulator" / "README.md"])
+    paths = {re.sub(r"\{.*?\}", "{}", path) for _, path, _, _ in ENDPOINTS}
+    assert [path for path in sorted(paths) if f"`{path}`" not in page] == []
 
 
 def test_the_page_of_the_simulator_has_every_fault() -> None:
