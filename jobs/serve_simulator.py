@@ -97,7 +97,7 @@ def _greeting(address: str, options: Options, token: str) -> str:
     order = '\'{"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}\''
     return (
         f"Alpaca, simulated, at {address}\n"
-        f"  market data at the same address\n"
+        f"  hosts   ALPACA_TRADING_HOST={address} ALPACA_DATA_HOST={address}\n"
         f"  key     {options.key}\n"
         f"  secret  {options.secret}\n"
         f"Try it:\n"

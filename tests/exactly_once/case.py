@@ -62,6 +62,7 @@ class Case:
             "EXEC_DRY_RUN": "0",
             "AGENT_MODE": "LIVE",
             "ALPACA_TRADING_HOST": self.market.host,
+            "ALPACA_DATA_HOST": self.market.host,
             "ALPACA_API_KEY": KEY,
             "ALPACA_SECRET_KEY": SECRET,
             "EXEC_BROKER_ACCOUNT_ID": self.account,

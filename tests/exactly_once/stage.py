@@ -62,7 +62,8 @@ class Stage:
 
     def environment_by_wire(self, kind: str) -> dict[str, str]:
         """Return the settings of jobs that reach every server through its wire."""
-        found = {"ALPACA_TRADING_HOST": f"http://{self.wires[BROKER].address}"}
+        broker = f"http://{self.wires[BROKER].address}"
+        found = {"ALPACA_TRADING_HOST": broker, "ALPACA_DATA_HOST": broker}
         if kind == SERVERS:
             found["FIRESTORE_EMULATOR_HOST"] = self.wires[FIRESTORE].address
             found["DATABASE_URL"] = self.places.database_at(self.wires[POSTGRESQL].address)

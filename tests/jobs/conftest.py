@@ -45,6 +45,7 @@ def live(cli: Command, data: Path, alpaca: Alpaca) -> Live:
         "ALPACA_API_KEY": API_KEY,
         "ALPACA_SECRET_KEY": SECRET_KEY,
         "ALPACA_TRADING_HOST": alpaca.url,
+        "ALPACA_DATA_HOST": alpaca.url,
         "EXEC_SETTLE_S": "5",
     }
     return Live(cli, data, alpaca, env)

@@ -267,6 +267,19 @@ def test_an_order_whose_last_recorded_reply_was_a_429_is_taken_in_when_it_is_sen
     assert how(adapter) == ["recorded", "simulated"]
 
 
+def test_market_data_has_no_way_out_of_a_replay() -> None:
+    target = "/v2/stocks/snapshots?symbols=SPY&feed=iex"
+    recorded = said(target, {"SPY": {"latestQuote": {"bp": 1, "ap": 2}}}, account="(market data)")
+    session, adapter = over(posted("a"), recorded, account="one")
+    for host in ("https://data.alpaca.markets", HOST):
+        reply = session.get(host + target)
+        assert (reply.status_code, reply.json()["message"]) == (
+            404, "GET /v2/stocks/snapshots was never recorded",
+        )  # fmt: skip
+    assert how(adapter) == ["simulated", "simulated"]
+    assert session.get(HOST + "/v2/orders/id-a").status_code == 200
+
+
 def test_whatever_is_asked_by_many_threads_nothing_reaches_the_recorded_address() -> None:
     """64 threads, 6,400 requests: recorded, repeated, lost and never recorded ones."""
     with Listening() as server:

@@ -330,6 +330,8 @@ def test_the_command_serves_until_it_is_stopped() -> None:
         assert clock.json()["is_open"] is True
         assert "curl -H 'APCA-API-KEY-ID: k' -H 'APCA-API-SECRET-KEY: s' -d" in greeting
         assert f"TradingClient('k', 's', url_override='{address}')" in greeting
+        assert f"StockHistoricalDataClient('k', 's', url_override='{address}')" in greeting
+        assert f"ALPACA_DATA_HOST={address}" in greeting
 
 
 @contextmanager
