@@ -28,7 +28,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each property its number of examples: a third of its own, or ten times as many where exploring."""
+    """Set the number of examples of each property: a third of its own, ten times as many where exploring."""
     properties = [
         item for item in items if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
     ]
@@ -69,6 +69,6 @@ def desk(tmp_path: Path) -> Desk:
 
 @pytest.fixture
 def other_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder on another file system than ``tmp_path``."""
+    """Yield a folder on another file system than ``tmp_path``."""
     with folder_on_another_disk(tmp_path) as folder:
         yield folder

@@ -225,7 +225,7 @@ PLANS = {plan.__name__: plan for plan in (once, here_and_there, twice, soon_agai
 
 
 def in_a_fork(work: Callable[[], Any]) -> Any:
-    """Give what the work gives, done by a fork: this process starts no threads, so that forks stay safe."""
+    """Return what the work gives, done by a fork: this process starts no threads, so that forks stay safe."""
     reading, writing = os.pipe()
     process = os.fork()
     if process == 0:

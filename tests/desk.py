@@ -37,7 +37,7 @@ Row = dict[str, Any]
 
 
 def order(**said: Any) -> Row:
-    """Give a good intent, one share of SPY, with what is ``said`` instead; None leaves a field out."""
+    """Return a good intent, one share of SPY, with what is ``said`` instead; None leaves a field out."""
     row = {"strategy_id": "momentum", "broker_account_id": "paper", "symbol": "SPY", "side": "buy", "qty": 1}
     return {name: value for name, value in {**row, **said}.items() if value is not None}
 
@@ -153,24 +153,24 @@ class Desk:
         return folder
 
     def left(self) -> list[str]:
-        """Give the files that the inbox still holds, hidden ones too."""
+        """Return the files that the inbox still holds, hidden ones too."""
         found = (path for path in self.inbox.rglob("*") if not path.is_dir())
         return sorted(path.relative_to(self.inbox).as_posix() for path in found)
 
     def kept(self, place: str, session: str = SESSION) -> dict[str, bytes]:
-        """Give the files of ``archive`` or ``quarantine`` of a session, by name."""
+        """Return the files of ``archive`` or ``quarantine`` of a session, by name."""
         root = self.data / place / session
         found = (path for path in root.rglob("*") if path.is_file())
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(found)}
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Give the logged events of one kind."""
+        """Return the logged events of one kind."""
         lines = map(json.loads, self.logged.getvalue().splitlines())
         return [line for line in lines if line["event"] == name]
 
 
 def outcomes(folder: RunFolder) -> list[tuple[str, str]]:
-    """Give status and reason of each intent of a finished run, in the sealed order."""
+    """Return status and reason of each intent of a finished run, in the sealed order."""
     results = folder.table("results.parquet", ["status", "reason"]).to_pandas()
     return list(zip(results["status"].astype(str), results["reason"].astype(str), strict=True))
 
@@ -184,7 +184,7 @@ def reasons(folder: RunFolder) -> list[str]:
 
 
 def rows_of(folder: RunFolder) -> Mapping[str, int]:
-    """Give the manifest's counts of rows."""
+    """Return the manifest's counts of rows."""
     counts: Mapping[str, int] = folder.json("manifest.json")["rows"]
     return counts
 

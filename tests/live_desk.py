@@ -32,7 +32,7 @@ QUICK = RetryPolicy(lookups_s=(0.01, 0.02, 0.04), down_after_s=0.2)
 
 
 def simulated(**said: Any) -> Simulator:
-    """Give a simulator that begins at noon; orders fill whole."""
+    """Return a simulator that begins at noon; orders fill whole."""
     start_ns = int(NOON.timestamp()) * 1_000_000_000
     defaults = {"clock": "running", "speed": 20.0, "start_ns": start_ns, "partial_fill_probability": 0.0}
     return Simulator(**{**defaults, **said})
@@ -65,7 +65,7 @@ class LiveDesk(Desk):
         return Agent(self.store, log, "a test", clock=lambda: self.now)
 
     def accesses(self) -> list[Access]:
-        """Give how the account is reached: it is called paper."""
+        """Return how the account is reached: it is called paper."""
         return [Access(account="paper", broker=self.broker())]
 
     @contextmanager
@@ -100,7 +100,7 @@ class LiveDesk(Desk):
 
     @contextmanager
     def venue(self) -> Iterator[Connection]:
-        """Give the venue of the only account."""
+        """Yield the venue of the only account."""
         with self.connections() as connections:
             (venue,) = connections.at_work
             yield venue
@@ -130,7 +130,7 @@ class LiveDesk(Desk):
         return folder
 
     def orders(self) -> list[dict[str, Any]]:
-        """Give the orders that the simulator has, oldest first."""
+        """Return the orders that the simulator has, oldest first."""
         found: list[dict[str, Any]] = self.simulator.simulation.state()["orders"]
         return found
 

@@ -22,7 +22,7 @@ _SYMBOL_NAMES = [f"SY{i:04d}" for i in range(SYMBOLS)]
 
 
 def batch(rows: int) -> pa.Table:
-    """Give a sealed batch: 50 accounts, 5,000 symbols of which few are traded much."""
+    """Return a sealed batch: 50 accounts, 5,000 symbols of which few are traded much."""
     random = np.random.default_rng(rows)
     schema = intents_schema()
     coded = {
@@ -59,7 +59,7 @@ def batch(rows: int) -> pa.Table:
 
 
 def inputs() -> RiskInputs:
-    """Give 30,000 positions, a count for every account and a few working orders."""
+    """Return 30,000 positions, a count for every account and a few working orders."""
     random = np.random.default_rng(7)
     accounts = np.repeat(_ACCOUNT_NAMES, 600)
     symbols = np.tile(_SYMBOL_NAMES[:600], ACCOUNTS)
@@ -85,12 +85,12 @@ def inputs() -> RiskInputs:
 
 
 def limits(rows: int) -> RiskConfig:
-    """Give limits that refuse a tenth or so of a batch, some rows by position and some by count."""
+    """Return limits that refuse a tenth or so of a batch, some rows by position and some by count."""
     return RiskConfig(max_daily_trades=max(5, int(rows / ACCOUNTS * 0.9)), max_position_qty=_position(rows))
 
 
 def intent_file(kind: str, rows: int, *, bad: bool) -> bytes:
-    """Give an intent file without ids; ``bad``: in every hundredth row a quantity or a side is wrong."""
+    """Return an intent file without ids; ``bad``: in every hundredth row a quantity or a side is wrong."""
     table = batch(rows)
     names = ["strategy_id", "broker_account_id", "symbol", "side", "qty", "order_type", "limit_price"]
     frame = table.select([*names, "created_at"]).to_pandas()

@@ -152,7 +152,7 @@ def _decide_in_child(folder: str, trading_date: Any, run_id: str) -> None:
 
 
 def _peak_mib(work: Callable[..., None], *arguments: Any) -> int:
-    """Give the peak memory of a fresh process that does some work."""
+    """Return the peak memory of a fresh process that does some work."""
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     child = context.Process(target=_measured, args=(send, work, arguments))

@@ -43,7 +43,7 @@ _D = TypeVar("_D", bound=Desk)
 
 
 def figures() -> Iterator[Figure]:
-    """Give all figures of growth."""
+    """Yield all figures of growth."""
     with tempfile.TemporaryDirectory() as name:
         few, many = (_recorded(Path(name) / str(sessions), sessions) for sessions in (_FEW, _MANY))
         yield from _compared("explain of a row of the oldest session", few, many, _explained, times=7)

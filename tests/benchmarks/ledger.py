@@ -53,7 +53,7 @@ class _Measured:
 
 
 def figures() -> Iterator[Figure]:
-    """Give all figures of a ledger that grows."""
+    """Yield all figures of a ledger that grows."""
     embedded = _Measured(EmbeddedSums, _MANY)
     with tempfile.TemporaryDirectory() as name:
         desks = [_desk(Path(name) / str(number), number) for number in (_FEW, _MANY)]

@@ -45,7 +45,7 @@ print(next(int(line.split()[1]) for line in status.splitlines() if line.startswi
 
 
 def figures() -> Iterator[Figure]:
-    """Give all figures of replaying."""
+    """Yield all figures of replaying."""
     with tempfile.TemporaryDirectory() as name:
         place = _dry_run(Path(name), _DAY, seed=0)
         plain = best_of(9, lambda: replay.replay(place, _HALF, decisions_only=True).record())

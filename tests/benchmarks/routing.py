@@ -100,13 +100,13 @@ def cpu_of_orders() -> Iterator[Figure]:
 
 
 def figures() -> Iterator[Figure]:
-    """Give all figures of sending orders."""
+    """Yield all figures of sending orders."""
     yield from orders_at_a_limit()
     yield from cpu_of_orders()
 
 
 def _allowed_s(orders: int, limit: int, latency_s: float) -> float:
-    """Give the least time that sending can take: by the limit, or by the latency of each connection.
+    """Return the least time that sending can take: by the limit, or by the latency of each connection.
 
     By the limit, a bucket that is full at the start (``burst_s`` of the pace) goes at once, the rest at the
     limit's rate, and the last order's reply takes the latency. By the latency, as many orders as there are
@@ -192,12 +192,12 @@ class _Simulated:
         return lambda: beginning + timedelta(seconds=time.monotonic() - begin_s)
 
     def symbols(self) -> list[str]:
-        """Give what can be traded."""
+        """Return what can be traded."""
         listed = requests.get(f"{self.address}/v2/assets", headers=_KEYS, timeout=10).json()
         return sorted(asset["symbol"] for asset in listed if asset["tradable"])
 
     def seen(self) -> list[dict[str, Any]]:
-        """Give what the trading API was asked, but for the symbols, in the order of its answers."""
+        """Return what the trading API was asked, but for the symbols, in the order of its answers."""
         state = requests.get(f"{self.address}/simulator/state", timeout=60).json()
         return [request for request in state["requests"] if request["path"] != "/v2/assets"]
 
@@ -292,7 +292,7 @@ class _Sending:
 
 
 def _intents(simulator: _Simulated, orders: int, created_at: datetime) -> list[dict[str, Any]]:
-    """Give market orders for one share each, of every symbol that can be traded in turns."""
+    """Return market orders for one share each, of every symbol that can be traded in turns."""
     symbols = simulator.symbols()
     return [
         {

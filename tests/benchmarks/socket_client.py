@@ -37,7 +37,7 @@ _SYMBOLS = (
 
 
 def requests_of(kind: str) -> Iterator[bytes]:
-    """Give one request after the other."""
+    """Yield one request after the other."""
     if kind == "hello":
         request = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
         while True:

@@ -194,7 +194,7 @@ def _dry_run(env: dict[str, str]) -> float:
 
 
 def _import(name: str) -> float:
-    """Give what a library adds to a process that has pandas and pyarrow already."""
+    """Return what a library adds to a process that has pandas and pyarrow already."""
     bare = [sys.executable, "-c", "import pandas, pyarrow.parquet"]
     with_it = [sys.executable, "-c", f"import pandas, pyarrow.parquet, {name}"]
     pairs = [(best_of(1, partial(quietly, bare)), best_of(1, partial(quietly, with_it))) for _ in range(7)]

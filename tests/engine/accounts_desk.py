@@ -164,7 +164,7 @@ class AccountsDesk(TradingDesk):
         return [answer for answer in answers if isinstance(answer, Synced)]
 
     def held_at(self, name: str) -> dict[str, float]:
-        """Give the positions that a broker tells of."""
+        """Return the positions that a broker tells of."""
         told = self.at[name].by_hand("GET", _POSITIONS)
         return {row["symbol"]: float(row["qty"]) for row in map(self.lies[name]._position, told)}
 
@@ -178,16 +178,16 @@ class AccountsDesk(TradingDesk):
 
 
 def in_new_york(day: str, clock: str) -> datetime:
-    """Give a day and time of day in New York as a moment, UTC."""
+    """Return a day and time of day in New York as a moment, UTC."""
     return datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=NEW_YORK).astimezone(UTC)
 
 
 def by_intent(run: RunFolder) -> dict[str, tuple[str, str]]:
-    """Give status and reason of a run's intents, by their ids."""
+    """Return status and reason of a run's intents, by their ids."""
     rows = run.table(RESULTS, ["client_intent_id", "status", "reason"]).to_pylist()
     return {row["client_intent_id"]: (row["status"], row["reason"]) for row in rows}
 
 
 def accounts_desk(data: Path, day: str, clock: str, *, names: tuple[str, ...] = ACCOUNTS) -> AccountsDesk:
-    """Give a desk whose accounts begin at a day and time of day in New York."""
+    """Return a desk whose accounts begin at a day and time of day in New York."""
     return AccountsDesk(data, now=in_new_york(day, clock), names=names)

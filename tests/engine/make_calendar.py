@@ -14,7 +14,7 @@ HEADER = "weekday_without_session"
 
 
 def closed_weekdays() -> list[str]:
-    """Give the weekdays without a session, from the first to the last day covered, as ISO text."""
+    """Return the weekdays without a session, from the first to the last day covered, as ISO text."""
     calendar = exchange_calendars.get_calendar("XNYS", start=FIRST_DAY, end=LAST_DAY)
     closed = pd.bdate_range(FIRST_DAY, LAST_DAY).difference(calendar.sessions)
     return [f"{day:%Y-%m-%d}" for day in closed]

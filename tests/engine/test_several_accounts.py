@@ -77,7 +77,7 @@ class TwoDesks(TradingDesk):
         return [one["client_order_id"] for one in self.second.simulation.state()["orders"]]
 
     def trades_of(self, account: str) -> float:
-        """Give what the ledger counts in the session."""
+        """Return what the ledger counts in the session."""
         counts = self.store.trade_counts([account], date(2026, 3, 2))
         return float(counts["trades"].sum())
 
@@ -95,7 +95,7 @@ def desk(tmp_path: Path) -> TwoDesks:
 
 
 def of_account(run: RunFolder, account: str) -> list[tuple[str, str]]:
-    """Give status and reason of an account's rows, in batch order."""
+    """Return status and reason of an account's rows, in batch order."""
     accounts = run.table("intents.parquet")["broker_account_id"].to_pylist()
     rows = run.table(RESULTS).to_pylist()
     pairs = zip(accounts, rows, strict=True)

@@ -104,7 +104,7 @@ class TenDays:
         return (account, symbol) in {one.key for one in self.open}
 
     def is_waiting(self, account: str, symbol: str) -> bool:
-        """Tell whether nothing may be traded, since a split without a word is to be told by its ratio."""
+        """Return whether nothing may be traded, since a split without a word is to be told by its ratio."""
         return (account, symbol) in self.waiting
 
     def begins(self) -> None:
@@ -229,7 +229,7 @@ class TenDays:
         self.open.append(Open((account, kind, symbol, shares), may_sell))
 
     def resting(self, account: str, symbol: str) -> str:
-        """Give the broker's id of the order that the morning's run has left in a symbol."""
+        """Return the broker's id of the order that the morning's run has left in a symbol."""
         found: str = self.desk.at[account].at_broker(f"rests-{account}-{symbol}")["id"]
         return found
 

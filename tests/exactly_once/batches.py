@@ -14,12 +14,12 @@ SYMBOLS = ("SPY", "QQQ", "AAPL", "MSFT", "IWM", "DIA", "GLD", "XLF")
 
 
 def resting(**said: object) -> Row:
-    """Give a buy that the market never comes to."""
+    """Return a buy that the market never comes to."""
     return order(**{"order_type": "limit", "limit_price": FAR, **said})
 
 
 def bracket(**said: object) -> Row:
-    """Give an entry with both of its exits, neither of which the market comes to."""
+    """Return an entry with both of its exits, neither of which the market comes to."""
     exits = {"take_profit_limit_price": 400, "stop_loss_stop_price": 10}
     return order(**{"order_class": "bracket", **exits, **said})
 
@@ -30,7 +30,7 @@ def cancel(target: str, **said: object) -> Row:
 
 
 def earlier() -> dict[str, list[Row]]:
-    """Give what a run before has sent already."""
+    """Return what a run before has sent already."""
     return {
         "earlier.json": [
             resting(client_intent_id="rests-from-before", symbol="XLF", qty=3),
@@ -41,7 +41,7 @@ def earlier() -> dict[str, list[Row]]:
 
 
 def of_every_kind() -> dict[str, list[Row]]:
-    """Give a few dozen orders, by file."""
+    """Return a few dozen orders, by file."""
     momentum = [order(symbol=symbol, qty=qty) for symbol in SYMBOLS[:4] for qty in (1, 2, 2)]
     hedges = [order(symbol="TLT", side="sell", qty=qty, client_intent_id=f"hedge-{qty}") for qty in (3, 1)]
     passive = [
@@ -77,7 +77,7 @@ def of_every_kind() -> dict[str, list[Row]]:
 
 
 def at_random(chance: Random, name: str, count: int) -> list[Row]:
-    """Give orders of chance, one in four of which rests, some without an id of their own."""
+    """Return orders of chance, one in four of which rests, some without an id of their own."""
     rows: list[Row] = []
     for number in range(count):
         said: Row = {
@@ -107,7 +107,7 @@ def at_random(chance: Random, name: str, count: int) -> list[Row]:
 
 
 def tight(chance: Random, name: str, count: int) -> list[Row]:
-    """Give orders in few symbols, most of which rest: what is still open is what a limit is about."""
+    """Return orders in few symbols, most of which rest: what is still open is what a limit is about."""
     rows = []
     for number in range(count):
         side = chance.choice(("buy", "sell"))

@@ -73,7 +73,7 @@ class Case:
         }
 
     def clock(self) -> datetime:
-        """Give the jobs' moment: noon when the case began, and on from there."""
+        """Return the jobs' moment: noon when the case began, and on from there."""
         return NOON + timedelta(seconds=time.time() - self.begun)
 
     def later(self) -> None:

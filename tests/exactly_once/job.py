@@ -131,7 +131,7 @@ class MortalSetup(Setup):
 def mortal(
     env: Mapping[str, str], death: Death, manner: Manner, kept: Callable[[Interaction], None]
 ) -> Setup:
-    """Give the setup of a job by its environment."""
+    """Return the setup of a job by its environment."""
     setup = read_setup(env)
     agent = dying_documents(setup.stores.agent, death)
     in_one = setup.stores.with_positions is setup.stores.agent
@@ -208,7 +208,7 @@ class Job:
         os.kill(self.process, signal.SIGCONT)
 
     def passed(self) -> list[str]:
-        """Give the points that it came by, in their order."""
+        """Return the points that it came by, in their order."""
         return [line.partition(" ")[2] for line in self.points.read_text().splitlines()]
 
     def modules(self) -> list[str]:
@@ -217,7 +217,7 @@ class Job:
         return imported.read_text().split() if imported.exists() else []
 
     def told(self) -> str:
-        """Give the end of what it said beside its log."""
+        """Return the end of what it said beside its log."""
         lines = self.log.read_text().splitlines()
         return "\n".join(line for line in lines if not line.startswith('{"severity":"'))[-3000:]
 

@@ -49,7 +49,7 @@ class Judgement:
         self.market = self.case.market.state()
 
     def wrong(self) -> list[str]:
-        """Give everything that is not as it must be."""
+        """Return everything that is not as it must be."""
         return [
             *self._of_runs(),
             *self._of_orders(),
@@ -72,7 +72,7 @@ class Judgement:
     # what there is
 
     def rows(self, run: RunFolder) -> list[Row]:
-        """Give the batch of a run with its decisions and results; they are read once."""
+        """Return the batch of a run with its decisions and results; they are read once."""
         if run not in self._rows:
             self._rows[run] = self._read(run)
         return self._rows[run]
@@ -160,7 +160,7 @@ class Judgement:
         return "unresolved" in manifest["results"]["by_status"] and bool(self._undecidable_of(run))
 
     def _undecidable_of(self, run: RunFolder) -> set[str]:
-        """Give the ids that nobody could know about: one request's outcome unknown, the next one refused.
+        """Return the ids that nobody could know about: one request's outcome unknown, the next one refused.
 
         The refusal may be because of the order that the first request had placed; without an order of that
         id at the broker, the run says unresolved and counts it as working, and so it is to be.
@@ -180,7 +180,7 @@ class Judgement:
         return {id_ for id_ in unknown - there if posts[id_][-1] in {403, 422}}
 
     def _sent_otherwise(self, id_: str) -> bool:
-        """Tell whether another row of the same id was sent: an id may be dropped again."""
+        """Return whether another row of the same id was sent: an id may be dropped again."""
         return any(
             row["client_intent_id"] == id_ and row["status"] in _SENT
             for run in self.runs

@@ -15,7 +15,7 @@ _FINAL = {"filled", "canceled", "expired", "rejected", "replaced"}
 
 
 def breaches(state: dict[str, Any], limit: float) -> list[str]:
-    """Give where positions are, were, or could come to be beyond a limit, by the simulator's state."""
+    """Return where positions are, were, or could come to be beyond a limit, by the simulator's state."""
     return [*_that_were(state, limit), *_that_could_be(state, limit)]
 
 
@@ -82,7 +82,7 @@ def _ns(written: str) -> int:
 
 
 def _working(orders: list[Row]) -> list[Row]:
-    """Give what may fill: of a group the entry, or once that is over the larger of its exits."""
+    """Return what may fill: of a group the entry, or once that is over the larger of its exits."""
     alone = [order for order in orders if order.get("group_id") is None]
     groups: dict[str, list[Row]] = defaultdict(list)
     for order in orders:

@@ -39,7 +39,7 @@ class Market:
         return self._asked(method, path, body)
 
     def state(self) -> dict[str, Any]:
-        """Give everything that happened; the market catches up with its clock first."""
+        """Return everything that happened; the market catches up with its clock first."""
         self.by_hand("GET", "/v2/clock")
         found: dict[str, Any] = self.control("GET", "state")
         return found

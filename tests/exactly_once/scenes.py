@@ -39,7 +39,7 @@ _SYMBOLS = ("SPY", "QQQ", "AAPL", "MSFT", "IWM", "DIA", "GLD", "XLF", "TLT", "EE
 
 
 def named(name: str, count: int) -> dict[str, list[Row]]:
-    """Give a file of orders, each of a symbol of its own."""
+    """Return a file of orders, each of a symbol of its own."""
     rows = [order(client_intent_id=f"{name}-{n}", symbol=_SYMBOLS[n % len(_SYMBOLS)]) for n in range(count)]
     return {f"{name}.json": rows}
 
@@ -292,7 +292,7 @@ def _over(case: Case, *others: Path, may_expire: bool = False, **manner: Any) ->
 
 
 def _ids(case: Case) -> list[str]:
-    """Give the client ids of the orders that were sent, in their order."""
+    """Return the client ids of the orders that were sent, in their order."""
     posts = [row for row in case.market.state()["requests"] if row["method"] == "POST"]
     return [row["body"]["client_order_id"] for row in posts]
 
@@ -314,7 +314,7 @@ def _until(holds: Callable[[], bool], at_most_s: float = 300.0) -> None:
 
 
 def _time_that_is_told(case: Case) -> tuple[Callable[[], datetime], Callable[[], None]]:
-    """Give a clock for leases, and what lets the time of a lease pass by it."""
+    """Return a clock for leases, and what lets the time of a lease pass by it."""
     told = case.folder / "passed"
 
     def clock() -> datetime:
@@ -329,7 +329,7 @@ def _time_that_is_told(case: Case) -> tuple[Callable[[], datetime], Callable[[],
 
 
 def _jumps(clock: Callable[[], datetime], by_s: float, *, after: int) -> Callable[[], datetime]:
-    """Give a clock that jumps once it was asked so often."""
+    """Return a clock that jumps once it was asked so often."""
     asked = itertools.count()
     return lambda: clock() + timedelta(seconds=by_s if next(asked) >= after else 0.0)
 
@@ -350,5 +350,5 @@ def _takes_it_over(case: Case, now: datetime) -> None:
 
 
 def played(scene: str) -> Callable[[Stage, str], Lived]:
-    """Give a scene by its name."""
+    """Return a scene by its name."""
     return lambda stage, name: Lived(list(SCENES[scene](stage, name)))

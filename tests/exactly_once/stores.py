@@ -44,7 +44,7 @@ class Places:
         return found
 
     def environment(self, kind: str, name: str) -> dict[str, str]:
-        """Give the settings of a case; ``name`` keeps it apart from all others in the same servers."""
+        """Return the settings of a case; ``name`` keeps it apart from all others in the same servers."""
         if kind == EMBEDDED:
             return {"EXEC_STORE": "embedded"}
         return {

@@ -46,7 +46,7 @@ Command = Callable[..., Done]
 
 
 def in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Give a function that runs a command in this process, as the installed script would.
+    """Return a function that runs a command in this process, as the installed script would.
 
     It takes the arguments, what stands on standard input, and settings of the environment.
     """
@@ -88,7 +88,7 @@ def waiting(data: Path) -> list[str]:
 
 
 def one_line_error(done: Done) -> str:
-    """Give the error that a command ended with; there must be nothing else on stderr."""
+    """Return the error that a command ended with; there must be nothing else on stderr."""
     (line,) = done.err.splitlines()
     if line.startswith("{"):  # of a job, whose standard error is a log
         told = json.loads(line)

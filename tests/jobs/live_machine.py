@@ -84,6 +84,6 @@ class Live:
         return self.cli(*args, **self.env | env)
 
     def orders(self) -> list[dict[str, Any]]:
-        """Give the orders at the broker, oldest first."""
+        """Return the orders at the broker, oldest first."""
         found: list[dict[str, Any]] = self.alpaca.simulator.simulation.state()["orders"]
         return found

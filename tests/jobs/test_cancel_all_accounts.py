@@ -30,11 +30,11 @@ class Accounts:
         return self.cli(*args, stdin=stdin, **self.env | env)
 
     def statuses(self, account: str) -> list[str]:
-        """Give how the orders of an account in KO and SPY stand."""
+        """Return how the orders of an account in KO and SPY stand."""
         return [self.order(account, symbol)["status"] for symbol in ("KO", "SPY")]
 
     def order(self, account: str, symbol: str) -> Row:
-        """Give an account's order in a symbol."""
+        """Return an account's order in a symbol."""
         orders: list[Row] = self.at[account].simulator.simulation.state()["orders"]
         (found,) = [one for one in orders if one["symbol"] == symbol]
         return found

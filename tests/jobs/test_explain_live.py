@@ -33,7 +33,7 @@ def desk(data: Path) -> TradingDesk:
 
 @pytest.fixture
 def story(cli: Command, desk: TradingDesk) -> Callable[..., dict[str, Any]]:
-    """Give a function that gives the only story of an intent, as it is told to machines."""
+    """Return a function that gives the only story of an intent, as it is told to machines."""
 
     def tell(intent_id: str = "one") -> dict[str, Any]:
         done = cli("explain", intent_id, "--json")

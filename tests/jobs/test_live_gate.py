@@ -715,7 +715,7 @@ def test_the_status_survives_a_state_that_cannot_be_read(cli: Command, data: Pat
 
 
 def problems(done: Done) -> list[str]:
-    """Give the numbered problems, each on one line whatever its table was wrapped to."""
+    """Return the numbered problems, each on one line whatever its table was wrapped to."""
     said: dict[str, Any] = done.json
     found: list[str] = [*said["fatal"], *said["problems"]]
     return found

@@ -25,7 +25,7 @@ def open_umask() -> Iterator[None]:
 
 
 def modes_in(data: Path) -> dict[str, int]:
-    """Give the modes of a data folder and of all in it but the inbox, by name."""
+    """Return the modes of a data folder and of all in it but the inbox, by name."""
     paths = [data, *(path for path in data.rglob("*") if "inbox" not in path.relative_to(data).parts)]
     return {str(path.relative_to(data)): stat.S_IMODE(path.lstat().st_mode) for path in paths}
 

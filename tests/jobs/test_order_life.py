@@ -22,7 +22,7 @@ def desk(tmp_path: Path) -> TradingDesk:
 
 
 def told(run: RunFolder, place: int = 0) -> set[str]:
-    """Give the sentences about the intent in a row, without their times."""
+    """Return the sentences about the intent in a row, without their times."""
     (row,) = recorded.rows(run, [place])
     lines = life_of(run, row)
     timestamp = r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3} UTC  \S"
@@ -31,7 +31,7 @@ def told(run: RunFolder, place: int = 0) -> set[str]:
 
 
 def beginnings(run: RunFolder, place: int = 0) -> list[str]:
-    """Give the first words of each, in alphabetical order: clocks differ in these tests."""
+    """Return the first words of each, in alphabetical order: clocks differ in these tests."""
     return sorted(re.sub(r"[0-9a-f-]{36}", "…", line) for line in told(run, place))
 
 

@@ -42,7 +42,7 @@ def store(data: Path) -> EmbeddedStore:
 
 @pytest.fixture
 def accept(tmp_path: Path) -> Accept:
-    """Give a function that writes a proposal and accepts it, some lines left out."""
+    """Return a function that writes a proposal and accepts it, some lines left out."""
 
     def run(breaks: list[Break], *, leaving_out: int = 0, **said: Any) -> int:
         file = tmp_path / "breaks.csv"

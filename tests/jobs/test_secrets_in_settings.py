@@ -39,7 +39,7 @@ NAMES = (
 
 
 def pasted(*names: str) -> list[tuple[str, str]]:
-    """Give where each kind of secret may have been pasted: where a name stands, only what is no name."""
+    """Return where each kind of secret may have been pasted: where a name stands, only what is no name."""
     pairs = [(name, kind) for name in names for kind in SECRETS]
     return [pair for pair in pairs if pair[0] not in NAMES or pair[1] in {"key", "secret"}]
 
@@ -49,7 +49,7 @@ COMMANDS = "doctor, doctor --json, status, run, run --json, sync, halt --why x"
 
 
 def parts(secret: str) -> list[str]:
-    """Give what must not be seen of a secret: each stretch of ten characters, in any case."""
+    """Return what must not be seen of a secret: each stretch of ten characters, in any case."""
     bare = secret.removeprefix("https://").removesuffix("@paper-api.alpaca.markets").lower()
     return [bare[start : start + 10] for start in range(len(bare) - 9)]
 

@@ -21,6 +21,6 @@ def live_desk(tmp_path: Path) -> TradingDesk:
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Give a function that runs a command in this process, as the installed script would."""
+    """Return a function that runs a command in this process, as the installed script would."""
 
     return in_this_process(monkeypatch, capsys)

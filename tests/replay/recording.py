@@ -44,7 +44,7 @@ def of_other_code(place: Path) -> None:
 
 
 def with_column(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
-    """Give a table with other values in one column, of the type that it had."""
+    """Return a table with other values in one column, of the type that it had."""
     place = table.schema.get_field_index(name)
     return table.set_column(place, name, pa.array(values, pa.string()) if _is_text(table, name) else [values])
 

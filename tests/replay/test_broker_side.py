@@ -431,7 +431,7 @@ def test_keys_and_proxies_that_are_in_the_environment_are_not_used(
 
 @contextmanager
 def recorded_at(server: Listening, desk: TradingDesk, run: RunFolder) -> Iterator[replay.Recording]:
-    """Give a run as if it had been recorded at a server that is alive."""
+    """Yield a run as if it had been recorded at a server that is alive."""
     place = place_of(desk, run)
     rewritten(
         place,

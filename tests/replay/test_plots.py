@@ -25,7 +25,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[replay.Day]:
 
 
 def said(figure: Figure) -> list[str]:
-    """Give every text of a figure."""
+    """Return every text of a figure."""
     figure.canvas.draw()
     texts = [text for axes in figure.axes for text in axes.texts]
     legends = [text for axes in figure.axes if (legend := axes.get_legend()) for text in legend.get_texts()]

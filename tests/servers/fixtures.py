@@ -53,7 +53,7 @@ def _fail_what_skips(report: pytest.TestReport | pytest.CollectReport, what: str
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly, once, that tests were left out and how to have them."""
+    """Print loudly, once, that tests were left out and how to have them."""
     skipped = terminalreporter.stats.get("skipped", [])
     for why in _MAY_BE_MISSING:
         left_out = sum(why in str(report.longrepr) for report in skipped)

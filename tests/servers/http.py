@@ -36,7 +36,7 @@ class LoopbackServer(ThreadingHTTPServer):
             thread.join()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that give up."""
+        """Print nothing of clients that give up."""
 
 
 class RequestHandler(BaseHTTPRequestHandler):
@@ -67,7 +67,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *args: Any, **more: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def _noted(self) -> None:
         self.server.seen.append(f"{self.command} {self.path}")

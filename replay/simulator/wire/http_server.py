@@ -143,7 +143,7 @@ class _SocketWire:
 def _stream_protocol(stopping: asyncio.Event) -> type[WebSocketsSansIOProtocol]:
     class Protocol(WebSocketsSansIOProtocol):
         def handle_connect(self, event: Request) -> None:
-            """Give the app the connection, which it breaks for a client that doesn't read."""
+            """Hand the app the connection, which it breaks for a client that doesn't read."""
             super().handle_connect(event)
             if not self.close_sent:
                 self.scope["state"]["wire"] = _SocketWire(self.transport, stopping)

@@ -57,12 +57,12 @@ def runs(desk: AccountsDesk, name: str = "") -> RunFolder:
 
 
 def of(run: RunFolder, account: str) -> list[tuple[str, str]]:
-    """Give status and reason of an account's intents."""
+    """Return status and reason of an account's intents."""
     return [told for intent, told in by_intent(run).items() if intent.startswith(f"{account}-")]
 
 
 def is_whole(desk: AccountsDesk, account: str) -> bool:
-    """Tell whether the ledger has what the broker has."""
+    """Return whether the ledger has what the broker has."""
     held = {symbol: units_of(qty) for symbol, qty in desk.held_at(account).items()}
     return desk.store.net_positions(account) == held
 

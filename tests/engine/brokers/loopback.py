@@ -115,7 +115,7 @@ class Loopback(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that give up are what these tests are about."""
+        """Print nothing: clients that give up are what these tests are about."""
 
 
 class LoopbackHandler(BaseHTTPRequestHandler):
@@ -135,7 +135,7 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         self.do_POST()
 
     def log_message(self, *args: Any, **more: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 Answer = Callable[[LoopbackHandler], None]
@@ -243,7 +243,7 @@ def broker_at(
     timeout_s: tuple[float, float] = (5.0, 5.0),
     **reading: Unpack[ReadSettings],
 ) -> AlpacaBroker:
-    """Give a broker that, unless told otherwise, asks once."""
+    """Return a broker that, unless told otherwise, asks once."""
     reading.setdefault("retry_policy", RetryPolicy(read_s=0))
     return AlpacaBroker(
         api_key=API_KEY,

@@ -58,7 +58,7 @@ def simulated_venue(**settings: Any) -> Iterator[Venue]:
 
 
 def intent(**changes: Any) -> OrderIntent:
-    """Give an intent to buy a share of AAPL at the market."""
+    """Return an intent to buy a share of AAPL at the market."""
     plain: dict[str, Any] = {
         "strategy_id": "delta",
         "broker_account_id": "paper",

@@ -27,7 +27,7 @@ HEADER = "strategy_id,broker_account_id,symbol,side,qty"
 
 
 def order(**said: Any) -> Row:
-    """Give a good intent, one share of SPY, with what is ``said`` instead; None leaves a field out."""
+    """Return a good intent, one share of SPY, with what is ``said`` instead; None leaves a field out."""
     row = {"strategy_id": "momentum", "broker_account_id": "paper", "symbol": "SPY", "side": "buy", "qty": 1}
     return {name: value for name, value in {**row, **said}.items() if value is not None}
 
@@ -83,7 +83,7 @@ def read_rows(ending: str, *rows: Row, on: date = SESSION) -> IntentFile:
 
 
 def messages(file: IntentFile) -> list[str]:
-    """Give the first thing that is wrong with each refused row."""
+    """Return the first thing that is wrong with each refused row."""
     return [refused.first.message for refused in file.refused]
 
 
@@ -96,5 +96,5 @@ def ids(file: IntentFile) -> list[str]:
 
 
 def places(file: IntentFile) -> tuple[list[int], list[int]]:
-    """Give the numbers of the rows that were taken, and of those that were not."""
+    """Return the numbers of the rows that were taken, and of those that were not."""
     return values(file, "source_row"), [refused.first.row for refused in file.refused]

@@ -38,7 +38,7 @@ def file(name: str, *rows: Row) -> IntentFile:
 
 
 def sent(*files: IntentFile) -> pa.Table:
-    """Give rows of an earlier run of the day that were sent."""
+    """Return rows of an earlier run of the day that were sent."""
     parts = [
         pa.table(
             [

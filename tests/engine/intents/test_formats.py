@@ -22,13 +22,13 @@ ROW = "momentum,paper,SPY,buy,1"
 
 
 def raw(name: str, content: bytes | str) -> list[dict[str, Any]]:
-    """Give the rows that have columns, as they stood in the file."""
+    """Return the rows that have columns, as they stood in the file."""
     table = read_raw(name, content.encode() if isinstance(content, str) else content)
     return table.raw(list(range(table.rows)))
 
 
 def numbers(name: str, content: bytes | str) -> tuple[list[int], list[int]]:
-    """Give the row numbers of the rows that have columns, and of those that have none."""
+    """Return the row numbers of the rows that have columns, and of those that have none."""
     table = read_raw(name, content.encode() if isinstance(content, str) else content)
     assert len(table.row_numbers) == table.rows
     return table.row_numbers.tolist(), [refused.first.row for refused in table.refused]

@@ -302,7 +302,7 @@ ROWS = st.builds(lambda said: {**order(), **said}, st.dictionaries(FIELDS, ODD_V
 
 
 def outcome(row: Row, number: int, file: IntentFile) -> Any:
-    """Give what became of a row: its sealed form, or the fields that are wrong with it."""
+    """Return what became of a row: its sealed form, or the fields that are wrong with it."""
     for sealed in file.table.to_pylist():
         if sealed["source_row"] == number:
             if row.get("client_intent_id") in [None, "", " "]:

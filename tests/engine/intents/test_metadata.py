@@ -24,7 +24,7 @@ from tests.engine.intents.files import (
 
 
 def kept(content: bytes | str, name: str = "a.jsonl") -> list[Any]:
-    """Give the metadata of the rows that were taken."""
+    """Return the metadata of the rows that were taken."""
     return [json.loads(text) for text in values(read(name, content), "metadata")]
 
 

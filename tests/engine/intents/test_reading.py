@@ -37,7 +37,7 @@ DEFAULTS = {field.name: field.default for field in INTENT_FIELDS if field.defaul
 
 
 def sealed(ending: str = ".jsonl", **said: Any) -> dict[str, Any]:
-    """Give one row as it stands in the batch."""
+    """Return one row as it stands in the batch."""
     (row,) = read_rows(ending, order(**said)).table.to_pylist()
     return dict(row)
 

@@ -24,7 +24,7 @@ BAD = "bad"
 
 
 def read(kind: Kind, values: Sequence[object] | pa.Array, arrow: pa.DataType | None = None) -> list[Any]:
-    """Give each row's value, None where missing, ``BAD`` where it is none of its kind."""
+    """Return each row's value, None where missing, ``BAD`` where it is none of its kind."""
     array = values if isinstance(values, pa.Array) else pa.array(values, type=arrow)
     column = typed_column(kind, array)
     if isinstance(column, TextColumn):

@@ -476,7 +476,7 @@ NOON = datetime(2026, 3, 2, 12, 0, tzinfo=timezone(timedelta(hours=-5)))
 
 
 def difference(**said: Any) -> Adjustment:
-    """Give a manual trade of 4.5 shares sold, with whatever is said otherwise."""
+    """Return a manual trade of 4.5 shares sold, with whatever is said otherwise."""
     usual: Any = {
         "account": "paper",
         "symbol": "SPY",

@@ -35,7 +35,7 @@ def objects(*values: object) -> pd.Series:
 
 
 def texts(column: TextColumn) -> list[object]:
-    """Give each row's text, None where missing, ``BAD`` where it was no text."""
+    """Return each row's text, None where missing, ``BAD`` where it was no text."""
     values = [value if isinstance(value, str) else BAD for value in column.values]
     return [None if code < 0 else values[code] for code in column.codes.tolist()]
 

@@ -81,7 +81,7 @@ def columns_of(rows: list[Row]) -> dict[str, Column]:
 
 
 def broken(row: Row) -> list[tuple[str, str]]:
-    """Give the rules that a row breaks: field and what was expected."""
+    """Return the rules that a row breaks: field and what was expected."""
     return [(violation.field, violation.rule) for violation in violations(columns_of([row]), 1)]
 
 

@@ -53,7 +53,7 @@ def synced(desk: TradingDesk) -> Synced:
 
 
 def found(desk: TradingDesk) -> list[tuple[str, str, float]]:
-    """Give kind, symbol and shares of each open break."""
+    """Return kind, symbol and shares of each open break."""
     return [(one.kind, one.symbol, one.difference_qty / 1e9) for one in synced(desk).open_breaks]
 
 

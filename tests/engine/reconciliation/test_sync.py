@@ -32,7 +32,7 @@ def desk(tmp_path: Path) -> TradingDesk:
 
 
 def judged(desk: TradingDesk, *rows: Row, config: RiskConfig = STRICT) -> list[tuple[str, str]]:
-    """Give what becomes of intents, by limits of 100 shares and 50 trades unless told otherwise."""
+    """Return what becomes of intents, by limits of 100 shares and 50 trades unless told otherwise."""
     desk.drop("judged.json", *rows)
     return outcomes(desk.live(config))
 
@@ -196,7 +196,7 @@ def test_of_an_exit_pair_one_counts(desk: TradingDesk) -> None:
 
 
 def trades_counted(desk: TradingDesk) -> float:
-    """Give the trades that the daily limit counts now, by an intent that is too large to be sent."""
+    """Return the trades that the daily limit counts now, by an intent that is too large to be sent."""
     desk.drop("looks.json", order(symbol="QQQ", qty=101))
     (row,) = desk.live(STRICT).table("decisions.parquet").to_pylist()
     assert row["reason"] == "max_position_size_exceeded"
@@ -209,7 +209,7 @@ AFTER_THE_CLOSE_S = 5 * 3600
 
 
 def exit_of(desk: TradingDesk, order_type: str) -> Row:
-    """Give the exit of the one group: its take profit (limit) or stop loss (stop)."""
+    """Return the exit of the one group: its take profit (limit) or stop loss (stop)."""
     found: Row
     (found,) = [one for one in desk.orders() if (one["side"], one["type"]) == ("sell", order_type)]
     return found

@@ -71,13 +71,13 @@ LATER = {
 
 
 def told(desk: AccountsDesk, session: str) -> Day:
-    """Give a session as `day` tells it."""
+    """Return a session as `day` tells it."""
     objects, day = LocalObjects(desk.data), date.fromisoformat(session)
     return day_of(RunFolders(objects).of_day(day), late_fills(objects, day))
 
 
 def executed(desk: AccountsDesk, session: str) -> list[tuple[str, float]]:
-    """Give session and shares of each execution that `day` tells of in a session."""
+    """Return session and shares of each execution that `day` tells of in a session."""
     blotter = told(desk, session).blotter
     return list(zip(blotter["trading_date"], blotter["qty"], strict=True))
 
@@ -88,7 +88,7 @@ def trades(desk: AccountsDesk, session: str) -> int:
 
 
 def with_an_order_that_rests(data: Path, day: str) -> AccountsDesk:
-    """Give a desk whose run of that morning has left an order of 10 shares."""
+    """Return a desk whose run of that morning has left an order of 10 shares."""
     desk = accounts_desk(data, day, "10:00", names=("alpha",))
     desk.drop("a.json", order(broker_account_id="alpha", client_intent_id="rests", qty=10, **RESTING))
     desk.live()

@@ -71,7 +71,7 @@ def each_text(table: pa.Table, change: Callable[[pa.ChunkedArray], pa.ChunkedArr
 
 
 def in_the_middle_of_more(table: pa.Table) -> pa.Table:
-    """Give the same rows as a slice out of a longer table, so that its buffers begin elsewhere."""
+    """Return the same rows as a slice out of a longer table, so that its buffers begin elsewhere."""
     longer = pa.concat_tables([table.slice(0, 1), table, table.slice(0, 1)]).combine_chunks()
     return longer.slice(min(1, table.num_rows), table.num_rows)
 
@@ -118,7 +118,7 @@ def test_the_hash_is_of_the_values_whatever_form_they_have(form: str, values: Co
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tell whether two values are one: NaN is itself, -0.0 isn't 0.0, null is no value."""
+    """Return whether two values are one: NaN is itself, -0.0 isn't 0.0, null is no value."""
     return type(one) is type(other) and repr(one) == repr(other)
 
 

@@ -455,7 +455,7 @@ def test_no_file_and_no_log_of_a_live_run_has_anything_secret_in_it(tmp_path: Pa
 
 
 def contents(data: Path) -> Iterator[tuple[str, str]]:
-    """Give the files of a data folder as text, what is compressed in them unpacked."""
+    """Yield the files of a data folder as text, what is compressed in them unpacked."""
     for path in data.rglob("*"):
         if not path.is_file():
             continue

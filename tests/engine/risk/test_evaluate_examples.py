@@ -986,7 +986,7 @@ def test_orders_let_through_by_fail_open_count_as_trades() -> None:
 
 
 def broken(name: str) -> tuple[Rule, ...]:
-    """Give the rule book with one rule that raises."""
+    """Return the rule book with one rule that raises."""
 
     def raises(*_: object) -> Any:
         raise ZeroDivisionError("a mistake in a rule")

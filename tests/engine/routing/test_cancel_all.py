@@ -54,7 +54,7 @@ def reasons(orders: tuple[Withdrawal, ...]) -> set[str]:
 
 
 def one_more_after(look: int, desk: TradingDesk) -> Between:
-    """Give a broker at which an order arrives right after its open orders were listed for so many times."""
+    """Return a broker at which an order arrives right after its open orders were listed for so many times."""
 
     def act(listed: int) -> None:
         if listed == look:
@@ -64,7 +64,7 @@ def one_more_after(look: int, desk: TradingDesk) -> Between:
 
 
 def after_each_list(act: Callable[[int], object]) -> Between:
-    """Give somebody who does something once the open orders were listed; it is told how often they were."""
+    """Return somebody who does something once the open orders were listed; it is told how often they were."""
     listed = count(1)
 
     def middle(request: PreparedRequest, send: Send) -> Response:

@@ -29,7 +29,7 @@ DELETES = {"method": "DELETE", "path": "/v2/orders/*"}
 
 
 def resting(name: str = "target", **said: Any) -> Row:
-    """Give a buy that the market never comes to."""
+    """Return a buy that the market never comes to."""
     return order(client_intent_id=name, order_type="limit", limit_price=50, **{"qty": 10, **said})
 
 
@@ -44,7 +44,7 @@ def rest(desk: TradingDesk, *rows: Row) -> None:
 
 
 def withdraw(desk: TradingDesk, *rows: Row, **changes: Any) -> Row:
-    """Give the row of the last of these."""
+    """Return the row of the last of these."""
     desk.drop("cancels.json", *(rows or [cancel()]))
     return results(desk.live(changes=changes))[-1]
 

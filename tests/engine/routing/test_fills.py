@@ -470,7 +470,7 @@ def test_an_exit_pair_whose_other_order_fills_is_one_trade(desk: TradingDesk) ->
 
 
 def pair_that_filled(head_qty: float, leg_qty: float) -> list[dict[str, Any]]:
-    """Give the documents of two exits of which so much has filled."""
+    """Return the documents of two exits of which so much has filled."""
     intent = OrderIntent(
         client_intent_id="one",
         strategy_id="momentum",

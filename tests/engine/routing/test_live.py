@@ -49,7 +49,7 @@ FAR = {"order_type": "limit", "limit_price": 50}
 
 
 def named(count: int, *symbols: str, **said: Any) -> list[Row]:
-    """Give orders, their symbols in turn."""
+    """Return orders, their symbols in turn."""
     symbols = symbols or ("SPY",)
     return [
         order(client_intent_id=f"order-{number}", symbol=symbols[number % len(symbols)], **said)
@@ -654,7 +654,7 @@ def test_what_was_turned_away_for_its_keys_is_sent_once_by_the_next_run_with_key
 
 
 def listing_nothing(then: Between) -> Between:
-    """Give an empty list of orders: what was just taken in isn't in it yet."""
+    """Return an empty list of orders: what was just taken in isn't in it yet."""
 
     def middle(request: PreparedRequest, send: Send) -> Response:
         listed = request.method == "GET" and path_of(request) == "/v2/orders"

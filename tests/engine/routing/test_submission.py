@@ -345,7 +345,7 @@ ID_IS_TAKEN = 422, {"code": 40010001, "message": "client_order_id must be unique
 
 
 def refusing_orders_and(hidden_for: int, refusal: tuple[int, Row] = NO_MONEY) -> Between:
-    """Give a broker that refuses orders, and doesn't tell of those that it has until an order is sent.
+    """Return a broker that refuses orders, and doesn't tell of those that it has until an order is sent.
 
     ``hidden_for``: for how many lookups after that it doesn't either.
     """
@@ -368,7 +368,7 @@ def refusing_orders_and(hidden_for: int, refusal: tuple[int, Row] = NO_MONEY) ->
 
 
 def refused_after_a_killed_job(desk: TradingDesk, *, taken_in: bool, hidden_for: int) -> Row:
-    """Give the result of an order that a killed job had noted, and the next job was refused.
+    """Return the result of an order that a killed job had noted, and the next job was refused.
 
     ``taken_in``: the first job's request had arrived; ``hidden_for`` so many lookups nothing is told of it.
     """
@@ -441,7 +441,7 @@ OTHERS: list[tuple[str, Row]] = [
 
 
 def takes_another_order(changes: Row, *, and_answers: bool) -> Between:
-    """Give somebody who hands another order on than he was given."""
+    """Return somebody who hands another order on than he was given."""
 
     def middle(request: PreparedRequest, send: Send) -> Response:
         request.body = json.dumps(json.loads(request.body or b"") | changes).encode()
@@ -735,7 +735,7 @@ def test_a_broker_that_turns_an_order_away_for_longer_than_is_waited_is_down(
 
 
 def goes_down_after(orders: int, *, carrying_out_the_last: bool) -> Between:
-    """Give a broker that takes some orders and is down from then on."""
+    """Return a broker that takes some orders and is down from then on."""
     taken: list[str] = []
 
     def middle(request: PreparedRequest, send: Send) -> Response:

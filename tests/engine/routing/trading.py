@@ -50,7 +50,7 @@ def at_a_rate_that_never_matters(**said: Any) -> Simulator:
 
 
 def standing_still(**said: Any) -> Simulator:
-    """Give a simulator whose clock moves only when it is told to."""
+    """Return a simulator whose clock moves only when it is told to."""
     return at_a_rate_that_never_matters(clock="manual", **said)
 
 
@@ -131,7 +131,7 @@ class TradingDesk(LiveDesk):
         self.control("POST", "clock", {"advance_s": seconds})
 
     def at_broker(self, client_order_id: str) -> Row:
-        """Give an order, or an exit leg, as the simulator has it now."""
+        """Return an order, or an exit leg, as the simulator has it now."""
         self.by_hand("GET", "/v2/clock")  # whatever is asked, the market catches up first
         orders = [leg for entry in self.orders() for leg in (entry, *(entry["legs"] or []))]
         named: dict[str, Row] = {row["id"]: row for row in orders}
@@ -165,18 +165,18 @@ class TradingDesk(LiveDesk):
         return [row for row in seen if row["method"].startswith(method) and row["path"].startswith(path)]
 
     def posts(self) -> list[str]:
-        """Give the client ids of the orders that were sent, in their order."""
+        """Return the client ids of the orders that were sent, in their order."""
         return [row["body"]["client_order_id"] for row in self.requests("POST", "/v2/orders")]
 
     def lookups(self) -> int:
         return len(self.requests("GET", BY_CLIENT_ID))
 
     def runs(self) -> list[RunFolder]:
-        """Give all runs, oldest first, finished or not."""
+        """Return all runs, oldest first, finished or not."""
         return RunFolders(LocalObjects(self.data)).all()
 
     def leases(self) -> list[str]:
-        """Give the names of the documents that say who may send."""
+        """Return the names of the documents that say who may send."""
         with closing(sqlite3.connect(self.data / "engine.db")) as connection:
             rows = connection.execute("select name from agent_documents where name like 'lease-%'").fetchall()
         return [str(name) for (name,) in rows]
@@ -185,13 +185,13 @@ class TradingDesk(LiveDesk):
         return LocalObjects(self.data).list("open/")
 
     def trades(self, session: str = "2026-03-02") -> float:
-        """Give what the ledger counts for account ``paper``."""
+        """Return what the ledger counts for account ``paper``."""
         counts = self.store.trade_counts(["paper"], date.fromisoformat(session))
         return float(counts["trades"].sum())
 
 
 def doing(act: Callable[[PreparedRequest], object]) -> Between:
-    """Give somebody who does something before each request goes on."""
+    """Return somebody who does something before each request goes on."""
 
     def middle(request: PreparedRequest, send: Send) -> Response:
         act(request)
@@ -251,7 +251,7 @@ def is_order(request: PreparedRequest) -> bool:
 
 
 def reply(request: PreparedRequest, status: int, body: object = b"", **headers: str) -> Response:
-    """Give a reply that no simulator makes."""
+    """Return a reply that no simulator makes."""
     answer = Response()
     answer.status_code, answer.url, answer.request = status, request.url or "", request
     answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
@@ -266,7 +266,7 @@ def no_connection(request: PreparedRequest) -> requests.ConnectionError:
 
 
 def forgetful(times: int, method: str = "GET") -> Between:
-    """Give a broker that doesn't know, so many times, orders that it gave an id itself."""
+    """Return a broker that doesn't know, so many times, orders that it gave an id itself."""
     left = [times]
 
     def middle(request: PreparedRequest, send: Send) -> Response:
@@ -283,12 +283,12 @@ def dropped(request: PreparedRequest) -> requests.ConnectionError:
 
 
 def with_orders_answered(answer: Between) -> Between:
-    """Give somebody who does something to POSTs of orders only."""
+    """Return somebody who does something to POSTs of orders only."""
     return lambda request, send: answer(request, send) if is_order(request) else send()
 
 
 def after_orders(then: Callable[[str], object]) -> Between:
-    """Give somebody who does something each time an order has been taken in."""
+    """Return somebody who does something each time an order has been taken in."""
 
     def middle(request: PreparedRequest, send: Send) -> Response:
         answer = send()

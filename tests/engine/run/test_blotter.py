@@ -66,7 +66,7 @@ def test_slippage_is_positive_where_the_price_was_worse_than_the_reference(
 
 
 def tampered(desk: LiveDesk, key: str, table: pa.Table) -> RunFolder:
-    """Give the desk's first run with other content in one of its tables."""
+    """Return the desk's first run with other content in one of its tables."""
     (desk.data / key).write_bytes(table_bytes(table))
     return desk.context().runs.all()[0]
 

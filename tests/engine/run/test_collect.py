@@ -44,7 +44,7 @@ TORN = b'{"strategy_id": "momentum", "broker_acc'
 
 
 def places(folder: RunFolder) -> list[tuple[str, int]]:
-    """Give file and row of each intent of the batch, in the sealed order."""
+    """Return file and row of each intent of the batch, in the sealed order."""
     batch = folder.table("intents.parquet", ["source_file", "source_row"]).to_pandas()
     return list(zip(batch["source_file"].astype(str), batch["source_row"].tolist(), strict=True))
 
@@ -55,12 +55,12 @@ def ids(folder: RunFolder) -> list[str]:
 
 
 def set_aside(folder: RunFolder, what: str) -> list[tuple[str, int]]:
-    """Give file and row of what ``collected.json`` lists as ``refused`` or ``duplicates``."""
+    """Return file and row of what ``collected.json`` lists as ``refused`` or ``duplicates``."""
     return [(entry["file"], entry["row"]) for entry in folder.json("collected.json")[what]]
 
 
 def reasons_kept(desk: Desk) -> list[dict[str, Any]]:
-    """Give every reason below quarantine/."""
+    """Return every reason below quarantine/."""
     files = (content for name, content in desk.kept("quarantine").items() if ".reasons." in name)
     return [json.loads(line) for content in files for line in content.splitlines()]
 

@@ -46,7 +46,7 @@ def manifest(folder: RunFolder) -> dict[str, Any]:
 
 
 def again(folder: RunFolder) -> RunFolder:
-    """Give the same run as another job finds it."""
+    """Return the same run as another job finds it."""
     return RunFolder(folder.objects, folder.trading_date, folder.run_id)
 
 

@@ -629,7 +629,7 @@ def test_processes_that_hold_it_in_turn_are_never_inside_together(
 
 
 def lease_epochs(desk: Desk, *holders: Holder) -> list[str]:
-    """Give the tenures of jobs that hold the lease one after the other."""
+    """Return the tenures of jobs that hold the lease one after the other."""
     found = []
     for holder in holders:
         with desk.acquired(holder) as lease:

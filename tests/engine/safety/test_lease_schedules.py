@@ -187,7 +187,7 @@ class Machine:
 
 
 def sends_of(*plays: dict[str, Any]) -> list[tuple[str, float, float]]:
-    """Give who could be sending from when to when, seconds of the true time."""
+    """Return who could be sending from when to when, seconds of the true time."""
     stage, sends = Stage(), list[tuple[str, float, float]]()
     kept: dict[str, dict[str, Any]] = {}
     names = ["a" * (n + 1) for n in range(len(plays))]

@@ -109,7 +109,7 @@ class LiveDesk:
         return closed.value
 
     def changes(self) -> list[tuple[str, str]]:
-        """Give the logged transitions: before, after."""
+        """Return the logged transitions: before, after."""
         events = [json.loads(line) for line in self.logged.getvalue().splitlines()]
         assert {event["event"] for event in events} <= {"state_transition"}
         return [(event["before"], event["after"]) for event in events]

@@ -244,7 +244,7 @@ def test_fields_that_others_wrote_stay(store: FirestoreStore, client: Any) -> No
 
 @pytest.fixture
 def commits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Gives documents and bytes of each batch that is sent."""
+    """Return documents and bytes of each batch that is sent."""
     sent: list[tuple[int, int]] = []
     commit = WriteBatch.commit
 

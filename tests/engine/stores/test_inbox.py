@@ -45,7 +45,7 @@ def content_of(inbox: Inbox, file: Dropped) -> bytes | None:
 
 
 def contents(inbox: Inbox) -> dict[str, bytes]:
-    """Give every file, hidden ones too."""
+    """Return every file, hidden ones too."""
     files = sorted(path for path in inbox.root.rglob("*") if path.is_file())
     return {path.relative_to(inbox.root).as_posix(): path.read_bytes() for path in files}
 

@@ -76,13 +76,13 @@ def held(
 
 
 def mark(seconds: float = 0) -> SyncMark:
-    """Give the mark of a sync, so many seconds after noon."""
+    """Return the mark of a sync, so many seconds after noon."""
     timestamp = (NOON + timedelta(seconds=seconds)).to_pydatetime()
     return SyncMark(synced_at=timestamp, trading_date=date(2026, 3, 2), reconciled_on=None, open_breaks=1)
 
 
 def whole_book(**quantities: float) -> pd.DataFrame:
-    """Give a book as a sync brings it."""
+    """Return a book as a sync brings it."""
     frame = pd.DataFrame({"symbol": list(quantities), "qty": list(quantities.values())})
     return frame.assign(avg_price=1.5, market_value=None).astype({"market_value": "float64"})
 

@@ -51,7 +51,7 @@ def proxy(postgres_server: PostgresServer, proxy_to: Callable[[str, int], Proxy]
 
 
 def through(proxy: Proxy, direct: PostgresStore, *, tls: str = "prefer") -> PostgresStore:
-    """Give the same store behind the proxy, with a second's patience."""
+    """Return the same store behind the proxy, with a second's patience."""
     url = direct.url.replace(f":{urlsplit(direct.url).port}/", f":{proxy.port}/")
     return PostgresStore(f"{url}?sslmode={tls}", timeout_s=1)
 
@@ -351,7 +351,7 @@ def keep(store: PostgresStore, turn: int) -> int:
 
 
 def kept_turn(store: PostgresStore) -> int:
-    """Give the turn of the book that is kept: of every row of it, and of its mark."""
+    """Return the turn of the book that is kept: of every row of it, and of its mark."""
     frame = store.positions(["synced"], as_of=NOON)
     mark_kept = store.sync_mark("synced")
     assert mark_kept is not None

@@ -42,7 +42,7 @@ def run_sql(url: str, *statements: str) -> list[Any]:
 
 
 def everything(url: str) -> list[Any]:
-    """Give all columns, indexes, defaults and rows of what is in ``public``."""
+    """Return all columns, indexes, defaults and rows of what is in ``public``."""
     there = run_sql(
         url,
         "SELECT table_name, column_name, data_type, is_nullable, column_default"

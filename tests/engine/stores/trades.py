@@ -13,7 +13,7 @@ SESSION = date(2026, 3, 2)
 def trade(
     order: str, *, account: str = "paper", day: str = "2026-03-02", filled: float = 1
 ) -> dict[str, Any]:
-    """Give the document of a filled order."""
+    """Return the document of a filled order."""
     return {
         "broker_order_id": order,
         "broker_account_id": account,
@@ -24,12 +24,12 @@ def trade(
 
 
 def bought(order: str, symbol: str, qty: float, *, account: str = "paper", **said: Any) -> dict[str, Any]:
-    """Give the document of a filled order for so many shares, sold where they are below 0."""
+    """Return the document of a filled order for so many shares, sold where they are below 0."""
     side = "sell" if qty < 0 else "buy"
     return trade(order, account=account, filled=abs(qty)) | {"symbol": symbol, "side": side} | said
 
 
 def counted(store: LedgerStore, *accounts: str, day: date = SESSION) -> dict[str, int]:
-    """Give the trades that a ledger counts, by account."""
+    """Return the trades that a ledger counts, by account."""
     frame = store.trade_counts(accounts, day)
     return dict(zip(frame["broker_account_id"], frame["trades"], strict=True))

@@ -15,7 +15,7 @@ from replay.simulated.strategies import strategies
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Give every file but the book, which names the data folder by a hash of its path."""
+    """Return every file but the book, which names the data folder by a hash of its path."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != "engine.db")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 

@@ -225,7 +225,7 @@ HEADERS = st.one_of(
 
 
 def queries(names: tuple[str, ...]) -> SearchStrategy[str]:
-    """Give query strings: none, parameters that may come twice, and what is no list of parameters."""
+    """Return query strings: none, parameters that may come twice, and what is no list of parameters."""
     pair = st.tuples(st.sampled_from((*names, "x", "")), PIECES).map("=".join)
     odd = st.sampled_from(["?", "?&&&", "?==", "?;", "?%", "?" + "a=1&" * 500])
     return st.one_of(st.just(""), st.lists(pair, max_size=4).map(lambda pairs: "?" + "&".join(pairs)), odd)

@@ -41,14 +41,14 @@ keys = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, m
 
 @st.composite
 def spelled_keys(draw: st.DrawFn) -> tuple[str, str]:
-    """Give a key, and a mixture of spellings of it."""
+    """Return a key, and a mixture of spellings of it."""
     key = draw(keys)
     ways = draw(st.lists(st.sampled_from(sorted(SPELLINGS)), min_size=len(key), max_size=len(key)))
     return key, "".join(SPELLINGS[way](letter) for way, letter in zip(ways, key, strict=True))
 
 
 def decoded(text: str) -> set[str]:
-    """Give what readers may make of a text: as it is, and with each kind of escape undone, also twice."""
+    """Return what readers may make of a text: as it is, and with each kind of escape undone, also twice."""
     found = {text}
     for _ in range(2):
         for each in list(found):

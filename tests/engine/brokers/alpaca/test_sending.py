@@ -65,7 +65,7 @@ def test_what_the_last_look_raises_passes_through_and_nothing_is_sent(
 
 @pytest.fixture
 def slowly_connected(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[AlpacaBroker]:
-    """Give a broker to whose server it takes longer to connect than a look is fresh; clocks are moved."""
+    """Yield a broker to whose server it takes longer to connect than a look is fresh; clocks are moved."""
     passed = [0.0]
     connect = in_time._ConnectionInTime.connect
 
@@ -154,7 +154,7 @@ def test_a_question_that_never_left_is_no_answer(port_nobody_listens_at: int) ->
 
 @contextmanager
 def answering_nothing() -> Iterator[int]:
-    """Give the port of a server that takes connections and says nothing."""
+    """Yield the port of a server that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield int(listening.getsockname()[1])
 

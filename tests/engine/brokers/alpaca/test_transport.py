@@ -40,7 +40,7 @@ Says = Callable[[socket.socket], object]
 
 @contextmanager
 def answering(*answers: Says) -> Iterator[str]:
-    """Give the address of a server that answers each request, on one connection or many, with the next."""
+    """Yield the address of a server that answers each request, on one connection or many, with the next."""
     left = list(answers)
     with socket.create_server(("127.0.0.1", 0)) as listening:
 

@@ -321,7 +321,7 @@ times_in_force = st.sampled_from(["day"] * 6 + ["gtc"] * 6 + ["opg", "cls", "ioc
 
 @st.composite
 def well_formed_intents(draw: st.DrawFn) -> OrderIntent:
-    """Give intents that the contract lets through, of shares that are held (AAPL) or not (MSFT)."""
+    """Return intents that the contract lets through, of shares that are held (AAPL) or not (MSFT)."""
     return intent(
         symbol=draw(st.sampled_from(["AAPL", "MSFT"])),
         side=draw(st.sampled_from(["buy", "sell"])),

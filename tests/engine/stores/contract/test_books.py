@@ -35,7 +35,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> PositionStore:
 
 
 def mark(seconds: float = 0, **said: Any) -> SyncMark:
-    """Give the mark of a sync, so many seconds after noon."""
+    """Return the mark of a sync, so many seconds after noon."""
     usual: dict[str, Any] = {"trading_date": SESSION, "reconciled_on": SESSION, "open_breaks": 0}
     return SyncMark(synced_at=NOON + timedelta(seconds=seconds), **(usual | said))
 
@@ -70,7 +70,7 @@ def held(store: PositionStore, account: str = "a") -> dict[str, float]:
 
 
 def fresh(store: PositionStore, *accounts: str, max_age_s: float = 60) -> list[tuple[Any, ...]]:
-    """Give what may be used a minute from its sync, with None for what is unavailable."""
+    """Return what may be used a minute from its sync, with None for what is unavailable."""
     found = store.positions(accounts, as_of=pd.Timestamp(NOON), max_age_s=max_age_s).astype(object)
     rows = found.where(found.notna(), None).itertuples(index=False, name=None)
     return sorted(rows, key=str)

@@ -74,7 +74,7 @@ def test_trades_are_counted_per_account_and_session(store: LedgerStore) -> None:
 
 
 def no_trade(order: str, **said: Any) -> dict[str, Any]:
-    """Give the document of an exit whose group is a trade by its entry's document."""
+    """Return the document of an exit whose group is a trade by its entry's document."""
     return trade(order, **said) | {"exit_of": "o-1", "counts_as_trade": False}
 
 

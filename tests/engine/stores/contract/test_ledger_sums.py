@@ -33,7 +33,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> LedgerStore:
 
 
 def balanced(symbol: str, qty: float, **said: Any) -> dict[str, Any]:
-    """Give an adjustment of the account ``paper``."""
+    """Return an adjustment of the account ``paper``."""
     return adjustment_document(
         account="paper",
         symbol=symbol,

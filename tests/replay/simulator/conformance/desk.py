@@ -60,7 +60,7 @@ class Desk:
         return self.ask("POST", "/v2/orders", body).answer
 
     def price(self, share: str) -> str:
-        """Give a part of AAPL's price, in dollars and cents."""
+        """Return a part of AAPL's price, in dollars and cents."""
         now_ns = self.simulator.simulation.clock.now_ns()
         price = Decimal(self.simulator.venue.market.price("AAPL", now_ns))
         return str((price * Decimal(share)).quantize(Decimal("0.01")))

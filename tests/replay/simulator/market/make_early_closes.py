@@ -13,7 +13,7 @@ HEADER = "session_that_closes_at_13"
 
 
 def early_closes() -> list[str]:
-    """Give the half days, from the first to the last day covered, as ISO text."""
+    """Return the half days, from the first to the last day covered, as ISO text."""
     calendar = exchange_calendars.get_calendar("XNYS", start=FIRST_DAY, end=LAST_DAY)
     return [f"{day:%Y-%m-%d}" for day in calendar.early_closes]
 

@@ -19,7 +19,7 @@ TWO_BARS = (
 
 
 def at(text: str) -> int:
-    """Give a moment of New York's clocks, nanoseconds since 1970 UTC."""
+    """Return a moment of New York's clocks, nanoseconds since 1970 UTC."""
     return int(datetime.fromisoformat(text).replace(tzinfo=NEW_YORK).timestamp()) * SECOND
 
 
@@ -27,6 +27,6 @@ OPEN = at("2026-03-02T09:30")
 
 
 def bars(*rows: str) -> Bars:
-    """Give a market of bars, each written as a line of a CSV file without its volume."""
+    """Return a market of bars, each written as a line of a CSV file without its volume."""
     names = HEADER.split(",")[:6]
     return Bars(pd.DataFrame([dict(zip(names, row.split(","), strict=True)) for row in rows]))
