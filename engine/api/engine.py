@@ -220,7 +220,7 @@ class RiskManager:
         working_symbols: Collection[str],
     ) -> dict[str, Callable[[], pd.DataFrame]]:
         """Return the functions that read the frames that the limits in force need, as in a dry run."""
-        needed = input_sources.frames_needed(self.config).difference(STANDING_FRAMES)
+        needed = input_sources.frames_to_read(self.config, self.settings.prices).difference(STANDING_FRAMES)
         if not needed:
             return {}
         settings, names = self.settings, ("broker_account_id", "symbol", "strategy_id")

@@ -20,6 +20,7 @@ from engine.context import RunContext
 from engine.errors import DataUnavailable
 from engine.record.run_folder import STANDING_FRAMES
 from engine.risk.config import RiskConfig
+from engine.risk.whole_files import MAX_BATCH_RATIO_TO_MEDIAN
 from engine.run.account_figures import account_figures
 from engine.run.asset_records import assets
 from engine.run.earlier_batches import earlier_batches
@@ -36,6 +37,7 @@ from engine.run.strategy_frames import (
 )
 from engine.run.usual_quantities import usual_quantities
 from engine.safety.override_files import OverrideFiles
+from engine.settings.variables import PriceSettings
 
 Source = Callable[[Reading], pd.DataFrame]
 
@@ -65,6 +67,15 @@ its reply is recorded."""
 def frames_needed(config: RiskConfig) -> frozenset[str]:
     """Return the names of the frames that the limits in force need besides those of every run."""
     return config.frames_needed()
+
+
+def frames_to_read(config: RiskConfig, prices: PriceSettings) -> frozenset[str]:
+    """Return the names of those frames, and of prices where a limit can use them and they have a source.
+
+    ``max_batch_ratio_to_median`` compares what orders are worth with them, numbers of orders in any case.
+    """
+    uses_prices = prices.source is not None and bool(config.levels(MAX_BATCH_RATIO_TO_MEDIAN.key))
+    return frames_needed(config) | ({"prices"} if uses_prices else frozenset())
 
 
 def standing_sources(

@@ -34,9 +34,10 @@ from engine.record.run_folder import (
 )
 from engine.routing.booking import unkept
 from engine.routing.outcomes import ACCOUNT_DOWN
-from engine.run.earlier_batches import orders_by_strategy
+from engine.run.earlier_batches import NOTIONAL_BY_STRATEGY, orders_by_strategy
 from engine.run.put_away import left_by
 from engine.run.reading import IDENTITIES
+from engine.run.worth_asked import worth_by_strategy
 
 EXIT_DONE, EXIT_HALTED, EXIT_UNRESOLVED = 0, 3, 4
 
@@ -102,6 +103,7 @@ def write_manifest(folder: RunFolder, context: RunContext) -> None:
         },
         "cancels": _count(pc.and_(results["attempted"], cancels)),
         "orders_by_strategy": orders_by_strategy(batch),
+        NOTIONAL_BY_STRATEGY: worth_by_strategy(folder),
         "fills": folder.table(FILLS, ["fill_id"]).num_rows if FILLS in folder.names() else 0,
         "left": left,
         "identities": identities,

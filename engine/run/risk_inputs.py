@@ -291,7 +291,8 @@ def _sources_for_limits(
 ) -> dict[str, Callable[[], pd.DataFrame]]:
     """Return the functions that read the frames that the limits in force need."""
     config = config_of(folder)
-    needed = input_sources.frames_needed(config).difference(STANDING_FRAMES)
+    prices = PriceSettings.of_record(folder.start["settings"])
+    needed = input_sources.frames_to_read(config, prices).difference(STANDING_FRAMES)
     if not needed:
         return {}
     names = ["broker_account_id", "symbol", "strategy_id"]
@@ -311,7 +312,7 @@ def _sources_for_limits(
         synced=synced,
         down=down,
         swapped=_swapped(folder, context),
-        prices=PriceSettings.of_record(folder.start["settings"]),
+        prices=prices,
         positions=positions,
     )
     return sources_of(needed, reading)

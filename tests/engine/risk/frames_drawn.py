@@ -120,6 +120,7 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "kill_switch_enabled": ("trading_states",),
     "unpriced": ("prices",),
     "max_order_notional_exceeded": ("prices",),
+    "max_batch_notional_exceeded": ("prices", "earlier_batches"),
     "price_collar_breached": ("prices",),
     "daily_loss_limit_reached": ("latches", "account_figures", "prices"),
     "quantity_looks_like_notional": ("usual_quantities",),
@@ -306,10 +307,11 @@ def earlier_batches(draw: Draw) -> pd.DataFrame:
             draw(st.sampled_from(STRATEGIES)),
             f"run-{nth}",
             draw(st.sampled_from((1.0, 2.0, 3.0, np.nan) if seldom(draw) else (1.0, 2.0, 4.0))),
+            draw(st.sampled_from((np.nan, 606.0, 1000.000001, 5000.0))),
         )
         for nth in range(draw(st.integers(0, 4)))
     ]
-    return pd.DataFrame(rows, columns=["strategy_id", "run_id", "orders"])
+    return pd.DataFrame(rows, columns=["strategy_id", "run_id", "orders", "notional"])
 
 
 @st.composite

@@ -57,6 +57,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "max_quote_age_s": (60.0, 60.0, 0.5),
     "max_spread_pct": (5.0, 5.0, 2.0),
     "max_order_notional_usd": (1000.0, 606.0, 0.0, 100_000.0),
+    "max_batch_notional_usd": (1000.0, 1212.0, 0.0, 100_000.0),
     "price_collar_pct": (5.0, 8.0, 0.0, 100.0),
     "stop_collar_pct": (5.0, 10.0),
     "max_daily_loss_usd": (500.0, 200.0, 0.0),

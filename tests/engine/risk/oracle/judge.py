@@ -187,6 +187,7 @@ JUDGES: dict[str, Judge] = {
     "max_slippage_exceeded": sizes.max_slippage_exceeded,
     "quantity_looks_like_notional": sizes.quantity_looks_like_notional,
     "max_pct_adv_exceeded": sizes.max_pct_adv_exceeded,
+    "max_batch_notional_exceeded": money.max_batch_notional_exceeded,
     "max_batch_orders_exceeded": counts.max_batch_orders_exceeded,
     "short_sale_not_allowed": rows.short_sale_not_allowed,
     "reduce_only": rows.reduce_only,

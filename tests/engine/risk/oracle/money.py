@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import partial
+from statistics import median
 from typing import Any
 
+from tests.engine.risk.oracle.counts import is_of_file
 from tests.engine.risk.oracle.levels import (
     FAIL,
     OFF,
@@ -26,10 +28,80 @@ from tests.engine.risk.oracle.quotes import (
 )
 from tests.engine.risk.oracle.rows import unless_reducing
 from tests.engine.risk.oracle.state import State
-from tests.engine.risk.oracle.words import Row, exact, given, has_null_key, in_units, instrument, number
+from tests.engine.risk.oracle.words import (
+    Row,
+    exact,
+    given,
+    has_null_key,
+    in_units,
+    instrument,
+    is_cancel,
+    key_of,
+    number,
+)
+
+
+def max_batch_notional_exceeded(row: Row, state: State) -> Finding:
+    """Refuse every order of a file that is worth too much, and by itself one whose worth is unknown."""
+    if is_cancel(row):
+        return Finding(OFF)
+    mine = [each for each in state.let_in if is_of_file(each, row)]
+    found = [worth_of_file(each, mine, state) for each in state.orders_of_batch if is_of_file(each, row)]
+    failing = [one for one in found if one.verdict == FAIL and one.shown is not None]
+    whole = min(failing, key=lambda one: one.shown.order if one.shown else 0) if failing else heaviest(*found)
+    levels = levels_of(row, "max_batch_notional_usd", state.config)
+    if usual_worth(row, state):
+        levels += levels_of(row, "max_batch_ratio_to_median", state.config)
+    own = judged(levels, lambda _: UNAVAILABLE if order_notional(row, state) is None else PASS)
+    return heaviest(whole, unless_reducing(own, row, state))
+
+
+def worth_of_file(row: Row, mine: list[Row], state: State) -> Finding:
+    def worth(orders: list[Row]) -> Decimal:
+        return sum((order_notional(each, state) or Decimal(0) for each in orders), Decimal(0))
+
+    def is_counted(row: Row) -> bool:
+        return row in mine and order_notional(row, state) is not None
+
+    def check(level: Level) -> str:
+        counted = [
+            each
+            for each in mine
+            if each["broker_account_id"] == row["broker_account_id"]
+            and (level.strategy is None or each["strategy_id"] == level.strategy)
+            and (level.scope.symbol is None or key_of(each) == key_of(row))
+        ]
+        return FAIL if is_counted(row) and worth(counted) > exact(level.value) else PASS
+
+    def unusual(level: Level) -> str:
+        batches = state.known.earlier_batches
+        if batches is None or has_null_key(batches, "strategy_id"):
+            return UNAVAILABLE
+        usual = usual_worth(row, state)
+        if not usual or not is_counted(row):
+            return PASS
+        counted = [each for each in mine if each["strategy_id"] == row["strategy_id"]]
+        return FAIL if worth(counted) > median(usual) * exact(level.value) else PASS
+
+    both = [
+        *((level, check) for level in levels_of(row, "max_batch_notional_usd", state.config)),
+        *((level, unusual) for level in levels_of(row, "max_batch_ratio_to_median", state.config)),
+    ]
+    findings = [judged([level], judge) for level, judge in sorted(both, key=lambda one: one[0].order)]
+    return heaviest(*findings, Finding(OFF))
+
+
+def usual_worth(row: Row, state: State) -> list[Decimal]:
+    """Return what the orders of the strategy's earlier runs were worth, where that is known."""
+    batches = state.known.earlier_batches
+    if batches is None or has_null_key(batches, "strategy_id"):
+        return []
+    mine = [number(each["notional"]) for each in batches if each["strategy_id"] == row.get("strategy_id")]
+    return [each for each in mine if each is not None and each.is_finite() and each >= 0]
+
 
 NEED_A_PRICE = (
-    *("max_order_notional_usd", "price_collar_pct", "stop_collar_pct"),
+    *("max_order_notional_usd", "max_batch_notional_usd", "price_collar_pct", "stop_collar_pct"),
     *("max_daily_loss_usd", "max_drawdown_usd"),
 )
 """The limits that need a price."""

@@ -191,7 +191,7 @@ _COLUMNS = {
         *("broker_account_id", "strategy_id", "symbol", "side", "qty", "notional"),
         *("order_type", "limit_price", "stop_price", "sent_at"),
     ),
-    "earlier_batches": ("strategy_id", "run_id", "orders"),
+    "earlier_batches": ("strategy_id", "run_id", "orders", "notional"),
     "latches": ("strategy_id", "rule", "since", "why", "broker_account_id"),
     "trading_states": ("scope", "name", "state", "since", "set_by", "why"),
     "reconciled": ("broker_account_id", "reconciled_at"),
@@ -307,7 +307,12 @@ _KNOWN: dict[str, Any] = {
     "REDUCING": _state("REDUCING"),
     "break": lambda rest: {"unreconciled": {"broker_account_id": "paper", "symbol": rest[0]}},
     "batch": lambda rest: {
-        "earlier_batches": {"strategy_id": rest[0], "run_id": "one", "orders": float(rest[1])}
+        "earlier_batches": {
+            "strategy_id": rest[0],
+            "run_id": "one",
+            "orders": float(rest[1]),
+            "notional": float(rest[2]) if len(rest) > 2 else float("nan"),
+        }
     },
     "latch": lambda rest: {
         "latches": {"strategy_id": rest[0], "rule": rest[1], "since": AS_OF, "why": "a test"}
