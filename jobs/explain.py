@@ -35,7 +35,7 @@ from jobs.set_aside import aside_record, print_aside
 from jobs.setup import Setup, read_setup
 from jobs.stops_and_overrides import why_overridden
 from jobs.tables import print_json, say
-from jobs.wording import order, outcome, timestamp, verdict, why_refused
+from jobs.wording import order, outcome, quotes, timestamp, verdict, why_refused
 
 _CANDIDATES_SHOWN = 20
 _FIRST_BOOK = tuple(
@@ -176,7 +176,7 @@ def _print(story: Story) -> None:
     else:
         say(f"  Refused by {row['reason']}: {why_refused(row, story.context).rstrip('.')}.")
         say("  Result: rejected; nothing was sent.")
-    for line in story.life:
+    for line in (*quotes(row), *story.life):
         say(f"  {line}")
     for line in story.later:
         say(f"  {line}")

@@ -262,6 +262,19 @@ def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
     return f"could not be judged ({'; '.join(reason.rstrip('.') for reason in why)})"
 
 
+def quotes(row: Row) -> list[str]:
+    """Return the quotes by which an order was judged, and at which it was sent, as sentences.
+
+    Without those that are unknown; results of an earlier version have none.
+    """
+    sentences = []
+    for what, prefix in (("The quote it was judged by", "judged"), ("The quote when it was sent", "sent")):
+        bid, ask, quote_at = (row.get(f"{prefix}_{name}") for name in ("bid", "ask", "quote_at"))
+        if quote_at is not None and not (bid is None and ask is None):
+            sentences.append(f"{what}: {number(bid)} bid, {number(ask)} ask, of {timestamp(quote_at)}.")
+    return sentences
+
+
 def timestamp(value: Any) -> str:
     """Return a timestamp to the second, in UTC; NaT is "unknown"."""
     if isinstance(value, type(NaT)):

@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 UNITS = 1_000_000_000
-MICROS = 1_000_000
-"""The units of money in a USD."""
 BOUND = 1e9
 NOT_A_QUANTITY = np.iinfo(np.int64).min
 _POWERS = np.array([1e9, 1e8, 1e7, 1e6])  # as written: 10.0**9 computed by vectors need not be exact

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from engine.model.breaks import units_of
+from engine.model.money import MONEY_UNITS
 from engine.model.orders import BrokerOrder, OrderIntent
-from engine.model.quantity import MICROS, UNITS
+from engine.model.quantity import UNITS
 
 
 class WorkingOrder(NamedTuple):
@@ -132,7 +133,7 @@ def remaining_notional(order: BrokerOrder) -> float | None:
     if order.filled_avg_price is None:
         return math.nan
     spent = _exact(order.filled_qty) * _exact(order.filled_avg_price)
-    return math.ceil(max(_exact(order.notional) - spent, Fraction(0)) * MICROS) / MICROS
+    return math.ceil(max(_exact(order.notional) - spent, Fraction(0)) * MONEY_UNITS) / MONEY_UNITS
 
 
 def _exact(number: float) -> Fraction:

@@ -13,7 +13,7 @@ import pandas as pd
 from engine.ledger.documents import is_adjustment
 from engine.ledger.keys import DocumentKeys, check_symbols
 from engine.ledger.strategies import strategy_of
-from engine.model.quantity import MICROS
+from engine.model.money import MONEY_UNITS
 from engine.model.symbols import canonical_symbol
 
 
@@ -83,7 +83,7 @@ def notional_frame(filled: Iterable[Filled], session: str, place: str) -> pd.Dat
         name: pd.Series([key[at] for key in keys], dtype="str") for at, name in enumerate(names)
     }
     totals = (spent[key] for key in keys)
-    notional = [math.nan if total is None else total / MICROS for total in totals]
+    notional = [math.nan if total is None else total / MONEY_UNITS for total in totals]
     return pd.DataFrame(columns | {"notional": pd.Series(notional, dtype="float64")})
 
 
@@ -93,7 +93,7 @@ def _micros(qty: Any, price: Any) -> int | None:
         return 0
     if not (_is_figure(qty) and _is_figure(price)):
         return None
-    return math.ceil(Fraction(repr(qty)) * Fraction(repr(price)) * MICROS)
+    return math.ceil(Fraction(repr(qty)) * Fraction(repr(price)) * MONEY_UNITS)
 
 
 def _is_figure(value: Any) -> bool:

@@ -17,6 +17,7 @@ from engine.risk.config import RiskConfig
 from engine.routing.quotes_at_sending import QuotesAtSending
 from engine.run import input_sources
 from engine.run.risk_inputs import inputs_of
+from jobs import recorded, wording
 from replay.simulator.wire.faults import from_json
 from tests.desk import order
 from tests.live_desk import LiveDesk, simulated
@@ -80,6 +81,11 @@ def test_results_have_the_quote_of_the_decision_and_that_of_the_sending(desk: Li
     numbers = [one["number"] for one in traffic(folder)]
     assert len(numbers) == 2
     assert len(set(numbers)) == 2
+    found = recorded.rows(folder, [0])[0]
+    judged_by, sent_at = wording.quotes(found)
+    assert judged_by.startswith(f"The quote it was judged by: {wording.number(found['judged_bid'])} bid, ")
+    assert sent_at.startswith("The quote when it was sent: ")
+    assert wording.quotes({}) == []
     replayed = replay.replay(desk.data)
     assert replayed.differences == 0
 

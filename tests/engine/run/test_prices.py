@@ -23,10 +23,13 @@ HEADER = "symbol,bid,ask,last,quote_at\n"
 AT = "2026-03-02T16:59:58Z"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def needed(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = frozenset({"prices", "average_volumes"})
     monkeypatch.setattr(input_sources, "frames_needed", lambda _: frames)
+
+
+pytestmark = pytest.mark.usefixtures("needed")
 
 
 def run(desk: Desk, *symbols: str, **env: str) -> RunFolder:
