@@ -100,7 +100,7 @@ class Latest:
             number -= 1
         until_ns = seen.t_ns
         if before:
-            number -= before
+            number = max(number - before, 0)  # the calendar has no session before its first
             until_ns = session_number(number).post_ns
         return self._spans.day(asset.symbol, seen.feed, number, until_ns, seen.tape.as_of(until_ns))
 

@@ -77,7 +77,8 @@ class Desk:
 
 @contextmanager
 def opened(**options: Any) -> Iterator[Desk]:
-    simulator = Simulator(seed=7, clock="manual", start_ns=NOON_NS, partial_fill_probability=0, **options)
+    options = {"start_ns": NOON_NS, **options}
+    simulator = Simulator(seed=7, clock="manual", partial_fill_probability=0, **options)
     with requests.Session() as session:
         session.headers.update(KEYS)
         session.mount(HOST, simulator.adapter())

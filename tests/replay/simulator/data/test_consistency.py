@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from replay.simulator.market.sessions import FIRST_NS
 from replay.simulator.timestamps import SECOND, read
 from tests.replay.simulator.conformance.desk import NOON_NS, Desk, opened
 
@@ -110,6 +112,33 @@ def test_before_the_open_the_daily_bar_is_that_of_the_session_before(desk: Desk)
     then = snapshot(desk)
     assert (then["dailyBar"]["t"], then["prevDailyBar"]) == ("2026-10-09T04:00:00Z", early["dailyBar"])
     assert then["latestTrade"]["c"] == ["@"]
+
+
+def test_at_the_begin_of_the_calendar_both_daily_bars_are_of_its_first_session() -> None:
+    with opened(start_ns=FIRST_NS) as desk:
+        parts = snapshot(desk)
+    assert parts["dailyBar"] == parts["prevDailyBar"]
+    assert parts["dailyBar"]["t"] == "2010-01-04T05:00:00Z"
+
+
+def test_bars_of_a_file_are_answered_as_they_are_in_it(tmp_path: Path) -> None:
+    rows = [
+        "A,2026-10-08T09:30:00-04:00,100,103.25,99,102",
+        "A,2026-10-08T09:31:00-04:00,101,101.5,98,98.5",
+        "A,2026-10-08T09:32:00-04:00,0.5,0.75,0.25,0.3333",
+    ]
+    (tmp_path / "bars.csv").write_text("\n".join(["symbol,timestamp,open,high,low,close", *rows]))
+    with opened(prices=tmp_path / "bars.csv", data_plan="algo_trader_plus") as desk:
+        bars = desk.get("/v2/stocks/A/bars", timeframe="1Min", start="2026-10-08T13:30:00Z", limit="3")[
+            "bars"
+        ]
+        day = snapshot(desk, "A")["dailyBar"]
+    assert [[str(bar[name]) for name in "ohlc"] for bar in bars] == [
+        ["100.0", "103.25", "99.0", "102.0"],
+        ["101.0", "101.5", "98.0", "98.5"],
+        ["0.5", "0.75", "0.25", "0.3333"],
+    ]
+    assert [day[name] for name in "ohlc"] == [100, 103.25, 0.25, 0.3333]
 
 
 def test_between_sessions_quote_and_trade_are_as_old_as_the_last_session(desk: Desk) -> None:
