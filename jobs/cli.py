@@ -317,6 +317,9 @@ The others strike market data too, with "path": "/v2/stocks/*" alone."""
               show_default=True, help="The plan of market data; basic has no recent SIP data.")  # fmt: skip
 @click.option("--data-rate-limit", type=click.IntRange(min=1),
               help="Requests for market data per minute; default: the plan's, 200 or 10000.")  # fmt: skip
+@click.option("--data-clock", type=click.Choice(["simulated", "wall"]),
+              help="Whose time quotes and trades are stamped in; default: wall, and simulated with "
+              "--clock manual.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="The seed of prices, partial fills and faults.")
 @click.option("--prices", type=click.Path(exists=True, dir_okay=False),
               help="Bars, CSV or Parquet, with the columns symbol, timestamp, open, high, low, close; "

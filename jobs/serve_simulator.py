@@ -31,6 +31,7 @@ class Options:
     rate_limit: int | None
     data_plan: Literal["basic", "algo_trader_plus"] = "basic"
     data_rate_limit: int | None = None
+    data_clock: Literal["simulated", "wall"] | None = None
     seed: int
     prices: str | None
     speed: float
@@ -78,6 +79,7 @@ def _simulator(options: Options) -> Simulator:
         rate_limit=options.rate_limit,
         data_plan=options.data_plan,
         data_rate_limit=options.data_rate_limit,
+        data_clock=options.data_clock or ("simulated" if options.clock == "manual" else "wall"),
         cash=_cash(options.cash),
         seed=options.seed,
         partial_fill_probability=_chance(options.partial_fills),

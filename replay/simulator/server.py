@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 from engine.errors import EngineError
-from replay.simulator.data.plans import PlanName
+from replay.simulator.data.plans import ClockName, PlanName
 from replay.simulator.wire.adapter import InProcessAdapter
 from replay.simulator.wire.app import build_app
 from replay.simulator.wire.armed import Faults
-from replay.simulator.wire.simulation import Keys, Limits, Simulation
+from replay.simulator.wire.simulation import Keys, Simulation, Terms
 
 if TYPE_CHECKING:
     from replay.simulator.market.clock import SimulatedClock
@@ -43,15 +43,17 @@ class Simulator:
 
     ``rate_limit``: requests a minute, None for no limit. ``data_plan``: the plan of market data, ``basic`` or
     ``algo_trader_plus``, which permits more feeds; ``data_rate_limit``: its requests a minute, None for the
-    plan's 200 or 10,000. ``prices``: a CSV or Parquet file of bars, None for
-    a random walk from ``seed``. ``clock``: ``running`` at ``speed`` times real time, ``manual`` or ``wall``;
-    the first two start at ``start_ns``, by default at the first bar or mid-session. Order ids come from the
-    seed where the clock is ``manual``; otherwise they are never reused, as at Alpaca, so that a second
-    simulator of the same seed, or a reset, doesn't repeat the id of an earlier order. ``begin``: returns a
-    new venue and its clock; it replaces all of these but keys, limit and seed. ``wall``: the clock of the
-    rate limit, seconds since 1970; None for the machine's. ``save_dir``: the folder below which
-    ``/simulator/save`` writes, None to disable it. ``host_names``: accepted host names beside loopback's and
-    the host that it is served on. ``control_token``: admits control requests from other machines.
+    plan's 200 or 10,000. ``data_clock``: latest quotes and trades are stamped with the ``simulated`` time or
+    with this machine's (``wall``), by which a client judges their age. ``prices``: a CSV or Parquet file of
+    bars, None for a random walk from ``seed``. ``clock``: ``running`` at ``speed`` times real time,
+    ``manual`` or ``wall``; the first two start at ``start_ns``, by default at the first bar or mid-session.
+    Order ids come from the seed where the clock is ``manual``; otherwise they are never reused, as at Alpaca,
+    so that a second simulator of the same seed, or a reset, doesn't repeat the id of an earlier order.
+    ``begin``: returns a new venue and its clock; it replaces all of these but keys, limit and seed. ``wall``:
+    the clock of the rate limit, seconds since 1970; None for the machine's. ``save_dir``: the folder below
+    which ``/simulator/save`` writes, None to disable it. ``host_names``: accepted host names beside
+    loopback's and the host that it is served on. ``control_token``: admits control requests from other
+    machines.
     """
 
     key: str = "test-key"
@@ -59,6 +61,7 @@ class Simulator:
     rate_limit: int | None = None
     data_plan: PlanName = "basic"
     data_rate_limit: int | None = None
+    data_clock: ClockName = "simulated"
     cash: Decimal = Decimal(100_000)
     seed: int = 0
     partial_fill_probability: float = 0.1
@@ -76,7 +79,7 @@ class Simulator:
         self.simulation = Simulation(
             self.begin or self._begin,
             keys=Keys(self.key, self.secret),
-            limits=Limits(self.rate_limit, self.data_plan, self.data_rate_limit),
+            terms=Terms(self.rate_limit, self.data_plan, self.data_rate_limit, self.data_clock),
             seed=self.seed,
             wall=self.wall,
         )

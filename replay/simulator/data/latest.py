@@ -21,18 +21,22 @@ _REGULAR, _EXTENDED = ["@"], ["@", "T"]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a feed shows at a timestamp: ``t_ns`` of the data, and the tape as it was then."""
+    """What a feed shows at a timestamp: ``t_ns`` of the data, and the tape as it was then.
+
+    ``ahead_ns`` is added to the timestamps of quotes and trades.
+    """
 
     feed: str
     t_ns: int
     tape: Tape
+    ahead_ns: int = 0
 
     def earlier(self, age_ns: int) -> Seen:
         """Return what the feed showed some time before."""
         if age_ns == 0:
             return self
         t_ns = max(self.t_ns - age_ns, FIRST_NS)
-        return Seen(self.feed, t_ns, self.tape.as_of(t_ns))
+        return Seen(self.feed, t_ns, self.tape.as_of(t_ns), self.ahead_ns)
 
 
 class Latest:
@@ -65,7 +69,7 @@ class Latest:
             "bs": bid_size,
             "bx": place,
             "c": ["R"],
-            "t": written(t_ns),
+            "t": written(t_ns + seen.ahead_ns),
             "z": _tape(asset),
         }
 
@@ -79,7 +83,7 @@ class Latest:
             "i": last.id,
             "p": float(last.price),
             "s": last.size,
-            "t": written(last.t_ns),
+            "t": written(last.t_ns + seen.ahead_ns),
             "x": _place(asset, seen.feed),
             "z": _tape(asset),
         }

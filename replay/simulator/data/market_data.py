@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,11 +27,15 @@ _WITHOUT_LISTED = frozenset({"otc", "boats", "overnight"})
 
 
 class MarketData:
-    """Market data of a venue under a plan; every method takes the time from the venue's clock."""
+    """Market data of a venue under a plan; every method takes the time from the venue's clock.
 
-    def __init__(self, venue: Venue, plan: Plan) -> None:
+    ``ahead_ns`` returns what is added to the timestamps of latest quotes and trades.
+    """
+
+    def __init__(self, venue: Venue, plan: Plan, ahead_ns: Callable[[], int]) -> None:
         self._venue = venue
         self._plan = plan
+        self._ahead_ns = ahead_ns
         trades = Trades(venue.fills, venue.seed)
         self._spans = Spans(venue.market, trades, venue.seed)
         self._latest = Latest(self._spans, trades, venue.seed)
@@ -138,7 +142,7 @@ class MarketData:
         t_ns = self._venue.clock.now_ns()
         if asked.feed == "delayed_sip":
             t_ns -= DELAY_NS
-        return Seen(asked.feed, t_ns, self._venue.tape.as_of(t_ns))
+        return Seen(asked.feed, t_ns, self._venue.tape.as_of(t_ns), self._ahead_ns())
 
     def _asset(self, symbol: str) -> Asset | None:
         asset = self._venue.assets.get(symbol)

@@ -8,6 +8,7 @@ from typing import Literal
 from replay.simulator.timestamps import SECOND
 
 PlanName = Literal["basic", "algo_trader_plus"]
+ClockName = Literal["simulated", "wall"]
 
 LATEST_FEEDS = frozenset({"sip", "iex", "delayed_sip", "otc", "boats", "overnight"})
 HISTORICAL_FEEDS = frozenset({"sip", "iex", "otc", "boats"})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from replay.simulator.data.plans import PLANS, PlanName
+from replay.simulator.data.plans import PLANS, ClockName, PlanName
 from replay.simulator.wire.armed import Faults, HiddenOrders
 from replay.simulator.wire.listening import Listener, Listeners
 
@@ -79,12 +79,17 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Requests a minute: ``trading``, None for no limit; ``data``, None for those of the plan."""
+class Terms:
+    """What clients are granted.
+
+    ``trading`` and ``data``: requests a minute, None for no limit and for those of the ``plan``.
+    ``data_clock``: the time of latest quotes and trades, ``simulated`` or that of this machine (``wall``).
+    """
 
     trading: int | None = None
     plan: PlanName = "basic"
     data: int | None = None
+    data_clock: ClockName = "simulated"
 
     @property
     def data_or_plan(self) -> int:
@@ -109,7 +114,7 @@ class Simulation:
         begin: Callable[[], tuple[Venue, SimulatedClock]],
         *,
         keys: Keys | None = None,
-        limits: Limits | None = None,
+        terms: Terms | None = None,
         seed: int = 0,
         wall: Callable[[], float] | None = None,
     ) -> None:
@@ -118,7 +123,7 @@ class Simulation:
         self.wall = wall or _wall_seconds
         self.control_token = ""
         self.save_dir: Path | None = None
-        self._begin, self._limits, self._seed = begin, limits or Limits(), seed
+        self._begin, self._terms, self._seed = begin, terms or Terms(), seed
         self.failures: list[str] = []
         self._listeners = Listeners()
         self.reset()
@@ -129,8 +134,8 @@ class Simulation:
             self.venue, self.clock = self._begin()
             self.faults = Faults(seed=self._seed)
             self.hidden = HiddenOrders()
-            self.limit = RateLimit(self._limits.trading, self.wall, _TRADING_REFUSAL)
-            self.data_limit = RateLimit(self._limits.data_or_plan, self.wall, _DATA_REFUSAL)
+            self.limit = RateLimit(self._terms.trading, self.wall, _TRADING_REFUSAL)
+            self.data_limit = RateLimit(self._terms.data_or_plan, self.wall, _DATA_REFUSAL)
             self._data: MarketData | None = None
             self.seen: list[Seen] = []
             self._request_ids = Random(f"{self._seed}/request ids")
@@ -167,8 +172,13 @@ class Simulation:
         if self._data is None:
             from replay.simulator.data.market_data import MarketData
 
-            self._data = MarketData(self.venue, PLANS[self._limits.plan])
+            ahead_ns = self._ahead_ns if self._terms.data_clock == "wall" else lambda: 0
+            self._data = MarketData(self.venue, PLANS[self._terms.plan], ahead_ns)
         return self._data
+
+    def _ahead_ns(self) -> int:
+        """Return by how much this machine's clock is ahead of the simulated one."""
+        return round(self.wall() * 1e9) - self.clock.now_ns()
 
     def next_request_id(self) -> str:
         """Return the next ``X-Request-ID``: 32 hexadecimal digits, the same for the same seed."""

@@ -161,5 +161,16 @@ def test_a_reply_without_right_keys_or_plan_has_no_rate_limit_headers(data: Reac
         assert "X-Request-ID" in reply.headers
 
 
+def test_quotes_and_trades_may_be_stamped_with_the_machines_time() -> None:
+    with real(data_clock="wall", wall=lambda: 1_800_000_000.5) as data:
+        now = "2027-01-15T08:00:00.5Z"
+        parts = snapshots(data)["AAPL"]
+        assert (parts["latestQuote"]["t"], parts["latestTrade"]["t"]) == (now, now)
+        assert parts["dailyBar"]["t"] < parts["minuteBar"]["t"] < now[:10]
+        data.pass_by(60)
+        data.arm("stale_quote", seconds=30)
+        assert snapshots(data)["AAPL"]["latestQuote"]["t"] == "2027-01-15T07:59:30.5Z"
+
+
 def test_a_wrong_method_is_refused(data: Reach) -> None:
     assert data.ask("POST", SNAPSHOTS).status_code == 405

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -325,9 +326,12 @@ def test_the_command_serves_until_it_is_stopped() -> None:
             address = greeting.splitlines()[0].split()[-1]
             keys = {"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}
             clock = requests.get(address + "/v2/clock", headers=keys, timeout=5)
+            quote = requests.get(address + "/v2/stocks/AAPL/quotes/latest", headers=keys, timeout=5).json()
             started.send_signal(told)
             assert started.wait(10) == 0
         assert clock.json()["is_open"] is True
+        quoted = datetime.fromisoformat(quote["quote"]["t"])
+        assert abs(datetime.now(UTC) - quoted) < timedelta(seconds=30)
         assert "curl -H 'APCA-API-KEY-ID: k' -H 'APCA-API-SECRET-KEY: s' -d" in greeting
         assert f"TradingClient('k', 's', url_override='{address}')" in greeting
         assert f"StockHistoricalDataClient('k', 's', url_override='{address}')" in greeting
