@@ -43,7 +43,7 @@ class Execution:
         if shares <= ZERO:  # less than a billionth of a share, by the notional or after a split
             self._lifecycle.end_with_group(order, "canceled", t_ns)
             return []
-        return self._lifecycle.fill(order, shares, price, t_ns)
+        return self._lifecycle.fill(order, shares, price, t_ns, complete=order.qty is None and shares >= whole)
 
     def marketable(self, order: Order, t_ns: int) -> bool:
         """Return whether the quote is at an order's limit or better."""
@@ -89,7 +89,7 @@ class Execution:
     def _all(self, order: Order, price: Decimal) -> Decimal:
         if order.notional is None:
             return order.remaining
-        shares = shares_for(order.notional, price)
+        shares = shares_for(order.remaining_notional, price)
         if not order.closing:
             return shares
         position = self._book.position(order.symbol)

@@ -91,11 +91,16 @@ class Lifecycle:
         old.updated_ns = t_ns
         self._updates.report("order_replace_rejected", old, t_ns)
 
-    def fill(self, order: Order, qty: Decimal, price: Decimal, t_ns: int) -> list[Order]:
-        """Fill an order, in part or in full; return the legs that this activates."""
+    def fill(
+        self, order: Order, qty: Decimal, price: Decimal, t_ns: int, *, complete: bool = False
+    ) -> list[Order]:
+        """Fill an order, in part or in full; return the legs that this activates.
+
+        ``complete``: an order by notional is filled in full by this; one by quantity says so itself.
+        """
         order.filled_qty += qty
         order.filled_value = plus(order.filled_value, times(qty, price))
-        complete = order.qty is None or order.filled_qty >= order.qty
+        complete = complete or (order.qty is not None and order.filled_qty >= order.qty)
         order.updated_ns = t_ns
         if complete:
             order.status = "filled"
@@ -208,9 +213,10 @@ def _needs(order: Order) -> tuple[Decimal, Decimal]:
     if not order.open:
         return ZERO, ZERO
     if not order.closing:
-        return ZERO, times(order.unit_cost, order.remaining) if order.notional is None else order.notional
+        by_quantity = order.notional is None
+        return ZERO, times(order.unit_cost, order.remaining) if by_quantity else order.remaining_notional
     if order.notional is not None:
-        return order.unit_cost, ZERO  # the expected shares
+        return max(ZERO, order.unit_cost - order.filled_qty), ZERO  # the expected shares
     if not order.active:
         return ZERO, ZERO
     if order.role == "stop_loss" and order.group is not None:

@@ -111,6 +111,11 @@ class Order:
         return ZERO if self.qty is None else max(ZERO, self.qty - self.filled_qty)
 
     @property
+    def remaining_notional(self) -> Decimal:
+        """The USD of an order by notional that have not traded; zero for any other."""
+        return ZERO if self.notional is None else max(ZERO, self.notional - self.filled_value)
+
+    @property
     def fractional(self) -> bool:
         """Whether it is for a fraction of a share."""
         return self.qty is None or not is_whole(self.qty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -110,6 +111,21 @@ def test_an_order_by_notional_keeps_qty_null_and_tells_the_shares_it_got() -> No
     filled = desk.get(order)
     assert (filled["status"], filled["qty"], filled["notional"]) == ("filled", None, "500")
     assert 499.9999 < float(filled["filled_qty"]) * float(filled["filled_avg_price"]) <= 500
+
+
+def test_an_order_by_notional_that_fills_in_part_fills_with_what_is_left_of_its_notional() -> None:
+    desk = Desk()
+    order = desk.order(qty=None, notional=500, type="limit", limit_price="1")
+    desk.tick(1)
+    desk.venue.fill_now(order["id"], Decimal("0.5"))
+    part = desk.get(order)
+    assert (part["status"], part["filled_qty"], part["qty"]) == ("partially_filled", "0.5", None)
+    assert float(part["filled_avg_price"]) <= 1
+    desk.venue.fill_now(order["id"])
+    filled = desk.get(order)
+    assert filled["status"] == "filled"
+    assert 499.9999 < float(filled["filled_qty"]) * float(filled["filled_avg_price"]) <= 500
+    desk.venue.check_conservation()
 
 
 @pytest.mark.parametrize("hour", ["21:00", "08:00", "16:00"])
