@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -182,13 +182,12 @@ class RiskManager:
                 accounts, as_of=now, max_age_s=self.settings.positions_max_age_s
             )
         )
-        working_symbols = working_orders["symbol"].dropna().unique().tolist()
         read = read_inputs(
             {
                 "positions": positions,
                 "daily_trades": lambda: self.stores.ledger.trade_counts(accounts, session),
                 **standing_sources(self._context(), session=session, calendar=self.settings.calendar),
-                **self._sources_for_limits(intents, now, positions, working_symbols),
+                **self._sources_for_limits(intents, now, positions, working_orders),
             },
             self.kill_switch,
             timeout_s=self.settings.stores.timeout_s,
@@ -217,13 +216,15 @@ class RiskManager:
         intents: pd.DataFrame,
         now: pd.Timestamp,
         positions: Once[pd.DataFrame],
-        working_symbols: Collection[str],
+        working_orders: pd.DataFrame,
     ) -> dict[str, Callable[[], pd.DataFrame]]:
-        """Return the functions that read the frames that the limits in force need, as in a dry run."""
-        needed = input_sources.frames_to_read(self.config, self.settings.prices).difference(STANDING_FRAMES)
+        """Return the functions that read the frames that limits and notionals need, as in a dry run."""
+        settings = self.settings
+        needed = input_sources.frames_to_read(self.config, settings.prices).difference(STANDING_FRAMES)
+        needed |= input_sources.frames_for_notionals(settings.prices, intents["notional"], working_orders)
         if not needed:
             return {}
-        settings, names = self.settings, ("broker_account_id", "symbol", "strategy_id")
+        names = ("broker_account_id", "symbol", "strategy_id")
         accounts, symbols, strategies = ([str(intents[name].iloc[0])] for name in names)
         reading = Reading(
             context=self._context(),
@@ -238,7 +239,7 @@ class RiskManager:
             strategies=strategies,
             prices=settings.prices,
             positions=positions,
-            working_symbols=working_symbols,
+            working_symbols=working_orders["symbol"].dropna().unique().tolist(),
         )
         return sources_of(needed, reading)
 

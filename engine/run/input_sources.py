@@ -78,6 +78,18 @@ def frames_to_read(config: RiskConfig, prices: PriceSettings) -> frozenset[str]:
     return frames_needed(config) | ({"prices"} if uses_prices else frozenset())
 
 
+def frames_for_notionals(
+    settings: PriceSettings, notionals: pd.Series, *working_orders: pd.DataFrame
+) -> frozenset[str]:
+    """Return the names of the frames that orders by notional need: a quote alone gives them a quantity.
+
+    ``notionals``: those of the batch. Without a source of prices there is none.
+    """
+    left = [orders["remaining_notional"] for orders in working_orders if "remaining_notional" in orders]
+    is_needed = any(column.notna().any() for column in (notionals, *left))
+    return frozenset({"prices"}) if settings.source and is_needed else frozenset()
+
+
 def standing_sources(
     context: RunContext, *, session: date, calendar: str
 ) -> dict[str, Callable[[], pd.DataFrame]]:

@@ -289,10 +289,12 @@ def _sources_for_limits(
     down: Mapping[str, EngineError],
     positions: Once[pd.DataFrame],
 ) -> dict[str, Callable[[], pd.DataFrame]]:
-    """Return the functions that read the frames that the limits in force need."""
-    config = config_of(folder)
-    prices = PriceSettings.of_record(folder.start["settings"])
+    """Return the functions that read the frames that the limits in force, and orders by notional, need."""
+    config, prices = config_of(folder), PriceSettings.of_record(folder.start["settings"])
     needed = input_sources.frames_to_read(config, prices).difference(STANDING_FRAMES)
+    books = [book.working_orders for book in synced.values() if not isinstance(book, EngineError)]
+    notionals = folder.table(BATCH, ["notional"]).to_pandas()["notional"]
+    needed |= input_sources.frames_for_notionals(prices, notionals, *books)
     if not needed:
         return {}
     names = ["broker_account_id", "symbol", "strategy_id"]
