@@ -143,7 +143,8 @@ def judged(name: str, raw: RawTable, context: Context) -> IntentFile:
     }
     ids = _explicit_ids(named, raw.rows)
     metadata = _metadata(named, raw.rows, context.rules.ignores)
-    found = [*named.violations(), *_violations(columns, ids, metadata, raw.rows)]
+    checked = _with_limit_of_take_profit(columns)
+    found = [*named.violations(), *_violations(checked, ids, metadata, raw.rows)]
     found += [] if context.now_us is None else created_ahead(columns, context.now_us)
     found = list(with_remedies(found, named.fields, context.zone))
     findings = Findings(name, raw, named, found, {} if metadata is None else metadata.unkeepable)
@@ -158,9 +159,10 @@ def judged(name: str, raw: RawTable, context: Context) -> IntentFile:
     words = None if metadata is None else metadata.words
     digests = content_digests(columns, words, kept, context.trading_date)
     default_array = _left_out(kept)
+    sealed = _with_limit_of_take_profit(columns)
     arrays = {
-        field.name: _arrow(field.name, columns[field.name])
-        if field.name in columns
+        field.name: _arrow(field.name, sealed[field.name])
+        if field.name in sealed
         else default_array(field.name)
         for field in _TYPED
     }
@@ -188,6 +190,25 @@ def judged(name: str, raw: RawTable, context: Context) -> IntentFile:
         with_own_id=ids.is_valid().to_numpy(zero_copy_only=False),
         held_bytes=table.get_total_buffer_size(),
     )
+
+
+def _with_limit_of_take_profit(columns: dict[str, Column]) -> dict[str, Column]:
+    """Return columns with the limit price of each oco that names none: it is its take profit.
+
+    What identifies the row is what was written.
+    """
+    order_class, profit = columns.get("order_class"), columns.get("take_profit_limit_price")
+    limit, order_type = columns.get("limit_price"), columns.get("order_type")
+    if not isinstance(order_class, TextColumn) or not isinstance(order_type, TextColumn):
+        return columns
+    if not isinstance(profit, NumberColumn):
+        return columns
+    own = limit if isinstance(limit, NumberColumn) else NumberColumn(np.full(len(profit.numbers), np.nan))
+    implied = order_class.where("oco".__eq__) & order_type.where("limit".__eq__) & ~own.given()
+    if not implied.any():
+        return columns
+    numbers = np.where(implied, profit.numbers, own.numbers)
+    return columns | {"limit_price": NumberColumn(numbers, own.bad)}
 
 
 def _violations(

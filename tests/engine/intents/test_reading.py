@@ -102,6 +102,30 @@ def test_a_cancel_needs_no_symbol_side_or_quantity() -> None:
     )
 
 
+OCO: dict[str, Any] = {
+    "order_class": "oco",
+    "order_type": "limit",
+    "side": "sell",
+    "take_profit_limit_price": 12.0,
+}
+EXITS: dict[str, Any] = OCO | {"stop_loss_stop_price": 8.0}
+
+
+@pytest.mark.parametrize(
+    ("said", "limit_price"),
+    [({}, 12.0), ({"limit_price": None}, 12.0), ({"limit_price": 11.5}, 11.5), ({"qty": 3}, 12.0)],
+)
+def test_an_oco_takes_its_limit_from_its_take_profit(said: dict[str, Any], limit_price: float) -> None:
+    assert sealed(**EXITS, **said)["limit_price"] == limit_price
+
+
+def test_the_rows_beside_an_oco_take_no_limit_from_anything() -> None:
+    bracket: dict[str, Any] = EXITS | {"order_class": "bracket", "order_type": "market", "side": "buy"}
+    rows = read_rows(".jsonl", order(**EXITS), order(**bracket), order(order_type="limit", limit_price=9))
+    assert values(rows, "limit_price") == [12.0, None, 9.0]
+    assert "limit_price is missing" in message(**bracket | {"order_type": "limit"})
+
+
 def test_an_order_by_notional_needs_no_quantity() -> None:
     assert sealed(qty=None, notional=2500)["notional"] == 2500
 
