@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.desk import Row, order
+from tests.desk import NOON, Row, order
 
 ACCOUNT = "paper"
 NEAR, FAR = 150.0, 20.0
 """Prices of buys that fill at once, and that the market never comes to; everything begins near 100."""
 
+BID, ASK = 20.0, 20.5
+"""The quote of every symbol, by which orders by notional are judged: at no price below it does any fill."""
+
 SYMBOLS = ("SPY", "QQQ", "AAPL", "MSFT", "IWM", "DIA", "GLD", "XLF")
+
+
+def quotes() -> str:
+    """Return the file of prices: one quote for each symbol, of the beginning of every case."""
+    rows = [f"{symbol},{BID},{ASK},,{NOON:%Y-%m-%dT%H:%M:%SZ}" for symbol in (*SYMBOLS, "TLT", "EEM")]
+    return "\n".join(["symbol,bid,ask,last,quote_at", *rows, ""])
+
+
+def by_notional(notional: float, **said: object) -> Row:
+    return order(**{"qty": None, "notional": notional, **said})
 
 
 def resting(**said: object) -> Row:
@@ -36,6 +49,7 @@ def earlier() -> dict[str, list[Row]]:
             resting(client_intent_id="rests-from-before", symbol="XLF", qty=3),
             resting(client_intent_id="withdrawn-later", symbol="GLD", qty=2),
             order(client_intent_id="done-before", symbol="XLF", qty=2),
+            order(client_intent_id="held-before", symbol="EEM", qty=3),
         ]
     }
 
@@ -63,8 +77,18 @@ def of_every_kind() -> dict[str, list[Row]]:
         order(symbol="DIA", qty=0, client_intent_id="nothing"),
         order(symbol="XLF", qty=2, client_intent_id="done-before"),
     ]
-    money = [order(symbol="DIA", qty=None, notional=150, client_intent_id="by-notional")]
-    cancels = [cancel("withdrawn"), cancel("withdrawn-later"), cancel("never-heard-of")]
+    rests: Row = {"order_type": "limit", "limit_price": FAR, "symbol": "XLF"}
+    money = [
+        by_notional(150, symbol="DIA", client_intent_id="by-notional"),
+        by_notional(100.01, symbol="EEM", side="sell", client_intent_id="sold-by-notional"),
+        by_notional(60, **rests, client_intent_id="rests-by-notional"),
+        by_notional(61, **rests, client_intent_id="withdrawn-by-notional"),
+        by_notional(9_999_999, symbol="DIA", client_intent_id="too-large-by-notional"),
+        by_notional(60.001, symbol="DIA", client_intent_id="between-cents"),
+        by_notional(60, symbol="DIA", time_in_force="gtc", client_intent_id="not-for-the-day"),
+    ]
+    withdrawn = ("withdrawn", "withdrawn-later", "withdrawn-by-notional", "never-heard-of")
+    cancels = [cancel(target) for target in withdrawn]
     return {
         "momentum.csv": momentum,
         "hedges.jsonl": hedges,
@@ -94,6 +118,8 @@ def at_random(chance: Random, name: str, count: int) -> list[Row]:
             said |= {"side": "buy", "qty": 2, **_exits()}
         elif kind < 0.35:
             said |= {"side": "buy", "qty": 500}
+        elif kind < 0.43:
+            said |= _by_notional(chance, 300)
         elif said["side"] == "sell" or kind < 0.6:
             said["qty"] = chance.randint(1, 3)
         if chance.random() < 0.7:
@@ -122,9 +148,17 @@ def tight(chance: Random, name: str, count: int) -> list[Row]:
             said |= {"order_type": "limit", "limit_price": price}
         elif chance.random() < 0.2:
             said |= {"side": "buy", "qty": 2, **_exits()}
+        if chance.random() < 0.15:
+            said = {name: said[name] for name in ("client_intent_id", "symbol")} | _by_notional(chance, 80)
         rows.append(order(**said))
     targets = chance.sample(range(count), min(count, chance.randint(0, 3)))
     return [*rows, *(cancel(f"{name}-{number}") for number in targets)]
+
+
+def _by_notional(chance: Random, at_most: int) -> Row:
+    """Return the terms of an order by notional, every other one of which rests."""
+    price = {"order_type": "limit", "limit_price": FAR} if chance.random() < 0.5 else {}
+    return {"side": "buy", "qty": None, "notional": chance.randint(100, 100 * at_most) / 100, **price}
 
 
 def _exits() -> Row:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.desk import NOON, Row, content_of
-from tests.exactly_once.batches import ACCOUNT
+from tests.exactly_once.batches import ACCOUNT, quotes
 from tests.exactly_once.job import PATIENT_S, Job, Manner
 from tests.exactly_once.market import KEY, SECRET, Market
 from tests.exactly_once.starts import Starts
@@ -44,6 +44,7 @@ class Case:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
+        (self.folder / "prices.csv").write_text(quotes())
         self.begun = time.time()
         self.market.control("POST", "reset")
 
@@ -67,6 +68,8 @@ class Case:
             "ALPACA_SECRET_KEY": SECRET,
             "EXEC_BROKER_ACCOUNT_ID": self.account,
             "EXEC_MAX_DAILY_TRADES": "1000",
+            "EXEC_PRICES": str(self.folder / "prices.csv"),
+            "EXEC_MAX_QUOTE_AGE_S": "86400",
             "EXEC_RISK_DATA_TIMEOUT_S": str(PATIENT_S),
             **self.places.environment(self.kind, self.name),
             **self.settings,

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tests.desk import Row
+from tests.exactly_once.batches import BID
 
 _ENDS = ("filled_at", "expired_at", "canceled_at", "failed_at", "replaced_at")
 _FINAL = {"filled", "canceled", "expired", "rejected", "replaced"}
@@ -100,4 +101,9 @@ def _working(orders: list[Row]) -> list[Row]:
 
 
 def _remaining(order: Row) -> Decimal:
+    """Return the shares that may still fill, of an order by notional at the bid: it fills at none below."""
+    if order["qty"] is None:
+        spent = Decimal(order["filled_qty"]) * Decimal(order["filled_avg_price"] or 0)
+        left = max(Decimal(0), Decimal(order["notional"]) - spent)
+        return left / Decimal(str(BID))
     return Decimal(order["qty"]) - Decimal(order["filled_qty"])

@@ -132,8 +132,9 @@ def meddle(chance: Random, market: Market) -> None:
     open_orders: list[Row] = market.by_hand("GET", "/v2/orders?status=open&limit=500")
     for order in chance.sample(open_orders, min(len(open_orders), chance.choice((0, 0, 1, 2)))):
         if order["order_type"] == "limit" and order["status"] in {"new", "partially_filled"}:
-            whole = float(order["qty"]) - float(order["filled_qty"])
-            some = {} if chance.random() < 0.5 or whole <= 1 else {"qty": "1"}
+            part = "0.1" if order["qty"] is None else "1"
+            whole = float(order["qty"] or 1) - float(order["filled_qty"])
+            some = {} if chance.random() < 0.5 or whole <= float(part) else {"qty": part}
             market.perhaps("POST", "/simulator/fill", {"order_id": order["id"], **some})
     if chance.random() < 0.2 and open_orders:
         market.perhaps("DELETE", f"/v2/orders/{chance.choice(open_orders)['id']}")
