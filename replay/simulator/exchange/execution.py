@@ -43,7 +43,8 @@ class Execution:
         if shares <= ZERO:  # less than a billionth of a share, by the notional or after a split
             self._lifecycle.end_with_group(order, "canceled", t_ns)
             return []
-        return self._lifecycle.fill(order, shares, price, t_ns, complete=order.qty is None and shares >= whole)
+        complete = order.qty is None and shares >= whole
+        return self._lifecycle.fill(order, shares, price, t_ns, complete=complete)
 
     def marketable(self, order: Order, t_ns: int) -> bool:
         """Return whether the quote is at an order's limit or better."""
