@@ -100,6 +100,7 @@ def _greeting(address: str, options: Options, token: str) -> str:
     return (
         f"Alpaca, simulated, at {address}\n"
         f"  hosts   ALPACA_TRADING_HOST={address} ALPACA_DATA_HOST={address}\n"
+        f"  stream  {address.replace('http', 'ws', 1)}/stream\n"
         f"  key     {options.key}\n"
         f"  secret  {options.secret}\n"
         f"Try it:\n"

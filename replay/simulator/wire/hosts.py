@@ -1,7 +1,8 @@
 """Protection against DNS rebinding: a server answers known host names only.
 
 A web page of evil.example, once that name resolves to 127.0.0.1, is same-origin with a server there and can
-read its replies. Its requests have ``Host: evil.example``; ours have an address or a configured name.
+read its replies. Its requests have ``Host: evil.example``; ours have an address or a configured name. For a
+websocket a page needs no such name: browsers let every page connect, and say in ``Origin`` whose it is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _HOST = re.compile(rb"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:]+)(:[0-9]{1,5})?")
 
 def only_known_hosts(app: ASGIApp, host: str, others: Collection[str] = ()) -> ASGIApp:
     """Return an app that answers 421 to requests for any host but loopback, ``host`` and ``others``.
+
+    So it does to websockets of web pages of other hosts.
 
     Where ``host`` stands for every address of this machine, any address is accepted, and only the names in
     ``others``. Requests without a ``Host`` are accepted: no browser sends them.
@@ -42,6 +45,8 @@ def only_known_hosts(app: ASGIApp, host: str, others: Collection[str] = ()) -> A
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         hosts = [value for name, value in scope.get("headers", ()) if name == b"host"]
+        if scope["type"] == "websocket":
+            hosts += [_host_of(value) for name, value in scope["headers"] if name == b"origin"]
         if scope["type"] not in _GUARDED or all(map(is_known, hosts)):
             await app(scope, receive, send)
             return
@@ -56,3 +61,7 @@ def only_known_hosts(app: ASGIApp, host: str, others: Collection[str] = ()) -> A
         await send({"type": f"{kind}.body", "body": body})
 
     return guarded
+
+
+def _host_of(origin: bytes) -> bytes:
+    return origin.partition(b"://")[2]

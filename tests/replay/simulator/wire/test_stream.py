@@ -169,6 +169,8 @@ def test_frames_are_binary_as_on_paper_or_text_where_asked_for(alpaca: Reach, qu
         ("/stream", {"Content-Type": "application/msgpack"}, 415, "speaks JSON only"),
         ("/v2/stream", {}, 404, "trade updates are at /stream"),
         ("/stream", {"Host": "evil.example"}, 421, "doesn't answer to this host name"),
+        ("/stream", {"Origin": "https://evil.example"}, 421, "doesn't answer to this host name"),
+        ("/stream", {"Origin": "null"}, 421, "doesn't answer to this host name"),
     ],
 )
 def test_what_it_has_not_is_refused_before_the_connection_is_made(
@@ -184,6 +186,11 @@ def test_what_it_has_not_is_refused_before_the_connection_is_made(
         reply = b"".join(iter(lambda: raw.recv(4096), b"")).decode()
     assert reply.startswith(f"HTTP/1.1 {status} ")
     assert why in reply
+
+
+def test_a_page_of_this_machine_may_listen(alpaca: Reach) -> None:
+    with stream(alpaca, origin="http://localhost:3000") as connection:
+        assert told(connection, AUTHENTICATE) == authorization("authorized", "authenticate")
 
 
 def test_a_get_without_a_handshake_is_told_of_no_endpoint(alpaca: Reach) -> None:
