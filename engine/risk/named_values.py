@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from engine.model.columns import number_column, text_column
-from engine.model.quantity import BOUND, UNITS, Floats, Ints, Mask
+from engine.model.quantity import BOUND, NOT_A_QUANTITY, UNITS, Floats, Ints, Mask, to_units
 from engine.model.symbols import canonical_symbol
 from engine.risk.batch import Batch
 from engine.risk.cells import names_every
 from engine.text.plain_text import trimmed
 
 _MOST = int(BOUND) * UNITS
+_DENSE_BOUND = 10_000_000
 _FORMS: dict[str, Callable[[str], str]] = {"strategy_id": trimmed, "symbol": canonical_symbol}
 
 
@@ -61,13 +62,12 @@ class NamedValues:
 
         What is beyond any quantity is the largest one.
         """
-        return np.array(
-            [
-                min(int(exact(number) * factor * UNITS), _MOST) if usable else 0
-                for number, usable in zip(self.number.tolist(), self.is_positive.tolist(), strict=True)
-            ],
-            dtype=np.int64,
-        )
+        units, usable = to_units(self.number), self.is_positive
+        times, part = factor.numerator, factor.denominator
+        found = [min(unit * times // part, _MOST) for unit in np.where(usable, units, 0).tolist()]
+        for place in np.flatnonzero(usable & (units == NOT_A_QUANTITY)).tolist():  # of more digits, or larger
+            found[place] = min(int(exact(self.number[place]) * factor * UNITS), _MOST)
+        return np.array(found, dtype=np.int64)
 
     def by_row(self, per_name: Floats) -> Floats:
         """Return values of names for each row, NaN where a row has no name."""
@@ -76,7 +76,7 @@ class NamedValues:
 
 def exact(number: float) -> Fraction:
     """Return a float as the decimal that it is written as: 0.1 is one tenth."""
-    return Fraction(repr(number))
+    return Fraction(repr(float(number)))
 
 
 def _keys(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[str, ...]]:
@@ -92,10 +92,12 @@ def _names(batch: Batch, by: Sequence[str]) -> tuple[Ints, list[tuple[str, ...]]
     """Return the place of each row's name among those that occur, and these."""
     numbered = [{"symbol": batch.symbols, "strategy_id": batch.strategies}[name] for name in by]
     code, known = np.zeros(batch.rows, dtype=np.int64), np.ones(batch.rows, dtype=bool)
+    possible = 1
     for one in numbered:
         code = code * (len(one.code_of) + 1) + one.codes + 1
         known &= one.codes >= 0
-    occurring, place = np.unique(code[known], return_inverse=True)
+        possible *= len(one.code_of) + 1
+    occurring, place = _renumbered(code[known], possible)
     of_row = np.full(batch.rows, -1, dtype=np.int64)
     of_row[known] = place
     names: list[list[str]] = []
@@ -104,3 +106,16 @@ def _names(batch: Batch, by: Sequence[str]) -> tuple[Ints, list[tuple[str, ...]]
         texts = [_FORMS[name](text) for text in one.code_of]
         names.insert(0, [texts[place - 1] for place in rest.tolist()])
     return of_row, list(zip(*names, strict=True))
+
+
+def _renumbered(codes: Ints, possible: int) -> tuple[Ints, Ints]:
+    """Return the codes that occur, in order, and the place of each among them."""
+    if possible > _DENSE_BOUND:
+        occurring, place = np.unique(codes, return_inverse=True)
+        return occurring, place.astype(np.int64)
+    present = np.zeros(possible, dtype=bool)
+    present[codes] = True
+    occurring = np.flatnonzero(present)
+    number = np.zeros(possible, dtype=np.int64)
+    number[occurring] = np.arange(len(occurring))
+    return occurring, number[codes]

@@ -9,6 +9,7 @@ only where it has a price.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +20,7 @@ from engine.model.money import NOT_AN_AMOUNT, added_prices, in_money, part_of_pr
 from engine.model.quantity import Ints, Mask
 from engine.risk.batch import Batch
 from engine.risk.inputs import RiskInputs
+from engine.risk.losses import Loss, losses
 from engine.risk.quotes import OK, Codes, QuoteLevels, Quotes
 from engine.risk.verdicts import Amounts
 
@@ -114,6 +116,11 @@ class Valuation:
     def order_notional(self) -> Amounts:
         """What each order is worth, rounded up; unknown where it is unpriced, or worth more than 4e12 USD."""
         return self.worth(self.order_price)
+
+    @cached_property
+    def losses(self) -> Mapping[str, Loss]:
+        """What each account has lost, of those of which that is known."""
+        return losses(self.inputs, self.levels)
 
     @cached_property
     def beyond_any_amount(self) -> Mask:

@@ -58,14 +58,20 @@ def sums_in_files(batch: Batch, names: Numbered, units: Ints, counted: Mask) -> 
     ``units``: not negative. A sum that does not fit is the largest number there is.
     """
     pair, width = _pairs(batch, names)
-    pairs, place = np.unique(pair[counted], return_inverse=True)
+    pair = pair if counted.all() else pair[counted]
+    if _files(batch) * width <= _DENSE_BOUND:
+        pairs, place = np.arange(_files(batch) * width), pair
+    else:
+        pairs, place = np.unique(pair, return_inverse=True)
     high, low = np.zeros(len(pairs), dtype=np.int64), np.zeros(len(pairs), dtype=np.int64)
     for sums, half in zip((high, low), np.divmod(units[counted], _HALF), strict=True):
         np.add.at(sums, place, half)
     high += low // _HALF
     fits = high < _LARGEST // _HALF
-    file, name = np.divmod(pairs, width)
-    return file, name - 1, np.where(fits, np.where(fits, high, 0) * _HALF + low % _HALF, _LARGEST)
+    total = np.where(fits, np.where(fits, high, 0) * _HALF + low % _HALF, _LARGEST)
+    occurs = np.bincount(place, minlength=len(pairs)) > 0
+    file, name = np.divmod(pairs[occurs], width)
+    return file, name - 1, total[occurs]
 
 
 def verdicts_of_files(batch: Batch, *, failing: Ints, unknown: Ints = NO_FILES) -> Verdicts:

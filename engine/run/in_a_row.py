@@ -31,10 +31,10 @@ RUNS_AT_MOST = 200
 NOT_COUNTED = frozenset(
     {
         *("kill_switch_enabled", "risk_data_unavailable", "batch_refused"),
-        *("reject_throttle", "strategy_repeats", "daily_loss_limit_reached"),
+        *("reject_throttle", "strategy_repeats", "daily_loss_limit_reached", "unpriced"),
     }
 )
-"""Reasons that say nothing about an order: a stop, data that is missing, another row, a latch."""
+"""Reasons that say nothing about an order: a stop, data or a quote that is missing, another row, a latch."""
 
 Owner = tuple[str, str]
 """Account and strategy."""

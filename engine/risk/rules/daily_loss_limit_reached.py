@@ -17,7 +17,7 @@ from engine.model.money import to_usd, usd_to_units
 from engine.model.quantity import Floats, Mask
 from engine.risk.latched import are_latched
 from engine.risk.levels import ACCOUNT, ALL
-from engine.risk.losses import Loss, losses
+from engine.risk.losses import Loss
 from engine.risk.rule import Figure, Limit, Part, PricedJudge, Rule
 from engine.risk.valuing import Valuation
 from engine.risk.verdicts import FAIL, PASS, UNAVAILABLE, Amounts, Verdicts, worse
@@ -49,9 +49,9 @@ def facts(valuation: Valuation, passing: Mask) -> Mapping[str, Floats]:
 def _losses(valuation: Valuation, which: str) -> Amounts:
     """Return what each order's account has lost, in units of money."""
     batch = valuation.batch
-    of_account = losses(valuation.inputs, valuation.levels)
+    unknown = Loss(None, None)
     amounts = [
-        getattr(of_account.get(trimmed(name), Loss(None, None)), which) for name in batch.accounts.code_of
+        getattr(valuation.losses.get(trimmed(name), unknown), which) for name in batch.accounts.code_of
     ]
     units = np.array([*(0 if one is None else one for one in amounts), 0], dtype=np.int64)
     known = np.array([*(one is not None for one in amounts), False], dtype=bool)

@@ -19,7 +19,7 @@ from engine.model.money import added_prices, part_of_price
 from engine.model.quantity import UNITS, Floats, Ints, Mask, shares_to_units, to_shares
 from engine.risk.rule import Figure, Limit, Part, PricedJudge, Rule
 from engine.risk.valuing import Valuation
-from engine.risk.verdicts import FAIL, PASS, UNAVAILABLE, Verdicts
+from engine.risk.verdicts import FAIL, PASS, UNAVAILABLE, Amounts, Verdicts
 from engine.settings.values import as_quantity
 
 _LARGEST = np.iinfo(np.int64).max
@@ -36,36 +36,39 @@ class _Priced:
 
 
 def _limit_prices(valuation: Valuation) -> Iterator[_Priced]:
-    yield _priced(valuation, "limit_price")
-    yield _priced(valuation, "take_profit_limit_price", is_exit=True)
-    yield _priced(valuation, "stop_loss_limit_price", is_exit=True)
+    yield from _priced(valuation, "limit_price")
+    yield from _priced(valuation, "take_profit_limit_price", is_exit=True)
+    yield from _priced(valuation, "stop_loss_limit_price", is_exit=True)
 
 
 def _stop_prices(valuation: Valuation) -> Iterator[_Priced]:
-    yield _priced(valuation, "stop_price")
-    yield _priced(valuation, "stop_loss_stop_price", is_exit=True)
-    yield _trailing(valuation)
+    yield from _priced(valuation, "stop_price")
+    yield from _priced(valuation, "stop_loss_stop_price", is_exit=True)
+    yield from _trailing(valuation)
 
 
-def _priced(valuation: Valuation, name: str, *, is_exit: bool = False) -> _Priced:
-    batch = valuation.batch
-    side = batch.side.astype(np.int64)
-    if is_exit:
-        side = np.where(batch.text("order_class").where("oco".__eq__), side, -side)
-    units = _units(valuation, name)
-    return _Priced(units, units > 0, side)
+def _priced(valuation: Valuation, name: str, *, is_exit: bool = False) -> Iterator[_Priced]:
+    """Yield the prices of a column, nothing where no row has one."""
+    batch, units = valuation.batch, _units(valuation, name)
+    if units.any():
+        side = batch.side
+        if is_exit:
+            side = np.where(batch.text("order_class").where("oco".__eq__), side, -side)
+        yield _Priced(units, units > 0, side)
 
 
-def _trailing(valuation: Valuation) -> _Priced:
-    """Return the stop price at which each trailing stop would stand now."""
-    side = valuation.batch.side.astype(np.int64)
+def _trailing(valuation: Valuation) -> Iterator[_Priced]:
+    """Yield the stop prices at which trailing stops would stand now."""
+    side = valuation.batch.side
     trail, percent = _units(valuation, "trail_price"), _units(valuation, "trail_percent")
+    if not (trail.any() or percent.any()):
+        return
     quote = np.where(side > 0, valuation.ask.units, valuation.bid.units)
     distance = np.where(trail > 0, trail, part_of_price(quote, percent))
     above = added_prices(quote, distance)
     below = quote - np.where(distance < 0, _LARGEST, distance)
     stop = np.where(side > 0, np.where(above < 0, _LARGEST, above), np.maximum(below, 0))
-    return _Priced(stop, (trail > 0) | (percent > 0), side)
+    yield _Priced(stop, (trail > 0) | (percent > 0), side)
 
 
 def _units(valuation: Valuation, name: str) -> Ints:
@@ -83,24 +86,29 @@ def _judge(key: str) -> PricedJudge:
 
     def judge(valuation: Valuation, collar_pct: float) -> Verdicts:
         collar = shares_to_units(collar_pct)
-        highest = _bounds(valuation.ask.units, lambda ask: ask * (_WHOLE + collar) // _WHOLE)
-        lowest = _bounds(valuation.bid.units, lambda bid: -(-bid * (_WHOLE - collar) // _WHOLE))
+        highest = _bounds(valuation, valuation.ask, lambda ask: ask * (_WHOLE + collar) // _WHOLE)
+        lowest = _bounds(valuation, valuation.bid, lambda bid: -(-bid * (_WHOLE - collar) // _WHOLE))
+        is_quoted = valuation.ask.known & valuation.bid.known
         verdicts = np.full(valuation.batch.rows, PASS, dtype=np.int8)
         for price in _PRICES[key](valuation):
-            known = valuation.ask.known & valuation.bid.known & (price.side != 0)
-            beyond = np.where(price.side > 0, price.units > highest, price.units < lowest)
-            verdicts[price.given & ~known] = UNAVAILABLE
-            verdicts[price.given & known & beyond] = FAIL
+            rows = np.flatnonzero(price.given)
+            units, side = price.units[rows], price.side[rows]
+            known = is_quoted[rows] & (side != 0)
+            beyond = np.where(side > 0, units > highest[rows], units < lowest[rows])
+            verdicts[rows[~known]] = UNAVAILABLE
+            verdicts[rows[known & beyond]] = FAIL
         return verdicts
 
     return judge
 
 
-def _bounds(quotes: Ints, bound: Callable[[int], int]) -> Ints:
-    """Return the bound of each quote, exact; one beyond any price is the largest, or the smallest, number."""
-    distinct, place = np.unique(quotes, return_inverse=True)
-    bounds = [min(max(bound(quote), -_LARGEST), _LARGEST) for quote in distinct.tolist()]
-    return np.array(bounds, dtype=np.int64)[place]
+def _bounds(valuation: Valuation, side: Amounts, bound: Callable[[int], int]) -> Ints:
+    """Return the bound of each row's quote, exact; the largest, or smallest, number where it is no price."""
+    buckets = valuation.batch.buckets
+    quotes = np.zeros(buckets.count, dtype=np.int64)
+    quotes[buckets.of_row] = side.units
+    bound_of = {quote: min(max(bound(quote), -_LARGEST), _LARGEST) for quote in np.unique(quotes).tolist()}
+    return np.array([bound_of[quote] for quote in quotes.tolist()], dtype=np.int64)[buckets.of_row]
 
 
 def facts(valuation: Valuation, passing: Mask) -> Mapping[str, Floats]:
@@ -117,9 +125,10 @@ def facts(valuation: Valuation, passing: Mask) -> Mapping[str, Floats]:
 def _beyond(prices: Iterable[_Priced], *, quote_bid: Floats, quote_ask: Floats) -> Floats:
     furthest = np.full(len(quote_bid), np.nan)
     for price in prices:
-        usd = to_shares(np.where(price.given, price.units, 0))
-        beyond = np.where(price.side > 0, usd / quote_ask - 1, 1 - usd / quote_bid) * 100
-        furthest = np.fmax(furthest, np.where(price.given & (beyond > 0), beyond, np.nan))
+        rows = np.flatnonzero(price.given)
+        usd = to_shares(price.units[rows])
+        beyond = np.where(price.side[rows] > 0, usd / quote_ask[rows] - 1, 1 - usd / quote_bid[rows]) * 100
+        furthest[rows] = np.fmax(furthest[rows], np.where(beyond > 0, beyond, np.nan))
     return furthest
 
 

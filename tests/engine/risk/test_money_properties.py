@@ -1,0 +1,77 @@
+"""Limits in money: nothing unpriced passes, and no price of a strategy's own lets more through."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import RiskConfig, evaluate
+from tests.engine.risk import oracle
+from tests.engine.risk.frames_drawn import inputs_with, orders
+from tests.engine.risk.limits_drawn import values_of
+from tests.engine.risk.oracle.known import Known
+from tests.engine.risk.oracle.quotes import order_price
+from tests.engine.risk.oracle.state import State, reduces
+from tests.engine.risk.strategies import frame_of
+from tests.engine.risk.test_rule_book_properties import WITHOUT_SHRINKING, Asked
+
+IN_MONEY = ("max_order_notional_usd", "max_batch_notional_usd", "price_collar_pct", "stop_collar_pct")
+OWN_PRICES = (
+    *("limit_price", "stop_price", "trail_price", "trail_percent", "reference_price"),
+    *("take_profit_limit_price", "stop_loss_stop_price", "stop_loss_limit_price"),
+)
+FRAMES = ("prices", "account_figures", "latches")
+
+
+@st.composite
+def in_money(draw: Any) -> Asked:
+    """A batch under one limit in money or more, and no other."""
+    limits = draw(values_of((*IN_MONEY, "max_daily_loss_usd"), at_least=1))
+    config = RiskConfig(max_position_qty=10_000, max_daily_trades=1000, **limits)
+    return Asked(frame_of(draw(orders())), draw(inputs_with(FRAMES)), config)
+
+
+@given(in_money())
+@settings(WITHOUT_SHRINKING, max_examples=40)
+def test_an_order_without_a_price_passes_only_where_it_reduces_a_position(case: Asked) -> None:
+    state = State(Known.of(case.inputs), case.config)
+    decided = evaluate(case.intents, case.inputs, case.config)
+    for row, is_allowed in zip(case.rows, decided["allowed"], strict=True):
+        if is_allowed and not oracle.is_cancel(row):
+            assert order_price(row, state) is not None or reduces(row, state), f"{row}\n{case!r}"
+        if is_allowed:
+            state.allowed.append(row)
+
+
+@given(in_money())
+@settings(WITHOUT_SHRINKING, max_examples=40)
+def test_no_price_of_a_strategys_own_lets_an_order_pass(case: Asked) -> None:
+    """Where quotes are the source, what passes with own prices passes alone as a market order."""
+    frame = case.inputs.prices
+    quotes = None if frame is None else frame.assign(source="alpaca")
+    inputs = replace(case.inputs, prices=quotes)
+    for row in case.rows:
+        if oracle.is_cancel(row):
+            continue
+        plain = {name: cell for name, cell in row.items() if name not in OWN_PRICES}
+        plain |= {"order_type": "market", "order_class": "simple"}
+        with_own, without = (
+            evaluate(frame_of([one]), inputs, case.config)["allowed"].item() for one in (row, plain)
+        )
+        assert without or not with_own, f"{row}\n{case!r}"
+
+
+@given(in_money(), st.sampled_from((0.01, 10.0, 500.0)))
+@settings(WITHOUT_SHRINKING, max_examples=25)
+def test_a_reference_price_lets_no_order_pass_whatever_the_source(case: Asked, reference: float) -> None:
+    without = case.intents.assign(reference_price=float("nan"))
+    named = case.intents.assign(reference_price=reference)
+    for nth in range(len(case.intents)):
+        one, other = (
+            evaluate(frame.iloc[[nth]], case.inputs, case.config)["allowed"].item()
+            for frame in (named, without)
+        )
+        assert other or not one, case
