@@ -23,7 +23,18 @@ from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RunFolder
 from engine.risk import evaluate
 from engine.run.decide import decide
 from engine.run.starting import start
-from tests.benchmarks import collecting, data, growth, ledger, replay, routing, rule_book, simulator, stores
+from tests.benchmarks import (
+    collecting,
+    data,
+    growth,
+    ledger,
+    prices,
+    replay,
+    routing,
+    rule_book,
+    simulator,
+    stores,
+)
 from tests.benchmarks.folders import context_of, drop, settings_of
 from tests.benchmarks.timing import Figure, Timing, best_of, quietly, rate_of, ratio_of
 
@@ -119,6 +130,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "servers": stores.dry_run_of_100_on_servers,
     "simulator": simulator.orders_over_a_socket,
     "routing": routing.figures,
+    "prices": prices.figures,
     "replay": replay.figures,
     "growth": growth.figures,
     "ledger": ledger.figures,

@@ -30,7 +30,7 @@ import requests
 from engine.brokers.alpaca.keys import Keys
 from engine.brokers.alpaca.read_retries import ReadRetries, ReadSettings
 from engine.brokers.alpaca.snapshots import parse_snapshots, quotes_and_trades
-from engine.brokers.alpaca.wire import Wire
+from engine.brokers.alpaca.wire import QUOTES, Wire
 from engine.brokers.trading import Recorder
 from engine.errors import (
     BrokerRejected,
@@ -115,7 +115,7 @@ class AlpacaMarketData:
         path = f"/v2/stocks/snapshots?symbols={quote(','.join(symbols), safe=',')}&feed={self.feed}"
         parse = partial(parse_snapshots, asked=symbols)
         try:
-            return wire.asked(path, "map of snapshots", parse, recorded_as=quotes_and_trades)[0]
+            return wire.asked(path, QUOTES, parse, recorded_as=quotes_and_trades)[0]
         except BrokerRejected as error:
             if isinstance(error, RateLimited) or _concerns_a_symbol(error):
                 raise

@@ -91,7 +91,7 @@ def _last(trade: Any) -> float:
 
 def _price(value: object) -> float | None:
     """Return a price from 0, None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, int)):
         return None
     return float(value) if 0 <= value < BOUND else None
 
@@ -102,6 +102,8 @@ def _time(text: object) -> datetime | None:
         return None
     try:
         timestamp = datetime.fromisoformat(text)
+        if timestamp.tzinfo is UTC:
+            return timestamp
         return None if timestamp.tzinfo is None else timestamp.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
