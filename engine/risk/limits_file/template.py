@@ -23,6 +23,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "fraction": 0.01,
 }
 _EXAMPLE = 20
+_COUNTED = ("trades", "shares")
 _EXAMPLE_LISTS = {"accounts": ("NAME",), "sides": ("buy", "sell"), "order_types": ("market", "limit")}
 _EXAMPLE_BELOW = {
     ACCOUNT: ("[account.NAME]", "one account, as intents write broker_account_id"),
@@ -68,12 +69,14 @@ def _limits(rules: Mapping[str, Sequence[Limit]], others: Sequence[Limit]) -> It
     for limit in others:
         if ALL in limit.scopes:
             yield from _key(limit)
+    written: set[str] = set()
     for name, limits in rules.items():
         keys = [limit for limit in limits if ALL in limit.scopes]
         if keys:
             yield f"\n# {name}\n"
         for limit in keys:
-            yield from _key(limit)
+            yield from _key(limit) if limit.key not in written else _named_above(limit)
+            written.add(limit.key)
     always = [name for name, limits in rules.items() if not limits]
     if always:
         yield "\n"
@@ -111,6 +114,11 @@ def _key(limit: Limit, *, is_off: bool = False) -> Iterator[str]:
     yield _with_comment(sign + _line(limit), unit + limit.meaning)
 
 
+def _named_above(limit: Limit) -> Iterator[str]:
+    """Yield a line for a limit that another rule has above: TOML takes a key once."""
+    yield f"# ({limit.key}: above)\n"
+
+
 def _with_comment(line: str, comment: str) -> str:
     return f"{line:<{_COMMENTS_AT}} # {comment}\n" if comment else f"{line}\n"
 
@@ -132,9 +140,9 @@ def _example(limit: Limit) -> Any:
 
 
 def _first_number(rules: Mapping[str, Sequence[Limit]]) -> list[Limit]:
-    """Return a limit that may stand at every level, one with a default before others."""
+    """Return a limit that may stand at every level: one with a default, and rather a count than a quality."""
     found = [limit for limits in rules.values() for limit in limits if set(limit.scopes) == set(ALL_SCOPES)]
-    return sorted(found, key=lambda limit: limit.default is None)[:1]
+    return sorted(found, key=lambda limit: (limit.default is None, limit.unit not in _COUNTED))[:1]
 
 
 def _comment(text: str) -> Iterator[str]:
