@@ -23,6 +23,7 @@ from engine.model.metadata_rows import unkeepable_rows
 from engine.model.quantity import Floats, Ints, Mask, to_units
 
 MISSING = -1
+_NOT_A_TIME = np.iinfo(np.int64).min
 Codes = npt.NDArray[np.integer[Any]]
 
 
@@ -50,13 +51,17 @@ class TextColumn:
         """Return the mask of rows whose text passes ``test``, which is called once per distinct text."""
         answers = [isinstance(value, str) and test(value) for value in self.values]
         if all(answers):
-            return self.given()
+            return self.given().copy()
         if not any(answers):
             return np.zeros(len(self.codes), dtype=bool)
         return np.array([*answers, False])[self.codes]
 
     def given(self) -> Mask:
-        """Return the mask of rows that have a value."""
+        """Return the mask of rows that have a value; not to be changed."""
+        return self._given
+
+    @cached_property
+    def _given(self) -> Mask:
         return np.asarray(self.codes >= 0)
 
     def with_default(self, text: str) -> TextColumn:
@@ -94,10 +99,14 @@ class NumberColumn:
         """The numbers in units, ``NOT_A_QUANTITY`` where that is not exact; not to be changed."""
         return to_units(self.numbers)
 
+    @cached_property
+    def are_numbers(self) -> Mask:
+        """The rows that have a number; not to be changed."""
+        return ~np.isnan(self.numbers)
+
     def given(self) -> Mask:
-        """Return the mask of rows that have a value, good or bad."""
-        given = ~np.isnan(self.numbers)
-        return given if self.bad is None else given | self.bad
+        """Return the mask of rows that have a value, good or bad; not to be changed."""
+        return self.are_numbers if self.bad is None else self.are_numbers | self.bad
 
 
 @dataclass(frozen=True)
@@ -180,12 +189,12 @@ def time_column(series: pd.Series) -> TimeColumn:
     """Read a frame's column as timestamps. A timestamp without a zone is bad."""
     dtype = series.dtype
     if isinstance(dtype, pd.DatetimeTZDtype):
-        given = series.notna().to_numpy()
         try:
-            us = series.dt.tz_convert("UTC").dt.as_unit("us").astype("int64").to_numpy()
+            us = np.asarray(series.dt.as_unit("us").array.view("int64"))  # UTC, whatever the zone
         except (OverflowError, ValueError):  # a timestamp beyond the range of microseconds
+            given = series.notna().to_numpy()
             return TimeColumn(np.zeros(len(series), dtype=np.int64), given, given)
-        return TimeColumn(us, given, np.zeros(len(series), dtype=bool))
+        return TimeColumn(us, us != _NOT_A_TIME, np.zeros(len(series), dtype=bool))
     us = np.zeros(len(series), dtype=np.int64)
     given = np.zeros(len(series), dtype=bool)
     bad = np.zeros(len(series), dtype=bool)

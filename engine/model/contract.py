@@ -156,7 +156,7 @@ def _one_field(field: Field, column: Column) -> Iterator[Violation]:
         for text in _texts_of(field):
             holds = column.where(text.holds)
             yield Violation(field.name, text.rule, text.remedy, left & ~holds)
-            left &= holds
+            left = left & holds
     elif isinstance(column, NumberColumn):
         yield from _number_rules(field, column)
     elif isinstance(column, TimeColumn):
@@ -195,7 +195,7 @@ def _number_rules(field: Field, column: NumberColumn) -> Iterator[Violation]:
             AS_DIGITS,
             column.bad,
         )
-    given = ~np.isnan(numbers)
+    given = column.are_numbers
     if not given.any():
         return
     if field.kind == "number":

@@ -41,6 +41,8 @@ def unkeepable_rows(metadata: pd.Series) -> Mask:
 
 
 def _of_texts(texts: pa.Array) -> Mask:
+    if _all_are_nothing(texts):
+        return np.zeros(len(texts), dtype=bool)
     doubtful = np.flatnonzero(pc.fill_null(pc.not_equal(texts, _NOTHING), False).to_numpy(False))
     wrong = np.zeros(len(texts), dtype=bool)
     if not len(doubtful):
@@ -55,6 +57,18 @@ def _of_texts(texts: pa.Array) -> Mask:
     answers = np.array(_unkeepable(codes.dictionary.to_pylist()), dtype=bool)
     wrong[doubtful] = answers[codes.indices.to_numpy()]
     return wrong
+
+
+def _all_are_nothing(texts: pa.Array) -> bool:
+    """Return whether every text is ``{}``, by its bytes."""
+    _, offsets, content = texts.buffers()
+    if texts.null_count or content is None:
+        return False
+    starts = np.frombuffer(offsets, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    if starts[-1] - starts[0] != 2 * len(texts) or (np.diff(starts) != 2).any():
+        return False
+    pairs = np.frombuffer(content, dtype=np.uint8)[starts[0] : starts[-1]].view(np.uint16)
+    return bool((pairs == np.frombuffer(_NOTHING.encode(), dtype=np.uint16)[0]).all())
 
 
 def _unkeepable(values: Sequence[object]) -> list[bool]:

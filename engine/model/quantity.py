@@ -16,6 +16,9 @@ BOUND = 1e9
 NOT_A_QUANTITY = np.iinfo(np.int64).min
 _POWERS = np.array([1e9, 1e8, 1e7, 1e6])  # as written: 10.0**9 computed by vectors need not be exact
 
+_BLOCK = 16_384
+"""Numbers that are scaled at a time: few enough for all of it to stay in the processor's cache."""
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -27,8 +30,10 @@ def to_units(numbers: Floats) -> Ints:
     That is so for NaN, infinities, 1e9 and above in absolute value, and numbers that need more than 9
     decimals or more than 15 significant digits.
     """
-    units, exact = _scaled(numbers)
-    units[~exact] = NOT_A_QUANTITY
+    units = np.empty(len(numbers), dtype=np.int64)
+    for start in range(0, len(numbers), _BLOCK):
+        scaled, exact = _scaled(numbers[start : start + _BLOCK])
+        units[start : start + _BLOCK] = _selected(scaled, exact, NOT_A_QUANTITY)
     return units
 
 
@@ -74,6 +79,12 @@ def shares_to_units(shares: float) -> int:
     return int(to_units(np.array([shares], dtype=np.float64))[0])
 
 
+def _selected(numbers: Ints, wanted: Mask, otherwise: int) -> Ints:
+    """Return ``np.where(wanted, numbers, otherwise)``, by bits: a branch would be a guess for each."""
+    bits = -wanted.astype(np.int64)
+    return np.asarray((numbers & bits) | (otherwise & ~bits))
+
+
 def _scaled(numbers: Floats) -> tuple[Ints, Mask]:
     """Scale by a power of ten that keeps the product below 1e15, where float64 is exact to the digit.
 
@@ -81,7 +92,7 @@ def _scaled(numbers: Floats) -> tuple[Ints, Mask]:
     """
     size = np.abs(numbers)
     usable = size < BOUND
-    safe = numbers if usable.all() else np.where(usable, numbers, 0.0)
+    safe = numbers if usable.all() else _selected(numbers.view(np.int64), usable, 0).view(np.float64)
     if not (size >= 1e6).any():
         scaled = np.rint(safe * 1e9)
         return scaled.astype(np.int64), usable & (scaled / 1e9 == safe)

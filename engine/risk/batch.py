@@ -108,7 +108,7 @@ class Batch:
     def buckets(self) -> Buckets:
         """The buckets of the rows."""
         strategies = self.strategies if self.by_strategy else None
-        return Buckets.of(self.accounts, strategies, self.symbols, self.side)
+        return Buckets.of(self.accounts, strategies, self.symbols, (self._sides, self.text("side").codes))
 
     @cached_property
     def is_cancel(self) -> Mask:
@@ -118,11 +118,14 @@ class Batch:
     @cached_property
     def side(self) -> Any:
         """+1 for a buy, -1 for a sell, 0 for neither (int8)."""
-        side = self.text("side")
-        sign = [
-            {"buy": 1, "sell": -1}.get(value, 0) if isinstance(value, str) else 0 for value in side.values
-        ]
-        return np.array([*sign, 0], dtype=np.int8)[side.codes]
+        return self._sides[self.text("side").codes]
+
+    @cached_property
+    def _sides(self) -> Any:
+        """The same by distinct text, the last one of rows without any."""
+        values = self.text("side").values
+        sign = [{"buy": 1, "sell": -1}.get(value, 0) if isinstance(value, str) else 0 for value in values]
+        return np.array([*sign, 0], dtype=np.int8)
 
     @cached_property
     def is_order(self) -> Mask:
@@ -136,7 +139,7 @@ class Batch:
         if not isinstance(column, NumberColumn):
             return Amounts(np.zeros(self.rows, dtype=np.int64), np.zeros(self.rows, dtype=bool))
         known = column.units > 0
-        return Amounts(np.where(known, column.units, 0), known)
+        return Amounts(column.units if known.all() else np.where(known, column.units, 0), known)
 
     @cached_property
     def traded(self) -> Amounts:
@@ -174,4 +177,4 @@ def _numbered(column: TextColumn, field: str) -> Numbered:
         code_of.setdefault(str(value), len(code_of)) if is_well_formed(field, value) else -1
         for value in column.values
     ]
-    return Numbered(np.array([*codes, -1], dtype=np.int64)[column.codes], code_of)
+    return Numbered(np.array([*codes, -1], dtype=np.int64), column.codes, code_of)

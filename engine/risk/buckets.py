@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.model.quantity import Ints, Mask
 from engine.model.symbols import canonical_symbol
@@ -19,16 +21,28 @@ from engine.text.plain_text import trimmed
 _DENSE_BOUND = 65_536
 """Up to so many possible buckets, those without rows are kept too; beyond, only those with rows."""
 
+Codes = npt.NDArray[np.integer[Any]]
+
 _ABSENT = -2
 """The code of a name that is in no row."""
 
 
 @dataclass(frozen=True)
 class Numbered:
-    """The well-formed texts of a column, numbered from 0; rows without one have code -1."""
+    """The well-formed texts of a column, numbered from 0; rows without one have code -1.
 
-    codes: Ints
+    ``by_value``: the code of each distinct text of the column, the last one of rows without any; ``value``:
+    the place of each row's text among these.
+    """
+
+    by_value: Ints
+    value: Codes
     code_of: dict[str, int]
+
+    @cached_property
+    def codes(self) -> Ints:
+        """The code of each row; not to be changed."""
+        return self.by_value[self.value]
 
 
 @dataclass(frozen=True)
@@ -49,20 +63,26 @@ class Buckets:
     symbol_codes: dict[str, int]
 
     @classmethod
-    def of(cls, accounts: Numbered, strategies: Numbered | None, symbols: Numbered, side: Ints) -> Buckets:
+    def of(
+        cls,
+        accounts: Numbered,
+        strategies: Numbered | None,
+        symbols: Numbered,
+        sides: tuple[Ints, Codes],
+    ) -> Buckets:
         """Return the buckets of a batch's columns; without strategies every strategy has code -1.
 
-        ``side``: +1 for a buy, -1 for a sell, 0 for neither.
+        ``sides``: +1 for a buy, -1 for a sell, 0 for neither, by distinct text, and each row's place among
+        these.
         """
         strategy_count = len(strategies.code_of) if strategies else 0
         sizes = (len(accounts.code_of) + 1, strategy_count + 1, len(symbols.code_of) + 1)
-        code = (accounts.codes + 1) * sizes[1]
+        of_side, side_of_row = sides
+        code = ((symbols.by_value + 1) * 3)[symbols.value]
+        code += (of_side.astype(np.int64) + 1)[side_of_row]
+        code += ((accounts.by_value + 1) * (sizes[1] * sizes[2] * 3))[accounts.value]
         if strategies is not None:
-            code += strategies.codes + 1
-        code *= sizes[2]
-        code += symbols.codes + 1
-        code *= 3
-        code += side + 1
+            code += ((strategies.by_value + 1) * (sizes[2] * 3))[strategies.value]
         possible = sizes[0] * sizes[1] * sizes[2] * 3
         if possible <= _DENSE_BOUND:
             occurring = np.arange(possible, dtype=np.int64)

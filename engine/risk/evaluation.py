@@ -205,7 +205,9 @@ class Evaluation:
             "reason": pd.Categorical.from_codes(reason, categories=reasons),
         }
         for rule in self.rule_book:
-            columns[f"check_{rule.name}"] = pd.Categorical.from_codes(checks[rule.name], dtype=_VERDICT_DTYPE)
+            columns[f"check_{rule.name}"] = pd.Categorical.from_codes(
+                checks[rule.name], dtype=_VERDICT_DTYPE, validate=False
+            )
         columns.update(sorted(figures.items(), key=lambda figure: _PLACE.get(figure[0], len(_PLACE))))
         for judged_rule in self.row_rules.values():
             if judged_rule.words is not None:

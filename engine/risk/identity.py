@@ -68,22 +68,39 @@ def _identify_compiled(
     content = np.frombuffer(characters, dtype=np.uint8) if characters is not None else np.zeros(1, np.uint8)
     size = 1 << (2 * len(ids)).bit_length()
     wrong = text.is_null().to_numpy(zero_copy_only=False)
-    if bool(compiled(any_forbidden)(content)):
+    words, rest = content[: len(content) // 8 * 8].view(np.uint64), content[len(content) // 8 * 8 :]
+    if bool(compiled(any_forbidden)(words, rest)):
         proper = pc.fill_null(pc.match_substring_regex(text, f"^(?:{ID_PATTERN})$"), False)
         wrong = ~proper.to_numpy(zero_copy_only=False)
     table = np.full(size, -1, dtype=np.int64)
     compiled(match_ids)(starts, content, accounts, wrong, table, first_row, valid)
 
 
-def any_forbidden(content: Any) -> Any:
-    """Return whether any character is not in ``A-Z a-z 0-9 _ -``; branch-free, so that it is vectorized."""
-    wrong = np.uint8(0)
-    for i in range(len(content)):
-        c = content[i]
-        lower = np.uint8(c | np.uint8(32))
-        letter = (lower >= np.uint8(97)) & (lower <= np.uint8(122))
-        digit = (c >= np.uint8(48)) & (c <= np.uint8(57))
-        wrong |= np.uint8(not (letter | digit | (c == np.uint8(95)) | (c == np.uint8(45))))
+def any_forbidden(words: Any, rest: Any) -> Any:
+    """Return whether any character is not in ``A-Z a-z 0-9 _ -``, other than 0 if so.
+
+    ``words``: eight characters each, of which every one is tested at once: a sum of at most 127 and a number
+    sets its highest bit from a certain character on, and never carries into the next one. ``rest``: the
+    characters after the last word.
+    """
+    every, highest = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0x8080808080808080)
+    ones = np.uint64(0x0101010101010101)
+    wrong = np.uint64(0)
+    for i in range(len(words)):
+        low = words[i] & every
+        lower = low | (ones << np.uint64(5))
+        letter = (lower + ones * np.uint64(128 - 97)) & ~(lower + ones * np.uint64(128 - 123))
+        digit = (low + ones * np.uint64(128 - 48)) & ~(low + ones * np.uint64(128 - 58))
+        underscore = ~((low ^ (ones * np.uint64(95))) + every)
+        hyphen = ~((low ^ (ones * np.uint64(45))) + every)
+        wrong |= (~(letter | digit | underscore | hyphen) | words[i]) & highest
+    for i in range(len(rest)):
+        c = rest[i]
+        lower_c = c | np.uint8(32)
+        is_letter = (lower_c >= np.uint8(97)) & (lower_c <= np.uint8(122))
+        is_digit = (c >= np.uint8(48)) & (c <= np.uint8(57))
+        if not (is_letter | is_digit | (c == np.uint8(95)) | (c == np.uint8(45))):
+            wrong |= highest
     return wrong
 
 
