@@ -133,8 +133,16 @@ def _by_the_book(rule: str, row: Row) -> str:
     figures = {name: _Number(value) for name, value in numbers.items() if value is not None}
     if row[f"check_{rule}"] == "fail":
         return _sentence(known.explain, {**figures, "limit_source": _source(rule, row) or "its limit"})
-    shown = [f"{name.replace('_', ' ')} {value}" for name, value in figures.items()]
+    shown = [_named(name, value) for name, value in figures.items()]
     return ", ".join(shown) or "nothing stands against it"
+
+
+def _named(name: str, value: _Number) -> str:
+    """Return a figure with its name: ``order notional 6,005.00 USD``, ``usual qty 5``."""
+    words = name.removesuffix("_usd").removesuffix("_pct").replace("_", " ")
+    if name.endswith("_usd"):
+        return f"{words} {value:,.2f} USD"
+    return f"{words} {value} %" if name.endswith("_pct") else f"{words} {value}"
 
 
 def _sentence(explain: str, figures: Mapping[str, Any]) -> str:
