@@ -76,6 +76,20 @@ def bracket(desk: Desk) -> None:
     desk.tick()
 
 
+def stopped(desk: Desk) -> None:
+    exits: Body = {"take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "90"}}
+    desk.order(order_class="bracket", **exits)
+    desk.tick()
+    desk.price("AAPL", "89")
+    desk.tick()
+
+
+def placed_as_the_market_closes(desk: Desk) -> None:
+    desk.until("2026-10-08 15:59:59.998")
+    desk.limit("90", time_in_force="gtc")
+    desk.tick()
+
+
 @pytest.mark.parametrize(
     ("act", "events"),
     [
@@ -88,6 +102,8 @@ def bracket(desk: Desk) -> None:
         (replaced_too_late, "pending_new new pending_replace pending_new partial_fill rejected rejected"),
         (placed_at_night, "accepted new fill"),
         (bracket, "pending_new held held new fill new fill canceled"),
+        (stopped, "pending_new held held new fill new new canceled fill"),
+        (placed_as_the_market_closes, "pending_new accepted"),
     ],
 )
 def test_every_change_is_an_event(act: Callable[[Desk], None], events: str) -> None:
