@@ -104,11 +104,13 @@ def _try_dependencies(setup: Setup, env: Mapping[str, str], found: Examination) 
             brokers = setup.broker_checks()
     except EngineError as error:
         (found.fatal if live else found.others).extend(_faults(error))
-    checks |= brokers | {"kill switch": lambda: _kill_switch(setup)}
+    prices = setup.price_checks()
+    checks |= brokers | prices | {"kill switch": lambda: _kill_switch(setup)}
     found.findings = examine(checks, setup.settings.stores.timeout_s)
     spared: Collection[str] = ()
     if any(each.passed for each in found.findings if each.name in brokers) and len(setup.accounts) > 1:
         spared = brokers.keys()  # a run trades the other accounts
+    spared = {*spared, *prices}  # without prices a run refuses the orders that need one
     found.others += who_can_reach(setup.data_dir, setup.modes)
     found.others += inbox_remarks(setup.data_dir)
     for finding in found.findings:

@@ -31,6 +31,7 @@ from engine.waiting.retry_policy import RetryPolicy
 if TYPE_CHECKING:  # a dry run has no gate, and starts without these imports
     from engine.accounts.configured import AccountSettings
     from engine.accounts.connection import Connections
+    from engine.accounts.market_data import MarketDataAccess
     from engine.brokers.access import Access
     from engine.brokers.chosen import ReadSettings
     from engine.safety.agent_state import Agent
@@ -130,10 +131,12 @@ class Setup:
 
     def check_start(self, *, slot: str = "adhoc") -> None:
         """Raise ``EngineError`` where a run can't start, before anything is touched."""
+        from engine.run.inputs_configured import check_inputs_configured
         from engine.run.starting import check_start
 
         check_start(self.settings, slot=slot)
         _ = self.limits_remarks
+        check_inputs_configured(self.config, self.settings.prices)
         self.overrides()
         if not self.settings.dry_run:
             self.check_emulator()
@@ -256,8 +259,6 @@ class Setup:
         closed_by: tuple[str, str] | None = None,
     ) -> RunContext:
         """Return the run context: stores, disk, wall clock, SIGTERM, and a live run's connections."""
-        from engine.accounts.market_data import market_data_access
-
         return RunContext.of_agent(
             self.agent(),
             objects=self.objects,
@@ -270,9 +271,24 @@ class Setup:
             progress=progress,
             connections=connections,
             closed_by=closed_by,
-            market_data=market_data_access(
-                lambda: self.accounts, retry_policy=self.retry_policy, stopping=stopping
-            ),
+            market_data=self.market_data(stopping),
+        )
+
+    def market_data(self, stopping: Callable[[], bool]) -> MarketDataAccess:
+        """Return the access to market data; keys are read at the first request."""
+        from engine.accounts.market_data import market_data_access
+
+        return market_data_access(lambda: self.accounts, retry_policy=self.retry_policy, stopping=stopping)
+
+    def price_checks(self) -> dict[str, Check]:
+        """Return the checks of the sources of prices and volumes that are set."""
+        from engine.run.price_checks import price_checks
+
+        return price_checks(
+            self.settings.prices,
+            self.market_data(self.stopping),
+            today=lambda: trading_date(wall_clock(), self.settings.calendar),
+            timeout_s=self.settings.stores.timeout_s,
         )
 
 

@@ -91,6 +91,8 @@ def _of_alpaca(reading: Reading, symbols: Sequence[str], deadline: Deadline) -> 
         found = data.snapshots(symbols, deadline=deadline)
     except RunStopped as error:
         raise DataUnavailable(_too_late(reading)) from error
+    except EngineError as error:
+        raise DataUnavailable(str(error)) from error
     _log_failed(reading, found.failed)
     return prices_frame(symbols, found, source=ALPACA, feed=settings.feed)
 

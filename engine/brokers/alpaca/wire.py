@@ -40,6 +40,7 @@ ACCOUNT = "account"
 QUOTES = "map of snapshots"
 """Content of which only numbers, times and known symbols are kept, so that it is not searched for keys: that
 would take longer than all else for a thousand symbols."""
+_LONGEST_PATH = 200
 _DONE, _REDIRECTED = 200, 300  # the first status of each class
 
 _Asked = TypeVar("_Asked")
@@ -136,8 +137,9 @@ class Wire:
         return error
 
     def place(self, method: str, path: str) -> str:
-        """Return a request's name for messages."""
-        return f"{method} {self.host}{path}"
+        """Return a request's name for messages; the end of a long query is left out."""
+        shown = path if len(path) <= _LONGEST_PATH else f"{path[: _LONGEST_PATH - 1]}…"
+        return f"{method} {self.host}{shown}"
 
     def get(self, path: str, what: str, parse: Callable[[bytes], _Asked]) -> _Asked:
         """Return the parsed reply of a GET, with retries; ``what`` names its content in messages.

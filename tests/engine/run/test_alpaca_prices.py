@@ -10,16 +10,18 @@ import pandas as pd
 import pytest
 
 import replay
-from engine.errors import BrokerError
+from engine.errors import BrokerError, DataUnavailable
 from engine.market_data.quotes import Quote
 from engine.record.run_folder import RunFolder
 from engine.risk.config import RiskConfig
 from engine.routing.quotes_at_sending import QuotesAtSending
 from engine.run import input_sources
+from engine.run.price_checks import price_checks
 from engine.run.risk_inputs import inputs_of
+from engine.settings.variables import PriceSettings
 from jobs import recorded, wording
 from replay.simulator.wire.faults import from_json
-from tests.desk import order
+from tests.desk import NOON, order
 from tests.live_desk import LiveDesk, simulated
 
 DATA_HOST = "https://data.alpaca.markets"
@@ -137,3 +139,34 @@ def test_quotes_at_sending_never_raise() -> None:
     sending.ask({})
     found: dict[int, Quote] = sending.by_row(within_s=1.0)
     assert found == {}
+
+
+def test_the_checks_of_doctor_ask_where_the_settings_say(tmp_path: Path, desk: LiveDesk) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("symbol,bid,ask,quote_at,shares,measured_on\n")
+    bad.write_text("symbol\n")
+    access = desk.market_data()
+    assert access is not None
+
+    def checks(**said: Any) -> dict[str, Any]:
+        return price_checks(PriceSettings(**said), access, today=NOON.date, timeout_s=5.0)
+
+    assert checks() == checks(source="intents") == {}
+    assert checks(source="alpaca")["prices"]().startswith("SPY ")
+    both = checks(source=str(good), volumes=str(good))
+    assert {name: check() for name, check in both.items()} == {
+        "prices": f"{good} can be read",
+        "average volumes": f"{good} can be read",
+    }
+    for name, check in checks(source=str(bad), volumes=str(bad)).items():
+        with pytest.raises(DataUnavailable, match="has no column"):
+            check()
+        assert name in both
+    with pytest.raises(DataUnavailable, match="has no quote of SPY in its feed otc"):
+        checks(source="alpaca", feed="otc")["prices"]()
+
+
+def test_a_long_list_of_symbols_is_not_part_of_a_message(desk: LiveDesk) -> None:
+    fault(desk, "error_before", status=500)
+    names = [f"X{one}{other}" for one in "ABCDEFGHIJ" for other in "ABCDEFGHIJ"]
+    assert len(live(desk, *names, timeout_s=0.5).json("inputs.json")["unavailable"]["prices"]) < 500

@@ -21,7 +21,12 @@ from engine.reconciliation.sync import Synced
 from engine.reconciliation.working_orders import WorkingOrder, frame_of
 from engine.run.reading import IDENTITIES, Reading
 from engine.run.risk_inputs import as_recorded
-from engine.run.strategy_frames import strategy_positions, strategy_trades, working_order_terms
+from engine.run.strategy_frames import (
+    strategy_positions,
+    strategy_trades,
+    traded_notional,
+    working_order_terms,
+)
 from engine.stores.protocols import LedgerStore
 from tests.desk import NOON, Desk
 
@@ -50,6 +55,11 @@ class Ledger:
             raise AccountsInDoubt("'o-9' can't be counted", accounts=self.doubted)
         rows = [(*key, n) for key, n in self.trades.items() if key[1] in accounts]
         return pd.DataFrame(rows, columns=["strategy_id", "broker_account_id", "symbol", "trades"])
+
+    def traded_notional(self, accounts: list[str], trading_date: date) -> pd.DataFrame:
+        """Return a ledger's notional: 100.25 USD for each trade."""
+        frame = self.strategy_trade_counts(accounts, trading_date)
+        return frame.assign(notional=frame.pop("trades") * 100.25)
 
 
 def book(*held: tuple[str, str, float]) -> StrategyBook:
@@ -283,6 +293,37 @@ def test_trades_of_a_name_that_looks_like_a_strategys_leave_it_in_doubt(tmp_path
     trades = {("momentum", "paper", "SPY"): 1, (name, "paper", "SPY"): 1, ("momentum", "b", "SPY"): 1}
     found = rows(strategy_trades(reading(Ledger(trades=trades), tmp_path)))
     assert found >= {*unknown("momentum", "paper", "QQQ", "SPY"), ("momentum", "b", "SPY", 1.0)}
+
+
+# --- what they cost
+
+
+def test_what_fills_cost_is_that_of_every_strategy_and_of_none(tmp_path: Path) -> None:
+    trades = {("momentum", "paper", "SPY"): 2, ("other", "paper", "SPY"): 3, ("", "b", "KO"): 1}
+    frame = traded_notional(reading(Ledger(trades=trades), tmp_path))
+    assert rows(frame) == {
+        ("momentum", "paper", "SPY", 200.5),
+        ("other", "paper", "SPY", 300.75),
+        (None, "b", "KO", 100.25),
+    }
+    assert as_recorded("traded_notional", frame).schema == inputs_schemas()["traded_notional"]
+
+
+@pytest.mark.parametrize("how", ["in doubt", "not in the ledger", "down"])
+def test_an_account_whose_fills_are_not_all_known_is_unknown_and_no_other(tmp_path: Path, how: str) -> None:
+    trades = {("momentum", "paper", "SPY"): 1, ("momentum", "b", "SPY"): 1}
+    cases: dict[str, dict[str, Any]] = {
+        "in doubt": {},
+        "not in the ledger": {"synced": {"paper": synced("paper", unbooked_trades=1)}},
+        "down": {"down": {"paper": EngineError("no answer")}},
+    }
+    ledger = Ledger(trades=trades, doubted=("paper",) if how == "in doubt" else ())
+    found = rows(traded_notional(reading(ledger, tmp_path, **cases[how])))
+    assert found >= {
+        *unknown("momentum", "paper", "QQQ", "SPY"),
+        *unknown("carry", "paper", "QQQ", "SPY"),
+        ("momentum", "b", "SPY", 100.25),
+    }
 
 
 # --- working orders
