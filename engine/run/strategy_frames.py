@@ -20,6 +20,7 @@ from engine.errors import AccountsInDoubt, EngineError
 from engine.ledger.strategies import StrategyBook, identity, in_doubt
 from engine.model.quantity import UNITS
 from engine.model.schema import inputs_schemas
+from engine.run.late_notional import cost_of_late_fills
 from engine.run.reading import IDENTITIES, Reading
 from engine.text.plain_text import is_plain
 from engine.text.printable import shown
@@ -81,18 +82,20 @@ def traded_notional(reading: Reading) -> pd.DataFrame:
     """Return what this session's fills cost: ``strategy_id, broker_account_id, symbol, notional`` (USD).
 
     They are the ledger's, of every strategy; the strategy is missing as in ``strategy_trades``, and what is
-    in doubt has a NaN as there. An order counts in the session of its first fill. Raises ``DataUnavailable``
-    where no account is known.
+    in doubt has a NaN as there. What fills today of an order that the ledger has in an earlier session is
+    added (``late_notional``). Raises ``DataUnavailable`` where no account is known.
     """
     reading.check_same("ledger")
     reading.check_synced()
     frame, unknown = _of_ledger(reading, "traded_notional", reading.context.ledger.traded_notional)
     unknown = [*unknown, *_unbooked(reading)]
     names: dict[str, set[str]] = {account: set(_at_work(reading, account)) for account in reading.known}
-    rows: list[tuple[str | None, str, str, float]] = []
-    for strategy, account, symbol, notional in frame.itertuples(index=False):
+    costs = {key: notional for *key_, notional in frame.itertuples(index=False) for key in [tuple(key_)]}
+    for key, cost in cost_of_late_fills(reading).items():
+        costs[key] = costs.get(key, 0.0) + cost
+    for strategy, account, _ in costs:
         names[account].add(strategy)
-        rows.append((_named(strategy), account, symbol, notional))
+    rows = [(_named(strategy), account, symbol, cost) for (strategy, account, symbol), cost in costs.items()]
     return _frame("traded_notional", rows + _unknown(reading, "traded_notional", names, unknown))
 
 

@@ -75,7 +75,7 @@ def notional_frame(filled: Iterable[Filled], session: str, place: str) -> pd.Dat
     spent: dict[tuple[str, str, str], int | None] = {}
     for one in orders:
         key = strategy_of(one.strategy_id), one.account, canonical_symbol(one.symbol)
-        before, micros = spent.get(key, 0), _micros(one.filled_qty, one.filled_avg_price)
+        before, micros = spent.get(key, 0), cost_in_units(one.filled_qty, one.filled_avg_price)
         spent[key] = None if before is None or micros is None else before + micros
     names = ("strategy_id", "broker_account_id", "symbol")
     keys = sorted(spent)
@@ -87,8 +87,8 @@ def notional_frame(filled: Iterable[Filled], session: str, place: str) -> pd.Dat
     return pd.DataFrame(columns | {"notional": pd.Series(notional, dtype="float64")})
 
 
-def _micros(qty: Any, price: Any) -> int | None:
-    """Return a quantity times a price in 1e-6 USD, rounded up; None where either is unknown."""
+def cost_in_units(qty: Any, price: Any) -> int | None:
+    """Return a quantity times a price in units of 1e-6 USD, rounded up; None where either is unknown."""
     if _is_figure(qty) and qty == 0:
         return 0
     if not (_is_figure(qty) and _is_figure(price)):
