@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
+from fractions import Fraction
 from string import Formatter
 from typing import Any
 
 from pandas import NaT
 
 from engine.model.orders import FINAL_STATUSES
+from engine.model.quantity import UNITS
 from engine.model.symbols import canonical_symbol
 from engine.risk.book import RULE_BY_NAME
 from engine.risk.config import RiskConfig
@@ -203,10 +206,15 @@ def _unreconciled(row: Row) -> str:
 def _position(row: Row, context: Mapping[str, Any]) -> str:
     limit = number(row["position_limit_qty"])
     parts = f"{number(row['current_qty'])} held"
-    if row["qty"] is None:
-        with_it = f"{number(row['projected_qty'])} with it and what was allowed and working before it"
-        return f"{parts}, {with_it}, limit {limit} either way; its quantity is its notional at the bid"
-    asked = row["qty"] if row["side"] == "buy" else -row["qty"]
+    qty, bought = row["qty"], ""
+    if qty is None:
+        bid = row.get("judged_bid")
+        if bid is None:
+            with_it = f"{number(row['projected_qty'])} with it and what was allowed and working before it"
+            return f"{parts}, {with_it}, limit {limit} either way; its quantity is its notional at the bid"
+        qty = _shares_for(row["notional"], bid)
+        bought = f" ({number(row['notional'])} USD at the bid of {number(bid)})"
+    asked = qty if row["side"] == "buy" else -qty
     pending = row["projected_qty"] - row["current_qty"] - asked
     if abs(pending) >= 5e-10:
         kind = "buys" if row["side"] == "buy" else "sells"
@@ -214,7 +222,14 @@ def _position(row: Row, context: Mapping[str, Any]) -> str:
             f"allowed and working {kind}" if context["config"]["position_projection"] != "net" else "pending"
         )
         parts += f", {_signed(pending)} {what} before it"
-    return f"{parts}, {_signed(asked)} with it: {number(row['projected_qty'])}, limit {limit} either way"
+    return (
+        f"{parts}, {_signed(asked)} with it{bought}: {number(row['projected_qty'])}, limit {limit} either way"
+    )
+
+
+def _shares_for(notional: float, bid: float) -> float:
+    """Return the shares that a notional buys at the bid, rounded up as the rules round them."""
+    return math.ceil(Fraction(repr(notional)) / Fraction(repr(bid)) * UNITS) / UNITS
 
 
 def _signed(value: float) -> str:

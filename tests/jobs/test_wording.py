@@ -100,6 +100,15 @@ def test_dollars_are_explained_with_two_decimals() -> None:
     assert verdict(rule, passed, CONTEXT) == "order notional 6,005.00 USD, order notional limit 25,000.00 USD"
 
 
+def test_its_quantity_is_told_where_the_bid_is_on_record() -> None:
+    figures = {"current_qty": 1.0, "projected_qty": 7.0, "position_limit_qty": 5.0, "judged_bid": 33.0}
+    refused = row("pass", check_max_position_size_exceeded="fail", qty=None, notional=99.0, **figures)
+    context = CONTEXT | {"config": {"position_projection": "net"}}
+    assert verdict("max_position_size_exceeded", refused, context) == (
+        "1 held, +3 pending before it, +3 with it (99 USD at the bid of 33): 7, limit 5 either way"
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     ["a.csv", "a b", "it's", 'say "x"', "$HOME `id`", "a\nb", "it's\n\\n", "\u202eabc", "\u00fc\u200b",
