@@ -1,7 +1,7 @@
 """A rehearsal: files go through the stages of a run whose record stays in memory.
 
 It shows what the next run would do with these files, by the same code. Nothing is written to the data folder,
-nothing is sent, and no broker is queried.
+nothing is sent, and no broker is queried; of its market data, only where a limit needs prices.
 """
 
 from __future__ import annotations
