@@ -26,6 +26,7 @@ from engine.risk.rule import Rule
 from engine.risk.sequence import Answer, Prepared, Question, judge_in_sequence, prepared, with_shares
 from engine.risk.valuing import Valuation
 from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, any_refusing, everywhere
+from engine.risk.working_quantities import with_quantities
 
 OK = "ok"
 RISK_DATA_UNAVAILABLE = "risk_data_unavailable"
@@ -66,6 +67,7 @@ def judged(
     intents: pd.DataFrame, inputs: RiskInputs, config: RiskConfig, rule_book: tuple[Rule, ...] = RULE_BOOK
 ) -> tuple[pd.DataFrame, Evaluation]:
     """Return what ``evaluate`` does, and the judged batch that utilisation is worked out from."""
+    inputs = with_quantities(inputs, config.quote_levels)
     evaluation = Evaluation.of(intents, inputs, config, rule_book)
     groups = evaluation.groups
     if groups is None:

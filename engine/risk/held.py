@@ -15,6 +15,9 @@ from engine.risk.inputs import RiskInputs
 LARGEST_SUM = 4 * UNITS * UNITS
 """Working orders beyond this sum are unavailable: far above any limit, far below int64 overflow."""
 
+QUOTED_QTY = "quoted_qty"
+"""The column with the quantity that a quote gives a working order by notional (``working_quantities``)."""
+
 
 @dataclass(frozen=True)
 class Book:
@@ -76,7 +79,10 @@ def _working(cells: Cells, orders: pd.DataFrame | None) -> tuple[Ints, Ints, Mas
         return nothing, nothing, np.zeros(cells.undirected, dtype=bool)
     wanted = codes >= 0
     codes = codes[wanted]
-    units = round_to_units(numbers(orders, "remaining_qty")[wanted])
+    qty = numbers(orders, "remaining_qty")
+    if QUOTED_QTY in orders.columns:
+        qty = np.where(np.isnan(qty), numbers(orders, QUOTED_QTY), qty)
+    units = round_to_units(qty[wanted])
     side = text_column(orders["side"])
     is_buy, is_sell = side.where("buy".__eq__)[wanted], side.where("sell".__eq__)[wanted]
     usable = (units >= 0) & (is_buy | is_sell)

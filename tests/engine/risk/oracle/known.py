@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
@@ -104,8 +105,17 @@ def orders_at_work(row: Row, known: Known, strategy: str | None = None) -> list[
     ]
 
 
-def working_quantities(row: Row, known: Known, strategy: str | None = None) -> tuple[Decimal, Decimal] | None:
-    """Sum the working buys and the working sells of the row's symbol.
+def remaining_qty(order: Row) -> Decimal | None:
+    return number(order["remaining_qty"])
+
+
+def working_quantities(
+    row: Row,
+    known: Known,
+    strategy: str | None = None,
+    remaining: Callable[[Row], Decimal | None] = remaining_qty,
+) -> tuple[Decimal, Decimal] | None:
+    """Sum the working buys and the working sells of the row's symbol; ``remaining``: the shares of each.
 
     None where one of them can't be read, or where a sum is beyond what the engine's integers are meant for.
     """
@@ -116,7 +126,7 @@ def working_quantities(row: Row, known: Known, strategy: str | None = None) -> t
     for order in orders:
         if key_of(order) != key_of(row):
             continue
-        qty = number(order["remaining_qty"])
+        qty = remaining(order)
         if order["side"] not in ("buy", "sell") or qty is None or not 0 <= qty < QUANTITY_BOUND:
             return None
         sums[order["side"]] += in_units(qty)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from tests.engine.risk.oracle.levels import levels_of
-from tests.engine.risk.oracle.state import State
 from tests.engine.risk.oracle.words import (
     QUANTITY_BOUND,
     Row,
@@ -21,6 +21,9 @@ from tests.engine.risk.oracle.words import (
     is_timestamp,
     number,
 )
+
+if TYPE_CHECKING:
+    from tests.engine.risk.oracle.state import State
 
 SKEW = pd.Timedelta(seconds=5)
 LARGEST = Decimal(4 * 10**12)

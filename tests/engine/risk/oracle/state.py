@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
+from functools import partial
 
 from engine import RiskConfig
-from tests.engine.risk.oracle.known import Known, position_held, working_quantities
-from tests.engine.risk.oracle.words import Row, exact, given, is_cancel, is_quantity, key_of
+from tests.engine.risk.oracle.known import Known, position_held, remaining_qty, working_quantities
+from tests.engine.risk.oracle.quotes import quote_of
+from tests.engine.risk.oracle.words import Row, exact, given, is_cancel, is_quantity, key_of, number
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Book:
 def book_of(row: Row, state: State, strategy: str | None = None) -> Book | None:
     """Return the book of the row's account in its symbol, or a strategy's own; None where it is unknown."""
     held = position_held(row, state.known, strategy)
-    working = working_quantities(row, state.known, strategy)
+    working = working_quantities(row, state.known, strategy, partial(remaining_shares, state=state))
     if held is None or working is None:
         return None
     buys, sells = state.shares(row, "buy", strategy), state.shares(row, "sell", strategy)
@@ -78,6 +80,17 @@ def reduces(row: Row, state: State, strategy: str | None = None) -> bool | None:
         return None
     held, before = (book.held, book.sells) if row["side"] == "sell" else (-book.held, book.buys)
     return None if before is None else exact(row["qty"]) + before <= held
+
+
+def remaining_shares(order: Row, state: State) -> Decimal | None:
+    """Return the shares of a working order that may still fill; of one by notional what that buys."""
+    qty, notional = remaining_qty(order), number(order.get("remaining_notional"))
+    if qty is not None or notional is None or notional < 0:
+        return qty
+    quote = quote_of(order, state)
+    if quote is None or quote.bid is None:
+        return None
+    return (notional / quote.bid).quantize(Decimal("1e-9"), ROUND_CEILING)
 
 
 def signed_qty(row: Row) -> Decimal:
