@@ -117,7 +117,7 @@ def counter_answer(
     order = sorted(range(len(levels)), key=lambda place: levels[place].level.kind)
     rank = np.empty(len(levels), dtype=np.int16)
     rank[order] = np.arange(len(levels))
-    verdicts, first, shown = outcomes[0].verdicts, None, np.zeros(batch.rows, dtype=np.int8)
+    verdicts, first, shown = outcomes[0].verdicts, None, _first_that_judges(counters, batch)
     start = 0
     for number, (one, found) in enumerate(zip(counters, outcomes, strict=True)):
         if number:
@@ -140,6 +140,16 @@ def counter_answer(
     return Found(verdicts, source, in_order, figures)
 
 
+def _first_that_judges(counters: Sequence[Counted], batch: Batch) -> npt.NDArray[np.int8]:
+    """Return the first counter that has a limit for each row, 0 where none has."""
+    shown = np.zeros(batch.rows, dtype=np.int8)
+    for number in range(len(counters) - 1, -1, -1):
+        if len(counters) > 1 and not counters[number].is_share:
+            has_limit = np.broadcast_to(counters[number].limits(batch), batch.rows) < NO_LIMIT
+            shown[has_limit] = number
+    return shown
+
+
 def _figure(
     figure: Figure,
     rule: Rule,
@@ -150,7 +160,7 @@ def _figure(
     source: Source | None,
     levels: tuple[Held, ...],
 ) -> Floats:
-    """Return a figure of the counter that failed first, or of the first one."""
+    """Return a figure of the counter that failed first, or of the first that judges the row."""
     numbers = _number(figure, counters[0], outcomes[0], batch)
     for place in range(1, len(counters)):
         at = shown == place

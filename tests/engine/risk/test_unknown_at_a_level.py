@@ -18,7 +18,7 @@ from tests.desk import NOON, order
 HEAD = 'version = 1\nowner = "risk"\nreview_by = 2099-01-01\nacknowledged_off = ["*"]\n'
 FRAMES = ("positions", "daily_trades", "working_orders", "strategy_positions", "strategy_trades")
 UNNAMED = pd.DataFrame(
-    [("paper", "QQQ", "", "buy", 1.0, "limit", 50.0, None)],
+    [("paper", "QQQ", "", "buy", 1.0, "limit", 50.0, None, None, None, None)],
     columns=inputs_schemas()["working_order_terms"].names,
 )
 
