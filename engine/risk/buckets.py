@@ -88,7 +88,7 @@ class Buckets:
             occurring = np.arange(possible, dtype=np.int64)
             of_row = code
         else:
-            occurring, of_row = _renumbered(code, possible)
+            occurring, of_row = renumbered(code, possible)
         rest, side = np.divmod(occurring, 3)
         rest, symbol = np.divmod(rest, sizes[2])
         account, strategy = np.divmod(rest, sizes[1])
@@ -132,14 +132,14 @@ class Buckets:
         return np.ones(self.count, dtype=bool)
 
 
-def _renumbered(code: Ints, possible: int) -> tuple[Ints, Ints]:
-    """Return the codes that occur, in order, and each row's place among them."""
-    if possible > 64 * max(len(code), 1_000_000):
+def renumbered(code: Ints, possible: int) -> tuple[Ints, Ints]:
+    """Return the codes that occur, in order, and each row's place among them; all are below ``possible``."""
+    if possible > 16 * max(len(code), 1_000_000):
         occurring, of_row = np.unique(code, return_inverse=True)
         return occurring.astype(np.int64), of_row.astype(np.int64)
     present = np.zeros(possible, dtype=bool)
     present[code] = True
     occurring = np.flatnonzero(present)
-    number = np.zeros(possible, dtype=np.int64)
-    number[occurring] = np.arange(len(occurring))
-    return occurring, number[code]
+    number = np.zeros(possible, dtype=np.int32)
+    number[occurring] = np.arange(len(occurring), dtype=np.int32)
+    return occurring, number[code].astype(np.int64)

@@ -16,13 +16,13 @@ import pandas as pd
 from engine.model.columns import text_column
 from engine.model.quantity import Ints, Mask
 from engine.model.symbols import canonical_symbol
-from engine.risk.buckets import Buckets
+from engine.risk.buckets import Buckets, renumbered
 from engine.text.plain_text import is_plain, trimmed
 
 T = TypeVar("T", bound=np.ndarray[Any, Any])
 
-_DENSE_BOUND = 2_000_000
-"""Up to so many possible cells, all are kept; beyond, only those of a bucket."""
+_DENSE_BOUND = 300_000
+"""Up to so many possible cells, or as many as buckets, all are kept; beyond, only those of a bucket."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Cells:
         possible *= len(buckets.strategy_codes) if basis.strategy else 1
         possible *= len(buckets.symbol_codes) if basis.symbol else 1
         keys = None
-        if possible > _DENSE_BOUND:
-            keys, place = np.unique(key, return_inverse=True)
-            missing = int(len(keys) > 0 and keys[0] < 0)
-            key, keys = place.astype(np.int64) - missing, keys[missing:]
+        if possible > max(_DENSE_BOUND, buckets.count):
+            keys, place = renumbered(key + 1, possible + 1)
+            missing = int(len(keys) > 0 and keys[0] == 0)
+            key, keys = place - missing, keys[missing:] - 1
             possible = len(keys)
         cell = key
         if basis.side:

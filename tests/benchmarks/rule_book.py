@@ -24,6 +24,7 @@ from tests.benchmarks.timing import Figure, Timing, ratio_of
 MILLION = 1_000_000
 AGAINST = "qty.groupby(symbol, observed=True).cumsum(), CPU, median"
 _GENEROUS = {"shares": 1e8, "USD": 1e8, "fraction": 0.5, "%": 100.0, "times": 1e6}
+_FIGURES = ("buying_power", "cash", "equity", "start_equity", "peak_equity")
 _REFUSING = frozenset({"reduce_only", "allow_short"})
 """Flags that refuse much of a batch where they are on: set for two symbols alone."""
 _MORE_THAN_A_BATCH = 10 * MILLION
@@ -132,6 +133,20 @@ def full_inputs() -> RiskInputs:
             }
         ),
         reconciled=pd.DataFrame({"broker_account_id": accounts, "reconciled_at": at}),
+        prices=pd.DataFrame(
+            {
+                "symbol": symbols,
+                "bid": 104.99,
+                "ask": 105.01,
+                "last": 105.0,
+                "quote_at": at,
+                "source": "file",
+                "feed": "",
+                "verdict": "ok",
+            }
+        ),
+        account_figures=pd.DataFrame({"broker_account_id": accounts, **dict.fromkeys(_FIGURES, 1e9)}),
+        traded_notional=empty["traded_notional"],
         usual_quantities=pd.DataFrame(
             {
                 "strategy_id": np.repeat(strategies, data.SYMBOLS),
