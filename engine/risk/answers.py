@@ -112,7 +112,11 @@ def counter_answer(
     """
     if not counters:
         return Found(everywhere(OFF, batch.rows))
-    outcomes = [outcome(one, batch, allowed, one.may_refuse(batch, volume)) for one in counters]
+    shows = any(figure.of in {"used", "total"} for figure in rule.figures)
+    outcomes = [  # figures are those of the first counter, unless another one refuses
+        outcome(one, batch, allowed, one.may_refuse(batch, volume), figures=shows and one is counters[0])
+        for one in counters
+    ]
     levels = tuple(held for one in counters for held in one.levels)
     order = sorted(range(len(levels)), key=lambda place: levels[place].level.kind)
     rank = np.empty(len(levels), dtype=np.int16)
@@ -163,9 +167,9 @@ def _figure(
     """Return a figure of the counter that failed first, or of the first that judges the row."""
     numbers = _number(figure, counters[0], outcomes[0], batch)
     for place in range(1, len(counters)):
-        at = shown == place
-        if at.any():
-            numbers = np.where(at, _number(figure, counters[place], outcomes[place], batch), numbers)
+        at = np.flatnonzero(shown == place)
+        if len(at):
+            numbers[at] = _number(figure, counters[place], outcomes[place], batch)[at]
     if figure.of == "limit" and source is not None:
         units = np.array([held.units for held in levels], dtype=np.int64)
         failing = source >= 0

@@ -65,7 +65,7 @@ class Counted:
     is_share: bool = False
     basis: Basis = BY_ACCOUNT
     uniform: int | None = None
-    cache: dict[str, Ints] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
 
     def cells(self, batch: Batch) -> Ints:
         """Return the cell of each row, negative for none."""
@@ -73,7 +73,8 @@ class Counted:
             return self.cell_of
         if "cells" not in self.cache:
             self.cache["cells"] = self.cell_of[batch.buckets.of_row]
-        return self.cache["cells"]
+        cells: Ints = self.cache["cells"]
+        return cells
 
     def cells_of_orders(self, batch: Batch) -> Ints:
         """Return the cell of each row that counts, ``NO_CELL`` for a cancel that doesn't."""
@@ -116,6 +117,12 @@ class Counted:
 
         A cell that is not contested refuses no row, whichever of them are allowed.
         """
+        if "contested" not in self.cache:
+            self.cache["contested"] = self._contested(batch, volume)
+        cells: Mask = self.cache["contested"]
+        return cells
+
+    def _contested(self, batch: Batch, volume: Volume) -> Mask:
         count = len(self.used.units)
         at = self.cell_of
         if self.is_by_row:
@@ -227,29 +234,32 @@ def counted(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce) -> 
 class Outcome:
     """The verdicts of one counter; ``source``: the place of the first failing level, -1 for none.
 
-    ``before``: what is used of each row's cell before it, and ``amount`` what the row adds.
+    ``before``: what is used of each row's cell before it, and ``amount`` what the row adds. Those that were
+    not worked out are empty.
     """
 
     verdicts: Verdicts
-    source: npt.NDArray[np.int16]
-    before: Ints
-    amount: Ints
-    known: Mask
+    source: npt.NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, dtype=np.int16))
+    before: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    amount: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    known: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
 
-def outcome(one: Counted, batch: Batch, allowed: Mask, contested: Mask) -> Outcome:
+def outcome(one: Counted, batch: Batch, allowed: Mask, contested: Mask, *, figures: bool) -> Outcome:
     """Return the verdict of a counter on every row, against the allowed rows before it.
 
-    ``contested``: its cells that may refuse a row. The figures of a rule that has none are not worked out for
-    rows of other cells.
+    ``contested``: its cells that may refuse a row. ``figures``: what is used is worked out for the rows of
+    other cells, too.
     """
+    verdicts = _before_the_scan(one, batch)
+    if not figures and not contested.any():
+        return Outcome(verdicts)
     cells = one.cells_of_orders(batch)
-    verdicts = _before_the_scan(one, batch, cells)
     rows = np.flatnonzero(np.append(contested, [False, False])[cells]) if contested.any() else _NO_ROWS
-    before, amount, known = _sums(one, batch, allowed, cells, None if one.rule.figures else rows)
-    source = np.full(batch.rows, -1, dtype=np.int16)
+    before, amount, known = _sums(one, batch, allowed, cells, None if figures else rows)
     if not len(rows):
-        return Outcome(verdicts, source, before, amount, known)
+        return Outcome(verdicts, before=before, amount=amount, known=known)
+    source = np.full(batch.rows, -1, dtype=np.int16)
     limits = one.limits(batch)
     at = slice(None) if len(rows) == batch.rows else rows
     limit = limits if isinstance(limits, int) else limits[at]
@@ -282,12 +292,13 @@ def outcome(one: Counted, batch: Batch, allowed: Mask, contested: Mask) -> Outco
 _NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
-def _before_the_scan(one: Counted, batch: Batch, cells: Ints) -> Verdicts:
+def _before_the_scan(one: Counted, batch: Batch) -> Verdicts:
     """Return what is known of each row without the rows before it: off, unavailable, or pass."""
     if one.is_by_row:
         verdicts = everywhere(PASS, batch.rows)
-        if one.uniform is None:
+        if one.uniform is None and (one.limit == NO_LIMIT).any():
             verdicts[np.asarray(one.limits(batch) == NO_LIMIT)] = OFF
+        cells = one.cells_of_orders(batch)
         if not one.used.known.all() or cells.min(initial=0) < 0:
             unknown = ~np.append(one.used.known, [False, False])[cells] & (verdicts == PASS)
             verdicts[unknown] = UNAVAILABLE
@@ -299,8 +310,10 @@ def _before_the_scan(one: Counted, batch: Batch, cells: Ints) -> Verdicts:
         verdicts = by_bucket[batch.buckets.of_row]
         if one.is_of_qty and not batch.all_traded_known:
             verdicts[(verdicts == PASS) & ~batch.traded.known] = UNAVAILABLE
-    if batch.has_cancels or one.is_by_row:
-        verdicts[cells == NO_CELL] = OFF
+    if one.is_by_row:
+        verdicts[one.cells_of_orders(batch) == NO_CELL] = OFF
+    elif batch.has_cancels and not one.rule.faces_cancels:
+        verdicts[batch.is_cancel] = OFF
     return verdicts
 
 
