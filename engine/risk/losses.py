@@ -6,8 +6,9 @@ where a position is, where one has no valid quote, and where the broker's figure
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -67,17 +68,45 @@ def _worth_of_positions(
     frame = inputs.positions
     if frame is None or not names_every(frame, "broker_account_id"):
         return dict.fromkeys(accounts)
-    quotes = Quotes.of(inputs)
+    positions = list(_positions(frame))
     worth: dict[str, int | None] = dict.fromkeys(accounts, 0)
     seen: set[tuple[str, str]] = set()
-    for account, symbol, qty in _positions(frame):
+    for (account, symbol, qty), price in zip(positions, _prices(positions, inputs, levels), strict=True):
         if account not in worth:
             continue
-        value = None if (account, symbol) in seen else _worth(qty, account, symbol, quotes, levels)
+        is_known = (account, symbol) not in seen and qty != NOT_A_QUANTITY and names_something(symbol)
         seen.add((account, symbol))
         before = worth[account]
-        worth[account] = None if before is None or value is None else before + value
+        if before is None or not is_known or (price is None and qty):
+            worth[account] = None
+        elif price is not None:
+            worth[account] = before + qty * price
     return worth
+
+
+def _prices(
+    positions: Sequence[tuple[str, str, int]], inputs: RiskInputs, levels: QuoteLevels
+) -> list[int | None]:
+    """Return the price of each position, in units; None where its quote is not valid."""
+    quotes = Quotes.of(inputs)
+    places = quotes.places([symbol for _, symbol, _ in positions])
+    limits = np.array(_limits(positions, levels), dtype=np.int64).reshape(-1, 2)
+    valid = quotes.verdicts(places, limits[:, 0], limits[:, 1]) == OK
+    valid &= ~quotes.of_intents[places]
+    is_long = np.array([qty > 0 for _, _, qty in positions], dtype=bool)
+    prices = np.where(is_long, quotes.bid[places], quotes.ask[places])
+    return [price if ok else None for price, ok in zip(prices.tolist(), valid.tolist(), strict=True)]
+
+
+def _limits(positions: Sequence[tuple[str, str, int]], levels: QuoteLevels) -> list[tuple[int, int]]:
+    """Return the limits on each position's quote, worked out once for each scope that a level names."""
+    scopes = [scope for level in (*levels.ages, *levels.spreads) for scope in (level.scope, *level.except_in)]
+    accounts, symbols = {scope.account for scope in scopes}, {scope.symbol for scope in scopes}
+    at = cache(lambda account, symbol: levels.at(scope_of(account, symbol)))
+    return [
+        at(account if trimmed(account) in accounts else None, symbol if symbol in symbols else None)
+        for account, symbol, _ in positions
+    ]
 
 
 def _positions(frame: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
@@ -86,19 +115,6 @@ def _positions(frame: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
     symbols = (canonical_symbol(text) for text in _texts(frame, "symbol"))
     units = round_to_units(number_column(frame["qty"]).numbers).tolist()
     return zip(_texts(frame, "broker_account_id"), symbols, units, strict=True)
-
-
-def _worth(qty: int, account: str, symbol: str, quotes: Quotes, levels: QuoteLevels) -> int | None:
-    """Return a position's worth in products of units; None where quantity, symbol or quote is unknown."""
-    if qty == NOT_A_QUANTITY or not names_something(symbol):
-        return None
-    if not qty:
-        return 0
-    place = quotes.places([symbol])
-    max_age_us, max_spread = (np.array([most]) for most in levels.at(scope_of(account, symbol)))
-    if quotes.of_intents[place][0] or quotes.verdicts(place, max_age_us, max_spread)[0] != OK:
-        return None
-    return qty * int((quotes.bid if qty > 0 else quotes.ask)[place][0])
 
 
 def _texts(frame: pd.DataFrame, name: str) -> Iterator[str]:
