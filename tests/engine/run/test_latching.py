@@ -231,6 +231,17 @@ def test_a_limit_of_0_stops_at_the_first_refusal(desk: Desk, limits: Limits) -> 
     assert latched(desk) == [("momentum", "strategy_repeats")]
 
 
+@pytest.mark.parametrize(("limit", "expected"), [(2, [("momentum", "reject_throttle")]), (3, [])])
+def test_a_strategy_is_latched_once_the_broker_rejected_so_many_of_its_orders(
+    desk: Desk, limits: Limits, limit: int, expected: list[tuple[str, str]]
+) -> None:
+    limits(**{THROTTLE: limit})
+    folder = run(desk, {}, {})
+    answers = [{"status": "broker_rejected", "reason": "refused_by_broker"}] * 2
+    latching.set_latches(folder, desk.context(), pa.Table.from_pylist(answers))
+    assert latched(desk) == expected
+
+
 def test_results_are_not_sealed_before_their_latches_and_a_resumed_run_sets_them(
     desk: Desk, limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from engine import RiskConfig, RiskInputs, evaluate
 from engine.risk.book import LIMIT_BY_KEY
 from engine.risk.levels import ACCOUNT, ALL, STRATEGY, STRATEGY_SYMBOL, SYMBOL, VARIABLE, LimitsFile
 from engine.risk.limits_file.parsing import parse_limits_file
-from engine.risk.rule import EVERY_LEVEL, Rule
+from engine.risk.rule import EVERY_LEVEL, Limit, Rule
 
 _STEPS = {"shares": 1e-9, "seconds": 1e-6, "times": 1e-9, "fraction": 1e-9, "%": 1e-9, "USD": 1e-6}
 """The smallest step of a limit, by its unit; 1 for counts."""
@@ -66,10 +66,16 @@ class Case:
         key = head.split(" ")[-1]
         if key not in LIMIT_BY_KEY or LIMIT_BY_KEY[key].kind != "number":
             return None
-        limit = LIMIT_BY_KEY[key]
-        step = _STEPS.get(limit.unit, 1)
-        value = round(float(text) + units * step, 9)
-        return None if value < 0 else f"{head}={value:g}" if step == 1 else f"{head}={value:.9f}"
+        value = moved(LIMIT_BY_KEY[key], float(text), units)
+        if value < 0:
+            return None
+        return f"{head}={value}" if isinstance(value, int) else f"{head}={value:.9f}"
+
+
+def moved(limit: Limit, value: float, units: int) -> float:
+    """Return a value of a limit moved by so many of its units."""
+    step = _STEPS.get(limit.unit, 1)
+    return round(value + units * step, 9) if step < 1 else int(value) + units
 
 
 def table(rule: str) -> list[Case]:
