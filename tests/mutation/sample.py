@@ -309,7 +309,7 @@ SAMPLE = (
     ),
     Sampled(
         "replay/chaining.py",
-        "rest = order.ordered_units - sum(fill.units for fill in order.then if fill.at <= at)",
+        "rest = order.ordered_units - sum(fill.units for fill in filled)",
         "rest = order.ordered_units",
         "replay/test_chaining.py::neither_fills",
     ),

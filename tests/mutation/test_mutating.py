@@ -3,10 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from engine.risk import RULE_BOOK
+from tests.mutation.book import is_noticed, mutants_of_book
 from tests.mutation.exchanging import exchanged
 from tests.mutation.mutating import mutants_of, replaced
 from tests.mutation.sample import SAMPLE, Sampled
@@ -21,6 +24,16 @@ def test_each_place_of_the_sample_is_in_its_module_once_and_stays_python(one: Sa
 def test_a_text_that_is_not_in_its_module_is_an_error_that_names_both() -> None:
     with pytest.raises(LookupError, match=r"engine/ledger/documents.py has 'no such text' 0 times"):
         replaced("engine/ledger/documents.py", "no such text", "")
+
+
+def test_the_book_has_mutants_of_every_rule_that_has_a_limit_and_its_table_notices_them() -> None:
+    mutants = mutants_of_book()
+    assert {mutant.rule.name for mutant in mutants} == {
+        rule.name for rule in RULE_BOOK if any(limit.scopes or limit.env for limit in rule.limits)
+    }
+    dropped = next(one for one in mutants if str(one).endswith("max_position_qty of [account] dropped"))
+    assert is_noticed(dropped)
+    assert not is_noticed(replace(dropped, make=lambda _: None))
 
 
 CHANGES = [
