@@ -11,7 +11,7 @@ from engine.risk.book import LIMITS
 from engine.risk.config import RiskConfig
 from engine.risk.levels import VARIABLE, Level, LimitsFile, Scope, TemporarySection
 from engine.risk.limits_file.checks import check_dates
-from engine.risk.limits_file.names import scope_text
+from engine.risk.limits_file.names import nearest, scope_text
 from engine.risk.limits_file.writing import toml_value
 from engine.risk.limits_of_book import keys_of_variables, off
 from jobs.limits import today
@@ -59,7 +59,7 @@ def show(*, account: str | None, strategy: str | None, symbol: str | None, as_js
     asked = Scope(account, None if symbol is None else canonical_symbol(symbol), strategy)
     config = RiskConfig.from_env(os.environ)
     file = config.limits_file
-    warnings = check_dates(file, today()) if file is not None else ()
+    warnings = [*check_dates(file, today()), *_other_names(file, asked)] if file is not None else []
     shown = list(_shown(config, asked))
     rules = off(file, keys_of_variables(os.environ))
     if as_json:
@@ -74,6 +74,18 @@ def show(*, account: str | None, strategy: str | None, symbol: str | None, as_js
     say()
     say(f"Off, since nothing sets them: {', '.join(rules)}." if rules else "Every rule is on.")
     return 0
+
+
+def _other_names(file: LimitsFile, asked: Scope) -> Iterator[str]:
+    """Yield a warning for each asked name that no section has, where one has nearly the same."""
+    scopes = [section.scope for section in (*file.sections, *file.temporary)]
+    for kind, name in asdict(asked).items():
+        names = {value for scope in scopes if (value := asdict(scope)[kind]) is not None}
+        if name is not None and name not in names and (meant := nearest(name, names)):
+            yield (
+                f"no section of the limits file is about the {kind} {name}. Did you mean {meant}? Names "
+                f"count exactly as they are written."
+            )
 
 
 def _where_from(file: LimitsFile | None) -> str:

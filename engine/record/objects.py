@@ -51,6 +51,10 @@ class Objects(Protocol):
         ...
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
 class LocalObjects:
     """Objects as files below a folder.
 
@@ -83,11 +87,15 @@ class LocalObjects:
             self._flush(path.parent)
 
     def read(self, key: str) -> bytes:
-        """Return an object's content; see ``Objects``."""
+        """Return an object's content; see ``Objects``. A pipe or a device is none, and is not waited for."""
+        path = self.root / key
         try:
-            return (self.root / key).read_bytes()
+            with open(path, "rb", opener=_without_waiting) as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return file.read()
         except OSError as error:
-            raise RecordError(f"{self.root / key} can't be read: {fault_of(error)}.") from None
+            raise RecordError(f"{path} can't be read: {fault_of(error)}.") from None
+        raise RecordError(f"{path} can't be read: it is a pipe or a device. Move it elsewhere.")
 
     def list(self, prefix: str) -> list[str]:
         """Return the keys below a prefix; see ``Objects``. Hidden files and folders are none.

@@ -233,6 +233,19 @@ def test_only_what_may_judge_the_asked_scope_is_shown(cli: Command, file: Path) 
     assert ("max_position_qty", "20.5", '[symbol."BRK.B"]') in shown(cli, file, "--symbol", "BRK-B")
 
 
+def test_a_name_that_nearly_is_one_of_the_file_is_asked_about(cli: Command, file: Path) -> None:
+    def warned(name: str) -> list[str]:
+        done = cli("limits", "show", "--json", "--strategy", name, EXEC_LIMITS_FILE=str(file))
+        return list(done.json["warnings"])
+
+    (warning,) = warned("Momentum_V2")
+    assert warning == (
+        "no section of the limits file is about the strategy Momentum_V2. Did you mean momentum_v2? Names "
+        "count exactly as they are written."
+    )
+    assert warned("momentum_v2") == warned("value") == []
+
+
 def test_a_variable_and_the_file_are_both_enforced(cli: Command, file: Path) -> None:
     done = cli("limits", "show", EXEC_LIMITS_FILE=str(file), EXEC_MAX_POSITION_QTY="70")
     assert (

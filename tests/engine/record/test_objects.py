@@ -125,6 +125,13 @@ def test_a_prefix_without_objects_lists_nothing(objects: LocalObjects) -> None:
     assert objects.list("runs/") == []
 
 
+def test_a_pipe_is_not_waited_for(objects: LocalObjects) -> None:
+    (objects.root / "overrides").mkdir(parents=True)
+    os.mkfifo(objects.root / "overrides" / "mine.toml")
+    with pytest.raises(RecordError, match=r"mine\.toml can't be read: it is a pipe or a device\. Move it"):
+        objects.read("overrides/mine.toml")
+
+
 def test_reading_what_is_not_there_says_which_file_is_missing(objects: LocalObjects) -> None:
     with pytest.raises(RecordError, match=r"one/run\.json can't be read: it does not exist"):
         objects.read(KEY)
