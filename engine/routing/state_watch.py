@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache, partial
 
 from engine.log import EventLog
 from engine.model.orders import OrderIntent
@@ -12,6 +13,7 @@ from engine.model.symbols import canonical_symbol
 from engine.record.run_folder import INPUTS, RunFolder
 from engine.routing.controls import TradingControls
 from engine.routing.outcomes import OrderOutcome
+from engine.routing.reducing_orders import reducing_orders
 from engine.safety.trading_states import HALTED, REDUCING, Scope, Scoped, TradingState, TradingStates
 
 REASON_UNKNOWN = "trading_state_unknown"
@@ -38,7 +40,8 @@ class StateWatch:
     """What withholds single orders of a run: scopes that were HALTED or REDUCING after its decisions.
 
     ``read`` raises ``DataUnavailable``. ``judged_under``: the scopes that were REDUCING when the run was
-    decided, whose rule its orders have passed. A scope that once withheld an order withholds the rest of
+    decided, whose rule its orders have passed. ``reducing``: the accounts and ids of orders that reduce a
+    position, which REDUCING lets pass at any time. A scope that once withheld an order withholds the rest of
     its orders for as long as the run lasts.
     """
 
@@ -46,12 +49,19 @@ class StateWatch:
     trading_date: date
     log: EventLog
     judged_under: frozenset[Scoped] = frozenset()
+    reducing: Callable[[], frozenset[tuple[str, str]]] = frozenset
     _withholding: dict[Scoped, TradingState] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: RunFolder, controls: TradingControls) -> StateWatch:
         """Return the watch over a run's orders; its recorded inputs have what its decisions knew."""
-        return cls(controls.trading_states, folder.trading_date, controls.log, _judged_under(folder))
+        return cls(
+            controls.trading_states,
+            folder.trading_date,
+            controls.log,
+            _judged_under(folder),
+            cache(partial(reducing_orders, folder)),
+        )
 
     def withheld(self, intent: OrderIntent) -> OrderOutcome | None:
         """Return the outcome of an order that may not be sent now, None where it may.
@@ -67,6 +77,9 @@ class StateWatch:
         was_judged = any(entry.of in self.judged_under for entry in entries)
         now = [one for one in entries if one.state == HALTED or not was_judged]
         before = [one for one in list(self._withholding.values()) if one.of.has(**order)]
+        is_reducing = any(one.state == REDUCING for one in (*now, *before))
+        if is_reducing and (intent.broker_account_id, intent.client_intent_id) in self.reducing():
+            now, before = ([one for one in kept if one.state == HALTED] for kept in (now, before))
         if not now and not before:
             return None
         entry = (before or now)[0]

@@ -167,6 +167,24 @@ def test_orders_decided_before_their_scope_was_reducing_are_withheld_to_be_judge
     )
 
 
+def test_what_reduces_a_position_is_sent_in_a_scope_that_became_reducing(desk: OneByOne) -> None:
+    run(desk, order(client_intent_id="long", symbol="QQQ", qty=5))
+    posted = len(desk.posts())
+    desk.between = after_orders(
+        lambda _: desk.states().set(EVERYTHING, REDUCING, why="so") if len(desk.posts()) > posted else None
+    )
+    rows: dict[str, Row] = {
+        "first": {"symbol": "SPY"},
+        "part": {"symbol": "QQQ", "side": "sell", "qty": 3},
+        "rest": {"symbol": "QQQ", "side": "sell", "qty": 3},
+        "more": {"symbol": "QQQ"},
+    }
+    desk.drop("b.json", *[order(client_intent_id=name, **row) for name, row in rows.items()])
+    folder = desk.live()
+    assert withheld(folder) == {"rest", "more"}
+    assert set(desk.placed_ids()) == {"long", "first", "part"}
+
+
 def test_a_job_that_was_killed_sends_no_order_of_a_scope_that_was_halted_meanwhile(desk: OneByOne) -> None:
     desk.drop("a.json", *ROWS)
 
