@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pandas as pd
@@ -59,6 +59,11 @@ class Asked:
         if self.config.limits_file is not None:
             lines.append(self.config.limits_file.content)
         return "\n".join(lines)
+
+    @property
+    def overrides(self) -> list[Row]:
+        frame = self.inputs.overrides
+        return [] if frame is None else oracle.rows_of(frame)
 
     @property
     def rows(self) -> list[Row]:
@@ -140,6 +145,57 @@ def test_compiled_code_says_of_all_rules_what_plain_code_says(case: Asked) -> No
     plain = evaluate(case.intents, case.inputs, case.config)
     with compiled_from(0):
         assert_same_answer(plain, evaluate(case.intents, case.inputs, case.config))
+
+
+@given(asked())
+@settings(WITHOUT_SHRINKING, max_examples=25)
+def test_what_is_allowed_passed_every_rule_that_no_override_waived(case: Asked) -> None:
+    decisions = evaluate(case.intents, case.inputs, case.config)
+    allowed = decisions[decisions["allowed"]]
+    for rule in NAMES:
+        verdicts = allowed[f"check_{rule}"]
+        skipped = case.config.fail_open and rule in oracle.SKIPPED_BY_FAIL_OPEN
+        assert skipped or not (verdicts == "unavailable").any(), f"{rule} {case!r}"
+        waived = {each["rule"] for each in case.overrides}
+        assert rule in waived or not (verdicts == "fail").any(), f"{rule} {case!r}"
+
+
+@given(asked())
+@settings(WITHOUT_SHRINKING, max_examples=25)
+def test_a_valid_cancel_that_is_not_one_twice_passes_whatever_is_set_or_missing(case: Asked) -> None:
+    decisions = evaluate(case.intents, case.inputs, case.config)
+    cancels = decisions[(case.intents["action"] == "cancel").to_numpy()] if "action" in case.intents else []
+    for row in oracle.rows_of(cancels) if len(cancels) else ():
+        assert row["allowed"] == (row["check_duplicate_intent"] == "pass"), repr(case)
+
+
+WORST: dict[str, Any] = {"max_position_qty": 100.0, "max_working_orders": 3}
+
+
+@given(orders(), inputs_with(("working_order_terms",)))
+@settings(WITHOUT_SHRINKING, max_examples=40)
+def test_no_fills_of_allowed_orders_breach_a_limit_on_positions_or_working_orders(
+    rows: list[Row], inputs: RiskInputs
+) -> None:
+    """Whatever fills, a position is at most where all orders of one side fill."""
+    inputs = replace(inputs, overrides=None)
+    decisions = evaluate(frame_of(rows), inputs, RiskConfig(**WORST))
+    allowed = [row for row, ok in zip(rows, decisions["allowed"], strict=True) if ok]
+    sent = [row for row in allowed if not oracle.is_cancel(row)]
+    known = oracle.Known.of(inputs)
+    for row in sent:
+        held, working = oracle.position_held(row, known), oracle.working_quantities(row, known)
+        assert held is not None
+        assert working is not None
+        sign = 1 if row["side"] == "buy" else -1
+        alike = [one for one in sent if oracle.key_of(one) == oracle.key_of(row)]
+        same = sum(oracle.exact(one["qty"]) for one in alike if one["side"] == row["side"])
+        most = sign * held + working[0 if sign > 0 else 1] + same
+        assert most <= WORST["max_position_qty"], f"{row} {inputs}"
+        account = row["broker_account_id"]
+        open_orders = [one for one in known.working_orders or () if one["broker_account_id"] == account]
+        mine = [one for one in sent if one["broker_account_id"] == account]
+        assert len(open_orders) + len(mine) <= WORST["max_working_orders"], f"{row} {inputs}"
 
 
 @given(asked())
