@@ -216,6 +216,19 @@ def test_skipping_a_rule_does_not_refuse_rows_by_limits_that_they_do_not_have() 
     assert list(decisions["reason"]) == ["ok", "ok", POSITION]
 
 
+def test_figures_are_of_a_level_that_limits_the_row() -> None:
+    text = (
+        '[temporary.a]\nscope = "symbol.SPY"\nmax_daily_trades = 9\nuntil = 2026-03-02\n'
+        'approved_by = "ann"\nwhy = "a test"\n'
+    )
+    trades = frame("daily_trades", {"broker_account_id": "paper", "trades": 2})
+    decisions = evaluate(
+        batch({}, {"symbol": "QQQ"}), known(daily_trades=trades), limits("max_daily_trades = 5\n" + text)
+    )
+    assert list(decisions["trades_limit"]) == [9, 5]
+    assert list(decisions["trades_today"]) == [0, 3]
+
+
 # 6. Shares
 
 
