@@ -14,7 +14,7 @@ from engine.settings.secrets import hider
 from engine.text.printable import printable, printable_json
 
 ROWS_AT_MOST = 10_000
-Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
+Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT"]
 
 
 def wall_clock() -> datetime:
@@ -96,7 +96,7 @@ class EventLog:
             self.unlogged.events += len(lines)
 
     def _hidden(self, severity: Severity) -> bool:
-        return severity not in {"ERROR", "CRITICAL"} and self._is_terminal()
+        return severity not in {"ERROR", "CRITICAL", "ALERT"} and self._is_terminal()
 
     def _is_terminal(self) -> bool:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -19,6 +19,10 @@ from jobs.cli_limits import limits
 from jobs.ending import as_a_process
 from jobs.options import Folder
 
+if TYPE_CHECKING:
+    from jobs.alarms import Alarm
+
+_SCHEDULED = ("run", "collect", "sync")
 _SLOT = click.option("--slot", default="adhoc", show_default=True, help="The name of the scheduled time.")
 
 
@@ -114,7 +118,13 @@ def sync(*, as_json: bool) -> None:
     """Bring the broker's positions and late fills into the stores, and compare; sends nothing."""
     from jobs.sync import sync_stores as command
 
-    sys.exit(command(as_json=as_json))
+    if exit_code := command(as_json=as_json):
+        message = "Broker and ledger differ, or were not compared; `execution-engine sync` shows more."
+        if (alarm := _alarm_of(message, exit_code)) is not None:
+            from jobs.alarms import raise_alarm
+
+            raise_alarm(alarm)
+    sys.exit(exit_code)
 
 
 @cli.command()
@@ -138,6 +148,15 @@ def verify(*, as_json: bool) -> None:
     from jobs.verify import verify as command
 
     sys.exit(command(as_json=as_json))
+
+
+@cli.command("test-alarm")
+@_JSON
+def test_alarm(*, as_json: bool) -> None:
+    """Send a test alarm wherever the settings say; exits with 1 where it did not arrive."""
+    from jobs.alarms.trial import trial
+
+    sys.exit(trial(as_json=as_json))
 
 
 @cli.command("cancel-all")
@@ -414,6 +433,7 @@ def _fail(
     from jobs.tables import print_json, say
 
     message = "\n".join(lines)
+    alarm = _alarm_of(message, exit_code)
     if sys.stderr.isatty() or sys.argv[1:2] not in (["run"], ["collect"]):
         first, *others = lines
         say(f"error: {first}", err=True)
@@ -422,10 +442,28 @@ def _fail(
     else:
         from engine.log import EventLog
 
-        EventLog().event(event, message, severity="ERROR", exit_code=exit_code, **fields)
+        EventLog().event(event, message, severity="ALERT", exit_code=exit_code, **fields)
     if wants_json:
         print_json({"error": message, "exit_code": exit_code, **fields})
+    if alarm is not None:
+        from jobs.alarms import send_alarm
+
+        send_alarm(alarm)
     sys.exit(exit_code)
+
+
+def _alarm_of(message: str, exit_code: int) -> Alarm | None:
+    """Return the alarm of a scheduled command that failed; None for others, whose end somebody sees."""
+    import os
+    from pathlib import Path
+
+    command = next(iter(sys.argv[1:2]), "")
+    if command not in _SCHEDULED:
+        return None
+    from jobs.alarms import Alarm, kind_of
+
+    data_dir = Path(os.environ.get("EXEC_DATA_DIR") or "data")
+    return Alarm(kind_of(exit_code), command, message, exit_code, data_dir)
 
 
 if __name__ == "__main__":

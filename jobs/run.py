@@ -52,7 +52,39 @@ def run(*, slot: str, as_json: bool, scheduled: Scheduled | None = None) -> int:
     if scheduled is not None and (not_now := scheduled.not_now(setup.settings.calendar, stopping)):
         not_now.log(EventLog())
         return _print_end(Outcome(None, [], [], setup.remarks, not_now), as_json=as_json)
-    return _print_end(work(setup, slot, scheduled=scheduled, stopping=stopping), as_json=as_json)
+    outcome = work(setup, slot, scheduled=scheduled, stopping=stopping)
+    exit_code = _print_end(outcome, as_json=as_json)
+    _alarm(outcome, exit_code, setup)
+    return exit_code
+
+
+def _alarm(outcome: Outcome, exit_code: int, setup: Setup) -> None:
+    """Raise an alarm where a run ended with another code than 0; else let its heartbeat be heard."""
+    from jobs.alarms import Alarm, beat, kind_of, raise_alarm
+    from jobs.alarms.of_runs import faults_of
+
+    own, not_begun = outcome.own, outcome.not_begun
+    if exit_code == EXIT_DONE:
+        if own is not None:
+            beat(setup.env)
+        return
+    faults = [fault for folder in [*outcome.resumed, *([own] if own else [])] for fault in faults_of(folder)]
+    faults += [
+        f"Live run {run_id} may have sent orders whose outcome is unknown." for run_id in outcome.in_doubt
+    ]
+    is_missed = not_begun is not None and not_begun.state == "late"
+    if not_begun is not None and not_begun.exit_code:
+        faults.append(not_begun.message)
+    alarm = Alarm(
+        kind="slot_missed" if is_missed else kind_of(exit_code),
+        command="run",
+        message="\n".join(faults)
+        or f"It ended with exit code {exit_code}; `execution-engine status` has more.",
+        exit_code=exit_code,
+        data_dir=setup.data_dir,
+        run_id=own.run_id if own else None,
+    )
+    raise_alarm(alarm, env=setup.env)
 
 
 def _print_end(outcome: Outcome, *, as_json: bool) -> int:

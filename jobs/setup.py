@@ -21,6 +21,7 @@ from engine.risk.config import RiskConfig
 from engine.risk.settings import not_read
 from engine.safety.kill_switch import KillSwitch
 from engine.settings.accounts_file import variables_named
+from engine.settings.alarms import alarm_settings
 from engine.settings.near_names import sentences
 from engine.settings.variables import RunSettings
 from engine.stores.chosen import Stores, check_emulator, choose_stores
@@ -135,6 +136,7 @@ class Setup:
         from engine.run.starting import check_start
 
         check_start(self.settings, slot=slot)
+        alarm_settings(self.env)
         _ = self.limits_remarks
         check_inputs_configured(self.config, self.settings.prices)
         self.overrides()

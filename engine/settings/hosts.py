@@ -37,7 +37,7 @@ def checked_host(text: str, *, setting: str = "ALPACA_TRADING_HOST") -> str:
             f"query. Write {_EXAMPLES[setting]}, or unset it."
         )
     scheme = match["scheme"].lower()
-    if scheme == "http" and not _is_loopback(match["name"].lower()):
+    if scheme == "http" and not is_loopback(match["name"].lower()):
         raise ConfigurationError(
             f"{setting} is {_shown_host(text)}; plain http would show the keys to everyone on the "
             f"way. Write https; http is for 127.0.0.1, [::1] and localhost."
@@ -52,8 +52,9 @@ def _shown_host(text: str) -> str:
     return shown_text(text) if is_named and not has_more else "not a host"
 
 
-def _is_loopback(name: str) -> bool:
-    if name in {"localhost", "[::1]"}:
+def is_loopback(name: str) -> bool:
+    """Return whether a host's name is of this machine alone."""
+    if name in {"localhost", "[::1]", "::1"}:
         return True
     from ipaddress import IPv4Network, ip_address
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigurationError
+from engine.settings.alarm_addresses import as_alarm_url, as_emails, as_form, as_mail_server
 from engine.settings.hosts import DATA_HOST, PAPER_HOST, as_data_host
 from engine.settings.paths import as_path
 from engine.settings.values import (
@@ -125,6 +126,12 @@ SETTINGS = (
     Setting(
         "EXEC_ADV", as_table_path, None, "file of average daily volumes, each with its date (CSV or Parquet)"
     ),
+    Setting("EXEC_ALERT_WEBHOOK", as_alarm_url, None, "URL that alarms are posted to", secret=True),
+    Setting("EXEC_ALERT_WEBHOOK_FORM", as_form, None, "json, or slack; unset: slack for hooks.slack.com"),
+    Setting("EXEC_ALERT_EMAIL", as_emails, None, "addresses that alarms are mailed to, a@b.com,c@d.com"),
+    Setting("EXEC_SMTP_URL", as_mail_server, None, "mail server: smtp(s)://user:password@host", secret=True),
+    Setting("EXEC_ALERT_EVERY_S", as_seconds, "900", "alarms of one kind are sent at most so often"),
+    Setting("EXEC_HEARTBEAT_URL", as_alarm_url, None, "URL that is called after each good run", secret=True),
     Setting("EXECUTION_HALTED", as_text, None, "kill switch: anything but 0, false, no or off is ON"),
     Setting("EXECUTION_HALTED_FILE", as_text, None, "kill switch: a file whose first line says the same"),
     Setting("EXECUTION_HALTED_DOC", as_text, None, "kill switch: a Firestore document, field enabled"),

@@ -92,7 +92,7 @@ def one_line_error(done: Done) -> str:
     (line,) = done.err.splitlines()
     if line.startswith("{"):  # of a job, whose standard error is a log
         told = json.loads(line)
-        assert (told["severity"], told["event"]) == ("ERROR", "run_failed")
+        assert (told["severity"], told["event"]) == ("ALERT", "run_failed")
         return str(told["message"])
     assert line.startswith("error: ")
     assert "Traceback" not in done.err

@@ -213,7 +213,7 @@ def test_a_closed_gate_ends_with_3_and_its_reason_first_and_leaves_the_inbox_unt
     done = live(command)
     assert (done.code, done.out) == (3, "")
     event = last_event(done)
-    assert (event["event"], event["severity"], event["exit_code"]) == ("trade_refused", "ERROR", 3)
+    assert (event["event"], event["severity"], event["exit_code"]) == ("trade_refused", "ALERT", 3)
     assert event["reasons"] == [reason]
     assert event["message"].startswith(f"Live trading is refused: {reason}. ")
     assert why in event["message"]

@@ -12,6 +12,8 @@ import pytest
 from engine.errors import ConfigurationError
 from engine.risk.config import RiskConfig
 from engine.risk.settings import OF_LIMITS, SETTINGS
+from engine.settings.alarm_addresses import MailServer
+from engine.settings.alarms import alarm_settings
 from engine.settings.hosts import PAPER_HOST
 from engine.settings.limits_text import FILE
 from engine.settings.variables import SETTINGS as GENERAL
@@ -208,7 +210,14 @@ READ: dict[str, Callable[[str], Any]] = {
     "EXEC_PRICE_FEED": lambda text: settings(EXEC_PRICE_FEED=text).prices.feed,
     "ALPACA_DATA_HOST": lambda text: settings(ALPACA_DATA_HOST=text).prices.data_host,
     "EXEC_ADV": lambda text: settings(EXEC_ADV=text).prices.volumes,
+    "EXEC_ALERT_WEBHOOK": lambda text: alarm_settings({"EXEC_ALERT_WEBHOOK": text}).webhook,
+    "EXEC_ALERT_WEBHOOK_FORM": lambda text: alarm_settings({"EXEC_ALERT_WEBHOOK_FORM": text}).form,
+    "EXEC_ALERT_EMAIL": lambda text: alarm_settings({"EXEC_ALERT_EMAIL": text, **_MAIL_SERVER}).emails,
+    "EXEC_SMTP_URL": lambda text: alarm_settings({"EXEC_SMTP_URL": text, **_MAIL_TO}).mail_server,
+    "EXEC_ALERT_EVERY_S": lambda text: alarm_settings({"EXEC_ALERT_EVERY_S": text}).every_s,
+    "EXEC_HEARTBEAT_URL": lambda text: alarm_settings({"EXEC_HEARTBEAT_URL": text}).heartbeat_url,
 }
+_MAIL_SERVER, _MAIL_TO = {"EXEC_SMTP_URL": "smtp://127.0.0.1"}, {"EXEC_ALERT_EMAIL": "a@b.com"}
 FIRESTORE_NAMES = ("FIREBASE_PROJECT_ID", "GOOGLE_CLOUD_PROJECT", "EXEC_TENANT_ID")
 SIZES = [
     f"EXEC_INBOX_MAX_{of}"
@@ -272,6 +281,12 @@ GOOD = [
     ("EXEC_PRICES", "quotes.parquet", "quotes.parquet"),
     ("EXEC_PRICE_FEED", "IEX", "iex"),
     ("EXEC_ADV", "adv.csv", "adv.csv"),
+    ("EXEC_ALERT_WEBHOOK", "https://example.com/hook?token=x", "https://example.com/hook?token=x"),
+    ("EXEC_HEARTBEAT_URL", "http://[::1]:8080/beat", "http://[::1]:8080/beat"),
+    ("EXEC_ALERT_WEBHOOK_FORM", "Slack", "slack"),
+    ("EXEC_ALERT_EMAIL", "a@b.com, c@d.com", ("a@b.com", "c@d.com")),
+    ("EXEC_SMTP_URL", "smtp://mail.desk.com", MailServer("mail.desk.com", 587, False)),
+    ("EXEC_ALERT_EVERY_S", "60", 60.0),
     ("ALPACA_DATA_HOST", "https://data.sandbox.alpaca.markets/", "https://data.sandbox.alpaca.markets"),
     ("ALPACA_DATA_HOST", "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
 ]
@@ -305,6 +320,8 @@ BAD = [
     *[("EXEC_PRICES", text) for text in ("alpca", "file", "prices.json", "prices.csv.gz", "gs://b/p.csv")],
     *[("EXEC_PRICE_FEED", text) for text in ("best", "SIPS", " ")],
     *[("EXEC_ADV", text) for text in ("adv", "alpaca", "adv.txt")],
+    *[("EXEC_ALERT_WEBHOOK_FORM", text) for text in ("teams", " ")],
+    *[("EXEC_ALERT_EVERY_S", text) for text in ("abc", "-1", "nan", " ")],
     *[("EXEC_POSITION_PROJECTION", text) for text in ("worst", "gross", "worst-case", " ")],
     *[
         (name, " ")
