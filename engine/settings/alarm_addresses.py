@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from engine.errors import ConfigurationError
@@ -51,7 +51,7 @@ def as_form(name: str, text: str) -> Form:
     word = text.strip().lower()
     if word not in FORMS:
         raise ConfigurationError(f"{name} is {shown_word(text)}; expected json or slack.")
-    return cast("Form", word)
+    return word
 
 
 def as_emails(name: str, text: str) -> tuple[str, ...]:

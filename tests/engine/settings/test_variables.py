@@ -26,6 +26,8 @@ from engine.settings.variables import (
 )
 from engine.text.printable import printable
 
+_MAIL_SERVER = {"EXEC_SMTP_URL": "smtp://127.0.0.1"}
+_MAIL_TO = {"EXEC_ALERT_EMAIL": "a@b.com"}
 WORDS = {
     "1": True,
     "true": True,
@@ -217,7 +219,6 @@ READ: dict[str, Callable[[str], Any]] = {
     "EXEC_ALERT_EVERY_S": lambda text: alarm_settings({"EXEC_ALERT_EVERY_S": text}).every_s,
     "EXEC_HEARTBEAT_URL": lambda text: alarm_settings({"EXEC_HEARTBEAT_URL": text}).heartbeat_url,
 }
-_MAIL_SERVER, _MAIL_TO = {"EXEC_SMTP_URL": "smtp://127.0.0.1"}, {"EXEC_ALERT_EMAIL": "a@b.com"}
 FIRESTORE_NAMES = ("FIREBASE_PROJECT_ID", "GOOGLE_CLOUD_PROJECT", "EXEC_TENANT_ID")
 SIZES = [
     f"EXEC_INBOX_MAX_{of}"
