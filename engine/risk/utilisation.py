@@ -68,9 +68,8 @@ _DTYPES = {
 
 
 def _refused(rule: Rule, decisions: pd.DataFrame) -> pd.Series:
-    """Return the level by which a rule refused each row, "" where it did not."""
-    source = decisions["limit_source"].astype("str")
-    return source.where((decisions["reason"] == rule.name).to_numpy(), "")
+    """Return the level by which a rule refused each row, missing where it did not."""
+    return decisions["limit_source"].where((decisions["reason"] == rule.name).to_numpy())
 
 
 def _of_counter(

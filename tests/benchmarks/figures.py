@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from engine.context import RunContext
 from engine.model.schema import DECISION_FIELDS, inputs_schemas
 from engine.record.formats import table_bytes
-from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RunFolder
+from engine.record.run_folder import BATCH, DECISIONS, INPUTS, UTILISATION, RunFolder
 from engine.risk import evaluate
 from engine.run.decide import decide
 from engine.run.starting import start
@@ -63,6 +63,7 @@ def batch_to_decisions() -> Iterator[Figure]:
 
         def again() -> None:
             run.remove(DECISIONS)
+            run.remove(UTILISATION)
             decide(run, context)
 
         def pyarrow_alone() -> None:
@@ -148,7 +149,11 @@ def _decided_run(folder: Path, rows: int) -> tuple[RunFolder, RunContext]:
     run.write(BATCH, data.batch(rows))
     inputs = data.inputs()
     for name, schema in inputs_schemas().items():
-        table = pa.Table.from_pandas(getattr(inputs, name), schema=schema, preserve_index=False)
+        frame = getattr(inputs, name)
+        if frame is None:
+            continue
+        frame = frame.reindex(columns=schema.names)
+        table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
         run.write(f"{name}.parquet", table.replace_schema_metadata(None))
     now = datetime.now(UTC).isoformat()
     run.write(INPUTS, {"read_at": now, "kill_switch": False, "kill_switch_why": "", "unavailable": {}})
@@ -160,6 +165,7 @@ def _decide_in_child(folder: str, trading_date: Any, run_id: str) -> None:
     context = context_of(Path(folder))
     run = RunFolder(context.objects, trading_date, run_id)
     run.remove(DECISIONS)
+    run.remove(UTILISATION)
     decide(run, context)
 
 
