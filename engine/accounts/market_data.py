@@ -8,8 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol, Unpack
 
 from engine.accounts.configured import AccountSettings
+from engine.brokers.quotes import MarketData
 from engine.brokers.trading import Recorder
-from engine.market_data.quotes import MarketData
 
 if TYPE_CHECKING:
     from engine.brokers.chosen import ReadSettings

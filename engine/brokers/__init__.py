@@ -11,7 +11,7 @@
     last_look       kill switch, agent state and lease, once more before an order is sent
     order_differences   an order as the broker has it, compared with its intent
     interaction, cassette, in_time, whole_reply, clock_skew   requests: recorded, and bounded in time
-    account, assets   what any broker reports
+    account, assets, quotes   what any broker, or source of prices, reports
 
 Another broker is a package beside ``alpaca`` that implements ``TradingBroker``. ``chosen`` is to export it
 and the reader of its recorded replies; ``jobs.setup`` constructs it (``accesses``) from an account's settings

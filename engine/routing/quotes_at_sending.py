@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from threading import Lock, Thread
 
 from engine.brokers.interaction import Interaction
+from engine.brokers.quotes import OK, MarketData, Quote
 from engine.brokers.trading import Recorder
-from engine.market_data.quotes import OK, MarketData, Quote
 from engine.waiting.deadline import Deadline
 
 ASKED_FOR_S = 5.0

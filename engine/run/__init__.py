@@ -7,7 +7,8 @@
       collect         inbox -> sealed batch (``intake``, ``known_rows``, ``put_away``)
       risk_inputs     the snapshot that the rules judge by: read once, recorded, read back
         input_sources   which frame is read from where; a module each: ``session_hours``, ``asset_records``,
-                        ``strategy_frames``, ``earlier_orders``, ``earlier_batches``, ``reconciled``
+                        ``strategy_frames``, ``earlier_orders``, ``earlier_batches``, ``reconciled``,
+                        ``prices`` (``market_files``: files of prices and volumes), …
       decide          the decisions, by the recorded inputs alone (``engine.risk``)
       (trade)         ``engine.routing``
       latching        stops strategies for what the run did (``in_a_row``)

@@ -7,8 +7,8 @@ from datetime import date
 
 from engine.accounts.market_data import MarketDataAccess
 from engine.errors import DataUnavailable
-from engine.market_data.price_file import read_price_file
-from engine.market_data.volume_file import read_volume_file
+from engine.run.market_files.price_file import read_price_file
+from engine.run.market_files.volume_file import read_volume_file
 from engine.settings.values import ALPACA, INTENTS
 from engine.settings.variables import PriceSettings
 from engine.waiting.deadline import Deadline

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from engine.brokers.quotes import OK, Quote, Snapshots, frame_of, prices_frame
 from engine.errors import ConfigurationError, DataUnavailable, EngineError, RunStopped
-from engine.market_data.price_file import read_price_file
-from engine.market_data.quotes import OK, Quote, Snapshots, frame_of, prices_frame
-from engine.market_data.volume_file import read_volume_file
 from engine.model.symbols import canonical_symbol
+from engine.run.market_files.price_file import read_price_file
+from engine.run.market_files.volume_file import read_volume_file
 from engine.run.reading import Reading
 from engine.settings.values import ALPACA, INTENTS
 from engine.waiting.deadline import Deadline
 
 if TYPE_CHECKING:
-    from engine.market_data.table_files import Fault
+    from engine.run.market_files.table_files import Fault
 
 FILE = "file"
 """The source of prices from a file, whatever its path."""

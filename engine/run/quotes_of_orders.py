@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.brokers.quotes import Quote
 from engine.context import RunContext
 from engine.errors import EngineError
-from engine.market_data.quotes import Quote
 from engine.model.schema import JUDGED_QUOTE, SENT_QUOTE, inputs_schemas
 from engine.record.run_folder import BATCH, RunFolder
 from engine.routing.quotes_at_sending import Gathered, QuotesAtSending

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import requests
 
 from engine.brokers.chosen import AlpacaMarketData
-from engine.market_data.quotes import prices_frame
+from engine.brokers.quotes import prices_frame
 from engine.waiting.deadline import Deadline
 from tests.benchmarks.timing import Figure, Timing, ratio_of
 

@@ -31,6 +31,7 @@ from engine.brokers.alpaca.keys import Keys
 from engine.brokers.alpaca.read_retries import ReadRetries, ReadSettings
 from engine.brokers.alpaca.snapshots import parse_snapshots, quotes_and_trades
 from engine.brokers.alpaca.wire import QUOTES, Wire
+from engine.brokers.quotes import Quote, Snapshots
 from engine.brokers.trading import Recorder
 from engine.errors import (
     BrokerRejected,
@@ -38,7 +39,6 @@ from engine.errors import (
     EngineError,
     RateLimited,
 )
-from engine.market_data.quotes import Quote, Snapshots
 from engine.model.symbols import canonical_symbol, is_currency_pair
 from engine.settings.alpaca import checked_key
 from engine.settings.hosts import DATA_HOST, checked_host

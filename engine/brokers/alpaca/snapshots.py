@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from engine.brokers.alpaca.fields import NotJson
-from engine.market_data.quotes import ABSENT, UNREADABLE, Quote
+from engine.brokers.quotes import ABSENT, UNREADABLE, Quote
 from engine.model.quantity import BOUND
 from engine.model.symbols import canonical_symbol
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import replay
+from engine.brokers.quotes import Quote
 from engine.errors import BrokerError, DataUnavailable
-from engine.market_data.quotes import Quote
 from engine.record.run_folder import RunFolder
 from engine.risk.config import RiskConfig
 from engine.routing.quotes_at_sending import QuotesAtSending

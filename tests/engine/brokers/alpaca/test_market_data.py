@@ -19,8 +19,8 @@ import requests
 
 from engine.brokers.alpaca.market_data import SYMBOLS_AT_ONCE, AlpacaMarketData
 from engine.brokers.alpaca.snapshots import parse_snapshots
+from engine.brokers.quotes import Quote, Snapshots
 from engine.errors import BrokerError, ConfigurationError, DataUnavailable, EngineError
-from engine.market_data.quotes import Quote, Snapshots
 from engine.waiting.deadline import Deadline
 from engine.waiting.retry_policy import RetryPolicy
 from tests.engine.brokers.loopback import (

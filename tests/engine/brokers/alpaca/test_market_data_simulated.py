@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from engine.brokers.alpaca.market_data import AlpacaMarketData
+from engine.brokers.quotes import OK, Snapshots
 from engine.errors import DataUnavailable
-from engine.market_data.quotes import OK, Snapshots
 from engine.waiting.deadline import Deadline
 from engine.waiting.retry_policy import RetryPolicy
 from replay.simulator.server import Simulator

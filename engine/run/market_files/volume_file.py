@@ -9,7 +9,8 @@ from datetime import date
 
 import pandas as pd
 
-from engine.market_data.table_files import (
+from engine.model.symbols import canonical_symbol
+from engine.run.market_files.table_files import (
     BadCell,
     Fault,
     Row,
@@ -19,7 +20,6 @@ from engine.market_data.table_files import (
     read_rows,
     repeated,
 )
-from engine.model.symbols import canonical_symbol
 
 COLUMNS = ("symbol", "shares", "measured_on")
 _BOUND = 1e12

@@ -13,8 +13,10 @@ from datetime import datetime
 
 import numpy as np
 
-from engine.market_data.quotes import ABSENT, OK, UNREADABLE, Quote
-from engine.market_data.table_files import (
+from engine.brokers.quotes import ABSENT, OK, UNREADABLE, Quote
+from engine.model.quantity import BOUND, NOT_A_QUANTITY, to_units
+from engine.model.symbols import canonical_symbol
+from engine.run.market_files.table_files import (
     BadCell,
     Fault,
     Row,
@@ -24,8 +26,6 @@ from engine.market_data.table_files import (
     repeated,
     time_in,
 )
-from engine.model.quantity import BOUND, NOT_A_QUANTITY, to_units
-from engine.model.symbols import canonical_symbol
 
 COLUMNS = ("symbol", "bid", "ask", "last", "quote_at")
 _PRICE = "a number from 0 to below 1e9 with at most 9 decimals and 15 significant digits"

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from engine.brokers.quotes import Quote
 from engine.errors import DataUnavailable
-from engine.market_data.price_file import QuotesRead, read_price_file
-from engine.market_data.quotes import Quote
-from engine.market_data.volume_file import read_volume_file
+from engine.run.market_files.price_file import QuotesRead, read_price_file
+from engine.run.market_files.volume_file import read_volume_file
 
 AT = "2026-03-02T09:30:00.123456789-05:00"
 UTC_AT = datetime(2026, 3, 2, 14, 30, 0, 123456, tzinfo=UTC)

@@ -1,1 +1,0 @@
-"""Market data: quotes and average volumes, and the files that they may come from."""

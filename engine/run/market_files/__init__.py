@@ -1,0 +1,1 @@
+"""The files that prices (``EXEC_PRICES``) and average volumes (``EXEC_ADV``) may come from."""
