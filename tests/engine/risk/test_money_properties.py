@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import RiskConfig, evaluate
+from engine import RiskConfig, RiskInputs, evaluate
 from tests.engine.risk import oracle
 from tests.engine.risk.frames_drawn import inputs_with, orders
 from tests.engine.risk.limits_drawn import values_of
@@ -16,7 +18,9 @@ from tests.engine.risk.oracle.known import Known
 from tests.engine.risk.oracle.quotes import order_price
 from tests.engine.risk.oracle.state import State, reduces
 from tests.engine.risk.strategies import frame_of
+from tests.engine.risk.tables import AS_OF
 from tests.engine.risk.test_rule_book_properties import WITHOUT_SHRINKING, Asked
+from tests.engine.risk.test_valuing import ORDER, quotes
 
 IN_MONEY = ("max_order_notional_usd", "max_batch_notional_usd", "price_collar_pct", "stop_collar_pct")
 OWN_PRICES = (
@@ -75,3 +79,16 @@ def test_a_reference_price_lets_no_order_pass_whatever_the_source(case: Asked, r
             for frame in (named, without)
         )
         assert other or not one, case
+
+
+def test_each_collar_has_its_own_figures() -> None:
+    nothing = pd.DataFrame(columns=["broker_account_id", "symbol", "qty", "trades", "side", "remaining_qty"])
+    known = {"positions": nothing, "daily_trades": nothing, "working_orders": nothing, "prices": quotes({})}
+    inputs = RiskInputs(as_of=AS_OF, trading_date=AS_OF.date(), **known)
+    order = ORDER | {"client_intent_id": "a", "order_type": "stop_limit", "stop_price": 106.05}
+    intents = pd.DataFrame([order | {"limit_price": 111.1}])
+    decided = evaluate(intents, inputs, RiskConfig(price_collar_pct=5, stop_collar_pct=8))
+    names = ["quote_bid", "quote_ask", "limit_beyond_pct", "price_collar_limit_pct", "stop_beyond_pct"]
+    figures = decided[[*names, "stop_collar_limit_pct"]].iloc[0].tolist()
+    assert figures == pytest.approx([99.0, 101.0, 10.0, 5.0, 5.0, 8.0])
+    assert decided["limit_source"].tolist() == ["EXEC_PRICE_COLLAR_PCT"]
