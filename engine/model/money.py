@@ -50,12 +50,26 @@ def value_of(qty: Ints, price: Ints) -> Ints:
 
     Both are units of 1e-9, from 0 to 2e18; a negative one stands for an unknown number and has no value.
     """
-    return _product(qty, price, 1_000)
+    return _product(qty, price, 1_000, up=True)
+
+
+def value_below(qty: Ints, price: Ints) -> Ints:
+    """Return the same rounded down."""
+    return _product(qty, price, 1_000, up=False)
 
 
 def part_of_price(price: Ints, percent: Ints) -> Ints:
     """Return a percentage of a price, rounded up, in units of 1e-9; ``NOT_AN_AMOUNT`` as for ``value_of``."""
-    return _product(price, percent, 100)
+    return _product(price, percent, 100, up=True)
+
+
+def sums_of(places: Ints, amounts: Ints, count: int) -> tuple[Ints, Mask]:
+    """Return the sum of amounts of money at each place, and whether it is at most ``LARGEST_AMOUNT``."""
+    sums = np.zeros(count, dtype=np.int64)
+    np.add.at(sums, places, amounts)
+    largest = np.bincount(places, weights=np.abs(amounts.astype(np.float64)), minlength=count)
+    fits: Mask = largest <= LARGEST_AMOUNT
+    return np.where(fits, sums, 0), fits
 
 
 def added_prices(price: Ints, more: Ints) -> Ints:
@@ -89,8 +103,8 @@ def quantity_for(notional: Ints, price: Ints) -> Ints:
     return np.where(known, result, 0).astype(np.int64) + np.where(known, 0, NOT_AN_AMOUNT)
 
 
-def _product(one: Ints, other: Ints, thousandth: int) -> Ints:
-    """Return ``one * other / (thousandth * UNITS)``, rounded up, of numbers of 1e-9.
+def _product(one: Ints, other: Ints, thousandth: int, *, up: bool) -> Ints:
+    """Return ``one * other / (thousandth * UNITS)``, rounded, of numbers of 1e-9.
 
     Both are taken apart at the decimal point, so that no part of the product leaves int64.
     """
@@ -101,5 +115,6 @@ def _product(one: Ints, other: Ints, thousandth: int) -> Ints:
     known &= wholes <= LARGEST_AMOUNT // (UNITS // thousandth)
     mixed = whole * other_rest + rest * other_whole
     result = np.where(known, wholes, 0) * (UNITS // thousandth) + mixed // thousandth
-    result -= -(mixed % thousandth * UNITS + rest * other_rest) // (thousandth * UNITS)
+    below = mixed % thousandth * UNITS + rest * other_rest
+    result += -(-below // (thousandth * UNITS)) if up else below // (thousandth * UNITS)
     return np.where(known & (result <= LARGEST_AMOUNT), result, NOT_AN_AMOUNT)

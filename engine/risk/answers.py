@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.model.money import to_usd
 from engine.model.quantity import Floats, Ints, Mask, to_shares
 from engine.risk.batch import Batch
-from engine.risk.counted import Counted, Outcome, Volume, outcome
+from engine.risk.counted import Counted
 from engine.risk.groups import Groups
 from engine.risk.in_force import NO_LIMIT, Held
+from engine.risk.outcomes import Outcome, outcome
 from engine.risk.row_rules import Judged, first_of
 from engine.risk.rule import Figure, Rule
 from engine.risk.self_trade import Crossing
-from engine.risk.sequence import Question
+from engine.risk.sequence import Prepared, Question
 from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, everywhere, worse
 
 Source = npt.NDArray[np.int16]
@@ -98,23 +101,22 @@ def group_answer(groups: Groups | None, refused: Mask | None, batch: Batch) -> F
     return Found(verdicts, groups.source, groups.levels)
 
 
-def counter_answer(
-    rule: Rule,
-    counters: Sequence[Counted],
-    batch: Batch,
-    volume: Volume,
-    allowed: Mask,
-    waived: Mask | None = None,
-) -> Found:
-    """Return what a counting rule answers: at every kind of cells, the heaviest verdict holds.
-
-    ``waived``: rows that an override lets fail.
-    """
+def counter_answer(rule: Rule, sequence: Prepared, batch: Batch, question: Question, allowed: Mask) -> Found:
+    """Return what a counting rule answers: at every kind of cells, the heaviest verdict holds."""
+    counters, volume = sequence.counters[rule.name], sequence.volume
+    waived = question.waived_failures(rule)
     if not counters:
         return Found(everywhere(OFF, batch.rows))
+
+    @cache
+    def reduces(book: int) -> Verdicts:
+        return question.books[book].verdicts(batch, np.arange(batch.rows), allowed)
+
     shows = any(figure.of in {"used", "total"} for figure in rule.figures)
     outcomes = [  # figures are those of the first counter, unless another one refuses
-        outcome(one, batch, allowed, one.may_refuse(batch, volume), figures=shows and one is counters[0])
+        outcome(
+            one, batch, allowed, one.may_refuse(batch, volume), reduces, figures=shows and one is counters[0]
+        )
         for one in counters
     ]
     levels = tuple(held for one in counters for held in one.levels)
@@ -171,9 +173,10 @@ def _figure(
         if len(at):
             numbers[at] = _number(figure, counters[place], outcomes[place], batch)[at]
     if figure.of == "limit" and source is not None:
-        units = np.array([held.units for held in levels], dtype=np.int64)
-        failing = source >= 0
-        numbers[failing] = _scaled(units[source[failing]], rule.counter is not None and counters[0].is_of_qty)
+        for place, held in enumerate(levels):
+            at = np.flatnonzero(source == place)
+            limits = np.zeros(len(at), dtype=np.int64) + held.at(batch.buckets.of_row[at])
+            numbers[at] = _scaled(limits, counters[0])
     return numbers
 
 
@@ -181,12 +184,12 @@ def _number(figure: Figure, one: Counted, found: Outcome, batch: Batch) -> Float
     bucket = batch.buckets.of_row
     if figure.of == "limit":
         is_set = one.limit != NO_LIMIT
-        limit = np.where(is_set, _scaled(np.where(is_set, one.limit, 0), one.is_of_qty), np.nan)
+        limit = np.where(is_set, _scaled(np.where(is_set, one.limit, 0), one), np.nan)
         return np.asarray(limit[bucket])
     if figure.of == "held":
         assert one.used.held is not None
         assert one.used.held_known is not None
-        per_cell = np.where(one.used.held_known, _scaled(one.used.held, one.is_of_qty), np.nan)
+        per_cell = np.where(one.used.held_known, _scaled(one.used.held, one), np.nan)
         assert one.held_at is not None
         return np.append(per_cell, np.nan)[one.held_at][bucket]
     units = found.before if figure.of == "used" else found.before + found.amount
@@ -194,9 +197,12 @@ def _number(figure: Figure, one: Counted, found: Outcome, batch: Batch) -> Float
         units = units * batch.side
     known = found.known & batch.is_order if batch.has_cancels else found.known
     if known.all():
-        return _scaled(units, one.is_of_qty)
-    return np.where(known, _scaled(np.where(known, units, 0), one.is_of_qty), np.nan)
+        return _scaled(units, one)
+    return np.where(known, _scaled(np.where(known, units, 0), one), np.nan)
 
 
-def _scaled(units: Ints, is_of_qty: bool) -> Floats:
-    return to_shares(units) if is_of_qty else units.astype(np.float64)
+def _scaled(units: Ints, one: Counted) -> Floats:
+    """Return units of what a counter counts as numbers: USD, shares, or a count."""
+    if one.money is not None:
+        return to_usd(units)
+    return to_shares(units) if one.is_of_qty else units.astype(np.float64)

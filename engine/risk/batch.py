@@ -54,13 +54,17 @@ _READERS: dict[str, Callable[[pd.Series], Column]] = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Columns of a batch, and what several rules derive from them. Rows are by position, not by index."""
+    """Columns of a batch, and what several rules derive from them. Rows are by position, not by index.
+
+    ``by_notional``: the quantity of orders by notional, where prices give them one.
+    """
 
     rows: int
     columns: Columns
     client_intent_ids: pd.Series | None
     source_files: pd.Series | None
     by_strategy: bool
+    by_notional: Amounts | None = None
 
     @classmethod
     def of(cls, intents: pd.DataFrame, *, by_strategy: bool = False) -> Batch:
@@ -143,8 +147,21 @@ class Batch:
 
     @cached_property
     def traded(self) -> Amounts:
-        """Quantity as it changes a position: unknown, too, where the side is neither buy nor sell."""
-        return Amounts(self.qty.units, self.qty.known & (self.side != 0))
+        """Quantity as it changes a position: unknown, too, where the side is neither buy nor sell.
+
+        That of an order by notional follows from its price.
+        """
+        units, known = self.qty.units, self.qty.known
+        if self.by_notional is not None:
+            units = np.where(self.by_notional.known, self.by_notional.units, units)
+            known = known | self.by_notional.known
+        return Amounts(units, known & (self.side != 0))
+
+    @cached_property
+    def has_notionals(self) -> bool:
+        """Whether any row gives a notional."""
+        column = self.columns.get("notional")
+        return isinstance(column, NumberColumn) and bool((column.numbers > 0).any())
 
     @cached_property
     def all_traded_known(self) -> bool:

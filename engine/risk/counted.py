@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.model.quantity import Floats, Ints, Mask
+from engine.model.money import MONEY_UNITS
+from engine.model.quantity import UNITS, Floats, Ints, Mask
 from engine.risk.batch import Batch
 from engine.risk.cells import BY_ACCOUNT, Basis, Cells
 from engine.risk.in_force import NO_LIMIT, Held, InForce, by_basis
-from engine.risk.inputs import RiskInputs
-from engine.risk.rule import Counter, Rule, Used
-from engine.risk.running import used_before
+from engine.risk.in_money import InMoney
+from engine.risk.rule import Counter, Money, Rule, Used
 from engine.risk.scan import NO_CELL, UNKNOWN_CELL
-from engine.risk.verdicts import FAIL, OFF, PASS, UNAVAILABLE, Verdicts, everywhere
+from engine.risk.valuing import Valuation
+from engine.risk.verdicts import Amounts
 
 _ROUNDING = 1.0 + 1e-9
 """Sums that only tell which cells are contested are made in floats, and taken as this much larger."""
@@ -48,7 +50,8 @@ class Counted:
     for none. ``held_at``: per bucket, the cell without side. ``once``: per bucket, the cell that counts
     once, -1 for none; ``entered``: which of these were entered before. ``unsure``: buckets of which that
     is unknown. ``is_share``: it counts a strategy's share of the limit. ``basis``: what tells its cells
-    apart. ``uniform``: the limit of every row, where they have the same.
+    apart. ``uniform``: the limit of every row, where they have the same. ``money``: what it counts in
+    money, if it does.
     """
 
     rule: Rule
@@ -65,6 +68,7 @@ class Counted:
     is_share: bool = False
     basis: Basis = BY_ACCOUNT
     uniform: int | None = None
+    money: InMoney | None = None
     cache: dict[str, Any] = field(default_factory=dict)
 
     def cells(self, batch: Batch) -> Ints:
@@ -89,11 +93,32 @@ class Counted:
 
     @property
     def is_of_qty(self) -> bool:
-        """Whether it adds shares; else it counts orders."""
+        """Whether it adds shares."""
         return self.counter.of == "qty"
 
+    @property
+    def scale(self) -> int:
+        """How many units make one: of shares, of money, or of what is counted."""
+        return MONEY_UNITS if self.money is not None else UNITS if self.is_of_qty else 1
+
+    def amounts(self, batch: Batch) -> Amounts | None:
+        """Return what each row adds, None where it is 1."""
+        return self.money.amounts if self.money is not None else batch.traded if self.is_of_qty else None
+
+    def adds_unknown(self, batch: Batch) -> Mask | None:
+        """Return the rows of which it is not known what they add, None for none."""
+        if self.money is not None:
+            return None if self.money.amounts_known else ~self.money.amounts.known
+        return ~batch.traded.known if self.is_of_qty and not batch.all_traded_known else None
+
     def unknown(self, batch: Batch) -> Mask | None:
-        """Return the rows whose verdict is unavailable whatever is allowed before them, None for none."""
+        """Return the rows whose verdict is unavailable whatever is allowed before them, None for none.
+
+        In money, what is unknown may pass by reducing a position, unless the row's cell is not known at all.
+        """
+        if self.money is not None:
+            no_cell = ((self.cell_of == UNKNOWN_CELL) & (self.limit < NO_LIMIT))[batch.buckets.of_row]
+            return np.asarray(no_cell & batch.is_order)
         if self.is_by_row:
             cells = self.cells(batch)
             if self.used.known.all() and cells.min(initial=0) >= 0:
@@ -136,16 +161,27 @@ class Counted:
             np.minimum.at(limit, at[rows], self.limit[batch.buckets.of_row[rows]])
         else:
             asked = volume.qty if self.is_of_qty else volume.orders.astype(np.float64)
+            if self.money is not None:
+                asked = self.money.asked
             if self.once is not None and self.entered is not None:
                 asked = self._first_ones(volume)
             inside = at >= 0
             total = np.bincount(at[inside], weights=asked[inside], minlength=count)
             if self.uniform is not None:
-                return np.asarray((total * _ROUNDING > self.uniform - self._used()) & (total > 0))
+                over = (total * _ROUNDING > self.uniform - self._used()) & (total > 0)
+                return np.asarray(over | self._in_doubt())
             limit = np.full(count, NO_LIMIT)
             np.minimum.at(limit, at[inside], np.where(volume.orders > 0, self.limit, NO_LIMIT)[inside])
         headroom = np.where(limit < NO_LIMIT, limit, 0) - self._used()
-        return np.asarray((total * _ROUNDING > headroom) & (limit < NO_LIMIT))
+        return np.asarray(((total * _ROUNDING > headroom) | self._in_doubt()) & (limit < NO_LIMIT))
+
+    def _in_doubt(self) -> Mask | bool:
+        """Return which cells of money only rows that reduce a position may pass, or may come to be so."""
+        if self.money is None:
+            return False
+        doubt = ~self.used.known
+        doubt[self.cell_of[(self.money.unknown > 0) & (self.cell_of >= 0)]] = True
+        return doubt
 
     def _used(self) -> Ints:
         return np.abs(self.used.units) if self.counter.signed else self.used.units
@@ -153,8 +189,9 @@ class Counted:
     def may_refuse(self, batch: Batch, volume: Volume) -> Mask:
         """Return the contested cells, and those that an order of unknown quantity makes unknown."""
         cells = self.contested(batch, volume)
-        if self.is_of_qty and not batch.all_traded_known:
-            at = self.cells_of_orders(batch)[~batch.traded.known]
+        unknown = self.adds_unknown(batch)
+        if unknown is not None:
+            at = self.cells_of_orders(batch)[unknown]
             cells = cells.copy()
             cells[at[at >= 0]] = True
         return cells
@@ -171,8 +208,9 @@ class Counted:
         return ones
 
 
-def counted(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce) -> list[Counted]:
+def counted(rule: Rule, valuation: Valuation, in_force: InForce) -> list[Counted]:
     """Return the counters of a rule: one for each kind of cells that its levels count by."""
+    batch, inputs = valuation.batch, valuation.inputs
     counter, settings = rule.counter, in_force.settings(rule)
     if in_force.config.position_projection == "net" and rule.net_counter is not None:
         counter = rule.net_counter
@@ -199,17 +237,18 @@ def counted(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce) -> 
                 uniform=rule.at_most if rule.at_most is not None else _uniform(levels),
             )
         ]
-    assert counter.used is not None
     result = []
-    for basis, held in by_basis(levels, counter.bases).items():
-        cells = Cells.of(buckets, basis)
-        once = entered = unsure = None
-        used = counter.used(cells, inputs, settings)
+    for basis, of_basis in by_basis(levels, counter.bases).items():
+        cells, held = Cells.of(buckets, basis), of_basis
+        once = entered = unsure = in_money = None
         if counter.once_per is not None and counter.entered is not None:
             ones = Cells.of(buckets, counter.once_per[held[0].level.kind])
             before = counter.entered(ones, inputs)
             once, entered = ones.of_bucket, before.entered
             unsure = ~np.append(before.known, False)[ones.of_bucket]
+        if counter.money is not None:
+            in_money = InMoney.of(counter.money, valuation, basis, held[0].level.kind)
+            held = tuple(_by_account(level, cells, counter.money, valuation) for level in of_basis)
         result.append(
             Counted(
                 rule=rule,
@@ -218,157 +257,36 @@ def counted(rule: Rule, batch: Batch, inputs: RiskInputs, in_force: InForce) -> 
                 cell_of=cells.of_bucket,
                 is_by_row=False,
                 limit=in_force.tightest(held),
-                used=used,
+                used=_used(counter, cells, valuation, settings),
                 held_at=cells.key_of_bucket,
                 once=once,
                 entered=entered,
                 unsure=unsure,
                 basis=basis,
                 uniform=_uniform(held),
+                money=in_money,
             )
         )
     return result
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The verdicts of one counter; ``source``: the place of the first failing level, -1 for none.
-
-    ``before``: what is used of each row's cell before it, and ``amount`` what the row adds. Those that were
-    not worked out are empty.
-    """
-
-    verdicts: Verdicts
-    source: npt.NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, dtype=np.int16))
-    before: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    amount: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    known: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
+def _used(counter: Counter, cells: Cells, valuation: Valuation, settings: Mapping[str, Any]) -> Used:
+    if counter.money is not None:
+        return counter.money.used(cells, valuation)
+    assert counter.used is not None
+    return counter.used(cells, valuation.inputs, settings)
 
 
-def outcome(one: Counted, batch: Batch, allowed: Mask, contested: Mask, *, figures: bool) -> Outcome:
-    """Return the verdict of a counter on every row, against the allowed rows before it.
-
-    ``contested``: its cells that may refuse a row. ``figures``: what is used is worked out for the rows of
-    other cells, too.
-    """
-    verdicts = _before_the_scan(one, batch)
-    if not figures and not contested.any():
-        return Outcome(verdicts)
-    cells = one.cells_of_orders(batch)
-    rows = np.flatnonzero(np.append(contested, [False, False])[cells]) if contested.any() else _NO_ROWS
-    before, amount, known = _sums(one, batch, allowed, cells, None if figures else rows)
-    if not len(rows):
-        return Outcome(verdicts, before=before, amount=amount, known=known)
-    source = np.full(batch.rows, -1, dtype=np.int16)
-    limits = one.limits(batch)
-    at = slice(None) if len(rows) == batch.rows else rows
-    limit = limits if isinstance(limits, int) else limits[at]
-    total = before[at] + amount[at]
-    over = total > limit
-    if one.counter.signed:
-        now, change = before[at], amount[at]
-        over |= total < -limit
-        over &= ~((change < 0) & (now >= -change) | (change > 0) & (-now >= change))
-    if one.once is not None:
-        over &= amount[at] > 0
-    here = verdicts[at]
-    here[(here == PASS) & over] = FAIL
-    here[(here != OFF) & ~known[at]] = UNAVAILABLE
-    verdicts[at] = here
-    failing = rows[here == FAIL]
-    total = total[here == FAIL]
-    if one.is_share:
-        source[failing] = _tightest(one, batch.buckets.of_row[failing])
-        return Outcome(verdicts, source, before, amount, known)
-    for place in range(len(one.levels) - 1, -1, -1):
-        held = one.levels[place]
-        breached = np.abs(total) > held.units if one.counter.signed else total > held.units
-        if held.buckets is not None:
-            breached &= held.buckets[batch.buckets.of_row[failing]]
-        source[failing[breached]] = place
-    return Outcome(verdicts, source, before, amount, known)
-
-
-_NO_ROWS = np.zeros(0, dtype=np.int64)
-
-
-def _before_the_scan(one: Counted, batch: Batch) -> Verdicts:
-    """Return what is known of each row without the rows before it: off, unavailable, or pass."""
-    if one.is_by_row:
-        verdicts = everywhere(PASS, batch.rows)
-        if one.uniform is None and (one.limit == NO_LIMIT).any():
-            verdicts[np.asarray(one.limits(batch) == NO_LIMIT)] = OFF
-        cells = one.cells_of_orders(batch)
-        if not one.used.known.all() or cells.min(initial=0) < 0:
-            unknown = ~np.append(one.used.known, [False, False])[cells] & (verdicts == PASS)
-            verdicts[unknown] = UNAVAILABLE
-    else:
-        known = np.append(one.used.known, False)[one.cell_of]
-        if one.unsure is not None:
-            known &= ~one.unsure
-        by_bucket = np.where(one.limit == NO_LIMIT, OFF, np.where(known, PASS, UNAVAILABLE)).astype(np.int8)
-        verdicts = by_bucket[batch.buckets.of_row]
-        if one.is_of_qty and not batch.all_traded_known:
-            verdicts[(verdicts == PASS) & ~batch.traded.known] = UNAVAILABLE
-    if one.is_by_row:
-        verdicts[one.cells_of_orders(batch) == NO_CELL] = OFF
-    elif batch.has_cancels and not one.rule.faces_cancels:
-        verdicts[batch.is_cancel] = OFF
-    return verdicts
-
-
-def _sums(
-    one: Counted, batch: Batch, allowed: Mask, cells: Ints, rows: Ints | None
-) -> tuple[Ints, Ints, Mask]:
-    """Return what is used before each row, what it adds, and where both are known.
-
-    ``rows``: the only ones to work it out for, None for all.
-    """
-    counts = allowed if one.rule.faces_cancels or not batch.has_cancels else allowed & batch.is_order
-    everything = rows is None
-    at = slice(None) if rows is None else rows
-    bucket, here, counts = batch.buckets.of_row[at], cells[at], counts[at]
-    needs_qty = one.is_of_qty and not batch.all_traded_known
-    has_qty = batch.traded.known[at] if needs_qty else np.ones(len(here), dtype=bool)
-    amount = batch.traded.units[at] if one.is_of_qty else np.ones(len(here), dtype=np.int64)
-    if one.counter.signed:
-        amount = amount * batch.side[at]
-    adds = counts & has_qty if needs_qty else counts
-    once = None
-    if one.once is not None and one.entered is not None:
-        once = one.once[bucket]
-        again = used_before(once, one.entered.astype(np.int64), None, counts) > 0
-        amount = np.where(again & (once >= 0), 0, amount)
-    before = used_before(here, one.used.units, amount if one.is_of_qty or once is not None else None, adds)
-    known = has_qty
-    if not one.used.known.all() or here.min(initial=0) < 0:
-        known = has_qty & np.append(one.used.known, [False, False])[here]
-    if one.unsure is not None:
-        known = known & ~one.unsure[bucket]
-    poison = counts & ~has_qty & (here >= 0) if needs_qty else None
-    if poison is not None and poison.any():
-        known = known & (used_before(here, np.zeros(len(one.used.units), np.int64), None, poison) == 0)
-    if everything:
-        return before, amount, known
-    all_before, all_amounts = np.zeros(batch.rows, dtype=np.int64), np.zeros(batch.rows, dtype=np.int64)
-    all_known = np.zeros(batch.rows, dtype=bool)
-    all_before[rows], all_amounts[rows], all_known[rows] = before, amount, known
-    return all_before, all_amounts, all_known
+def _by_account(held: Held, cells: Cells, money: Money, valuation: Valuation) -> Held:
+    """Return a level with the limit that its value stands for in each cell, where that is not the value."""
+    if money.limit is None:
+        return held
+    limits = np.append(money.limit(cells, valuation, held.level.value), 0)
+    return replace(held, by_bucket=limits[cells.of_bucket])
 
 
 def _uniform(levels: tuple[Held, ...]) -> int | None:
     """Return the limit that all rows have, None where it depends on the row."""
-    if all(held.buckets is None for held in levels):
+    if all(held.buckets is None and held.by_bucket is None for held in levels):
         return min(held.units for held in levels)
     return None
-
-
-def _tightest(one: Counted, buckets: Ints) -> npt.NDArray[np.int16]:
-    """Return the place of the level with the smallest limit, of some buckets."""
-    units = [
-        np.where(held.buckets[buckets], held.units, NO_LIMIT)
-        if held.buckets is not None
-        else np.full(len(buckets), held.units)
-        for held in one.levels
-    ]
-    return np.asarray(np.argmin(np.vstack(units), axis=0), dtype=np.int16)

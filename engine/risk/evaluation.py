@@ -124,15 +124,16 @@ class Evaluation:
         rule_book: tuple[Rule, ...] = RULE_BOOK,
     ) -> Evaluation:
         """Judge a batch."""
-        batch = Batch.of(intents, by_strategy=config.names_strategies)
+        valuation = _valued(Batch.of(intents, by_strategy=config.names_strategies), inputs, config)
+        batch = valuation.batch
         in_force = InForce(config, batch.buckets)
         raised: dict[str, str] = {}
-        valuation = Valuation(batch, inputs, in_force.quote_levels)
         row_rules = _row_rules(rule_book, valuation, in_force, raised)
-        sequence = prepared([rule for rule in rule_book if rule.is_sequential], batch, inputs, in_force)
+        sequence = prepared([rule for rule in rule_book if rule.is_sequential], valuation, in_force)
         raised.update(sequence.raised)
         waived = waived_rows(rule_book, batch, inputs)
-        question = _question(rule_book, row_rules, batch, inputs, config, waived, raised)
+        question = _question(rule_book, row_rules, valuation, sequence, config, waived, raised)
+        sequence = sequence.without(raised)
         if config.shares_pro_rata:
             sequence = with_shares(sequence, batch, question.open_row)
         rule = next((rule for rule in rule_book if rule.refuses_groups), None)
@@ -235,18 +236,26 @@ class Evaluation:
         if rule.name in self.row_rules:
             return row_answer(self.row_rules[rule.name], batch, self.question, self.answer.allowed)
         if rule.counter is not None:
-            return counter_answer(
-                rule,
-                self.sequence.counters[rule.name],
-                batch,
-                self.sequence.volume,
-                self.answer.allowed,
-                self.question.waived_failures(rule),
-            )
+            return counter_answer(rule, self.sequence, batch, self.question, self.answer.allowed)
         crossing = self.sequence.crossings.get(rule.name)
         if crossing is None:
             return Found(everywhere(OFF, batch.rows))
         return crossing_answer(crossing, batch, self.answer.crosses)
+
+
+def _valued(batch: Batch, inputs: RiskInputs, config: RiskConfig) -> Valuation:
+    """Return a batch with the values of its orders; those by notional have a quantity where it is known.
+
+    Quotes that can't be read leave them without one; the rules that read them raise, each in its place.
+    """
+    valuation = Valuation(batch, inputs, config.quote_levels)
+    if inputs.prices is None or not batch.has_notionals:
+        return valuation
+    try:
+        quantities = valuation.quantity_by_notional
+    except Exception:
+        return valuation
+    return replace(valuation, batch=replace(batch, by_notional=quantities))
 
 
 def _answer(sequence: Prepared, batch: Batch, question: Question) -> tuple[Answer, str | None]:
@@ -281,8 +290,8 @@ def _row_rules(
 def _question(
     rule_book: tuple[Rule, ...],
     row_rules: Mapping[str, Judged],
-    batch: Batch,
-    inputs: RiskInputs,
+    valuation: Valuation,
+    sequence: Prepared,
     config: RiskConfig,
     waived: Mapping[str, Mask],
     raised: dict[str, str],
@@ -291,6 +300,7 @@ def _question(
 
     Rules that ask for a position which can't be read are added to ``raised``.
     """
+    batch, inputs = valuation.batch, valuation.inputs
     open_row = np.ones(batch.rows, dtype=bool)
     must_reduce: dict[int, npt.NDArray[np.int8]] = {}
     needs_position: dict[int, list[Mask]] = {}
@@ -301,6 +311,10 @@ def _question(
     for rule in rule_book:
         if rule.name in raised:
             open_row &= batch.is_cancel if not rule.faces_cancels else False
+        for one in sequence.counters.get(rule.name, ()):
+            if one.money is not None:
+                asking.setdefault(one.money.book, []).append(rule)
+                must_reduce.setdefault(one.money.book, np.zeros(batch.rows, dtype=np.int8))
         if rule.name not in row_rules:
             continue
         for part in row_rules[rule.name].parts:

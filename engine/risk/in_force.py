@@ -13,7 +13,6 @@ from engine.risk.buckets import Buckets
 from engine.risk.cells import Basis
 from engine.risk.config import RiskConfig
 from engine.risk.levels import Level, Scope
-from engine.risk.quotes import QuoteLevels
 from engine.risk.rule import EVERY_LEVEL, Limit, Rule
 
 NO_LIMIT = np.iinfo(np.int64).max
@@ -21,11 +20,19 @@ NO_LIMIT = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Held:
-    """One level of a limit and the buckets that it judges, None for all."""
+    """One level of a limit and the buckets that it judges, None for all.
+
+    ``units``: the limit as an exact integer; ``by_bucket``: per bucket, where it differs between accounts.
+    """
 
     level: Level
     buckets: Mask | None
     units: int
+    by_bucket: Ints | None = None
+
+    def at(self, buckets: Ints) -> Ints | int:
+        """Return the limit of some buckets."""
+        return self.units if self.by_bucket is None else self.by_bucket[buckets]
 
 
 @dataclass(frozen=True)
@@ -59,11 +66,6 @@ class InForce:
                 found.append(Held(level, at, 0 if units is None else units(level.value)))
         return tuple(found)
 
-    @property
-    def quote_levels(self) -> QuoteLevels:
-        """The levels that say how old and how wide a quote may be."""
-        return self.config.quote_levels
-
     def needing(self, frame: str) -> Mask:
         """Return which buckets a level judges whose rule needs an input frame."""
         found = np.zeros(self.buckets.count, dtype=bool)
@@ -95,7 +97,7 @@ class InForce:
         """Return the smallest limit per bucket, ``NO_LIMIT`` where no level judges it."""
         tightest = np.full(self.buckets.count, NO_LIMIT, dtype=np.int64)
         for held in levels:
-            within = np.minimum(tightest, held.units)
+            within = np.minimum(tightest, held.units if held.by_bucket is None else held.by_bucket)
             tightest = within if held.buckets is None else np.where(held.buckets, within, tightest)
         return tightest
 

@@ -72,6 +72,11 @@ class QuoteLevels:
         """Return the levels with their names in one form."""
         return cls(_in_form(ages), _in_form(spreads))
 
+    @property
+    def are_everywhere(self) -> bool:
+        """Whether they are the same for all accounts, symbols and strategies."""
+        return all(level.scope.is_everything and not level.except_in for level in (*self.ages, *self.spreads))
+
     def by_bucket(self, buckets: Buckets) -> tuple[Ints, Ints]:
         """Return the oldest age in microseconds and the widest spread in units of 1e-9, per bucket."""
         return _tightest(self.ages, buckets, _age_us), _tightest(self.spreads, buckets, shares_to_units)

@@ -15,7 +15,7 @@ A rule never compares with an unknown number: amounts come with a mask, and a ro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from engine.model.quantity import Floats, Ints, Mask
@@ -106,6 +106,36 @@ class Used:
 UsedOf = Callable[[Cells, RiskInputs, Mapping[str, Any]], Used]
 """``(cells, inputs, the rule's other limits by key) -> Used``."""
 
+
+@dataclass(frozen=True)
+class Sides:
+    """Per cell without side, in units of money: what is held if all that is long, or short, should fill."""
+
+    long: Ints
+    short: Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class Money:
+    """A counter of money: a row adds what it is worth.
+
+    ``amount``: per row. ``used``: per cell. ``limit``: per cell, the limit that a level's value stands for,
+    where that is not the value itself. ``only_opening``: orders that reduce a position add nothing.
+    ``worst_by``: a row adds only what makes its cell of this basis worse than it is, of long and short
+    (``sides``), instead of its whole amount.
+
+    Orders that reduce a position pass, also where data is missing; at the levels of a strategy it is the
+    strategy's own position that they have to reduce.
+    """
+
+    amount: Callable[[Valuation], Amounts]
+    used: Callable[[Cells, Valuation], Used]
+    limit: Callable[[Cells, Valuation, Any], Ints] | None = None
+    only_opening: bool = False
+    worst_by: Mapping[int, Basis] | None = None
+    sides: Callable[[Cells, Valuation], Sides] | None = None
+
+
 BY_SCOPE: Mapping[int, Basis] = {
     VARIABLE: BY_ACCOUNT,
     ALL: BY_ACCOUNT,
@@ -115,6 +145,11 @@ BY_SCOPE: Mapping[int, Basis] = {
     STRATEGY_SYMBOL: BY_STRATEGY_AND_SYMBOL,
 }
 """A count: of the account, of a symbol in it, of a strategy in it, of a strategy's symbol in it."""
+
+
+def directed(bases: Mapping[int, Basis]) -> Mapping[int, Basis]:
+    """Return the same bases with buys and sells apart."""
+    return {kind: replace(basis, side=True) for kind, basis in bases.items()}
 
 
 def books(*, side: bool) -> Mapping[int, Basis]:
@@ -155,19 +190,25 @@ class Entered:
 class Counter:
     """A row fails where what is used of its cell and its own amount exceed the limit.
 
-    ``of``: ``order`` counts one for each row, ``qty`` its shares. ``bases``: the basis of the cells by the
-    kind of level; with ``by_row`` the cells follow from the rows instead. ``signed``: sells subtract, and
-    the limit holds on both sides of zero (SEED's net projection). ``once_per``: a row counts only as the
-    first one of its cell of this basis, nothing before the batch included (``entered``).
+    ``of``: ``order`` counts one for each row, ``qty`` its shares, a ``Money`` what it is worth. ``bases``:
+    the basis of the cells by the kind of level; with ``by_row`` the cells follow from the rows instead.
+    ``signed``: sells subtract, and the limit holds on both sides of zero (SEED's net projection).
+    ``once_per``: a row counts only as the first one of its cell of this basis, nothing before the batch
+    included (``entered``).
     """
 
-    of: Literal["order", "qty"]
+    of: Literal["order", "qty"] | Money
     used: UsedOf | None = None
     bases: Mapping[int, Basis] = field(default_factory=lambda: BY_SCOPE)
     by_row: Callable[[Batch, RiskInputs, Mapping[str, Any]], RowCells] | None = None
     signed: bool = False
     once_per: Mapping[int, Basis] | None = None
     entered: Callable[[Cells, RiskInputs], Entered] | None = None
+
+    @property
+    def money(self) -> Money | None:
+        """What it counts in money, None where it counts something else."""
+        return self.of if isinstance(self.of, Money) else None
 
 
 RowJudge = Callable[[Batch, RiskInputs, Any], Verdicts]

@@ -67,7 +67,8 @@ class Reducing(NamedTuple):
 
     ``must[b][row]``: 1 where the row passes only if it reduces the position, 2 where it passes as well if
     that is unknown, else 0. ``cells[b][row]``: its place in ``held`` (what its side can reduce),
-    ``working`` (orders of its side) and ``known``; -1 for none.
+    ``working`` (orders of its side) and ``known``; -1 for none. ``found[b]``: whether the row being judged
+    reduces: 1, 0, or 2 for unknown.
     """
 
     must: Any
@@ -76,6 +77,27 @@ class Reducing(NamedTuple):
     working: Any
     known: Any
     qty_known: Any
+    found: Any
+
+
+class Money(NamedTuple):
+    """Counters in money; ``of[c]``: a counter's place ``m`` among them, -1 for one that counts otherwise.
+
+    ``amounts[m][row]`` and ``amount_known[m][row]``: what the row is worth. ``known``: whether what is used
+    is, per place in ``used``. ``book[m]``: the book in which a row that reduces the position passes;
+    ``only_opening[m]``: such a row adds nothing. ``worst[m][row]``: the row's place in ``long`` and
+    ``short``, of which the worse counts; -1 where the whole amount does.
+    """
+
+    of: Any
+    amounts: Any
+    amount_known: Any
+    known: Any
+    book: Any
+    only_opening: Any
+    worst: Any
+    long: Any
+    short: Any
 
 
 class SelfTrade(NamedTuple):
@@ -99,6 +121,7 @@ def scan(
     skipping: Any,
     once: Any,
     reducing: Any,
+    money: Any,
     trades: Any,
     allowed: Any,
     crosses: Any,
@@ -113,13 +136,13 @@ def scan(
         passes = rows.open_row[row]
         if reducing is not None:
             for book in range(len(reducing.must)):
+                cell = reducing.cells[book][row]
+                reduces = 2
+                if cell >= 0 and reducing.known[cell] and reducing.qty_known[row]:
+                    reduces = 1 if reducing.working[cell] + rows.qty[row] <= reducing.held[cell] else 0
+                reducing.found[book] = reduces
                 need = reducing.must[book][row]
-                if need > 0:
-                    cell = reducing.cells[book][row]
-                    if cell < 0 or not reducing.known[cell] or not reducing.qty_known[row]:
-                        passes = passes and need == 2
-                    else:
-                        passes = passes and reducing.working[cell] + rows.qty[row] <= reducing.held[cell]
+                passes = passes and (need == 0 or reduces == 1 or (reduces == 2 and need == 2))
         if trades is not None:
             cell = trades.cells[row]
             if cell >= 0:
@@ -138,6 +161,33 @@ def scan(
                 limit = counters.uniform[c] if limit_at < 0 else counters.limits[limit_at + rows.bucket[row]]
                 if limit > ENOUGH:  # no level limits this row
                     continue
+                if money is not None:
+                    m = money.of[c]
+                    if m >= 0:
+                        reduces = reducing.found[money.book[m]]
+                        if reduces == 1:
+                            continue
+                        if cell < 0 or not money.known[cell] or not money.amount_known[m][row]:
+                            passes = False
+                            break
+                        amount = money.amounts[m][row]
+                        inner = money.worst[m][row]
+                        if inner >= 0:
+                            long = money.long[inner]
+                            short = money.short[inner]
+                            before = max(long, short, 0)
+                            if rows.sign[row] > 0:
+                                long = min(long + amount, ENOUGH)
+                            else:
+                                short = min(short + amount, ENOUGH)
+                            amount = max(long, short, 0) - before
+                        if counters.used[cell] + amount > limit:
+                            passes = False
+                            if waived is not None:
+                                passes = waived[c][row] and reduces == 0
+                            if not passes:
+                                break
+                        continue
                 if skipping is not None:
                     unknown = cell < 0 or not skipping.known[cell]
                     if unknown or (counters.counts_qty[c] and not skipping.qty_known[row]):
@@ -168,6 +218,26 @@ def scan(
             cell = cells[c][row]
             if cell < 0:
                 continue
+            if money is not None:
+                m = money.of[c]
+                if m >= 0:
+                    if money.only_opening[m] and reducing.found[money.book[m]] == 1:
+                        continue
+                    if not money.amount_known[m][row]:
+                        money.known[cell] = False
+                        continue
+                    amount = money.amounts[m][row]
+                    inner = money.worst[m][row]
+                    if inner >= 0:
+                        before = max(money.long[inner], money.short[inner], 0)
+                        if rows.sign[row] > 0:
+                            money.long[inner] = min(money.long[inner] + amount, ENOUGH)
+                        else:
+                            money.short[inner] = min(money.short[inner] + amount, ENOUGH)
+                        amount = max(money.long[inner], money.short[inner], 0) - before
+                    total = counters.used[cell] + amount
+                    counters.used[cell] = min(max(total, -ENOUGH), ENOUGH)
+                    continue
             if skipping is not None and counters.counts_qty[c] and not skipping.qty_known[row]:
                 skipping.known[cell] = False
                 continue

@@ -15,7 +15,7 @@ from engine.risk.compiled import compiled, use_compiled
 from engine.risk.counted import Counted
 from engine.risk.in_force import NO_LIMIT
 from engine.risk.reducing import Reducible
-from engine.risk.scan import Counters, Once, Reducing, Rows, SelfTrade, Skipping, scan
+from engine.risk.scan import Counters, Money, Once, Reducing, Rows, SelfTrade, Skipping, scan
 from engine.risk.self_trade import Crossing
 from engine.risk.verdicts import Verdicts
 
@@ -86,14 +86,16 @@ class ToScan:
         )
         signed = np.array([one.counter.signed for one in counters], dtype=bool)
         skips = np.array([one.rule.name in self.skip for one in counters], dtype=bool)
+        known_places = _joined(known, bool)
         return (
             rows,
             scanned,
             signed if signed.any() else None,
             self._waived(),
-            Skipping(skips, _joined(known, bool), self._take(batch.traded.known)) if skips.any() else None,
+            Skipping(skips, known_places, self._take(batch.traded.known)) if skips.any() else None,
             self._once(),
             self._reducing(),
+            self._money(known_places),
             self._self_trades(),
         )
 
@@ -163,6 +165,37 @@ class ToScan:
             _joined(working, np.int64),
             _joined(known, bool),
             self._take(self.batch.traded.known),
+            np.zeros(len(self.must_reduce), dtype=np.int64),
+        )
+
+    def _money(self, known: Mask) -> Money | None:
+        """Return the counters in money; None where there are none."""
+        found = [one.money for one in self.counters if one.money is not None]
+        if not found:
+            return None
+        of = np.cumsum([one.money is not None for one in self.counters]) - 1
+        bucket = self._take(self.batch.buckets.of_row)
+        worst, long, short, size = [], [], [], 0
+        for one in found:
+            if one.worst is None or one.sides is None:
+                worst.append(np.full(len(self.order), -1, dtype=np.int64))
+                continue
+            at = one.worst[bucket]
+            worst.append(np.where(at >= 0, at + size, -1))
+            long.append(one.sides.long)
+            short.append(one.sides.short)
+            size += len(one.sides.long)
+        books = list(self.must_reduce)
+        return Money(
+            np.where([one.money is not None for one in self.counters], of, -1),
+            np.vstack([self._take(one.amounts.units) for one in found]),
+            np.vstack([self._take(one.amounts.known) for one in found]),
+            known.copy(),
+            np.array([books.index(one.book) for one in found], dtype=np.int64),
+            np.array([one.only_opening for one in found], dtype=bool),
+            np.vstack(worst),
+            _joined(long, np.int64),
+            _joined(short, np.int64),
         )
 
     def _self_trades(self) -> SelfTrade | None:

@@ -6,7 +6,7 @@ the contested rows alone. Verdicts and figures then follow from the allowed rows
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,12 +16,12 @@ from engine.model.quantity import Mask
 from engine.risk.batch import Batch
 from engine.risk.counted import Counted, Volume, counted
 from engine.risk.in_force import InForce
-from engine.risk.inputs import RiskInputs
 from engine.risk.reducing import Reducible
 from engine.risk.rule import Rule
 from engine.risk.scanned import ToScan
 from engine.risk.self_trade import Crossing
 from engine.risk.sharing import shares
+from engine.risk.valuing import Valuation
 from engine.risk.verdicts import PASS, Verdicts, everywhere
 
 
@@ -34,6 +34,11 @@ class Prepared:
     raised: Mapping[str, str]
     volume: Volume
 
+    def without(self, rules: Collection[str]) -> Prepared:
+        """Return the same without the counters of some rules."""
+        kept = {name: group for name, group in self.counters.items() if name not in rules}
+        return self if len(kept) == len(self.counters) else replace(self, counters=kept)
+
 
 def with_shares(found: Prepared, batch: Batch, open_row: Mask) -> Prepared:
     """Return the same rules, with a further counter for each limit that strategies share in a batch."""
@@ -41,15 +46,16 @@ def with_shares(found: Prepared, batch: Batch, open_row: Mask) -> Prepared:
     return replace(found, counters=counters)
 
 
-def prepared(rules: Sequence[Rule], batch: Batch, inputs: RiskInputs, in_force: InForce) -> Prepared:
+def prepared(rules: Sequence[Rule], valuation: Valuation, in_force: InForce) -> Prepared:
     """Prepare the sequential rules of a book; one that raises refuses every row that it faces."""
+    batch, inputs = valuation.batch, valuation.inputs
     counters: dict[str, Sequence[Counted]] = {}
     crossings: dict[str, Crossing] = {}
     raised: dict[str, str] = {}
     for rule in rules:
         try:
             if rule.counter is not None:
-                counters[rule.name] = counted(rule, batch, inputs, in_force)
+                counters[rule.name] = counted(rule, valuation, in_force)
             else:
                 crossing = Crossing.of(rule, batch, inputs, in_force)
                 if crossing is not None:
@@ -64,7 +70,8 @@ class Question:
     """What a pass over a batch asks.
 
     ``open_row``: rows that no other rule refuses. ``must_reduce``: per book, rows that pass only if they
-    reduce the position there: 1, or 2 where they pass as well if that is unknown, else 0. ``waived``: by
+    reduce the position there: 1, or 2 where they pass as well if that is unknown, else 0; counters in money
+    let rows pass that reduce a position in these books. ``waived``: by
     rule, the rows that may fail it. ``judged``: rows that are not refused beforehand, with their group.
     ``skip``: rules whose unavailable verdicts don't refuse.
     """

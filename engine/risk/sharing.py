@@ -24,7 +24,8 @@ def shares(counters: Sequence[Counted], batch: Batch, open_row: Mask) -> list[Co
     volume = Volume.of(batch)
     found = []
     for one in counters:
-        if one.is_by_row or one.counter.signed or one.once is not None:
+        grows = one.money is not None and one.money.worst is not None
+        if one.is_by_row or one.counter.signed or one.once is not None or grows:
             continue
         share = _share(one, batch, volume, open_row)
         if share is not None:
@@ -42,8 +43,11 @@ def _share(one: Counted, batch: Batch, volume: Volume, open_row: Mask) -> Counte
     if not inside.any():
         return None
     asked: dict[tuple[int, int], int] = {}
-    rows = np.flatnonzero(open_row & batch.is_order & inside[buckets.of_row])
-    amounts = batch.traded.units[rows].tolist() if one.is_of_qty else [1] * len(rows)
+    asks = open_row & batch.is_order & inside[buckets.of_row]
+    unknown = one.adds_unknown(batch)
+    rows = np.flatnonzero(asks if unknown is None else asks & ~unknown)
+    each = one.amounts(batch)
+    amounts = [1] * len(rows) if each is None else each.units[rows].tolist()
     for bucket, amount in zip(buckets.of_row[rows].tolist(), amounts, strict=True):
         key = int(one.cell_of[bucket]), int(buckets.strategy[bucket])
         asked[key] = asked.get(key, 0) + amount

@@ -82,11 +82,11 @@ def _of_counter(
     if held.buckets is not None:
         at_level &= held.buckets[bucket]
     rows = np.flatnonzero(at_level)
-    if not len(rows) or held.units == NO_LIMIT:
+    if not len(rows) or (held.by_bucket is None and held.units == NO_LIMIT):
         return pd.DataFrame()
     wanted, first = np.unique(cells[rows], return_index=True)
     counts = (cells >= 0) & allowed
-    amount = batch.traded.units if one.is_of_qty else np.ones(batch.rows, dtype=np.int64)
+    amount, is_known = _added(one, judged, counts, allowed)
     if one.counter.signed:
         amount = amount * batch.side
     if one.once is not None and one.entered is not None:
@@ -98,13 +98,28 @@ def _of_counter(
     used = one.used.units.copy()
     np.add.at(used, cells[counts], amount[counts])
     used = np.abs(used[wanted]) if one.counter.signed else used[wanted]
-    known = one.used.known[wanted]
+    known = one.used.known.copy()
+    known[cells[counts & ~is_known]] = False
+    known = known[wanted]
     refused = np.bincount(
         np.searchsorted(wanted, cells[rows])[(refused_by == held.level.source).to_numpy()[rows]],
         minlength=len(wanted),
     )
     names = _names(one, judged, rows[first])
-    return _frame(one.rule, held, names, used, known, refused, scale=UNITS if one.is_of_qty else 1)
+    limit = np.zeros(len(wanted), dtype=np.int64) + held.at(bucket[rows[first]])
+    return _frame(one.rule, held, names, used, known, refused, limit=limit, scale=one.scale)
+
+
+def _added(one: Counted, judged: Evaluation, counts: Mask, allowed: Mask) -> tuple[Ints, Mask]:
+    """Return what each row adds to its cell, and whether that is known."""
+    batch = judged.batch
+    amounts = one.amounts(batch)
+    if amounts is None:
+        return np.ones(batch.rows, dtype=np.int64), np.ones(batch.rows, dtype=bool)
+    if one.money is None:
+        return amounts.units, np.ones(batch.rows, dtype=bool)
+    reduces = judged.question.books[one.money.book].verdicts(batch, np.arange(batch.rows), allowed)
+    return one.money.added(batch, slice(None), counts, reduces)
 
 
 def _names(one: Counted, judged: Evaluation, rows: Ints) -> dict[str, list[str]]:
@@ -149,7 +164,8 @@ def _of_amount(
     }
     used, known = np.array([largest], dtype=np.int64), np.ones(1, dtype=bool)
     scale = MONEY_UNITS if part.limit is not None and part.limit.unit == USD else UNITS
-    return _frame(rule, held, names, used, known, np.array([refused]), scale=scale)
+    limit = np.array([held.units])
+    return _frame(rule, held, names, used, known, np.array([refused]), limit=limit, scale=scale)
 
 
 def _frame(
@@ -160,23 +176,24 @@ def _frame(
     known: Mask,
     refused: Any,
     *,
+    limit: Ints,
     scale: int,
 ) -> pd.DataFrame:
-    limit = held.units / scale
+    most = limit / scale
     amounts = np.where(known, used / scale, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(amounts <= 0, 0.0, amounts / limit)
+        ratio = np.where(amounts <= 0, 0.0, amounts / most)
     assert rule.limit is not None
     frame = pd.DataFrame(
         {
             "rule": rule.name,
             "level": held.level.source,
             **names,
-            "unit": rule.limit.unit,
+            "unit": USD if scale == MONEY_UNITS else rule.limit.unit,
             "used": amounts,
-            "limit": limit,
+            "limit": most,
             "utilisation": ratio,
-            "nearest_miss": limit - amounts,
+            "nearest_miss": most - amounts,
             "refused": np.asarray(refused, dtype=np.int64),
         }
     )

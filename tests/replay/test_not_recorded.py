@@ -46,6 +46,7 @@ SWITCHED_ON = {
     "reconciled": RiskConfig(max_reconciliation_age_s=3600),
     "account_figures": RiskConfig(max_daily_loss_usd=1000),
     "prices": RiskConfig(max_order_notional_usd=1_000_000),
+    "traded_notional": RiskConfig(max_daily_notional_usd=1_000_000),
     "usual_quantities": RiskConfig(max_qty_ratio_to_usual=10),
     "average_volumes": RiskConfig(max_pct_adv=10),
 }

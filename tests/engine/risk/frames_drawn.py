@@ -102,7 +102,13 @@ def shapes(draw: Draw) -> Row:
     return found
 
 
+EXPOSED = ("prices", "working_order_terms", "strategy_positions")
 READ_BY: dict[str, tuple[str, ...]] = {
+    "max_position_notional_exceeded": EXPOSED,
+    "max_gross_exposure_exceeded": EXPOSED,
+    "max_net_exposure_exceeded": EXPOSED,
+    "max_daily_notional_exceeded": (*EXPOSED, "traded_notional"),
+    "insufficient_buying_power": ("prices", "account_figures"),
     "reject_throttle": ("latches",),
     "strategy_repeats": ("latches",),
     "reconciliation_stale": ("reconciled",),
@@ -179,10 +185,13 @@ def working_terms(draw: Draw) -> pd.DataFrame:
                         {"order_type": "limit", "limit_price": price},
                         {"order_type": "stop_limit", "limit_price": price, "stop_price": 9.5},
                         {"order_type": "stop", "stop_price": price},
+                        {"order_type": "trailing_stop", "trail_price": 0.5},
                     )
                 )
             ),
         }
+        if seldom(draw):
+            row |= {"remaining_qty": np.nan, "remaining_notional": 300.0}
         if seldom(draw):
             damage: Row = draw(
                 st.sampled_from(
@@ -202,8 +211,21 @@ def working_terms(draw: Draw) -> pd.DataFrame:
     return _frame(
         rows,
         *("broker_account_id", "symbol", "strategy_id", "side", "remaining_qty"),
-        *("order_type", "limit_price", "stop_price"),
+        *("order_type", "limit_price", "stop_price", "trail_price", "remaining_notional"),
     )
+
+
+@st.composite
+def traded_notional(draw: Draw) -> pd.DataFrame:
+    rows: list[tuple[Any, ...]] = []
+    for strategy, account, symbol in draw(_strategy_keys()):
+        usd = draw(st.sampled_from((np.nan, -1.0, None) if seldom(draw) else (0.1, 100.0, 500.0)))
+        rows.append((strategy, account, draw(spellings(symbol)), usd))
+    if seldom(draw, once_in=4):
+        rows.append((None, "paper", "SPY", 100.0))
+    if seldom(draw, once_in=20):
+        rows.append(draw(st.sampled_from((("momentum", None, "SPY", 1.0), ("momentum", "paper", None, 1.0)))))
+    return pd.DataFrame(rows, columns=["strategy_id", "broker_account_id", "symbol", "notional"])
 
 
 @st.composite
@@ -339,11 +361,11 @@ def latches(draw: Draw) -> pd.DataFrame:
 def prices(draw: Draw) -> pd.DataFrame:
     """Quotes around 10 USD, now and then one that may not be used, or the intents' own prices."""
     rows: list[Row] = []
-    source = draw(st.sampled_from(("alpaca", "alpaca", "alpaca", "intents")))
+    source = draw(st.sampled_from(("alpaca",) * 5 + ("intents",)))
     for symbol in SYMBOLS:
         row: Row = {"symbol": draw(spellings(symbol)), "bid": 9.9, "ask": 10.1, "quote_at": AS_OF - SECOND}
         row |= {"source": source, "verdict": "ok"}
-        if seldom(draw, once_in=3):
+        if seldom(draw, once_in=6):
             wrong: Row = draw(
                 st.sampled_from(
                     (
@@ -374,7 +396,8 @@ def account_figures(draw: Draw) -> pd.DataFrame:
             continue
         cash = draw(st.sampled_from((1000.0, 0.0, -300.0)))
         lost = draw(st.sampled_from((0.0, 200.0, 500.0, 499.999999, -100.0, np.nan)))
-        row: Row = {"broker_account_id": account, "cash": cash, "equity": cash, "buying_power": 2000.0}
+        power = draw(st.sampled_from((1000.0, 1000.0, 1040.3, 2000.0, np.nan, -1.0)))
+        row: Row = {"broker_account_id": account, "cash": cash, "equity": cash, "buying_power": power}
         rows.append(row | {"start_equity": cash + lost, "peak_equity": cash + 500.0})
     return _frame(rows, "broker_account_id", "buying_power", "cash", "equity", "start_equity", "peak_equity")
 
@@ -462,6 +485,7 @@ def average_volumes(draw: Draw) -> pd.DataFrame:
 
 
 DRAWN = {
+    "traded_notional": traded_notional,
     "strategy_positions": strategy_positions,
     "strategy_trades": strategy_trades,
     "assets": assets,

@@ -68,12 +68,13 @@ def test_the_oracle_and_a_table_with_both_verdicts_judge_a_rule(rule: Rule) -> N
     ids=lambda rule: rule.name,
 )
 def test_a_number_is_tried_on_both_sides_of_its_limit(rule: Rule) -> None:
-    """One unit less refuses a case that passes; one unit more lets one pass that is refused."""
-    cases = tables.table(rule.name)
+    """A unit in the direction that refuses more refuses a case that passes; one back lets one pass."""
+    assert rule.limit is not None
+    cases, stricter = tables.table(rule.name), 1 if rule.limit.looser == "lower" else -1
     turned = {
         case.verdict
         for case in cases
-        for units in ((-1,) if case.verdict == "pass" else (1,))
+        for units in ((stricter,) if case.verdict == "pass" else (-stricter,))
         if case.verdict in ("pass", "fail") and (moved := case.moved(units)) is not None
         if case.judged(moved) in {"pass", "fail"} - {case.verdict}
     }

@@ -16,7 +16,6 @@ from engine import RiskConfig, RiskInputs
 from engine.model.quantity import UNITS
 from engine.risk.batch import Batch
 from engine.risk.book import LIMIT_BY_KEY
-from engine.risk.in_force import InForce
 from engine.risk.limits_file.parsing import parse_limits_file
 from engine.risk.valuing import Valuation
 from tests.engine.risk.tables import AS_OF, HEAD
@@ -63,7 +62,7 @@ def valuation(
         prices=prices,
         **known,
     )
-    return Valuation(batch, inputs, InForce(config, batch.buckets).quote_levels)
+    return Valuation(batch, inputs, config.quote_levels)
 
 
 def verdict(*rows: dict[str, Any], **known: Any) -> str:

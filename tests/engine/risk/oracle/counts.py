@@ -20,7 +20,7 @@ from tests.engine.risk.oracle.levels import (
     judged,
     levels_of,
 )
-from tests.engine.risk.oracle.state import State, book_of, signed_qty
+from tests.engine.risk.oracle.state import State, book_of, signed_qty, traded_qty
 from tests.engine.risk.oracle.words import (
     Row,
     count_of,
@@ -28,7 +28,6 @@ from tests.engine.risk.oracle.words import (
     has_null_key,
     is_cancel,
     is_missing,
-    is_quantity,
     is_symbol,
     is_text,
     is_timestamp,
@@ -66,15 +65,15 @@ def max_daily_trades_exceeded(row: Row, state: State) -> Finding:
 def projected(row: Row, state: State, strategy: str | None) -> Decimal | None:
     """Return the position that the rule compares with the limit, or None where it can't be had."""
     book = book_of(row, state, strategy)
-    if book is None or row.get("side") not in ("buy", "sell") or not is_quantity(row.get("qty")):
+    if book is None or row.get("side") not in ("buy", "sell") or traded_qty(row, state) is None:
         return None
     if state.config.position_projection == "net":
         if book.buys is None or book.sells is None:
             return None
-        return book.held + book.buys - book.sells + signed_qty(row)
+        return book.held + book.buys - book.sells + signed_qty(row, state)
     if row["side"] == "buy":
-        return None if book.buys is None else book.held + book.buys + signed_qty(row)
-    return None if book.sells is None else book.held - book.sells + signed_qty(row)
+        return None if book.buys is None else book.held + book.buys + signed_qty(row, state)
+    return None if book.sells is None else book.held - book.sells + signed_qty(row, state)
 
 
 def max_position_size_exceeded(row: Row, state: State) -> Finding:
@@ -84,7 +83,7 @@ def max_position_size_exceeded(row: Row, state: State) -> Finding:
             return UNAVAILABLE
         if state.config.position_projection == "worst_case":
             return FAIL if (qty > limit if row["side"] == "buy" else qty < -limit) else PASS
-        now = qty - signed_qty(row)
+        now = qty - signed_qty(row, state)
         if abs(qty) < abs(now) and now * qty >= 0:
             return PASS
         return FAIL if abs(qty) > limit else PASS

@@ -7,10 +7,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 from engine import RiskConfig, RiskInputs
-from tests.engine.risk.oracle import counts, money, rows, sizes
+from tests.engine.risk.oracle import counts, money, rows, sizes, totals
 from tests.engine.risk.oracle.known import Known
 from tests.engine.risk.oracle.levels import FAIL, OFF, PASS, UNAVAILABLE, Finding, levels_of
-from tests.engine.risk.oracle.state import State
+from tests.engine.risk.oracle.state import State, reduces
 from tests.engine.risk.oracle.words import Row, instrument, is_cancel
 
 Judge = Callable[[Row, State], Finding]
@@ -118,6 +118,8 @@ def _decide(row: Row, state: State, rules: Sequence[str]) -> Row:
     waived = [rule for rule in rules if findings[rule].verdict == FAIL and is_waived(rule, row, state)]
     reason = first_reason(findings, state.config, waived)
     if reason == "ok":
+        if not reduces(row, state):
+            state.opened.append(row)
         state.allowed.append(row)
     return {
         "allowed": reason == "ok",
@@ -193,10 +195,15 @@ JUDGES: dict[str, Judge] = {
     "reduce_only": rows.reduce_only,
     "max_daily_trades_exceeded": counts.max_daily_trades_exceeded,
     "max_position_size_exceeded": counts.max_position_size_exceeded,
+    "max_position_notional_exceeded": totals.max_position_notional_exceeded,
+    "max_daily_notional_exceeded": totals.max_daily_notional_exceeded,
+    "insufficient_buying_power": totals.insufficient_buying_power,
     "max_orders_per_run_exceeded": counts.max_orders_per_run_exceeded,
     "max_working_orders_exceeded": counts.max_working_orders_exceeded,
     "max_open_positions_exceeded": counts.max_open_positions_exceeded,
     "duplicate_order": counts.duplicate_order,
+    "max_gross_exposure_exceeded": totals.max_gross_exposure_exceeded,
+    "max_net_exposure_exceeded": totals.max_net_exposure_exceeded,
     "potential_self_trade": rows.potential_self_trade,
     "batch_refused": batch_refused,
 }

@@ -51,6 +51,7 @@ class Known:
     reconciled: list[Row] | None
     prices: list[Row] | None
     account_figures: list[Row] | None
+    traded_notional: list[Row] | None
     usual_quantities: list[Row] | None
     average_volumes: list[Row] | None
 

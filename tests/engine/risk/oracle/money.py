@@ -102,7 +102,8 @@ def usual_worth(row: Row, state: State) -> list[Decimal]:
 
 NEED_A_PRICE = (
     *("max_order_notional_usd", "max_batch_notional_usd", "price_collar_pct", "stop_collar_pct"),
-    *("max_daily_loss_usd", "max_drawdown_usd"),
+    *("max_daily_loss_usd", "max_drawdown_usd", "max_position_notional_usd", "max_daily_notional_usd"),
+    *("buying_power_buffer_pct", "max_gross_exposure_usd", "max_net_exposure_usd"),
 )
 """The limits that need a price."""
 

@@ -9,21 +9,23 @@ from functools import partial
 
 from engine import RiskConfig
 from tests.engine.risk.oracle.known import Known, position_held, remaining_qty, working_quantities
-from tests.engine.risk.oracle.quotes import quote_of
-from tests.engine.risk.oracle.words import Row, exact, given, is_cancel, is_quantity, key_of, number
+from tests.engine.risk.oracle.quotes import quote_of, rounded_up
+from tests.engine.risk.oracle.words import QUANTITY_BOUND, Row, exact, is_cancel, is_quantity, key_of, number
 
 
 @dataclass
 class State:
     """The batch so far.
 
-    ``orders_of_batch``: all its orders. ``let_in``: those that row rules let through, which whole-file rules
-    count. ``refused_groups``: those that a refusal of one of their rows refuses.
+    ``opened``: the allowed rows that did not reduce a position. ``orders_of_batch``: all its orders.
+    ``let_in``: those that row rules let through, which whole-file rules count. ``refused_groups``: those that
+    a refusal of one of their rows refuses.
     """
 
     known: Known
     config: RiskConfig
     allowed: list[Row] = field(default_factory=list)
+    opened: list[Row] = field(default_factory=list)
     orders_of_batch: list[Row] = field(default_factory=list)
     let_in: list[Row] = field(default_factory=list)
     refused_groups: Collection[tuple[str, str | None]] = ()
@@ -43,11 +45,11 @@ class State:
         ]
 
     def shares(self, row: Row, side: str, strategy: str | None = None) -> Decimal | None:
-        """Sum the allowed shares of one side in the row's symbol; None where one is by notional."""
+        """Sum the allowed shares of one side in the row's symbol; None where one has no known quantity."""
         orders = self.orders(row, strategy=strategy, symbol=True, side=side)
-        if any(given(each, "notional") for each in orders):
-            return None
-        return sum((exact(each["qty"]) for each in orders), Decimal(0))
+        shares = [traded_qty(each, self) for each in orders]
+        known = [each for each in shares if each is not None]
+        return sum(known, Decimal(0)) if len(known) == len(shares) else None
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,11 @@ def book_of(row: Row, state: State, strategy: str | None = None) -> Book | None:
 
 def reduces(row: Row, state: State, strategy: str | None = None) -> bool | None:
     """Return whether an order reduces a position, whatever else fills; None where that is unknown."""
-    book = book_of(row, state, strategy)
-    if book is None or row.get("side") not in ("buy", "sell") or not is_quantity(row.get("qty")):
+    book, qty = book_of(row, state, strategy), traded_qty(row, state)
+    if book is None or row.get("side") not in ("buy", "sell") or qty is None:
         return None
     held, before = (book.held, book.sells) if row["side"] == "sell" else (-book.held, book.buys)
-    return None if before is None else exact(row["qty"]) + before <= held
+    return None if before is None else qty + before <= held
 
 
 def remaining_shares(order: Row, state: State) -> Decimal | None:
@@ -93,5 +95,18 @@ def remaining_shares(order: Row, state: State) -> Decimal | None:
     return (notional / quote.bid).quantize(Decimal("1e-9"), ROUND_CEILING)
 
 
-def signed_qty(row: Row) -> Decimal:
-    return exact(row["qty"]) if row["side"] == "buy" else -exact(row["qty"])
+def traded_qty(row: Row, state: State) -> Decimal | None:
+    """Return the shares of an order; one by notional is divided by the bid, where that may be used."""
+    if is_quantity(row.get("qty")):
+        return exact(row["qty"])
+    quote = quote_of(row, state)
+    if not is_quantity(row.get("notional")) or quote is None or quote.bid is None:
+        return None
+    qty = rounded_up(exact(row["notional"]) / quote.bid, "1e-9")
+    return qty if qty < QUANTITY_BOUND else None
+
+
+def signed_qty(row: Row, state: State) -> Decimal:
+    qty = traded_qty(row, state)
+    assert qty is not None
+    return qty if row["side"] == "buy" else -qty

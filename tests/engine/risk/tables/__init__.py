@@ -189,7 +189,7 @@ _COLUMNS = {
     "strategy_trades": ("strategy_id", "broker_account_id", "symbol", "trades"),
     "working_order_terms": (
         *("broker_account_id", "symbol", "strategy_id", "side", "remaining_qty"),
-        *("order_type", "limit_price", "stop_price"),
+        *("order_type", "limit_price", "stop_price", "trail_price", "trail_percent", "remaining_notional"),
     ),
     "assets": ("symbol", "tradable", "fractionable", "shortable"),
     "session_hours": ("opens_at", "closes_at", "extended_opens_at", "extended_closes_at"),
@@ -205,6 +205,7 @@ _COLUMNS = {
     "account_figures": (
         *("broker_account_id", "buying_power", "cash", "equity", "start_equity", "peak_equity"),
     ),
+    "traded_notional": ("strategy_id", "broker_account_id", "symbol", "notional"),
     "usual_quantities": ("strategy_id", "symbol", "qty"),
     "average_volumes": ("symbol", "shares", "measured_on"),
 }
@@ -248,8 +249,9 @@ def _own(rest: list[str]) -> dict[str, Row]:
 def _working(rest: list[str]) -> dict[str, Row]:
     order = _order(" ".join(rest), 0)
     row = {"broker_account_id": order["broker_account_id"], "symbol": order["symbol"], "side": order["side"]}
-    row["remaining_qty"] = order["qty"]
-    terms = {name: order.get(name) for name in ("strategy_id", "limit_price", "stop_price")}
+    row["remaining_qty"] = order.get("qty")
+    names = ("strategy_id", "limit_price", "stop_price", "trail_price", "trail_percent")
+    terms = {name: order.get(name) for name in names} | {"remaining_notional": order.get("notional")}
     return {
         "working_orders": row,
         "working_order_terms": row | terms | {"order_type": order.get("order_type", "market")},
@@ -331,6 +333,14 @@ _KNOWN: dict[str, Any] = {
         "prices": {"symbol": rest[0], "source": "intents", "verdict": "ok", "quote_at": AS_OF}
     },
     "figures": _figures,
+    "traded": lambda rest: {
+        "traded_notional": {
+            "strategy_id": rest[2] if len(rest) > 2 else "momentum",
+            "broker_account_id": "paper",
+            "symbol": rest[1],
+            "notional": float(rest[0]),
+        }
+    },
     "usual": lambda rest: {
         "usual_quantities": {"strategy_id": rest[0], "symbol": rest[1], "qty": float(rest[2])}
     },
