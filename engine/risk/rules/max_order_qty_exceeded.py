@@ -15,7 +15,7 @@ from engine.settings.values import as_quantity
 
 def amount(batch: Batch, inputs: RiskInputs) -> Amounts:
     """Return the quantity of each order; that of one by notional is known only where a quote gives it."""
-    return batch.qty
+    return batch.traded
 
 
 RULE = Rule(

@@ -1,5 +1,7 @@
 """Rule: no order for more than a share of the symbol's average daily volume.
 
+An order by notional has the quantity that its quote gives it.
+
 A figure that was measured more than ``MOST_DAYS`` days before the session, or after it, is unavailable: a
 weekly file stays valid over a holiday, and no volume of another season decides. Source: RTS 6 Art. 15(1)(c),
 maximum order volumes that take account of the market; FIA 2024 (ADV checks).
@@ -32,8 +34,8 @@ def judge(batch: Batch, inputs: RiskInputs, most_pct: float) -> Verdicts:
     if volumes is None:
         return everywhere(UNAVAILABLE, batch.rows)
     most = np.append(volumes.times(exact(most_pct) / 100), 0)[volumes.of_row]
-    known = np.append(volumes.is_positive, False)[volumes.of_row] & batch.qty.known
-    return at_most(Amounts(batch.qty.units, known), most)
+    known = np.append(volumes.is_positive, False)[volumes.of_row] & batch.traded.known
+    return at_most(Amounts(batch.traded.units, known), most)
 
 
 def facts(valuation: Valuation, passing: Mask) -> Mapping[str, Floats]:
@@ -44,7 +46,7 @@ def facts(valuation: Valuation, passing: Mask) -> Mapping[str, Floats]:
     volume = (
         nothing if volumes is None else volumes.by_row(np.where(volumes.is_positive, volumes.number, np.nan))
     )
-    asked = np.where(batch.qty.known, to_shares(batch.qty.units), np.nan)
+    asked = np.where(batch.traded.known, to_shares(batch.traded.units), np.nan)
     return {"average_volume": volume, "adv_pct": asked / volume * 100}
 
 

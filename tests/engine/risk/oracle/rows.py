@@ -20,7 +20,7 @@ from tests.engine.risk.oracle.levels import (
     judged,
     levels_of,
 )
-from tests.engine.risk.oracle.state import State, reduces
+from tests.engine.risk.oracle.state import State, reduces, traded_qty
 from tests.engine.risk.oracle.words import (
     Row,
     exact,
@@ -118,9 +118,10 @@ def position_unreconciled(row: Row, state: State) -> Finding:
 
 def max_order_qty_exceeded(row: Row, state: State) -> Finding:
     def check(level: Level) -> str:
-        if not is_quantity(row.get("qty")):
+        qty = traded_qty(row, state)
+        if qty is None:
             return UNAVAILABLE
-        return FAIL if exact(row["qty"]) > exact(level.value) else PASS
+        return FAIL if qty > exact(level.value) else PASS
 
     found = judged(levels_of(row, "max_order_qty", state.config), check)
     return unless_reducing(found, row, state)

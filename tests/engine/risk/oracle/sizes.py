@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from tests.engine.risk.oracle.levels import FAIL, PASS, UNAVAILABLE, Finding, Level, judged, levels_of
 from tests.engine.risk.oracle.rows import unless_reducing
-from tests.engine.risk.oracle.state import State
+from tests.engine.risk.oracle.state import State, traded_qty
 from tests.engine.risk.oracle.words import (
     Row,
     exact,
@@ -61,7 +61,8 @@ def quantity_looks_like_notional(row: Row, state: State) -> Finding:
 def max_pct_adv_exceeded(row: Row, state: State) -> Finding:
     def check(level: Level) -> str:
         volumes = state.known.average_volumes
-        if volumes is None or has_null_key(volumes, "symbol") or not is_quantity(row.get("qty")):
+        qty = traded_qty(row, state)
+        if volumes is None or has_null_key(volumes, "symbol") or qty is None:
             return UNAVAILABLE
         mine = [each for each in volumes if instrument(each["symbol"]) == instrument(row.get("symbol"))]
         if not all(is_recent(each["measured_on"], state.known.trading_date) for each in mine):
@@ -69,7 +70,7 @@ def max_pct_adv_exceeded(row: Row, state: State) -> Finding:
         shares = the_one_above_zero([each["shares"] for each in mine])
         if shares is None:
             return UNAVAILABLE
-        return FAIL if exact(row["qty"]) * 100 > shares * exact(level.value) else PASS
+        return FAIL if qty * 100 > shares * exact(level.value) else PASS
 
     return unless_reducing(judged(levels_of(row, "max_pct_adv", state.config), check), row, state)
 
