@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.risk.cells import BY_ACCOUNT, Cells, names_every
+from engine.risk.cells import Cells, names_every
 from engine.risk.inputs import RiskInputs
 from engine.risk.rule import OF_STRATEGIES, Counter, Figure, Limit, Rule, Used
 from engine.settings.values import as_count
@@ -19,12 +19,15 @@ from engine.settings.values import as_count
 
 def working(cells: Cells, inputs: RiskInputs, settings: Mapping[str, Any]) -> Used:
     """Return the number of working orders per cell."""
-    orders = inputs.working_orders
-    if cells.basis.strategy:
-        orders = inputs.working_order_terms
-        orders = None if orders is None else orders[orders["strategy_id"].notna()]
+    orders = inputs.working_order_terms if cells.basis.strategy else inputs.working_orders
+    if orders is not None and not (
+        names_every(orders, "broker_account_id") and names_every(orders, "symbol")
+    ):
+        orders = None  # one of no account, or of no symbol, may be any strategy's too
+    if orders is not None and cells.basis.strategy:
+        orders = orders[orders["strategy_id"].notna()]
     codes = None if orders is None else cells.codes(orders)
-    if orders is None or codes is None or (cells.basis == BY_ACCOUNT and not names_every(orders, "symbol")):
+    if codes is None:
         return Used(np.zeros(cells.count, dtype=np.int64), np.zeros(cells.count, dtype=bool))
     return Used(np.bincount(codes[codes >= 0], minlength=cells.count), np.ones(cells.count, dtype=bool))
 
