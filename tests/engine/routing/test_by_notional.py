@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,56 @@ def test_an_order_that_a_killed_job_had_sent_is_found_by_the_next_one(desk: Trad
     assert sorted(desk.posts()) == ["one", "two"]
     assert all(identities(run).values())
     assert replays(run, desk)
+
+
+# --- judged by a quote
+
+PRICED = RiskConfig(accounts=frozenset({"paper"}), max_position_qty=10)
+
+
+def priced(desk: TradingDesk, *rows: Row, bid: float = 100.0, age_s: float = 1.0) -> RunFolder:
+    """Run with a file of prices: SPY's quote, of so many seconds ago."""
+    at = desk.now - timedelta(seconds=age_s)
+    path = desk.data.parent / "prices.csv"
+    path.write_text(f"symbol,bid,ask,last,quote_at\nSPY,{bid},{bid + 0.1},,{at:%Y-%m-%dT%H:%M:%SZ}\n")
+    desk.drop(f"{desk.now:%H%M%S}.json", *rows)
+    return desk.live(PRICED, EXEC_PRICES=str(path))
+
+
+def test_orders_count_with_what_their_notional_buys_at_the_bid_and_are_sent(desk: TradingDesk) -> None:
+    run = priced(
+        desk,
+        by_notional("six", 600, **RESTING),
+        by_notional("more", 400.01),
+        by_notional("rest", 400),
+        order(client_intent_id="share"),
+    )
+    refused = ("rejected", "max_position_size_exceeded")
+    assert outcomes(run) == [("placed", "ok"), refused, ("placed", "ok"), refused]
+    decided = run.table("decisions.parquet").to_pylist()
+    assert [row["projected_qty"] for row in decided] == [6.0, 10.0001, 10.0, 11.0]
+    assert [seen["body"]["notional"] for seen in desk.requests("POST")] == ["600", "400"]
+    assert (exit_code(run), replays(run, desk)) == (0, True)
+
+
+def test_what_is_left_of_an_order_at_work_counts_at_the_bid_in_the_next_run(desk: TradingDesk) -> None:
+    priced(desk, by_notional(notional=900, **RESTING))
+    desk.tick(60)
+    run = priced(desk, order(qty=1, client_intent_id="fits"), order(qty=1, client_intent_id="not"))
+    assert outcomes(run) == [("placed", "ok"), ("rejected", "max_position_size_exceeded")]
+    assert run.table("working_orders.parquet")["remaining_notional"].to_pylist() == [900.0]
+    assert replays(run, desk)
+    desk.tick(60)
+    stale = priced(desk, order(qty=1, client_intent_id="stale", side="sell"), age_s=61)
+    assert outcomes(stale) == [("rejected", "risk_data_unavailable")]
+
+
+def test_a_chained_replay_withdraws_an_order_by_notional_that_it_refuses(
+    desk: TradingDesk,
+) -> None:
+    priced(desk, by_notional(notional=900, **RESTING))
+    desk.tick(60)
+    priced(desk, order(qty=5, client_intent_id="later"))
+    found = replay.replay(desk.data, {"max_position_size_exceeded": 8}, chained=True)
+    allowed = dict(zip(found.decisions["client_intent_id"], found.decisions["allowed"], strict=True))
+    assert allowed == {"one": False, "later": True}
