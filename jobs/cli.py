@@ -199,6 +199,22 @@ def day(session: str, *, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("what", metavar="RUN|DATE|RANGE")
+@click.option("--html", required=True, type=click.Path(dir_okay=False), help="The file to write; replaced.")
+@_JSON
+def report(what: str, *, html: str, as_json: bool) -> None:
+    """Write a run, a session or a range of sessions as one HTML page, which opens offline.
+
+    RUN (its name or its beginning), DATE (2026-03-02), RANGE (2026-03-02..2026-03-06). What is wrong
+    and what to do comes first; then conservation, limits, refusals, orders and fills, execution quality,
+    positions, quarantine, and the explanation of every intent.
+    """
+    from jobs.report_page.command import report as command
+
+    sys.exit(command(what, html=html, as_json=as_json))
+
+
+@cli.command()
 @click.argument("what", metavar="DATE|RUN|RANGE")
 @click.option("--data", type=Folder(exists=True),
               help="The data folder; default: EXEC_DATA_DIR.")  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ from engine.record.late_fills import late_fills
 from engine.record.run_folder import MANIFEST, RunFolders
 from engine.routing.outcomes import NOT_WITHDRAWN
 from engine.run.blotter import SESSION, Day, day_of
+from engine.stores.protocols import LedgerStore
 from engine.text.printable import csv_cell
 from jobs.sessions import session_named
-from jobs.setup import Setup, read_setup
+from jobs.setup import read_setup
 from jobs.tables import print_json, print_table, say
 from jobs.wording import counted, number
 
@@ -52,8 +54,7 @@ def day(text: str, *, as_json: bool) -> int:
             file.write(content)
     unfinished = [run.run_id for run in runs if MANIFEST not in run.names()]
     breaks = breaks_found(setup.objects, session)
-    documents = _documents(setup, breaks, session)
-    still_open = [one for one in breaks if not one.is_repaired and not _is_accepted(one, documents)]
+    still_open = open_breaks(setup.stores.ledger, breaks, session)
     adds_up = recorded.adds_up and not unfinished and not still_open
     exit_code = 0 if adds_up else EXIT_DOES_NOT_ADD_UP
     if as_json:
@@ -67,11 +68,11 @@ def day(text: str, *, as_json: bool) -> int:
     return exit_code
 
 
-def _documents(setup: Setup, breaks: list[Break], session: date) -> list[dict[str, Any]]:
-    """Return the ledger's documents of the accounts with breaks, from the session on."""
+def open_breaks(ledger: LedgerStore, breaks: Sequence[Break], since: date) -> list[Break]:
+    """Return the breaks that are neither repaired nor accepted; the ledger is read from a session on."""
     accounts = {one.broker_account_id for one in breaks if not one.is_repaired}
-    ledger = setup.stores.ledger
-    return [one for account in accounts for one in ledger.account_documents(account, since=session)]
+    documents = [one for account in accounts for one in ledger.account_documents(account, since=since)]
+    return [one for one in breaks if not one.is_repaired and not _is_accepted(one, documents)]
 
 
 def _is_accepted(found: Break, documents: list[dict[str, Any]]) -> bool:
@@ -158,12 +159,13 @@ def _print_rejected(recorded: Day) -> None:
 def _print_rows(recorded: Day) -> None:
     """Print the counts of the dropped rows by outcome, and their sum."""
     (dropped,) = recorded.identities.loc[recorded.identities["run_id"] == SESSION, "left"]
-    rows = [(_in_words(outcome), count) for outcome, count in recorded.rows.itertuples(index=False)]
+    rows = [(in_words(outcome), count) for outcome, count in recorded.rows.itertuples(index=False)]
     rows.append(("all that were dropped", dropped))
     print_table("What became of the rows", ("rows that are", "rows"), rows, right=["rows"])
 
 
-def _in_words(outcome: str) -> str:
+def in_words(outcome: str) -> str:
+    """Return the outcome of dropped rows in words."""
     words = {
         "rejected": "refused by a rule",
         "broker_rejected": "refused by the broker",

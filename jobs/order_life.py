@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -23,13 +24,51 @@ _LONGEST = 160
 _GOES_ON = "the next live run looks it up before anything is sent again"
 
 
-def life_of(folder: RunFolder, row: Row) -> list[str]:
-    """Return a line for each event of an intent's order, oldest first; none in a dry run.
+class Lives:
+    """The lives of the orders of a run, finished or not, each file of it read once."""
 
-    Works for unfinished runs too.
-    """
-    names = folder.names()
-    return lines([*_noted(folder, names, row), *_asked(folder, names, row), *_executed(folder, names, row)])
+    def __init__(self, folder: RunFolder) -> None:
+        names = folder.names()
+        self._noted: dict[str, list[TimedEvent]] = defaultdict(list)
+        for name in sorted(name for name in names if name.startswith(ATTEMPTS)):
+            chunk = folder.json(name)
+            event = (datetime.fromisoformat(chunk["at"]), f"noted as about to be sent ({name})")
+            for client_id in {order["client_order_id"] for order in chunk["orders"]}:
+                self._noted[client_id].append(event)
+        self._about: dict[str, list[Interaction]] = defaultdict(list)
+        self._orders: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for one in _recorded_interactions(folder, names):
+            for client_or_order_id in _ids_named(one.request):
+                self._about[client_or_order_id].append(one)
+            answer = recorded_answer(one)
+            if answer and isinstance(answer[1], BrokerOrder):
+                self._orders[answer[0]].append((one.account, answer[1].broker_order_id))
+        self._executed: dict[tuple[str, str], list[TimedEvent]] = defaultdict(list)
+        for fill in folder.table(FILLS).to_pylist() if FILLS in names else ():
+            self._executed[_key(fill)].append((fill["filled_at"], execution(fill)))
+
+    def of(self, row: Row) -> list[str]:
+        """Return a line for each event of an intent's order, oldest first; none in a dry run."""
+        noted = self._noted[row["client_intent_id"]]
+        return lines([*noted, *self._asked(row), *self._executed[_key(row)]])
+
+    def _asked(self, row: Row) -> Iterator[TimedEvent]:
+        """Yield the requests that named the order, by its own id or by the broker's."""
+        client_id = row["client_intent_id"]
+        at_broker = {
+            order_id for account, order_id in self._orders[client_id] if _is_its_own(account, row)
+        } | {row.get("broker_order_id")}
+        ids = {client_id, row["target_intent_id"], *at_broker} - {None}
+        found = {
+            one.number: one for known in ids for one in self._about[known] if _is_its_own(one.account, row)
+        }
+        for one in found.values():
+            if _is_about(one.request, row, at_broker):
+                path = urlsplit(one.request["uri"]).path
+                yield (
+                    datetime.fromisoformat(one.started_at),
+                    f"{one.request['method']} {path}: {_answer(one)}",
+                )
 
 
 def lines(events: Iterable[TimedEvent]) -> list[str]:
@@ -56,7 +95,7 @@ def state_of(folder: RunFolder, row: Row) -> str:
     posts = [answer for answer in map(recorded_answer, _of_account(folder, names, row)) if answer]
     answers = [answer for client_id, answer in posts if client_id == row["client_intent_id"]]
     if not answers:
-        if any(_noted(folder, names, row)):
+        if _is_noted(folder, names, row):
             return f"it was about to be sent, and no answer is on record: {_GOES_ON}"
         return "it is allowed, and was not sent yet"
     return _answered(answers)
@@ -72,28 +111,31 @@ def _answered(answers: list[BrokerOrder | BrokerRejected | None]) -> str:
     return f"it was sent, and the broker refused it: {answers[-1]}"
 
 
-def _noted(folder: RunFolder, names: set[str], row: Row) -> Iterator[TimedEvent]:
-    for name in sorted(names):
-        if not name.startswith(ATTEMPTS):
-            continue
-        chunk = folder.json(name)
-        if any(order["client_order_id"] == row["client_intent_id"] for order in chunk["orders"]):
-            yield datetime.fromisoformat(chunk["at"]), f"noted as about to be sent ({name})"
+def _is_noted(folder: RunFolder, names: set[str], row: Row) -> bool:
+    """Return whether an order is on disk as about to be sent."""
+    chunks = (folder.json(name) for name in names if name.startswith(ATTEMPTS))
+    return any(
+        order["client_order_id"] == row["client_intent_id"] for chunk in chunks for order in chunk["orders"]
+    )
 
 
-def _asked(folder: RunFolder, names: set[str], row: Row) -> Iterator[TimedEvent]:
-    """Yield the requests that named the order, by its own id or by the broker's."""
+def _recorded_interactions(folder: RunFolder, names: set[str]) -> list[Interaction]:
+    """Return the interactions of a run: of its cassette, or of its journal until it has one."""
     if CASSETTE in names:
         cassette = folder.json(CASSETTE)
         recorded = sorted([*cassette["interactions"], *cassette["unanswered"]], key=lambda one: one["number"])
-        interactions = [_interaction(one) for one in recorded if _is_its_own(one.get("account", ""), row)]
-    else:
-        interactions = _of_account(folder, names, row)
-    ids = {row.get("broker_order_id")} | {answer.broker_order_id for answer in _orders(interactions, row)}
-    for one in interactions:
-        if _is_about(one.request, row, ids):
-            path = urlsplit(one.request["uri"]).path
-            yield datetime.fromisoformat(one.started_at), f"{one.request['method']} {path}: {_answer(one)}"
+        return [_interaction(one) for one in recorded]
+    if not any(name.startswith(TRAFFIC) for name in names):
+        return []
+    return list(Journal(folder).interactions())
+
+
+def _ids_named(request: Mapping[str, Any]) -> set[str]:
+    """Return the ids of orders, the broker's and ours, that a request may name."""
+    url = urlsplit(request["uri"])
+    named = {url.path.rsplit("/", 1)[-1], *parse_qs(url.query).get("client_order_id", [])}
+    in_body = _body(request).get("client_order_id")
+    return named | ({in_body} if isinstance(in_body, str) else set())
 
 
 def _of_account(folder: RunFolder, names: set[str], row: Row) -> list[Interaction]:
@@ -118,12 +160,6 @@ def _interaction(one: Mapping[str, Any]) -> Interaction:
 def _is_its_own(account: str, row: Row) -> bool:
     """Return whether a request was made for the row's account: others may use the same ids."""
     return account in {"", row["broker_account_id"]}
-
-
-def _orders(interactions: Iterable[Interaction], row: Row) -> Iterator[BrokerOrder]:
-    for answer in map(recorded_answer, interactions):
-        if answer and answer[0] == row["client_intent_id"] and isinstance(answer[1], BrokerOrder):
-            yield answer[1]
 
 
 def _is_about(request: Mapping[str, Any], row: Row, broker_ids: set[str | None]) -> bool:
@@ -159,18 +195,8 @@ def _body(request: Mapping[str, Any]) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _executed(folder: RunFolder, names: set[str], row: Row) -> Iterator[TimedEvent]:
-    if FILLS not in names:
-        return
-    for fill in folder.table(FILLS).to_pylist():
-        if is_fill_of(fill, row):
-            yield fill["filled_at"], execution(fill)
-
-
-def is_fill_of(fill: Row, row: Row) -> bool:
-    """Return whether an execution is of an intent."""
-    names = ("client_intent_id", "broker_account_id")
-    return all(fill[name] == row[name] for name in names)
+def _key(row: Row) -> tuple[str, str]:
+    return row["client_intent_id"], row["broker_account_id"]
 
 
 def execution(fill: Row) -> str:

@@ -27,7 +27,7 @@ def queued_orders(folder: RunFolder) -> list[str]:
     if not symbols:
         return []
     live = folder.start["mode"] == "live"
-    sent = _sent_at(folder) if live else dict.fromkeys(symbols, folder.start["as_of"])
+    sent = sent_at(folder) if live else dict.fromkeys(symbols, folder.start["as_of"])
     waiting: dict[datetime, list[str]] = {}
     for row, symbol in symbols.items():
         opens = _queued_until(sent.get(row), folder.start["settings"]["calendar"])
@@ -52,8 +52,8 @@ def _market_orders(folder: RunFolder) -> dict[int, str]:
     return {row: symbol for row, symbol in zip(rows, symbols, strict=True) if not is_currency_pair(symbol)}
 
 
-def _sent_at(folder: RunFolder) -> Mapping[int, str]:
-    """Return when each order was about to be sent, by row."""
+def sent_at(folder: RunFolder) -> Mapping[int, str]:
+    """Return when each order of a run was about to be sent (ISO, UTC), by row."""
     names = sorted(name for name in folder.names() if name.startswith(ATTEMPTS))
     chunks = [folder.json(name) for name in names]
     return {int(order["row"]): str(chunk["at"]) for chunk in chunks for order in chunk["orders"]}

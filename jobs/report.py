@@ -9,14 +9,13 @@ from typing import Any
 import pyarrow.compute as pc
 
 from engine.record.run_folder import COLLECTED, INPUTS, MANIFEST, RECONCILIATION, RESULTS, RunFolder
-from engine.routing.booking import what_is_unkept
 from engine.routing.outcomes import counted_outcomes
 from engine.run.put_away import left_by
 from jobs import recorded
 from jobs.limits_used import print_limits_used
 from jobs.queued import queued_orders
+from jobs.run_exceptions import NOTE, found_at_the_end, found_at_the_start
 from jobs.run_files import folder_path, lacks_data, to_drop_again
-from jobs.stops_and_overrides import expired_of, overrides_of, states_of
 from jobs.tables import print_list, print_table, say
 from jobs.wording import counted, order, outcome, shell_word, why_refused
 
@@ -161,52 +160,21 @@ def print_left(left: list[dict[str, str]]) -> None:
 def _print_end(folder: RunFolder, manifest: dict[str, Any]) -> None:
     say()
     inputs = folder.json(INPUTS)
-    if closed_by := folder.start.get("closed_by"):
-        reason, why = closed_by
-        say(f"LIVE TRADING WAS REFUSED: {reason}. {why}", color="red")
-    if inputs["kill_switch"]:
-        say(inputs["kill_switch_why"], color="red")
-    _print_stops_and_overrides(folder)
-    for name, why in inputs["unavailable"].items():
-        say(f"Unavailable: {name}: {why}", color="red")
-    for account, why in inputs.get("down", {}).items():
-        say(f"ACCOUNT {account} WAS LEFT OUT: {why}", color="red")
-    for account, why in inputs.get("not_compared", {}).items():
-        say(f"NOT COMPARED: broker and ledger of {account}: {why}.", color="red")
-    for message in what_is_unkept(folder.objects, manifest.get("unkept", [])):
-        say(f"NOT WHOLLY IN THE LEDGER: {message}", color="red")
+    for one in found_at_the_start(folder, manifest):
+        say(one.text, color=None if one.weight == NOTE else "red")
     _print_breaks(folder)
     _print_remedy(folder, manifest, inputs)
     is_empty = "positions" not in inputs["unavailable"] and not folder.table("positions.parquet").num_rows
     if manifest["mode"] == "dry" and manifest["rows"]["batched"] and is_empty:
         say("No positions are on record for these accounts: every one counts as flat.")
-    broken = [identity for identity in manifest["identities"] if not identity["holds"]]
-    for identity in broken:
-        say(
-            f"DOES NOT ADD UP: {identity['name']}: {identity['left']} and {identity['right']}",
-            color="red",
-        )
-    if not broken:
+    if all(identity["holds"] for identity in manifest["identities"]):
         say("Every row is accounted for.")
-    if unlogged := manifest.get("unlogged_lines"):
-        say(
-            f"{unlogged} lines of the log could not be written: check where standard error goes.", color="red"
-        )
+    for one in found_at_the_end(manifest):
+        say(one.text, color="red")
     say(f"Record: {folder_path(folder)}")
     root = Path(getattr(folder.objects, "root", "")).absolute()
     say(f"Files:  {root}/archive/{folder.trading_date}/ and {root}/quarantine/{folder.trading_date}/")
     say("One intent's whole story: execution-engine explain INTENT")
-
-
-def _print_stops_and_overrides(folder: RunFolder) -> None:
-    """Print what was halted or reducing in a run, the overrides in force, and those that had expired."""
-    for entry in states_of(folder):
-        text = str(entry)
-        say(f"{text[:1].upper()}{text[1:]}. {entry.remedy} ends that.", color="red")
-    for one in overrides_of(folder):
-        say(f"OVERRIDDEN in this session: {one}.", color="red")
-    for text in expired_of(folder):
-        say(f"Expired, and set aside in overrides/expired/: {text}.")
 
 
 def _print_breaks(folder: RunFolder) -> None:

@@ -21,7 +21,7 @@ from jobs.queued import queued_orders
 from jobs.run_files import folder_path, to_drop_again
 from jobs.setup import Setup, read_setup, termination_asked
 from jobs.stops_and_overrides import record_of
-from jobs.tables import print_json
+from jobs.tables import print_json, say
 
 if TYPE_CHECKING:  # a dry run has no gate, and is short
     from engine.context import RunContext
@@ -55,6 +55,8 @@ def run(*, slot: str, as_json: bool, scheduled: Scheduled | None = None) -> int:
     outcome = work(setup, slot, scheduled=scheduled, stopping=stopping)
     exit_code = _print_end(outcome, as_json=as_json)
     _alarm(outcome, exit_code, setup)
+    if setup.settings.writes_page:
+        _write_pages(outcome, setup, as_json=as_json)
     return exit_code
 
 
@@ -85,6 +87,16 @@ def _alarm(outcome: Outcome, exit_code: int, setup: Setup) -> None:
         run_id=own.run_id if own else None,
     )
     raise_alarm(alarm, env=setup.env)
+
+
+def _write_pages(outcome: Outcome, setup: Setup, *, as_json: bool) -> None:
+    """Write the pages of the runs that ended, after everything else: one that fails changes nothing."""
+    from jobs.report_page.command import write_beside
+
+    for folder in [*outcome.resumed, *([outcome.own] if outcome.own else [])]:
+        page = write_beside(folder, setup)
+        if page is not None and not as_json:
+            say(f"Page: {page.absolute()}")
 
 
 def _print_end(outcome: Outcome, *, as_json: bool) -> int:

@@ -8,17 +8,16 @@ from typing import Any
 from engine.errors import ConfigurationError, EngineError, RecordError
 from engine.record.objects import LocalObjects
 from engine.record.open_orders import OpenOrder, left_open
-from engine.record.run_folder import INPUTS, MANIFEST, RESULTS, RunFolder, RunFolders
-from engine.routing.outcomes import counted_outcomes
-from engine.run.manifest import has_open_breaks
+from engine.record.run_folder import MANIFEST, RunFolder, RunFolders
 from engine.run.put_away import left_before, shortened
 from engine.safety.agent_state import Agent, AgentState, State
 from engine.safety.lock import holder
 from engine.safety.trading_gate import Refusal
+from jobs.run_exceptions import how_it_ended
 from jobs.setup import Setup, read_setup
 from jobs.stops import print_stops, read_stops
 from jobs.tables import print_json, print_table, say
-from jobs.wording import amount, counted
+from jobs.wording import amount
 
 _FIGURES = ("dropped", "allowed", "refused", "quarantined", "duplicate")
 _LIVE_FIGURES = ("sent", "cancels", "fills")
@@ -210,7 +209,7 @@ def _figures(folder: RunFolder, head: dict[str, str], at_work: str | None) -> di
     if MANIFEST not in folder.names():
         return {**head, "state": f"running: {at_work}" if at_work else "unfinished; the next run ends it"}
     manifest = folder.json(MANIFEST)
-    state = _state(folder, manifest)
+    state = how_it_ended(folder, manifest)
     figures = {key: manifest["rows"][key] for key in ("dropped", "quarantined", "duplicate")}
     decisions = {key: manifest["decisions"][key] for key in ("allowed", "refused")}
     figures |= {"sent": manifest["orders"]["sent"], "cancels": manifest.get("cancels", 0)}
@@ -225,39 +224,3 @@ def _inbox(setup: Setup) -> tuple[list[str], list[dict[str, str]]]:
     not_taken = [*found.left, *(left for _, left in by_name if left is not None)]
     left = [one.record() for one in shortened([*left_before(setup.objects), *not_taken])]
     return [name for name, left in by_name if left is None], left
-
-
-def _state(folder: RunFolder, manifest: dict[str, Any]) -> str:
-    """Return how a finished run ended, with what an operator has to know."""
-    inputs, by_status = folder.json(INPUTS), manifest["results"]["by_status"]
-    without = ", ".join([*inputs["unavailable"], *(f"account {name}" for name in inputs.get("down", {}))])
-    is_halted = inputs["kill_switch"] or bool(by_status.get("halted"))
-    done = f"done, without {without}" if without else "done"
-    ended = {0: [done], 3: ["halted" if is_halted else done], 4: _unclear(folder, manifest)}
-    parts = ended.get(manifest["exit_code"], ["unknown"])
-    if by_status.get("broker_rejected"):
-        counts = counted_outcomes(folder.table(RESULTS, ["status", "reason"]))
-        if rejected := counts.get("broker_rejected"):
-            parts.append(f"{rejected} refused by the broker")
-        if not_withdrawn := counts.get("not_withdrawn"):
-            parts.append(counted(not_withdrawn, "cancel of no known order", "cancels of no known order"))
-    return ", ".join(parts)
-
-
-def _unclear(folder: RunFolder, manifest: dict[str, Any]) -> list[str]:
-    """Return why a run ended with 4, each reason in a few words."""
-    adds_up = all(identity["holds"] for identity in manifest["identities"])
-    blocked = sum(one["kind"] == "blocked" for one in manifest.get("left", []))
-    counts = {
-        "unresolved": manifest["results"]["by_status"].get("unresolved", 0),
-        "not wholly in the ledger": len(manifest.get("unkept", [])),
-        "blocked in the inbox": blocked,
-    }
-    found = [f"{count} {what}" for what, count in counts.items() if count]
-    if folder.json(INPUTS).get("not_compared"):
-        found.append("broker and ledger not compared")
-    elif has_open_breaks(folder):
-        found.append("broker and ledger differ")
-    if adds_up and not found:
-        found = ["an account failed"]
-    return ["done" if adds_up else "does not add up", *found]

@@ -99,7 +99,7 @@ def walk(objects: Objects, heads: Mapping[str, Head], progress: Any = lambda *_:
         except (RecordError, ValueError) as error:
             found.findings.append(Finding("changed", name, f"{run.key}{MANIFEST} is damaged ({error})"))
             continue
-        found.findings += _files(run, manifest)
+        found.findings += compared_files(run, manifest)
         if linked is not None:
             links[name] = linked
         elif "bytes" in manifest:
@@ -114,8 +114,8 @@ def walk(objects: Objects, heads: Mapping[str, Head], progress: Any = lambda *_:
     return found
 
 
-def _files(run: RunFolder, manifest: Mapping[str, Any]) -> Iterator[Finding]:
-    """Compare the files of a run with the hashes in its manifest."""
+def compared_files(run: RunFolder, manifest: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what differs between the files of a run and the hashes in its manifest."""
     name, held = run_name(run), run.names() - {MANIFEST}
     content, of_bytes = manifest.get("content", {}), manifest.get("bytes", {})
     for file in sorted(content.keys() | of_bytes.keys()):

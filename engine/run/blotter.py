@@ -59,13 +59,13 @@ class Day:
         return bool(self.identities["holds"].all())
 
 
-def day_of(runs: Sequence[RunFolder], late_fills: Sequence[pa.Table] = ()) -> Day:
-    """Return the record of a session from its live runs.
+def day_of(runs: Sequence[RunFolder], late_fills: Sequence[pa.Table] = (), *, mode: str = "live") -> Day:
+    """Return the record of a session from its live runs, or its dry ones (``mode``).
 
     ``late_fills``: executions that later runs and syncs found, with the columns of ``fills.parquet``; one
     that is reported twice counts once.
     """
-    of_day = [run for run in runs if run.start["mode"] == "live" and COLLECTED in run.names()]
+    of_day = [run for run in runs if run.start["mode"] == mode and COLLECTED in run.names()]
     live = [run for run in of_day if MANIFEST in run.names()]
     rows = pd.concat([_rows(run) for run in live], ignore_index=True) if live else _no_rows()
     blotter = _blotter(live, late_fills)
@@ -98,7 +98,9 @@ def _no_rows() -> pd.DataFrame:
 
 
 def _blotter(runs: Sequence[RunFolder], late_fills: Sequence[pa.Table]) -> pd.DataFrame:
-    reported = [run.table(FILLS).to_pandas().assign(run_id=run.run_id) for run in runs]
+    reported = [
+        run.table(FILLS).to_pandas().assign(run_id=run.run_id) for run in runs if FILLS in run.names()
+    ]
     reported += [table.to_pandas() for table in late_fills]
     texts = ["broker_account_id", "strategy_id", "symbol", "side", "trading_date"]
     frame = pd.concat([_no_fills(), *reported], ignore_index=True).drop_duplicates("fill_id")

@@ -65,6 +65,7 @@ SETTINGS = (
     Setting(
         "EXEC_GROUP_ACCESS", as_flag, "0", "1: the group may read what the engine creates (modes 0750, 0640)"
     ),
+    Setting("EXEC_REPORT", as_flag, "0", "1: write the page of each run, reports/<session>/<run id>.html"),
     Setting(
         "EXEC_POSITION_PROJECTION", as_projection, "worst_case", "worst_case (any subset of fills) or net"
     ),
@@ -313,7 +314,8 @@ class RunSettings:
     """The settings of a run besides its limits; ages and delays in seconds.
 
     ``account``: the only one that may trade; None for any, or where ``accounts_file`` names several.
-    ``disk_is_lost``: local folders are lost when the job ends, as in a Cloud Run job.
+    ``disk_is_lost``: local folders are lost when the job ends, as in a Cloud Run job. ``writes_page``: write
+    the page of each run.
     """
 
     data_dir: Path
@@ -333,6 +335,7 @@ class RunSettings:
     accounts_file: Path | None
     disk_is_lost: bool
     prices: PriceSettings = NO_PRICES
+    writes_page: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> RunSettings:
@@ -360,4 +363,5 @@ class RunSettings:
             accounts_file=Path(file) if file else None,
             disk_is_lost=bool(env.get("CLOUD_RUN_JOB")),
             prices=PriceSettings.from_env(env),
+            writes_page=read_setting("EXEC_REPORT", env),
         )

@@ -11,7 +11,7 @@ from requests import PreparedRequest, Response
 from engine.record.run_folder import RunFolder
 from engine.run.stages import finish
 from jobs import recorded
-from jobs.order_life import life_of
+from jobs.order_life import Lives
 from tests.desk import order
 from tests.engine.routing.trading import Killed, Send, TradingDesk, is_order
 
@@ -24,7 +24,7 @@ def desk(tmp_path: Path) -> TradingDesk:
 def told(run: RunFolder, place: int = 0) -> set[str]:
     """Return the sentences about the intent in a row, without their times."""
     (row,) = recorded.rows(run, [place])
-    lines = life_of(run, row)
+    lines = Lives(run).of(row)
     timestamp = r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3} UTC  \S"
     assert all(re.match(timestamp, line) for line in lines)
     return {line.partition("  ")[2] for line in lines}

@@ -199,6 +199,7 @@ READ: dict[str, Callable[[str], Any]] = {
     "EXEC_TENANT_ID": lambda text: settings(EXEC_TENANT_ID=text).stores.tenant_id,
     "EXEC_STORE": lambda text: settings(EXEC_STORE=text).stores.embedded_is_meant,
     "EXEC_GROUP_ACCESS": lambda text: settings(EXEC_GROUP_ACCESS=text).stores.group_access,
+    "EXEC_REPORT": lambda text: settings(EXEC_REPORT=text).writes_page,
     "EXEC_RISK_DATA_TIMEOUT_S": lambda text: settings(EXEC_RISK_DATA_TIMEOUT_S=text).stores.timeout_s,
     "AGENT_MODE": lambda text: settings(AGENT_MODE=text).gate.agent_mode,
     "EXEC_HEARTBEAT_DOC": lambda text: settings(EXEC_HEARTBEAT_DOC=text).gate.heartbeat_document,
@@ -264,6 +265,7 @@ GOOD = [
     ("EXEC_STORE", "embedded", True),
     ("EXEC_GROUP_ACCESS", " Yes", True),
     ("EXEC_GROUP_ACCESS", "0", False),
+    ("EXEC_REPORT", "on", True),
     ("EXEC_STORE", " Embedded\n", True),
     ("EXEC_RISK_DATA_TIMEOUT_S", "0.1", 0.1),
     ("EXEC_RISK_DATA_TIMEOUT_S", "600", 600.0),
@@ -294,7 +296,7 @@ GOOD = [
 BAD = [
     *[
         (name, text)
-        for name in ("EXEC_DRY_RUN", "EXEC_RISK_FAIL_OPEN", "EXEC_GROUP_ACCESS")
+        for name in ("EXEC_DRY_RUN", "EXEC_RISK_FAIL_OPEN", "EXEC_GROUP_ACCESS", "EXEC_REPORT")
         for text in NO_WORDS
     ],
     *[("EXEC_MAX_POSITION_QTY", text) for text in NO_QUANTITIES if text],
