@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -17,12 +17,9 @@ from jobs.cli_books import JSON as _JSON
 from jobs.cli_control import CONTROL
 from jobs.cli_limits import limits
 from jobs.ending import as_a_process
+from jobs.failing import alarm_of, fail, refuse
 from jobs.options import Folder
 
-if TYPE_CHECKING:
-    from jobs.alarms import Alarm
-
-_SCHEDULED = ("run", "collect", "sync")
 _SLOT = click.option("--slot", default="adhoc", show_default=True, help="The name of the scheduled time.")
 
 
@@ -120,7 +117,7 @@ def sync(*, as_json: bool) -> None:
 
     if exit_code := command(as_json=as_json):
         message = "Broker and ledger differ, or were not compared; `execution-engine sync` shows more."
-        if (alarm := _alarm_of(message, exit_code)) is not None:
+        if (alarm := alarm_of(message, exit_code)) is not None:
             from jobs.alarms import raise_alarm
 
             raise_alarm(alarm)
@@ -380,7 +377,7 @@ for command in (*GROUPS, *CONTROL, limits):
 
 def _ended_before_it_began(*_: object) -> None:
     """End at once on a SIGTERM during the job's imports; later ones wait for the end of a step."""
-    _fail("Stopped before anything began; run again.", exit_code=1, wants_json="--json" in sys.argv)
+    fail("Stopped before anything began; run again.", exit_code=1, wants_json="--json" in sys.argv)
 
 
 def main() -> NoReturn:
@@ -397,12 +394,12 @@ def command_line() -> None:
     try:
         cli(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail("Interrupted. Nothing is lost; run it again to go on.", exit_code=1, wants_json=wants_json)
+        fail("Interrupted. Nothing is lost; run it again to go on.", exit_code=1, wants_json=wants_json)
     except click.ClickException as error:
-        _refuse(error, wants_json=wants_json)
+        refuse(error, wants_json=wants_json)
     except GateClosed as error:
         reasons = [reason for reason, _ in error.refusals]
-        _fail(
+        fail(
             *error.lines,
             exit_code=error.exit_code,
             wants_json=wants_json,
@@ -410,76 +407,16 @@ def command_line() -> None:
             reasons=reasons,
         )
     except EngineError as error:
-        _fail(*error.lines, exit_code=error.exit_code, wants_json=wants_json)
+        fail(*error.lines, exit_code=error.exit_code, wants_json=wants_json)
     except OSError as error:
         from engine.record.system_errors import is_of_a_place, unusable
 
         failure = unusable(error)
         exit_code = failure.exit_code if is_of_a_place(error) else EngineError.exit_code
-        _fail(str(failure), exit_code=exit_code, wants_json=wants_json)
+        fail(str(failure), exit_code=exit_code, wants_json=wants_json)
     except Exception as error:
         trace = "".join(traceback.format_exception(error)).rstrip().split("\n")
-        _fail(*trace, exit_code=1, wants_json=wants_json)
-
-
-def _refuse(error: click.ClickException, *, wants_json: bool) -> NoReturn:
-    """Print what is wrong with the command line, and how to get help."""
-    from jobs.tables import print_json, say
-
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not wants_json:
-        for line in error.format_message().split("\n"):
-            say(line, err=True)
-        sys.exit(error.exit_code)
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        for line in (
-            *error.ctx.get_usage().split("\n"),
-            f"Try '{error.ctx.command_path} --help' for help.",
-            "",
-        ):
-            say(line, err=True)
-    say(f"Error: {error.format_message()}", err=True)
-    if wants_json:
-        print_json({"error": error.format_message(), "exit_code": error.exit_code})
-    sys.exit(error.exit_code)
-
-
-def _fail(
-    *lines: str, exit_code: int, wants_json: bool, event: str = "run_failed", **fields: object
-) -> NoReturn:
-    from jobs.tables import print_json, say
-
-    message = "\n".join(lines)
-    alarm = _alarm_of(message, exit_code)
-    if sys.stderr.isatty() or sys.argv[1:2] not in (["run"], ["collect"]):
-        first, *others = lines
-        say(f"error: {first}", err=True)
-        for line in others:
-            say(line, err=True)
-    else:
-        from engine.log import EventLog
-
-        EventLog().event(event, message, severity="ALERT", exit_code=exit_code, **fields)
-    if wants_json:
-        print_json({"error": message, "exit_code": exit_code, **fields})
-    if alarm is not None:
-        from jobs.alarms import send_alarm
-
-        send_alarm(alarm)
-    sys.exit(exit_code)
-
-
-def _alarm_of(message: str, exit_code: int) -> Alarm | None:
-    """Return the alarm of a scheduled command that failed; None for others, whose end somebody sees."""
-    import os
-    from pathlib import Path
-
-    command = next(iter(sys.argv[1:2]), "")
-    if command not in _SCHEDULED:
-        return None
-    from jobs.alarms import Alarm, kind_of
-
-    data_dir = Path(os.environ.get("EXEC_DATA_DIR") or "data")
-    return Alarm(kind_of(exit_code), command, message, exit_code, data_dir)
+        fail(*trace, exit_code=1, wants_json=wants_json)
 
 
 if __name__ == "__main__":
