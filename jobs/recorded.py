@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 from engine.record.run_folder import BATCH, DECISIONS, INPUTS, RESULTS, RunFolder
 from engine.record.sealed_limits import config_of
 from engine.run.risk_inputs import as_of_of
+from jobs.quote_words import unvalued
 from jobs.stops_and_overrides import overrides_of, states_of
 
 
@@ -57,4 +59,5 @@ def context(folder: RunFolder) -> dict[str, Any]:
         "down": inputs.get("down", {}),
         "trading_states": states_of(folder),
         "overrides": overrides_of(folder),
+        "unvalued": cache(lambda: unvalued(folder)),
     }

@@ -13,13 +13,10 @@ from pandas import NaT
 
 from engine.model.orders import FINAL_STATUSES
 from engine.model.quantity import UNITS
-from engine.model.symbols import canonical_symbol
 from engine.risk.book import RULE_BY_NAME
-from engine.risk.config import RiskConfig
-from engine.risk.levels import Level, Scope, judging
-from engine.risk.quotes import meaning
 from engine.risk.rule import Rule
 from engine.text.printable import is_printable
+from jobs.quote_words import tightest, unusable, what_is_unvalued
 from jobs.stops_and_overrides import why_halted, why_reducing
 
 Row = Mapping[str, Any]
@@ -109,10 +106,8 @@ def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
     if rule == "position_unreconciled":
         return _unreconciled(row)
     if rule == "unpriced":
-        word = str(row.get("quote"))
-        return (
-            "its quote can be used" if answer == "pass" else f"a limit needs its price, and {meaning(word)}"
-        )
+        failed = f"a limit needs its price, and {unusable(row, context)}"
+        return "its quote can be used" if answer == "pass" else failed
     if rule == "max_daily_trades_exceeded":
         limit = number(row["trades_limit"])
         words = f"{number(row['trades_today'])} trades counted before it, limit {limit} a session"
@@ -237,7 +232,7 @@ def _signed(value: float) -> str:
 
 
 def _expiry(row: Row, context: Mapping[str, Any]) -> str:
-    valid_until, oldest = row["valid_until"], _oldest(row, context["limits"])
+    valid_until, oldest = row["valid_until"], tightest("intent_max_age_s", row, context["limits"])
     limits = [] if valid_until is None else [f"valid until {timestamp(valid_until)}"]
     if oldest is not None:
         allowed = f"{number(oldest.value)} s by {oldest.source}"
@@ -252,13 +247,6 @@ def _frames_of(rule: Rule) -> tuple[str, ...]:
     of_a_key = [frame for frames in rule.reads_by_key.values() for frame in frames]
     position = ("positions", "working_orders") if rule.reducing != "judged" or rule.counter else ()
     return (*rule.reads, *rule.reads_by_level, *of_a_key, *position, "trading_states")
-
-
-def _oldest(row: Row, limits: RiskConfig) -> Level | None:
-    """Return the tightest limit on the age of an intent, None where there is none."""
-    names = (row["broker_account_id"], canonical_symbol(row["symbol"] or ""), row["strategy_id"])
-    levels = judging(limits.levels("intent_max_age_s"), Scope(*names))
-    return min(levels, key=lambda level: float(level.value), default=None)
 
 
 def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
@@ -279,10 +267,16 @@ def _unavailable(rule: str, row: Row, context: Mapping[str, Any]) -> str:
         text = f"an order by notional has no known quantity without a valid quote of {symbol}"
         why = [f"{text}; EXEC_PRICES names the source of quotes"]
     if not why and "prices" in sources and row.get("quote") not in (None, "ok"):
-        why = [meaning(str(row["quote"]))]
+        why = [unusable(row, context)]
+    if not why and _values_what_is_held(rule):
+        why = [text for text in (what_is_unvalued(account, context),) if text]
     if not why:
         why = ["the figures for this account or symbol are missing, stale or contradictory"]
-    return f"could not be judged ({'; '.join(reason.rstrip('.') for reason in why)})"
+    return f"could not be judged ({'; '.join(dict.fromkeys(reason.rstrip('.') for reason in why))})"
+
+
+def _values_what_is_held(rule: str) -> bool:
+    return {"prices", "working_order_terms"} <= {*RULE_BY_NAME[rule].reads}
 
 
 def quotes(row: Row) -> list[str]:

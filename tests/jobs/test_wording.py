@@ -5,10 +5,15 @@ from __future__ import annotations
 import subprocess
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from engine import RiskConfig
+from engine.risk.book import LIMIT_BY_KEY
+from engine.risk.limits_file.parsing import parse_limits_file
 from engine.text.printable import is_printable
 from jobs.wording import shell_word, verdict, why_refused
+from tests.engine.risk.tables import HEAD
 
 CONTEXT: dict[str, Any] = {"down": {}, "unavailable": {}}
 
@@ -88,6 +93,39 @@ def test_what_is_wrong_with_a_quote_is_explained() -> None:
     )
     said = "could not be judged (its quote is stale (it is older than max_quote_age_s))"
     assert why_refused(unknown, CONTEXT) == said
+
+
+QUOTED = {"judged_bid": 87.6, "judged_ask": 107.07, "judged_quote_at": pd.Timestamp("2026-03-02T13:29:00Z")}
+
+
+@pytest.mark.parametrize(
+    ("quote", "said"),
+    [
+        ("stale", "of 2026-03-02 13:29:00 UTC; at most 30 s by [limits]"),
+        ("wide", "87.6 bid, 107.07 ask; at most 4 % of the mid by [limits]"),
+    ],
+)
+def test_the_quote_and_its_limit_are_told(quote: str, said: str) -> None:
+    content = f"{HEAD}[limits]\nmax_quote_age_s = 30\nmax_spread_pct = 4\n"
+    limits = parse_limits_file(content, path="limits.toml", known=LIMIT_BY_KEY)
+    refused = row("off", reason="unpriced", check_unpriced="fail", quote=quote, strategy_id="mom", **QUOTED)
+    assert why_refused(refused, CONTEXT | {"limits": RiskConfig(limits_file=limits)}).endswith(said)
+
+
+def test_a_source_that_several_rules_lack_is_told_once() -> None:
+    missing = dict.fromkeys(("check_price_collar_breached", "check_unpriced"), "unavailable")
+    refused = row("pass", reason="risk_data_unavailable", **missing)
+    context = CONTEXT | {"unavailable": {"prices": "the file is gone."}}
+    assert why_refused(refused, context) == "could not be judged (prices: the file is gone)"
+
+
+def test_what_is_held_without_a_quote_is_named_where_it_makes_an_exposure_unknown() -> None:
+    refused = row("pass", reason="risk_data_unavailable", check_max_gross_exposure_exceeded="unavailable")
+    context = CONTEXT | {"unvalued": lambda: {"paper": {"XOM": "stale", "KO": "intents"}}}
+    assert why_refused(refused, context) == (
+        "could not be judged (what paper holds or has working can't be valued: "
+        "KO (EXEC_PRICES=intents has no quotes), XOM (its quote is stale (it is older than max_quote_age_s)))"
+    )
 
 
 def test_dollars_are_explained_with_two_decimals() -> None:

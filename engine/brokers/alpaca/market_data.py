@@ -29,6 +29,7 @@ import requests
 
 from engine.brokers.alpaca.keys import Keys
 from engine.brokers.alpaca.read_retries import ReadRetries, ReadSettings
+from engine.brokers.alpaca.replies import NOT_IN_PLAN
 from engine.brokers.alpaca.snapshots import parse_snapshots, quotes_and_trades
 from engine.brokers.alpaca.wire import QUOTES, Wire
 from engine.brokers.quotes import Quote, Snapshots
@@ -58,7 +59,6 @@ _REFUSALS_AT_MOST = 40
 """The most refusals of a chunk for which it is divided; the symbols in question are not answered then."""
 _REFUSALS_AT_FIRST = 14
 """So many, without any answer: the symbols are not the reason."""
-_NOT_IN_PLAN = "subscription does not permit"
 _NAMED = re.compile(r"invalid symbol:? +(\S+)", re.IGNORECASE)
 
 
@@ -122,7 +122,7 @@ class AlpacaMarketData:
             raise self._refused(error) from error
 
     def _refused(self, error: BrokerRejected) -> DataUnavailable:
-        if _NOT_IN_PLAN in error.message.lower():
+        if NOT_IN_PLAN in error.message.lower():
             return DataUnavailable(
                 f"{self.data_host}: {error}. The plan of these keys has no feed {self.feed}. Set "
                 f"EXEC_PRICE_FEED to one that it has, such as iex, or take a plan with this one."

@@ -38,6 +38,9 @@ _UNDECIDED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPSta
 """Statuses 4xx after which the request may still be processed (499: the client closed the connection to a
 gateway). Source: RFC 9110 and RFC 8470; 499 is nginx's."""
 
+NOT_IN_PLAN = "subscription does not permit"
+"""What Alpaca says of data that the plan of the keys lacks; the keys themselves are valid."""
+
 _KEYS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
@@ -93,7 +96,7 @@ def refusal(
     else:
         message = f"HTTP {status}: {readable(body, hide)}"
     number = int(code) if re.fullmatch(r"\d{1,9}", code, re.ASCII) else None
-    remedy = _remedy(status, number, host_setting)
+    remedy = "" if NOT_IN_PLAN in message.lower() else _remedy(status, number, host_setting)
     kind = RateLimited if status == HTTPStatus.TOO_MANY_REQUESTS else BrokerRejected
     refused = kind(
         f"{message.rstrip('.')}. {remedy}" if remedy else message,

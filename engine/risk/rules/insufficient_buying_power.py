@@ -77,7 +77,8 @@ RULE = Rule(
     source="Alpaca, orders (buying power); SEC Rule 15c3-5(c)(1)(i)",
     explain=(
         "the opening orders of the batch cost {opening_cost_usd:,.2f} USD with it, and "
-        "{buying_power_limit_usd:,.2f} USD may be used by {limit_source}"
+        "{buying_power_limit_usd:,.2f} USD may be used by {limit_source}, of the buying power that the "
+        "account's working orders leave"
     ),
     limit=Limit(
         key="buying_power_buffer_pct",

@@ -240,6 +240,7 @@ def test_a_refusal_is_no_answer_and_names_the_remedy(
     with pytest.raises(DataUnavailable, match=re.escape(why)) as error:
         ask(data, "SPY")
     assert SECRET_KEY not in str(error.value)
+    assert ("ALPACA_API_KEY" in str(error.value)) == (why == "belong to ALPACA_DATA_HOST")
     assert len(server.seen) == 1
 
 
