@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -15,19 +16,27 @@ from tests.engine.risk import oracle
 from tests.engine.risk.frames_drawn import inputs_with, orders
 from tests.engine.risk.limits_drawn import values_of
 from tests.engine.risk.oracle.known import Known
-from tests.engine.risk.oracle.quotes import order_price
-from tests.engine.risk.oracle.state import State, reduces
+from tests.engine.risk.oracle.quotes import order_price, quote_of
+from tests.engine.risk.oracle.state import State, book_of, reduces
+from tests.engine.risk.oracle.words import exact
 from tests.engine.risk.strategies import frame_of
 from tests.engine.risk.tables import AS_OF
 from tests.engine.risk.test_rule_book_properties import WITHOUT_SHRINKING, Asked
 from tests.engine.risk.test_valuing import ORDER, quotes
 
-IN_MONEY = ("max_order_notional_usd", "max_batch_notional_usd", "price_collar_pct", "stop_collar_pct")
+TOTALS = (
+    *("max_position_notional_usd", "max_daily_notional_usd", "buying_power_buffer_pct"),
+    *("max_gross_exposure_usd", "max_net_exposure_usd"),
+)
+IN_MONEY = (
+    *("max_order_notional_usd", "max_batch_notional_usd", "price_collar_pct", "stop_collar_pct"),
+    *TOTALS,
+)
 OWN_PRICES = (
     *("limit_price", "stop_price", "trail_price", "trail_percent", "reference_price"),
     *("take_profit_limit_price", "stop_loss_stop_price", "stop_loss_limit_price"),
 )
-FRAMES = ("prices", "account_figures", "latches")
+FRAMES = ("prices", "account_figures", "latches", "working_order_terms", "traded_notional")
 
 
 @st.composite
@@ -92,3 +101,41 @@ def test_each_collar_has_its_own_figures() -> None:
     figures = decided[[*names, "stop_collar_limit_pct"]].iloc[0].tolist()
     assert figures == pytest.approx([99.0, 101.0, 10.0, 5.0, 5.0, 8.0])
     assert decided["limit_source"].tolist() == ["EXEC_PRICE_COLLAR_PCT"]
+
+
+WORST: dict[str, Any] = {"max_gross_exposure_usd": 1500.0, "max_position_notional_usd": 1000.0}
+
+
+@given(orders(), inputs_with(("prices", "working_order_terms")))
+@settings(WITHOUT_SHRINKING, max_examples=40)
+def test_no_fills_breach_a_limit_on_exposure_or_the_worth_of_a_position(
+    rows: list[dict[str, Any]], inputs: RiskInputs
+) -> None:
+    """Each symbol is worst where one side fills whole, at the ask; an order that reduces makes none worse."""
+    inputs = replace(inputs, overrides=None)
+    rows = [row for row in rows if oracle.is_missing(row.get("notional"))]
+    config = RiskConfig(max_position_qty=10_000, max_daily_trades=1000, **WORST)
+    decisions = evaluate(frame_of(rows), inputs, config)
+    state = State(Known.of(inputs), config)
+    for row, is_allowed in zip(rows, decisions["allowed"], strict=True):
+        opens = not oracle.is_cancel(row) and not reduces(row, state)
+        if is_allowed:
+            state.allowed.append(row)
+        if not (is_allowed and opens):
+            continue
+        account, most = {"broker_account_id": row["broker_account_id"]}, Decimal(0)
+        for symbol in ("SPY", "BRK.B", "BTC/USD"):
+            key = account | {"symbol": symbol, "strategy_id": None}
+            book, quote = book_of(key, state), quote_of(key, state)
+            assert book is not None
+            assert book.buys is not None
+            assert book.sells is not None
+            sides = max(book.held + book.buys, book.sells - book.held, Decimal(0))
+            ask = quote.ask if quote is not None and quote.ask is not None else Decimal(9)
+            if sides and (quote is None or quote.ask is None):  # the intents name the prices, of limit orders
+                assert not book.held
+            most += sides * ask
+            if oracle.key_of(key) == oracle.key_of(row):
+                grown = book.held + book.buys if row["side"] == "buy" else book.sells - book.held
+                assert grown * ask <= exact(WORST["max_position_notional_usd"]), f"{row} {inputs}"
+        assert most <= exact(WORST["max_gross_exposure_usd"]), f"{row} {inputs}"
