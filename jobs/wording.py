@@ -11,6 +11,7 @@ from typing import Any
 
 from pandas import NaT
 
+from engine.model.money import LARGEST_AMOUNT, MONEY_UNITS
 from engine.model.orders import FINAL_STATUSES
 from engine.model.quantity import UNITS
 from engine.risk.book import RULE_BY_NAME
@@ -118,10 +119,17 @@ def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
 
 
 class _Number(float):
-    """A figure in a sentence: without a format of its own, as a person would write it, exactly."""
+    """A figure in a sentence: without a format of its own, as a person would write it, exactly.
+
+    An amount that is larger than any that rules count is known as at least so much.
+    """
 
     def __format__(self, spec: str) -> str:
-        return super().__format__(spec) if spec else number(float(self))
+        text = super().__format__(spec) if spec else number(float(self))
+        return f"at least {text}" if spec == _CENTS and self >= LARGEST_AMOUNT / MONEY_UNITS else text
+
+
+_CENTS = ",.2f"
 
 
 def _by_the_book(rule: str, row: Row) -> str:

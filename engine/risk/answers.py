@@ -184,6 +184,8 @@ def _number(figure: Figure, one: Counted, found: Outcome, batch: Batch) -> Float
     bucket = batch.buckets.of_row
     if figure.of == "limit":
         is_set = one.limit != NO_LIMIT
+        if one.counter.money is not None and one.counter.money.limit is not None:  # of the broker's figure
+            is_set = is_set & np.append(one.used.known, False)[one.cell_of]
         limit = np.where(is_set, _scaled(np.where(is_set, one.limit, 0), one), np.nan)
         return np.asarray(limit[bucket])
     if figure.of == "held":

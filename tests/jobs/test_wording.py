@@ -134,6 +134,10 @@ def test_dollars_are_explained_with_two_decimals() -> None:
     refused = row("off", reason=rule, limit_source="[limits]", **{f"check_{rule}": "fail"}, **figures)
     said = "the order is worth 1,234,567.89 USD, limit 25,000.00 USD set by [limits]"
     assert verdict(rule, refused, CONTEXT) == said
+    beyond = {**refused, "order_notional_usd": 4e12}
+    assert "the order is worth at least 4,000,000,000,000.00 USD, limit 25,000.00" in verdict(
+        rule, beyond, CONTEXT
+    )
     passed = {**refused, f"check_{rule}": "pass", "order_notional_usd": 6005.0}
     assert verdict(rule, passed, CONTEXT) == "order notional 6,005.00 USD, order notional limit 25,000.00 USD"
 

@@ -49,3 +49,13 @@ def test_working_orders_that_are_unknown_refuse_the_strategy_that_has_a_limit(
     )
     decisions = evaluate(intents, inputs, RiskConfig(limits_file=file))
     assert list(decisions["reason"]) == ["risk_data_unavailable", "ok", "ok"]
+
+
+def test_a_limit_of_the_brokers_that_is_unknown_is_not_recorded_as_zero() -> None:
+    intents = pd.DataFrame([{"client_intent_id": "i", **order()}])
+    empty: dict[str, Any] = {name: inputs_schemas()[name].empty_table().to_pandas() for name in FRAMES}
+    figures = inputs_schemas()["account_figures"].empty_table().to_pandas()
+    inputs = RiskInputs(as_of=pd.Timestamp(NOON), trading_date=NOON.date(), account_figures=figures, **empty)
+    decisions = evaluate(intents, inputs, RiskConfig(buying_power_buffer_pct=0.0))
+    assert list(decisions["check_insufficient_buying_power"]) == ["unavailable"]
+    assert decisions["buying_power_limit_usd"].isna().all()
