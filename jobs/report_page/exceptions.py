@@ -46,13 +46,17 @@ _WEIGHTS = (ACT, LOOK, NOTE)
 
 @dataclass(frozen=True)
 class Shown:
-    """An exception as the page shows it: with the run it is of, and the intent it is about."""
+    """An exception as the page shows it: with the run it is of, and the intent it is about.
+
+    ``stands_for``: how many it is.
+    """
 
     weight: str
     kind: str
     text: str
     run_id: str = ""
     href: str = ""
+    stands_for: int = 1
 
 
 def exceptions_of(record: Record, intents: Intents) -> list[Shown]:
@@ -66,24 +70,23 @@ def exceptions_of(record: Record, intents: Intents) -> list[Shown]:
         *_left_working(record, intents),
         *_about_limits(record),
     ]
-    return list(_few_of_each(sorted(dict.fromkeys(found), key=lambda one: _WEIGHTS.index(one.weight))))
+    return list(few_of_each(sorted(dict.fromkeys(found), key=lambda one: _WEIGHTS.index(one.weight))))
 
 
 def _shown(one: RunException, run: RunFolder) -> Shown:
     return Shown(one.weight, one.kind, one.text, run.run_id)
 
 
-def _few_of_each(found: Iterable[Shown]) -> Iterator[Shown]:
-    """Yield the first exceptions of each kind, and how many more there are."""
-    counts: dict[tuple[str, str], int] = {}
+def few_of_each(found: Iterable[Shown]) -> Iterator[Shown]:
+    """Yield the first exceptions of each kind, and after them how many more of that kind there are."""
+    kinds: dict[tuple[str, str], list[Shown]] = {}
     for one in found:
-        key = (one.weight, one.kind)
-        counts[key] = counts.get(key, 0) + 1
-        if counts[key] <= _MOST_OF_A_KIND:
-            yield one
-    for (weight, kind), count in counts.items():
-        if (more := count - _MOST_OF_A_KIND) > 0:
-            yield Shown(weight, kind, f"… and {more:,} more of this kind; the tables below have all.")
+        kinds.setdefault((one.weight, one.kind), []).append(one)
+    for (weight, kind), own in kinds.items():
+        yield from own[:_MOST_OF_A_KIND]
+        if (more := len(own) - _MOST_OF_A_KIND) > 0:
+            said = f"… and {more:,} more of this kind; `explain`, and the tables below, have all."
+            yield Shown(weight, kind, said, stands_for=more)
 
 
 def _of_unfinished(run: RunFolder) -> Iterator[Shown]:
@@ -270,8 +273,8 @@ def _link_faults(run: RunFolder, account: str, before: Link, record: Record) -> 
 
 def headline(exceptions: Sequence[Shown], faults: Sequence[str], record: Record) -> tuple[str, str]:
     """Return the verdict in one sentence, and its tone: good, warn or bad."""
-    acts = sum(one.weight == ACT for one in exceptions) + len(faults)
-    looks = sum(one.weight == LOOK for one in exceptions)
+    acts = sum(one.stands_for for one in exceptions if one.weight == ACT) + len(faults)
+    looks = sum(one.stands_for for one in exceptions if one.weight == LOOK)
     if acts:
         more = f", and {looks} to look at" if looks else ""
         return f"Action needed: {counted(acts, 'exception')}{more}.", "bad"

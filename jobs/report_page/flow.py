@@ -20,7 +20,7 @@ _OF_A_CELL = ("rule", "level", "broker_account_id", "strategy_id", "symbol", "si
 
 def outcomes_table(record: Record) -> Table:
     """Return what became of all dropped rows, by outcome."""
-    columns = [text("session"), text("runs"), text("rows that are"), figures("rows", "rows")]
+    columns = [text("session"), text("runs"), text("rows that are"), figures("rows")]
     table = Table("outcomes", "What became of the rows", columns, source="collected.json, results.parquet")
     table.empty = "No row was dropped."
     for session, mode, day in record.days:

@@ -16,6 +16,7 @@ import pytest
 
 from jobs.report_page import explanations
 from jobs.report_page.cells import Cell, Table, at, figure, figures, plain, text
+from jobs.report_page.exceptions import Shown, few_of_each
 from jobs.report_page.rendering import IN_THE_HTML, packed
 from tests.desk import SESSION, Desk, order
 from tests.engine.routing.trading import TradingDesk
@@ -179,7 +180,7 @@ def test_a_good_day_says_so_first_and_accounts_for_every_row(live: Live, report:
     assert "Nothing is wrong" in page.texts[""]
     (run,) = page.rows("runs")
     assert [run[name] for name in ("how it ended", "droppedrows", "sentorders")] == ["done", "3", "1"]
-    counts = {row["rows that are"]: row["rowsrows"] for row in page.rows("outcomes")}
+    counts = {row["rows that are"]: row["rows"] for row in page.rows("outcomes")}
     assert counts == {
         "quarantined": "1",
         "placed": "1",
@@ -278,6 +279,14 @@ def test_a_run_can_be_named_by_its_beginning_and_a_range_has_all_its_sessions(
     ):
         done = cli("report", what, "--html", "x.html")
         assert (done.code, why in done.err) == (2, True)
+
+
+def test_of_a_kind_with_many_exceptions_the_first_are_shown_and_all_are_counted() -> None:
+    many = [Shown("act", "break", f"break {n}") for n in range(25)]
+    shown = list(few_of_each([*many, Shown("look", "override", "one")]))
+    assert [one.text for one in shown[:20]] == [one.text for one in many[:20]]
+    assert shown[20].text.startswith("… and 5 more of this kind")
+    assert sum(one.stands_for for one in shown) == 26
 
 
 # --- beside each run
