@@ -108,7 +108,11 @@ def verdict(rule: str, row: Row, context: Mapping[str, Any]) -> str:
         return _unreconciled(row)
     if rule == "unpriced":
         failed = f"a limit needs its price, and {unusable(row, context)}"
-        return "its quote can be used" if answer == "pass" else failed
+        is_usable = row.get("quote") in (None, "ok")
+        passed = (
+            "its quote can be used" if is_usable else f"the order passes, though {unusable(row, context)}"
+        )
+        return passed if answer == "pass" else failed
     if rule == "max_daily_trades_exceeded":
         limit = number(row["trades_limit"])
         words = f"{number(row['trades_today'])} trades counted before it, limit {limit} a session"

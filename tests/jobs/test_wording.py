@@ -88,6 +88,8 @@ def test_what_is_wrong_with_a_quote_is_explained() -> None:
     refused = row("off", reason="unpriced", check_unpriced="fail", quote="wide")
     said = "a limit needs its price, and its quote is wide (its spread is above max_spread_pct)"
     assert why_refused(refused, CONTEXT) == said
+    passed = verdict("unpriced", row("off", check_unpriced="pass", quote="wide"), CONTEXT)
+    assert passed == "the order passes, though its quote is wide (its spread is above max_spread_pct)"
     unknown = row(
         "off", reason="risk_data_unavailable", quote="stale", check_price_collar_breached="unavailable"
     )
