@@ -77,8 +77,8 @@ def prose(name: str) -> Column:
 
 
 def figures(name: str, unit: str = "") -> Column:
-    """Return a column of numbers with a unit."""
-    return Column(name, unit, is_number=True)
+    """Return a column of numbers with a unit, which is not repeated where the name says it."""
+    return Column(name, "" if unit == name else unit, is_number=True)
 
 
 def plain(value: object, *, tone: str = "", href: str = "") -> Cell:

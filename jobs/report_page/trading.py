@@ -196,20 +196,20 @@ def largest_loss(record: Record, intents: Intents) -> tuple[str, str]:
     said = (
         f"Largest cost against the arrival price: {cost:,.2f} USD ({row['slippage_bps']:,.1f} bp), {what}. "
     )
-    return said + _why(row) + but, intents.href(
+    return said + why_it_cost(row) + but, intents.href(
         row["run_id"], row["broker_account_id"], row["client_intent_id"]
     )
 
 
-def _why(row: pd.Series) -> str:
+def why_it_cost(row: pd.Series) -> str:
     """Return why an order was filled worse than the middle of the quote at its sending."""
     cost, half = row["arrival_cost_usd"], row["half_spread_usd"]
     beyond = cost - half
     touch = "ask" if row["side"] == "buy" else "bid"
     if beyond <= half * 1e-9 + 0.005:
         return (
-            f"Half the spread is {half:,.2f} USD of it: the order crossed a spread of "
-            f"{row['spread_bps']:,.1f} bp and was filled at the {touch} or better."
+            f"No more than half the spread, which was {half:,.2f} USD ({row['spread_bps'] / 2:,.1f} bp): it "
+            f"was filled at the {touch} or better."
         )
     return (
         f"Half the spread is {half:,.2f} USD of it; {beyond:,.2f} USD are beyond the {touch}: the price "

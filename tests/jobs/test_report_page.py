@@ -12,12 +12,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from jobs.report_page import explanations
 from jobs.report_page.cells import Cell, Table, at, figure, figures, plain, text
 from jobs.report_page.exceptions import Shown, few_of_each
 from jobs.report_page.rendering import IN_THE_HTML, packed
+from jobs.report_page.trading import why_it_cost
 from tests.desk import SESSION, Desk, order
 from tests.engine.routing.trading import TradingDesk
 from tests.jobs.command_line import Command, jsonl
@@ -287,6 +289,26 @@ def test_of_a_kind_with_many_exceptions_the_first_are_shown_and_all_are_counted(
     assert [one.text for one in shown[:20]] == [one.text for one in many[:20]]
     assert shown[20].text.startswith("… and 5 more of this kind")
     assert sum(one.stands_for for one in shown) == 26
+
+
+@pytest.mark.parametrize(
+    ("side", "cost", "said"),
+    [
+        (
+            "buy",
+            0.7,
+            "No more than half the spread, which was 1.40 USD (2.0 bp): it was filled at the ask or better.",
+        ),
+        (
+            "sell",
+            5.0,
+            "Half the spread is 1.40 USD of it; 3.60 USD are beyond the bid: the price moved before",
+        ),
+    ],
+)
+def test_the_largest_cost_says_what_it_is_made_of(side: str, cost: float, said: str) -> None:
+    order = pd.Series({"side": side, "arrival_cost_usd": cost, "half_spread_usd": 1.4, "spread_bps": 4.0})
+    assert why_it_cost(order).startswith(said)
 
 
 # --- beside each run
