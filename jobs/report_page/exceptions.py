@@ -129,9 +129,10 @@ def _of_orders(run: RunFolder, intents: Intents) -> Iterator[Shown]:
     for place, row in enumerate(rows):
         href = f"#i{number}" if (number := intents.number.get((run.run_id, place))) is not None else ""
         if row["status"] == "unresolved":
+            message = str(row["message"]).rstrip(".")
             said = (
-                f"UNRESOLVED: the outcome of {row['client_intent_id']} is unknown: {row['message']}. The "
-                f"next live run looks it up; until then it counts as working. Look for it at the broker."
+                f"UNRESOLVED: the outcome of {row['client_intent_id']} is unknown: {message}. The next live "
+                f"run looks it up; until then it counts as working. Look for it at the broker."
             )
             yield Shown(ACT, "unresolved", said, run.run_id, href)
         elif row["status"] == "broker_rejected":
