@@ -112,18 +112,18 @@ def counter_answer(rule: Rule, sequence: Prepared, batch: Batch, question: Quest
     def reduces(book: int) -> Verdicts:
         return question.books[book].verdicts(batch, np.arange(batch.rows), allowed)
 
+    shown = _first_that_judges(counters, batch)
     shows = any(figure.of in {"used", "total"} for figure in rule.figures)
-    outcomes = [  # figures are those of the first counter, unless another one refuses
-        outcome(
-            one, batch, allowed, one.may_refuse(batch, volume), reduces, figures=shows and one is counters[0]
-        )
-        for one in counters
+    with_figures = set(np.unique(shown).tolist()) if shows else set()
+    outcomes = [
+        outcome(one, batch, allowed, one.may_refuse(batch, volume), reduces, figures=number in with_figures)
+        for number, one in enumerate(counters)
     ]
     levels = tuple(held for one in counters for held in one.levels)
     order = sorted(range(len(levels)), key=lambda place: levels[place].level.kind)
     rank = np.empty(len(levels), dtype=np.int16)
     rank[order] = np.arange(len(levels))
-    verdicts, first, shown = outcomes[0].verdicts, None, _first_that_judges(counters, batch)
+    verdicts, first = outcomes[0].verdicts, None
     start = 0
     for number, (one, found) in enumerate(zip(counters, outcomes, strict=True)):
         if number:

@@ -71,16 +71,16 @@ def _worth_of_positions(
     positions = list(_positions(frame))
     worth: dict[str, int | None] = dict.fromkeys(accounts, 0)
     seen: set[tuple[str, str]] = set()
-    for (account, symbol, qty), price in zip(positions, _prices(positions, inputs, levels), strict=True):
+    for (account, symbol, held), price in zip(positions, _prices(positions, inputs, levels), strict=True):
         if account not in worth:
             continue
-        is_known = (account, symbol) not in seen and qty != NOT_A_QUANTITY and names_something(symbol)
+        is_known = (account, symbol) not in seen and held != NOT_A_QUANTITY and names_something(symbol)
         seen.add((account, symbol))
         before = worth[account]
-        if before is None or not is_known or (price is None and qty):
+        if before is None or not is_known or (price is None and held):
             worth[account] = None
         elif price is not None:
-            worth[account] = before + qty * price
+            worth[account] = before + held * price
     return worth
 
 

@@ -186,8 +186,8 @@ SAMPLE = (
     ),
     Sampled(
         "engine/risk/scan.py",
-        "            counters.used[cell] = min(max(total, -ENOUGH), ENOUGH)\n",
-        "            counters.used[cell] += 0\n",
+        "            total = counters.used[cell] + amount\n            counters.used",
+        "            total = counters.used[cell]\n            counters.used",
         _RULES,
     ),
     Sampled(

@@ -26,6 +26,8 @@ from tests.engine.stores.trades import bought
 
 RESTING: Row = {"order_type": "limit", "limit_price": 50}
 UNIT = 1_000_000_000
+UNTRAILED = (None, None, None)
+"""The trail's price and percent, and the remaining notional, of an order that has none of them."""
 
 
 @pytest.fixture(autouse=True)
@@ -90,8 +92,8 @@ def test_working_orders_have_strategy_and_terms_and_one_by_hand_has_no_strategy(
     desk.place_by_hand(symbol="QQQ", qty="7", type="stop", side="sell", stop_price="40")
     run = looked(desk, "carry")
     assert sorted(rows(run, "working_order_terms")) == [
-        ("QQQ", None, "sell", 7.0, "stop", None, 40.0),
-        ("SPY", "carry", "buy", 40.0, "limit", 50.0, None),
+        ("QQQ", None, "sell", 7.0, "stop", None, 40.0, *UNTRAILED),
+        ("SPY", "carry", "buy", 40.0, "limit", 50.0, None, *UNTRAILED),
     ]
     assert rows(run, "strategy_positions") == [("carry", "SPY", 20.0)]
     assert rows(run, "strategy_trades") == []  # the order works: it is one trade
@@ -102,7 +104,9 @@ def test_the_exits_of_a_group_are_of_its_strategy(desk: TradingDesk) -> None:
     desk.one(strategy_id="carry", qty=30, order_class="bracket", time_in_force="gtc", **exits)
     desk.tick(5)
     run = looked(desk, "carry")
-    assert rows(run, "working_order_terms") == [("SPY", "carry", "sell", 30.0, "limit", 1500.0, None)]
+    assert rows(run, "working_order_terms") == [
+        ("SPY", "carry", "sell", 30.0, "limit", 1500.0, None, *UNTRAILED)
+    ]
 
 
 def test_an_order_of_unknown_outcome_has_the_terms_of_its_intent(desk: TradingDesk) -> None:
@@ -110,7 +114,9 @@ def test_an_order_of_unknown_outcome_has_the_terms_of_its_intent(desk: TradingDe
     assert desk.one(strategy_id="carry", qty=60, **RESTING)["status"] == "unresolved"
     desk.disarm()
     run = looked(desk, "carry")
-    assert rows(run, "working_order_terms") == [("SPY", "carry", "buy", 60.0, "limit", 50.0, None)]
+    assert rows(run, "working_order_terms") == [
+        ("SPY", "carry", "buy", 60.0, "limit", 50.0, None, *UNTRAILED)
+    ]
 
 
 class Shared(TradingDesk):
@@ -130,7 +136,9 @@ def test_an_order_that_another_data_folder_left_open_is_of_its_strategy(
     second = Shared(tmp_path / "elsewhere", simulator=desk.simulator)
     second.first, second.now = desk, desk.now
     run = looked(second, "carry")
-    assert rows(run, "working_order_terms") == [("SPY", "carry", "buy", 60.0, "limit", 50.0, None)]
+    assert rows(run, "working_order_terms") == [
+        ("SPY", "carry", "buy", 60.0, "limit", 50.0, None, *UNTRAILED)
+    ]
 
 
 def test_what_an_earlier_version_left_open_elsewhere_is_of_no_known_strategy(desk: TradingDesk) -> None:
@@ -188,7 +196,7 @@ def test_of_an_engine_for_single_intents_what_it_allowed_before_works_with_its_t
         engine.execute_intent(intent=OrderIntent(strategy_id="momentum", **plain))
     terms = gate.call_args.args[1].working_order_terms
     (row,) = terms.astype(object).where(terms.notna(), None).itertuples(index=False, name=None)
-    assert row == ("paper", "SPY", "buy", 2.0, "carry", "limit", 50.0, None)
+    assert row == ("paper", "SPY", "buy", 2.0, "carry", "limit", 50.0, None, *UNTRAILED)
     assert gate.call_args.args[1].working_orders["remaining_qty"].tolist() == [2.0]
 
 
@@ -210,5 +218,7 @@ def test_a_rehearsal_of_a_live_run_takes_the_terms_of_what_was_left_open(desk: T
     settings = desk.settings(EXEC_DRY_RUN="0", AGENT_MODE="LIVE", EXEC_STORE="embedded")
     folder, _ = rehearse_collecting(files, settings, RiskConfig(), desk.context())
     rehearse_deciding(folder, desk.context())
-    assert rows(folder, "working_order_terms") == [("SPY", "carry", "buy", 60.0, "limit", 50.0, None)]
+    assert rows(folder, "working_order_terms") == [
+        ("SPY", "carry", "buy", 60.0, "limit", 50.0, None, *UNTRAILED)
+    ]
     assert rows(folder, "strategy_trades") == []
