@@ -64,7 +64,7 @@ def fail(
 
 
 def alarm_of(message: str, exit_code: int) -> Alarm | None:
-    """Return the alarm of a scheduled command that failed; None for others, whose end somebody sees."""
+    """Return the alarm of a scheduled command that failed; None for a command that was typed."""
     command = next(iter(sys.argv[1:2]), "")
     if command not in SCHEDULED:
         return None

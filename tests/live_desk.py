@@ -81,7 +81,7 @@ class LiveDesk(Desk):
             yield replace(connections, at_work=at_work)
 
     def market_data(self) -> MarketDataAccess | None:
-        """Give access to the simulator's quotes, whatever host the settings name."""
+        """Grant access to the simulator's quotes, whatever host the settings name."""
 
         @cache
         def provider(host: str, feed: str) -> AlpacaMarketData:

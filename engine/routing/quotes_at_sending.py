@@ -37,7 +37,7 @@ class Gathered:
             self.interactions.append(interaction)
 
     def pass_on(self, recorder: Recorder) -> None:
-        """Give what was kept to a recorder, in the order in which the requests began."""
+        """Hand what was kept to a recorder, in the order in which the requests began."""
         with self._lock:
             kept, self.interactions = self.interactions, []
         for one in sorted(kept, key=lambda interaction: interaction.started_at):

@@ -212,7 +212,7 @@ class _Simulating:
                 positions=self.store,
                 ledger=self.store,
                 kill_switch=_off,
-                trading_states=TradingStates,  # nobody sets any, and they are read before every order
+                trading_states=TradingStates,  # none is set, and they are read before every order
                 connections=replace(connections, at_work=at_work),
             )
             folder = start(self.settings, self.limits, context, slot=f"bar{number + 1}")

@@ -160,7 +160,7 @@ class Judgement:
         return "unresolved" in manifest["results"]["by_status"] and bool(self._undecidable_of(run))
 
     def _undecidable_of(self, run: RunFolder) -> set[str]:
-        """Return the ids that nobody could know about: one request's outcome unknown, the next one refused.
+        """Return the ids whose orders are unknown: one request's outcome unknown, the next one refused.
 
         The refusal may be because of the order that the first request had placed; without an order of that
         id at the broker, the run says unresolved and counts it as working, and so it is to be.

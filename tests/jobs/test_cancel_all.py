@@ -16,7 +16,7 @@ from tests.jobs.live_machine import API_KEY, SECRET_KEY, Live
 
 
 def resting(name: str, **said: Any) -> Row:
-    """Return an order that nobody will fill."""
+    """Return an order that will not fill."""
     return order(**{"client_intent_id": name, "order_type": "limit", "limit_price": 1, **said})
 
 

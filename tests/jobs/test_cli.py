@@ -441,7 +441,7 @@ def test_a_second_job_ends_with_1_and_says_who_is_at_work(cli: Command, data: Pa
 
 
 def read_only(tmp_path: Path) -> Path:
-    """Return a folder that nobody may write to: as root, one of the kernel's."""
+    """Return a folder that can not be written to: as root, one of the kernel's."""
     if os.geteuid() == 0:
         return Path("/sys")
     (tmp_path / "read-only").mkdir(mode=0o555)

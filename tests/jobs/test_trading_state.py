@@ -17,7 +17,7 @@ MOMENTUM = ("--strategy", "momentum")
 
 
 def resting(name: str, **said: Any) -> Row:
-    """Return an order that nobody will fill."""
+    """Return an order that will not fill."""
     return order(**{"client_intent_id": name, "order_type": "limit", "limit_price": 1, **said})
 
 

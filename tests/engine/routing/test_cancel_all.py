@@ -64,7 +64,7 @@ def one_more_after(look: int, desk: TradingDesk) -> Between:
 
 
 def after_each_list(act: Callable[[int], object]) -> Between:
-    """Return somebody who does something once the open orders were listed; it is told how often they were."""
+    """Return a hook that is called with the count of listings each time the open orders were listed."""
     listed = count(1)
 
     def middle(request: PreparedRequest, send: Send) -> Response:

@@ -441,7 +441,7 @@ OTHERS: list[tuple[str, Row]] = [
 
 
 def takes_another_order(changes: Row, *, and_answers: bool) -> Between:
-    """Return somebody who hands another order on than he was given."""
+    """Return a hook that passes on another order than it was given."""
 
     def middle(request: PreparedRequest, send: Send) -> Response:
         request.body = json.dumps(json.loads(request.body or b"") | changes).encode()

@@ -191,7 +191,7 @@ class TradingDesk(LiveDesk):
 
 
 def doing(act: Callable[[PreparedRequest], object]) -> Between:
-    """Return somebody who does something before each request goes on."""
+    """Return a hook that acts before each request goes on."""
 
     def middle(request: PreparedRequest, send: Send) -> Response:
         act(request)
@@ -283,12 +283,12 @@ def dropped(request: PreparedRequest) -> requests.ConnectionError:
 
 
 def with_orders_answered(answer: Between) -> Between:
-    """Return somebody who does something to POSTs of orders only."""
+    """Return a hook that acts on POSTs of orders only."""
     return lambda request, send: answer(request, send) if is_order(request) else send()
 
 
 def after_orders(then: Callable[[str], object]) -> Between:
-    """Return somebody who does something each time an order has been taken in."""
+    """Return a hook that acts each time an order has been taken in."""
 
     def middle(request: PreparedRequest, send: Send) -> Response:
         answer = send()

@@ -85,7 +85,7 @@ def test_a_run_that_can_not_start_is_an_alarm(cli: Command, hook: Webhook, env: 
     assert (done.code, [one["kind"] for one in hook.posted]) == (2, ["configuration"])
     assert "EXEC_MAX_POSITION_QTY" in hook.posted[0]["message"]
     assert [event["severity"] for event in events(done, "run_failed")] == ["ALERT"]
-    assert cli("status", **env, EXEC_MAX_POSITION_QTY="abc").code == 2  # somebody looks at that one
+    assert cli("status", **env, EXEC_MAX_POSITION_QTY="abc").code == 2  # its end is seen by who typed it
     assert len(hook.posted) == 1
 
 
