@@ -16,13 +16,14 @@ class Once(Generic[T]):
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work, self._done = work, Event()
-        self._value: T | None = None
+        self._value: list[T] = []  # at most one
         self._error: Exception | None = None
 
     def __call__(self) -> T:
         """Do the work and return its result, or raise its error."""
         try:
-            value = self._value = self._work()
+            value = self._work()
+            self._value.append(value)
         except Exception as error:
             self._error = error
             raise
@@ -39,5 +40,4 @@ class Once(Generic[T]):
             raise DataUnavailable(f"no answer within {within_s:g} s")
         if self._error is not None:
             raise self._error
-        value: T = self._value  # type: ignore[assignment]
-        return value
+        return self._value[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from math import isnan
 from typing import Any
 
 from engine.record.run_folder import COLLECTED, UTILISATION, RunFolder
@@ -104,7 +105,7 @@ def limits_table(record: Record) -> Table:
 def _limit_cells(row: dict[str, Any], run_id: str) -> list[Cell]:
     about = " ".join(row[name] for name in _OF_A_CELL[2:] if row[name]) or "all orders"
     share = row["utilisation"]
-    if share is None or share != share:  # NaN  # noqa: PLR0124
+    if share is None or isnan(share):
         bar = Cell("unknown", tone="unknown")
     elif share > 1e6:
         bar = Cell("over", sort=1e9, tone="bad", share=1.0)
@@ -127,7 +128,7 @@ def _limit_cells(row: dict[str, Any], run_id: str) -> list[Cell]:
 
 
 def _amount(value: float | None) -> Cell:
-    if value is None or value != value:  # NaN  # noqa: PLR0124
+    if value is None or isnan(value):
         return Cell("unknown", tone="unknown")
     return Cell(number(value), sort=float(value))
 

@@ -12,7 +12,7 @@ import pandas as pd
 from engine.errors import EngineError
 from engine.ledger.strategies import IDENTITY, NO_STRATEGY
 from engine.model.breaks import Break
-from engine.model.quantity import UNITS
+from engine.model.quantity import NOT_A_QUANTITY, UNITS, round_to_units
 from engine.model.symbols import canonical_symbol
 from engine.record.run_folder import INPUTS, RunFolder
 from engine.run.execution_quality import METHODS, totals
@@ -266,51 +266,44 @@ def _positions_of(run: RunFolder, account: str) -> Iterator[list[Cell]]:
     names, inputs = run.names(), run.json(INPUTS)
     frame = run.table("positions.parquet").to_pandas()
     own = frame[frame["broker_account_id"] == account]
-    held = dict(zip(map(canonical_symbol, own["symbol"]), own["qty"], strict=True))
+    held_units = round_to_units(own["qty"].to_numpy(dtype=float)).tolist()
+    held = dict(zip(map(canonical_symbol, own["symbol"]), held_units, strict=True))
     breaks: dict[str, Break] = {}
     if "reconciliation.parquet" in names:
         found = breaks_in(run.table("reconciliation.parquet"))
         breaks = {
             one.symbol: one for one in found if one.broker_account_id == account and not one.is_repaired
         }
-    traded: dict[str, float] = {}
+    traded: dict[str, int] = {}
     if "fills.parquet" in names:
         fills = run.table("fills.parquet").to_pandas()
         fills = fills[(fills["broker_account_id"].astype("str") == account)]
-        signed = fills["qty"].where(fills["side"].astype("str") == "buy", -fills["qty"])
+        executed = pd.Series(round_to_units(fills["qty"].to_numpy()), index=fills.index)
+        signed = executed.where(fills["side"].astype("str") == "buy", -executed)
         traded = signed.groupby(fills["symbol"].astype("str").map(canonical_symbol)).sum().to_dict()
     is_compared = account in inputs.get("compared", {})
     is_read = "positions" not in inputs["unavailable"] and account not in inputs.get("down", {})
     for symbol in sorted({*held, *breaks, *traded}):
-        yield _position(
-            run, account, symbol, held if is_read else None, breaks.get(symbol), traded, is_compared
-        )
+        units = held.get(symbol, 0) if is_read else NOT_A_QUANTITY
+        difference = breaks.get(symbol)
+        verdict = _compared(run, difference, is_compared=is_compared)
+        at_broker = None if units == NOT_A_QUANTITY else units
+        in_ledger = difference.ledger_qty if difference is not None else at_broker if is_compared else None
+        after = traded.get(symbol, 0)
+        numbers = (at_broker, in_ledger, _less(at_broker, in_ledger), after, _less(at_broker, -after))
+        shares = (None if one is None else one / UNITS for one in numbers)
+        yield [plain(account), plain(symbol), *map(figure, shares), verdict, plain(run.run_id)]
 
 
-def _position(  # noqa: PLR0913, PLR0917
-    run: RunFolder,
-    account: str,
-    symbol: str,
-    held: dict[str, float] | None,
-    found: Break | None,
-    traded: dict[str, float],
-    is_compared: bool,
-) -> list[Cell]:
-    at_broker = None if held is None else held.get(symbol, 0.0)
-    in_ledger = found.ledger_qty / UNITS if found is not None else at_broker if is_compared else None
-    difference = None if at_broker is None or in_ledger is None else round(at_broker - in_ledger, 9)
-    own = round(traded.get(symbol, 0.0), 9)
-    after = None if at_broker is None else round(at_broker + own, 9)
+def _less(units: int | None, others: int | None) -> int | None:
+    return None if units is None or others is None else units - others
+
+
+def _compared(run: RunFolder, found: Break | None, *, is_compared: bool) -> Cell:
     if not is_compared:
-        verdict = plain(
-            "not compared: dry run" if run.start["mode"] == "dry" else "not compared", tone="warn"
-        )
-    elif found is not None:
-        verdict = plain("DIFFERS", tone="bad")
-    else:
-        verdict = plain("agrees")
-    numbers = [figure(value) for value in (at_broker, in_ledger, difference, own, after)]
-    return [plain(account), plain(symbol), *numbers, verdict, plain(run.run_id)]
+        is_dry = run.start["mode"] == "dry"
+        return plain("not compared: dry run" if is_dry else "not compared", tone="warn")
+    return plain("agrees") if found is None else plain("DIFFERS", tone="bad")
 
 
 def strategies_table(record: Record, today: date) -> Table:
